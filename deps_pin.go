@@ -1,0 +1,35 @@
+//go:build never
+
+package agogo
+
+import (
+ _ "github.com/nats-io/nats.go/jetstream"
+ _ "github.com/nats-io/nats-server/v2/server"
+ _ "github.com/go-co-op/gocron/v2"
+ _ "google.golang.org/grpc"
+ _ "google.golang.org/protobuf/proto"
+ _ "github.com/jackc/pgx/v5/pgxpool"
+ _ "github.com/jackc/pgx/v5/stdlib"
+ _ "firebase.google.com/go/v4"
+ _ "firebase.google.com/go/v4/messaging"
+ _ "github.com/goccy/go-yaml"
+ _ "github.com/pressly/goose/v3"
+ _ "github.com/spf13/cobra"
+ _ "github.com/nyaruka/phonenumbers"
+ _ "github.com/prometheus/client_golang/prometheus/promhttp"
+ _ "go.opentelemetry.io/otel/sdk/trace"
+ _ "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+ _ "go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+ _ "github.com/google/uuid"
+ _ "golang.org/x/text/currency"
+ _ "golang.org/x/time/rate"
+ _ "golang.org/x/sync/errgroup"
+ _ "github.com/google/go-cmp/cmp"
+ _ "go.uber.org/goleak"
+ _ "buf.build/go/protovalidate"
+ _ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+ _ "google.golang.org/genproto/googleapis/rpc/errdetails"
+ _ "pgregory.net/rapid"
+ _ "github.com/robfig/cron/v3"
+ _ "github.com/fergusstrange/embedded-postgres"
+)

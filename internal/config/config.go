@@ -1,0 +1,133 @@
+// Package config loads the tenants file (AGOGO_CONFIG) and the environment of a process. It is strict: an unknown key,
+// kind, zone, currency, cron expression or job, or a missing secret, is an error that names file, line and remedy.
+package config
+
+import (
+	"time"
+
+	"github.com/agogopay/agogo/internal/money"
+)
+
+// File is the tenants file.
+type File struct {
+	Path     string
+	Tenants  []Tenant
+	Notifier Notifier
+	Auth     Auth
+}
+
+// Tenant is one customer of this installation.
+type Tenant struct {
+	ID        string
+	Timezone  string
+	Location  *time.Location
+	Currency  money.Currency
+	Locale    string
+	Mode      string // sandbox or live
+	Payouts   *Payouts
+	Providers map[string]Provider
+	Schedules []Schedule
+}
+
+// Payouts are the rules of a tenant's payouts. Amounts are in minor units; an absent limit is off (zero value, or nil
+// where zero means something).
+type Payouts struct {
+	CommissionBPS         int64
+	Minimum               int64
+	DefaultProvider       string
+	PayableMethods        []string
+	MaxPerPayout          int64
+	DailyCap              int64
+	PayeeDailyCap         int64
+	AcceptFrom            string // local date, YYYY-MM-DD; "" accepts all
+	PauseAboveFailureRate float64
+	PausePayeeAfter       int
+	MaxAttempts           int    // 0: 3
+	ApprovalAbove         *int64 // nil: no approval
+}
+
+// Provider is a tenant's connector. Common keys first, then those of single kinds.
+type Provider struct {
+	Name         string
+	Kind         string
+	BaseURL      string
+	TokenURL     string
+	RatePerSec   int
+	Concurrency  int
+	Timeout      time.Duration
+	QuietTime    time.Duration
+	LookupAfter  []time.Duration
+	ReviewAfter  time.Duration
+	RetryAfter   []time.Duration
+	Deduplicates bool
+
+	// orange_omr
+	ClientID              string
+	ClientSecret          string
+	PosID                 string
+	CallbackAuthorization string
+	FormsStep             bool
+}
+
+// Schedule is a cron rule of the tenants file.
+type Schedule struct {
+	Name          string
+	Service       string // from Job
+	Job           string // "payouts/daily"
+	Cron          string
+	CatchUp       string        // all, latest, skip; default: latest, payouts/daily: all
+	CatchUpWindow time.Duration // 0: no limit
+	CatchUpCap    int           // most ticks caught up at once, 0: 366
+}
+
+// Notifier configures pushes.
+type Notifier struct {
+	FCM FCM
+}
+
+// FCM is Firebase Cloud Messaging.
+type FCM struct {
+	ProjectID   string
+	Endpoint    string
+	Credentials string // path of a service account file, or "" for none (a simulator)
+}
+
+// Auth lists static bearer tokens.
+type Auth struct {
+	Tokens []Token
+}
+
+// Token is a bearer token and what it may do. Only its hash is kept after loading.
+type Token struct {
+	Name    string
+	Role    string   // viewer, operator, approver, admin
+	Tenants []string // "*" for all
+	Secret  string
+}
+
+// Tenant finds a tenant by id.
+func (f *File) Tenant(id string) (Tenant, bool) {
+	for _, t := range f.Tenants {
+		if t.ID == id {
+			return t, true
+		}
+	}
+	return Tenant{}, false
+}
+
+// Load reads and checks a tenants file; getenv resolves ${NAME}.
+func Load(path string, getenv func(string) string) (*File, error) { panic("contract") }
+
+// Process is the environment that every process reads (DESIGN 5).
+type Process struct {
+	ConfigPath  string
+	NATSURL     string
+	NATSCreds   string
+	PostgresDSN string
+	GRPCAddr    string
+	HTTPAddr    string
+	Log         string // "level" or "level,format": "info,json"
+}
+
+// FromEnv reads the environment; defaults are the dev ports of the service.
+func FromEnv(service string, getenv func(string) string) (Process, error) { panic("contract") }

@@ -1,0 +1,91 @@
+// Package provider is the language between Agogo and those who move money: what a call's result means, the small
+// interfaces that adapters implement, and the state that all replicas share about a connector.
+package provider
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/agogopay/agogo/internal/money"
+)
+
+// Class says what is known about the money after a call.
+type Class string
+
+// The classes (DESIGN 4).
+const (
+	NotSent           Class = "NOT_SENT"           // nothing reached the provider, or 429: the same reference may go again
+	RejectedFinal     Class = "REJECTED_FINAL"     // proven not to have moved, and never will as it is
+	RejectedRetryable Class = "REJECTED_RETRYABLE" // proven not to have moved, may succeed later
+	Accepted          Class = "ACCEPTED"           // the provider has it and has not finished
+	Succeeded         Class = "SUCCEEDED"          // the money moved
+	Ambiguous         Class = "AMBIGUOUS"          // we do not know
+)
+
+// Scope says whom a rejection concerns.
+type Scope string
+
+// The scopes: only payee pauses a payee, only card invalidates a card, float holds the queue, provider stops or degrades
+// the connector.
+const (
+	ScopeNone     Scope = ""
+	ScopePayment  Scope = "payment"
+	ScopePayee    Scope = "payee"
+	ScopeCard     Scope = "card"
+	ScopeFloat    Scope = "float"
+	ScopeProvider Scope = "provider"
+)
+
+// Result is an adapter's answer.
+type Result struct {
+	Class      Class
+	Scope      Scope
+	Code       string // Agogo's word: "timeout", "insufficient_float", "identical_transaction", …
+	ProviderID string // the provider's id of the transfer
+	// ProviderCode is the provider's own code or message, without personal data.
+	ProviderCode string
+	Fee          *money.Amount
+	RetryAfter   time.Duration // asked for by the provider with 429 or 503
+	Stop         bool          // repeating makes it worse: stop the connector for all replicas
+	Alarm        string        // set when people must look: an unknown status text, for instance
+}
+
+// Transfer is one attempt to pay.
+type Transfer struct {
+	Tenant      string
+	Reference   string // the provider reference of this attempt, committed before the call
+	Amount      money.Amount
+	Destination string // E.164
+	Description string
+}
+
+// Submitter pays. ctx ends with the attempt's lease; an expired context before the first byte is NotSent.
+type Submitter interface {
+	Submit(ctx context.Context, t Transfer) Result
+}
+
+// Found is what a lookup found.
+type Found struct {
+	Exists bool
+	Result Result // meaningful when Exists; Amount and Destination as the provider tells them, when it does
+	Amount *money.Amount
+	// Destination as the provider writes it, or "".
+	Destination string
+}
+
+// Lookuper asks what became of a reference. err means that the question was not answered.
+type Lookuper interface {
+	Lookup(ctx context.Context, t Transfer) (Found, error)
+}
+
+// WebhookVerifier authenticates an incoming call and names the references it is about. What it says is a hint: the state is
+// always read again from the provider.
+type WebhookVerifier interface {
+	Verify(h http.Header, body []byte) (references []string, err error)
+}
+
+// BalanceReader reads the float.
+type BalanceReader interface {
+	Balance(ctx context.Context) (money.Amount, error)
+}

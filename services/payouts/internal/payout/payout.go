@@ -1,0 +1,81 @@
+// Package payout holds the rules of payouts: identity, amounts, states, what may follow what. It does no I/O.
+package payout
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/money"
+)
+
+// State is a payout's state; the table of transitions is event.Payout.
+type State string
+
+// The states (DESIGN 4).
+const (
+	Created          State = "created"
+	Skipped          State = "skipped"
+	AwaitingApproval State = "awaiting_approval"
+	Approved         State = "approved"
+	Rejected         State = "rejected"
+	Held             State = "held"
+	Submitting       State = "submitting"
+	Processing       State = "processing"
+	Unknown          State = "unknown"
+	ManualReview     State = "manual_review"
+	Succeeded        State = "succeeded"
+	Failed           State = "failed"
+	Reversed         State = "reversed"
+	Cancelled        State = "cancelled"
+)
+
+// Reason says why a payout is in its state.
+type Reason struct {
+	Class        string
+	Scope        string
+	Code         string
+	ProviderCode string
+}
+
+// Payout is one transfer to one payee for one period.
+type Payout struct {
+	ID          uuid.UUID
+	Tenant      string
+	PayeeID     string
+	RunID       uuid.UUID
+	BatchID     uuid.UUID
+	Page        int
+	PeriodDate  string // YYYY-MM-DD
+	Kind        string
+	Seq         int
+	State       State
+	Previous    State
+	Reason      Reason
+	Gross       money.Amount
+	Commission  money.Amount
+	Net         money.Amount
+	Fee         *money.Amount
+	ItemCount   int
+	Provider    string
+	Destination string
+	Attempt     int
+	Counted     int
+	Reference   string
+	RetryAt     *time.Time
+	NominalTime time.Time
+	Version     int64
+}
+
+// ID is the identity of a payout: planning twice gives the same one.
+func ID(tenant, payee, periodDate, kind string, seq int) uuid.UUID {
+	return event.UUID("payout", tenant, payee, periodDate, kind, strconv.Itoa(seq))
+}
+
+// Reference is the provider reference of an attempt: a UUID, which every provider accepts, that follows from payout and
+// number alone. It is committed before the call and never made again differently.
+func Reference(id uuid.UUID, attempt int) string {
+	return event.UUID("attempt", id.String(), strconv.Itoa(attempt)).String()
+}

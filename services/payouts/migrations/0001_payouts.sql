@@ -1,0 +1,190 @@
+-- +goose Up
+
+-- A tenant's outflow switch and the row that serialises its planning.
+CREATE TABLE outflows (
+    tenant     text PRIMARY KEY,
+    stopped    boolean NOT NULL DEFAULT false,
+    reason     text NOT NULL DEFAULT '',
+    actor      text NOT NULL DEFAULT '',
+    changed_at timestamptz NOT NULL
+);
+
+CREATE TABLE payees (
+    tenant       text NOT NULL,
+    payee_id     text NOT NULL,
+    name         text NOT NULL DEFAULT '',
+    phone        text NOT NULL DEFAULT '', -- E.164, or '' when there is no wallet
+    provider     text NOT NULL DEFAULT '', -- '' means the tenant's default_provider
+    locale       text NOT NULL DEFAULT '',
+    state        text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused')),
+    pause_reason text NOT NULL DEFAULT '',
+    failures     integer NOT NULL DEFAULT 0, -- payee-scope failures in a row
+    version      bigint NOT NULL DEFAULT 0,
+    updated_at   timestamptz NOT NULL,
+    PRIMARY KEY (tenant, payee_id)
+);
+
+-- Amounts are minor units of the currency. net = gross - commission, computed once, when the payment is recorded.
+CREATE TABLE payments (
+    tenant         text NOT NULL,
+    payment_id     text NOT NULL,
+    payee_id       text NOT NULL,
+    currency       text NOT NULL,
+    gross          bigint NOT NULL CHECK (gross > 0),
+    commission     bigint NOT NULL CHECK (commission >= 0),
+    net            bigint NOT NULL CHECK (net >= 0),
+    method         text NOT NULL,
+    status         text NOT NULL CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'refunded')),
+    completed_at   timestamptz,
+    paid_reference text NOT NULL DEFAULT '', -- paid elsewhere, before or beside Agogo
+    payout_id      uuid,                     -- the live claim, kept equal to payout_items
+    recorded_at    timestamptz NOT NULL,
+    PRIMARY KEY (tenant, payment_id),
+    FOREIGN KEY (tenant, payee_id) REFERENCES payees,
+    CHECK (gross = commission + net),
+    CHECK (status NOT IN ('completed', 'refunded') OR completed_at IS NOT NULL)
+);
+-- What a run may take. Its size is what is owed, not what was ever paid: the cost of a run does not grow with history.
+CREATE INDEX payments_claimable ON payments (tenant, payee_id, completed_at)
+    WHERE status = 'completed' AND payout_id IS NULL AND paid_reference = '';
+CREATE INDEX payments_by_payout ON payments (payout_id) WHERE payout_id IS NOT NULL;
+
+-- A payment refunded while claimed or paid is taken off the payee's next payout. Amounts are positive: they are owed back.
+CREATE TABLE carries (
+    tenant      text NOT NULL,
+    carry_id    text NOT NULL, -- "refund/<payment id>"
+    payment_id  text NOT NULL,
+    payee_id    text NOT NULL,
+    currency    text NOT NULL,
+    gross       bigint NOT NULL CHECK (gross > 0),
+    commission  bigint NOT NULL,
+    net         bigint NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    payout_id   uuid,
+    PRIMARY KEY (tenant, carry_id)
+);
+CREATE INDEX carries_claimable ON carries (tenant, payee_id, occurred_at) WHERE payout_id IS NULL;
+CREATE INDEX carries_by_payout ON carries (payout_id) WHERE payout_id IS NOT NULL;
+
+-- Promise 1: an item is in at most one live payout. The unique index below is what keeps it, whatever else fails.
+CREATE TABLE payout_items (
+    payout_id   uuid NOT NULL,
+    tenant      text NOT NULL,
+    item_kind   text NOT NULL CHECK (item_kind IN ('payment', 'carry')),
+    item_id     text NOT NULL,
+    gross       bigint NOT NULL, -- negative for carries
+    commission  bigint NOT NULL,
+    net         bigint NOT NULL,
+    released_at timestamptz,
+    PRIMARY KEY (payout_id, item_kind, item_id)
+);
+CREATE UNIQUE INDEX payout_items_live ON payout_items (tenant, item_kind, item_id) WHERE released_at IS NULL;
+
+CREATE TABLE runs (
+    run_id       uuid PRIMARY KEY,
+    tick_id      text NOT NULL UNIQUE,
+    tenant       text NOT NULL,
+    schedule     text NOT NULL,
+    job          text NOT NULL,
+    nominal_time timestamptz NOT NULL,
+    local_date   date NOT NULL,
+    window_start timestamptz NOT NULL,
+    window_end   timestamptz NOT NULL,
+    timezone     text NOT NULL,
+    trigger      text NOT NULL,
+    correlation  text NOT NULL DEFAULT '',
+    state        text NOT NULL CHECK (state IN ('queued', 'running', 'completed', 'failed')),
+    reason       text NOT NULL DEFAULT '',
+    cursor       text NOT NULL DEFAULT '', -- where planning goes on: the last payee id of the last page
+    page         integer NOT NULL DEFAULT 0, -- the next page to plan
+    planned      boolean NOT NULL DEFAULT false,
+    asked        bigint NOT NULL DEFAULT 0, -- lookups made, breaks reset: what a job without payouts did
+    version      bigint NOT NULL DEFAULT 0,
+    created_at   timestamptz NOT NULL,
+    started_at   timestamptz,
+    finished_at  timestamptz
+);
+CREATE INDEX runs_serial ON runs (tenant, schedule, nominal_time) WHERE state IN ('queued', 'running');
+CREATE INDEX runs_listed ON runs (tenant, nominal_time DESC, run_id);
+
+CREATE TABLE batches (
+    batch_id       uuid PRIMARY KEY,
+    tenant         text NOT NULL,
+    run_id         uuid NOT NULL REFERENCES runs,
+    period_date    date NOT NULL,
+    state          text NOT NULL,
+    control        text NOT NULL DEFAULT 'open' CHECK (control IN ('open', 'paused', 'cancelled')),
+    control_reason text NOT NULL DEFAULT '',
+    currency       text NOT NULL,
+    provider_faults integer NOT NULL DEFAULT 0, -- consecutive
+    version        bigint NOT NULL DEFAULT 0,
+    created_at     timestamptz NOT NULL,
+    UNIQUE (run_id)
+);
+
+CREATE TABLE payouts (
+    payout_id     uuid PRIMARY KEY, -- UUIDv5 of (tenant, payee, period date, kind, seq)
+    tenant        text NOT NULL,
+    payee_id      text NOT NULL,
+    run_id        uuid NOT NULL REFERENCES runs,
+    batch_id      uuid NOT NULL REFERENCES batches,
+    page          integer NOT NULL,
+    period_date   date NOT NULL,
+    kind          text NOT NULL, -- the job
+    seq           integer NOT NULL,
+    state         text NOT NULL CHECK (state IN ('created', 'skipped', 'awaiting_approval', 'approved', 'rejected', 'held',
+                      'submitting', 'processing', 'unknown', 'manual_review', 'succeeded', 'failed', 'reversed', 'cancelled')),
+    reason_class  text NOT NULL DEFAULT '',
+    reason_scope  text NOT NULL DEFAULT '',
+    reason_code   text NOT NULL DEFAULT '',
+    provider_code text NOT NULL DEFAULT '',
+    currency      text NOT NULL,
+    gross         bigint NOT NULL,
+    commission    bigint NOT NULL,
+    net           bigint NOT NULL,
+    fee           bigint,
+    item_count    integer NOT NULL,
+    provider      text NOT NULL,
+    destination   text NOT NULL, -- as it was when planned
+    attempt       integer NOT NULL DEFAULT 0,  -- number of the newest attempt
+    counted       integer NOT NULL DEFAULT 0,  -- attempts that count toward max_attempts
+    reference     text NOT NULL DEFAULT '',    -- of the newest attempt
+    retry_at      timestamptz,                 -- failed: when it is approved again; approved: not before
+    nominal_time  timestamptz NOT NULL,
+    version       bigint NOT NULL DEFAULT 0,
+    created_at    timestamptz NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    UNIQUE (tenant, payee_id, period_date, kind, seq),
+    CHECK (gross = commission + net)
+);
+-- Work that is waiting: small however many payouts are closed.
+CREATE INDEX payouts_approved ON payouts (run_id, page, payout_id) WHERE state = 'approved';
+CREATE INDEX payouts_held ON payouts (tenant, provider, created_at, payout_id) WHERE state = 'held';
+CREATE INDEX payouts_retry ON payouts (retry_at) WHERE state = 'failed' AND retry_at IS NOT NULL;
+CREATE INDEX payouts_by_run ON payouts (run_id, payee_id, seq);
+CREATE INDEX payouts_by_batch ON payouts (batch_id, state);
+CREATE INDEX payouts_listed ON payouts (tenant, period_date DESC, payout_id);
+CREATE INDEX payouts_open ON payouts (tenant, state) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review');
+
+-- The first of two people who resolve a payout in manual review.
+CREATE TABLE proposals (
+    payout_id   uuid PRIMARY KEY REFERENCES payouts,
+    outcome     text NOT NULL CHECK (outcome IN ('paid', 'not_paid')),
+    pay_again   boolean NOT NULL,
+    evidence    text NOT NULL,
+    actor       text NOT NULL,
+    proposed_at timestamptz NOT NULL,
+    lookup_at   timestamptz, -- the first lookup answered after the proposal
+    lookup_said text NOT NULL DEFAULT '' -- absent, failed, or a state that speaks against not_paid
+);
+
+CREATE TABLE breaks (
+    tenant          text NOT NULL,
+    payee_id        text NOT NULL,
+    local_date      date NOT NULL,      -- the day that total_seconds counts
+    total_seconds   bigint NOT NULL DEFAULT 0,
+    open_since      timestamptz,
+    last_reset_date date,
+    version         bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant, payee_id)
+);
