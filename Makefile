@@ -1,0 +1,83 @@
+# Agogo. `make help` lists the targets; `make demo` and `make test` need Go and make only.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO       ?= go
+BIN      := $(CURDIR)/bin
+TOOLS    := bin/tools
+ARGS     ?=
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+SERVICES := scheduler payouts notifier
+PACKAGES := ./... ./test/...
+
+.PHONY: help
+help: ## Show this help
+	@grep -hE '^[a-z/-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## Pay the drivers of one evening in Abidjan, with everything on this machine (ARGS="--once", "--seed 7 --once")
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/agogo ./cmd/agogo
+	@$(BIN)/agogo demo $(ARGS)
+
+.PHONY: dev
+dev: ## Run everything in one process with embedded NATS and Postgres (ARGS="--ports free")
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/agogo ./cmd/agogo
+	@$(BIN)/agogo dev $(ARGS)
+
+.PHONY: build
+build: ## Build every binary into bin/
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/agogo $(foreach s,$(SERVICES),./services/$(s)/cmd/$(s))
+
+.PHONY: test
+test: ## Run all tests against real Postgres and NATS
+	$(GO) test -timeout 10m $(PACKAGES)
+
+.PHONY: test/race
+test/race: ## Run all tests with the race detector
+	$(GO) test -race -timeout 20m $(PACKAGES)
+
+.PHONY: test/crash
+test/crash: ## Kill the process at every crash point in turn and check the provider's book
+	$(GO) build -tags crashpoints -o $(BIN)/agogo-crash ./cmd/agogo
+	AGOGO_CRASH_BINARY=$(BIN)/agogo-crash $(GO) test -count=1 -timeout 20m -tags crash ./test/chaos/...
+
+.PHONY: bench
+bench: ## Run the benchmarks; figures are for this machine only
+	$(GO) build -o $(BIN)/agogo ./cmd/agogo
+	$(GO) run ./bench/payouts $(ARGS)
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/buf .cache/protovalidate ## Lint Go and protos
+	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/buf lint
+
+.PHONY: gen
+gen: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sqlc .cache/protovalidate ## Generate protos, SQL and event docs
+	$(TOOLS)/buf generate
+	$(TOOLS)/sqlc generate
+	$(GO) run ./internal/event/docs > docs/events/README.md
+
+.PHONY: verify
+verify: gen ## Fail when generated code, modules or docs are not what their sources say
+	$(GO) mod tidy -diff
+	GOWORK=off $(GO) build ./...
+	@git diff --exit-code --stat -- proto/gen docs/events ':(glob)**/db/*.go' || { echo "generated files were stale: commit what 'make gen' wrote"; exit 1; }
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(BIN) .cache
+
+# Pinned tools, each a module of its own outside go.work, so that none changes what we build.
+$(TOOLS)/%: tools/%/go.mod
+	@echo "building $* (once; this takes up to two minutes)"
+	@mkdir -p $(TOOLS) && cd tools/$* && GOWORK=off $(GO) build -o $(CURDIR)/$(TOOLS)/$* $$(sed -n 's/^tool //p' go.mod)
+
+$(TOOLS)/suite: tools/suite/main.go
+	@cd tools/suite && GOWORK=off $(GO) build -o $(CURDIR)/$(TOOLS)/suite .
+
+# buf needs the source of validate.proto; the module that holds it is pinned in tools/protovalidate.
+.cache/protovalidate: tools/protovalidate/go.mod
+	@cd tools/protovalidate && GOWORK=off $(GO) mod download github.com/bufbuild/protovalidate
+	@mkdir -p $@/buf/validate && dir=$$(cd tools/protovalidate && GOWORK=off $(GO) list -m -f '{{.Dir}}' github.com/bufbuild/protovalidate) && \
+		cp -f $$dir/proto/protovalidate/buf/validate/validate.proto $@/buf/validate/ && chmod -R u+w $@ && touch $@

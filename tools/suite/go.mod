@@ -1,0 +1,3 @@
+module github.com/agogopay/agogo/tools/suite
+
+go 1.26.0
