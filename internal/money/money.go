@@ -101,7 +101,7 @@ func (a Amount) Commission(bps int64) (commission, net Amount) {
 	hi, lo := bits.Mul64(magnitude(a.Minor), uint64(bps))
 	lo, carry := bits.Add64(lo, wholeBPS/2, 0)
 	part, _ := bits.Div64(hi+carry, lo, wholeBPS)
-	minor := int64(part) //nolint:gosec // the smallest int64 is its own negation, every other magnitude fits
+	minor := int64(part) // the smallest int64 is its own negation, every other magnitude fits
 	if a.Minor < 0 {
 		minor = -minor
 	}
@@ -146,7 +146,7 @@ func (a Amount) digits() (whole, frac string) {
 // magnitude is |n|, also of the smallest int64.
 func magnitude(n int64) uint64 {
 	if n < 0 {
-		return -uint64(n) //nolint:gosec // two's complement negation is what is meant
+		return -uint64(n) // two's complement negation is what is meant
 	}
 	return uint64(n)
 }
