@@ -4,10 +4,18 @@ package pg
 
 import (
 	"context"
-	"io/fs"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	defaultMaxConns = 8
+	connectTimeout  = 5 * time.Second
 )
 
 // Config names a service's place in the database.
@@ -23,29 +31,72 @@ type Beginner interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
-// Set is a group of numbered migrations (goose, "0001_name.sql") with a version table of its own, so that each shared
-// mechanism brings its tables along into every service's schema.
-type Set struct {
-	Name string
-	FS   fs.FS // rooted at the folder of the .sql files
+// Open connects and verifies the connection.
+func Open(ctx context.Context, c Config) (*pgxpool.Pool, error) {
+	pc, err := pgxpool.ParseConfig(c.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("postgres DSN: %w", err)
+	}
+	if err := c.apply(pc.ConnConfig); err != nil {
+		return nil, err
+	}
+	pc.MaxConns = defaultMaxConns
+	if c.MaxConns > 0 {
+		pc.MaxConns = c.MaxConns
+	}
+	// Connections are renewed so that a fail-over or a new password takes hold everywhere within half an hour.
+	pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute
+	pc.MaxConnIdleTime = 5 * time.Minute
+	pc.PingTimeout = connectTimeout
+
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("postgres pool: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to postgres at %s:%d: %w", pc.ConnConfig.Host, pc.ConnConfig.Port, err)
+	}
+	return pool, nil
 }
 
-// Open connects and verifies the connection.
-func Open(ctx context.Context, c Config) (*pgxpool.Pool, error) { panic("contract") }
+// apply writes the session settings. They travel in the startup packet: no round trip, and no moment without them.
+func (c Config) apply(cc *pgx.ConnConfig) error {
+	if err := checkName("schema", c.Schema); err != nil {
+		return err
+	}
+	if cc.ConnectTimeout == 0 {
+		cc.ConnectTimeout = connectTimeout
+	}
+	p := cc.RuntimeParams
+	p["search_path"] = pgx.Identifier{c.Schema}.Sanitize()
+	p["timezone"] = "UTC"
+	if c.AppName != "" {
+		p["application_name"] = c.AppName
+	}
+	// What a healthy statement never reaches. A transaction left open holds row locks on money, hence its own limit.
+	setDefault(p, "statement_timeout", "60s")
+	setDefault(p, "lock_timeout", "10s")
+	setDefault(p, "idle_in_transaction_session_timeout", "60s")
+	return nil
+}
 
-// InTx runs fn in one read-committed transaction and commits it. A serialization failure or deadlock is retried a few
-// times, so fn may run more than once and must not touch the outside.
-func InTx(ctx context.Context, db Beginner, fn func(tx pgx.Tx) error) error { panic("contract") }
+// setDefault keeps what the DSN says.
+func setDefault(m map[string]string, key, value string) {
+	if _, ok := m[key]; !ok {
+		m[key] = value
+	}
+}
 
-// Prepare creates schema and role of a service and gives the role that schema alone; adminDSN is a superuser's or owner's.
-func Prepare(ctx context.Context, adminDSN, schema, role, password string) error { panic("contract") }
+var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-// Migrate brings the schema to the newest version of every set, in order, under an advisory lock.
-func Migrate(ctx context.Context, c Config, sets ...Set) error { panic("contract") }
-
-// IsUnique reports a violation of a unique constraint; with a name, of that constraint or index.
-func IsUnique(err error, constraint string) bool { panic("contract") }
-
-// Transient reports whether the same statement may succeed later: connection loss, shutdown, deadlock, serialization,
-// too many connections, lock timeout.
-func Transient(err error) bool { panic("contract") }
+// checkName admits names that need no quoting, because people type them in psql and other tools quote them badly.
+func checkName(what, name string) error {
+	if !plainName.MatchString(name) {
+		return fmt.Errorf("%s name %q: use lower-case letters, digits and _, at most 63, not beginning with a digit", what, name)
+	}
+	if name == "public" || len(name) > 2 && name[:3] == "pg_" {
+		return errors.New(what + " name " + name + " is reserved by Postgres: choose another")
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+// Package pgtest gives each test a schema of its own on a real Postgres, one server per test process.
+//
+//	func TestMain(m *testing.M) { pgtest.Main(m) }
+//
+//	func TestPost(t *testing.T) {
+//		t.Parallel()
+//		pool := pgtest.Pool(t, ledger.Migrations)
+//	}
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/pg/pgserver"
+)
+
+// DSNVariable names a server to use instead of starting one; its user must be allowed to create roles and databases.
+const DSNVariable = "AGOGO_TEST_POSTGRES_DSN"
+
+const (
+	tempPrefix = "agogo-pgtest-"
+	limit      = time.Minute
+)
+
+// process is the server of this test process. It is the one global of the package: testing.M carries no values.
+var process struct {
+	inMain atomic.Bool
+	once   sync.Once
+	server *pgserver.Server
+	dir    string
+	dsn    string
+	err    error
+}
+
+// Main runs the tests, stops the server they used, if any, and exits.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a TestMain that has more to do; it returns the exit code.
+func Run(m interface{ Run() int }) int {
+	process.inMain.Store(true)
+	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// DSN is the connection string of a superuser, for tests that prepare schemas and roles themselves.
+func DSN(t testing.TB) string {
+	t.Helper()
+	if !process.inMain.Load() {
+		t.Fatal("pgtest: call pgtest.Main from TestMain, or nobody stops the server")
+	}
+	process.once.Do(start)
+	if process.err != nil {
+		t.Fatalf("pgtest: %v", process.err)
+	}
+	return process.dsn
+}
+
+func start() {
+	if process.dsn = os.Getenv(DSNVariable); process.dsn != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	process.err = func() error {
+		removeLeftovers()
+		var err error
+		if process.dir, err = os.MkdirTemp("", tempPrefix); err != nil {
+			return err
+		}
+		if err := os.Chmod(process.dir, 0o711); err != nil { // the server may run as another user
+			return err
+		}
+		template, err := pgserver.TemplateDir(ctx)
+		if err != nil {
+			return err
+		}
+		process.server, err = pgserver.Start(ctx, pgserver.Options{DataDir: process.dir, Disposable: true, Template: template, Progress: os.Stderr})
+		if err == nil {
+			process.dsn = process.server.DSN()
+		}
+		return err
+	}()
+}
+
+func stop() error {
+	if process.server == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return errors.Join(process.server.Stop(ctx), os.RemoveAll(process.dir))
+}
+
+// removeLeftovers clears the folders of test processes that were killed. A folder in use is locked.
+func removeLeftovers() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), tempPrefix+"*")) // the pattern is well formed
+	for _, dir := range dirs {
+		f, err := os.Open(filepath.Join(dir, "lock"))
+		if err != nil {
+			continue // being made, or another user's
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.RemoveAll(dir)
+		}
+		_ = f.Close()
+	}
+}
+
+// Config gives a fresh schema with the tables of the sets, owned by a role without other rights, as in production. The
+// schema is dropped when the test ends.
+func Config(t testing.TB, sets ...pg.Set) pg.Config {
+	t.Helper()
+	admin := DSN(t)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, admin)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	c, err := newSchema(ctx, conn, admin, t.Name(), sets)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() { drop(t, admin, c.Schema) })
+	return c
+}
+
+// Pool opens a pool on a fresh schema.
+func Pool(t testing.TB, sets ...pg.Set) *pgxpool.Pool {
+	t.Helper()
+	return Open(t, Config(t, sets...))
+}
+
+// Open opens a pool and closes it before the schema goes.
+func Open(t testing.TB, c pg.Config) *pgxpool.Pool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	pool, err := pg.Open(ctx, c)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func drop(t testing.TB, admin, schema string) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, admin)
+	if err != nil {
+		t.Errorf("pgtest: %v", err)
+		return
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, "DROP SCHEMA "+schema+" CASCADE"); err != nil {
+		t.Errorf("pgtest: drop schema %s: %v", schema, err)
+	}
+}
+
+func withUser(dsn, user, password string) (string, error) {
+	u, err := url.Parse(dsn)
+	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
+		return "", fmt.Errorf("%s must be a postgres:// address", DSNVariable)
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String(), nil
+}
