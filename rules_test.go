@@ -1,0 +1,226 @@
+package agogo_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/agogopay/agogo"
+
+// pkg is what `go list -json` says of a package.
+type pkg struct {
+	ImportPath string
+	Dir        string
+	Imports    []string
+	Deps       []string
+	Standard   bool
+}
+
+func list(t *testing.T, args ...string) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Imports,Deps,Standard"}, args...)...).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %s", exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var pkgs []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+// boundary forbids what packages may reach, and says why.
+type boundary struct {
+	name   string
+	of     func(path string) bool
+	forbid func(of, imported string) bool
+	direct bool // only direct imports
+	why    string
+}
+
+func under(prefixes ...string) func(string) bool {
+	return func(path string) bool {
+		for _, p := range prefixes {
+			if path == module+"/"+p || strings.HasPrefix(path, module+"/"+p+"/") {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// service is the name of the service that a path belongs to, or "".
+func service(path string) string {
+	rest, ok := strings.CutPrefix(path, module+"/services/")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+var domains = under(
+	"services/scheduler/internal/schedule",
+	"services/payouts/internal/payout",
+	"services/notifier/internal/notice",
+)
+
+var boundaries = []boundary{
+	{
+		name: "services do not import each other", of: func(p string) bool { return service(p) != "" },
+		forbid: func(of, imported string) bool { s := service(imported); return s != "" && s != service(of) },
+		why:    "they share mechanism and protos, never tables or domain types: each is deployed alone",
+	},
+	{
+		name: "shared mechanism imports no service", of: under("internal", "proto"),
+		forbid: func(_, imported string) bool { return service(imported) != "" || under("cmd", "simulator")(imported) },
+		why:    "a package enters internal/ because several services need it; it cannot know any of them",
+	},
+	{
+		name: "the simulator imports nothing of ours", of: under("simulator"),
+		forbid: func(_, imported string) bool { return strings.HasPrefix(imported, module) && !under("simulator")(imported) },
+		why:    "it is the judge of what the services did; code shared with them would share their mistakes",
+	},
+	{
+		name: "the oracle imports nothing of ours", of: under("cmd/agogo/internal/oracle", "cmd/agogo/internal/evening"),
+		forbid: func(_, imported string) bool {
+			return strings.HasPrefix(imported, module) && !under("cmd/agogo/internal/oracle", "cmd/agogo/internal/evening")(imported)
+		},
+		why: "it says what should have happened; code shared with the services would share their mistakes",
+	},
+	{
+		name: "domain packages do no I/O", of: domains, direct: true,
+		forbid: func(_, imported string) bool {
+			if under("internal/money", "internal/event")(imported) || domains(imported) {
+				return false
+			}
+			first, _, _ := strings.Cut(imported, "/")
+			outside := strings.Contains(first, ".")
+			io := imported == "os" || imported == "net" || strings.HasPrefix(imported, "net/") || imported == "database/sql"
+			return io || outside && imported != "github.com/google/uuid"
+		},
+		why: "rules about money and time are read and tested without a database: stdlib, money, event (and the uuid type) only",
+	},
+	{
+		name: "service binaries stay light", of: func(p string) bool { return service(p) != "" && strings.Contains(p, "/cmd/") },
+		forbid: func(of, imported string) bool {
+			firebase := strings.HasPrefix(imported, "firebase.google.com/") && service(of) != "notifier"
+			return imported == "testing" || strings.HasPrefix(imported, "github.com/nats-io/nats-server") || firebase
+		},
+		why: "production binaries carry neither test code nor an embedded broker, and only the notifier speaks to Firebase",
+	},
+	{
+		name: "money knows nothing", of: under("internal/money"),
+		forbid: func(_, imported string) bool { return strings.HasPrefix(imported, module) && !under("internal/money")(imported) },
+		why:    "everything stands on it",
+	},
+}
+
+func TestBoundaries(t *testing.T) {
+	t.Parallel()
+	pkgs := list(t, "./...")
+	for _, b := range boundaries {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			applied := 0
+			for _, p := range pkgs {
+				if !b.of(p.ImportPath) {
+					continue
+				}
+				applied++
+				reached := p.Deps
+				if b.direct {
+					reached = p.Imports
+				}
+				for _, imported := range reached {
+					if b.forbid(p.ImportPath, imported) {
+						t.Errorf("%s reaches %s: %s", p.ImportPath, imported, b.why)
+					}
+				}
+			}
+			if applied == 0 {
+				t.Error("the rule applies to no package: it was written for a layout that is gone")
+			}
+		})
+	}
+}
+
+func TestEveryPackageHasOnePackageDoc(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t, "./...") {
+		if strings.Contains(p.ImportPath, "/proto/gen/") || strings.HasSuffix(p.ImportPath, "/db") {
+			continue // generated
+		}
+		var docs []string
+		files, err := filepath.Glob(filepath.Join(p.Dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			tree, err := parser.ParseFile(token.NewFileSet(), f, nil, parser.ParseComments|parser.PackageClauseOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tree.Doc != nil && !strings.HasPrefix(tree.Doc.Text(), "Code generated") {
+				docs = append(docs, filepath.Base(f))
+			}
+		}
+		if len(docs) != 1 {
+			t.Errorf("%s has its package doc in %v: exactly one file should say what the package is for", p.ImportPath, docs)
+		}
+	}
+}
+
+func TestGoModHasNoReplace(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if regexp.MustCompile(`(?m)^\s*replace\b`).Match(raw) {
+		t.Error("go.mod replaces a module: `go install …/cmd/agogo@version` would fail for users")
+	}
+}
+
+func TestMainsAreShort(t *testing.T) {
+	t.Parallel()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Base(path) != "main.go" || !strings.Contains(path, "cmd/") {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if n := bytes.Count(raw, []byte("\n")); n > 25 {
+			t.Errorf("%s has %d lines: a main only calls a Run that tests can call too", path, n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
