@@ -38,6 +38,9 @@ CREATE TABLE payments (
     completed_at   timestamptz,
     paid_reference text NOT NULL DEFAULT '', -- paid elsewhere, before or beside Agogo
     payout_id      uuid,                     -- the live claim, kept equal to payout_items
+    -- Refunded while claimed or paid: a carry stands against it. Should its payout release it, payment and carry cancel:
+    -- both are void while unclaimed, and if another payout has already taken the carry, the payment is owed back.
+    carried        boolean NOT NULL DEFAULT false,
     recorded_at    timestamptz NOT NULL,
     PRIMARY KEY (tenant, payment_id),
     FOREIGN KEY (tenant, payee_id) REFERENCES payees,
@@ -46,7 +49,8 @@ CREATE TABLE payments (
 );
 -- What a run may take. Its size is what is owed, not what was ever paid: the cost of a run does not grow with history.
 CREATE INDEX payments_claimable ON payments (tenant, payee_id, completed_at)
-    WHERE status = 'completed' AND payout_id IS NULL AND paid_reference = '';
+    WHERE (status = 'completed' OR carried) AND payout_id IS NULL AND paid_reference = '';
+CREATE INDEX payments_listed ON payments (tenant, payee_id, payment_id);
 CREATE INDEX payments_by_payout ON payments (payout_id) WHERE payout_id IS NOT NULL;
 
 -- A payment refunded while claimed or paid is taken off the payee's next payout. Amounts are positive: they are owed back.
@@ -61,9 +65,11 @@ CREATE TABLE carries (
     net         bigint NOT NULL,
     occurred_at timestamptz NOT NULL,
     payout_id   uuid,
-    PRIMARY KEY (tenant, carry_id)
+    voided_at   timestamptz, -- its payment was released unpaid, so nothing is owed back
+    PRIMARY KEY (tenant, carry_id),
+    UNIQUE (tenant, payment_id)
 );
-CREATE INDEX carries_claimable ON carries (tenant, payee_id, occurred_at) WHERE payout_id IS NULL;
+CREATE INDEX carries_claimable ON carries (tenant, payee_id, occurred_at) WHERE payout_id IS NULL AND voided_at IS NULL;
 CREATE INDEX carries_by_payout ON carries (payout_id) WHERE payout_id IS NOT NULL;
 
 -- Promise 1: an item is in at most one live payout. The unique index below is what keeps it, whatever else fails.
@@ -93,6 +99,7 @@ CREATE TABLE runs (
     timezone     text NOT NULL,
     trigger      text NOT NULL,
     correlation  text NOT NULL DEFAULT '',
+    causation    text NOT NULL DEFAULT '',
     state        text NOT NULL CHECK (state IN ('queued', 'running', 'completed', 'failed')),
     reason       text NOT NULL DEFAULT '',
     cursor       text NOT NULL DEFAULT '', -- where planning goes on: the last payee id of the last page
@@ -102,9 +109,12 @@ CREATE TABLE runs (
     version      bigint NOT NULL DEFAULT 0,
     created_at   timestamptz NOT NULL,
     started_at   timestamptz,
+    moved_at     timestamptz, -- last planned page: the sweeper wakes runs that stand still
     finished_at  timestamptz
 );
 CREATE INDEX runs_serial ON runs (tenant, schedule, nominal_time) WHERE state IN ('queued', 'running');
+-- Runs of one schedule follow each other: this refuses a second one, whatever raced to start it.
+CREATE UNIQUE INDEX runs_one_at_a_time ON runs (tenant, schedule) WHERE state = 'running';
 CREATE INDEX runs_listed ON runs (tenant, nominal_time DESC, run_id);
 
 CREATE TABLE batches (
@@ -117,10 +127,13 @@ CREATE TABLE batches (
     control_reason text NOT NULL DEFAULT '',
     currency       text NOT NULL,
     provider_faults integer NOT NULL DEFAULT 0, -- consecutive
+    failures_seen  bigint NOT NULL DEFAULT 0, -- failed payouts that a person accepted by resuming
     version        bigint NOT NULL DEFAULT 0,
     created_at     timestamptz NOT NULL,
     UNIQUE (run_id)
 );
+CREATE INDEX batches_open ON batches (batch_id) WHERE state IN ('created', 'approved', 'partially_completed');
+CREATE INDEX batches_listed ON batches (tenant, period_date DESC, batch_id);
 
 CREATE TABLE payouts (
     payout_id     uuid PRIMARY KEY, -- UUIDv5 of (tenant, payee, period date, kind, seq)
@@ -149,7 +162,8 @@ CREATE TABLE payouts (
     attempt       integer NOT NULL DEFAULT 0,  -- number of the newest attempt
     counted       integer NOT NULL DEFAULT 0,  -- attempts that count toward max_attempts
     reference     text NOT NULL DEFAULT '',    -- of the newest attempt
-    retry_at      timestamptz,                 -- failed: when it is approved again; approved: not before
+    retry_at      timestamptz,                 -- failed: when it is approved again; approved, held: not before
+    cap_date      date,                        -- the local date against whose daily caps it counts
     nominal_time  timestamptz NOT NULL,
     version       bigint NOT NULL DEFAULT 0,
     created_at    timestamptz NOT NULL,
@@ -159,10 +173,14 @@ CREATE TABLE payouts (
 );
 -- Work that is waiting: small however many payouts are closed.
 CREATE INDEX payouts_approved ON payouts (run_id, page, payout_id) WHERE state = 'approved';
+CREATE INDEX payouts_unfinished ON payouts (run_id) WHERE state IN ('created', 'approved', 'submitting');
+CREATE INDEX payouts_unclosed ON payouts (batch_id) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting',
+    'processing', 'unknown', 'manual_review') OR (state = 'failed' AND retry_at IS NOT NULL);
 CREATE INDEX payouts_held ON payouts (tenant, provider, created_at, payout_id) WHERE state = 'held';
 CREATE INDEX payouts_retry ON payouts (retry_at) WHERE state = 'failed' AND retry_at IS NOT NULL;
 CREATE INDEX payouts_by_run ON payouts (run_id, payee_id, seq);
 CREATE INDEX payouts_by_batch ON payouts (batch_id, state);
+CREATE INDEX payouts_capped ON payouts (tenant, cap_date, payee_id) INCLUDE (net, state) WHERE cap_date IS NOT NULL;
 CREATE INDEX payouts_listed ON payouts (tenant, period_date DESC, payout_id);
 CREATE INDEX payouts_open ON payouts (tenant, state) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review');
 

@@ -79,3 +79,19 @@ func ID(tenant, payee, periodDate, kind string, seq int) uuid.UUID {
 func Reference(id uuid.UUID, attempt int) string {
 	return event.UUID("attempt", id.String(), strconv.Itoa(attempt)).String()
 }
+
+// Releases reports whether entering a state always frees the payout's items: it ended without paying them. A failure that
+// is tried again keeps them.
+func Releases(to State, retries bool) bool {
+	switch to {
+	case Skipped, Rejected, Cancelled, Reversed:
+		return true
+	case Failed:
+		return !retries
+	default:
+		return false
+	}
+}
+
+// MayRelease reports whether items may be freed on entering a state: never where the money moved or may have moved.
+func MayRelease(to State) bool { return Releases(to, false) }

@@ -4,15 +4,21 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
 
 // Store reads and moves payouts.
@@ -21,6 +27,10 @@ type Store struct {
 	Outbox *outbox.Outbox
 	Clock  clock.Clock
 	Epoch  int
+	// Tenants holds the limits: pausing of payees and batches, caps, tiers. nil is a service without limits.
+	Tenants *config.File
+	// Stopped names a tenant's stopped connectors, read in the transaction. nil means that none ever stops.
+	Stopped func(ctx context.Context, tx pgx.Tx, tenant string) ([]string, error)
 }
 
 // Change moves one payout.
@@ -34,15 +44,63 @@ type Change struct {
 	Reference string
 	Provider  string
 	Counted   int        // added to the attempts that count
-	RetryAt   *time.Time // failed: next automatic approval; approved: not before
+	RetryAt   *time.Time // failed: next automatic approval; approved, held: not before. nil clears it
 	Fee       *int64
-	// Release frees the payout's items for another payout.
+	// Release frees the payout's items for another payout. States that always free them (skipped, rejected, cancelled,
+	// reversed, and failed without RetryAt) need not say so; those that never may are refused.
 	Release bool
+	// CapDate is the local date against whose daily caps the payout counts from now on; "" leaves it.
+	CapDate string
 }
 
-// Apply makes changes in the caller's transaction, emits one event each, and returns the payouts that changed, as they are
-// now. A payout that is not in From is left alone and is absent from the result: someone else was faster. A transition
-// that the state table does not have is an error.
-func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payout.Payout, error) {
-	panic("contract")
+// tenant returns the tenant's rules; a tenant that is not configured has no limits.
+func (s *Store) rules(tenant string) config.Payouts {
+	if s.Tenants == nil {
+		return config.Payouts{}
+	}
+	t, ok := s.Tenants.Tenant(tenant)
+	if !ok || t.Payouts == nil {
+		return config.Payouts{}
+	}
+	return *t.Payouts
+}
+
+// stopped lists the tenants' stopped connectors as "<tenant>/<provider>".
+func (s *Store) stopped(ctx context.Context, tx pgx.Tx, tenants []string) ([]string, error) {
+	all := []string{}
+	if s.Stopped == nil {
+		return all, nil
+	}
+	for _, t := range tenants {
+		names, err := s.Stopped(ctx, tx, t)
+		if err != nil {
+			return nil, fmt.Errorf("stopped providers of %s: %w", t, err)
+		}
+		for _, name := range names {
+			all = append(all, t+"/"+name)
+		}
+	}
+	return all, nil
+}
+
+// Get returns payouts in id order; unknown ids are absent.
+func (s *Store) Get(ctx context.Context, tx db.DBTX, ids ...uuid.UUID) ([]payout.Payout, error) {
+	rows, err := db.New(tx).GetPayouts(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read payouts: %w", err)
+	}
+	payouts := make([]payout.Payout, len(rows))
+	for i, r := range rows {
+		payouts[i] = fromRow(db.LockPayoutsRow(r))
+	}
+	return payouts, nil
+}
+
+// Event makes the outbox message of an aggregate's change.
+func (s *Store) Event(ctx context.Context, tenant string, t event.Type, id string, version int64, body proto.Message) (outbox.Message, error) {
+	data, err := event.Encode(body)
+	if err != nil {
+		return outbox.Message{}, fmt.Errorf("encode %s of %s: %w", t, id, err)
+	}
+	return outbox.FromEvent(ctx, event.New(ctx, command.Service, tenant, t, id, version, s.Epoch, s.Clock.Now()), data), nil
 }

@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store/db"
+)
+
+// Apply makes changes in the caller's transaction, emits one event each, and returns the payouts that changed, as they are
+// now. A payout that is not in From is left alone and is absent from the result: someone else was faster. A transition
+// that the state table does not have is an error.
+//
+// With the changes go what must always hold: items of a payout that ended unpaid are freed, a failed payout is only
+// approved again while it holds all its items, payee-scope failures in a row pause the payee (and hold what else was approved
+// for them), and a batch whose failures pass the tenant's limit pauses itself. Postings are the caller's: only it knows the
+// attempt they belong to.
+func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payout.Payout, error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	q := db.New(tx)
+	moved, err := s.decide(ctx, q, changes)
+	if err != nil || len(moved) == 0 {
+		return nil, err
+	}
+	if err := checkItemsHeld(ctx, q, moved); err != nil {
+		return nil, err
+	}
+	if err := s.move(ctx, tx, q, moved); err != nil {
+		return nil, err
+	}
+	if err := s.release(ctx, q, moved); err != nil {
+		return nil, err
+	}
+	if err := s.watchPayees(ctx, tx, q, moved); err != nil {
+		return nil, err
+	}
+	if err := s.watchBatches(ctx, tx, q, moved); err != nil {
+		return nil, err
+	}
+	payouts := make([]payout.Payout, len(moved))
+	for i, m := range moved {
+		payouts[i] = m.Payout
+	}
+	return payouts, nil
+}
+
+// move is a payout as it will be, with what its change asks for beside the row.
+type move struct {
+	payout.Payout
+	event   event.Type
+	release bool
+	capDate string
+}
+
+// decide locks the payouts and works out what becomes of them.
+func (s *Store) decide(ctx context.Context, q *db.Queries, changes []Change) ([]move, error) {
+	byID := make(map[uuid.UUID]Change, len(changes))
+	ids := make([]uuid.UUID, 0, len(changes))
+	for _, c := range changes {
+		if _, twice := byID[c.PayoutID]; twice {
+			return nil, fmt.Errorf("payout %s is changed twice in one call; split it", c.PayoutID)
+		}
+		byID[c.PayoutID] = c
+		ids = append(ids, c.PayoutID)
+	}
+	rows, err := q.LockPayouts(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("lock payouts: %w", err)
+	}
+	moved := make([]move, 0, len(rows))
+	for _, r := range rows {
+		p, c := fromRow(r), byID[r.PayoutID]
+		if !slices.Contains(c.From, p.State) {
+			continue
+		}
+		m, err := c.of(p)
+		if err != nil {
+			return nil, err
+		}
+		moved = append(moved, m)
+	}
+	return moved, nil
+}
+
+// of is the payout after the change.
+func (c Change) of(p payout.Payout) (move, error) {
+	t, ok := event.Payout.Event(string(p.State), string(c.To))
+	if !ok {
+		return move{}, fmt.Errorf("payout %s: the state table has no way from %s to %s", p.ID, p.State, c.To)
+	}
+	release := c.Release || payout.Releases(c.To, c.RetryAt != nil)
+	if release && !payout.MayRelease(c.To) {
+		return move{}, fmt.Errorf("payout %s: items of a payout in %s are never released", p.ID, c.To)
+	}
+	p.Previous, p.State, p.Reason, p.RetryAt = p.State, c.To, c.Reason, c.RetryAt
+	p.Version++
+	p.Counted += c.Counted
+	if c.Attempt != 0 {
+		p.Attempt = c.Attempt
+	}
+	if c.Reference != "" {
+		p.Reference = c.Reference
+	}
+	if c.Provider != "" {
+		p.Provider = c.Provider
+	}
+	if c.Fee != nil {
+		fee := p.Net
+		fee.Minor = *c.Fee
+		p.Fee = &fee
+	}
+	return move{Payout: p, event: t, release: release, capDate: c.CapDate}, nil
+}
+
+// checkItemsHeld refuses to approve a failed payout whose items were freed: they may be in another payout by now.
+func checkItemsHeld(ctx context.Context, q *db.Queries, moved []move) error {
+	var again []uuid.UUID
+	for _, m := range moved {
+		if m.Previous == payout.Failed && m.State == payout.Approved {
+			again = append(again, m.ID)
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	released, err := q.ItemsHeld(ctx, again)
+	if err != nil {
+		return fmt.Errorf("read released items: %w", err)
+	}
+	if len(released) > 0 {
+		return fmt.Errorf("payout %s: approved again without its items; claim them first (store.Reclaim)", released[0])
+	}
+	return nil
+}
+
+// move writes the rows and their events.
+func (s *Store) move(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
+	p := db.MovePayoutsParams{Now: s.Clock.Now()}
+	msgs := make([]outbox.Message, 0, len(moved))
+	for _, m := range moved {
+		p.Ids = append(p.Ids, m.ID)
+		p.States = append(p.States, string(m.State))
+		p.ReasonClasses = append(p.ReasonClasses, m.Reason.Class)
+		p.ReasonScopes = append(p.ReasonScopes, m.Reason.Scope)
+		p.ReasonCodes = append(p.ReasonCodes, m.Reason.Code)
+		p.ProviderCodes = append(p.ProviderCodes, m.Reason.ProviderCode)
+		p.Providers = append(p.Providers, m.Provider)
+		p.Attempts = append(p.Attempts, int32(m.Attempt))
+		p.Counts = append(p.Counts, int32(m.Counted))
+		p.Refs = append(p.Refs, m.Reference)
+		p.Fees = append(p.Fees, feeOrNone(m.Payout))
+		p.RetryAts = append(p.RetryAts, timeOrZero(m.RetryAt))
+		p.CapDates = append(p.CapDates, m.capDate)
+		p.Versions = append(p.Versions, m.Version)
+		msg, err := s.Event(ctx, m.Tenant, m.event, m.ID.String(), m.Version, Snapshot(m.Payout))
+		if err != nil {
+			return err
+		}
+		msgs = append(msgs, msg)
+	}
+	n, err := q.MovePayouts(ctx, p)
+	if err != nil {
+		return fmt.Errorf("move payouts: %w", err)
+	}
+	if n != int64(len(moved)) {
+		return fmt.Errorf("moved %d payouts of %d though all were locked", n, len(moved))
+	}
+	return s.Outbox.Append(ctx, tx, msgs...)
+}
+
+func feeOrNone(p payout.Payout) int64 {
+	if p.Fee == nil {
+		return -1
+	}
+	return p.Fee.Minor
+}
+
+func timeOrZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}

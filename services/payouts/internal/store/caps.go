@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store/db"
+)
+
+// Caps is what a tenant's daily caps leave on a local date, counted down as payouts are approved. It is only true while
+// the tenant's outflow row is locked, which everything that approves against caps does.
+type Caps struct {
+	tenant       string
+	dayCap, used int64 // cap 0: off
+	payeeCap     int64
+	byPayee      map[string]int64
+}
+
+// Caps locks the tenant's outflow row and reads what is used of the caps.
+func (s *Store) Caps(ctx context.Context, tx pgx.Tx, tenant, localDate string, payees []string) (*Caps, error) {
+	rules := s.rules(tenant)
+	c := &Caps{tenant: tenant, dayCap: rules.DailyCap, payeeCap: rules.PayeeDailyCap, byPayee: map[string]int64{}}
+	q := db.New(tx)
+	if _, err := s.LockOutflow(ctx, tx, tenant); err != nil {
+		return nil, err
+	}
+	if c.dayCap > 0 {
+		used, err := q.CapUse(ctx, db.CapUseParams{Tenant: tenant, CapDate: localDate})
+		if err != nil {
+			return nil, fmt.Errorf("use of %s's daily cap: %w", tenant, err)
+		}
+		c.used = used
+	}
+	if c.payeeCap > 0 {
+		rows, err := q.PayeeCapUse(ctx, db.PayeeCapUseParams{Tenant: tenant, CapDate: localDate, PayeeIds: payees})
+		if err != nil {
+			return nil, fmt.Errorf("use of %s's payee caps: %w", tenant, err)
+		}
+		for _, r := range rows {
+			c.byPayee[r.PayeeID] = r.Net
+		}
+	}
+	return c, nil
+}
+
+// Take books net on the day, or returns the code of the cap that it would pass. One that does not fit leaves room for a
+// smaller one after it: a cap limits the day's money, it is no queue.
+func (c *Caps) Take(payee string, net int64) string {
+	if c.dayCap > 0 && net > c.dayCap-c.used {
+		return payout.CodeDailyCap
+	}
+	if c.payeeCap > 0 && net > c.payeeCap-c.byPayee[payee] {
+		return payout.CodePayeeDailyCap
+	}
+	c.used += net
+	c.byPayee[payee] += net
+	return ""
+}
+
+// Outflow is a tenant's switch, locked by planning, releasing and by who turns it.
+type Outflow = db.Outflow
+
+// LockOutflow makes the tenant's outflow row if it has none and locks it.
+func (s *Store) LockOutflow(ctx context.Context, tx pgx.Tx, tenant string) (Outflow, error) {
+	q := db.New(tx)
+	if err := q.EnsureOutflow(ctx, db.EnsureOutflowParams{Tenant: tenant, Now: s.Clock.Now()}); err != nil {
+		return Outflow{}, fmt.Errorf("make outflow row of %s: %w", tenant, err)
+	}
+	o, err := q.LockOutflow(ctx, tenant)
+	if err != nil {
+		return Outflow{}, fmt.Errorf("lock outflow of %s: %w", tenant, err)
+	}
+	return o, nil
+}

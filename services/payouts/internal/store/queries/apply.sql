@@ -1,0 +1,117 @@
+-- name: LockPayouts :many
+-- In id order, so that two transactions never wait for each other in a circle.
+SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
+       reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
+       provider, destination, attempt, counted, reference, retry_at, nominal_time, version
+FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id FOR UPDATE;
+
+-- name: GetPayouts :many
+SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
+       reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
+       provider, destination, attempt, counted, reference, retry_at, nominal_time, version
+FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id;
+
+-- name: MovePayouts :execrows
+-- fee -1 and the zero time stand for NULL, since arrays of a driver's nullable elements are clumsy.
+UPDATE payouts p SET
+    state = c.state, reason_class = c.reason_class, reason_scope = c.reason_scope, reason_code = c.reason_code,
+    provider_code = c.provider_code, provider = c.provider, attempt = c.attempt, counted = c.counted,
+    reference = c.reference, fee = NULLIF(c.fee, -1), retry_at = NULLIF(c.retry_at, '0001-01-01 00:00:00+00'),
+    cap_date = CASE WHEN c.cap_date = '' THEN p.cap_date ELSE c.cap_date::date END,
+    version = c.version, updated_at = @now::timestamptz
+FROM (
+    SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnest(@reason_classes::text[]) AS reason_class,
+           unnest(@reason_scopes::text[]) AS reason_scope, unnest(@reason_codes::text[]) AS reason_code,
+           unnest(@provider_codes::text[]) AS provider_code, unnest(@providers::text[]) AS provider,
+           unnest(@attempts::integer[]) AS attempt, unnest(@counts::integer[]) AS counted,
+           unnest(@refs::text[]) AS reference, unnest(@fees::bigint[]) AS fee,
+           unnest(@retry_ats::timestamptz[]) AS retry_at, unnest(@cap_dates::text[]) AS cap_date,
+           unnest(@versions::bigint[]) AS version
+) c WHERE p.payout_id = c.id;
+
+-- name: ReleaseItems :exec
+WITH released AS (
+    UPDATE payout_items SET released_at = @now::timestamptz
+    WHERE payout_id = ANY(@ids::uuid[]) AND released_at IS NULL
+    RETURNING payout_id, tenant, item_kind, item_id
+), freed AS (
+    UPDATE payments p SET payout_id = NULL FROM released r
+    WHERE r.item_kind = 'payment' AND p.tenant = r.tenant AND p.payment_id = r.item_id AND p.payout_id = r.payout_id
+)
+UPDATE carries c SET payout_id = NULL FROM released r
+WHERE r.item_kind = 'carry' AND c.tenant = r.tenant AND c.carry_id = r.item_id AND c.payout_id = r.payout_id;
+
+-- name: LockCarried :many
+-- Refunded payments that these payouts had to do with (as a payment or as the carry against it) and that nothing claims.
+-- Locked, so that no run claims one while its carry is voided.
+SELECT p.tenant, p.payment_id FROM payments p
+WHERE p.carried AND p.payout_id IS NULL AND (p.tenant, p.payment_id) IN (
+    SELECT i.tenant, i.item_id FROM payout_items i WHERE i.payout_id = ANY(@ids::uuid[]) AND i.item_kind = 'payment'
+    UNION
+    SELECT c.tenant, c.payment_id FROM payout_items i
+    JOIN carries c ON c.tenant = i.tenant AND c.carry_id = i.item_id
+    WHERE i.payout_id = ANY(@ids::uuid[]) AND i.item_kind = 'carry'
+)
+ORDER BY p.tenant, p.payment_id FOR UPDATE OF p;
+
+-- name: VoidCarries :exec
+WITH voided AS (
+    UPDATE carries c SET voided_at = @now::timestamptz
+    FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payment_ids::text[]) AS payment_id) t
+    WHERE c.tenant = t.tenant AND c.payment_id = t.payment_id AND c.payout_id IS NULL AND c.voided_at IS NULL
+    RETURNING c.tenant, c.payment_id
+)
+UPDATE payments p SET carried = false FROM voided v WHERE p.tenant = v.tenant AND p.payment_id = v.payment_id;
+
+-- name: ItemsHeld :many
+-- Of these payouts, the ones with a released item.
+SELECT DISTINCT payout_id FROM payout_items WHERE payout_id = ANY(@ids::uuid[]) AND released_at IS NOT NULL;
+
+-- name: ReclaimPayments :execrows
+UPDATE payments p SET payout_id = i.payout_id FROM payout_items i
+WHERE i.payout_id = @payout_id AND i.item_kind = 'payment' AND i.released_at IS NOT NULL
+  AND p.tenant = i.tenant AND p.payment_id = i.item_id
+  AND p.payout_id IS NULL AND p.paid_reference = '' AND (p.status = 'completed' OR p.carried);
+
+-- name: ReclaimCarries :execrows
+UPDATE carries c SET payout_id = i.payout_id FROM payout_items i
+WHERE i.payout_id = @payout_id AND i.item_kind = 'carry' AND i.released_at IS NOT NULL
+  AND c.tenant = i.tenant AND c.carry_id = i.item_id AND c.payout_id IS NULL AND c.voided_at IS NULL;
+
+-- name: ReclaimItems :execrows
+UPDATE payout_items SET released_at = NULL WHERE payout_id = @payout_id AND released_at IS NOT NULL;
+
+-- name: CountPayeeFailures :many
+UPDATE payees p SET failures = p.failures + c.failures, updated_at = @now::timestamptz
+FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payee_ids::text[]) AS payee_id, unnest(@failures::integer[]) AS failures) c
+WHERE p.tenant = c.tenant AND p.payee_id = c.payee_id
+RETURNING p.tenant, p.payee_id, p.failures, p.state;
+
+-- name: ResetPayeeFailures :exec
+UPDATE payees p SET failures = 0, updated_at = @now::timestamptz
+FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payee_ids::text[]) AS payee_id) c
+WHERE p.tenant = c.tenant AND p.payee_id = c.payee_id AND p.failures <> 0;
+
+-- name: PausePayees :many
+UPDATE payees p SET state = 'paused', pause_reason = @reason, version = p.version + 1, updated_at = @now::timestamptz
+FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payee_ids::text[]) AS payee_id) c
+WHERE p.tenant = c.tenant AND p.payee_id = c.payee_id AND p.state = 'active'
+RETURNING p.tenant, p.payee_id, p.state, p.pause_reason, p.provider, p.locale, p.version;
+
+-- name: ApprovedOfPayees :many
+SELECT p.payout_id FROM payouts p
+JOIN (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payee_ids::text[]) AS payee_id) c
+  ON p.tenant = c.tenant AND p.payee_id = c.payee_id
+WHERE p.state = 'approved';
+
+-- name: BatchFailures :many
+-- Failures of the batches as a share of what they want to pay (skipped ones never wanted to). The share is only counted
+-- where there are enough failures to mean something.
+SELECT f.batch_id, f.tenant, f.failures_seen, f.failed,
+       (CASE WHEN f.failed - f.failures_seen < @min_failures::bigint THEN 0
+             ELSE (SELECT count(*) FROM payouts p WHERE p.batch_id = f.batch_id AND p.state <> 'skipped') END)::bigint AS wanted
+FROM (
+    SELECT b.batch_id, b.tenant, b.failures_seen,
+           (SELECT count(*) FROM payouts p WHERE p.batch_id = b.batch_id AND p.state = 'failed')::bigint AS failed
+    FROM batches b WHERE b.batch_id = ANY(@ids::uuid[]) AND b.control = 'open'
+) f;

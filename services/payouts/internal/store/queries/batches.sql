@@ -1,0 +1,45 @@
+-- name: InsertBatch :execrows
+INSERT INTO batches (batch_id, tenant, run_id, period_date, state, currency, version, created_at)
+VALUES (@batch_id, @tenant, @run_id, (@period_date::text)::date, 'created', @currency, 1, @now)
+ON CONFLICT DO NOTHING;
+
+-- name: LockBatches :many
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency, version
+FROM batches WHERE batch_id = ANY(@ids::uuid[]) ORDER BY batch_id FOR UPDATE;
+
+-- name: StaleBatches :many
+-- Batches whose derived state no longer fits their payouts, with the state that does.
+SELECT b.batch_id, d.derived::text AS derived FROM batches b
+JOIN runs r ON r.run_id = b.run_id
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.batch_id = b.batch_id AND (
+                p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review')
+                OR (p.state = 'failed' AND p.retry_at IS NOT NULL))) THEN 'created'
+        WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.batch_id = b.batch_id
+                AND p.state IN ('rejected', 'failed', 'reversed', 'cancelled')) THEN 'partially_completed'
+        ELSE 'completed' END AS derived
+) d
+WHERE b.run_id = ANY(@run_ids::uuid[]) AND b.state IN ('created', 'approved', 'partially_completed', 'completed')
+  AND (r.planned OR r.state = 'failed')
+  AND d.derived <> b.state AND NOT (b.state = 'approved' AND d.derived = 'created')
+ORDER BY b.batch_id;
+
+-- name: OpenBatchRuns :many
+-- For the sweeper: runs whose batch is not closed though nothing of the run is running any more.
+SELECT b.run_id FROM batches b JOIN runs r ON r.run_id = b.run_id
+WHERE b.state IN ('created', 'approved') AND r.state <> 'running' ORDER BY b.batch_id LIMIT @page_limit;
+
+-- name: SetBatchState :exec
+UPDATE batches t SET state = @state, version = t.version + 1 WHERE t.batch_id = @batch_id;
+
+-- name: SetBatchControl :exec
+UPDATE batches t SET control = @control, control_reason = @control_reason, state = @state, version = t.version + 1,
+    failures_seen = CASE WHEN @accept_failures::boolean
+        THEN (SELECT count(*) FROM payouts p WHERE p.batch_id = t.batch_id AND p.state = 'failed') ELSE t.failures_seen END,
+    provider_faults = CASE WHEN @accept_failures::boolean THEN 0 ELSE t.provider_faults END
+WHERE t.batch_id = @batch_id;
+
+-- name: BatchCounts :many
+SELECT batch_id, state, count(*)::bigint AS count, sum(gross)::bigint AS gross, sum(commission)::bigint AS commission, sum(net)::bigint AS net
+FROM payouts WHERE batch_id = ANY(@ids::uuid[]) GROUP BY batch_id, state ORDER BY batch_id, state;

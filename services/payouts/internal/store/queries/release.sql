@@ -1,0 +1,64 @@
+-- name: HeldPayouts :many
+-- Oldest first per provider, from the last one looked at. Those held by a person stay.
+SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
+       COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state
+FROM payouts h
+JOIN batches b ON b.batch_id = h.batch_id
+JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
+LEFT JOIN outflows o ON o.tenant = h.tenant
+WHERE h.state = 'held' AND h.tenant = @tenant AND h.provider = @provider AND h.reason_code <> @by_person
+  AND (h.created_at, h.payout_id) > (@after_created::timestamptz, @after_id::uuid)
+ORDER BY h.created_at, h.payout_id LIMIT @page_limit;
+
+-- name: HeldQueues :many
+-- The providers that hold something, found by hopping over the index.
+WITH RECURSIVE queues AS (
+    (SELECT p.tenant, p.provider FROM payouts p WHERE p.state = 'held' ORDER BY p.tenant, p.provider LIMIT 1)
+    UNION ALL
+    SELECT n.tenant, n.provider FROM queues q CROSS JOIN LATERAL (
+        SELECT p.tenant, p.provider FROM payouts p
+        WHERE p.state = 'held' AND (p.tenant, p.provider) > (q.tenant, q.provider)
+        ORDER BY p.tenant, p.provider LIMIT 1) n
+)
+SELECT tenant::text AS tenant, provider::text AS provider FROM queues;
+
+-- name: CapUse :one
+SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts
+WHERE tenant = @tenant AND cap_date = (@cap_date::text)::date
+  AND (state IN ('awaiting_approval', 'approved', 'submitting', 'processing', 'unknown', 'manual_review', 'succeeded')
+       OR (state = 'failed' AND retry_at IS NOT NULL));
+
+-- name: PayeeCapUse :many
+SELECT payee_id, COALESCE(sum(net), 0)::bigint AS net FROM payouts
+WHERE tenant = @tenant AND cap_date = (@cap_date::text)::date AND payee_id = ANY(@payee_ids::text[])
+  AND (state IN ('awaiting_approval', 'approved', 'submitting', 'processing', 'unknown', 'manual_review', 'succeeded')
+       OR (state = 'failed' AND retry_at IS NOT NULL))
+GROUP BY payee_id;
+
+-- name: DueRetries :many
+SELECT payout_id, run_id, page FROM payouts WHERE state = 'failed' AND retry_at <= @now::timestamptz
+ORDER BY retry_at, payout_id LIMIT @page_limit;
+
+-- name: ApprovedPages :many
+-- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost.
+SELECT p.run_id, p.page FROM payouts p
+JOIN batches b ON b.batch_id = p.batch_id
+WHERE p.state = 'approved' AND b.control = 'open' AND p.updated_at <= @rested_since::timestamptz
+  AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
+  AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
+  AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
+GROUP BY p.run_id, p.page ORDER BY p.run_id, p.page LIMIT @page_limit;
+
+-- name: EnsureOutflow :exec
+INSERT INTO outflows (tenant, changed_at) VALUES (@tenant, @now::timestamptz) ON CONFLICT DO NOTHING;
+
+-- name: LockOutflow :one
+SELECT tenant, stopped, reason, actor, changed_at FROM outflows WHERE tenant = @tenant FOR UPDATE;
+
+-- name: GetOutflow :one
+SELECT tenant, stopped, reason, actor, changed_at FROM outflows WHERE tenant = @tenant;
+
+-- name: SetOutflow :one
+INSERT INTO outflows (tenant, stopped, reason, actor, changed_at) VALUES (@tenant, @stopped, @reason, @actor, @now::timestamptz)
+ON CONFLICT (tenant) DO UPDATE SET stopped = EXCLUDED.stopped, reason = EXCLUDED.reason, actor = EXCLUDED.actor, changed_at = EXCLUDED.changed_at
+RETURNING tenant, stopped, reason, actor, changed_at;

@@ -1,0 +1,72 @@
+-- name: InsertRun :execrows
+INSERT INTO runs (run_id, tick_id, tenant, schedule, job, nominal_time, local_date, window_start, window_end, timezone,
+                  trigger, correlation, causation, state, created_at)
+VALUES (@run_id, @tick_id, @tenant, @schedule, @job, @nominal_time, (@local_date::text)::date, @window_start, @window_end, @timezone,
+        @trigger, @correlation, @causation, 'queued', @now)
+ON CONFLICT DO NOTHING;
+
+-- name: LockSchedule :exec
+-- Starting and finishing runs of a schedule must see each other's result; the lock ends with the transaction.
+SELECT pg_advisory_xact_lock(hashtextextended(@tenant::text || '/' || @schedule::text, 7101));
+
+-- name: StartNextRun :many
+UPDATE runs SET state = 'running', version = version + 1, started_at = @now::timestamptz, moved_at = @now::timestamptz
+WHERE run_id = (
+    SELECT r.run_id FROM runs r WHERE r.tenant = @tenant AND r.schedule = @schedule AND r.state = 'queued'
+      AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = @tenant AND o.schedule = @schedule AND o.state = 'running')
+    ORDER BY r.nominal_time, r.run_id LIMIT 1
+)
+RETURNING run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+          timezone, trigger, correlation, causation, state, reason, cursor, page, planned, asked, version, moved_at;
+
+-- name: GetRun :one
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, asked, version, moved_at
+FROM runs WHERE run_id = @run_id;
+
+-- name: LockRun :one
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, asked, version, moved_at
+FROM runs WHERE run_id = @run_id FOR UPDATE;
+
+-- name: AdvanceRun :exec
+UPDATE runs SET cursor = @cursor, page = page + 1, planned = @planned, asked = asked + @asked, moved_at = @now::timestamptz
+WHERE run_id = @run_id;
+
+-- name: FinishableRuns :many
+-- Planned, and nothing of it is created, submitting, or approved with nothing in its way. The partial index of unfinished
+-- payouts answers at the first one it meets, so asking after every batch of outcomes stays cheap.
+SELECT r.run_id FROM runs r
+WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
+  AND NOT EXISTS (
+    SELECT 1 FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting'))
+  AND NOT EXISTS (
+    SELECT 1 FROM payouts p
+    JOIN batches b ON b.batch_id = p.batch_id
+    WHERE p.run_id = r.run_id AND p.state = 'approved' AND b.control = 'open'
+      AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
+      AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
+      AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[])))
+ORDER BY r.run_id;
+
+-- name: FinishRun :execrows
+UPDATE runs SET state = @state, reason = @reason, version = version + 1, finished_at = @now::timestamptz
+WHERE run_id = @run_id AND state = @from_state;
+
+-- name: RunCounts :many
+SELECT state, currency, count(*)::bigint AS count, sum(net)::bigint AS net FROM payouts WHERE run_id = @run_id
+GROUP BY state, currency ORDER BY state, currency;
+
+-- name: RunTenants :many
+SELECT DISTINCT tenant FROM runs WHERE run_id = ANY(@ids::uuid[]);
+
+-- name: RunningRuns :many
+-- For the sweeper, oldest movement first.
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, asked, version, moved_at
+FROM runs WHERE state = 'running' ORDER BY moved_at, run_id LIMIT @page_limit;
+
+-- name: QueuedSchedules :many
+-- Schedules with a queued run and none running: their start was lost.
+SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued'
+  AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = q.tenant AND o.schedule = q.schedule AND o.state = 'running');

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/services/payouts/internal/command"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store/db"
+)
+
+// Queue is the held payouts of one connector; they are released first come, first served.
+type Queue struct {
+	Tenant   string
+	Provider string
+}
+
+// Place is how far a queue was looked at: the payout after which the next page begins.
+type Place struct {
+	CreatedAt time.Time
+	PayoutID  uuid.UUID
+}
+
+// HeldQueues lists the queues that hold something.
+func (s *Store) HeldQueues(ctx context.Context, tx db.DBTX) ([]Queue, error) {
+	rows, err := db.New(tx).HeldQueues(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list held payouts' queues: %w", err)
+	}
+	queues := make([]Queue, len(rows))
+	for i, r := range rows {
+		queues[i] = Queue(r)
+	}
+	return queues, nil
+}
+
+// Release looks at one page of a queue and moves those whose cause is gone back to approved (or to awaiting_approval when
+// their sum needs one), then wakes their dispatch. nonce tells this wake-up from the page's earlier ones; localDate is
+// today for the tenant, whose caps they then count against. The returned place is nil when the queue's end was reached.
+func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place, limit int, localDate, nonce string) (*Place, error) {
+	if _, err := s.LockOutflow(ctx, tx, queue.Tenant); err != nil { // before the read: it sees the switch as it will stay
+		return nil, err
+	}
+	held, err := db.New(tx).HeldPayouts(ctx, db.HeldPayoutsParams{
+		Tenant: queue.Tenant, Provider: queue.Provider, ByPerson: payout.CodeByPerson,
+		AfterCreated: after.CreatedAt, AfterID: after.PayoutID, PageLimit: int32(limit),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read held payouts of %s/%s: %w", queue.Tenant, queue.Provider, err)
+	}
+	if len(held) == 0 {
+		return nil, nil
+	}
+	stopped, err := s.stopped(ctx, tx, []string{queue.Tenant})
+	if err != nil {
+		return nil, err
+	}
+	caps, err := s.Caps(ctx, tx, queue.Tenant, localDate, payeesOf(held))
+	if err != nil {
+		return nil, err
+	}
+	free := s.free(held, slices.Contains(stopped, queue.Tenant+"/"+queue.Provider), caps, localDate)
+	moved, err := s.Apply(ctx, tx, free)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.WakeDispatch(ctx, tx, nonce, moved...); err != nil {
+		return nil, err
+	}
+	if len(held) < limit {
+		return nil, nil
+	}
+	last := held[len(held)-1]
+	return &Place{CreatedAt: last.CreatedAt, PayoutID: last.PayoutID}, nil
+}
+
+// free makes the changes of those that nothing holds any more.
+func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, caps *Caps, localDate string) []Change {
+	rules := s.rules(caps.tenant)
+	now := s.Clock.Now()
+	var changes []Change
+	for _, h := range held {
+		blocked := h.OutflowStopped || providerStopped || h.PayeeState != "active" || h.Control != ControlOpen ||
+			(h.RetryAt != nil && h.RetryAt.After(now)) || (rules.MaxPerPayout > 0 && h.Net > rules.MaxPerPayout)
+		if blocked || caps.Take(h.PayeeID, h.Net) != "" {
+			continue
+		}
+		c := Change{
+			PayoutID: h.PayoutID, From: []payout.State{payout.Held}, To: payout.Approved,
+			Reason: payout.Reason{Code: payout.CodeCauseGone}, CapDate: localDate,
+		}
+		if rules.ApprovalAbove != nil && h.Net >= *rules.ApprovalAbove {
+			c.To, c.Reason = payout.AwaitingApproval, payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeAboveTier}
+		}
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// WakeDispatch emits one dispatch command per page among the approved ones of the payouts.
+func (s *Store) WakeDispatch(ctx context.Context, tx pgx.Tx, nonce string, payouts ...payout.Payout) error {
+	seen := map[command.Dispatch]bool{}
+	var msgs []outbox.Message
+	for _, p := range payouts {
+		d := command.Dispatch{RunID: p.RunID, Page: p.Page}
+		if p.State != payout.Approved || seen[d] {
+			continue
+		}
+		seen[d] = true
+		msgs = append(msgs, d.Message(ctx, s.Epoch, nonce))
+	}
+	if len(msgs) == 0 {
+		return nil
+	}
+	return s.Outbox.Append(ctx, tx, msgs...)
+}
+
+func payeesOf(held []db.HeldPayoutsRow) []string {
+	ids := make([]string, len(held))
+	for i, h := range held {
+		ids[i] = h.PayeeID
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}

@@ -1,0 +1,156 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/outbox"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store/db"
+)
+
+// minFailures is how many failures a batch must have before their share of it means anything.
+const minFailures = 5
+
+// payeeKey names a payee.
+type payeeKey struct{ tenant, id string }
+
+func comparePayees(a, b payeeKey) int {
+	return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.id, b.id))
+}
+
+// watchPayees counts failures in a row that are the payee's (a closed wallet, a wrong number), and pauses who has too many:
+// trying every evening costs fees and tells nobody. A success ends the row.
+func (s *Store) watchPayees(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
+	failures, successes := map[payeeKey]int32{}, map[payeeKey]bool{}
+	for _, m := range moved {
+		k := payeeKey{m.Tenant, m.PayeeID}
+		switch {
+		case m.State == payout.Succeeded:
+			successes[k] = true
+		case m.State == payout.Failed && m.Reason.Scope == payout.ScopePayee:
+			failures[k]++
+		}
+	}
+	maps.DeleteFunc(failures, func(k payeeKey, _ int32) bool { return successes[k] })
+	if err := s.resetFailures(ctx, q, successes); err != nil {
+		return err
+	}
+	return s.countFailures(ctx, tx, q, failures)
+}
+
+func (s *Store) resetFailures(ctx context.Context, q *db.Queries, payees map[payeeKey]bool) error {
+	if len(payees) == 0 {
+		return nil
+	}
+	p := db.ResetPayeeFailuresParams{Now: s.Clock.Now()}
+	for _, k := range slices.SortedFunc(maps.Keys(payees), comparePayees) {
+		p.Tenants, p.PayeeIds = append(p.Tenants, k.tenant), append(p.PayeeIds, k.id)
+	}
+	if err := q.ResetPayeeFailures(ctx, p); err != nil {
+		return fmt.Errorf("reset payee failures: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) countFailures(ctx context.Context, tx pgx.Tx, q *db.Queries, failures map[payeeKey]int32) error {
+	if len(failures) == 0 {
+		return nil
+	}
+	p := db.CountPayeeFailuresParams{Now: s.Clock.Now()}
+	for _, k := range slices.SortedFunc(maps.Keys(failures), comparePayees) {
+		p.Tenants, p.PayeeIds, p.Failures = append(p.Tenants, k.tenant), append(p.PayeeIds, k.id), append(p.Failures, failures[k])
+	}
+	rows, err := q.CountPayeeFailures(ctx, p)
+	if err != nil {
+		return fmt.Errorf("count payee failures: %w", err)
+	}
+	pause := db.PausePayeesParams{Reason: "repeated_failures", Now: s.Clock.Now()}
+	for _, r := range rows {
+		limit := s.rules(r.Tenant).PausePayeeAfter
+		if limit > 0 && int(r.Failures) >= limit && r.State == "active" {
+			pause.Tenants, pause.PayeeIds = append(pause.Tenants, r.Tenant), append(pause.PayeeIds, r.PayeeID)
+		}
+	}
+	if len(pause.Tenants) == 0 {
+		return nil
+	}
+	return s.pausePayees(ctx, tx, q, pause)
+}
+
+// pausePayees also holds what else is approved for them, so that a paused payee's money waits in a state that says why.
+func (s *Store) pausePayees(ctx context.Context, tx pgx.Tx, q *db.Queries, p db.PausePayeesParams) error {
+	paused, err := q.PausePayees(ctx, p)
+	if err != nil {
+		return fmt.Errorf("pause payees: %w", err)
+	}
+	msgs := make([]outbox.Message, 0, len(paused))
+	for _, y := range paused {
+		body := &eventsv1.Payee{
+			PayeeId: y.PayeeID, Tenant: y.Tenant, State: "paused", PreviousState: "active",
+			Reason: &eventsv1.Reason{Scope: payout.ScopePayee, Code: y.PauseReason}, Provider: y.Provider, Locale: y.Locale,
+		}
+		msg, err := s.Event(ctx, y.Tenant, "payee.paused", y.PayeeID, y.Version, body)
+		if err != nil {
+			return err
+		}
+		msgs = append(msgs, msg)
+	}
+	if err := s.Outbox.Append(ctx, tx, msgs...); err != nil {
+		return err
+	}
+	ids, err := q.ApprovedOfPayees(ctx, db.ApprovedOfPayeesParams{Tenants: p.Tenants, PayeeIds: p.PayeeIds})
+	if err != nil {
+		return fmt.Errorf("read approved payouts of paused payees: %w", err)
+	}
+	changes := make([]Change, len(ids))
+	for i, id := range ids {
+		changes[i] = Change{PayoutID: id, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(payout.CodePayeePaused)}
+	}
+	_, err = s.Apply(ctx, tx, changes)
+	return err
+}
+
+// watchBatches pauses a batch whose failures pass the tenant's limit: whatever is wrong, sending the rest will not mend it.
+func (s *Store) watchBatches(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
+	var ids []uuid.UUID
+	for _, m := range moved {
+		if m.State == payout.Failed && s.rules(m.Tenant).PauseAboveFailureRate > 0 && !slices.Contains(ids, m.BatchID) {
+			ids = append(ids, m.BatchID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := q.BatchFailures(ctx, db.BatchFailuresParams{Ids: ids, MinFailures: minFailures})
+	if err != nil {
+		return fmt.Errorf("count failures of batches: %w", err)
+	}
+	for _, r := range rows {
+		unseen := r.Failed - r.FailuresSeen
+		if unseen < minFailures || float64(unseen) <= s.rules(r.Tenant).PauseAboveFailureRate*float64(r.Wanted) {
+			continue
+		}
+		if _, err := s.PauseBatch(ctx, tx, r.BatchID, payout.Reason{Scope: payout.ScopeBatch, Code: "failure_rate"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventOf is the table's event, for transitions that the code itself chooses: a missing one is a defect of the code.
+func eventOf(m event.Machine, from, to string) (event.Type, error) {
+	t, ok := m.Event(from, to)
+	if !ok {
+		return "", fmt.Errorf("%s: the state table has no way from %q to %q", m.Aggregate, from, to)
+	}
+	return t, nil
+}
