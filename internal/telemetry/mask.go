@@ -15,10 +15,11 @@ var (
 	userinfo = regexp.MustCompile(`(://[^/\s:@]*:)[^/\s@]+@`)
 	// bearer is a credential as HTTP writes it.
 	bearer = regexp.MustCompile(`(?i)\b(?:bearer|basic)\s+[a-z0-9._~+/=-]{6,}`)
-	// pair is a key and its value inside a text: JSON, also escaped or cut off ("key": …), forms and DSNs (key=…) and
-	// Go's %+v (key:…). A colon and a space after a bare word is an error's prefix ("fetch token: 401") and stays readable.
-	pair = regexp.MustCompile(`(?:\\?"([A-Za-z0-9_.-]+)\\?"\s*:\s*|\b([A-Za-z0-9_.-]+)[=:])` +
-		`(\\"(?:[^"\\]|\\[^"])*(?:\\"|$)|"(?:[^"\\]|\\.)*(?:"|$)|\[[^\]]*\]|[^\s",;&})\]]+)`)
+	// keyed finds a key inside a text and value what follows it: JSON, also escaped or cut off ("key": …), forms and DSNs
+	// (key=…) and Go's %+v (key:…). A colon and a space after a bare word is an error's prefix ("fetch token: 401") and
+	// stays readable.
+	keyed = regexp.MustCompile(`\\?"([A-Za-z0-9_.-]+)\\?"\s*:\s*|\b([A-Za-z0-9_.-]+)[=:]`)
+	value = regexp.MustCompile(`^(?:\\"(?:[^"\\]|\\[^"])*(?:\\"|$)|"(?:[^"\\]|\\.)*(?:"|$)|\[[^\]]*\]|[^\s",;&})\]]+)`)
 )
 
 // Mask takes out of a text what must not be written: phone and card numbers, credentials, and values of keys that name a
@@ -48,22 +49,22 @@ func maskBearer(s string) string {
 	return scheme + " " + redacted
 }
 
-// maskPairs looks for pairs inside the values of harmless keys too, such as the query of an address.
+// maskPairs looks for pairs inside the values of harmless keys too, such as the query of an address. It goes over the
+// text once: texts may be answers from outside, of any size.
 func maskPairs(s string) string {
 	var b strings.Builder
-	for {
-		m := pair.FindStringSubmatchIndex(s)
-		if m == nil {
-			return b.String() + s
+	end := 0
+	for _, m := range keyed.FindAllStringSubmatchIndex(s, -1) {
+		if m[0] < end || !isSensitive(s[max(m[2], m[4]):max(m[3], m[5])]) {
+			continue
 		}
-		b.WriteString(s[:m[6]])
-		if isSensitive(s[max(m[2], m[4]):max(m[3], m[5])]) {
+		if v := value.FindString(s[m[1]:]); v != "" {
+			b.WriteString(s[end:m[1]])
 			b.WriteString(redacted)
-			s = s[m[7]:]
-		} else {
-			s = s[m[6]:]
+			end = m[1] + len(v)
 		}
 	}
+	return b.String() + s[end:]
 }
 
 // groupings are the lengths in which cards are printed and typed.

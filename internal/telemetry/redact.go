@@ -29,8 +29,9 @@ func redact(groups []string, a slog.Attr) slog.Attr {
 		return slog.String(a.Key, Mask(a.Value.String()))
 	case slog.KindAny:
 		return slog.Any(a.Key, redactAny(a.Value.Any()))
+	default: // numbers and times
+		return a
 	}
-	return a
 }
 
 // redactAny turns any value into one that can be written. Structs and maps are walked as their JSON, since a field that
