@@ -57,7 +57,7 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 	if len(held) == 0 {
 		return nil, nil
 	}
-	stopped, err := s.stopped(ctx, tx, []string{queue.Tenant})
+	stopped, err := s.StoppedConnectors(ctx, tx)
 	if err != nil {
 		return nil, err
 	}

@@ -19,11 +19,7 @@ func (s *Store) Settle(ctx context.Context, tx pgx.Tx, runIDs ...uuid.UUID) erro
 		return nil
 	}
 	q := db.New(tx)
-	tenants, err := q.RunTenants(ctx, runIDs)
-	if err != nil {
-		return fmt.Errorf("tenants of runs: %w", err)
-	}
-	stopped, err := s.stopped(ctx, tx, tenants)
+	stopped, err := s.StoppedConnectors(ctx, tx)
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,8 @@ type Store struct {
 	Epoch  int
 	// Tenants holds the limits: pausing of payees and batches, caps, tiers. nil is a service without limits.
 	Tenants *config.File
-	// Stopped names a tenant's stopped connectors, read in the transaction. nil means that none ever stops.
-	Stopped func(ctx context.Context, tx pgx.Tx, tenant string) ([]string, error)
+	// Stopped lists the stopped connectors as "<tenant>/<provider>", read in the transaction. nil means that none ever stops.
+	Stopped func(ctx context.Context, tx pgx.Tx) ([]string, error)
 }
 
 // Change moves one payout.
@@ -53,7 +53,7 @@ type Change struct {
 	CapDate string
 }
 
-// tenant returns the tenant's rules; a tenant that is not configured has no limits.
+// rules returns the tenant's rules; a tenant that is not configured has no limits.
 func (s *Store) rules(tenant string) config.Payouts {
 	if s.Tenants == nil {
 		return config.Payouts{}
@@ -65,22 +65,16 @@ func (s *Store) rules(tenant string) config.Payouts {
 	return *t.Payouts
 }
 
-// stopped lists the tenants' stopped connectors as "<tenant>/<provider>".
-func (s *Store) stopped(ctx context.Context, tx pgx.Tx, tenants []string) ([]string, error) {
-	all := []string{}
+// StoppedConnectors lists the stopped connectors as "<tenant>/<provider>".
+func (s *Store) StoppedConnectors(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	if s.Stopped == nil {
-		return all, nil
+		return []string{}, nil
 	}
-	for _, t := range tenants {
-		names, err := s.Stopped(ctx, tx, t)
-		if err != nil {
-			return nil, fmt.Errorf("stopped providers of %s: %w", t, err)
-		}
-		for _, name := range names {
-			all = append(all, t+"/"+name)
-		}
+	names, err := s.Stopped(ctx, tx)
+	if err != nil {
+		return nil, fmt.Errorf("stopped connectors: %w", err)
 	}
-	return all, nil
+	return names, nil
 }
 
 // Get returns payouts in id order; unknown ids are absent.

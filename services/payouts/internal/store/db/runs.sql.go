@@ -355,30 +355,6 @@ func (q *Queries) RunCounts(ctx context.Context, runID uuid.UUID) ([]RunCountsRo
 	return items, nil
 }
 
-const runTenants = `-- name: RunTenants :many
-SELECT DISTINCT tenant FROM runs WHERE run_id = ANY($1::uuid[])
-`
-
-func (q *Queries) RunTenants(ctx context.Context, ids []uuid.UUID) ([]string, error) {
-	rows, err := q.db.Query(ctx, runTenants, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []string
-	for rows.Next() {
-		var tenant string
-		if err := rows.Scan(&tenant); err != nil {
-			return nil, err
-		}
-		items = append(items, tenant)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const runningRuns = `-- name: RunningRuns :many
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
        timezone, trigger, correlation, causation, state, reason, cursor, page, planned, asked, version, moved_at

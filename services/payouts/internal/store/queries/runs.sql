@@ -57,9 +57,6 @@ WHERE run_id = @run_id AND state = @from_state;
 SELECT state, currency, count(*)::bigint AS count, sum(net)::bigint AS net FROM payouts WHERE run_id = @run_id
 GROUP BY state, currency ORDER BY state, currency;
 
--- name: RunTenants :many
-SELECT DISTINCT tenant FROM runs WHERE run_id = ANY(@ids::uuid[]);
-
 -- name: RunningRuns :many
 -- For the sweeper, oldest movement first.
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
