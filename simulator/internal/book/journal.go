@@ -1,0 +1,206 @@
+package book
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"unique"
+)
+
+// Journal is the append-only file behind a shelf of books: one line per change, the newest line of a reference counts.
+// Lines are with the kernel before the caller hears of a payment, so that the truth survives the death of the process.
+type Journal struct {
+	mu   sync.Mutex
+	file *os.File
+	buf  bytes.Buffer
+	enc  *json.Encoder
+}
+
+type line struct {
+	Provider   string       `json:"provider"`
+	Reference  string       `json:"reference"`
+	Peer       string       `json:"peer"`
+	Amount     int64        `json:"amount"`
+	Currency   string       `json:"currency"`
+	Account    string       `json:"account,omitempty"`
+	Status     Status       `json:"status"`
+	Moved      int32        `json:"moved"`
+	MovedMinor int64        `json:"moved_minor"`
+	Requests   int32        `json:"requests"`
+	First      int64        `json:"first"`
+	Last       int64        `json:"last"`
+	Text       string       `json:"text,omitempty"`
+	Message    string       `json:"message,omitempty"`
+	Blind      int64        `json:"blind,omitempty"`
+	Pending    []settlement `json:"pending,omitempty"`
+}
+
+// Persist loads what the file at path knows into the books and writes every change of theirs to it from now on. It
+// refuses a file that holds a provider that is not among them. The books must be empty and not in use yet.
+func Persist(path string, books ...*Book) (*Journal, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the simulator's book: %w", err)
+	}
+	j := &Journal{file: file}
+	j.enc = json.NewEncoder(&j.buf)
+	lines, err := j.load(books)
+	if err == nil {
+		err = j.compact(path, lines, books)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read the simulator's book %s: %w", path, err), file.Close())
+	}
+	for _, b := range books {
+		b.journal = j
+	}
+	return j, nil
+}
+
+// Clear empties the file.
+func (j *Journal) Clear() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.file.Truncate(0)
+}
+
+// Close closes the file; payments are refused afterwards.
+func (j *Journal) Close() error { return j.file.Close() }
+
+func (j *Journal) append(provider, reference string, r *record) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.buf.Reset()
+	if err := j.enc.Encode(lineOf(provider, reference, r)); err != nil {
+		return err
+	}
+	if _, err := j.file.Write(j.buf.Bytes()); err != nil {
+		return fmt.Errorf("write the simulator's book: %w", err)
+	}
+	return nil
+}
+
+// load reads the file. A last line without its end is what a process wrote while it was killed: nobody was told of it, so
+// it is cut off.
+func (j *Journal) load(books []*Book) (lines int, err error) {
+	in := bufio.NewReaderSize(j.file, 1<<20)
+	var whole int64
+	for {
+		text, err := in.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			if len(text) > 0 {
+				return lines, j.file.Truncate(whole)
+			}
+			return lines, nil
+		}
+		if err != nil {
+			return lines, err
+		}
+		lines++
+		if err := restore(text, books); err != nil {
+			return lines, fmt.Errorf("line %d: %w", lines, err)
+		}
+		whole += int64(len(text))
+	}
+}
+
+func restore(text []byte, books []*Book) error {
+	var l line
+	if err := json.Unmarshal(text, &l); err != nil {
+		return err
+	}
+	if l.Status < Pending || l.Status > Failed {
+		return fmt.Errorf("status %d is unknown", l.Status)
+	}
+	for _, b := range books {
+		if b.provider == l.Provider {
+			b.restore(l)
+			return nil
+		}
+	}
+	return fmt.Errorf("provider %q is not simulated", l.Provider)
+}
+
+func (b *Book) restore(l line) {
+	r := &record{
+		peer: l.Peer, amount: l.Amount, movedMinor: l.MovedMinor, first: l.First, last: l.Last,
+		currency: unique.Make(l.Currency), account: unique.Make(l.Account), moved: l.Moved, requests: l.Requests, status: l.Status,
+	}
+	if l.Text != "" || l.Message != "" || l.Blind != 0 || len(l.Pending) > 0 {
+		r.rare = &rare{l.Text, l.Message, l.Blind, l.Pending}
+	}
+	s := b.shard(l.Reference)
+	if old, ok := s.records[l.Reference]; ok {
+		b.committed.Add(-old.committed())
+	}
+	b.committed.Add(r.committed())
+	s.records[l.Reference] = r
+}
+
+func (r *record) committed() int64 {
+	sum := r.movedMinor
+	if r.rare != nil {
+		for _, p := range r.rare.pending {
+			sum += p.Amount
+		}
+	}
+	return sum
+}
+
+// compact rewrites a file in which most lines are old. The new file takes the old one's place only when it is whole.
+func (j *Journal) compact(path string, lines int, books []*Book) error {
+	live := 0
+	for _, b := range books {
+		for i := range b.shards {
+			live += len(b.shards[i].records)
+		}
+	}
+	if lines < 1000 || lines < 2*live {
+		return nil
+	}
+	next, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := writeAll(next, books); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	old := j.file
+	j.file = next
+	return old.Close()
+}
+
+func writeAll(to io.Writer, books []*Book) error {
+	out := bufio.NewWriterSize(to, 1<<20)
+	enc := json.NewEncoder(out)
+	for _, b := range books {
+		for i := range b.shards {
+			for reference, r := range b.shards[i].records {
+				if err := enc.Encode(lineOf(b.provider, reference, r)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return out.Flush()
+}
+
+func lineOf(provider, reference string, r *record) line {
+	l := line{
+		Provider: provider, Reference: reference, Peer: r.peer, Amount: r.amount, Currency: r.currency.Value(),
+		Account: r.account.Value(), Status: r.status, Moved: r.moved, MovedMinor: r.movedMinor, Requests: r.requests,
+		First: r.first, Last: r.last,
+	}
+	if r.rare != nil {
+		l.Text, l.Message, l.Blind, l.Pending = r.rare.text, r.rare.message, r.rare.blind, r.rare.pending
+	}
+	return l
+}
