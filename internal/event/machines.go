@@ -14,6 +14,8 @@ var Tick = Machine{Aggregate: "tick", Service: "scheduler", Body: "Tick", Transi
 	{"", "fired", "tick.fired", "due, caught up, or by hand"},
 	{"", "missed", "tick.missed", "due during an outage and outside the catch-up window"},
 	{"", "skipped", "tick.skipped", "due while paused, or collapsed into a later one by catch_up latest"},
+	{"missed", "fired", "tick.fired", "by hand, later"},
+	{"skipped", "fired", "tick.fired", "by hand, later"},
 }}
 
 // Schedule is a cron rule of a tenant.
