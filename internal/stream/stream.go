@@ -4,11 +4,8 @@ package stream
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/agogopay/agogo/internal/event"
 )
@@ -43,65 +40,19 @@ type Message struct {
 	Seq       uint64
 	Published time.Time
 	Delivered int
+	// Origin is where the message was first delivered. It differs from Stream and Subject only for a dead letter that
+	// was replayed; see [Route].
+	Origin Origin
+}
+
+// Origin names a message's first delivery.
+type Origin struct {
+	Stream   string
+	Subject  string
+	Consumer string
 }
 
 // Handler handles one message; nil acknowledges it. An error made by Permanent dead-letters it at once, one made by After
 // delivers it again after that delay, any other one after a growing delay. The context ends before the redelivery would
 // begin unless the consumer heartbeats, and carries the message's cause and trace.
 type Handler func(ctx context.Context, m Message) error
-
-// Permanent marks an error that no repetition can cure.
-func Permanent(err error) error { panic("contract") }
-
-// After asks for redelivery after d without counting it as a failure to alarm about.
-func After(err error, d time.Duration) error { panic("contract") }
-
-// ConsumerSpec is a durable pull consumer as data.
-type ConsumerSpec struct {
-	Stream        string
-	Durable       string
-	Filter        []string
-	BackOff       []time.Duration // BackOff[0] is the AckWait
-	MaxDeliver    int
-	MaxAckPending int
-	Workers       int  // handlers at once in one process
-	Heartbeat     bool // InProgress while the handler runs
-}
-
-// Consumers lists every durable consumer of the system; Consumer finds one by name.
-func Consumers() []ConsumerSpec { panic("contract") }
-
-// Consumer finds a spec by durable name and panics when there is none: names are constants of the code.
-func Consumer(durable string) ConsumerSpec { panic("contract") }
-
-// Options are what differs between installations.
-type Options struct {
-	Replicas  int // 1 in dev, 3 in production
-	EventsAge time.Duration
-	MaxBytes  map[string]int64 // per stream; absent: the default
-}
-
-// Provision creates or widens streams and consumers; it refuses an edit that would lose messages.
-func Provision(ctx context.Context, js jetstream.JetStream, o Options) error { panic("contract") }
-
-// Deps are what a loop needs.
-type Deps struct {
-	JS      jetstream.JetStream
-	Service string
-	Logger  *slog.Logger
-	// DeadLettered is told after a message was copied to DLQ (the service emits event.dead_lettered); may be nil.
-	DeadLettered func(ctx context.Context, m Message, err error) error
-}
-
-// Loop handles the messages of one consumer.
-type Loop struct{}
-
-// NewLoop makes a loop.
-func NewLoop(spec ConsumerSpec, h Handler, d Deps) *Loop { panic("contract") }
-
-// Run binds to the consumer and handles messages until ctx ends; then it drains: buffered messages are given back at once
-// and running handlers finish.
-func (l *Loop) Run(ctx context.Context) error { panic("contract") }
-
-// Ready reports whether the loop is bound and delivering.
-func (l *Loop) Ready(ctx context.Context) error { panic("contract") }
