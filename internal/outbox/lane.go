@@ -1,0 +1,210 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/agogopay/agogo/internal/crashpoint"
+	"github.com/agogopay/agogo/internal/outbox/db"
+)
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 5 * time.Second
+	maxStuck     = 200 // beyond it something is wrong with more than single messages, and the lane waits as a whole
+	alarmEvery   = 10  // failures in a row between two alarms: most of a minute
+)
+
+// lane publishes what goes to one stream.
+type lane struct {
+	r      *relay
+	stream string
+	wake   chan struct{}
+	failed int // batches in a row of which nothing went through
+
+	mu    sync.Mutex
+	stuck map[string]*stuckKey
+}
+
+// stuckKey is a key whose first message the stream does not take. Its messages wait, those of other keys go on.
+type stuckKey struct {
+	failed  int
+	waiting bool // for its next try
+}
+
+func newLane(r *relay, stream string) *lane {
+	return &lane{r: r, stream: stream, wake: make(chan struct{}, 1), stuck: map[string]*stuckKey{}}
+}
+
+func (l *lane) awake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *lane) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		}
+		for ctx.Err() == nil {
+			more, err := l.step(ctx)
+			if err != nil {
+				l.backOff(ctx, err)
+			} else if l.failed = 0; !more {
+				break
+			}
+		}
+	}
+}
+
+// step relays one batch and tells whether there may be more. An error means that nothing went through.
+func (l *lane) step(ctx context.Context) (more bool, err error) {
+	held := l.r.leases.held()
+	if len(held) == 0 {
+		return false, nil
+	}
+	if !l.r.js.Conn().IsConnected() {
+		return false, errNoConnection // publishing would only fill the client's buffer with copies
+	}
+	params := db.BatchParams{Stream: l.stream, Stuck: l.stuckKeys(), Size: int32(l.r.cfg.Batch)}
+	for part := range held {
+		params.Parts = append(params.Parts, part)
+	}
+	rows, err := l.r.queries.Batch(ctx, params)
+	if err != nil {
+		return false, fmt.Errorf("read the outbox: %w", err)
+	}
+	if len(rows) == 0 {
+		return false, nil
+	}
+	sent := l.publish(ctx, rows, held)
+	if err := l.mark(ctx, sent.acked); err != nil {
+		return false, err // they will be published again, under the same ids
+	}
+	if err := l.settle(ctx, sent); err != nil {
+		return false, err
+	}
+	return len(rows) == l.r.cfg.Batch && ctx.Err() == nil, nil
+}
+
+// mark records what the stream has acknowledged, also when the context has ended meanwhile.
+func (l *lane) mark(ctx context.Context, acked []db.BatchRow) error {
+	if len(acked) == 0 {
+		return nil
+	}
+	crashpoint.Hit("outbox.after_publish")
+	p := db.MarkParams{Oldest: acked[0].CreatedAt, Newest: acked[0].CreatedAt}
+	for _, row := range acked {
+		p.Seqs = append(p.Seqs, row.Seq)
+		if row.CreatedAt.Before(p.Oldest) {
+			p.Oldest = row.CreatedAt
+		}
+		if row.CreatedAt.After(p.Newest) {
+			p.Newest = row.CreatedAt
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
+	if _, err := l.r.queries.Mark(ctx, p); err != nil {
+		return fmt.Errorf("mark %d messages as published: %w", len(acked), err)
+	}
+	l.r.metrics.published.WithLabelValues(l.r.cfg.Service, l.stream).Add(float64(len(acked)))
+	return nil
+}
+
+// settle decides whose fault the failures are. If anything went through, or the stream named the message, it is the
+// message's: its key waits alone. Otherwise it is the stream's or the connection's, and the lane waits.
+func (l *lane) settle(ctx context.Context, sent outcome) error {
+	l.forget(sent.acked)
+	for key, f := range sent.failed {
+		l.r.metrics.retries.WithLabelValues(l.r.cfg.Service, l.stream, f.reason).Inc()
+		if len(sent.acked) == 0 && !f.message || l.stuckCount() >= maxStuck {
+			return f
+		}
+		l.hold(ctx, key, f)
+	}
+	return nil
+}
+
+func (l *lane) forget(acked []db.BatchRow) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, row := range acked {
+		delete(l.stuck, row.Key)
+	}
+}
+
+func (l *lane) stuckCount() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.stuck)
+}
+
+func (l *lane) stuckKeys() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	keys := []string{} // not nil: NULL would match nothing
+	for key, s := range maps.All(l.stuck) {
+		if s.waiting {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// hold keeps a key out of the batches until its next try is due.
+func (l *lane) hold(ctx context.Context, key string, f failure) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, ok := l.stuck[key]
+	if !ok {
+		s = &stuckKey{}
+		l.stuck[key] = s
+	}
+	s.failed++
+	s.waiting = true
+	if f.message && s.failed == 1 || s.failed%alarmEvery == 0 {
+		l.r.metrics.refused.WithLabelValues(l.r.cfg.Service, l.stream).Inc()
+		l.r.deps.Logger.ErrorContext(ctx, "outbox message is refused: it and all later ones of its key wait",
+			"service", l.r.cfg.Service, "stream", l.stream, "id", f.id, "subject", f.subject, "tries", s.failed, "err", f.err)
+	}
+	time.AfterFunc(backoff(s.failed), func() {
+		l.mu.Lock()
+		s.waiting = false
+		l.mu.Unlock()
+		l.awake()
+	})
+}
+
+// backOff waits before the next batch. There is no last try: the row is there until the stream has it.
+func (l *lane) backOff(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	l.failed++
+	if l.failed == 1 {
+		l.r.deps.Logger.WarnContext(ctx, "outbox retries", "service", l.r.cfg.Service, "stream", l.stream, "err", err)
+	}
+	if l.failed%alarmEvery == 0 {
+		l.r.deps.Logger.ErrorContext(ctx, "outbox is stalled", "service", l.r.cfg.Service, "stream", l.stream, "tries", l.failed, "err", err)
+	}
+	t := time.NewTimer(backoff(l.failed))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func backoff(failed int) time.Duration {
+	d := min(firstBackoff<<min(failed-1, 10), lastBackoff)
+	return d/2 + rand.N(d/2)
+}

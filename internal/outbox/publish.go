@@ -1,0 +1,150 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/internal/outbox/db"
+)
+
+// outcome of a batch. A row that is in neither list was not sent: one of its key before it failed, or its lease is gone.
+type outcome struct {
+	acked  []db.BatchRow
+	failed map[string]failure // by key
+}
+
+// failure is why a message was not acknowledged; whether the stream has it is unknown then, unless it refused.
+type failure struct {
+	id, subject string
+	err         error
+	reason      string // label of the metric
+	message     bool   // refused for what it is: no other message would fare like it
+}
+
+func (f failure) Error() string {
+	return fmt.Sprintf("publish message %s to %s: %v", f.id, f.subject, f.err)
+}
+
+func (f failure) Unwrap() error { return f.err }
+
+// publish sends the first message of every key at once, awaits all acknowledgements, then sends the second ones, and so
+// on. A key stops at its first failure, so that nothing overtakes a message whose fate is unknown.
+func (l *lane) publish(ctx context.Context, rows []db.BatchRow, held map[int16]*lease) outcome {
+	out := outcome{failed: map[string]failure{}}
+	for wave := chains(rows); len(wave) > 0; {
+		wave = l.send(ctx, wave, held, &out)
+	}
+	return out
+}
+
+// chains groups rows by key, in order of their first rows.
+func chains(rows []db.BatchRow) [][]db.BatchRow {
+	var all [][]db.BatchRow
+	index := make(map[string]int, len(rows))
+	for _, row := range rows {
+		i, ok := index[row.Key]
+		if !ok {
+			i = len(all)
+			index[row.Key] = i
+			all = append(all, nil)
+		}
+		all[i] = append(all[i], row)
+	}
+	return all
+}
+
+// send publishes the head of each chain, awaits every future, and returns what is left of the chains that go on.
+func (l *lane) send(ctx context.Context, wave [][]db.BatchRow, held map[int16]*lease, out *outcome) [][]db.BatchRow {
+	futures := make([]jetstream.PubAckFuture, len(wave))
+	for i, chain := range wave {
+		if ctx.Err() != nil || held[chain[0].Part].lost() {
+			continue
+		}
+		future, err := l.publishOne(chain[0])
+		if err != nil {
+			out.fail(chain[0], err)
+			continue
+		}
+		futures[i] = future
+	}
+	var rest [][]db.BatchRow
+	for i, chain := range wave {
+		if futures[i] == nil {
+			continue
+		}
+		select {
+		case <-futures[i].Ok(): // also when it is a duplicate: the stream has it
+			out.acked = append(out.acked, chain[0])
+			if len(chain) > 1 {
+				rest = append(rest, chain[1:])
+			}
+		case err := <-futures[i].Err(): // comes in any case: the publisher has a timeout
+			out.fail(chain[0], err)
+		}
+	}
+	return rest
+}
+
+func (l *lane) publishOne(row db.BatchRow) (jetstream.PubAckFuture, error) {
+	var headers map[string]string
+	if err := json.Unmarshal(row.Headers, &headers); err != nil {
+		return nil, fmt.Errorf("headers: %w", err)
+	}
+	m := &nats.Msg{Subject: row.Subject, Data: row.Payload, Header: make(nats.Header, len(headers)+2)}
+	for k, v := range headers {
+		m.Header[k] = []string{v} // as written: the client looks names up exactly
+	}
+	return l.r.js.PublishMsgAsync(m, jetstream.WithMsgID(row.MsgID), jetstream.WithExpectStream(l.stream), jetstream.WithStallWait(stallWait))
+}
+
+func (o *outcome) fail(row db.BatchRow, err error) {
+	f := failure{id: row.MsgID, subject: row.Subject, err: err}
+	f.reason, f.message = classify(err)
+	o.failed[row.Key] = f
+}
+
+// Codes of JetStream's errors that are told apart; nats.go has no names for them.
+const (
+	codeExpectedStream = 10060 // the subject belongs to another stream
+	codeTooLarge       = 10054
+	codeStreamFull     = 10077 // discard new
+	codeInProcess      = 10158 // the same id is being stored at this moment
+)
+
+// classify names the reason and tells whether it lies in the message. Everything is tried again, whatever it is.
+func classify(err error) (reason string, message bool) {
+	var api *jetstream.APIError
+	switch {
+	case errors.As(err, &api):
+		return classifyAPI(api)
+	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
+		return "no_stream", false // no leader at the moment, or nobody has this subject: the answer is the same
+	case errors.Is(err, jetstream.ErrAsyncPublishTimeout):
+		return "timeout", false
+	case errors.Is(err, jetstream.ErrTooManyStalledMsgs):
+		return "stalled", false
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject), errors.Is(err, jetstream.ErrInvalidSubject),
+		errors.As(err, new(*json.SyntaxError)), errors.As(err, new(*json.UnmarshalTypeError)):
+		return "refused", true
+	}
+	return "disconnected", false
+}
+
+func classifyAPI(e *jetstream.APIError) (reason string, message bool) {
+	switch {
+	case e.ErrorCode == codeInProcess:
+		return "in_process", true
+	case e.ErrorCode == codeStreamFull:
+		return "full", false
+	case e.ErrorCode == codeExpectedStream, e.ErrorCode == codeTooLarge:
+		return "refused", true
+	case e.Code >= 500:
+		return "unavailable", false
+	}
+	return "refused", true
+}

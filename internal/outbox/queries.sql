@@ -1,0 +1,86 @@
+-- name: AppendMessages :exec
+INSERT INTO outbox (part, stream, key, msg_id, subject, headers, payload)
+SELECT m.part, m.stream, m.key, m.msg_id, m.subject, m.headers::jsonb, m.payload
+FROM (SELECT unnest(@parts::smallint[]) AS part, unnest(@streams::text[]) AS stream, unnest(@keys::text[]) AS key,
+             unnest(@msg_ids::text[]) AS msg_id, unnest(@subjects::text[]) AS subject, unnest(@headers::text[]) AS headers,
+             unnest(@payloads::bytea[]) AS payload) m;
+
+-- name: Waiting :many
+-- The streams that have something unpublished, and how long their oldest row has waited: one step of the index per stream.
+WITH RECURSIVE s AS (
+    (SELECT o.stream, o.seq, o.created_at FROM outbox o WHERE o.published_at IS NULL ORDER BY o.stream, o.seq LIMIT 1)
+    UNION ALL
+    SELECT n.stream, n.seq, n.created_at FROM s CROSS JOIN LATERAL (
+        SELECT o.stream, o.seq, o.created_at FROM outbox o
+        WHERE o.published_at IS NULL AND o.stream > s.stream ORDER BY o.stream, o.seq LIMIT 1) n
+)
+SELECT s.stream::text AS stream, extract(epoch FROM clock_timestamp() - s.created_at)::float8 AS age_seconds FROM s;
+
+-- name: Batch :many
+SELECT seq, created_at, part, key, msg_id, subject, headers, payload FROM outbox
+WHERE published_at IS NULL AND stream = @stream AND part = ANY(@parts::smallint[]) AND NOT key = ANY(@stuck::text[])
+ORDER BY seq LIMIT @size;
+
+-- name: Mark :execrows
+-- created_at only narrows the partitions down.
+UPDATE outbox SET published_at = now()
+WHERE seq = ANY(@seqs::bigint[]) AND created_at BETWEEN @oldest AND @newest;
+
+-- name: Unmark :one
+-- One page of a replay: rows published before it began are published again, under the same ids.
+WITH page AS (
+    SELECT o.seq, o.created_at, o.published_at FROM outbox o
+    WHERE o.created_at >= @created_from AND o.seq > @after_seq AND o.seq <= @last_seq ORDER BY o.seq LIMIT @size
+), again AS (
+    UPDATE outbox u SET published_at = NULL FROM page
+    WHERE u.seq = page.seq AND u.created_at = page.created_at AND page.published_at IS NOT NULL
+    RETURNING u.seq
+)
+SELECT coalesce((SELECT max(seq) FROM page), 0)::bigint AS last_seq, (SELECT count(*) FROM again) AS unmarked;
+
+-- name: LastSeq :one
+SELECT coalesce(max(seq), 0)::bigint AS last_seq FROM outbox;
+
+-- name: AddPartition :exec
+SELECT outbox_add_partition((now() AT TIME ZONE 'UTC')::date + @ahead::int);
+
+-- name: DropPartitions :one
+SELECT outbox_drop_partitions(now() - make_interval(secs => @keep_seconds::float8))::int AS dropped;
+
+-- name: TryUpkeep :one
+-- One replica is enough, and the others need not wait.
+SELECT pg_try_advisory_xact_lock(hashtextextended('outbox/' || current_schema(), 0)) AS mine;
+
+-- name: LimitLockWait :exec
+SELECT set_config('lock_timeout', @wait::text, true);
+
+-- name: Heartbeat :one
+-- Who I am among those that are there: the quota of parts follows from both numbers.
+WITH gone AS (
+    DELETE FROM outbox_relays r WHERE r.expires_at < now() AND r.owner <> @owner
+), me AS (
+    INSERT INTO outbox_relays (owner, expires_at) VALUES (@owner, now() + make_interval(secs => @ttl_seconds::float8))
+    ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at
+)
+SELECT count(*) + 1 AS members, count(*) FILTER (WHERE o.owner < @owner) AS before_me
+FROM outbox_relays o WHERE o.owner <> @owner AND o.expires_at >= now();
+
+-- name: Renew :many
+-- A lease that ran out is not renewed, even if nobody took it: its owner has stopped using it.
+UPDATE outbox_leases l SET expires_at = now() + make_interval(secs => @ttl_seconds::float8)
+FROM (SELECT unnest(@parts::smallint[]) AS part, unnest(@terms::bigint[]) AS term) h
+WHERE l.part = h.part AND l.term = h.term AND l.owner = @owner AND l.expires_at > now()
+RETURNING l.part;
+
+-- name: Take :many
+UPDATE outbox_leases l SET owner = @owner, term = l.term + 1, expires_at = now() + make_interval(secs => @ttl_seconds::float8)
+WHERE l.part IN (SELECT f.part FROM outbox_leases f WHERE f.expires_at <= now() ORDER BY f.part LIMIT @size FOR UPDATE SKIP LOCKED)
+RETURNING l.part, l.term;
+
+-- name: Release :exec
+UPDATE outbox_leases l SET expires_at = '-infinity'
+FROM (SELECT unnest(@parts::smallint[]) AS part, unnest(@terms::bigint[]) AS term) h
+WHERE l.part = h.part AND l.term = h.term AND l.owner = @owner;
+
+-- name: Leave :exec
+DELETE FROM outbox_relays WHERE owner = @owner;
