@@ -1,0 +1,170 @@
+package imports
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/text/language"
+
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/outbox"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/imports/db"
+)
+
+var payeeColumns = columns{required: 5, names: []string{"payee_id", "name", "phone", "provider", "locale"}}
+
+// payee is a checked row, and a payee as they are or will be.
+type payee struct {
+	id       string
+	name     string
+	phone    string
+	provider string
+	locale   string
+}
+
+type payeeCheck struct {
+	providers map[string]config.Provider
+	region    string
+}
+
+func newPayeeCheck(t config.Tenant) payeeCheck {
+	return payeeCheck{providers: t.Providers, region: region(t.Locale)}
+}
+
+func (c payeeCheck) parse(r record) (payee, *Refusal) {
+	v := func(name string) string { return r.values[payeeColumns.index(name)] }
+	p := payee{
+		id: strings.Clone(v("payee_id")), name: strings.Clone(v("name")), provider: strings.Clone(v("provider")), locale: strings.Clone(v("locale")),
+	}
+	var wrong string
+	refuse := func(field string) (payee, *Refusal) { return payee{}, &Refusal{r.line, field, wrong} }
+	if wrong = checkID(p.id); wrong != "" {
+		return refuse("payee_id")
+	}
+	if wrong = checkText(p.name); wrong != "" {
+		return refuse("name")
+	}
+	if p.phone, wrong = parsePhone(v("phone"), c.region); wrong != "" {
+		return refuse("phone")
+	}
+	if _, ok := c.providers[p.provider]; p.provider != "" && !ok {
+		wrong = fmt.Sprintf("%s is no provider of the tenant: %s", shape(p.provider), strings.Join(slices.Sorted(maps.Keys(c.providers)), ", "))
+		return refuse("provider")
+	}
+	if p.locale != "" {
+		if _, err := language.Parse(p.locale); err != nil {
+			wrong = shape(p.locale) + " is no locale such as fr-CI"
+			return refuse("locale")
+		}
+	}
+	return p, nil
+}
+
+// storePayees stores a batch; the last row of a payee is the one that counts.
+func (im *Importer) storePayees(ctx context.Context, tx pgx.Tx, t config.Tenant, rows []payee) (stored, error) {
+	wanted := make(map[string]payee, len(rows))
+	for _, p := range rows {
+		wanted[p.id] = p
+	}
+	inserted, updated, err := im.savePayees(ctx, tx, t.ID, wanted, func(_, given payee) payee { return given })
+	if err != nil {
+		return stored{}, err
+	}
+	return stored{inserted: inserted, updated: updated, unchanged: int64(len(rows)) - inserted - updated}, nil
+}
+
+// savePayees inserts and updates payees, and tells of changed wallets. merge says what a known payee becomes.
+func (im *Importer) savePayees(ctx context.Context, tx pgx.Tx, tenant string, wanted map[string]payee, merge func(known, given payee) payee) (inserted, updated int64, err error) {
+	if len(wanted) == 0 {
+		return 0, 0, nil
+	}
+	q := db.New(tx)
+	ids := slices.Sorted(maps.Keys(wanted))
+	known, err := q.ReadPayees(ctx, db.ReadPayeesParams{Tenant: tenant, Ids: ids})
+	if err != nil {
+		return 0, 0, fmt.Errorf("read payees: %w", err)
+	}
+	change := db.UpdatePayeesParams{Tenant: tenant, Now: im.Clock.Now()}
+	var msgs []outbox.Message
+	for _, k := range known {
+		before := payee{k.PayeeID, k.Name, k.Phone, k.Provider, k.Locale}
+		after := merge(before, wanted[k.PayeeID])
+		delete(wanted, k.PayeeID)
+		if after == before {
+			continue
+		}
+		version := k.Version
+		if after.phone != before.phone || after.provider != before.provider {
+			version++
+			msg, err := im.destinationChanged(ctx, tenant, k.State, after, version)
+			if err != nil {
+				return 0, 0, err
+			}
+			msgs = append(msgs, msg)
+		}
+		addPayee(&change, after, version, k)
+	}
+	if err := im.updatePayees(ctx, tx, change, msgs); err != nil {
+		return 0, 0, err
+	}
+	fresh := int64(len(wanted))
+	return fresh, int64(len(change.PayeeIds)), im.insertPayees(ctx, q, tenant, wanted)
+}
+
+func addPayee(c *db.UpdatePayeesParams, p payee, version int64, known db.ReadPayeesRow) {
+	c.PayeeIds, c.Names, c.Phones = append(c.PayeeIds, p.id), append(c.Names, p.name), append(c.Phones, p.phone)
+	c.Providers, c.Locales = append(c.Providers, p.provider), append(c.Locales, p.locale)
+	c.Versions, c.KnownVersions = append(c.Versions, version), append(c.KnownVersions, known.Version)
+	c.KnownPhones, c.KnownStates = append(c.KnownPhones, known.Phone), append(c.KnownStates, known.State)
+}
+
+func (im *Importer) updatePayees(ctx context.Context, tx pgx.Tx, change db.UpdatePayeesParams, msgs []outbox.Message) error {
+	if len(change.PayeeIds) == 0 {
+		return nil
+	}
+	n, err := db.New(tx).UpdatePayees(ctx, change)
+	if err != nil {
+		return fmt.Errorf("update payees: %w", err)
+	}
+	if n != int64(len(change.PayeeIds)) {
+		return errRaced
+	}
+	if len(msgs) == 0 {
+		return nil
+	}
+	return im.Outbox.Append(ctx, tx, msgs...)
+}
+
+func (im *Importer) insertPayees(ctx context.Context, q *db.Queries, tenant string, fresh map[string]payee) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	in := db.InsertPayeesParams{Tenant: tenant, Now: im.Clock.Now()}
+	for _, id := range slices.Sorted(maps.Keys(fresh)) {
+		p := fresh[id]
+		in.PayeeIds, in.Names, in.Phones = append(in.PayeeIds, p.id), append(in.Names, p.name), append(in.Phones, p.phone)
+		in.Providers, in.Locales = append(in.Providers, p.provider), append(in.Locales, p.locale)
+	}
+	n, err := q.InsertPayees(ctx, in)
+	if err != nil {
+		return fmt.Errorf("insert payees: %w", err)
+	}
+	if n != int64(len(fresh)) {
+		return errRaced
+	}
+	return nil
+}
+
+// destinationChanged tells that a payee's wallet is another one, without saying which.
+func (im *Importer) destinationChanged(ctx context.Context, tenant, state string, p payee, version int64) (outbox.Message, error) {
+	body := &eventsv1.Payee{
+		PayeeId: p.id, Tenant: tenant, State: state, PreviousState: state, Provider: p.provider, Locale: p.locale,
+		Reason: &eventsv1.Reason{Scope: "payee", Code: "import"},
+	}
+	return im.Store.Event(ctx, tenant, "payee.destination_changed", p.id, version, body)
+}

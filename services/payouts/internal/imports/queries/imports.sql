@@ -1,0 +1,57 @@
+-- name: LockPayments :many
+SELECT payment_id, payee_id, currency, gross, commission, net, method, status, completed_at, paid_reference, payout_id, carried
+FROM payments WHERE tenant = @tenant AND payment_id = ANY(@ids::text[]) ORDER BY payment_id FOR UPDATE;
+
+-- name: InsertPayments :execrows
+-- The zero time stands for NULL. A row that someone else inserted meanwhile is not counted: the batch is done again.
+INSERT INTO payments (tenant, payment_id, payee_id, currency, gross, commission, net, method, status, completed_at,
+                      paid_reference, recorded_at)
+SELECT @tenant::text, r.payment_id, r.payee_id, @currency::text, r.gross, r.commission, r.net, r.method, r.status,
+       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, @now::timestamptz
+FROM (
+    SELECT unnest(@payment_ids::text[]) AS payment_id, unnest(@payee_ids::text[]) AS payee_id, unnest(@gross::bigint[]) AS gross,
+           unnest(@commissions::bigint[]) AS commission, unnest(@nets::bigint[]) AS net, unnest(@methods::text[]) AS method,
+           unnest(@statuses::text[]) AS status, unnest(@completed_ats::timestamptz[]) AS completed_at,
+           unnest(@paid_references::text[]) AS paid_reference
+) r
+ON CONFLICT DO NOTHING;
+
+-- name: AdvancePayments :exec
+UPDATE payments p SET status = r.status, completed_at = NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), carried = r.carried
+FROM (
+    SELECT unnest(@payment_ids::text[]) AS payment_id, unnest(@statuses::text[]) AS status,
+           unnest(@completed_ats::timestamptz[]) AS completed_at, unnest(@carried::boolean[]) AS carried
+) r WHERE p.tenant = @tenant AND p.payment_id = r.payment_id;
+
+-- name: InsertCarries :exec
+INSERT INTO carries (tenant, carry_id, payment_id, payee_id, currency, gross, commission, net, occurred_at)
+SELECT @tenant::text, 'refund/' || r.payment_id, r.payment_id, r.payee_id, @currency::text, r.gross, r.commission, r.net, r.occurred_at
+FROM (
+    SELECT unnest(@payment_ids::text[]) AS payment_id, unnest(@payee_ids::text[]) AS payee_id, unnest(@gross::bigint[]) AS gross,
+           unnest(@commissions::bigint[]) AS commission, unnest(@nets::bigint[]) AS net, unnest(@occurred_ats::timestamptz[]) AS occurred_at
+) r;
+
+-- name: ReadPayees :many
+SELECT payee_id, name, phone, provider, locale, state, version FROM payees
+WHERE tenant = @tenant AND payee_id = ANY(@ids::text[]) ORDER BY payee_id;
+
+-- name: InsertPayees :execrows
+INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, updated_at)
+SELECT @tenant::text, r.payee_id, r.name, r.phone, r.provider, r.locale, @now::timestamptz
+FROM (
+    SELECT unnest(@payee_ids::text[]) AS payee_id, unnest(@names::text[]) AS name, unnest(@phones::text[]) AS phone,
+           unnest(@providers::text[]) AS provider, unnest(@locales::text[]) AS locale
+) r ORDER BY r.payee_id
+ON CONFLICT DO NOTHING;
+
+-- name: UpdatePayees :execrows
+-- Only where nothing changed since it was read: the version and the wallet are what a change is judged by.
+UPDATE payees p SET name = r.name, phone = r.phone, provider = r.provider, locale = r.locale, version = r.version,
+       updated_at = @now::timestamptz
+FROM (
+    SELECT unnest(@payee_ids::text[]) AS payee_id, unnest(@names::text[]) AS name, unnest(@phones::text[]) AS phone,
+           unnest(@providers::text[]) AS provider, unnest(@locales::text[]) AS locale, unnest(@versions::bigint[]) AS version,
+           unnest(@known_versions::bigint[]) AS known_version, unnest(@known_phones::text[]) AS known_phone,
+           unnest(@known_states::text[]) AS known_state
+) r WHERE p.tenant = @tenant AND p.payee_id = r.payee_id AND p.version = r.known_version AND p.phone = r.known_phone
+  AND p.state = r.known_state;
