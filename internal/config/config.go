@@ -42,7 +42,7 @@ type Payouts struct {
 	AcceptFrom            string // local date, YYYY-MM-DD; "" accepts all
 	PauseAboveFailureRate float64
 	PausePayeeAfter       int
-	MaxAttempts           int    // 0: 3
+	MaxAttempts           int    // sends per payout that count; the file's default is 3
 	ApprovalAbove         *int64 // nil: no approval
 }
 
@@ -77,7 +77,7 @@ type Schedule struct {
 	Cron          string
 	CatchUp       string        // all, latest, skip; default: latest, payouts/daily: all
 	CatchUpWindow time.Duration // 0: no limit
-	CatchUpCap    int           // most ticks caught up at once, 0: 366
+	CatchUpCap    int           // most ticks caught up at once; the file's default is 366
 }
 
 // Notifier configures pushes.
@@ -97,7 +97,7 @@ type Auth struct {
 	Tokens []Token
 }
 
-// Token is a bearer token and what it may do. Only its hash is kept after loading.
+// Token is a bearer token and what it may do. auth.NewStatic keeps only its hash.
 type Token struct {
 	Name    string
 	Role    string   // viewer, operator, approver, admin
@@ -114,20 +114,3 @@ func (f *File) Tenant(id string) (Tenant, bool) {
 	}
 	return Tenant{}, false
 }
-
-// Load reads and checks a tenants file; getenv resolves ${NAME}.
-func Load(path string, getenv func(string) string) (*File, error) { panic("contract") }
-
-// Process is the environment that every process reads (DESIGN 5).
-type Process struct {
-	ConfigPath  string
-	NATSURL     string
-	NATSCreds   string
-	PostgresDSN string
-	GRPCAddr    string
-	HTTPAddr    string
-	Log         string // "level" or "level,format": "info,json"
-}
-
-// FromEnv reads the environment; defaults are the dev ports of the service.
-func FromEnv(service string, getenv func(string) string) (Process, error) { panic("contract") }

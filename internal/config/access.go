@@ -1,0 +1,118 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// notifier reads the section of pushes; live says that some tenant is.
+func (l *loader) notifier(v at, n *Notifier, live bool) {
+	l.addresses = nil
+	l.object(v, optional("fcm", func(v at) {
+		l.object(
+			v,
+			required("project_id", l.text(&n.FCM.ProjectID, nil)),
+			optional("endpoint", l.httpURL(&n.FCM.Endpoint)),
+			optional("credentials", l.credentials(&n.FCM.Credentials)),
+		)
+		if live && n.FCM.Credentials == "" {
+			l.fail(v.at("credentials"), "is missing, and a tenant is live: name the service account's file, as file:PATH")
+		}
+	}))
+	if live {
+		l.checkLive(l.addresses)
+	}
+}
+
+// credentials reads the path of a service account file, as file:PATH or ${NAME}; empty is none. The file is the push
+// library's to read, yet that it is there is better known now than at the first push.
+func (l *loader) credentials(dst *string) func(at) {
+	return func(v at) {
+		s, ok := l.scalar(v, "file:PATH, ${NAME} or \"\"", "!!str")
+		if !ok || s == "" {
+			return
+		}
+		if s, ok = l.expand(v, s); !ok {
+			return
+		}
+		path, ok := strings.CutPrefix(s, "file:")
+		if !ok && v.node.Value == s {
+			l.fail(v, "is written out, which is refused for a secret: write file:PATH with the path of the service account file")
+			return
+		}
+		path = l.resolve(path)
+		if _, err := l.readFile(path); err != nil {
+			l.fail(v, "cannot read the service account file: %v", err)
+			return
+		}
+		*dst = path
+	}
+}
+
+// roles are those of package auth, which depends on this one.
+var roles = []string{"viewer", "operator", "approver", "admin"}
+
+var actorName = regexp.MustCompile(`^[a-z0-9._@-]{1,64}$`)
+
+// minToken is what a random token of 128 bits needs in base64.
+const minToken = 22
+
+func (l *loader) auth(v at, f *File) {
+	names, secrets := map[string]int{}, map[string]int{}
+	l.object(v, required("tokens", l.list(func(item at) {
+		var t Token
+		l.token(item, &t, f)
+		if line, twice := names[t.Name]; twice && t.Name != "" {
+			l.fail(item, "the name stands twice, first on line %d: the audit trail tells people apart by it", line)
+		}
+		if line, twice := secrets[t.Secret]; twice && t.Secret != "" {
+			l.fail(item, "its token is that of line %d: give each its own", line)
+		}
+		names[t.Name], secrets[t.Secret] = item.node.Line, item.node.Line
+		f.Auth.Tokens = append(f.Auth.Tokens, t)
+	})))
+}
+
+func (l *loader) token(v at, t *Token, f *File) {
+	l.object(
+		v,
+		required("name", l.text(&t.Name, func(s string) string {
+			if actorName.MatchString(s) {
+				return ""
+			}
+			return quoted(s) + " is not a name: write 1 to 64 of a to z, 0 to 9, ., _, @ and -"
+		})),
+		required("role", l.oneOf(&t.Role, roles...)),
+		required("tenants", l.tokenTenants(t, f)),
+		required("token", func(v at) {
+			l.secret(&t.Secret)(v)
+			if t.Secret != "" && len(t.Secret) < minToken {
+				l.fail(v, "what it names is shorter than %d characters: make one with openssl rand -hex 32", minToken)
+			}
+		}),
+	)
+}
+
+func (l *loader) tokenTenants(t *Token, f *File) func(at) {
+	return func(v at) {
+		l.list(func(item at) {
+			var id string
+			l.text(&id, func(s string) string {
+				if _, ok := f.Tenant(s); !ok && s != "*" {
+					return quoted(s) + " is not a tenant of this file: write an id, or \"*\" for all"
+				}
+				return ""
+			})(item)
+			if slices.Contains(t.Tenants, id) && id != "" {
+				l.fail(item, "stands twice: keep one")
+			}
+			t.Tenants = append(t.Tenants, id)
+		})(v)
+		if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
+			l.fail(v, "is empty, so the token could do nothing: write tenant ids, or [\"*\"] for all")
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// sandboxEnv answers for every variable.
+func sandboxEnv(name string) string { return "sandbox-" + name }
+
+func TestLoadExample(t *testing.T) {
+	t.Parallel()
+	f, err := Load("../../examples/tenants.yaml", sandboxEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	abidjan, err := time.LoadLocation("Africa/Abidjan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &File{
+		Path: "../../examples/tenants.yaml",
+		Tenants: []Tenant{{
+			ID: "lebenis", Timezone: "Africa/Abidjan", Location: abidjan, Currency: "XOF", Locale: "fr-CI", Mode: "sandbox",
+			Payouts: &Payouts{
+				CommissionBPS: 2000, Minimum: 100, DefaultProvider: "orange", PayableMethods: []string{"orange_money"},
+				MaxPerPayout: 2_000_000, DailyCap: 50_000_000, AcceptFrom: "2025-01-01", PauseAboveFailureRate: 0.2,
+				PausePayeeAfter: 3, MaxAttempts: 3,
+			},
+			Providers: map[string]Provider{"orange": {
+				Name: "orange", Kind: "orange_omr", BaseURL: "http://127.0.0.1:9900/orange-money-b2b/v1/ci",
+				TokenURL: "http://127.0.0.1:9900/oauth/v3/token", RatePerSec: 50, Concurrency: 16, Timeout: 2 * time.Second,
+				QuietTime: 2 * time.Second, LookupAfter: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second},
+				ReviewAfter: 24 * time.Hour, RetryAfter: []time.Duration{time.Minute, 10 * time.Minute},
+				ClientID: "sandbox-ORANGE_CLIENT_ID", ClientSecret: "sandbox-ORANGE_CLIENT_SECRET", PosID: "sandbox-ORANGE_POS_ID",
+				CallbackAuthorization: "sandbox-ORANGE_CALLBACK_AUTH", FormsStep: true,
+			}},
+			Schedules: []Schedule{
+				{Name: "daily", Service: "payouts", Job: "payouts/daily", Cron: "59 23 * * *", CatchUp: "all", CatchUpCap: 366},
+				{Name: "check-pending", Service: "payouts", Job: "payouts/check-pending", Cron: "0 * * * *", CatchUp: "latest", CatchUpCap: 366},
+				{Name: "reset-breaks", Service: "payouts", Job: "payouts/reset-breaks", Cron: "0 0 * * *", CatchUp: "latest", CatchUpCap: 366},
+			},
+		}},
+		Notifier: Notifier{FCM: FCM{ProjectID: "demo", Endpoint: "http://127.0.0.1:9900/fcm/v1"}},
+	}
+	if d := cmp.Diff(want, f, cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() })); d != "" {
+		t.Errorf("examples/tenants.yaml (-want +got):\n%s", d)
+	}
+	if got, ok := f.Tenant("lebenis"); !ok || got.ID != "lebenis" {
+		t.Errorf("Tenant(lebenis) = %v, %v", got.ID, ok)
+	}
+	if _, ok := f.Tenant("wallclub"); ok {
+		t.Error("a tenant was found that is not in the file")
+	}
+}
+
+// TestLoadEverything reads a file that uses every key, with nothing left at its default.
+func TestLoadEverything(t *testing.T) {
+	t.Parallel()
+	f, err := Load("testdata/everything.yaml", sandboxEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := f.Tenants[0]
+	approval := int64(500000)
+	wantPayouts := &Payouts{
+		CommissionBPS: 0, Minimum: 1, DefaultProvider: "orange", PayableMethods: []string{"orange_money", "wave"},
+		MaxPerPayout: 1, DailyCap: 2, PayeeDailyCap: 3, AcceptFrom: "2025-01-01", PauseAboveFailureRate: 1,
+		PausePayeeAfter: 4, MaxAttempts: 5, ApprovalAbove: &approval,
+	}
+	if d := cmp.Diff(wantPayouts, tenant.Payouts); d != "" {
+		t.Errorf("payouts (-want +got):\n%s", d)
+	}
+	wantProvider := Provider{
+		Name: "orange", Kind: "orange_omr", BaseURL: "https://api.example.com/orange-money-b2b/v1/ci", RatePerSec: 1,
+		TokenURL: "https://api.example.com/oauth/v3/token", Concurrency: 2, Timeout: 3 * time.Second, QuietTime: 4 * time.Second,
+		LookupAfter: []time.Duration{5 * time.Second}, ReviewAfter: 6 * time.Second, RetryAfter: []time.Duration{},
+		Deduplicates: true, ClientID: "literal", ClientSecret: "from a file", PosID: "12", FormsStep: false,
+		CallbackAuthorization: "sandbox-CALLBACK",
+	}
+	if d := cmp.Diff(wantProvider, tenant.Providers["orange"]); d != "" {
+		t.Errorf("provider (-want +got):\n%s", d)
+	}
+	wantSchedules := []Schedule{{
+		Name: "daily", Service: "payouts", Job: "payouts/daily", Cron: "59 23 * * 1-5", CatchUp: "skip",
+		CatchUpWindow: 48 * time.Hour, CatchUpCap: 7,
+	}}
+	if d := cmp.Diff(wantSchedules, tenant.Schedules); d != "" {
+		t.Errorf("schedules (-want +got):\n%s", d)
+	}
+	wantTokens := []Token{
+		{Name: "ada", Role: "operator", Tenants: []string{"everything"}, Secret: "sandbox-AGOGO_TOKEN_OF_ADA"},
+		{Name: "service.console", Role: "viewer", Tenants: []string{"*"}, Secret: "sandbox-AGOGO_TOKEN_OF_CONSOLE"},
+	}
+	if d := cmp.Diff(wantTokens, f.Auth.Tokens); d != "" {
+		t.Errorf("tokens (-want +got):\n%s", d)
+	}
+	wantFCM := FCM{ProjectID: "demo", Endpoint: "https://fcm.example.com/v1", Credentials: "testdata/service-account.json"}
+	if d := cmp.Diff(wantFCM, f.Notifier.FCM); d != "" {
+		t.Errorf("fcm (-want +got):\n%s", d)
+	}
+}
+
+func TestLoadDefaults(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tenants.yaml")
+	err := os.WriteFile(path, []byte(`
+tenants:
+  - id: t
+    timezone: UTC
+    currency: BRL
+    locale: pt-BR
+    mode: sandbox
+    payouts: {commission_bps: 1, default_provider: p, payable_methods: [m]}
+    providers:
+      p: {kind: orange_omr, base_url: "http://h/", token_url: "http://h/t/", client_id: c, client_secret: "${S}", pos_id: p, callback_authorization: "${S}"}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Load(path, sandboxEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(&Payouts{CommissionBPS: 1, DefaultProvider: "p", PayableMethods: []string{"m"}, MaxAttempts: 3}, f.Tenants[0].Payouts); d != "" {
+		t.Errorf("payouts (-want +got):\n%s", d)
+	}
+	want := Provider{
+		Name: "p", Kind: "orange_omr", BaseURL: "http://h", TokenURL: "http://h/t", RatePerSec: 10, Concurrency: 8,
+		Timeout: 30 * time.Second, QuietTime: 5 * time.Minute, ReviewAfter: 24 * time.Hour,
+		LookupAfter: []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
+		RetryAfter:  []time.Duration{time.Minute, 10 * time.Minute},
+		ClientID:    "c", ClientSecret: "sandbox-S", PosID: "p", CallbackAuthorization: "sandbox-S", FormsStep: true,
+	}
+	if d := cmp.Diff(want, f.Tenants[0].Providers["p"]); d != "" {
+		t.Errorf("provider (-want +got):\n%s", d)
+	}
+}

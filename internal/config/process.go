@@ -1,0 +1,94 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Process is the environment that every process reads (DESIGN 5).
+type Process struct {
+	ConfigPath  string
+	NATSURL     string
+	NATSCreds   string
+	PostgresDSN string
+	GRPCAddr    string
+	HTTPAddr    string
+	Log         string // "level" or "level,format": "info,json"
+}
+
+// devPorts number the services: n has gRPC on 7100 + n and HTTP on 8100 + n.
+var devPorts = map[string]int{"scheduler": 1, "payouts": 2, "recurrences": 3, "notifier": 4}
+
+// FromEnv reads the environment; defaults are the dev ports of the service. Addresses default to this machine alone, so
+// that nothing is open to a network by accident.
+func FromEnv(service string, getenv func(string) string) (Process, error) {
+	n, ok := devPorts[service]
+	if !ok {
+		return Process{}, fmt.Errorf("service %q is not known", service)
+	}
+	or := func(key, fallback string) string {
+		if v := getenv(key); v != "" {
+			return v
+		}
+		return fallback
+	}
+	p := Process{
+		ConfigPath:  getenv("AGOGO_CONFIG"),
+		NATSURL:     or("AGOGO_NATS_URL", "nats://127.0.0.1:4222"),
+		NATSCreds:   getenv("AGOGO_NATS_CREDS"),
+		PostgresDSN: getenv("AGOGO_POSTGRES_DSN"),
+		GRPCAddr:    or("AGOGO_GRPC_ADDR", "127.0.0.1:"+strconv.Itoa(7100+n)),
+		HTTPAddr:    or("AGOGO_HTTP_ADDR", "127.0.0.1:"+strconv.Itoa(8100+n)),
+		Log:         or("AGOGO_LOG", "info"),
+	}
+	return p, errors.Join(
+		p.checkFiles(),
+		checkNATS(p.NATSURL),
+		checkListen("AGOGO_GRPC_ADDR", p.GRPCAddr),
+		checkListen("AGOGO_HTTP_ADDR", p.HTTPAddr),
+	)
+}
+
+func (p Process) checkFiles() error {
+	var faults []error
+	if p.ConfigPath == "" {
+		faults = append(faults, errors.New("AGOGO_CONFIG is not set: name the tenants file"))
+	}
+	if p.PostgresDSN == "" {
+		faults = append(faults, errors.New("AGOGO_POSTGRES_DSN is not set: name the database, postgres://user:password@host:port/name"))
+	}
+	if p.NATSCreds != "" {
+		if _, err := os.Stat(p.NATSCreds); err != nil {
+			faults = append(faults, fmt.Errorf("AGOGO_NATS_CREDS: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// checkNATS checks a list of servers without repeating it: a password may be inside.
+func checkNATS(list string) error {
+	for server := range strings.SplitSeq(list, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return errors.New("AGOGO_NATS_URL: not an address: write nats://host:port or tls://host:port, several with commas between")
+		}
+	}
+	return nil
+}
+
+func checkListen(key, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %q is not host:port: write one such as 127.0.0.1:7101 or :7101", key, addr)
+	}
+	return nil
+}

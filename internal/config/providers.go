@@ -1,0 +1,130 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// kind is a provider kind: the keys it has beside the common ones, and what they are when absent.
+type kind struct {
+	fields   func(l *loader, p *Provider) []field
+	defaults func(p *Provider)
+}
+
+// providerKinds are the kinds that have an adapter; a new one is one entry here.
+var providerKinds = map[string]kind{
+	"orange_omr": {
+		fields: func(l *loader, p *Provider) []field {
+			return []field{
+				required("token_url", l.httpURL(&p.TokenURL)),
+				required("client_id", l.text(&p.ClientID, nil)),
+				required("client_secret", l.secret(&p.ClientSecret)),
+				required("pos_id", l.text(&p.PosID, nil)),
+				required("callback_authorization", l.secret(&p.CallbackAuthorization)),
+				optional("forms_step", l.boolean(&p.FormsStep)),
+			}
+		},
+		defaults: func(p *Provider) { p.FormsStep = true },
+	},
+}
+
+// defaultProvider holds the values of absent keys. Rates are what a provider's documentation allows or, where it is
+// silent, what a single till would do.
+func defaultProvider(name string) Provider {
+	return Provider{
+		Name: name, RatePerSec: 10, Concurrency: 8, Timeout: 30 * time.Second, QuietTime: 5 * time.Minute,
+		LookupAfter: []time.Duration{
+			30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour,
+		},
+		ReviewAfter: 24 * time.Hour,
+		RetryAfter:  []time.Duration{time.Minute, 10 * time.Minute},
+	}
+}
+
+func (l *loader) providers(v at, t *Tenant) {
+	t.Providers = map[string]Provider{}
+	l.pairs(v, func(key *yaml.Node, value at) {
+		if problem := checkWord(key.Value); problem != "" {
+			l.fail(at{node: key, path: value.path}, "%s", problem)
+			return
+		}
+		value.generic = v.generic + ".<name>"
+		p := defaultProvider(key.Value)
+		l.provider(value, &p)
+		t.Providers[key.Value] = p
+	})
+}
+
+func (l *loader) provider(v at, p *Provider) {
+	if n := child(v.node, "kind"); n != nil {
+		p.Kind = n.Value
+	}
+	common := []field{
+		required("kind", l.text(&p.Kind, l.checkKind)),
+		required("base_url", l.httpURL(&p.BaseURL)),
+		optional("rate_per_second", integer(l, &p.RatePerSec, 1, 100_000)),
+		optional("concurrency", integer(l, &p.Concurrency, 1, 10_000)),
+		optional("timeout", l.duration(&p.Timeout, 10*time.Minute)),
+		optional("quiet_time", l.duration(&p.QuietTime, 7*24*time.Hour)),
+		optional("lookup_after", l.durations(&p.LookupAfter, 1)),
+		optional("review_after", l.duration(&p.ReviewAfter, year)),
+		optional("retry_after", l.durations(&p.RetryAfter, 0)),
+		optional("deduplicates", l.boolean(&p.Deduplicates)),
+	}
+	k, ok := l.kinds[p.Kind]
+	if !ok {
+		// Without a kind nobody can say which keys belong here; only the kind is reported.
+		l.kindFault(v)
+		return
+	}
+	k.defaults(p)
+	own := k.fields(l, p)
+	l.object(v, append(common, append(own, l.foreign(p.Kind, common, own)...)...)...)
+}
+
+func (l *loader) kindFault(v at) {
+	switch n := child(v.node, "kind"); {
+	case v.node.Kind != yaml.MappingNode:
+		l.fail(v, "is %s: write keys with values, indented below it", shape(v.node))
+	case n == nil:
+		l.fail(v.at("kind"), "is missing: write %s", l.kindNames())
+	default:
+		l.text(new(string), l.checkKind)(v.key("kind", n))
+	}
+}
+
+func (l *loader) checkKind(s string) string {
+	if _, ok := l.kinds[s]; ok {
+		return ""
+	}
+	return fmt.Sprintf("%s is not a provider kind with an adapter: write %s", quoted(s), l.kindNames())
+}
+
+func (l *loader) kindNames() string {
+	return strings.Join(slices.Sorted(maps.Keys(l.kinds)), ", ")
+}
+
+// foreign are the keys of other kinds: they are refused with the kind they belong to.
+func (l *loader) foreign(self string, common, own []field) []field {
+	var foreign []field
+	for _, other := range slices.Sorted(maps.Keys(l.kinds)) {
+		if other == self {
+			continue
+		}
+		for _, f := range l.kinds[other].fields(l, new(Provider)) {
+			has := func(g field) bool { return g.name == f.name }
+			if slices.ContainsFunc(common, has) || slices.ContainsFunc(own, has) || slices.ContainsFunc(foreign, has) {
+				continue
+			}
+			foreign = append(foreign, optional(f.name, func(v at) {
+				l.fail(v, "is a key of kind %s and this is %s: remove it", other, self)
+			}))
+		}
+	}
+	return foreign
+}
