@@ -1,1 +1,38 @@
 -- +goose Up
+
+-- One row is one double entry: amount is debited to one account and credited to another, so the books cannot lean.
+-- Accounts sort by bytes, whatever the database's language, for pages go on behind an account's name.
+CREATE TABLE ledger_postings (
+    posting_id  bigint GENERATED ALWAYS AS IDENTITY,
+    tenant      text NOT NULL,
+    kind        text NOT NULL,
+    ref         text NOT NULL,
+    leg         integer NOT NULL,
+    debit       text COLLATE "C" NOT NULL,
+    credit      text COLLATE "C" NOT NULL,
+    currency    text NOT NULL,
+    amount      bigint NOT NULL CHECK (amount > 0),
+    occurred_at timestamptz NOT NULL,
+    PRIMARY KEY (posting_id),
+    UNIQUE (tenant, kind, ref, leg),
+    CHECK (debit <> credit)
+);
+-- Balances are sums over one of these two, read from the index alone.
+CREATE INDEX ledger_postings_debit ON ledger_postings (tenant, debit, posting_id) INCLUDE (currency, amount);
+CREATE INDEX ledger_postings_credit ON ledger_postings (tenant, credit, posting_id) INCLUDE (currency, amount);
+CREATE INDEX ledger_postings_ref ON ledger_postings (tenant, ref, posting_id);
+CREATE INDEX ledger_postings_tenant ON ledger_postings (tenant, posting_id);
+
+-- Also how Post learns that a repeated posting differs from the one there is: its ON CONFLICT tries to update it then.
+-- +goose StatementBegin
+CREATE FUNCTION ledger_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        RAISE EXCEPTION 'posting %/% leg % exists with another amount or other accounts', OLD.kind, OLD.ref, OLD.leg
+            USING ERRCODE = 'LG001';
+    END IF;
+    RAISE EXCEPTION 'the ledger is append-only: undo a posting by a posting' USING ERRCODE = 'LG002';
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE ON ledger_postings FOR EACH ROW EXECUTE FUNCTION ledger_append_only();
+CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger_postings FOR EACH STATEMENT EXECUTE FUNCTION ledger_append_only();

@@ -1,0 +1,63 @@
+-- name: Post :exec
+-- A posting that is there already is left alone. One that differs runs into the trigger that refuses every update; unlike
+-- a comparison of our own this also sees what another transaction committed a moment ago.
+INSERT INTO ledger_postings AS l (tenant, kind, ref, leg, debit, credit, currency, amount, occurred_at)
+SELECT p.tenant, p.kind, p.ref, p.leg, p.debit, p.credit, p.currency, p.amount, p.occurred_at
+FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@kinds::text[]) AS kind, unnest(@refs::text[]) AS ref,
+             unnest(@legs::integer[]) AS leg, unnest(@debits::text[]) AS debit, unnest(@credits::text[]) AS credit,
+             unnest(@currencies::text[]) AS currency, unnest(@amounts::bigint[]) AS amount,
+             unnest(@occurred_ats::timestamptz[]) AS occurred_at) p
+ON CONFLICT (tenant, kind, ref, leg) DO UPDATE SET amount = excluded.amount
+WHERE (l.debit, l.credit, l.currency, l.amount) IS DISTINCT FROM (excluded.debit, excluded.credit, excluded.currency, excluded.amount);
+
+-- name: Balances :many
+-- Walks from account to account in the two indexes, so a page costs what its accounts cost and not what the ledger holds.
+WITH RECURSIVE walk AS (
+    SELECT least(
+        (SELECT min(d.debit) FROM ledger_postings d WHERE d.tenant = @tenant AND d.debit >= @prefix::text AND d.debit > @after::text),
+        (SELECT min(c.credit) FROM ledger_postings c WHERE c.tenant = @tenant AND c.credit >= @prefix::text AND c.credit > @after::text)
+    )::text COLLATE "C" AS account
+    UNION ALL
+    SELECT least(
+        (SELECT min(d.debit) FROM ledger_postings d WHERE d.tenant = @tenant AND d.debit > w.account),
+        (SELECT min(c.credit) FROM ledger_postings c WHERE c.tenant = @tenant AND c.credit > w.account)
+    )::text COLLATE "C"
+    FROM walk w WHERE starts_with(w.account, @prefix::text)
+), page AS (
+    SELECT w.account FROM walk w WHERE starts_with(w.account, @prefix::text) LIMIT @size
+)
+SELECT page.account::text AS account, s.currency, s.debits, s.credits
+FROM page CROSS JOIN LATERAL (
+    SELECT b.currency, coalesce(sum(b.amount) FILTER (WHERE b.is_debit), 0)::bigint AS debits,
+           coalesce(sum(b.amount) FILTER (WHERE NOT b.is_debit), 0)::bigint AS credits
+    FROM (SELECT d.currency, d.amount, true AS is_debit FROM ledger_postings d WHERE d.tenant = @tenant AND d.debit = page.account
+          UNION ALL
+          SELECT c.currency, c.amount, false FROM ledger_postings c WHERE c.tenant = @tenant AND c.credit = page.account) b
+    GROUP BY b.currency
+) s ORDER BY page.account, s.currency;
+
+-- name: Sum :many
+SELECT b.currency, coalesce(sum(b.amount) FILTER (WHERE b.is_debit), 0)::bigint AS debits,
+       coalesce(sum(b.amount) FILTER (WHERE NOT b.is_debit), 0)::bigint AS credits
+FROM (SELECT d.currency, d.amount, true AS is_debit FROM ledger_postings d
+      WHERE d.tenant = @tenant AND d.debit >= @prefix::text AND starts_with(d.debit, @prefix::text)
+      UNION ALL
+      SELECT c.currency, c.amount, false FROM ledger_postings c
+      WHERE c.tenant = @tenant AND c.credit >= @prefix::text AND starts_with(c.credit, @prefix::text)) b
+GROUP BY b.currency ORDER BY b.currency;
+
+-- name: AllPostings :many
+SELECT * FROM ledger_postings WHERE tenant = @tenant AND posting_id > @after ORDER BY posting_id LIMIT @size;
+
+-- name: PostingsOfRef :many
+SELECT * FROM ledger_postings WHERE tenant = @tenant AND ref = @ref AND posting_id > @after ORDER BY posting_id LIMIT @size;
+
+-- name: PostingsOfAccount :many
+-- Each side in the order of its own index; no posting has one account on both.
+SELECT p.* FROM ledger_postings p WHERE p.posting_id IN (
+    (SELECT d.posting_id FROM ledger_postings d WHERE d.tenant = @tenant AND d.debit = @account AND d.posting_id > @after
+     ORDER BY d.posting_id LIMIT @size)
+    UNION ALL
+    (SELECT c.posting_id FROM ledger_postings c WHERE c.tenant = @tenant AND c.credit = @account AND c.posting_id > @after
+     ORDER BY c.posting_id LIMIT @size)
+) ORDER BY p.posting_id LIMIT @size;
