@@ -4,6 +4,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -51,6 +52,22 @@ type Result struct {
 	Alarm        string        // set when people must look: an unknown status text, for instance
 }
 
+// Fault reports whether the call speaks against the connector itself: nothing came back, something unreadable did, or the
+// provider refused us rather than the payment. Consecutive faults degrade the connector. Being asked to slow down is no
+// fault, nor is a call that we ourselves called off.
+func (r Result) Fault() bool {
+	switch r.Class {
+	case Ambiguous:
+		return true
+	case NotSent:
+		return r.Scope == ScopeProvider
+	case RejectedFinal, RejectedRetryable:
+		return r.Scope == ScopeProvider
+	default:
+		return false
+	}
+}
+
 // Transfer is one attempt to pay.
 type Transfer struct {
 	Tenant      string
@@ -58,6 +75,9 @@ type Transfer struct {
 	Amount      money.Amount
 	Destination string // E.164
 	Description string
+	// Resend is set when this reference was submitted before. An answer that would mean "refused as a repetition" then
+	// speaks about our own first call, and proves nothing.
+	Resend bool
 }
 
 // Submitter pays. ctx ends with the attempt's lease; an expired context before the first byte is NotSent.
@@ -79,8 +99,14 @@ type Lookuper interface {
 	Lookup(ctx context.Context, t Transfer) (Found, error)
 }
 
+// ErrForged says that a webhook did not authenticate; ErrUnreadable that it did, but that its content names no reference.
+var (
+	ErrForged     = errors.New("webhook is not authenticated")
+	ErrUnreadable = errors.New("webhook is authentic but not readable")
+)
+
 // WebhookVerifier authenticates an incoming call and names the references it is about. What it says is a hint: the state is
-// always read again from the provider.
+// always read again from the provider. Errors wrap ErrForged or ErrUnreadable.
 type WebhookVerifier interface {
 	Verify(h http.Header, body []byte) (references []string, err error)
 }

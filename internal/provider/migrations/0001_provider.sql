@@ -1,0 +1,23 @@
+-- +goose Up
+
+-- What all replicas share about a connector. A connector without a row is open.
+CREATE TABLE provider_states (
+    tenant        text NOT NULL,
+    provider      text NOT NULL,
+    kind          text NOT NULL,
+    state         text NOT NULL CHECK (state IN ('open', 'degraded', 'stopped')),
+    reason_class  text NOT NULL DEFAULT '',
+    reason_scope  text NOT NULL DEFAULT '',
+    reason_code   text NOT NULL DEFAULT '',
+    provider_code text NOT NULL DEFAULT '',
+    faults        integer NOT NULL DEFAULT 0, -- in a row, up to now
+    version       bigint NOT NULL DEFAULT 0,
+    changed_at    timestamptz NOT NULL,       -- of the state
+    PRIMARY KEY (tenant, provider)
+);
+
+-- Who is there to share a provider's rate with. Database time on both sides: a lease, not a business time.
+CREATE TABLE provider_replicas (
+    replica    text PRIMARY KEY,
+    expires_at timestamptz NOT NULL
+);

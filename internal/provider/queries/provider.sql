@@ -1,0 +1,33 @@
+-- name: ListStates :many
+SELECT * FROM provider_states WHERE tenant = @tenant ORDER BY provider;
+
+-- name: StoppedConnectors :many
+SELECT tenant, provider FROM provider_states WHERE state = 'stopped' ORDER BY tenant, provider;
+
+-- name: GetState :one
+SELECT * FROM provider_states WHERE tenant = @tenant AND provider = @provider;
+
+-- name: EnsureState :exec
+INSERT INTO provider_states (tenant, provider, kind, state, changed_at)
+VALUES (@tenant, @provider, @kind, 'open', @now) ON CONFLICT DO NOTHING;
+
+-- name: LockState :one
+SELECT * FROM provider_states WHERE tenant = @tenant AND provider = @provider FOR UPDATE;
+
+-- name: SetState :exec
+UPDATE provider_states SET state = @state, reason_class = @reason_class, reason_scope = @reason_scope,
+    reason_code = @reason_code, provider_code = @provider_code, faults = @faults, version = @version, changed_at = @changed_at
+WHERE tenant = @tenant AND provider = @provider;
+
+-- name: Beat :exec
+INSERT INTO provider_replicas (replica, expires_at) VALUES (@replica, now() + make_interval(secs => @ttl_seconds))
+ON CONFLICT (replica) DO UPDATE SET expires_at = EXCLUDED.expires_at;
+
+-- name: CountReplicas :one
+SELECT count(*) FROM provider_replicas WHERE expires_at > now();
+
+-- name: ForgetReplicas :exec
+DELETE FROM provider_replicas WHERE expires_at < now() - interval '1 hour';
+
+-- name: LeaveReplica :exec
+DELETE FROM provider_replicas WHERE replica = @replica;
