@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agogopay/agogo/internal/money"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+)
+
+func (a *app) ledgerCommand() *cobra.Command {
+	return noun("ledger", "The books: double entry, append-only", a.balancesCommand(), a.entriesCommand(), a.verifyCommand())
+}
+
+// tenantAndPayouts is what most commands need first.
+func (a *app) tenantAndPayouts() (string, payoutsv1.PayoutsServiceClient, error) {
+	tenant, err := a.oneTenant()
+	if err != nil {
+		return "", nil, err
+	}
+	client, err := a.payouts()
+	return tenant, client, err
+}
+
+var balanceColumns = []column[*payoutsv1.Balance]{
+	col("account", (*payoutsv1.Balance).GetAccount),
+	num("debit", func(b *payoutsv1.Balance) string { return amount(b.Debit) }),
+	num("credit", func(b *payoutsv1.Balance) string { return amount(b.Credit) }),
+	num("balance", func(b *payoutsv1.Balance) string { return amount(b.Balance) }),
+}
+
+func (a *app) balancesCommand() *cobra.Command {
+	var prefix string
+	c := leaf("balances", "Balance of every account (debit minus credit)", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, client, err := a.tenantAndPayouts()
+		if err != nil {
+			return err
+		}
+		return all(a, func(token string) ([]*payoutsv1.Balance, string, error) {
+			r, err := client.ListBalances(c.Context(), &payoutsv1.ListBalancesRequest{Tenant: tenant, AccountPrefix: prefix, PageSize: 1000, PageToken: token})
+			return r.GetItems(), r.GetNextPageToken(), err
+		}, balanceColumns...)
+	}, "agogo ledger balances", "agogo ledger balances --prefix payable:")
+	c.Flags().StringVar(&prefix, "prefix", "", "only accounts that begin so")
+	return c
+}
+
+func (a *app) entriesCommand() *cobra.Command {
+	req := &payoutsv1.ListPostingsRequest{PageSize: 1000}
+	c := leaf("entries", "List postings, oldest first", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, client, err := a.tenantAndPayouts()
+		if err != nil {
+			return err
+		}
+		req.Tenant = tenant
+		return all(a, func(token string) ([]*payoutsv1.Posting, string, error) {
+			req.PageToken = token
+			r, err := client.ListPostings(c.Context(), req)
+			return r.GetItems(), r.GetNextPageToken(), err
+		},
+			col("occurred (utc)", func(p *payoutsv1.Posting) string { return when(p.OccurredAt) }),
+			col("kind", (*payoutsv1.Posting).GetKind),
+			col("debit", (*payoutsv1.Posting).GetDebit),
+			col("credit", (*payoutsv1.Posting).GetCredit),
+			num("amount", func(p *payoutsv1.Posting) string { return amount(p.Amount) }),
+			col("ref", (*payoutsv1.Posting).GetRef))
+	}, "agogo ledger entries --account payable:drv-01")
+	c.Flags().StringVar(&req.Account, "account", "", "only of this account")
+	c.Flags().StringVar(&req.Ref, "ref", "", "only about this payment or payout")
+	return c
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	return leaf("verify", "Recompute the books from payments, payouts and attempts; exit 1 on any difference", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, client, err := a.tenantAndPayouts()
+		if err != nil {
+			return err
+		}
+		r, err := client.VerifyLedger(c.Context(), &payoutsv1.VerifyLedgerRequest{Tenant: tenant})
+		if err != nil {
+			return err
+		}
+		if err := a.checkOutput(); err != nil {
+			return err
+		}
+		if a.output == "json" {
+			err = a.json(r)
+		} else if r.Balanced {
+			fmt.Fprintf(a.Out, "The books balance: %d postings checked.\n", r.Postings)
+		} else {
+			table(a.Out, r.Findings, []column[*payoutsv1.LedgerFinding]{
+				col("account", (*payoutsv1.LedgerFinding).GetAccount),
+				num("expected", func(f *payoutsv1.LedgerFinding) string { return amount(f.Expected) }),
+				num("found", func(f *payoutsv1.LedgerFinding) string { return amount(f.Found) }),
+				col("why", (*payoutsv1.LedgerFinding).GetExplanation),
+			})
+		}
+		if err == nil && !r.Balanced {
+			return errFailed
+		}
+		return err
+	}, "agogo ledger verify --tenant lebenis")
+}
+
+func (a *app) floatCommand() *cobra.Command {
+	var provider, reference, currency string
+	topUp := leaf("top-up AMOUNT", "Record money moved to a provider's float", exactly("AMOUNT"), func(c *cobra.Command, args []string) error {
+		tenant, client, err := a.tenantAndPayouts()
+		if err != nil {
+			return err
+		}
+		cur, err := money.ParseCurrency(currency)
+		if err != nil {
+			return usagef("--currency: %w", err)
+		}
+		sum, err := money.Parse(args[0], cur)
+		if err != nil {
+			return usagef("AMOUNT: %w", err)
+		}
+		r, err := client.TopUpFloat(c.Context(), &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: provider, AmountMinor: sum.Minor, Reference: reference})
+		if err != nil {
+			return err
+		}
+		return one(a, r.Balance, balanceColumns...)
+	}, "agogo float top-up 500000 --currency XOF --provider orange --reference BANK-2025-0117")
+	f := topUp.Flags()
+	f.StringVar(&provider, "provider", "", "name of the provider in the tenants file (required)")
+	f.StringVar(&reference, "reference", "", "the bank transfer; the same one again changes nothing (required)")
+	f.StringVar(&currency, "currency", "", "ISO 4217 code of AMOUNT (required)")
+	for _, name := range []string{"provider", "reference", "currency"} {
+		_ = topUp.MarkFlagRequired(name)
+	}
+	list := leaf("list", "Floats by the books", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, client, err := a.tenantAndPayouts()
+		if err != nil {
+			return err
+		}
+		return all(a, func(token string) ([]*payoutsv1.Balance, string, error) {
+			r, err := client.ListBalances(c.Context(), &payoutsv1.ListBalancesRequest{Tenant: tenant, AccountPrefix: "float:", PageSize: 1000, PageToken: token})
+			return r.GetItems(), r.GetNextPageToken(), err
+		}, balanceColumns...)
+	}, "agogo float list")
+	return noun("float", "Money held at providers", list, topUp)
+}
+
+var breakColumns = []column[*payoutsv1.Break]{
+	col("payee", (*payoutsv1.Break).GetPayeeId),
+	col("date", (*payoutsv1.Break).GetLocalDate),
+	num("total", func(b *payoutsv1.Break) string { return (time.Duration(b.TotalSeconds) * time.Second).String() }),
+	col("on break since (utc)", func(b *payoutsv1.Break) string { return when(b.OpenSince) }),
+	col("last reset", (*payoutsv1.Break).GetLastResetDate),
+}
+
+func (a *app) breaksCommand() *cobra.Command {
+	var at string
+	call := func(do func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, payee string) (*payoutsv1.Break, error)) func(*cobra.Command, []string) error {
+		return func(c *cobra.Command, args []string) error {
+			tenant, client, err := a.tenantAndPayouts()
+			if err != nil {
+				return err
+			}
+			b, err := do(c, client, tenant, args[0])
+			if err != nil {
+				return err
+			}
+			return one(a, b, breakColumns...)
+		}
+	}
+	start := leaf("start PAYEE", "A payee's break begins", exactly("PAYEE"), call(func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, payee string) (*payoutsv1.Break, error) {
+		t, err := moment("at", at)
+		if err != nil {
+			return nil, err
+		}
+		return client.StartBreak(c.Context(), &payoutsv1.StartBreakRequest{Tenant: tenant, PayeeId: payee, At: t})
+	}), "agogo breaks start drv-01")
+	end := leaf("end PAYEE", "A payee's break ends", exactly("PAYEE"), call(func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, payee string) (*payoutsv1.Break, error) {
+		t, err := moment("at", at)
+		if err != nil {
+			return nil, err
+		}
+		return client.EndBreak(c.Context(), &payoutsv1.EndBreakRequest{Tenant: tenant, PayeeId: payee, At: t})
+	}), "agogo breaks end drv-01")
+	for _, c := range []*cobra.Command{start, end} {
+		c.Flags().StringVar(&at, "at", "", "RFC 3339 time (default now)")
+	}
+	get := leaf("get PAYEE", "Break time of today", exactly("PAYEE"), call(func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, payee string) (*payoutsv1.Break, error) {
+		return client.GetBreak(c.Context(), &payoutsv1.GetBreakRequest{Tenant: tenant, PayeeId: payee})
+	}), "agogo breaks get drv-01")
+	return noun("breaks", "Break times of payees", start, end, get)
+}
+
+func (a *app) paymentsListCommand() *cobra.Command {
+	req := &payoutsv1.ListPaymentsRequest{PageSize: 1000}
+	c := leaf("list", "List payments", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, client, err := a.tenantAndPayouts()
+		if err != nil {
+			return err
+		}
+		req.Tenant = tenant
+		return all(a, func(token string) ([]*payoutsv1.Payment, string, error) {
+			req.PageToken = token
+			r, err := client.ListPayments(c.Context(), req)
+			return r.GetItems(), r.GetNextPageToken(), err
+		},
+			col("id", (*payoutsv1.Payment).GetId),
+			col("payee", (*payoutsv1.Payment).GetPayeeId),
+			col("status", (*payoutsv1.Payment).GetStatus),
+			num("gross", func(p *payoutsv1.Payment) string { return amount(p.Gross) }),
+			num("net", func(p *payoutsv1.Payment) string { return amount(p.Net) }),
+			col("completed (utc)", func(p *payoutsv1.Payment) string { return when(p.CompletedAt) }),
+			col("payout", (*payoutsv1.Payment).GetPayoutId))
+	}, "agogo payments list --unpaid", "agogo payments list --payee drv-04 -o json")
+	c.Flags().StringVar(&req.PayeeId, "payee", "", "of this payee")
+	c.Flags().StringVar(&req.Status, "status", "", "in this status")
+	c.Flags().BoolVar(&req.Unpaid, "unpaid", false, "only those that no payout claims")
+	return c
+}
+
+func (a *app) payeesListCommand() *cobra.Command {
+	return leaf("list", "List payees", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, client, err := a.tenantAndPayouts()
+		if err != nil {
+			return err
+		}
+		return all(a, func(token string) ([]*payoutsv1.Payee, string, error) {
+			r, err := client.ListPayees(c.Context(), &payoutsv1.ListPayeesRequest{Tenant: tenant, PageSize: 1000, PageToken: token})
+			return r.GetItems(), r.GetNextPageToken(), err
+		},
+			col("id", (*payoutsv1.Payee).GetId),
+			col("name", (*payoutsv1.Payee).GetName),
+			col("phone", (*payoutsv1.Payee).GetPhone),
+			col("provider", (*payoutsv1.Payee).GetProvider),
+			col("state", (*payoutsv1.Payee).GetState),
+			col("reason", (*payoutsv1.Payee).GetPauseReason))
+	}, "agogo payees list")
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/process"
+	"github.com/agogopay/agogo/internal/stream"
+)
+
+// jetStream connects to the context's NATS as any outside subscriber would.
+func (a *app) jetStream(ctx context.Context) (jetstream.JetStream, func(), error) {
+	info, err := a.info()
+	if err != nil {
+		return nil, nil, err
+	}
+	nc, err := process.Connect(ctx, info.NATS.URL, info.NATS.Creds, "cli", nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return js, nc.Close, nil
+}
+
+func (a *app) eventsCommand() *cobra.Command {
+	var filter, since string
+	var follow bool
+	tail := leaf("tail", "Print events as they are published", exactly(), func(c *cobra.Command, _ []string) error {
+		from, err := moment("since", since)
+		if err != nil {
+			return err
+		}
+		cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverNewPolicy}
+		if from != nil {
+			t := from.AsTime()
+			cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &t
+		} else if !follow {
+			cfg.DeliverPolicy = jetstream.DeliverAllPolicy
+		}
+		if filter != "" || a.tenant != "" {
+			cfg.FilterSubjects = []string{eventFilter(a.tenant, filter)}
+		}
+		return a.read(c.Context(), stream.Events, cfg, follow, a.printEvent)
+	},
+		"agogo events tail",
+		"agogo events tail --type payout.succeeded --tenant lebenis -o json",
+		"agogo events tail --follow=false   # all there is, then end")
+	tail.Flags().StringVar(&filter, "type", "", "only this type: payout.created, or payout.* ")
+	tail.Flags().StringVar(&since, "since", "", "from this RFC 3339 time on (default: from now on)")
+	tail.Flags().BoolVar(&follow, "follow", true, "wait for more; with false: print all there is and end")
+	verify := leaf("verify", "Check that the versions of every aggregate follow each other without a gap", exactly(), func(c *cobra.Command, _ []string) error {
+		return a.verifyEvents(c.Context())
+	}, "agogo events verify")
+	return noun("events", "The event streams", tail, verify)
+}
+
+func eventFilter(tenant, typ string) string {
+	if tenant == "" {
+		tenant = "*"
+	}
+	agg, name, _ := strings.Cut(typ, ".")
+	if agg == "" {
+		agg = "*"
+	}
+	if name == "" {
+		name = "*"
+	}
+	return strings.Join([]string{"agogo.evt", tenant, "*", agg, name, "*"}, ".")
+}
+
+// read hands every message of a stream to each, until ctx ends or, without follow, the stream's present end.
+func (a *app) read(ctx context.Context, name string, cfg jetstream.OrderedConsumerConfig, follow bool, each func(jetstream.Msg) error) error {
+	js, done, err := a.jetStream(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	consumer, err := js.OrderedConsumer(ctx, name, cfg)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", name, err)
+	}
+	for {
+		batch, err := consumer.Fetch(500, jetstream.FetchMaxWait(500*time.Millisecond))
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		got := 0
+		for m := range batch.Messages() {
+			got++
+			if err := each(m); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil || got == 0 && !follow {
+			return nil
+		}
+		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) && ctx.Err() == nil && follow {
+			return err
+		}
+	}
+}
+
+func (a *app) printEvent(m jetstream.Msg) error {
+	e, err := event.ParseHeaders(m.Headers().Get)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.Subject(), err)
+	}
+	if a.output == "json" {
+		line, err := json.Marshal(map[string]any{"id": e.ID, "type": e.Type.CloudEvent(), "time": e.Time, "tenant": e.Tenant, "subject": e.Subject,
+			"version": e.Version, "epoch": e.Epoch, "actor": e.Actor, "correlation_id": e.CorrelationID, "causation_id": e.CausationID, "data": json.RawMessage(m.Data())})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(a.Out, string(line))
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "%s  %-10s %-28s %s v%d\n", e.Time.Format(time.RFC3339), e.Tenant, e.Type, e.Subject, e.Version)
+	return err
+}
+
+// verifyEvents reads EVENTS from its beginning: per aggregate and epoch, versions must count up by one. A repeated version
+// with the id of the first is a redelivery and fine.
+func (a *app) verifyEvents(ctx context.Context) error {
+	type key struct {
+		tenant, aggregate, id string
+		epoch                 int
+	}
+	last := map[key]int64{}
+	var events, gaps int
+	err := a.read(ctx, stream.Events, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}, false, func(m jetstream.Msg) error {
+		e, err := event.ParseHeaders(m.Headers().Get)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.Subject(), err)
+		}
+		events++
+		k := key{e.Tenant, e.Type.Aggregate(), e.Subject, e.Epoch}
+		if e.Version > last[k]+1 {
+			gaps++
+			fmt.Fprintf(a.Err, "%s %s %s: version %d follows %d\n", e.Tenant, e.Type, e.Subject, e.Version, last[k])
+		}
+		last[k] = max(last[k], e.Version)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Out, "%d events of %d aggregates, %d gaps\n", events, len(last), gaps)
+	if gaps > 0 {
+		return errFailed
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/internal/money"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+)
+
+var jsonOutput = protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}
+
+// column is one column of a table of T.
+type column[T any] struct {
+	title string
+	right bool // numbers align right
+	cell  func(T) string
+}
+
+func col[T any](title string, cell func(T) string) column[T] {
+	return column[T]{title: title, cell: cell}
+}
+
+func num[T any](title string, cell func(T) string) column[T] {
+	return column[T]{title: title, cell: cell, right: true}
+}
+
+// all prints every page of a list: as {"items":[…]} for programs, as one aligned table a page for people.
+func all[T proto.Message](a *app, page func(token string) ([]T, string, error), columns ...column[T]) error {
+	if err := a.checkOutput(); err != nil {
+		return err
+	}
+	var token string
+	var printed int
+	for first := true; first || token != ""; first = false {
+		items, next, err := page(token)
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			err = jsonItems(a, items, &printed)
+		} else if len(items) > 0 || first {
+			table(a.Out, items, columns)
+		}
+		if err != nil {
+			return err
+		}
+		token = next
+	}
+	if a.output != "json" {
+		return nil
+	}
+	open := ""
+	if printed == 0 {
+		open = `{"items":[`
+	}
+	_, err := fmt.Fprintln(a.Out, open+"]}")
+	return err
+}
+
+func jsonItems[T proto.Message](a *app, items []T, printed *int) error {
+	for _, m := range items {
+		raw, err := jsonOutput.Marshal(m)
+		if err != nil {
+			return err
+		}
+		lead := ",\n"
+		if *printed == 0 {
+			lead = `{"items":[`
+		}
+		if _, err := fmt.Fprint(a.Out, lead, string(raw)); err != nil {
+			return err
+		}
+		*printed++
+	}
+	return nil
+}
+
+// one prints a single resource: JSON, or its fields under each other.
+func one[T proto.Message](a *app, m T, columns ...column[T]) error {
+	if err := a.checkOutput(); err != nil {
+		return err
+	}
+	if a.output == "json" {
+		return a.json(m)
+	}
+	width := 0
+	for _, c := range columns {
+		width = max(width, len([]rune(c.title)))
+	}
+	for _, c := range columns {
+		if v := c.cell(m); v != "" {
+			fmt.Fprintf(a.Out, "%s%s  %s\n", c.title, strings.Repeat(" ", width-len([]rune(c.title))), v)
+		}
+	}
+	return nil
+}
+
+func (a *app) json(m proto.Message) error {
+	raw, err := jsonOutput.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.Out, string(raw))
+	return err
+}
+
+func (a *app) checkOutput() error {
+	if a.output != "table" && a.output != "json" {
+		return usagef("-o takes table or json, not %q", a.output)
+	}
+	return nil
+}
+
+// table writes rows under their titles; a column is as wide as its widest cell, counted in characters, not bytes.
+func table[T any](w io.Writer, items []T, columns []column[T]) {
+	widths := make([]int, len(columns))
+	rows := make([][]string, 0, len(items)+1)
+	titles := make([]string, len(columns))
+	for i, c := range columns {
+		titles[i] = strings.ToUpper(c.title)
+	}
+	rows = append(rows, titles)
+	for _, item := range items {
+		row := make([]string, len(columns))
+		for i, c := range columns {
+			row[i] = c.cell(item)
+		}
+		rows = append(rows, row)
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-len([]rune(cell)))
+			if columns[i].right {
+				line.WriteString(pad + cell)
+			} else {
+				line.WriteString(cell + pad)
+			}
+			line.WriteString("  ")
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}
+
+// amount shows money plainly with its currency, the same in every language: 24 000 XOF.
+func amount(m *eventsv1.Money) string {
+	if m == nil || m.Currency == "" {
+		return ""
+	}
+	return (money.Amount{Minor: m.Minor, Currency: money.Currency(m.Currency)}).Decimal() + " " + m.Currency
+}
+
+func when(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return ""
+	}
+	return t.AsTime().UTC().Format(time.RFC3339)
+}
+
+// explain turns a status into lines: what happened, which fields, what to do next.
+func explain(st *status.Status) string {
+	lines := []string{st.Message()}
+	for _, d := range st.Details() {
+		switch d := d.(type) {
+		case *errdetails.BadRequest:
+			for _, v := range d.FieldViolations {
+				lines = append(lines, fmt.Sprintf("  %s: %s", v.Field, v.Description))
+			}
+		case *errdetails.PreconditionFailure:
+			for _, v := range d.Violations {
+				if v.Description != "" && v.Description != st.Message() {
+					lines = append(lines, "  "+v.Description)
+				}
+			}
+		case *errdetails.Help:
+			for _, l := range d.Links {
+				lines = append(lines, "  "+l.Description)
+			}
+		case *errdetails.LocalizedMessage:
+			lines = append(lines, "  "+d.Message)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// examples indents examples for --help.
+func examples(lines ...string) string { return "  " + strings.Join(lines, "\n  ") }
+
+func leaf(use, short string, args cobra.PositionalArgs, run func(*cobra.Command, []string) error, example ...string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: args, RunE: run, Example: examples(example...)}
+}

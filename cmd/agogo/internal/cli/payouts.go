@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+)
+
+var payoutColumns = []column[*payoutsv1.Payout]{
+	col("id", (*payoutsv1.Payout).GetId),
+	col("payee", (*payoutsv1.Payout).GetPayeeId),
+	col("period", (*payoutsv1.Payout).GetPeriodDate),
+	col("state", (*payoutsv1.Payout).GetState),
+	num("net", func(p *payoutsv1.Payout) string { return amount(p.Net) }),
+	num("items", func(p *payoutsv1.Payout) string { return strconv.Itoa(int(p.ItemCount)) }),
+	num("attempts", func(p *payoutsv1.Payout) string { return strconv.Itoa(len(p.Attempts)) }),
+	col("reason", func(p *payoutsv1.Payout) string { return reason(p) }),
+}
+
+func reason(p *payoutsv1.Payout) string {
+	r := p.GetReason()
+	return strings.Join(strings.Fields(strings.Join([]string{r.GetScope(), r.GetCode(), r.GetProviderCode()}, " ")), " ")
+}
+
+// payoutDetail is what `payouts get` adds to the row.
+var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
+	col("name", (*payoutsv1.Payout).GetPayeeName),
+	col("run", (*payoutsv1.Payout).GetRunId),
+	col("batch", (*payoutsv1.Payout).GetBatchId),
+	col("gross", func(p *payoutsv1.Payout) string { return amount(p.Gross) }),
+	col("commission", func(p *payoutsv1.Payout) string { return amount(p.Commission) }),
+	col("fee", func(p *payoutsv1.Payout) string { return amount(p.Fee) }),
+	col("proposal", func(p *payoutsv1.Payout) string {
+		if p.Proposal == nil {
+			return ""
+		}
+		return fmt.Sprintf("%s by %s at %s: %s", p.Proposal.Outcome, p.Proposal.Actor, when(p.Proposal.ProposedAt), p.Proposal.Evidence)
+	}),
+	col("history", func(p *payoutsv1.Payout) string {
+		lines := make([]string, 0, len(p.Attempts))
+		for _, t := range p.Attempts {
+			lines = append(lines, fmt.Sprintf("attempt %d %s %s %s, reference %s, lookups %d", t.Number, t.State, t.Class, t.Code, t.ProviderReference, t.Lookups))
+		}
+		return strings.Join(lines, "\n          ")
+	}),
+)
+
+func (a *app) payoutsCommand() *cobra.Command {
+	get := leaf("get ID", "Show one payout with its attempts", exactly("ID"), func(c *cobra.Command, args []string) error {
+		return a.payout(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Payout, error) {
+			return client.GetPayout(c.Context(), &payoutsv1.GetPayoutRequest{Tenant: tenant, Id: args[0]})
+		})
+	}, "agogo payouts get 0b1c…")
+	retry := a.operate("retry ID", "Approve a failed payout again, after re-claiming all its payments", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
+		return client.RetryPayout(c.Context(), &payoutsv1.RetryPayoutRequest{Tenant: tenant, Id: id, Reason: why})
+	})
+	hold := a.operate("hold ID", "Keep a payout from being sent", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
+		return client.HoldPayout(c.Context(), &payoutsv1.HoldPayoutRequest{Tenant: tenant, Id: id, Reason: why})
+	})
+	release := a.operate("release ID", "Let a payout go that a person held", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
+		return client.ReleasePayout(c.Context(), &payoutsv1.ReleasePayoutRequest{Tenant: tenant, Id: id, Reason: why})
+	})
+	cancel := a.operate("cancel ID", "Cancel a payout that was not sent and free its payments", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
+		return client.CancelPayout(c.Context(), &payoutsv1.CancelPayoutRequest{Tenant: tenant, Id: id, Reason: why})
+	})
+	return noun("payouts", "Transfers to payees", a.listPayoutsCommand(), get, retry, hold, release, cancel, a.resolveCommand())
+}
+
+func (a *app) payout(call func(payoutsv1.PayoutsServiceClient, string) (*payoutsv1.Payout, error)) error {
+	tenant, err := a.oneTenant()
+	if err != nil {
+		return err
+	}
+	client, err := a.payouts()
+	if err != nil {
+		return err
+	}
+	p, err := call(client, tenant)
+	if err != nil {
+		return err
+	}
+	return one(a, p, payoutDetail...)
+}
+
+func (a *app) operate(use, short string, call func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error)) *cobra.Command {
+	var why string
+	verb, _, _ := strings.Cut(use, " ")
+	c := leaf(use, short, exactly("ID"), func(c *cobra.Command, args []string) error {
+		return a.payout(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Payout, error) {
+			return call(c, client, tenant, args[0], why)
+		})
+	}, fmt.Sprintf(`agogo payouts %s 0b1c… --reason "asked by the payee"`, verb))
+	c.Flags().StringVar(&why, "reason", "", "why, for the audit trail (required)")
+	_ = c.MarkFlagRequired("reason")
+	return c
+}
+
+func (a *app) listPayoutsCommand() *cobra.Command {
+	req := &payoutsv1.ListPayoutsRequest{PageSize: 1000}
+	c := leaf("list", "List payouts", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, err := a.oneTenant()
+		if err != nil {
+			return err
+		}
+		client, err := a.payouts()
+		if err != nil {
+			return err
+		}
+		req.Tenant = tenant
+		return all(a, func(token string) ([]*payoutsv1.Payout, string, error) {
+			req.PageToken = token
+			r, err := client.ListPayouts(c.Context(), req)
+			return r.GetItems(), r.GetNextPageToken(), err
+		}, payoutColumns...)
+	},
+		"agogo payouts list --run lebenis/payouts/daily@2025-01-24T23:59:00Z",
+		"agogo payouts list --state unknown,manual_review -o json")
+	f := c.Flags()
+	f.StringVar(&req.RunId, "run", "", "of this run (run id or tick id)")
+	f.StringVar(&req.PayeeId, "payee", "", "of this payee")
+	f.StringSliceVar(&req.States, "state", nil, "in these states")
+	f.StringVar(&req.PeriodDate, "date", "", "of this period date, YYYY-MM-DD")
+	return c
+}
+
+func (a *app) resolveCommand() *cobra.Command {
+	req := &payoutsv1.ResolvePayoutRequest{}
+	c := leaf("resolve ID", "Decide a payout in manual review; two people are needed", exactly("ID"), func(c *cobra.Command, args []string) error {
+		tenant, err := a.oneTenant()
+		if err != nil {
+			return err
+		}
+		client, err := a.payouts()
+		if err != nil {
+			return err
+		}
+		req.Tenant, req.Id = tenant, args[0]
+		r, err := client.ResolvePayout(c.Context(), req)
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.json(r)
+		}
+		if !r.Applied {
+			fmt.Fprintln(a.Out, "Proposed. Another person now gives the same command with the same words; until then nothing changes.")
+		}
+		return one(a, r.Payout, payoutDetail...)
+	}, `agogo payouts resolve 0b1c… --outcome not_paid --pay-again --evidence "provider statement of 25 Jan, no such transfer" --token approver`)
+	c.Long = `Decide a payout in manual review. The first caller proposes, a second actor with the same words applies.
+paid: it succeeded. not_paid: it failed and its payments are free again; with --pay-again it is paid by a new attempt with
+a new reference. not_paid is refused unless a lookup made after the proposal found nothing or FAILED.`
+	f := c.Flags()
+	f.StringVar(&req.Outcome, "outcome", "", "paid or not_paid (required)")
+	f.BoolVar(&req.PayAgain, "pay-again", false, "with not_paid: pay by a new attempt")
+	f.StringVar(&req.Evidence, "evidence", "", "what proves it (required)")
+	_ = c.MarkFlagRequired("outcome")
+	_ = c.MarkFlagRequired("evidence")
+	return c
+}
+
+var batchColumns = []column[*payoutsv1.Batch]{
+	col("id", (*payoutsv1.Batch).GetId),
+	col("period", (*payoutsv1.Batch).GetPeriodDate),
+	col("state", (*payoutsv1.Batch).GetState),
+	col("control", (*payoutsv1.Batch).GetControl),
+	num("net", func(b *payoutsv1.Batch) string { return amount(b.Net) }),
+	col("counts", func(b *payoutsv1.Batch) string { return counts(b.Counts) }),
+	col("reason", (*payoutsv1.Batch).GetControlReason),
+}
+
+func (a *app) batchesCommand() *cobra.Command {
+	list := leaf("list", "List batches, newest first", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, err := a.oneTenant()
+		if err != nil {
+			return err
+		}
+		client, err := a.payouts()
+		if err != nil {
+			return err
+		}
+		return all(a, func(token string) ([]*payoutsv1.Batch, string, error) {
+			r, err := client.ListBatches(c.Context(), &payoutsv1.ListBatchesRequest{Tenant: tenant, PageSize: 1000, PageToken: token})
+			return r.GetItems(), r.GetNextPageToken(), err
+		}, batchColumns...)
+	}, "agogo batches list")
+	get := leaf("get ID", "Show one batch", exactly("ID"), func(c *cobra.Command, args []string) error {
+		return a.batch(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
+			return client.GetBatch(c.Context(), &payoutsv1.GetBatchRequest{Tenant: tenant, Id: args[0]})
+		})
+	}, "agogo batches get 0b1c…")
+	var why string
+	pause := leaf("pause ID", "Send nothing more of a batch", exactly("ID"), func(c *cobra.Command, args []string) error {
+		return a.batch(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
+			return client.PauseBatch(c.Context(), &payoutsv1.PauseBatchRequest{Tenant: tenant, Id: args[0], Reason: why})
+		})
+	}, `agogo batches pause 0b1c… --reason "wrong tariff"`)
+	pause.Flags().StringVar(&why, "reason", "", "why (required)")
+	_ = pause.MarkFlagRequired("reason")
+	resume := leaf("resume ID", "Go on with a paused batch", exactly("ID"), func(c *cobra.Command, args []string) error {
+		return a.batch(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
+			return client.ResumeBatch(c.Context(), &payoutsv1.ResumeBatchRequest{Tenant: tenant, Id: args[0]})
+		})
+	}, "agogo batches resume 0b1c…")
+	return noun("batches", "What one run planned", list, get, pause, resume)
+}
+
+func (a *app) batch(call func(payoutsv1.PayoutsServiceClient, string) (*payoutsv1.Batch, error)) error {
+	tenant, err := a.oneTenant()
+	if err != nil {
+		return err
+	}
+	client, err := a.payouts()
+	if err != nil {
+		return err
+	}
+	b, err := call(client, tenant)
+	if err != nil {
+		return err
+	}
+	return one(a, b, batchColumns...)
+}
+
+var outflowColumns = []column[*payoutsv1.Outflow]{
+	col("tenant", (*payoutsv1.Outflow).GetTenant),
+	col("outflow", (*payoutsv1.Outflow).GetState),
+	col("reason", (*payoutsv1.Outflow).GetReason),
+	col("by", (*payoutsv1.Outflow).GetActor),
+	col("since (utc)", func(o *payoutsv1.Outflow) string { return when(o.ChangedAt) }),
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	var why string
+	c := leaf("stop", "Halt a tenant's outflow at once, until 'agogo start'", exactly(), func(c *cobra.Command, _ []string) error {
+		return a.outflow(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Outflow, error) {
+			return client.StopOutflow(c.Context(), &payoutsv1.StopOutflowRequest{Tenant: tenant, Reason: why})
+		})
+	}, `agogo stop --tenant lebenis --reason "amounts look wrong"`)
+	c.Flags().StringVar(&why, "reason", "", "why (required)")
+	_ = c.MarkFlagRequired("reason")
+	return c
+}
+
+func (a *app) startCommand() *cobra.Command {
+	return leaf("start", "Let a stopped tenant's outflow go on", exactly(), func(c *cobra.Command, _ []string) error {
+		return a.outflow(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Outflow, error) {
+			return client.StartOutflow(c.Context(), &payoutsv1.StartOutflowRequest{Tenant: tenant})
+		})
+	}, "agogo start --tenant lebenis")
+}
+
+func (a *app) outflow(call func(payoutsv1.PayoutsServiceClient, string) (*payoutsv1.Outflow, error)) error {
+	tenant, err := a.oneTenant()
+	if err != nil {
+		return err
+	}
+	client, err := a.payouts()
+	if err != nil {
+		return err
+	}
+	o, err := call(client, tenant)
+	if err != nil {
+		return err
+	}
+	return one(a, o, outflowColumns...)
+}

@@ -1,0 +1,281 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
+)
+
+var scheduleColumns = []column[*schedulerv1.Schedule]{
+	col("name", (*schedulerv1.Schedule).GetName),
+	col("job", (*schedulerv1.Schedule).GetJob),
+	col("cron", (*schedulerv1.Schedule).GetCron),
+	col("timezone", (*schedulerv1.Schedule).GetTimezone),
+	col("state", (*schedulerv1.Schedule).GetState),
+	col("catch-up", (*schedulerv1.Schedule).GetCatchUp),
+	col("next (utc)", func(s *schedulerv1.Schedule) string { return when(s.NextTime) }),
+	col("reason", (*schedulerv1.Schedule).GetPauseReason),
+}
+
+func (a *app) schedulesCommand() *cobra.Command {
+	list := leaf("list", "List schedules", exactly(), func(c *cobra.Command, _ []string) error {
+		client, err := a.scheduler()
+		if err != nil {
+			return err
+		}
+		return all(a, func(token string) ([]*schedulerv1.Schedule, string, error) {
+			r, err := client.ListSchedules(c.Context(), &schedulerv1.ListSchedulesRequest{Tenant: a.tenant, PageSize: 1000, PageToken: token})
+			return r.GetItems(), r.GetNextPageToken(), err
+		}, scheduleColumns...)
+	}, "agogo schedules list", "agogo schedules list --tenant lebenis -o json")
+	get := leaf("get NAME", "Show one schedule", exactly("NAME"), func(c *cobra.Command, args []string) error {
+		return a.schedule(func(client schedulerv1.SchedulerServiceClient) (*schedulerv1.Schedule, error) {
+			return client.GetSchedule(c.Context(), &schedulerv1.GetScheduleRequest{Name: args[0]})
+		})
+	}, "agogo schedules get lebenis/payouts/daily")
+	resume := leaf("resume NAME", "Let a paused schedule fire again; what fell due meanwhile was skipped", exactly("NAME"), func(c *cobra.Command, args []string) error {
+		return a.schedule(func(client schedulerv1.SchedulerServiceClient) (*schedulerv1.Schedule, error) {
+			return client.ResumeSchedule(c.Context(), &schedulerv1.ResumeScheduleRequest{Name: args[0]})
+		})
+	}, "agogo schedules resume lebenis/payouts/daily")
+	return noun("schedules", "Cron rules and their ticks", list, get, a.nextCommand(), a.pauseScheduleCommand(), resume, a.triggerCommand())
+}
+
+func (a *app) schedule(call func(schedulerv1.SchedulerServiceClient) (*schedulerv1.Schedule, error)) error {
+	client, err := a.scheduler()
+	if err != nil {
+		return err
+	}
+	s, err := call(client)
+	if err != nil {
+		return err
+	}
+	return one(a, s, scheduleColumns...)
+}
+
+func (a *app) pauseScheduleCommand() *cobra.Command {
+	var reason string
+	c := leaf("pause NAME", "Stop a schedule from firing; ticks that fall due meanwhile are skipped", exactly("NAME"), func(c *cobra.Command, args []string) error {
+		return a.schedule(func(client schedulerv1.SchedulerServiceClient) (*schedulerv1.Schedule, error) {
+			return client.PauseSchedule(c.Context(), &schedulerv1.PauseScheduleRequest{Name: args[0], Reason: reason})
+		})
+	}, `agogo schedules pause lebenis/payouts/daily --reason "public holiday"`)
+	c.Flags().StringVar(&reason, "reason", "", "why (required)")
+	_ = c.MarkFlagRequired("reason")
+	return c
+}
+
+func (a *app) nextCommand() *cobra.Command {
+	var count int32
+	var after string
+	c := leaf("next NAME", "Preview the coming nominal times", exactly("NAME"), func(c *cobra.Command, args []string) error {
+		req := &schedulerv1.NextTimesRequest{Name: args[0], Count: count}
+		var err error
+		if req.After, err = moment("after", after); err != nil {
+			return err
+		}
+		client, err := a.scheduler()
+		if err != nil {
+			return err
+		}
+		r, err := client.NextTimes(c.Context(), req)
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.json(r)
+		}
+		for _, t := range r.Items {
+			fmt.Fprintln(a.Out, when(t))
+		}
+		return nil
+	}, "agogo schedules next lebenis/payouts/daily --count 3")
+	c.Flags().Int32Var(&count, "count", 5, "how many")
+	c.Flags().StringVar(&after, "after", "", "RFC 3339 time to begin after (default now)")
+	return c
+}
+
+func (a *app) triggerCommand() *cobra.Command {
+	var at string
+	var wait bool
+	var timeout time.Duration
+	c := leaf("trigger NAME", "Fire one tick by hand", exactly("NAME"), func(c *cobra.Command, args []string) error {
+		nominal, err := moment("at", at)
+		if err != nil {
+			return err
+		}
+		return a.trigger(c.Context(), args[0], nominal, wait, timeout)
+	},
+		"agogo schedules trigger lebenis/payouts/daily --at 2025-01-24T23:59:00Z --wait",
+		"agogo schedules trigger lebenis/payouts/check-pending --wait --timeout 1m")
+	c.Long = `Fire one tick by hand. A nominal time that the schedule contains is that very tick: had it run already, its run is
+returned and nothing happens twice. With --wait the command returns when the run is complete: planned, and nothing of it
+approved, due or submitting, except behind a pause, a stop or a provider fault (counted as waiting).
+Exit 1 when the run failed or the time-out passed.`
+	c.Flags().StringVar(&at, "at", "", "nominal time, RFC 3339 (default now)")
+	c.Flags().BoolVar(&wait, "wait", false, "return when the run is complete, with counts and totals")
+	c.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "how long to wait")
+	return c
+}
+
+func (a *app) trigger(ctx context.Context, name string, at *timestamppb.Timestamp, wait bool, timeout time.Duration) error {
+	if err := a.checkOutput(); err != nil {
+		return err
+	}
+	client, err := a.scheduler()
+	if err != nil {
+		return err
+	}
+	tick, err := client.TriggerSchedule(ctx, &schedulerv1.TriggerScheduleRequest{Name: name, NominalTime: at})
+	if err != nil {
+		return err
+	}
+	if !wait {
+		if a.output == "json" {
+			return a.json(tick)
+		}
+		verb := "fired"
+		if tick.AlreadyFired {
+			verb = "had fired already:"
+		}
+		fmt.Fprintln(a.Out, verb, tick.TickId)
+		return nil
+	}
+	return a.await(ctx, client, tick.TickId, timeout)
+}
+
+// await follows a run to its end and prints it.
+func (a *app) await(ctx context.Context, client schedulerv1.SchedulerServiceClient, tickID string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errTimedOut)
+	defer cancel()
+	run, err := watch(ctx, client, tickID, nil)
+	if errors.Is(context.Cause(ctx), errTimedOut) {
+		fmt.Fprintf(a.Err, "agogo: %s is not complete after %s; it goes on: agogo runs watch '%s'\n", tickID, timeout, tickID)
+		return errFailed
+	}
+	if err != nil {
+		return err
+	}
+	if err := one(a, run, runColumns...); err != nil {
+		return err
+	}
+	if run.State == "failed" {
+		return errFailed
+	}
+	return nil
+}
+
+var errTimedOut = errors.New("timed out")
+
+// watch follows a run until it ends; each (may be nil) sees every state.
+func watch(ctx context.Context, client schedulerv1.SchedulerServiceClient, tickID string, each func(*schedulerv1.Run)) (*schedulerv1.Run, error) {
+	updates, err := client.WatchRun(ctx, &schedulerv1.WatchRunRequest{TickId: tickID})
+	if err != nil {
+		return nil, err
+	}
+	var last *schedulerv1.Run
+	for {
+		run, err := updates.Recv()
+		if errors.Is(err, io.EOF) && last != nil {
+			return last, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		last = run
+		if each != nil {
+			each(run)
+		}
+	}
+}
+
+var runColumns = []column[*schedulerv1.Run]{
+	col("tick", (*schedulerv1.Run).GetTickId),
+	col("run", (*schedulerv1.Run).GetRunId),
+	col("job", (*schedulerv1.Run).GetJob),
+	col("state", (*schedulerv1.Run).GetState),
+	col("counts", func(r *schedulerv1.Run) string { return counts(r.Counts) }),
+	col("totals", func(r *schedulerv1.Run) string { return totals(r.Totals) }),
+	col("reason", (*schedulerv1.Run).GetReason),
+	col("updated (utc)", func(r *schedulerv1.Run) string { return when(r.UpdatedAt) }),
+}
+
+func counts(m map[string]int64) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if m[k] != 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", k, m[k]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func totals(m map[string]*eventsv1.Money) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if m[k].GetMinor() != 0 {
+			parts = append(parts, k+" "+amount(m[k]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (a *app) runsCommand() *cobra.Command {
+	var state, schedule string
+	list := leaf("list", "List runs, newest first", exactly(), func(c *cobra.Command, _ []string) error {
+		client, err := a.scheduler()
+		if err != nil {
+			return err
+		}
+		return all(a, func(token string) ([]*schedulerv1.Run, string, error) {
+			r, err := client.ListRuns(c.Context(), &schedulerv1.ListRunsRequest{Tenant: a.tenant, Schedule: schedule, State: state, PageSize: 1000, PageToken: token})
+			return r.GetItems(), r.GetNextPageToken(), err
+		}, runColumns...)
+	}, "agogo runs list --tenant lebenis --state running")
+	list.Flags().StringVar(&state, "state", "", "only runs in this state")
+	list.Flags().StringVar(&schedule, "schedule", "", "only runs of this schedule (its short name)")
+	get := leaf("get ID", "Show one run by run id or tick id", exactly("ID"), func(c *cobra.Command, args []string) error {
+		client, err := a.scheduler()
+		if err != nil {
+			return err
+		}
+		r, err := client.GetRun(c.Context(), &schedulerv1.GetRunRequest{Id: args[0]})
+		if err != nil {
+			return err
+		}
+		return one(a, r, runColumns...)
+	}, "agogo runs get lebenis/payouts/daily@2025-01-24T23:59:00Z")
+	var timeout time.Duration
+	follow := leaf("watch TICK", "Follow a run to its end", exactly("TICK"), func(c *cobra.Command, args []string) error {
+		client, err := a.scheduler()
+		if err != nil {
+			return err
+		}
+		return a.await(c.Context(), client, args[0], timeout)
+	}, "agogo runs watch lebenis/payouts/daily@2025-01-24T23:59:00Z")
+	follow.Flags().DurationVar(&timeout, "timeout", time.Hour, "how long to follow")
+	return noun("runs", "What ticks started", list, get, follow)
+}
+
+// moment reads an RFC 3339 flag; "" is nil.
+func moment(flag, s string) (*timestamppb.Timestamp, error) {
+	if s == "" {
+		return nil, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return nil, usagef("--%s wants an RFC 3339 time such as 2025-01-24T23:59:00Z, not %q", flag, s)
+	}
+	return timestamppb.New(t), nil
+}

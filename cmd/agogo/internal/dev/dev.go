@@ -1,0 +1,219 @@
+// Package dev runs every service in one process with an embedded NATS server, a Postgres child and the simulator. It differs
+// from production only in addresses: the same streams, consumers, SQL, schemas and roles.
+package dev
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/examples"
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/lifecycle"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/pg/pgserver"
+	"github.com/agogopay/agogo/internal/process"
+	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/stream/natsserver"
+)
+
+// Services that dev can run, in starting order.
+var Services = []string{"payouts", "notifier", "scheduler"}
+
+// Options are the flags of `agogo dev`.
+type Options struct {
+	Config      string // "": the built-in example
+	DataDir     string
+	Ports       string // default, free, +N
+	NATSURL     string // "": embedded
+	NATSCreds   string
+	PostgresDSN string // "": a child
+	Only        []string
+	NoSimulator bool
+	Log         string // level[,format]
+	LogTo       io.Writer
+	Getenv      func(string) string
+	Progress    io.Writer // what takes long says so here
+}
+
+// stopBudget is how long Ctrl-C may take.
+const stopBudget = 5 * time.Second
+
+// Run starts everything, calls ready when it is up, and stops it in order when ctx ends.
+func Run(ctx context.Context, o Options, ready func(*Info)) error {
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		return err
+	}
+	held, err := lock(o.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = held.Close() }()
+	d, err := assemble(o)
+	if err != nil {
+		return err
+	}
+	unpublish := func() {}
+	defer func() { unpublish() }()
+	return d.group.Run(ctx, func() {
+		d.info.GRPC, d.info.HTTP = d.addresses()
+		remove, err := publish(o.DataDir, d.info, o.Getenv)
+		if err != nil {
+			d.logger.ErrorContext(ctx, "dev: dev.json could not be written; the CLI will not find this process", "error", err)
+			return
+		}
+		unpublish = remove
+		ready(d.info)
+	})
+}
+
+// dev is one running installation.
+type dev struct {
+	Options
+	ports   ports
+	file    *config.File
+	secrets *secrets
+	info    *Info
+	logger  *slog.Logger
+	group   *lifecycle.Group
+	auth    auth.Authenticator
+	clock   clock.Clock
+	running []*running
+
+	postgres  *pgserver.Server
+	nats      *natsserver.Server
+	simulator *outside
+}
+
+// assemble checks everything that can be wrong before anything is started, then lists the parts in starting order.
+func assemble(o Options) (*dev, error) {
+	p, err := parsePorts(o.Ports)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range o.Only {
+		if !slices.Contains(Services, s) {
+			return nil, fmt.Errorf("--only knows %v, not %q", Services, s)
+		}
+	}
+	if len(o.Only) == 0 {
+		o.Only = Services
+	}
+	d := &dev{Options: o, ports: p, clock: clock.Real(), logger: slog.New(slog.NewTextHandler(o.LogTo, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	if err := d.load(); err != nil {
+		return nil, err
+	}
+	if err := p.check(d.fixedPorts()...); err != nil {
+		return nil, err
+	}
+	d.group = lifecycle.New(d.logger, stopBudget)
+	d.group.Add("postgres", d.startPostgres, d.stopPostgres)
+	d.group.Add("nats", d.startNATS, d.stopNATS)
+	d.group.Add("provision", d.provision, nil)
+	if !o.NoSimulator {
+		d.group.Add("simulator", d.startSimulator, d.stopSimulator)
+	}
+	d.group.Add("services", d.startServices, d.stopServices)
+	d.group.Add("callbacks", d.connectCallbacks, nil)
+	d.group.Go("watch", d.watchServices)
+	return d, nil
+}
+
+func (d *dev) fixedPorts() []string {
+	names := make([]string, 0, 2*len(d.Only)+2)
+	for _, s := range d.Only {
+		names = append(names, s+".grpc", s+".http")
+	}
+	if d.NATSURL == "" {
+		names = append(names, "nats")
+	}
+	if !d.NoSimulator {
+		names = append(names, "simulator")
+	}
+	return names
+}
+
+// load reads the tenants file and makes tokens. The built-in example may do without its providers' secrets, because its
+// providers are the simulator; a file of the user's may not.
+func (d *dev) load() error {
+	path, getenv := d.Config, d.Getenv
+	if path == "" {
+		path = filepath.Join(d.DataDir, "tenants.yaml")
+		if err := os.WriteFile(path, examples.Tenants, 0o600); err != nil {
+			return err
+		}
+		getenv = func(name string) string {
+			if v := d.Getenv(name); v != "" {
+				return v
+			}
+			return "sandbox-" + name
+		}
+	}
+	file, err := config.Load(path, getenv)
+	if err != nil {
+		return err
+	}
+	d.file = file
+	d.secrets, err = loadSecrets(d.DataDir, []string{"admin", "operator", "approver", "approver2"}, Services)
+	if err != nil {
+		return err
+	}
+	d.auth, err = auth.NewStatic(append(devTokens(d.secrets.Tokens), file.Auth.Tokens...))
+	d.info = &Info{Version: 1, Tokens: d.secrets.Tokens}
+	for _, t := range file.Tenants {
+		d.info.Tenants = append(d.info.Tenants, t.ID)
+	}
+	return err
+}
+
+// devTokens are the actors of dev.json: one of every kind, and a second approver, because some things take two people.
+func devTokens(secrets map[string]string) []config.Token {
+	all := []string{"*"}
+	return []config.Token{
+		{Name: "admin", Role: "admin", Tenants: all, Secret: secrets["admin"]},
+		{Name: "operator", Role: "operator", Tenants: all, Secret: secrets["operator"]},
+		{Name: "approver", Role: "approver", Tenants: all, Secret: secrets["approver"]},
+		{Name: "approver2", Role: "approver", Tenants: all, Secret: secrets["approver2"]},
+	}
+}
+
+// provision makes schemas, roles, streams and consumers, as the installation job does in production.
+func (d *dev) provision(ctx context.Context) error {
+	for _, s := range d.Only {
+		if err := pg.Prepare(ctx, d.info.PostgresDSN, s, role(s), d.secrets.Roles[s]); err != nil {
+			return err
+		}
+	}
+	nc, err := process.Connect(ctx, d.info.NATS.URL, d.info.NATS.Creds, "provisioner", d.logger)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	return stream.Provision(ctx, js, stream.Options{Replicas: 1})
+}
+
+func role(service string) string { return "agogo_" + service }
+
+// serviceDSN is the administrator's address with the service's own role.
+func (d *dev) serviceDSN(service string) (string, error) {
+	u, err := url.Parse(d.info.PostgresDSN)
+	if err != nil {
+		return "", fmt.Errorf("the Postgres DSN must be a URL (postgres://…): %w", err)
+	}
+	u.User = url.UserPassword(role(service), d.secrets.Roles[service])
+	return u.String(), nil
+}

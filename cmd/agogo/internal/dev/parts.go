@@ -1,0 +1,271 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/pg/pgserver"
+	"github.com/agogopay/agogo/internal/process"
+	"github.com/agogopay/agogo/internal/stream/natsserver"
+	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/services/notifier"
+	"github.com/agogopay/agogo/services/payouts"
+	"github.com/agogopay/agogo/services/scheduler"
+	"github.com/agogopay/agogo/simulator"
+)
+
+func (d *dev) startPostgres(ctx context.Context) error {
+	if d.PostgresDSN != "" {
+		d.info.PostgresDSN = d.PostgresDSN
+		return nil
+	}
+	s, err := pgserver.Start(ctx, pgserver.Options{DataDir: filepath.Join(d.DataDir, "postgres"), Logger: d.logger, Progress: d.Progress})
+	if err != nil {
+		return err
+	}
+	d.postgres, d.info.PostgresDSN = s, s.DSN()
+	return nil
+}
+
+func (d *dev) stopPostgres(ctx context.Context) error {
+	if d.postgres == nil {
+		return nil
+	}
+	return d.postgres.Stop(ctx)
+}
+
+func (d *dev) startNATS(ctx context.Context) error {
+	if d.NATSURL != "" {
+		d.info.NATS = NATS{URL: d.NATSURL, Creds: d.NATSCreds}
+		return nil
+	}
+	s, err := natsserver.Start(ctx, natsserver.Options{StoreDir: filepath.Join(d.DataDir, "nats"), Port: d.ports.number("nats"), SyncAlways: true, Logger: d.logger})
+	if err != nil {
+		return err
+	}
+	d.nats, d.info.NATS = s, NATS{URL: s.URL(), Creds: s.Creds()}
+	return nil
+}
+
+func (d *dev) stopNATS(context.Context) error {
+	if d.nats != nil {
+		d.nats.Stop()
+	}
+	return nil
+}
+
+// startSimulator serves the outside world on one port; its book survives a restart, as the providers' books would.
+func (d *dev) startSimulator(ctx context.Context) error {
+	l, err := net.Listen("tcp", d.ports.addr("simulator"))
+	if err != nil {
+		return err
+	}
+	d.info.Simulator = "http://" + l.Addr().String()
+	sim, err := simulator.New(simulator.Config{BookPath: filepath.Join(d.DataDir, "simulator-book.jsonl"), Logger: d.logger})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.simulator = &outside{Simulator: sim, cancel: cancel, ended: make(chan error, 1)}
+	go func() { d.simulator.ended <- sim.Serve(own, l) }()
+	d.redirect("127.0.0.1:9900", l.Addr().String())
+	return nil
+}
+
+// outside is the simulated outside world while it is served.
+type outside struct {
+	*simulator.Simulator
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+func (d *dev) stopSimulator(context.Context) error {
+	if d.simulator == nil {
+		return nil
+	}
+	d.simulator.cancel()
+	return <-d.simulator.ended
+}
+
+// connectCallbacks tells the simulated providers where to post final states to, as is done once at a real provider.
+func (d *dev) connectCallbacks(context.Context) error {
+	_, http := d.addresses()
+	if d.simulator == nil || http["payouts"] == "" {
+		return nil
+	}
+	for _, t := range d.file.Tenants {
+		for _, p := range t.Providers {
+			if p.Kind != "orange_omr" {
+				continue
+			}
+			url := fmt.Sprintf("http://%s/webhooks/payouts/%s/%s", http["payouts"], t.ID, p.Name)
+			if err := d.simulator.SetCallback(simulator.Callback{URL: url, Authorization: p.CallbackAuthorization}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// redirect points the tenants file's simulator addresses to where the simulator really listens.
+func (d *dev) redirect(from, to string) {
+	move := func(s *string) { *s = strings.Replace(*s, "//"+from, "//"+to, 1) }
+	for i := range d.file.Tenants {
+		for name, p := range d.file.Tenants[i].Providers {
+			move(&p.BaseURL)
+			move(&p.TokenURL)
+			d.file.Tenants[i].Providers[name] = p
+		}
+	}
+	move(&d.file.Notifier.FCM.Endpoint)
+}
+
+// service is what the three services have in common.
+type service interface {
+	Run(ctx context.Context, ready func()) error
+	GRPCAddr() string
+	HTTPAddr() string
+}
+
+// running is a service that was started.
+type running struct {
+	name   string
+	svc    service
+	nc     *nats.Conn
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+// startServices starts all services side by side and returns when every one is ready.
+func (d *dev) startServices(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(d.Only))
+	d.running = make([]*running, len(d.Only))
+	for i, name := range d.Only {
+		wg.Go(func() { d.running[i], errs[i] = d.startService(ctx, name) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return errors.Join(err, d.stopServices(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+func (d *dev) startService(ctx context.Context, name string) (*running, error) {
+	dsn, err := d.serviceDSN(name)
+	if err != nil {
+		return nil, err
+	}
+	nc, err := process.Connect(ctx, d.info.NATS.URL, d.info.NATS.Creds, name, d.logger)
+	if err != nil {
+		return nil, err
+	}
+	tel, err := telemetry.New(ctx, name, d.Log, d.LogTo)
+	if err != nil {
+		return nil, err
+	}
+	env := config.Process{
+		ConfigPath: d.file.Path, NATSURL: d.info.NATS.URL, NATSCreds: d.info.NATS.Creds, PostgresDSN: dsn,
+		GRPCAddr: d.ports.addr(name + ".grpc"), HTTPAddr: d.ports.addr(name + ".http"), Log: d.Log,
+	}
+	svc, err := d.newService(name, env, nc, tel)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return start(ctx, name, svc, nc)
+}
+
+func (d *dev) newService(name string, env config.Process, nc *nats.Conn, tel *telemetry.Telemetry) (service, error) {
+	switch name {
+	case "scheduler":
+		return scheduler.New(scheduler.Config{File: d.file, Process: env}, scheduler.Deps{NATS: nc, Auth: d.auth, Clock: d.clock, Telemetry: tel})
+	case "payouts":
+		return payouts.New(payouts.Config{File: d.file, Process: env}, payouts.Deps{NATS: nc, Auth: d.auth, Clock: d.clock, Telemetry: tel})
+	case "notifier":
+		return notifier.New(notifier.Config{File: d.file, Process: env}, notifier.Deps{NATS: nc, Auth: d.auth, Clock: d.clock, Telemetry: tel})
+	default:
+		return nil, fmt.Errorf("no service is called %q", name)
+	}
+}
+
+// start runs a service until its own context ends, and returns when it is ready or has failed.
+func start(ctx context.Context, name string, svc service, nc *nats.Conn) (*running, error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &running{name: name, svc: svc, nc: nc, cancel: cancel, done: make(chan struct{})}
+	up := make(chan struct{})
+	go func() {
+		defer close(r.done)
+		r.err = svc.Run(own, func() { close(up) })
+	}()
+	select {
+	case <-up:
+		return r, nil
+	case <-r.done:
+		cancel()
+		return nil, fmt.Errorf("%s: %w", name, r.err)
+	case <-ctx.Done():
+		cancel()
+		<-r.done
+		return nil, ctx.Err()
+	}
+}
+
+// watchServices ends the whole process when one service ends by itself: half an installation is worse than none.
+func (d *dev) watchServices(ctx context.Context) error {
+	failed := make(chan error, len(d.running))
+	for _, r := range d.running {
+		go func() {
+			<-r.done
+			failed <- fmt.Errorf("%s stopped: %w", r.name, r.err)
+		}()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-failed:
+		return err
+	}
+}
+
+// stopServices stops all services side by side, within ctx.
+func (d *dev) stopServices(ctx context.Context) error {
+	var errs []error
+	for _, r := range d.running {
+		if r != nil {
+			r.cancel()
+		}
+	}
+	for _, r := range d.running {
+		if r == nil {
+			continue
+		}
+		select {
+		case <-r.done:
+			if r.err != nil && !errors.Is(r.err, context.Canceled) {
+				errs = append(errs, fmt.Errorf("%s: %w", r.name, r.err))
+			}
+		case <-ctx.Done():
+			errs = append(errs, fmt.Errorf("%s did not stop in time", r.name))
+		}
+		r.nc.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// addresses are where the services listen, by name.
+func (d *dev) addresses() (grpc, http map[string]string) {
+	grpc, http = map[string]string{}, map[string]string{}
+	for _, r := range d.running {
+		grpc[r.name], http[r.name] = r.svc.GRPCAddr(), r.svc.HTTPAddr()
+	}
+	return grpc, http
+}
