@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // Deps are what a loop needs.
@@ -25,6 +25,7 @@ type Deps struct {
 	// told twice of one message.
 	DeadLettered func(ctx context.Context, m Message, err error) error
 	Registry     prometheus.Registerer // nil: metrics are kept and not shown
+	Traces       trace.TracerProvider  // nil: no spans
 	DrainBudget  time.Duration         // how long running handlers may go on after the end; 0: 15 s
 }
 
@@ -66,10 +67,13 @@ func NewLoop(spec ConsumerSpec, h Handler, d Deps) *Loop {
 	if d.DrainBudget == 0 {
 		d.DrainBudget = defaultDrainBudget
 	}
+	if d.Traces == nil {
+		d.Traces = noop.NewTracerProvider()
+	}
 	spec.Workers = max(spec.Workers, 1)
 	l := &Loop{
 		spec: spec, handler: h, deps: d, log: d.Logger.With("consumer", spec.Durable), metrics: newMetrics(d.Registry, spec.Durable),
-		tracer: otel.Tracer("github.com/agogopay/agogo/internal/stream"), idle: make(chan struct{}, spec.Workers),
+		tracer: d.Traces.Tracer("github.com/agogopay/agogo/internal/stream"), idle: make(chan struct{}, spec.Workers),
 		unready: fmt.Errorf("consumer %s: not bound yet", spec.Durable),
 	}
 	l.release(spec.Workers)

@@ -4,8 +4,12 @@ package stream
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/agogopay/agogo/internal/event"
 )
@@ -19,6 +23,15 @@ const (
 	DLQ        = "DLQ"
 	Advisories = "ADVISORIES"
 )
+
+// JetStream is JetStream on a connection.
+func JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	return js, nil
+}
 
 // TickSubject is agogo.tick.<tenant>.<service>.<schedule>.
 func TickSubject(tenant, service, schedule string) string {

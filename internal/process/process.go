@@ -1,0 +1,121 @@
+// Package process is what the mains of all services share: environment, configuration, telemetry, signals and the
+// connection to NATS, made before the service and ended after it.
+package process
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/telemetry"
+)
+
+// Exit codes of a service.
+const (
+	ExitDone    = 0
+	ExitFailed  = 1
+	ExitMisused = 2 // environment or configuration: starting again without a change cannot help
+)
+
+const shutdownBudget = 5 * time.Second
+
+// Process is what a service's main gets.
+type Process struct {
+	Env       config.Process
+	File      *config.File
+	Telemetry *telemetry.Telemetry
+	Logger    *slog.Logger
+	Auth      auth.Authenticator
+	Clock     clock.Clock
+	NATS      *nats.Conn
+}
+
+// Main runs a service until SIGINT or SIGTERM, or until run returns, and returns the exit code. A second signal ends the
+// process at once. It reads nothing but the environment of DESIGN 5.
+func Main(ctx context.Context, service string, run func(ctx context.Context, p *Process) error) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // gives the second signal its usual effect back
+	return start(ctx, service, os.Getenv, os.Stderr, run)
+}
+
+func start(ctx context.Context, service string, getenv func(string) string, stderr io.Writer, run func(context.Context, *Process) error) int {
+	p, err := load(ctx, service, getenv, stderr)
+	if err != nil {
+		// There is no logger yet, and whoever started it by hand is looking.
+		_, _ = fmt.Fprintf(stderr, "%s: %s\n", service, telemetry.Mask(err.Error()))
+		return ExitMisused
+	}
+	defer p.flush(ctx)
+	if p.NATS, err = Connect(ctx, p.Env.NATSURL, p.Env.NATSCreds, service, p.Logger); err == nil {
+		err = p.run(ctx, run)
+	}
+	if err != nil {
+		p.Logger.ErrorContext(ctx, "failed", "error", err)
+		return ExitFailed
+	}
+	return ExitDone
+}
+
+func load(ctx context.Context, service string, getenv func(string) string, stderr io.Writer) (*Process, error) {
+	env, err := config.FromEnv(service, getenv)
+	if err != nil {
+		return nil, err
+	}
+	file, err := config.Load(env.ConfigPath, getenv)
+	if err != nil {
+		return nil, err
+	}
+	who, err := auth.NewStatic(file.Auth.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	tel, err := telemetry.New(ctx, service, env.Log, stderr)
+	if err != nil {
+		return nil, err
+	}
+	return &Process{Env: env, File: file, Telemetry: tel, Logger: tel.Logger, Auth: who, Clock: clock.Real()}, nil
+}
+
+// run runs the service and then drains the connection it had, so that its last answers reach the server.
+func (p *Process) run(ctx context.Context, run func(context.Context, *Process) error) error {
+	defer p.disconnect(ctx)
+	p.Logger.InfoContext(ctx, "starting", "config", p.Env.ConfigPath, "tenants", len(p.File.Tenants))
+	err := run(ctx, p)
+	if err == nil {
+		p.Logger.InfoContext(ctx, "stopped")
+	}
+	return err
+}
+
+func (p *Process) disconnect(ctx context.Context) {
+	closed := p.NATS.StatusChanged(nats.CLOSED)
+	if err := p.NATS.Drain(); err != nil {
+		p.NATS.Close() // it was not connected, or closed already: nothing to drain
+		return
+	}
+	select {
+	case <-closed:
+	case <-time.After(shutdownBudget):
+		p.Logger.WarnContext(ctx, "connection to NATS did not drain in time")
+		p.NATS.Close()
+	}
+}
+
+func (p *Process) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownBudget)
+	defer cancel()
+	if err := p.Telemetry.Shutdown(ctx); err != nil {
+		p.Logger.WarnContext(ctx, "traces were not flushed", "error", err)
+	}
+}

@@ -1,0 +1,162 @@
+package process_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/agogopay/agogo/internal/process"
+	"github.com/agogopay/agogo/internal/stream/natstest"
+)
+
+const tenants = `tenants:
+  - id: lebenis
+    timezone: Africa/Abidjan
+    currency: XOF
+    locale: fr-CI
+    mode: sandbox
+`
+
+// TestMain is also the service that tests start as a child: signals and exit codes belong to whole processes.
+func TestMain(m *testing.M) {
+	if os.Getenv("AGOGO_TEST_CHILD") == "" {
+		os.Exit(m.Run())
+	}
+	os.Exit(process.Main(context.Background(), "payouts", child))
+}
+
+func child(ctx context.Context, p *process.Process) error {
+	fmt.Println("running", p.File.Tenants[0].ID, p.NATS.IsConnected())
+	switch os.Getenv("AGOGO_TEST_CHILD") {
+	case "fails":
+		return errors.New("books do not balance")
+	case "hangs":
+		<-ctx.Done()
+		fmt.Println("told to stop")
+		select {}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+type started struct {
+	*exec.Cmd
+	out *bufio.Scanner
+	err lines
+}
+
+func startChild(t *testing.T, behaviour string, env ...string) *started {
+	t.Helper()
+	c := &started{Cmd: exec.Command(os.Args[0])}
+	c.Env = append(os.Environ(), append([]string{"AGOGO_TEST_CHILD=" + behaviour}, env...)...)
+	c.Stderr = &c.err
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill() })
+	c.out = bufio.NewScanner(out)
+	return c
+}
+
+func (c *started) line(t *testing.T, want string) {
+	t.Helper()
+	if !c.out.Scan() || c.out.Text() != want {
+		t.Fatalf("got %q, want %q; stderr: %s", c.out.Text(), want, c.err.String())
+	}
+}
+
+func environment(t *testing.T) []string {
+	t.Helper()
+	node := natstest.Server(t)
+	path := filepath.Join(t.TempDir(), "tenants.yaml")
+	if err := os.WriteFile(path, []byte(tenants), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"AGOGO_CONFIG=" + path, "AGOGO_NATS_URL=" + node.URL, "AGOGO_NATS_CREDS=" + node.Creds, "AGOGO_POSTGRES_DSN=postgres://x@127.0.0.1/x"}
+}
+
+func TestASignalEndsTheServiceWell(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			c := startChild(t, "runs", environment(t)...)
+			c.line(t, "running lebenis true")
+			if err := c.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Wait(); err != nil {
+				t.Errorf("%v: %s", err, c.err.String())
+			}
+		})
+	}
+}
+
+func TestASecondSignalEndsAServiceThatHangs(t *testing.T) {
+	t.Parallel()
+	c := startChild(t, "hangs", environment(t)...)
+	c.line(t, "running lebenis true")
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	c.line(t, "told to stop")
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	// Its usual effect is given back to the signal just after the context ended, hence more than one.
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_ = c.Process.Signal(syscall.SIGTERM)
+			continue
+		case <-end:
+			t.Fatal("it still hangs")
+		case err := <-done:
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+				t.Errorf("got %v", err)
+			}
+		}
+		return
+	}
+}
+
+func TestAFailureIsLoggedAndExits1(t *testing.T) {
+	t.Parallel()
+	c := startChild(t, "fails", environment(t)...)
+	c.line(t, "running lebenis true")
+	_ = c.Wait()
+	if code := c.ProcessState.ExitCode(); code != process.ExitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if got := c.err.String(); !strings.Contains(got, "books do not balance") || !strings.Contains(got, "service=payouts") {
+		t.Errorf("stderr: %s", got)
+	}
+}
+
+func TestWrongSettingsExit2AndNameEachOfThem(t *testing.T) {
+	t.Parallel()
+	c := startChild(t, "runs", "AGOGO_CONFIG=", "AGOGO_POSTGRES_DSN=", "AGOGO_NATS_URL=http://x")
+	_ = c.Wait()
+	if code := c.ProcessState.ExitCode(); code != process.ExitMisused {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{"payouts: ", "AGOGO_CONFIG is not set", "AGOGO_POSTGRES_DSN is not set", "AGOGO_NATS_URL"} {
+		if !strings.Contains(c.err.String(), want) {
+			t.Errorf("%q is missing in %s", want, c.err.String())
+		}
+	}
+}
