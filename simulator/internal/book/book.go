@@ -82,6 +82,7 @@ type Book struct {
 	committed atomic.Int64 // moved and pending
 	float     atomic.Int64 // what the account was ever filled with
 	limited   atomic.Bool  // false: it never runs dry
+	returning atomic.Int64 // payments on their way that will fail: their money comes back
 }
 
 type shard struct {
@@ -130,6 +131,18 @@ func New(provider string) *Book {
 // it does not, unless dedupe is set: then the first request's entry is returned and nothing moves. A failure never hides
 // money that moved before it.
 func (b *Book) Record(p Payment, v Verdict, at time.Time, dedupe bool) (Entry, error) {
+	e, err := b.record(p, v, at, dedupe)
+	if errors.Is(err, ErrFloat) && b.returning.Load() > 0 {
+		// What failed meanwhile is noticed only when somebody looks at it.
+		if err := b.Each(at, func(Entry) bool { return true }); err != nil {
+			return Entry{}, err
+		}
+		return b.record(p, v, at, dedupe)
+	}
+	return e, err
+}
+
+func (b *Book) record(p Payment, v Verdict, at time.Time, dedupe bool) (Entry, error) {
 	s := b.shard(p.Reference)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,6 +167,9 @@ func (b *Book) Record(p Payment, v Verdict, at time.Time, dedupe bool) (Entry, e
 	if err := b.write(p.Reference, &next); err != nil {
 		b.release(v, p.Amount, known && dedupe)
 		return Entry{}, err
+	}
+	if v.Settles == Failed && (!known || !dedupe) {
+		b.returning.Add(1)
 	}
 	if known {
 		*old = next
@@ -217,6 +233,7 @@ func (b *Book) Clear() {
 		s.mu.Unlock()
 	}
 	b.committed.Store(0)
+	b.returning.Store(0)
 	b.limited.Store(false)
 	b.float.Store(0)
 }
@@ -264,7 +281,7 @@ func (b *Book) settle(reference string, r *record, at time.Time) error {
 		return nil
 	}
 	now := at.UnixNano()
-	next, changed, back := *r, false, int64(0)
+	next, changed, failed, back := *r, false, int64(0), int64(0)
 	extra := *r.rare
 	extra.pending = nil
 	for _, p := range r.rare.pending {
@@ -275,7 +292,7 @@ func (b *Book) settle(reference string, r *record, at time.Time) error {
 		changed = true
 		next.apply(p.To, p.Amount)
 		if p.To == Failed {
-			back += p.Amount
+			failed, back = failed+1, back+p.Amount
 		}
 	}
 	if !changed {
@@ -286,6 +303,7 @@ func (b *Book) settle(reference string, r *record, at time.Time) error {
 		return err
 	}
 	b.committed.Add(-back)
+	b.returning.Add(-failed)
 	*r = next
 	return nil
 }

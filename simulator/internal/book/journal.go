@@ -69,8 +69,13 @@ func (j *Journal) Clear() error {
 	return j.file.Truncate(0)
 }
 
-// Close closes the file; payments are refused afterwards.
-func (j *Journal) Close() error { return j.file.Close() }
+// Close closes the file; payments are refused afterwards. Closing it again does nothing.
+func (j *Journal) Close() error {
+	if err := j.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 func (j *Journal) append(provider, reference string, r *record) error {
 	j.mu.Lock()
@@ -117,6 +122,11 @@ func restore(text []byte, books []*Book) error {
 	if l.Status < Pending || l.Status > Failed {
 		return fmt.Errorf("status %d is unknown", l.Status)
 	}
+	for _, p := range l.Pending {
+		if p.At != 0 && p.To != Success && p.To != Failed {
+			return fmt.Errorf("a payment on its way cannot become status %d", p.To)
+		}
+	}
 	for _, b := range books {
 		if b.provider == l.Provider {
 			b.restore(l)
@@ -136,20 +146,24 @@ func (b *Book) restore(l line) {
 	}
 	s := b.shard(l.Reference)
 	if old, ok := s.records[l.Reference]; ok {
-		b.committed.Add(-old.committed())
+		b.weigh(old, -1)
 	}
-	b.committed.Add(r.committed())
+	b.weigh(r, 1)
 	s.records[l.Reference] = r
 }
 
-func (r *record) committed() int64 {
-	sum := r.movedMinor
-	if r.rare != nil {
-		for _, p := range r.rare.pending {
-			sum += p.Amount
+// weigh puts a record on the scales of the float, or takes it off.
+func (b *Book) weigh(r *record, sign int64) {
+	b.committed.Add(sign * r.movedMinor)
+	if r.rare == nil {
+		return
+	}
+	for _, p := range r.rare.pending {
+		b.committed.Add(sign * p.Amount)
+		if p.To == Failed {
+			b.returning.Add(sign)
 		}
 	}
-	return sum
 }
 
 // compact rewrites a file in which most lines are old. The new file takes the old one's place only when it is whole.

@@ -46,10 +46,7 @@ func (s *Server) cashin(w http.ResponseWriter, r *http.Request) string {
 		after = nil
 	}
 	outcome := s.answer(w, r, entry, rule)
-	if len(after) > 0 {
-		_ = http.NewResponseController(w).Flush() // fails when the connection was cut, which is as good
-		s.callbacks.start(after)
-	}
+	s.callbacks.start(after)
 	return outcome
 }
 
@@ -159,6 +156,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, e book.Entry, ru
 		status = http.StatusCreated
 	}
 	wire.JSON(w, status, s.transaction(e, rule.Fault == fault.WrongShape))
+	_ = http.NewResponseController(w).Flush() // the answer leaves before the callback does
 	if rule.Fault != fault.None && rule.Fault != fault.Slow {
 		return string(rule.Fault)
 	}
