@@ -89,7 +89,7 @@ func (l *loader) syntax(err error) {
 		fault.Line, _ = strconv.Atoi(m[1]) // no line given: 0
 		text = text[len(m[0]):]
 	}
-	fault.Problem = "this is not YAML: " + text + ": check indentation, quotes and colons here and on the line above"
+	fault.Problem = "this is not YAML: " + text + ": check indentation, quotes and colons from this line on"
 	l.faults = append(l.faults, fault)
 }
 
@@ -196,7 +196,12 @@ func shape(n *yaml.Node) string {
 		return "a list"
 	case yaml.AliasNode:
 		return "an alias"
+	default:
+		return tagShape(n)
 	}
+}
+
+func tagShape(n *yaml.Node) string {
 	switch n.ShortTag() {
 	case "!!null":
 		return "empty"

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -185,7 +184,7 @@ func (l *loader) fraction(dst *float64) func(at) {
 		}
 		f, err := strconv.ParseFloat(s, 64)
 		if err != nil || f <= 0 || f > 1 || math.IsNaN(f) {
-			l.fail(v, "%s is out of bounds: write a share above 0 and up to 1, such as 0.2", strconv.Quote(shorten(s)))
+			l.fail(v, "%s is out of bounds: write a share above 0 and up to 1, such as 0.2", shorten(s))
 			return
 		}
 		*dst = f
@@ -242,11 +241,13 @@ const year = 366 * 24 * time.Hour
 // plain writes 24h0m0s as 24h.
 func plain(d time.Duration) string {
 	s := d.String()
-	s = strings.TrimSuffix(s, "0s")
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
 	if strings.HasSuffix(s, "h0m") {
 		s = strings.TrimSuffix(s, "0m")
 	}
-	return cmp.Or(s, "0s")
+	return s
 }
 
 // shorten bounds what a message repeats of the file.

@@ -106,7 +106,7 @@ func (l *loader) currency(dst *money.Currency) func(at) {
 	return l.text(&s, func(s string) string {
 		c, err := money.ParseCurrency(s)
 		if err != nil {
-			return err.Error()
+			return strings.TrimPrefix(err.Error(), "currency ")
 		}
 		*dst = c
 		return ""
