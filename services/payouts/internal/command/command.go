@@ -23,7 +23,6 @@ import (
 const (
 	VerbPlan     = "plan"
 	VerbDispatch = "dispatch"
-	VerbReplay   = "replay" // a dead letter that a person sent again
 )
 
 // Service is the second token of the subjects.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
 )
 
 var paymentColumns = columns{required: 9, names: []string{
@@ -69,21 +70,9 @@ type paymentCheck struct {
 
 func newPaymentCheck(t config.Tenant) paymentCheck {
 	return paymentCheck{
-		currency: t.Currency, bps: t.Payouts.CommissionBPS, acceptFrom: AcceptFrom(t), acceptDate: t.Payouts.AcceptFrom,
+		currency: t.Currency, bps: t.Payouts.CommissionBPS, acceptFrom: payout.AcceptFrom(t.Payouts.AcceptFrom, t.Location), acceptDate: t.Payouts.AcceptFrom,
 		region: region(t.Locale),
 	}
-}
-
-// AcceptFrom is the first instant of the tenant's accept_from date; zero when it has none.
-func AcceptFrom(t config.Tenant) time.Time {
-	if t.Payouts == nil || t.Payouts.AcceptFrom == "" {
-		return time.Time{}
-	}
-	d, err := time.ParseInLocation(time.DateOnly, t.Payouts.AcceptFrom, t.Location)
-	if err != nil {
-		panic(err) // the configuration refuses other dates
-	}
-	return d
 }
 
 // parse checks one row; the first thing wrong with it is what is told.

@@ -95,3 +95,16 @@ func Releases(to State, retries bool) bool {
 
 // MayRelease reports whether items may be freed on entering a state: never where the money moved or may have moved.
 func MayRelease(to State) bool { return Releases(to, false) }
+
+// AcceptFrom is the first instant of a local date: payments completed before it are the old system's to pay. "" accepts
+// all. A date that is none accepts nothing, rather than paying what may have been paid.
+func AcceptFrom(date string, loc *time.Location) time.Time {
+	if date == "" {
+		return time.Time{}
+	}
+	d, err := time.ParseInLocation(time.DateOnly, date, loc)
+	if err != nil {
+		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return d
+}

@@ -1,0 +1,54 @@
+package payout
+
+// Facts are what planning knows when it decides about a payout.
+type Facts struct {
+	Net             int64
+	Minimum         int64
+	MaxPerPayout    int64  // 0: off
+	ApprovalAbove   *int64 // nil: off
+	Wallet          bool
+	OutflowStopped  bool
+	PayeePaused     bool
+	ProviderStopped bool
+	// Cap books the payout on the day's caps and returns the code of the one it would pass. It is asked last, only about
+	// what would otherwise go out.
+	Cap func() string
+}
+
+// rule is one line of the table below.
+type rule struct {
+	when   func(Facts) bool
+	to     State
+	reason Reason
+}
+
+// rules are what may be in the way of a planned payout; the first that holds decides. What is skipped frees its items and
+// is planned anew with the next run, hence the order: whatever could be mended by then skips, before anything holds.
+func rules() []rule {
+	return []rule{
+		{func(f Facts) bool { return f.Net <= 0 || f.Net < f.Minimum }, Skipped, Reason{Scope: ScopePayment, Code: CodeBelowMinimum}},
+		{func(f Facts) bool { return !f.Wallet }, Skipped, Reason{Scope: ScopePayee, Code: CodeNoWallet}},
+		{func(f Facts) bool { return f.MaxPerPayout > 0 && f.Net > f.MaxPerPayout }, Held, HeldBy(CodeMaxPerPayout)},
+		{func(f Facts) bool { return f.OutflowStopped }, Held, HeldBy(CodeTenantStop)},
+		{func(f Facts) bool { return f.PayeePaused }, Held, HeldBy(CodePayeePaused)},
+		{func(f Facts) bool { return f.ProviderStopped }, Held, HeldBy(CodeProviderStopped)},
+	}
+}
+
+// Decide says what becomes of a created payout: skipped, held, awaiting_approval or approved.
+func Decide(f Facts) (State, Reason) {
+	for _, r := range rules() {
+		if r.when(f) {
+			return r.to, r.reason
+		}
+	}
+	if f.Cap != nil {
+		if code := f.Cap(); code != "" {
+			return Held, HeldBy(code)
+		}
+	}
+	if f.ApprovalAbove != nil && f.Net >= *f.ApprovalAbove {
+		return AwaitingApproval, Reason{Scope: ScopePayment, Code: CodeAboveTier}
+	}
+	return Approved, Reason{}
+}

@@ -1,0 +1,293 @@
+// Package plan turns what is owed into payouts, a page of payees at a time: one page is one transaction that claims
+// payments and carries, inserts the payouts, decides about each, and wakes what comes next. Everything is set-based; only a
+// payee whose sum passes max_per_payout is taken item by item.
+//
+// A run takes every completed, unpaid, payable payment with completed_at up to its nominal time, however old, but not from
+// before the tenant's accept_from. Payments of a method that the tenant does not pay out (cash, say) are left alone: they
+// are not owed through us, so no payout is made for them, and ListPayments shows them as unpaid.
+package plan
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/services/payouts/internal/command"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/plan/db"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+)
+
+// PageSize is how many payees one page takes.
+const PageSize = 500
+
+// ErrNotConfigured means that the tenants file does not say how to pay this tenant's payees (any more).
+var ErrNotConfigured = errors.New("the tenants file has no payouts for this tenant")
+
+// Planner plans runs of payouts/daily.
+type Planner struct {
+	Store    *store.Store
+	Outbox   *outbox.Outbox
+	Tenants  *config.File
+	PageSize int // 0: PageSize
+}
+
+// page is what one transaction works on.
+type page struct {
+	run     store.Run
+	tenant  config.Tenant
+	q       *db.Queries
+	batch   uuid.UUID
+	drafts  []draft
+	stopped []string // "<tenant>/<provider>"
+	outflow store.Outflow
+}
+
+// draft is a payout in the making.
+type draft struct {
+	id          uuid.UUID
+	payee       string
+	seq         int
+	sum         payout.Sum
+	provider    string
+	destination string
+	paused      bool
+}
+
+// Page plans the run's next page. The caller holds the run's row and has checked that this page is the next one.
+func (p *Planner) Page(ctx context.Context, tx pgx.Tx, r store.Run) error {
+	t, ok := p.Tenants.Tenant(r.Tenant)
+	if !ok || t.Payouts == nil {
+		return fmt.Errorf("tenant %s: %w", r.Tenant, ErrNotConfigured)
+	}
+	pg := &page{run: r, tenant: t, q: db.New(tx)}
+	var err error
+	// One planner at a time per tenant: what follows reads sums and sequences that a second one would change.
+	if pg.outflow, err = p.Store.LockOutflow(ctx, tx, r.Tenant); err != nil {
+		return err
+	}
+	if pg.stopped, err = p.Store.StoppedConnectors(ctx, tx); err != nil {
+		return err
+	}
+	if pg.batch, err = p.Store.CreateBatch(ctx, tx, r, t.Currency); err != nil {
+		return err
+	}
+	payees, err := pg.due(ctx, p.pageSize())
+	if err != nil {
+		return err
+	}
+	if err := p.draftPage(ctx, tx, pg, payees); err != nil {
+		return err
+	}
+	return p.advance(ctx, tx, pg, payees)
+}
+
+func (p *Planner) pageSize() int {
+	if p.PageSize > 0 {
+		return p.PageSize
+	}
+	return PageSize
+}
+
+// draftPage claims, divides and inserts the payouts of a page and moves them out of created.
+func (p *Planner) draftPage(ctx context.Context, tx pgx.Tx, pg *page, payees []string) error {
+	if len(payees) == 0 {
+		return nil
+	}
+	if err := pg.claim(ctx, payees); err != nil {
+		return err
+	}
+	if err := pg.split(ctx); err != nil {
+		return err
+	}
+	if err := p.insert(ctx, tx, pg); err != nil {
+		return err
+	}
+	return p.decide(ctx, tx, pg, payees)
+}
+
+// due lists the page's payees.
+func (pg *page) due(ctx context.Context, limit int) ([]string, error) {
+	ids, err := pg.q.DuePayees(ctx, db.DuePayeesParams{
+		Tenant: pg.run.Tenant, After: pg.run.Cursor, CutOff: pg.run.NominalTime, AcceptFrom: pg.acceptFrom(),
+		Methods: pg.tenant.Payouts.PayableMethods, PageLimit: int32(limit),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find due payees: %w", err)
+	}
+	return ids, nil
+}
+
+// claim gives each payee a payout, claims their payments and carries for it, and keeps the payouts that got a payment.
+func (pg *page) claim(ctx context.Context, payees []string) error {
+	drafts, err := pg.draft(ctx, payees)
+	if err != nil {
+		return err
+	}
+	payoutIDs := make([]uuid.UUID, len(payees))
+	for i, d := range drafts {
+		payoutIDs[i] = d.id
+	}
+	rows, err := pg.q.ClaimPayments(ctx, db.ClaimPaymentsParams{
+		PayoutIds: payoutIDs, PayeeIds: payees, Tenant: pg.run.Tenant, CutOff: pg.run.NominalTime,
+		AcceptFrom: pg.acceptFrom(), Methods: pg.tenant.Payouts.PayableMethods,
+	})
+	if err != nil {
+		return fmt.Errorf("claim payments: %w", err)
+	}
+	sums := make(map[uuid.UUID]payout.Sum, len(rows))
+	for _, r := range rows {
+		sums[r.PayoutID] = payout.Sum{Items: int(r.Items), Gross: r.Gross, Commission: r.Commission, Net: r.Net}
+	}
+	drafts = slices.DeleteFunc(drafts, func(d draft) bool { return sums[d.id].Items == 0 })
+	if err := pg.claimCarries(ctx, drafts, sums); err != nil {
+		return err
+	}
+	for i := range drafts {
+		drafts[i].sum = sums[drafts[i].id]
+	}
+	pg.drafts = drafts
+	return nil
+}
+
+// claimCarries takes what payees owe off what they get. One who gets nothing has nothing taken off.
+func (pg *page) claimCarries(ctx context.Context, drafts []draft, sums map[uuid.UUID]payout.Sum) error {
+	p := db.ClaimCarriesParams{Tenant: pg.run.Tenant, CutOff: pg.run.NominalTime}
+	for _, d := range drafts {
+		p.PayoutIds, p.PayeeIds = append(p.PayoutIds, d.id), append(p.PayeeIds, d.payee)
+	}
+	rows, err := pg.q.ClaimCarries(ctx, p)
+	if err != nil {
+		return fmt.Errorf("claim carries: %w", err)
+	}
+	for _, r := range rows {
+		s := sums[r.PayoutID]
+		sums[r.PayoutID] = payout.Sum{Items: s.Items + int(r.Items), Gross: s.Gross + r.Gross, Commission: s.Commission + r.Commission, Net: s.Net + r.Net}
+	}
+	return nil
+}
+
+// draft identifies the payouts: the next seq of each payee's day.
+func (pg *page) draft(ctx context.Context, payees []string) ([]draft, error) {
+	known, err := pg.q.Payees(ctx, db.PayeesParams{Tenant: pg.run.Tenant, Ids: payees})
+	if err != nil {
+		return nil, fmt.Errorf("read payees: %w", err)
+	}
+	sequences, err := pg.q.Sequences(ctx, db.SequencesParams{Tenant: pg.run.Tenant, Ids: payees, PeriodDate: pg.run.LocalDate, Kind: pg.run.Job})
+	if err != nil {
+		return nil, fmt.Errorf("read sequences: %w", err)
+	}
+	byID := make(map[string]db.PayeesRow, len(known))
+	for _, k := range known {
+		byID[k.PayeeID] = k
+	}
+	seq := make(map[string]int, len(sequences))
+	for _, s := range sequences {
+		seq[s.PayeeID] = int(s.Seq)
+	}
+	drafts := make([]draft, len(payees))
+	for i, id := range payees {
+		k := byID[id]
+		drafts[i] = pg.numbered(draft{
+			payee: id, provider: cmp.Or(k.Provider, pg.tenant.Payouts.DefaultProvider), destination: k.Phone, paused: k.State != "active",
+		}, seq[id]+1)
+	}
+	return drafts, nil
+}
+
+// numbered gives a draft its place among the payouts of its payee's day, and with it its id.
+func (pg *page) numbered(d draft, seq int) draft {
+	d.seq, d.id = seq, payout.ID(pg.run.Tenant, d.payee, pg.run.LocalDate, pg.run.Job, seq)
+	return d
+}
+
+// split divides the payouts above the tenant's limit.
+func (pg *page) split(ctx context.Context) error {
+	most := pg.tenant.Payouts.MaxPerPayout
+	var ids []uuid.UUID
+	for _, d := range pg.drafts {
+		if most > 0 && d.sum.Net > most && d.sum.Items > 1 {
+			ids = append(ids, d.id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := pg.q.ItemsOf(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("read items of oversize payouts: %w", err)
+	}
+	items := make(map[uuid.UUID][]payout.Item, len(ids))
+	for _, r := range rows {
+		items[r.PayoutID] = append(items[r.PayoutID], payout.Item{Kind: r.ItemKind, ID: r.ItemID, Gross: r.Gross, Commission: r.Commission, Net: r.Net})
+	}
+	payments, carries := db.MoveItemsParams{Tenant: pg.run.Tenant}, db.MoveCarriesParams{Tenant: pg.run.Tenant}
+	var drafts []draft
+	for _, d := range pg.drafts {
+		if items[d.id] == nil {
+			drafts = append(drafts, d)
+			continue
+		}
+		for n, part := range payout.Split(items[d.id], most) {
+			next := pg.numbered(d, d.seq+n)
+			next.sum = payout.SumOf(part)
+			drafts = append(drafts, next)
+			if n > 0 {
+				moveTo(&payments, &carries, d.id, next.id, part)
+			}
+		}
+	}
+	pg.drafts = drafts
+	if err := pg.q.MoveItems(ctx, payments); err != nil {
+		return fmt.Errorf("divide oversize payouts: %w", err)
+	}
+	if err := pg.q.MoveCarries(ctx, carries); err != nil {
+		return fmt.Errorf("divide carries of oversize payouts: %w", err)
+	}
+	return nil
+}
+
+func moveTo(payments *db.MoveItemsParams, carries *db.MoveCarriesParams, from, to uuid.UUID, part []payout.Item) {
+	for _, i := range part {
+		if i.Kind == payout.KindCarry {
+			carries.FromIds, carries.ToIds, carries.ItemIds = append(carries.FromIds, from), append(carries.ToIds, to), append(carries.ItemIds, i.ID)
+			continue
+		}
+		payments.FromIds, payments.ToIds, payments.ItemIds = append(payments.FromIds, from), append(payments.ToIds, to), append(payments.ItemIds, i.ID)
+	}
+}
+
+// advance moves the run to its next page, or ends its planning.
+func (p *Planner) advance(ctx context.Context, tx pgx.Tx, pg *page, payees []string) error {
+	last := len(payees) < p.pageSize()
+	cursor := pg.run.Cursor
+	if len(payees) > 0 {
+		cursor = payees[len(payees)-1]
+	}
+	if err := p.Store.Advance(ctx, tx, pg.run.ID, cursor, last, 0); err != nil {
+		return err
+	}
+	if !last {
+		next := command.Plan{RunID: pg.run.ID, Page: pg.run.Page + 1}
+		return p.Outbox.Append(ctx, tx, next.Message(ctx, p.Store.Epoch, ""))
+	}
+	return p.Store.Settle(ctx, tx, pg.run.ID)
+}
+
+func (pg *page) money(minor int64) money.Amount {
+	return money.Amount{Minor: minor, Currency: pg.tenant.Currency}
+}
+
+// acceptFrom is the first instant that this tenant's payments are ours to pay.
+func (pg *page) acceptFrom() time.Time {
+	return payout.AcceptFrom(pg.tenant.Payouts.AcceptFrom, pg.tenant.Location)
+}
