@@ -1,0 +1,178 @@
+// Package consumer takes events from the stream to rows: it decides who hears what, puts it into words, and writes
+// notifications, pushes and events in the transaction that also remembers the event as handled. It never sends anything.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/services/notifier/internal/notice"
+	"github.com/agogopay/agogo/services/notifier/internal/store"
+	"github.com/agogopay/agogo/services/notifier/internal/text"
+)
+
+// Config tunes the consumer.
+type Config struct {
+	Durable string // the inbox's name for this consumer
+	Batch   int    // most events in one transaction; 0: 100
+	// Pushes is false where no push service is configured: then the row is all there is.
+	Pushes bool
+}
+
+// Deps are what the consumer needs.
+type Deps struct {
+	Store   *store.Store
+	Texts   *text.Texts
+	Tenants *config.File
+	Metrics *Metrics
+	Logger  *slog.Logger
+	// Queued is called after pushes were committed; may be nil.
+	Queued func()
+}
+
+// Consumer handles events.
+type Consumer struct {
+	cfg  Config
+	deps Deps
+	in   chan *item
+}
+
+// New makes a consumer; [Consumer.Run] must run while messages are handled.
+func New(c Config, d Deps) *Consumer {
+	if c.Batch <= 0 {
+		c.Batch = 100
+	}
+	return &Consumer{cfg: c, deps: d, in: make(chan *item)}
+}
+
+// item is an event on its way into a transaction.
+type item struct {
+	event  notice.Event
+	origin store.Origin
+	done   chan error
+}
+
+// Handle is the stream's handler. What nobody hears of is acknowledged without touching the database. What is heard
+// waits for the transaction that takes it, together with what other workers hold at that moment.
+func (c *Consumer) Handle(ctx context.Context, m stream.Message) error {
+	e, heard, err := c.decode(m)
+	if err != nil {
+		return stream.Permanent(err)
+	}
+	if !heard {
+		return nil
+	}
+	it := &item{
+		event:  e,
+		origin: store.Origin{Cause: event.CauseFrom(ctx), Traceparent: telemetry.Traceparent(ctx)},
+		done:   make(chan error, 1),
+	}
+	select {
+	case c.in <- it:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a transaction: %w", ctx.Err())
+	}
+	select {
+	case err := <-it.done:
+		return err
+	case <-ctx.Done():
+		// It may yet be committed; then the inbox knows it when it comes again.
+		return fmt.Errorf("wait for the transaction's end: %w", ctx.Err())
+	}
+}
+
+// decode reads an event; heard is false for one that tells nobody anything, whoever publishes it.
+func (c *Consumer) decode(m stream.Message) (e notice.Event, heard bool, err error) {
+	t, err := event.ParseCloudEvent(m.Header("ce-type"))
+	if err != nil || !notice.Heard(t) {
+		return notice.Event{}, false, nil
+	}
+	env, err := event.ParseHeaders(m.Header)
+	if err != nil {
+		return notice.Event{}, false, fmt.Errorf("headers: %w", err)
+	}
+	tenant, ok := c.deps.Tenants.Tenant(env.Tenant)
+	if !ok {
+		return notice.Event{}, false, fmt.Errorf("tenant %q is not in %s: add it, restart the notifier and replay this message",
+			env.Tenant, c.deps.Tenants.Path)
+	}
+	s, err := snapshot(t, m.Data)
+	if err != nil {
+		return notice.Event{}, false, err
+	}
+	return notice.Event{
+		ID: env.ID, Type: t, Tenant: env.Tenant, Service: env.Service, Order: order(env), At: env.Time, Zone: zone(tenant), Snapshot: s,
+	}, true, nil
+}
+
+// order ranks the events of one aggregate. After a restore versions may begin again below those that were seen, so the
+// epoch, which rises then, leads.
+func order(e event.Envelope) int64 { return int64(e.Epoch)<<40 + e.Version }
+
+func zone(t config.Tenant) *time.Location {
+	if t.Location == nil {
+		return time.UTC
+	}
+	return t.Location
+}
+
+// Run commits batches until ctx ends. It must be stopped after the stream's loop, whose handlers wait for it.
+func (c *Consumer) Run(ctx context.Context) error {
+	for {
+		select {
+		case it := <-c.in:
+			c.commit(ctx, c.gather(it))
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// gather takes what other workers hold right now, without waiting: a lone event is not delayed, and under load batches
+// grow by themselves while the previous one commits.
+func (c *Consumer) gather(first *item) []*item {
+	batch := []*item{first}
+	for len(batch) < c.cfg.Batch {
+		select {
+		case it := <-c.in:
+			batch = append(batch, it)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commitTimeout is well below the time after which the stream would deliver the events again.
+const commitTimeout = 15 * time.Second
+
+// commit writes a batch and answers everybody. One event that cannot be written must not keep the others from being told,
+// so a batch that fails for good is tried again one by one.
+func (c *Consumer) commit(ctx context.Context, batch []*item) {
+	began := clock.Real().Now()
+	err := c.write(ctx, batch)
+	c.deps.Metrics.batch(len(batch), clock.Real().Now().Sub(began))
+	if err == nil || len(batch) == 1 || retryable(err) {
+		for _, it := range batch {
+			it.done <- err
+		}
+		return
+	}
+	c.deps.Logger.WarnContext(ctx, "a batch of events failed; trying them one by one", "events", len(batch), "error", err)
+	for _, it := range batch {
+		it.done <- c.write(ctx, []*item{it})
+	}
+}
+
+func retryable(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || pg.Transient(err)
+}

@@ -1,0 +1,121 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/inbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/services/notifier/internal/notice"
+	"github.com/agogopay/agogo/services/notifier/internal/store"
+)
+
+// write puts a batch into one transaction: inbox, alerts, notifications, pushes, events.
+func (c *Consumer) write(ctx context.Context, batch []*item) error {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	var told store.Told
+	err := pg.InTx(ctx, c.deps.Store.Pool, func(tx pgx.Tx) error {
+		fresh, err := c.accept(ctx, tx, batch)
+		if err != nil || len(fresh) == 0 {
+			return err
+		}
+		entries, err := c.entries(ctx, tx, fresh)
+		if err != nil {
+			return err
+		}
+		if err := c.address(ctx, tx, entries); err != nil {
+			return err
+		}
+		told, err = c.deps.Store.Tell(ctx, tx, entries)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("tell of %d events: %w", len(batch), err)
+	}
+	c.deps.Metrics.told(told)
+	if len(told) > 0 {
+		c.deps.Store.Outbox.Nudge()
+		if c.deps.Queued != nil {
+			c.deps.Queued()
+		}
+	}
+	return nil
+}
+
+// accept leaves out what was handled before.
+func (c *Consumer) accept(ctx context.Context, tx pgx.Tx, batch []*item) ([]*item, error) {
+	ids := make([]string, len(batch))
+	byID := make(map[string]*item, len(batch))
+	for i, it := range batch {
+		ids[i], byID[it.event.ID] = it.event.ID, it
+	}
+	ids, err := inbox.Accept(ctx, tx, c.cfg.Durable, ids...)
+	if err != nil {
+		return nil, err
+	}
+	fresh := make([]*item, len(ids))
+	for i, id := range ids {
+		fresh[i] = byID[id]
+	}
+	return fresh, nil
+}
+
+// entries decides who hears what of the events, counting alerts together first.
+func (c *Consumer) entries(ctx context.Context, tx pgx.Tx, items []*item) ([]store.Entry, error) {
+	var entries []store.Entry
+	var changes []store.Change
+	for _, it := range items {
+		d := notice.Decide(it.event)
+		for _, n := range d.Notices {
+			entries = append(entries, store.Entry{Notice: n, Origin: it.origin})
+		}
+		for _, change := range d.Changes {
+			changes = append(changes, store.Change{Change: change, At: it.event.At, Origin: it.origin})
+		}
+	}
+	raised, err := c.deps.Store.Raise(ctx, tx, changes)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range raised {
+		entries = append(entries, store.Entry{Notice: r.Notice, Origin: r.Origin, Quiet: !r.Loud})
+	}
+	return entries, nil
+}
+
+// address finds the recipients' devices and puts each notice into the words of its reader: the locale of his newest
+// device, else the tenant's.
+func (c *Consumer) address(ctx context.Context, tx pgx.Tx, entries []store.Entry) error {
+	devices, err := c.deps.Store.Devices(ctx, tx, usersOf(entries))
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		n := entries[i].Notice
+		own := devices[store.User{Tenant: n.Tenant, ID: n.Recipient.ID}]
+		tenant, _ := c.deps.Tenants.Tenant(n.Tenant)
+		if entries[i].Text, err = c.deps.Texts.Render(n, zone(tenant), own.Locale, tenant.Locale); err != nil {
+			return fmt.Errorf("words for %s: %w", n.Text, err)
+		}
+		if c.cfg.Pushes {
+			entries[i].Devices = own.IDs
+		}
+	}
+	return nil
+}
+
+func usersOf(entries []store.Entry) []store.User {
+	seen := make(map[store.User]bool, len(entries))
+	users := make([]store.User, 0, len(entries))
+	for _, e := range entries {
+		u := store.User{Tenant: e.Notice.Tenant, ID: e.Notice.Recipient.ID}
+		if !seen[u] {
+			seen[u] = true
+			users = append(users, u)
+		}
+	}
+	return users
+}

@@ -1,0 +1,307 @@
+// Package store keeps devices, notifications, the queue of pushes and alerts in Postgres. Every write is set-based, and
+// every change of state writes its event beside it.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/services/notifier/internal/notice"
+	"github.com/agogopay/agogo/services/notifier/internal/store/db"
+	"github.com/agogopay/agogo/services/notifier/internal/text"
+)
+
+// Service is the name under which events are published.
+const Service = "notifier"
+
+// Store reads and writes the notifier's schema.
+type Store struct {
+	Pool   *pgxpool.Pool
+	Outbox *outbox.Outbox
+	Clock  clock.Clock
+	Epoch  int
+}
+
+// States of a notification; event.Notification says which follows which.
+const (
+	created    = "created"
+	delivered  = "delivered"
+	suppressed = "suppressed"
+	failed     = "failed"
+)
+
+// Reasons why nothing was pushed.
+const (
+	NoDevice  = "no_device"  // the recipient has none: the row is the message
+	Overtaken = "overtaken"  // something newer about the same subject was told already
+	Gone      = "gone"       // the device was removed while its push waited
+	TakenOver = "taken_over" // the device belongs to somebody else by now
+	Expired   = "expired"    // the push waited too long to be of use
+)
+
+// Origin is what led to a notification, so that its events continue the chain and the trace.
+type Origin struct {
+	Cause       event.Cause
+	Traceparent string
+}
+
+// Entry is a notice in words, with the devices that shall show it.
+type Entry struct {
+	Notice  notice.Notice
+	Text    text.Text
+	Devices []uuid.UUID
+	Origin  Origin
+	// Quiet entries only bring the words of a row up to date that an earlier, loud one made.
+	Quiet bool
+}
+
+// Told counts what Tell wrote, by kind and state.
+type Told map[ToldKey]int
+
+// ToldKey is a kind of notification and the state in which it began.
+type ToldKey struct{ Kind, State string }
+
+// Tell writes notifications with their pushes and events in the caller's transaction. One that is there already, because
+// its cause was told before, is left alone: that is what makes a redelivered event harmless.
+func (s *Store) Tell(ctx context.Context, tx pgx.Tx, entries []Entry) (Told, error) {
+	now := s.Clock.Now()
+	q := db.New(tx)
+	var loud, quiet []Entry
+	for _, e := range entries {
+		if e.Quiet {
+			quiet = append(quiet, e)
+		} else {
+			loud = append(loud, e)
+		}
+	}
+	rows, err := s.rows(ctx, q, loud)
+	if err != nil {
+		return nil, err
+	}
+	told, err := s.insert(ctx, tx, q, rows, now)
+	if err != nil {
+		return nil, err
+	}
+	return told, refresh(ctx, q, quiet, now)
+}
+
+// row is an entry with the state in which it begins.
+type row struct {
+	Entry
+	id     uuid.UUID
+	state  string
+	reason string
+	data   string
+}
+
+func (s *Store) rows(ctx context.Context, q *db.Queries, entries []Entry) ([]row, error) {
+	overtaken, err := overtaken(ctx, q, entries)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]row, 0, len(entries))
+	for _, e := range entries {
+		r := row{Entry: e, id: uuid.MustParse(e.Notice.ID()), state: created}
+		switch {
+		case overtaken[r.id]:
+			r.state, r.reason, r.Devices = suppressed, Overtaken, nil
+		case len(e.Devices) == 0:
+			r.state, r.reason = suppressed, NoDevice
+		}
+		if r.data, err = dataOf(e.Notice); err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// overtaken finds the entries that would tell an older state after a newer one was told, in the table or in this batch.
+func overtaken(ctx context.Context, q *db.Queries, entries []Entry) (map[uuid.UUID]bool, error) {
+	type subject struct{ tenant, recipient, id string }
+	newest := map[subject]int64{}
+	var p db.OvertakenNotificationsParams
+	of := func(n notice.Notice) subject { return subject{n.Tenant, n.Recipient.ID, n.SubjectID} }
+	for _, e := range entries {
+		n := e.Notice
+		newest[of(n)] = max(newest[of(n)], n.Order)
+		p.Ids = append(p.Ids, uuid.MustParse(n.ID()))
+		p.Tenants = append(p.Tenants, n.Tenant)
+		p.RecipientIds = append(p.RecipientIds, n.Recipient.ID)
+		p.SubjectIds = append(p.SubjectIds, n.SubjectID)
+		p.SubjectOrders = append(p.SubjectOrders, n.Order)
+	}
+	ids, err := q.OvertakenNotifications(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("look for newer notifications: %w", err)
+	}
+	late := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		late[id] = true
+	}
+	for i, e := range entries {
+		if e.Notice.Order < newest[of(e.Notice)] {
+			late[p.Ids[i]] = true
+		}
+	}
+	return late, nil
+}
+
+// insert writes the rows that are new, and their pushes and events.
+func (s *Store) insert(ctx context.Context, tx pgx.Tx, q *db.Queries, rows []row, now time.Time) (Told, error) {
+	told := Told{}
+	if len(rows) == 0 {
+		return told, nil
+	}
+	ids, err := q.InsertNotifications(ctx, insertParams(rows, now))
+	if err != nil {
+		return nil, fmt.Errorf("write %d notifications: %w", len(rows), err)
+	}
+	fresh := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		fresh[id] = true
+	}
+	pushes := db.InsertPushesParams{At: now}
+	var msgs []outbox.Message
+	for _, r := range rows {
+		if !fresh[r.id] {
+			continue
+		}
+		delete(fresh, r.id) // a cause that comes twice in one batch is one notification
+		told[ToldKey{string(r.Notice.Kind), r.state}]++
+		for _, device := range r.Devices {
+			pushes.NotificationIds = append(pushes.NotificationIds, r.id)
+			pushes.DeviceIds = append(pushes.DeviceIds, device)
+		}
+		if msgs, err = s.createdEvents(ctx, msgs, r, now); err != nil {
+			return nil, err
+		}
+	}
+	if len(pushes.DeviceIds) > 0 {
+		if err := q.InsertPushes(ctx, pushes); err != nil {
+			return nil, fmt.Errorf("queue %d pushes: %w", len(pushes.DeviceIds), err)
+		}
+	}
+	return told, s.Outbox.Append(ctx, tx, msgs...)
+}
+
+func insertParams(rows []row, now time.Time) db.InsertNotificationsParams {
+	p := db.InsertNotificationsParams{At: now}
+	for _, r := range rows {
+		n := r.Notice
+		version := int64(1)
+		if r.state != created {
+			version = 2 // created, and suppressed at once
+		}
+		p.Ids = append(p.Ids, r.id)
+		p.Tenants = append(p.Tenants, n.Tenant)
+		p.RecipientKinds = append(p.RecipientKinds, string(n.Recipient.Kind))
+		p.RecipientIds = append(p.RecipientIds, n.Recipient.ID)
+		p.Kinds = append(p.Kinds, string(n.Kind))
+		p.SubjectIds = append(p.SubjectIds, n.SubjectID)
+		p.SubjectOrders = append(p.SubjectOrders, n.Order)
+		p.Locales = append(p.Locales, r.Text.Locale)
+		p.Titles = append(p.Titles, r.Text.Title)
+		p.Bodies = append(p.Bodies, r.Text.Body)
+		p.Data = append(p.Data, r.data)
+		p.States = append(p.States, r.state)
+		p.Reasons = append(p.Reasons, r.reason)
+		p.Pushes = append(p.Pushes, int32(len(r.Devices)))
+		p.Correlations = append(p.Correlations, r.Origin.Cause.CorrelationID)
+		p.Versions = append(p.Versions, version)
+	}
+	return p
+}
+
+// refresh brings rows of open alerts up to date.
+func refresh(ctx context.Context, q *db.Queries, entries []Entry, now time.Time) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	p := db.RefreshNotificationsParams{At: now}
+	for _, e := range entries {
+		data, err := dataOf(e.Notice)
+		if err != nil {
+			return err
+		}
+		p.Ids = append(p.Ids, uuid.MustParse(e.Notice.ID()))
+		p.Titles = append(p.Titles, e.Text.Title)
+		p.Bodies = append(p.Bodies, e.Text.Body)
+		p.Data = append(p.Data, data)
+	}
+	if err := q.RefreshNotifications(ctx, p); err != nil {
+		return fmt.Errorf("refresh %d alerts: %w", len(entries), err)
+	}
+	return nil
+}
+
+// dataOf are the facts of a notice as an app may want to show them in its own way.
+func dataOf(n notice.Notice) (string, error) {
+	p := n.Params
+	data := map[string]string{}
+	set := func(key, value string, present bool) {
+		if present {
+			data[key] = value
+		}
+	}
+	set("amount_minor", fmt.Sprint(p.Amount.Minor), p.Amount.Currency != "")
+	set("currency", string(p.Amount.Currency), p.Amount.Currency != "")
+	set("period_date", p.Period, p.Period != "")
+	set("count", fmt.Sprint(p.Count), p.Count != 0)
+	set("where", p.Where, p.Where != "")
+	set("retry_at", p.RetryAt.UTC().Format(time.RFC3339), !p.RetryAt.IsZero())
+	set("tenant", n.Tenant, true)
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return "", fmt.Errorf("data of a %s notification: %w", n.Kind, err)
+	}
+	return string(raw), nil
+}
+
+// Devices are a recipient's registered devices and the locale in which he reads, "" when none says.
+type Devices struct {
+	IDs    []uuid.UUID
+	Locale string
+}
+
+// User is a recipient of one tenant.
+type User struct{ Tenant, ID string }
+
+// Devices finds the devices of users; one who has none is absent.
+func (s *Store) Devices(ctx context.Context, tx pgx.Tx, users []User) (map[User]Devices, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	var p db.RecipientDevicesParams
+	for _, u := range users {
+		p.Tenants = append(p.Tenants, u.Tenant)
+		p.UserIds = append(p.UserIds, u.ID)
+	}
+	rows, err := db.New(tx).RecipientDevices(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("devices of %d recipients: %w", len(users), err)
+	}
+	found := make(map[User]Devices, len(users))
+	for _, r := range rows {
+		u := User{r.Tenant, r.UserID}
+		d := found[u]
+		if !slices.Contains(d.IDs, r.DeviceID) {
+			d.IDs = append(d.IDs, r.DeviceID)
+		}
+		if d.Locale == "" {
+			d.Locale = r.Locale
+		}
+		found[u] = d
+	}
+	return found, nil
+}
