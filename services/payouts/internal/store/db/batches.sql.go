@@ -130,32 +130,6 @@ func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatch
 	return items, nil
 }
 
-const openBatchRuns = `-- name: OpenBatchRuns :many
-SELECT b.run_id FROM batches b JOIN runs r ON r.run_id = b.run_id
-WHERE b.state IN ('created', 'approved') AND r.state <> 'running' ORDER BY b.batch_id LIMIT $1
-`
-
-// For the sweeper: runs whose batch is not closed though nothing of the run is running any more.
-func (q *Queries) OpenBatchRuns(ctx context.Context, pageLimit int32) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, openBatchRuns, pageLimit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []uuid.UUID
-	for rows.Next() {
-		var run_id uuid.UUID
-		if err := rows.Scan(&run_id); err != nil {
-			return nil, err
-		}
-		items = append(items, run_id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const setBatchControl = `-- name: SetBatchControl :exec
 UPDATE batches t SET control = $1, control_reason = $2, state = $3, version = t.version + 1,
     failures_seen = CASE WHEN $4::boolean

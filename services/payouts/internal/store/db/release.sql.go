@@ -80,8 +80,10 @@ func (q *Queries) CapUse(ctx context.Context, arg CapUseParams) (int64, error) {
 }
 
 const dueRetries = `-- name: DueRetries :many
-SELECT payout_id, run_id, page FROM payouts WHERE state = 'failed' AND retry_at <= $1::timestamptz
-ORDER BY retry_at, payout_id LIMIT $2
+SELECT p.payout_id, (y.state <> 'active')::boolean AS payee_paused FROM payouts p
+JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+WHERE p.state = 'failed' AND p.retry_at <= $1::timestamptz
+ORDER BY p.retry_at, p.payout_id LIMIT $2
 `
 
 type DueRetriesParams struct {
@@ -90,9 +92,8 @@ type DueRetriesParams struct {
 }
 
 type DueRetriesRow struct {
-	PayoutID uuid.UUID
-	RunID    uuid.UUID
-	Page     int32
+	PayoutID    uuid.UUID
+	PayeePaused bool
 }
 
 func (q *Queries) DueRetries(ctx context.Context, arg DueRetriesParams) ([]DueRetriesRow, error) {
@@ -104,7 +105,7 @@ func (q *Queries) DueRetries(ctx context.Context, arg DueRetriesParams) ([]DueRe
 	var items []DueRetriesRow
 	for rows.Next() {
 		var i DueRetriesRow
-		if err := rows.Scan(&i.PayoutID, &i.RunID, &i.Page); err != nil {
+		if err := rows.Scan(&i.PayoutID, &i.PayeePaused); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

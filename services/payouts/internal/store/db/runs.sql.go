@@ -287,6 +287,68 @@ func (q *Queries) LockSchedule(ctx context.Context, arg LockScheduleParams) erro
 	return err
 }
 
+const openBatchRuns = `-- name: OpenBatchRuns :many
+SELECT b.run_id, b.batch_id FROM batches b JOIN runs r ON r.run_id = b.run_id
+WHERE b.state IN ('created', 'approved') AND r.state <> 'running' AND b.batch_id > $1::uuid
+ORDER BY b.batch_id LIMIT $2
+`
+
+type OpenBatchRunsParams struct {
+	After     uuid.UUID
+	PageLimit int32
+}
+
+type OpenBatchRunsRow struct {
+	RunID   uuid.UUID
+	BatchID uuid.UUID
+}
+
+// Runs that are complete while their batch is not closed: something of it is held, unknown or in review.
+func (q *Queries) OpenBatchRuns(ctx context.Context, arg OpenBatchRunsParams) ([]OpenBatchRunsRow, error) {
+	rows, err := q.db.Query(ctx, openBatchRuns, arg.After, arg.PageLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OpenBatchRunsRow
+	for rows.Next() {
+		var i OpenBatchRunsRow
+		if err := rows.Scan(&i.RunID, &i.BatchID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const plannedRuns = `-- name: PlannedRuns :many
+SELECT run_id FROM runs WHERE state = 'running' AND planned ORDER BY run_id
+`
+
+// As many at most as there are schedules, since the runs of one follow each other.
+func (q *Queries) PlannedRuns(ctx context.Context) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, plannedRuns)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var run_id uuid.UUID
+		if err := rows.Scan(&run_id); err != nil {
+			return nil, err
+		}
+		items = append(items, run_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const queuedSchedules = `-- name: QueuedSchedules :many
 SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued'
   AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = q.tenant AND o.schedule = q.schedule AND o.state = 'running')
@@ -344,79 +406,6 @@ func (q *Queries) RunCounts(ctx context.Context, runID uuid.UUID) ([]RunCountsRo
 			&i.Currency,
 			&i.Count,
 			&i.Net,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const runningRuns = `-- name: RunningRuns :many
-SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, asked, version, moved_at
-FROM runs WHERE state = 'running' ORDER BY moved_at, run_id LIMIT $1
-`
-
-type RunningRunsRow struct {
-	RunID       uuid.UUID
-	TickID      string
-	Tenant      string
-	Schedule    string
-	Job         string
-	NominalTime time.Time
-	LocalDate   string
-	WindowStart time.Time
-	WindowEnd   time.Time
-	Timezone    string
-	Trigger     string
-	Correlation string
-	Causation   string
-	State       string
-	Reason      string
-	Cursor      string
-	Page        int32
-	Planned     bool
-	Asked       int64
-	Version     int64
-	MovedAt     *time.Time
-}
-
-// For the sweeper, oldest movement first.
-func (q *Queries) RunningRuns(ctx context.Context, pageLimit int32) ([]RunningRunsRow, error) {
-	rows, err := q.db.Query(ctx, runningRuns, pageLimit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []RunningRunsRow
-	for rows.Next() {
-		var i RunningRunsRow
-		if err := rows.Scan(
-			&i.RunID,
-			&i.TickID,
-			&i.Tenant,
-			&i.Schedule,
-			&i.Job,
-			&i.NominalTime,
-			&i.LocalDate,
-			&i.WindowStart,
-			&i.WindowEnd,
-			&i.Timezone,
-			&i.Trigger,
-			&i.Correlation,
-			&i.Causation,
-			&i.State,
-			&i.Reason,
-			&i.Cursor,
-			&i.Page,
-			&i.Planned,
-			&i.Asked,
-			&i.Version,
-			&i.MovedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -509,4 +498,54 @@ func (q *Queries) StartNextRun(ctx context.Context, arg StartNextRunParams) ([]S
 		return nil, err
 	}
 	return items, nil
+}
+
+const touchStandingRuns = `-- name: TouchStandingRuns :many
+UPDATE runs SET moved_at = $1::timestamptz WHERE run_id IN (
+    SELECT r.run_id FROM runs r WHERE r.state = 'running' AND NOT r.planned AND r.moved_at <= $2::timestamptz
+    ORDER BY r.moved_at, r.run_id LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING run_id, page
+`
+
+type TouchStandingRunsParams struct {
+	Now         time.Time
+	MovedBefore time.Time
+	PageLimit   int32
+}
+
+type TouchStandingRunsRow struct {
+	RunID uuid.UUID
+	Page  int32
+}
+
+// Touching them makes the next look a whole patience away.
+func (q *Queries) TouchStandingRuns(ctx context.Context, arg TouchStandingRunsParams) ([]TouchStandingRunsRow, error) {
+	rows, err := q.db.Query(ctx, touchStandingRuns, arg.Now, arg.MovedBefore, arg.PageLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TouchStandingRunsRow
+	for rows.Next() {
+		var i TouchStandingRunsRow
+		if err := rows.Scan(&i.RunID, &i.Page); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tryLock = `-- name: TryLock :one
+SELECT pg_try_advisory_xact_lock($1::bigint)::boolean AS mine
+`
+
+func (q *Queries) TryLock(ctx context.Context, key int64) (bool, error) {
+	row := q.db.QueryRow(ctx, tryLock, key)
+	var mine bool
+	err := row.Scan(&mine)
+	return mine, err
 }

@@ -25,11 +25,6 @@ WHERE b.run_id = ANY(@run_ids::uuid[]) AND b.state IN ('created', 'approved', 'p
   AND d.derived <> b.state AND NOT (b.state = 'approved' AND d.derived = 'created')
 ORDER BY b.batch_id;
 
--- name: OpenBatchRuns :many
--- For the sweeper: runs whose batch is not closed though nothing of the run is running any more.
-SELECT b.run_id FROM batches b JOIN runs r ON r.run_id = b.run_id
-WHERE b.state IN ('created', 'approved') AND r.state <> 'running' ORDER BY b.batch_id LIMIT @page_limit;
-
 -- name: SetBatchState :exec
 UPDATE batches t SET state = @state, version = t.version + 1 WHERE t.batch_id = @batch_id;
 

@@ -36,8 +36,10 @@ WHERE tenant = @tenant AND cap_date = (@cap_date::text)::date AND payee_id = ANY
 GROUP BY payee_id;
 
 -- name: DueRetries :many
-SELECT payout_id, run_id, page FROM payouts WHERE state = 'failed' AND retry_at <= @now::timestamptz
-ORDER BY retry_at, payout_id LIMIT @page_limit;
+SELECT p.payout_id, (y.state <> 'active')::boolean AS payee_paused FROM payouts p
+JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+WHERE p.state = 'failed' AND p.retry_at <= @now::timestamptz
+ORDER BY p.retry_at, p.payout_id LIMIT @page_limit;
 
 -- name: ApprovedPages :many
 -- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost.

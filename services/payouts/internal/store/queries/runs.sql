@@ -57,11 +57,25 @@ WHERE run_id = @run_id AND state = @from_state;
 SELECT state, currency, count(*)::bigint AS count, sum(net)::bigint AS net FROM payouts WHERE run_id = @run_id
 GROUP BY state, currency ORDER BY state, currency;
 
--- name: RunningRuns :many
--- For the sweeper, oldest movement first.
-SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, asked, version, moved_at
-FROM runs WHERE state = 'running' ORDER BY moved_at, run_id LIMIT @page_limit;
+-- name: TouchStandingRuns :many
+-- Touching them makes the next look a whole patience away.
+UPDATE runs SET moved_at = @now::timestamptz WHERE run_id IN (
+    SELECT r.run_id FROM runs r WHERE r.state = 'running' AND NOT r.planned AND r.moved_at <= @moved_before::timestamptz
+    ORDER BY r.moved_at, r.run_id LIMIT @page_limit FOR UPDATE SKIP LOCKED)
+RETURNING run_id, page;
+
+-- name: PlannedRuns :many
+-- As many at most as there are schedules, since the runs of one follow each other.
+SELECT run_id FROM runs WHERE state = 'running' AND planned ORDER BY run_id;
+
+-- name: OpenBatchRuns :many
+-- Runs that are complete while their batch is not closed: something of it is held, unknown or in review.
+SELECT b.run_id, b.batch_id FROM batches b JOIN runs r ON r.run_id = b.run_id
+WHERE b.state IN ('created', 'approved') AND r.state <> 'running' AND b.batch_id > @after::uuid
+ORDER BY b.batch_id LIMIT @page_limit;
+
+-- name: TryLock :one
+SELECT pg_try_advisory_xact_lock(@key::bigint)::boolean AS mine;
 
 -- name: QueuedSchedules :many
 -- Schedules with a queued run and none running: their start was lost.
