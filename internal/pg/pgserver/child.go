@@ -23,7 +23,7 @@ type child struct {
 
 // startChild runs the program. Its output goes to a file and not through a pipe of ours: the server must be able to
 // write its last lines when we are gone.
-func startChild(ctx context.Context, path string, args []string, user *syscall.Credential, logFile string) (*child, error) {
+func startChild(ctx context.Context, path string, args []string, extra []*os.File, user *syscall.Credential, logFile string) (*child, error) {
 	log, from, err := openLog(logFile)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func startChild(ctx context.Context, path string, args []string, user *syscall.C
 
 	cmd := exec.Command(path, args...) //nolint:noctx // the server outlives the context of its start
 	cmd.Dir, cmd.Env = "/", childEnv()
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, extra
 	cmd.SysProcAttr = attributes(user)
 	// Ctrl-C in a terminal goes to the whole process group; the database must be the last to hear of it.
 	cmd.SysProcAttr.Setpgid = true

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,11 +28,7 @@ type cluster struct {
 // openCluster finds the programs and makes the cluster unless it is there. Layout of DataDir: password (ours alone),
 // lock, postgres.log, pgdata, and pgdata.new while one is being made.
 func openCluster(ctx context.Context, o Options, user *syscall.Credential) (cluster, error) {
-	home, err := homeOf(o, user)
-	if err != nil {
-		return cluster{}, err
-	}
-	cl := cluster{dir: filepath.Join(home, "pgdata"), logFile: filepath.Join(o.DataDir, "postgres.log"), user: user}
+	cl := cluster{dir: filepath.Join(o.DataDir, "pgdata"), logFile: filepath.Join(o.DataDir, "postgres.log"), user: user}
 	major, err := clusterMajor(cl.dir)
 	if err != nil {
 		return cluster{}, err
@@ -44,7 +41,7 @@ func openCluster(ctx context.Context, o Options, user *syscall.Credential) (clus
 	}
 	if major == 0 {
 		if err := cl.create(ctx, o); err != nil {
-			return cluster{}, fmt.Errorf("make a Postgres cluster in %s: %w", home, err)
+			return cluster{}, fmt.Errorf("make a Postgres cluster in %s: %w", o.DataDir, err)
 		}
 	}
 	pw, err := os.ReadFile(filepath.Join(o.DataDir, "password"))
@@ -128,35 +125,52 @@ func (cl cluster) initdb(ctx context.Context, dir, password string, disposable b
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(pw) }()
+	defer func() { _ = pw.Close() }()
+	arg, extra, err := cl.dataArg(dir)
+	if err != nil {
+		return err
+	}
+	defer closeAll(extra)
 	args := []string{
-		"-D", dir, "-U", superuser, "--pwfile=" + pw, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
+		"-D", arg, "-U", superuser, "--pwfile=/dev/stdin", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
 		"--data-checksums", "--wal-segsize=4",
 	}
 	if disposable {
 		args = append(args, "--no-sync")
 	}
-	if err := cl.tool(ctx, "", "initdb", args...); err != nil {
+	if err := cl.tool(ctx, pw, extra, "initdb", args...); err != nil {
 		return err
 	}
-	return cl.tool(ctx, "CREATE DATABASE "+database+"\n", "postgres", "--single", "-D", dir, "postgres")
+	create := strings.NewReader("CREATE DATABASE " + database + "\n")
+	return cl.tool(ctx, create, extra, "postgres", "--single", "-D", arg, "postgres")
 }
 
-// passwordFile hands the password to initdb: its command line can be seen by everybody on the machine.
-func (cl cluster) passwordFile(password string) (string, error) {
-	name := cl.dir + ".pw"
-	if err := os.WriteFile(name, []byte(password+"\n"), 0o600); err != nil {
-		return "", err
+// passwordFile hands the password to initdb as its standard input: its command line can be seen by everybody on the
+// machine. It is a file without a name, for Postgres opens it once more and could not reopen a pipe of root's.
+func (cl cluster) passwordFile(password string) (*os.File, error) {
+	f, err := os.CreateTemp("", "agogo-")
+	if err != nil {
+		return nil, err
 	}
-	return name, give(name, cl.user)
+	err = errors.Join(give(f.Name(), cl.user), os.Remove(f.Name()))
+	if err == nil {
+		_, err = f.WriteString(password + "\n")
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // tool runs one of Postgres' programs to its end and quotes it when it fails.
-func (cl cluster) tool(ctx context.Context, stdin, name string, args ...string) error {
+func (cl cluster) tool(ctx context.Context, stdin io.Reader, extra []*os.File, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(cl.bin, name), args...)
 	cmd.Dir, cmd.Env = "/", childEnv()
 	cmd.SysProcAttr = attributes(cl.user)
-	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Stdin, cmd.ExtraFiles = stdin, extra
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {

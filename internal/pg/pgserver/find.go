@@ -64,7 +64,7 @@ func candidates(path, root string) []string {
 		if err != nil {
 			continue // only a malformed pattern does that
 		}
-		slices.SortFunc(found, func(a, b string) int { return majorIn(b) - majorIn(a) })
+		slices.SortFunc(found, func(a, b string) int { return lastNumber(b) - lastNumber(a) })
 		dirs = append(dirs, found...)
 	}
 	return slices.DeleteFunc(dirs, func(dir string) bool {
@@ -79,9 +79,22 @@ func executable(file string) bool {
 
 var number = regexp.MustCompile(`\d+`)
 
-// majorIn reads the version from a path such as /usr/lib/postgresql/15/bin; paths without one come last.
-func majorIn(path string) int {
-	n, err := strconv.Atoi(number.FindString(path))
+// lastNumber is the version in a path such as /usr/lib/postgresql/15/bin; paths without one come last.
+func lastNumber(path string) int {
+	all := number.FindAllString(path, -1)
+	if len(all) == 0 {
+		return 0
+	}
+	n, err := strconv.Atoi(all[len(all)-1])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// majorOf is 15 for "15.18" and 18 for "18beta2".
+func majorOf(version string) int {
+	n, err := strconv.Atoi(number.FindString(version))
 	if err != nil {
 		return 0
 	}
@@ -93,7 +106,7 @@ const oldestMajor = 14
 // usable runs the program once: a folder that looks right may belong to another machine's architecture.
 func usable(ctx context.Context, dir string, major int) error {
 	v, err := version(ctx, dir)
-	switch got := majorIn(v); {
+	switch got := majorOf(v); {
 	case err != nil:
 		return err
 	case major != 0 && got != major:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,39 +49,35 @@ func (cl cluster) clearRemains(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pid, dir := parsePidFile(string(b))
-	if pid > 1 && dir == cl.dir && cl.runs(ctx, pid) {
+	if pid := firstLine(string(b)); pid > 1 && cl.runs(ctx, pid) {
 		return cl.stopOrphan(ctx, pid)
 	}
 	// The number may belong to any process by now, and then Postgres would refuse to start.
 	return os.Remove(file)
 }
 
-// parsePidFile reads the first lines of postmaster.pid: process and data directory.
-func parsePidFile(s string) (pid int, dir string) {
-	lines := strings.SplitN(s, "\n", 3)
-	if len(lines) < 2 {
-		return 0, ""
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+// firstLine of postmaster.pid is the process.
+func firstLine(s string) int {
+	line, _, _ := strings.Cut(s, "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil {
-		return 0, ""
+		return 0
 	}
-	return pid, strings.TrimSpace(lines[1])
+	return pid
 }
 
-// runs reports whether process pid is a postmaster of this very cluster: its command line, as spawn writes it, says so.
+// runs reports whether process pid is a Postgres of this very cluster. A server works inside its data directory; where the
+// system does not tell, its command line must name the directory as spawn writes it.
 func (cl cluster) runs(ctx context.Context, pid int) bool {
-	args, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-	line := strings.ReplaceAll(string(args), "\x00", " ")
-	if err != nil { // no /proc
-		out, err := exec.CommandContext(ctx, "ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
-		if err != nil {
-			return false
-		}
-		line = string(out)
+	if runtime.GOOS == "linux" {
+		proc := filepath.Join("/proc", strconv.Itoa(pid))
+		cwd, err := os.Readlink(filepath.Join(proc, "cwd"))
+		name, nerr := os.ReadFile(filepath.Join(proc, "comm"))
+		return err == nil && nerr == nil && cwd == cl.dir && strings.HasPrefix(string(name), "postgres")
 	}
-	return strings.Contains(line, "postgres") && strings.Contains(line+" ", "-D "+cl.dir+" ")
+	out, err := exec.CommandContext(ctx, "ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+	line := strings.TrimSpace(string(out))
+	return err == nil && strings.Contains(line, "postgres") && strings.Contains(line+" ", "-D "+cl.dir+" ")
 }
 
 func (cl cluster) stopOrphan(ctx context.Context, pid int) error {

@@ -70,10 +70,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(o.DataDir, 0o711); err != nil {
+		return nil, fmt.Errorf("postgres data directory: %w", err)
+	}
+	if o.DataDir, err = realPath(o.DataDir); err != nil {
 		return nil, fmt.Errorf("postgres data directory: %w", err)
 	}
 	lock, err := lockDir(o.DataDir)
@@ -104,6 +104,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	go s.watch()
 	o.Logger.InfoContext(ctx, "postgres runs", "pid", c.pid, "port", port, "bin", cl.bin, "data", cl.dir)
 	return s, nil
+}
+
+// realPath is what the kernel calls a folder, so that it can be compared with where a process is.
+func realPath(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(dir)
 }
 
 // watch frees the data directory when the child is gone, and says so when nobody asked it to go.
@@ -189,11 +198,16 @@ func choosePort(port int) (int, error) {
 }
 
 func (cl cluster) spawn(ctx context.Context, port int, o Options) (*child, error) {
-	args := []string{"-D", cl.dir}
+	arg, extra, err := cl.dataArg(cl.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(extra)
+	args := []string{"-D", arg}
 	for k, v := range settings(port, o) {
 		args = append(args, "-c", k+"="+v)
 	}
-	return startChild(ctx, filepath.Join(cl.bin, "postgres"), args, cl.user, cl.logFile)
+	return startChild(ctx, filepath.Join(cl.bin, "postgres"), args, extra, cl.user, cl.logFile)
 }
 
 // settings fit a development machine: small memory, no parallel plans, everything that makes a commit durable left on.

@@ -1,14 +1,13 @@
 package pgserver
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -38,25 +37,29 @@ func give(path string, to *syscall.Credential) error {
 	return os.Lchown(path, int(to.Uid), int(to.Gid))
 }
 
-// relocated is where clusters live that the child could not reach in the user's data directory.
-const relocated = "/var/lib/agogo"
+// handlePath names the first extra file of a child. Opening it needs no rights on the folders above, unlike its path.
+const handlePath = "/proc/self/fd/3"
 
-// homeOf is the folder of pgdata: DataDir, unless the child's user cannot get there, as with root's home. Then it is a
-// folder under /var/lib/agogo, remembered in DataDir, so that removing DataDir still means to begin anew.
-func homeOf(o Options, u *syscall.Credential) (string, error) {
-	if u == nil || reachable(o.DataDir, u) {
-		return o.DataDir, nil
+// dataArg is how the child finds its data directory: by path, or, when its user may not pass the folders above, as with
+// root's home, by a handle that we opened. Only Linux lets a path go through a handle.
+func (cl cluster) dataArg(dir string) (arg string, extra []*os.File, err error) {
+	if cl.user == nil || reachable(filepath.Dir(dir), cl.user) {
+		return dir, nil, nil
 	}
-	note := filepath.Join(o.DataDir, "location")
-	if b, err := os.ReadFile(note); err == nil {
-		return strings.TrimSpace(string(b)), nil
+	if runtime.GOOS != "linux" {
+		return "", nil, fmt.Errorf("user %d, who runs Postgres because root may not, cannot reach %s: choose another data directory", cl.user.Uid, dir)
 	}
-	home := filepath.Join(relocated, "postgres-"+strings.ToLower(rand.Text()[:10]))
-	if err := os.MkdirAll(home, 0o711); err != nil {
-		return "", fmt.Errorf("user %d, who runs Postgres because root may not, cannot reach %s: choose another data directory: %w", u.Uid, o.DataDir, err)
+	f, err := os.Open(dir)
+	if err != nil {
+		return "", nil, err
 	}
-	o.Logger.Info("postgres keeps its data elsewhere, for its user cannot reach the data directory", "data", home, "uid", u.Uid)
-	return home, os.WriteFile(note, []byte(home+"\n"), 0o600)
+	return handlePath, []*os.File{f}, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // read only, and the child has its own copy
+	}
 }
 
 // reachable reports whether u may pass through every folder down to dir.
