@@ -1,0 +1,468 @@
+package consumer_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/inbox"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/stream"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	"github.com/agogopay/agogo/services/notifier/internal/consumer"
+	"github.com/agogopay/agogo/services/notifier/internal/store"
+	"github.com/agogopay/agogo/services/notifier/internal/text"
+	"github.com/agogopay/agogo/services/notifier/migrations"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+var now = time.Date(2025, 1, 25, 0, 0, 12, 0, time.UTC)
+
+// bundle is a consumer on a schema of its own.
+type bundle struct {
+	t        testing.TB
+	pool     *pgxpool.Pool
+	store    *store.Store
+	consumer *consumer.Consumer
+	handle   func(m stream.Message) error
+}
+
+func setup(t testing.TB, change func(*consumer.Config)) *bundle {
+	t.Helper()
+	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, migrations.Set)
+	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+	st := &store.Store{
+		Pool: pool, Clock: clock.NewVirtual(now),
+		Outbox: outbox.New(outbox.Config{Service: "notifier"}, outbox.Deps{Pool: pool, Logger: logger}),
+	}
+	texts, err := text.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	abidjan, err := time.LoadLocation("Africa/Abidjan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := consumer.Config{Durable: "notifier", Pushes: true}
+	if change != nil {
+		change(&cfg)
+	}
+	c := consumer.New(cfg, consumer.Deps{
+		Store: st, Texts: texts, Metrics: consumer.NewMetrics(prometheus.NewRegistry()), Logger: logger,
+		Tenants: &config.File{Path: "tenants.yaml", Tenants: []config.Tenant{
+			{ID: "lebenis", Timezone: "Africa/Abidjan", Location: abidjan, Currency: "XOF", Locale: "fr-CI"},
+		}},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("consumer stopped: %v", err)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-stopped })
+	b := &bundle{t: t, pool: pool, store: st, consumer: c}
+	b.handle = func(m stream.Message) error {
+		ctx := event.WithCause(context.Background(), event.Cause{Actor: "service:payouts", CorrelationID: "tick-1", CausationID: m.ID})
+		return c.Handle(ctx, m)
+	}
+	return b
+}
+
+// message is an event as the stream delivers it.
+func message(t testing.TB, ty event.Type, id string, version int64, epoch int, body proto.Message) stream.Message {
+	t.Helper()
+	raw, err := event.Encode(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := event.New(context.Background(), "payouts", "lebenis", ty, id, version, epoch, now)
+	headers := env.Headers()
+	return stream.Message{
+		Stream: stream.Events, Subject: env.StreamSubject(), ID: env.ID, Data: raw, Seq: 1, Published: now, Delivered: 1,
+		Header: func(name string) string { return headers[name] },
+	}
+}
+
+func payout(n int, change func(*eventsv1.Payout)) *eventsv1.Payout {
+	p := &eventsv1.Payout{
+		PayoutId: fmt.Sprintf("P%d", n), Tenant: "lebenis", PayeeId: fmt.Sprintf("D%03d", n), RunId: "R1", PeriodDate: "2025-01-24",
+		State: "succeeded", PreviousState: "submitting", Net: &eventsv1.Money{Minor: 24_000, Currency: "XOF"}, Attempt: 1,
+	}
+	if change != nil {
+		change(p)
+	}
+	return p
+}
+
+func (b *bundle) must(m stream.Message) {
+	b.t.Helper()
+	if err := b.handle(m); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bundle) register(regs ...store.Registration) {
+	b.t.Helper()
+	err := pg.InTx(context.Background(), b.pool, func(tx pgx.Tx) error {
+		_, err := b.store.Register(context.Background(), tx, "lebenis", regs)
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// notification is what a test looks at.
+type notification struct {
+	ID, Recipient, Kind, Subject, Locale, Title, Body, State, Reason string
+	Pushes                                                           int
+	Version                                                          int64
+}
+
+func (b *bundle) notifications() []notification {
+	b.t.Helper()
+	rows, err := b.pool.Query(context.Background(), `SELECT id::text, recipient_id, kind, subject_id, locale, title, body, state, reason,
+		(SELECT count(*) FROM pushes p WHERE p.notification_id = n.id), version FROM notifications n ORDER BY recipient_id, kind, id`)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (n notification, err error) {
+		return n, r.Scan(&n.ID, &n.Recipient, &n.Kind, &n.Subject, &n.Locale, &n.Title, &n.Body, &n.State, &n.Reason, &n.Pushes, &n.Version)
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return list
+}
+
+// emitted are the events in the outbox as "type version state", with their headers.
+func (b *bundle) emitted() (lines []string, headers []map[string]string) {
+	b.t.Helper()
+	rows, err := b.pool.Query(context.Background(), `SELECT headers, payload FROM outbox ORDER BY seq`)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var h map[string]string
+		var payload []byte
+		if err := rows.Scan(&h, &payload); err != nil {
+			b.t.Fatal(err)
+		}
+		var body struct{ State string }
+		if err := json.Unmarshal(payload, &body); err != nil {
+			b.t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprintf("%s %s %s", h["ce-type"], h["ce-aggversion"], body.State))
+		headers = append(headers, h)
+	}
+	return lines, headers
+}
+
+func TestOneEvent(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.register(store.Registration{UserID: "D001", Token: "token-1", Platform: "android", Locale: ""})
+	m := message(t, "payout.succeeded", "P1", 4, 0, payout(1, nil))
+	b.must(m)
+
+	got := b.notifications()
+	want := []notification{{
+		ID:        event.UUID("notification", "lebenis", "payee", "D001", "P1/payout.succeeded/1").String(),
+		Recipient: "D001", Kind: "payout.succeeded", Subject: "P1", Locale: "fr-CI", Title: "Versement reçu",
+		Body:  "Vous avez reçu 24\u00a0000\u00a0FCFA sur votre compte de paiement mobile pour la journée du 24 janvier 2025.",
+		State: "created", Pushes: 1, Version: 1,
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	lines, headers := b.emitted()
+	if diff := cmp.Diff([]string{"com.agogo.device.registered.v1 1 registered", "com.agogo.notification.created.v1 1 created"}, lines); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if h := headers[1]; h["ce-correlationid"] != "tick-1" || h["ce-causationid"] != m.ID || h["ce-subject"] != want[0].ID {
+		t.Errorf("the chain is broken: %v", h)
+	}
+}
+
+// TestRedelivery: the same event again, alone, together with itself, and re-emitted under another id, is one row.
+func TestRedelivery(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.register(store.Registration{UserID: "D001", Token: "token-1", Platform: "android", Locale: ""})
+	m := message(t, "payout.succeeded", "P1", 4, 0, payout(1, nil))
+	b.must(m)
+	b.must(m)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := b.handle(m); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	b.must(message(t, "payout.succeeded", "P1", 9, 1, payout(1, nil))) // lived again after a restore
+	if got := b.notifications(); len(got) != 1 || got[0].Pushes != 1 {
+		t.Errorf("rows %v", got)
+	}
+	if lines, _ := b.emitted(); len(lines) != 2 {
+		t.Errorf("events %v", lines)
+	}
+}
+
+func TestNoDevice(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.must(message(t, "payout.succeeded", "P1", 4, 0, payout(1, nil)))
+	got := b.notifications()
+	if len(got) != 1 || got[0].State != "suppressed" || got[0].Reason != store.NoDevice || got[0].Pushes != 0 || got[0].Version != 2 {
+		t.Errorf("rows %+v", got)
+	}
+	lines, _ := b.emitted()
+	if diff := cmp.Diff([]string{"com.agogo.notification.created.v1 1 created", "com.agogo.notification.suppressed.v1 2 suppressed"}, lines); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// TestNoPushService: where no push service is configured, rows are written all the same.
+func TestNoPushService(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *consumer.Config) { c.Pushes = false })
+	b.register(store.Registration{UserID: "D001", Token: "token-1", Platform: "android", Locale: ""})
+	b.must(message(t, "payout.succeeded", "P1", 4, 0, payout(1, nil)))
+	if got := b.notifications(); len(got) != 1 || got[0].State != "suppressed" || got[0].Pushes != 0 {
+		t.Errorf("rows %+v", got)
+	}
+}
+
+// TestLocales: the newest device that says a language decides, else the tenant.
+func TestLocales(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.register(
+		store.Registration{UserID: "D001", Token: "a", Platform: "android", Locale: "pt-BR"},
+		store.Registration{UserID: "D001", Token: "b", Platform: "ios", Locale: ""},
+		store.Registration{UserID: "D002", Token: "c", Platform: "web", Locale: "sw-KE"},
+	)
+	b.must(message(t, "payout.processing", "P1", 3, 0, payout(1, nil)))
+	b.must(message(t, "payout.processing", "P2", 3, 0, payout(2, nil)))
+	got := b.notifications()
+	if len(got) != 2 || got[0].Locale != "pt-BR" || got[0].Pushes != 2 || !strings.Contains(got[0].Body, "24 de janeiro") {
+		t.Errorf("device's language: %+v", got[0])
+	}
+	if got[1].Locale != "fr-CI" || !strings.Contains(got[1].Body, "24 janvier") {
+		t.Errorf("a language we do not have: %+v", got[1])
+	}
+}
+
+// TestFailureWords: another try and the final refusal are told in different words.
+func TestFailureWords(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.must(message(t, "payout.failed", "P1", 4, 0, payout(1, func(p *eventsv1.Payout) { p.RetryAt = timestamppb.New(now.Add(10 * time.Minute)) })))
+	b.must(message(t, "payout.failed", "P2", 4, 0, payout(2, nil)))
+	b.must(message(t, "payout.failed", "P3", 4, 0, payout(3, func(p *eventsv1.Payout) { p.Reason = &eventsv1.Reason{Scope: "payee"} })))
+	var titles []string
+	for _, n := range b.notifications() {
+		titles = append(titles, n.Title)
+	}
+	if diff := cmp.Diff([]string{"Versement retardé", "Versement non abouti", "Versement refusé par votre compte"}, titles); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestOutOfOrder: "on its way" arriving after "received" is kept in the list and pushed to nobody.
+func TestOutOfOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.register(store.Registration{UserID: "D001", Token: "token-1", Platform: "android", Locale: ""})
+	b.must(message(t, "payout.succeeded", "P1", 5, 0, payout(1, nil)))
+	b.must(message(t, "payout.processing", "P1", 4, 0, payout(1, nil)))
+	got := b.notifications()
+	if len(got) != 2 || got[0].State != "suppressed" || got[0].Reason != store.Overtaken || got[0].Pushes != 0 || got[1].Pushes != 1 {
+		t.Errorf("rows %+v", got)
+	}
+}
+
+// TestStorm: 200 unknown outcomes of one run, in batches or not, are one open alert: few messages, the right count.
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.register(store.Registration{UserID: "operators", Token: "op", Platform: "web", Locale: "en"})
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			m := message(t, "payout.outcome_unknown", fmt.Sprintf("P%d", i), 3, 0, payout(i, nil))
+			for range 2 {
+				if err := b.handle(m); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got := b.notifications()
+	if len(got) == 0 || len(got) > 3 {
+		t.Fatalf("%d notifications, want at most one each at 1, 10 and 100", len(got))
+	}
+	if !slices.ContainsFunc(got, func(n notification) bool {
+		return strings.HasPrefix(n.Body, "200 payouts (XOF\u00a04,800,000) have no certain answer")
+	}) {
+		t.Errorf("nobody is told the whole: %+v", got)
+	}
+
+	for i := range 200 {
+		b.must(message(t, "payout.succeeded", fmt.Sprintf("P%d", i), 4, 0, payout(i, func(p *eventsv1.Payout) { p.PreviousState = "unknown" })))
+	}
+	resolved := 0
+	for _, n := range b.notifications() {
+		if n.Title == "Resolved: Payouts with unknown outcome" {
+			resolved++
+		}
+	}
+	if resolved != 1 {
+		t.Errorf("%d rows say that it is over, want the newest one to", resolved)
+	}
+}
+
+func TestUnheardAndBroken(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	for name, c := range map[string]struct {
+		m         stream.Message
+		permanent bool
+	}{
+		"nobody hears of it": {message(t, "payout.created", "P1", 1, 0, payout(1, nil)), false},
+		"a type of tomorrow": {message(t, "payout.teleported", "P1", 1, 0, payout(1, nil)), false},
+		"our own event":      {message(t, "notification.created", "N1", 1, 0, &eventsv1.Notification{}), false},
+		"broken body": {func() stream.Message {
+			m := message(t, "payout.succeeded", "P1", 1, 0, payout(1, nil))
+			m.Data = []byte(`{"net":`)
+			return m
+		}(), true},
+		"no version": {func() stream.Message {
+			m := message(t, "payout.succeeded", "P1", 1, 0, payout(1, nil))
+			get := m.Header
+			m.Header = func(name string) string {
+				if name == "ce-aggversion" {
+					return ""
+				}
+				return get(name)
+			}
+			return m
+		}(), true},
+		"a tenant that is not configured": {func() stream.Message {
+			m := message(t, "payout.succeeded", "P1", 1, 0, payout(1, nil))
+			get := m.Header
+			m.Header = func(name string) string {
+				if name == "ce-tenantid" {
+					return "nobody"
+				}
+				return get(name)
+			}
+			return m
+		}(), true},
+	} {
+		if err := b.handle(c.m); (err != nil) != c.permanent {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if got := b.notifications(); len(got) != 0 {
+		t.Errorf("rows %+v", got)
+	}
+}
+
+// TestPoisonInABatch: one event that cannot be written fails alone; those that shared its transaction are told.
+func TestPoisonInABatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	// Holding a row that every batch needs makes the handlers pile up into one batch.
+	tx, err := b.pool.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(context.Background(), "LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	failed := map[string]bool{}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			p := payout(i, nil)
+			if i == 7 {
+				p.PayeeId = "D\x00007" // Postgres takes no NUL in text
+			}
+			m := message(t, "payout.succeeded", p.PayoutId, 4, 0, p)
+			if err := b.handle(m); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed[p.PayoutId] = true
+			}
+		})
+	}
+	if err := tx.Rollback(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if diff := cmp.Diff(map[string]bool{"P7": true}, failed); diff != "" {
+		t.Errorf("failed (-want +got):\n%s", diff)
+	}
+	if got := b.notifications(); len(got) != 19 {
+		t.Errorf("%d rows, want 19", len(got))
+	}
+}
+
+// BenchmarkEvents measures events to rows, with as many at once as the service's loop handles.
+func BenchmarkEvents(b *testing.B) {
+	bu := setup(b, nil)
+	const devices = 1000
+	regs := make([]store.Registration, devices)
+	for i := range regs {
+		regs[i] = store.Registration{UserID: fmt.Sprintf("D%03d", i), Token: fmt.Sprintf("token-%d", i), Platform: "android"}
+	}
+	bu.register(regs...)
+	next := make(chan stream.Message, 1024)
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for m := range next {
+				if err := bu.handle(m); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		p := payout(i, func(p *eventsv1.Payout) { p.PayeeId = fmt.Sprintf("D%03d", i%devices) })
+		next <- message(b, "payout.succeeded", p.PayoutId, 4, 0, p)
+	}
+	close(next)
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
