@@ -65,6 +65,10 @@ func migrateSet(ctx context.Context, db *sql.DB, schema string, set Set) error {
 		return err
 	}
 	_, err = p.Up(ctx)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) && partial.Failed != nil {
+		return fmt.Errorf("%s: %w", partial.Failed.Source.Path, partial.Err)
+	}
 	return err
 }
 

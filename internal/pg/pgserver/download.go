@@ -158,10 +158,10 @@ func (m *meter) Write(b []byte) (int, error) {
 
 func (m *meter) show() {
 	if m.total > 0 {
-		fmt.Fprintf(m.w, "\rDownloading Postgres %s: %d of %d MB", releaseVersion, m.done>>20, m.total>>20)
+		fmt.Fprintf(m.w, "\rDownloading Postgres %d: %d of %d MB", releaseMajor, m.done>>20, m.total>>20)
 		return
 	}
-	fmt.Fprintf(m.w, "\rDownloading Postgres %s: %d MB", releaseVersion, m.done>>20)
+	fmt.Fprintf(m.w, "\rDownloading Postgres %d: %d MB", releaseMajor, m.done>>20)
 }
 
 func (m *meter) end() {

@@ -90,7 +90,7 @@ func TestFetchUnpacksOnceAndMakesLinks(t *testing.T) {
 	if *requests != 1 {
 		t.Errorf("%d downloads", *requests)
 	}
-	if !strings.Contains(progress.String(), "Downloading Postgres 17.10") || !strings.HasSuffix(progress.String(), "\n") {
+	if !strings.Contains(progress.String(), "Downloading Postgres 17: ") || !strings.HasSuffix(progress.String(), "\n") {
 		t.Errorf("progress %q", progress.String())
 	}
 	if left, _ := filepath.Glob(filepath.Join(cache, "downloading-*")); len(left) != 0 {
