@@ -1,0 +1,204 @@
+// Package payoutstest gives tests of the payouts service a schema of its own, a tenant as in the sample data, and views of
+// what the service wrote. It is imported by tests only.
+package payoutstest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/inbox"
+	"github.com/agogopay/agogo/internal/ledger"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/stream"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/breaks"
+	"github.com/agogopay/agogo/services/payouts/internal/command"
+	"github.com/agogopay/agogo/services/payouts/internal/imports"
+	"github.com/agogopay/agogo/services/payouts/internal/plan"
+	"github.com/agogopay/agogo/services/payouts/internal/runs"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+	"github.com/agogopay/agogo/services/payouts/migrations"
+)
+
+// Tenant is the tenant of the sample data.
+const Tenant = "lebenis"
+
+// Env is the service's parts on a fresh schema, without streams: tests hand messages over themselves.
+type Env struct {
+	Pool     *pgxpool.Pool
+	Clock    *clock.Virtual
+	Outbox   *outbox.Outbox
+	Tenants  *config.File
+	Store    *store.Store
+	Importer *imports.Importer
+	Planner  *plan.Planner
+	Breaks   *breaks.Breaks
+	Ticks    *runs.Ticks
+	Exec     *runs.Exec
+
+	t      testing.TB
+	handed map[int64]bool
+}
+
+// New makes an environment whose clock shows the evening of the sample data. Change tenants before the first import.
+func New(t testing.TB) *Env {
+	t.Helper()
+	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, migrations.Set)
+	e := &Env{
+		Pool: pool, Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t, handed: map[int64]bool{},
+		Outbox: outbox.New(outbox.Config{Service: command.Service}, outbox.Deps{Pool: pool}),
+	}
+	logger := slog.New(slog.DiscardHandler)
+	e.Store = &store.Store{Pool: pool, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants}
+	e.Importer = &imports.Importer{Pool: pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock}
+	e.Planner = &plan.Planner{Store: e.Store, Outbox: e.Outbox, Tenants: e.Tenants}
+	e.Breaks = &breaks.Breaks{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants}
+	e.Ticks = &runs.Ticks{Pool: pool, Store: e.Store, Outbox: e.Outbox, Tenants: e.Tenants, Logger: logger}
+	e.Exec = &runs.Exec{
+		Pool: pool, Store: e.Store, Outbox: e.Outbox, Planner: e.Planner, Breaks: e.Breaks, Logger: logger,
+		Dispatch: func(context.Context, uuid.UUID, int) error { return nil },
+		AskPage:  func(context.Context, string, string, int) (string, int, error) { return "", 0, nil },
+	}
+	return e
+}
+
+// Lebenis is the tenants file of the sample data.
+func Lebenis() *config.File {
+	abidjan, err := time.LoadLocation("Africa/Abidjan")
+	if err != nil {
+		panic(err)
+	}
+	return &config.File{Tenants: []config.Tenant{{
+		ID: Tenant, Timezone: "Africa/Abidjan", Location: abidjan, Currency: "XOF", Locale: "fr-CI", Mode: "sandbox",
+		Payouts: &config.Payouts{
+			CommissionBPS: 2000, Minimum: 100, DefaultProvider: "orange", PayableMethods: []string{"orange_money"},
+			MaxPerPayout: 2_000_000, DailyCap: 50_000_000, AcceptFrom: "2025-01-01", PauseAboveFailureRate: 0.2,
+			PausePayeeAfter: 3, MaxAttempts: 3,
+		},
+		Providers: map[string]config.Provider{"orange": {Name: "orange", Kind: "orange_omr"}},
+	}}}
+}
+
+// Rules are the tenant's rules, to be changed before the first use.
+func (e *Env) Rules() *config.Payouts { return e.Tenants.Tenants[0].Payouts }
+
+// Ctx is a context with an actor who may do anything.
+func (e *Env) Ctx() context.Context {
+	ctx := event.WithCause(e.t.Context(), event.Cause{Actor: "user:test", CorrelationID: "test"})
+	return auth.WithActor(ctx, auth.Actor{Name: "user:test", Role: auth.Admin, Tenants: []string{"*"}})
+}
+
+// At parses an RFC 3339 time.
+func At(s string) time.Time {
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		panic(err)
+	}
+	return at
+}
+
+// InTx runs fn in a transaction and fails the test on an error.
+func (e *Env) InTx(fn func(tx pgx.Tx) error) {
+	e.t.Helper()
+	if err := pg.InTx(e.Ctx(), e.Pool, fn); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// Tick is the tick of a schedule at a nominal time (Abidjan is on UTC).
+func Tick(schedule, job, nominal string) *eventsv1.Tick {
+	at := At(nominal)
+	return &eventsv1.Tick{
+		TickId: fmt.Sprintf("%s/payouts/%s@%s", Tenant, schedule, nominal), Tenant: Tenant, Service: "payouts", Schedule: schedule, Job: job,
+		NominalTime: timestamppb.New(at), LocalDate: at.Format(time.DateOnly), WindowStart: timestamppb.New(at.AddDate(0, 0, -1)),
+		WindowEnd: timestamppb.New(at), Timezone: "Africa/Abidjan", Trigger: "cron", State: "fired",
+	}
+}
+
+// Daily is the tick of the daily payouts.
+func Daily(nominal string) *eventsv1.Tick { return Tick("daily", runs.JobDaily, nominal) }
+
+// Fire hands a tick to its consumer, as a message with an id.
+func (e *Env) Fire(tick *eventsv1.Tick, id string) error {
+	body, err := event.Encode(tick)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return e.Ticks.Handle(e.Ctx(), stream.Message{
+		Stream: stream.Ticks, Subject: stream.TickSubject(tick.GetTenant(), tick.GetService(), tick.GetSchedule()), ID: id,
+		Header: func(string) string { return "" }, Data: body,
+	})
+}
+
+// Run fires a tick and hands over the commands that follow until there are none, and returns the run's id.
+func (e *Env) Run(tick *eventsv1.Tick) uuid.UUID {
+	e.t.Helper()
+	if err := e.Fire(tick, tick.GetTickId()); err != nil {
+		e.t.Fatal(err)
+	}
+	e.Work()
+	return store.RunID(tick.GetTickId())
+}
+
+// Work hands over commands from the outbox until there are none left.
+func (e *Env) Work() {
+	e.t.Helper()
+	for again := true; again; {
+		again = false
+		for _, m := range e.Messages(stream.Commands) {
+			if e.handed[m.Seq] {
+				continue
+			}
+			e.handed[m.Seq], again = true, true
+			if err := e.Hand(m); err != nil {
+				e.t.Fatalf("%s: %v", m.ID, err)
+			}
+		}
+	}
+}
+
+// Hand gives a command to its handler.
+func (e *Env) Hand(m Message) error {
+	return e.Exec.Handle(e.Ctx(), stream.Message{
+		Stream: stream.Commands, Subject: m.Subject, ID: m.ID, Header: func(string) string { return "" }, Data: m.Payload,
+	})
+}
+
+// Finish completes the running runs although their payouts were not sent, so that the schedule's next one can start.
+func (e *Env) Finish() {
+	e.t.Helper()
+	rows, err := e.Pool.Query(e.t.Context(), "SELECT run_id FROM runs WHERE state = 'running'")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.InTx(func(tx pgx.Tx) error {
+		for _, id := range ids {
+			r, err := e.Store.LockRun(e.Ctx(), tx, id)
+			if err != nil {
+				return err
+			}
+			if err := e.Store.FinishRun(e.Ctx(), tx, r, store.RunCompleted, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
