@@ -4,31 +4,12 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
-	"embed"
-	"io/fs"
-	"time"
+	"fmt"
+	"slices"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/agogopay/agogo/internal/config"
-	"github.com/agogopay/agogo/internal/outbox"
-	"github.com/agogopay/agogo/internal/pg"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// Migrations creates the audit trail and the table of idempotent requests.
-var Migrations = pg.Set{Name: "auth", FS: sub(migrations)}
-
-func sub(f embed.FS) fs.FS {
-	s, err := fs.Sub(f, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded: only a broken build can get here
-	}
-	return s
-}
 
 // Role orders what callers may do.
 type Role int
@@ -42,6 +23,36 @@ const (
 	Admin
 )
 
+var roleNames = []string{None: "none", Viewer: "viewer", Operator: "operator", Approver: "approver", Admin: "admin"}
+
+// String is the role's name in configuration.
+func (r Role) String() string {
+	if r < None || r > Admin {
+		return fmt.Sprintf("role(%d)", int(r))
+	}
+	return roleNames[r]
+}
+
+// ParseRole reads a role's name.
+func ParseRole(s string) (Role, error) {
+	if i := slices.Index(roleNames, s); i > int(None) {
+		return Role(i), nil
+	}
+	return None, fmt.Errorf("role %q is not viewer, operator, approver or admin", s)
+}
+
+// covers reports whether a holder of r may do what needs want.
+func (r Role) covers(want Role) bool {
+	switch {
+	case want < Viewer || want > Admin:
+		return false // a policy that names no role gives nothing away
+	case r == Admin, r == want:
+		return true
+	default:
+		return want == Viewer && (r == Operator || r == Approver)
+	}
+}
+
 // Actor is an authenticated caller.
 type Actor struct {
 	Name    string // "user:ada", "service:payouts"
@@ -49,52 +60,48 @@ type Actor struct {
 	Tenants []string // "*": all
 }
 
-// May reports whether the actor has the role on the tenant.
-func (a Actor) May(r Role, tenant string) bool { panic("contract") }
-
-// WithActor and ActorFrom carry the caller through a context.
-func WithActor(ctx context.Context, a Actor) context.Context { panic("contract") }
-
-// ActorFrom returns the caller; ok is false outside an authenticated call.
-func ActorFrom(ctx context.Context) (a Actor, ok bool) { panic("contract") }
-
-// Require returns the caller if it has the role on the tenant, else a PermissionDenied or Unauthenticated status.
-func Require(ctx context.Context, r Role, tenant string) (Actor, error) { panic("contract") }
-
-// Authenticator turns a bearer token into an actor.
-type Authenticator interface {
-	Authenticate(ctx context.Context, token string) (Actor, error)
+// May reports whether the actor has the role on the tenant. No tenant means all of them.
+func (a Actor) May(r Role, tenant string) bool {
+	return a.Has(r) && (slices.Contains(a.Tenants, "*") || tenant != "" && slices.Contains(a.Tenants, tenant))
 }
 
-// Static authenticates by the hashes of configured tokens.
-type Static struct{ byHash map[[sha256.Size]byte]Actor }
+// Has reports whether the actor has the role on any tenant. It opens the door to calls that name no tenant; what they
+// show must still be asked about with [Actor.May].
+func (a Actor) Has(r Role) bool {
+	return a.Name != "" && len(a.Tenants) > 0 && a.Role.covers(r)
+}
 
-// NewStatic makes an authenticator of the tokens file's list.
-func NewStatic(tokens []config.Token) (*Static, error) { panic("contract") }
+type actorKey struct{}
 
-// Authenticate compares hashes.
-func (s *Static) Authenticate(ctx context.Context, token string) (Actor, error) { panic("contract") }
+// WithActor and ActorFrom carry the caller through a context.
+func WithActor(ctx context.Context, a Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, a)
+}
+
+// ActorFrom returns the caller; ok is false outside an authenticated call.
+func ActorFrom(ctx context.Context) (a Actor, ok bool) {
+	a, ok = ctx.Value(actorKey{}).(Actor)
+	return a, ok && a.Name != ""
+}
+
+// Require returns the caller if it has the role on the tenant, else a PermissionDenied or Unauthenticated status.
+func Require(ctx context.Context, r Role, tenant string) (Actor, error) {
+	a, ok := ActorFrom(ctx)
+	if !ok {
+		return Actor{}, status.Error(codes.Unauthenticated, "no caller: send a bearer token")
+	}
+	if !a.May(r, tenant) {
+		return Actor{}, denied(a, r, tenant)
+	}
+	return a, nil
+}
+
+func denied(a Actor, r Role, tenant string) error {
+	if tenant == "" {
+		return status.Errorf(codes.PermissionDenied, "%s needs the role %s on all tenants: name a tenant, or ask an administrator", a.Name, r)
+	}
+	return status.Errorf(codes.PermissionDenied, "%s needs the role %s on tenant %q: ask an administrator", a.Name, r, tenant)
+}
 
 // Policy maps a full gRPC method to the role it needs. A method that is not in it is denied.
 type Policy map[string]Role
-
-// Entry is one line of the audit trail.
-type Entry struct {
-	Tenant    string
-	Service   string
-	Action    string // the method's name
-	Target    string // resource id
-	Detail    string // what changed, without personal data
-	RequestID string
-	At        time.Time
-}
-
-// Record appends an entry for the context's actor in the caller's transaction, chained to the tenant's previous one, and
-// its message to AUDIT. It fails without an actor.
-func Record(ctx context.Context, tx pgx.Tx, ob *outbox.Outbox, e Entry) error { panic("contract") }
-
-// Once makes a mutation idempotent by (tenant, method, request id): the first call runs fn and stores its result in tx,
-// later calls get that result. An empty request id always runs fn.
-func Once(ctx context.Context, tx pgx.Tx, tenant, method, requestID string, fn func() ([]byte, error)) ([]byte, error) {
-	panic("contract")
-}

@@ -55,7 +55,8 @@ func (l *loader) credentials(dst *string) func(at) {
 // roles are those of package auth, which depends on this one.
 var roles = []string{"viewer", "operator", "approver", "admin"}
 
-var actorName = regexp.MustCompile(`^[a-z0-9._@-]{1,64}$`)
+// A name may say that a service calls, which the audit trail shows; everyone else is a user.
+var actorName = regexp.MustCompile(`^(service:)?[a-z0-9._@-]{1,64}$`)
 
 // minToken is what a random token of 128 bits needs in base64.
 const minToken = 22

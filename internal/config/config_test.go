@@ -94,7 +94,7 @@ func TestLoadEverything(t *testing.T) {
 	}
 	wantTokens := []Token{
 		{Name: "ada", Role: "operator", Tenants: []string{"everything"}, Secret: "sandbox-AGOGO_TOKEN_OF_ADA"},
-		{Name: "service.console", Role: "viewer", Tenants: []string{"*"}, Secret: "sandbox-AGOGO_TOKEN_OF_CONSOLE"},
+		{Name: "service:console", Role: "viewer", Tenants: []string{"*"}, Secret: "sandbox-AGOGO_TOKEN_OF_CONSOLE"},
 	}
 	if d := cmp.Diff(wantTokens, f.Auth.Tokens); d != "" {
 		t.Errorf("tokens (-want +got):\n%s", d)

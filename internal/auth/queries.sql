@@ -1,0 +1,37 @@
+-- name: LockHead :one
+-- Makes the chain's head or locks it; either way nobody else appends to this chain until the transaction ends.
+INSERT INTO audit_heads (tenant, service, seq, hash) VALUES (@tenant, @service, 0, @genesis)
+ON CONFLICT (tenant, service) DO UPDATE SET seq = audit_heads.seq
+RETURNING seq, hash;
+
+-- name: AppendEntry :exec
+WITH head AS (
+    UPDATE audit_heads h SET seq = @seq, hash = @hash WHERE h.tenant = @tenant AND h.service = @service
+)
+INSERT INTO audit_entries (tenant, service, seq, at, actor, role, action, target, detail, request_id, correlation_id, prev_hash, hash)
+VALUES (@tenant, @service, @seq, @at, @actor, @role, @action, @target, @detail, @request_id, @correlation_id, @prev_hash, @hash);
+
+-- name: Chains :many
+-- Every chain of a tenant, also one whose head is gone.
+SELECT s.service::text AS service, coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash
+FROM (SELECT service FROM audit_heads WHERE audit_heads.tenant = @tenant
+      UNION SELECT service FROM audit_entries WHERE audit_entries.tenant = @tenant) s
+LEFT JOIN audit_heads h ON h.tenant = @tenant AND h.service = s.service
+ORDER BY s.service;
+
+-- name: Entries :many
+SELECT * FROM audit_entries WHERE tenant = @tenant AND service = @service AND seq > @after ORDER BY seq LIMIT @size;
+
+-- name: ClaimRequest :execrows
+-- Waits for a transaction that is answering the same request: if that commits nothing is inserted, else this one answers.
+INSERT INTO idempotent_requests (tenant, actor, method, request_id, body_hash, result)
+VALUES (@tenant, @actor, @method, @request_id, @body_hash, '')
+ON CONFLICT DO NOTHING;
+
+-- name: AnswerOf :one
+SELECT body_hash, result FROM idempotent_requests
+WHERE tenant = @tenant AND actor = @actor AND method = @method AND request_id = @request_id;
+
+-- name: KeepAnswer :exec
+UPDATE idempotent_requests SET result = @result
+WHERE tenant = @tenant AND actor = @actor AND method = @method AND request_id = @request_id;
