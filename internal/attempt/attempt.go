@@ -1,0 +1,113 @@
+// Package attempt keeps the tries to move money: each is a row, committed with its provider reference before the call,
+// recorded once when the answer comes, taken over when it does not, and asked about until its outcome is proven. What an
+// answer means is decided by one pure function, Decide.
+package attempt
+
+import (
+	"embed"
+	"io/fs"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agogopay/agogo/internal/attempt/db"
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations creates the attempts table.
+var Migrations = pg.Set{Name: "attempt", FS: sub(migrations)}
+
+func sub(f embed.FS) fs.FS {
+	s, err := fs.Sub(f, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded: only a broken build can get here
+	}
+	return s
+}
+
+// State is what is known of an attempt.
+type State string
+
+// The states. NotSent is proven never to have reached the provider: its reference may go again.
+const (
+	Submitting   State = "submitting"
+	Processing   State = "processing"
+	Unknown      State = "unknown"
+	ManualReview State = "manual_review"
+	Succeeded    State = "succeeded"
+	Failed       State = "failed"
+	NotSent      State = "not_sent"
+)
+
+// Open reports whether the outcome is outstanding and asked about.
+func (s State) Open() bool { return s == Processing || s == Unknown || s == ManualReview }
+
+// Closed reports whether the outcome is proven.
+func (s State) Closed() bool { return s == Succeeded || s == Failed || s == NotSent }
+
+// Key names an attempt.
+type Key struct {
+	Subject uuid.UUID // the payout or charge
+	Number  int
+}
+
+// Attempt is one try.
+type Attempt struct {
+	Key
+	Tenant        string
+	Provider      string
+	Reference     string
+	Amount        money.Amount
+	Destination   string
+	State         State
+	Class         string
+	Scope         string
+	Code          string
+	ProviderCode  string
+	ProviderID    string
+	Fee           *int64
+	Sends         int // how often this reference was begun
+	SubmittedAt   time.Time
+	Accepted      bool // the provider has had it at some time
+	OpenedAt      *time.Time
+	ClosedAt      *time.Time
+	NextLookupAt  *time.Time
+	Lookups       int
+	LookedUpAt    *time.Time
+	AbsentReads   int
+	FirstAbsentAt *time.Time
+	Version       int64
+}
+
+// Transfer is what the adapter is asked to do or to look for.
+func (a Attempt) Transfer(description string) provider.Transfer {
+	return provider.Transfer{
+		Tenant: a.Tenant, Reference: a.Reference, Amount: a.Amount, Destination: a.Destination,
+		Description: description, Resend: a.Sends > 1,
+	}
+}
+
+func fromRow(r db.Attempt) Attempt {
+	return Attempt{
+		Key:    Key{Subject: r.SubjectID, Number: int(r.Number)},
+		Tenant: r.Tenant, Provider: r.Provider, Reference: r.Reference,
+		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, Destination: r.Destination,
+		State: State(r.State), Class: r.Class, Scope: r.Scope, Code: r.Code, ProviderCode: r.ProviderCode,
+		ProviderID: r.ProviderID, Fee: r.Fee, Sends: int(r.Sends), SubmittedAt: r.SubmittedAt, Accepted: r.Accepted,
+		OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt, NextLookupAt: r.NextLookupAt, Lookups: int(r.Lookups),
+		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, Version: r.Version,
+	}
+}
+
+func fromRows(rows []db.Attempt) []Attempt {
+	all := make([]Attempt, 0, len(rows))
+	for _, r := range rows {
+		all = append(all, fromRow(r))
+	}
+	return all
+}

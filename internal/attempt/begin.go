@@ -1,0 +1,111 @@
+package attempt
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt/db"
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+// Start is an attempt about to begin.
+type Start struct {
+	Key
+	Tenant      string
+	Provider    string
+	Reference   string
+	Amount      money.Amount
+	Destination string
+}
+
+// Begin opens attempts under the owner's lease, all of them or none: a new row each, or the one that is proven never to
+// have been sent, with its own reference. The caller holds the subjects' rows, commits, and only then calls the provider.
+func Begin(ctx context.Context, tx pgx.Tx, owner string, lease time.Duration, at time.Time, starts []Start) ([]Attempt, error) {
+	if len(starts) == 0 {
+		return nil, nil
+	}
+	p := db.BeginParams{Owner: owner, LeaseSeconds: lease.Seconds(), At: at}
+	for _, s := range starts {
+		p.SubjectIds, p.Numbers = append(p.SubjectIds, s.Subject), append(p.Numbers, int32(s.Number))
+		p.Tenants, p.Providers = append(p.Tenants, s.Tenant), append(p.Providers, s.Provider)
+		p.Refs, p.Amounts = append(p.Refs, s.Reference), append(p.Amounts, s.Amount.Minor)
+		p.Currencies, p.Destinations = append(p.Currencies, string(s.Amount.Currency)), append(p.Destinations, s.Destination)
+	}
+	rows, err := db.New(tx).Begin(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("begin attempts: %w", err)
+	}
+	if len(rows) != len(starts) {
+		return nil, fmt.Errorf("begin attempts: %d of %d are there already and are open, closed or of another amount", len(starts)-len(rows), len(starts))
+	}
+	return fromRows(rows), nil
+}
+
+// Outcome is what the provider answered to a send.
+type Outcome struct {
+	Key
+	Sends      int // of the attempt as Begin returned it
+	State      State
+	Result     provider.Result
+	NextLookup *time.Time // of an open state
+}
+
+// Record closes sends with their outcomes, set-based, and returns the attempts it closed. An outcome that is missing from
+// the result came too late: the lease had run out and the attempt was taken over, so the answer is only a hint.
+func Record(ctx context.Context, tx pgx.Tx, owner string, at time.Time, outcomes []Outcome) ([]Attempt, error) {
+	if len(outcomes) == 0 {
+		return nil, nil
+	}
+	p := db.RecordParams{Owner: owner, At: at}
+	for _, o := range outcomes {
+		p.SubjectIds, p.Numbers, p.Sends = append(p.SubjectIds, o.Subject), append(p.Numbers, int32(o.Number)), append(p.Sends, int32(o.Sends))
+		p.States, p.Opens = append(p.States, string(o.State)), append(p.Opens, o.State.Open())
+		p.Classes, p.Scopes, p.Codes = append(p.Classes, string(o.Result.Class)), append(p.Scopes, string(o.Result.Scope)), append(p.Codes, o.Result.Code)
+		p.ProviderCodes, p.ProviderIds = append(p.ProviderCodes, o.Result.ProviderCode), append(p.ProviderIds, o.Result.ProviderID)
+		p.Fees, p.NextLookups = append(p.Fees, feeOrNone(o.Result.Fee)), append(p.NextLookups, timeOrZero(o.NextLookup))
+	}
+	rows, err := db.New(tx).Record(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("record outcomes of attempts: %w", err)
+	}
+	return fromRows(rows), nil
+}
+
+// TakeOver makes attempts whose lease ran out unknown, and due for a lookup now. It never sends anything.
+func TakeOver(ctx context.Context, tx pgx.Tx, at time.Time, limit int) ([]Attempt, error) {
+	rows, err := db.New(tx).TakeOver(ctx, db.TakeOverParams{At: at, PageLimit: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("take over expired attempts: %w", err)
+	}
+	return fromRows(rows), nil
+}
+
+// feeOrNone is -1 for "not told": arrays of nullable elements are clumsy in a driver.
+func feeOrNone(fee *money.Amount) int64 {
+	if fee == nil {
+		return -1
+	}
+	return fee.Minor
+}
+
+// timeOrZero is the zero time for NULL, for the same reason.
+func timeOrZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// Subjects are the ids of attempts, in their order.
+func Subjects(all []Attempt) []uuid.UUID {
+	ids := make([]uuid.UUID, 0, len(all))
+	for _, a := range all {
+		ids = append(ids, a.Subject)
+	}
+	return ids
+}

@@ -1,0 +1,249 @@
+package attempt
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+// Answer is what a lookup brought: Err when the question was not answered.
+type Answer struct {
+	Err   error
+	Found provider.Found
+}
+
+// Decision is what an answer makes of an attempt.
+type Decision struct {
+	State      State // the next state; the attempt's own when nothing changes
+	Result     provider.Result
+	NextLookup *time.Time
+	Accepted   bool // the answer shows that the provider has it
+	// AbsentReads and FirstAbsent carry the proof of absence on.
+	AbsentReads int
+	FirstAbsent *time.Time
+	// Answered is set when the provider answered at all.
+	Answered bool
+	// Absent is set when it answered that it knows nothing, late enough for that to count.
+	Absent bool
+	// Mismatch names a contradiction between the answer and what is booked; Moved says that, by the answer, money moved
+	// which the books deny (+1), or did not which they affirm (-1).
+	Mismatch string
+	Moved    int
+	// Alarm is set when people must look.
+	Alarm string
+}
+
+// Codes of decisions.
+const (
+	CodeReviewAfter    = "review_after"
+	CodeNotResendable  = "not_resendable"
+	CodeNeverCreated   = "proven_never_created"
+	CodeNoLongerKnown  = "no_longer_known"
+	CodeAmountDiffers  = "amount_differs"
+	CodePayeeDiffers   = "destination_differs"
+	CodeLeaseExpired   = "lease_expired"
+	MismatchPaid       = "paid_after_closed"
+	MismatchNotPaid    = "failed_after_success"
+	MismatchPending    = "pending_after_closed"
+	MismatchAbsent     = "absent_after_success"
+	absentReadsToProve = 2
+)
+
+// Decide says what an answer makes of an attempt. It is the only place where "we do not know" becomes anything else, and
+// it never turns silence, age or a single empty answer into "did not happen".
+func Decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
+	if a.State.Closed() {
+		return recheck(a, ans, p, now)
+	}
+	d := stay(a, p, now)
+	switch {
+	case ans.Err != nil || (ans.Found.Exists && undecided(ans.Found.Result.Class)):
+		return review(a, d, p, now)
+	case !ans.Found.Exists:
+		return absent(a, d, p, now)
+	}
+	d.Answered, d.Accepted, d.AbsentReads, d.FirstAbsent = true, true, 0, nil
+	d.Alarm = ans.Found.Result.Alarm
+	if code := differs(a, ans.Found); code != "" {
+		return foreign(a, d, ans.Found.Result, code)
+	}
+	switch ans.Found.Result.Class {
+	case provider.Succeeded:
+		d.State, d.Result, d.NextLookup = Succeeded, ans.Found.Result, nil
+	case provider.RejectedFinal, provider.RejectedRetryable:
+		d.State, d.Result, d.NextLookup = Failed, ans.Found.Result, nil
+	default: // accepted: the provider has it and has not finished
+		if a.State == Unknown {
+			d.State, d.Result = Processing, ans.Found.Result
+		}
+		return review(a, d, p, now)
+	}
+	return d
+}
+
+// undecided classes are no statement about a transfer that was found: an adapter that returns one has not understood.
+func undecided(c provider.Class) bool {
+	return c == provider.Ambiguous || c == provider.NotSent || c == ""
+}
+
+// stay is the decision to change nothing and to ask again by the schedule.
+func stay(a Attempt, p Policy, now time.Time) Decision {
+	next := p.NextLookup(a.SubmittedAt, now)
+	return Decision{
+		State: a.State, Result: present(a), NextLookup: &next,
+		AbsentReads: a.AbsentReads, FirstAbsent: a.FirstAbsentAt,
+	}
+}
+
+func present(a Attempt) provider.Result {
+	return provider.Result{Class: provider.Class(a.Class), Scope: provider.Scope(a.Scope), Code: a.Code, ProviderCode: a.ProviderCode}
+}
+
+// review opens the manual review of what has been open for too long. Lookups go on.
+func review(a Attempt, d Decision, p Policy, now time.Time) Decision {
+	if d.State == ManualReview || a.OpenedAt == nil || now.Sub(*a.OpenedAt) < p.ReviewAfter {
+		return d
+	}
+	d.State, d.Result = ManualReview, withCode(d.Result, CodeReviewAfter)
+	d.Alarm = join(d.Alarm, "open for longer than review_after")
+	return d
+}
+
+// absent handles "no such transfer".
+func absent(a Attempt, d Decision, p Policy, now time.Time) Decision {
+	d.Answered = true
+	counts := p.AbsentCounts(a.SubmittedAt)
+	if now.Before(counts) {
+		d.NextLookup = sooner(d.NextLookup, counts)
+		return review(a, d, p, now)
+	}
+	d.Absent = true
+	switch {
+	case a.AbsentReads == 0 || a.FirstAbsentAt == nil:
+		d.AbsentReads, d.FirstAbsent = 1, &now
+		d.NextLookup = sooner(d.NextLookup, now.Add(p.absentGap()))
+	case now.Sub(*a.FirstAbsentAt) >= p.absentGap():
+		d.AbsentReads = a.AbsentReads + 1
+	default: // too close to the first to be a second read
+		d.NextLookup = sooner(d.NextLookup, a.FirstAbsentAt.Add(p.absentGap()))
+	}
+	if a.State == Processing {
+		d.State, d.Result = Unknown, provider.Result{Class: provider.Ambiguous, Code: CodeNoLongerKnown}
+		d.Alarm = join(d.Alarm, "the provider no longer knows a transfer that it had accepted")
+		return d
+	}
+	if a.State != Unknown || d.AbsentReads < absentReadsToProve {
+		return review(a, d, p, now)
+	}
+	// Proven absent now. What the provider had accepted was created, whatever it says today; and where a repeated
+	// reference may be paid twice, sending it again is for people to decide.
+	if a.Accepted || !p.Deduplicates {
+		d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: CodeNotResendable}
+		d.Alarm = join(d.Alarm, "not found at the provider, and not to be sent again by itself")
+		return d
+	}
+	d.State, d.Result, d.NextLookup = NotSent, provider.Result{Class: provider.NotSent, Code: CodeNeverCreated}, nil
+	return d
+}
+
+// foreign handles a transfer that carries our reference and is not ours in amount or payee: nothing is concluded from it.
+func foreign(a Attempt, d Decision, r provider.Result, code string) Decision {
+	d.Mismatch = code
+	d.Alarm = join(d.Alarm, "the provider's transfer differs from ours: "+code)
+	d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: code, ProviderCode: r.ProviderCode}
+	if a.State == ManualReview {
+		d.Result = present(a)
+	}
+	return d
+}
+
+// recheck compares an answer with what is closed. It never changes the state.
+func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
+	d := Decision{State: a.State, Result: present(a), AbsentReads: a.AbsentReads, FirstAbsent: a.FirstAbsentAt}
+	ask := func() Decision {
+		next := now.Add(p.LookupAfter[min(a.Lookups, len(p.LookupAfter)-1)])
+		d.NextLookup = &next
+		return d
+	}
+	if ans.Err != nil || (ans.Found.Exists && undecided(ans.Found.Result.Class)) {
+		return ask()
+	}
+	d.Answered = true
+	if !ans.Found.Exists {
+		if a.State == Succeeded {
+			d.Mismatch, d.Alarm = MismatchAbsent, "the provider does not know a transfer that is booked as paid"
+		}
+		return d
+	}
+	if code := differs(a, ans.Found); code != "" {
+		d.Mismatch, d.Alarm = code, "the provider's transfer differs from ours: "+code
+		return d
+	}
+	switch ans.Found.Result.Class {
+	case provider.Succeeded:
+		if a.State != Succeeded {
+			d.Mismatch, d.Moved, d.Alarm = MismatchPaid, 1, "the provider paid what is booked as not paid"
+		}
+	case provider.RejectedFinal, provider.RejectedRetryable:
+		if a.State == Succeeded {
+			d.Mismatch, d.Moved, d.Alarm = MismatchNotPaid, -1, "the provider denies what is booked as paid"
+		}
+	default:
+		d.Mismatch, d.Alarm = MismatchPending, "the provider still works on what is closed here"
+		return ask()
+	}
+	return d
+}
+
+// differs compares what the provider tells of a transfer with what we asked for.
+func differs(a Attempt, f provider.Found) string {
+	if f.Amount != nil && *f.Amount != a.Amount {
+		return CodeAmountDiffers
+	}
+	if f.Destination != "" && !samePayee(a.Destination, f.Destination) {
+		return CodePayeeDiffers
+	}
+	return ""
+}
+
+// samePayee compares telephone numbers by their last eight digits: one side has a country code, the other may not, and
+// may mask all but the end. With fewer digits than that, what is there must match.
+func samePayee(ours, theirs string) bool {
+	a, b := digits(ours), digits(theirs)
+	n := min(len(a), len(b), 8)
+	return a[len(a)-n:] == b[len(b)-n:]
+}
+
+// digits are the digits after the last sign that hides some.
+func digits(s string) string {
+	if i := strings.LastIndexAny(s, "*xX•"); i >= 0 {
+		s = s[i:]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func sooner(a *time.Time, b time.Time) *time.Time {
+	if a != nil && a.Before(b) {
+		return a
+	}
+	return &b
+}
+
+func withCode(r provider.Result, code string) provider.Result {
+	r.Code = code
+	return r
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return fmt.Sprintf("%s; %s", a, b)
+}

@@ -1,0 +1,269 @@
+package attempt
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+var (
+	sent     = time.Date(2025, 1, 24, 23, 59, 0, 0, time.UTC)
+	xof24000 = money.Amount{Minor: 24000, Currency: "XOF"}
+	errAway  = errors.New("no answer")
+)
+
+// policy: lease 62 s, so "not found" counts 6 min 32 s after the send; two reads lie a minute apart.
+func policy(deduplicates bool) Policy { return NewPolicy(0, 0, nil, 0, deduplicates) }
+
+func open(state State) Attempt {
+	opened := sent.Add(time.Second)
+	return Attempt{
+		Tenant: "lebenis", Provider: "orange", Reference: "r", Amount: xof24000, Destination: "+2250700000101",
+		State: state, Sends: 1, SubmittedAt: sent, OpenedAt: &opened, Accepted: state == Processing, Version: 3,
+	}
+}
+
+func found(c provider.Class) Answer {
+	return Answer{Found: provider.Found{Exists: true, Result: provider.Result{Class: c}}}
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	const late = 10 * time.Minute
+	absentOnce := func(a Attempt, after time.Duration) Attempt {
+		at := sent.Add(after)
+		a.AbsentReads, a.FirstAbsentAt = 1, &at
+		return a
+	}
+	with := func(a Attempt, change func(*Attempt)) Attempt { change(&a); return a }
+	differing := found(provider.Succeeded)
+	differing.Found.Amount = &money.Amount{Minor: 42000, Currency: "XOF"}
+	otherPayee := found(provider.Succeeded)
+	otherPayee.Found.Destination = "0700000102"
+	ours := found(provider.Succeeded)
+	ours.Found.Amount, ours.Found.Destination = &xof24000, "0700000101"
+
+	for _, c := range []struct {
+		name     string
+		a        Attempt
+		ans      Answer
+		dedup    bool
+		after    time.Duration // since the send
+		state    State
+		code     string
+		next     time.Duration // since the send; 0: none
+		reads    int
+		mismatch string
+		moved    int
+	}{
+		{name: "no answer: ask again by the schedule", a: open(Unknown), ans: Answer{Err: errAway}, after: time.Minute, state: Unknown, next: 2 * time.Minute},
+		{name: "no answer after a day: people, and lookups go on", a: open(Unknown), ans: Answer{Err: errAway}, after: 25 * time.Hour, state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour},
+		{name: "no answer after a week in review: daily", a: open(ManualReview), ans: Answer{Err: errAway}, after: 7*24*time.Hour + time.Hour, state: ManualReview, next: 8 * 24 * time.Hour},
+		{name: "an answer that the adapter did not understand is none", a: open(Unknown), ans: found(provider.Ambiguous), after: time.Minute, state: Unknown, next: 2 * time.Minute},
+
+		{name: "unknown, paid", a: open(Unknown), ans: found(provider.Succeeded), after: time.Minute, state: Succeeded},
+		{name: "unknown, paid, details equal", a: open(Unknown), ans: ours, after: time.Minute, state: Succeeded},
+		{name: "unknown, refused", a: open(Unknown), ans: found(provider.RejectedFinal), after: time.Minute, state: Failed},
+		{name: "unknown, refused for now", a: open(Unknown), ans: found(provider.RejectedRetryable), after: time.Minute, state: Failed},
+		{name: "unknown, pending there", a: open(Unknown), ans: found(provider.Accepted), after: time.Minute, state: Processing, next: 2 * time.Minute},
+		{name: "unknown for a day, pending there", a: open(Unknown), ans: found(provider.Accepted), after: 25 * time.Hour, state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour},
+		{name: "processing, paid", a: open(Processing), ans: found(provider.Succeeded), after: 3 * 24 * time.Hour, state: Succeeded},
+		{name: "processing, refused", a: open(Processing), ans: found(provider.RejectedFinal), after: time.Minute, state: Failed},
+		{name: "processing, still pending", a: open(Processing), ans: found(provider.Accepted), after: time.Minute, state: Processing, next: 2 * time.Minute},
+		{name: "processing for a day", a: open(Processing), ans: found(provider.Accepted), after: 25 * time.Hour, state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour},
+		{name: "in review, paid", a: open(ManualReview), ans: found(provider.Succeeded), after: 50 * time.Hour, state: Succeeded},
+		{name: "in review, refused", a: open(ManualReview), ans: found(provider.RejectedFinal), after: 50 * time.Hour, state: Failed},
+		{name: "in review, pending there", a: open(ManualReview), ans: found(provider.Accepted), after: 50 * time.Hour, state: ManualReview, next: 72 * time.Hour},
+
+		{name: "not found too early proves nothing, and is asked again when it would", a: open(Unknown), after: 3 * time.Minute, state: Unknown, next: 392 * time.Second},
+		{name: "not found once is not enough", a: open(Unknown), dedup: true, after: late, state: Unknown, next: late + time.Minute, reads: 1},
+		{name: "not found twice in a breath is once", a: absentOnce(open(Unknown), late), dedup: true, after: late + time.Second, state: Unknown, next: late + time.Minute, reads: 1},
+		{name: "not found twice, the provider deduplicates: the same reference again", a: absentOnce(open(Unknown), late), dedup: true, after: late + time.Minute, state: NotSent, code: CodeNeverCreated, reads: 2},
+		{name: "not found twice, it does not: people at once", a: absentOnce(open(Unknown), late), after: late + time.Minute, state: ManualReview, code: CodeNotResendable, next: time.Hour, reads: 2},
+		{
+			name: "not found twice, but it had been accepted: it was created, so people", dedup: true, after: late + time.Minute,
+			a: absentOnce(with(open(Unknown), func(a *Attempt) { a.Accepted = true }), late), state: ManualReview, code: CodeNotResendable, next: time.Hour, reads: 2,
+		},
+		{name: "not found in review stays with people", a: absentOnce(open(ManualReview), late), dedup: true, after: 30 * time.Hour, state: ManualReview, next: 48 * time.Hour, reads: 2},
+		{name: "processing, not found yet", a: open(Processing), after: time.Minute, state: Processing, next: 2 * time.Minute},
+		{name: "processing, no longer known", a: open(Processing), after: late, state: Unknown, code: CodeNoLongerKnown, next: late + time.Minute, reads: 1},
+		{name: "found again: the proof of absence begins anew", a: absentOnce(open(Unknown), late), ans: found(provider.Accepted), after: late + time.Minute, state: Processing, next: time.Hour},
+		{name: "no answer in between keeps the first read", a: absentOnce(open(Unknown), late), ans: Answer{Err: errAway}, after: late + time.Minute, state: Unknown, next: time.Hour, reads: 1},
+
+		{name: "another amount under our reference", a: open(Unknown), ans: differing, after: time.Minute, state: ManualReview, code: CodeAmountDiffers, next: 2 * time.Minute, mismatch: CodeAmountDiffers},
+		{name: "another payee under our reference", a: open(Processing), ans: otherPayee, after: time.Minute, state: ManualReview, code: CodePayeeDiffers, next: 2 * time.Minute, mismatch: CodePayeeDiffers},
+
+		{name: "failed here, paid there", a: open(Failed), ans: found(provider.Succeeded), after: time.Hour, state: Failed, mismatch: MismatchPaid, moved: 1},
+		{name: "not sent here, paid there", a: open(NotSent), ans: found(provider.Succeeded), after: time.Hour, state: NotSent, mismatch: MismatchPaid, moved: 1},
+		{name: "succeeded here, refused there", a: open(Succeeded), ans: found(provider.RejectedFinal), after: time.Hour, state: Succeeded, mismatch: MismatchNotPaid, moved: -1},
+		{name: "succeeded here, not found there", a: open(Succeeded), after: time.Hour, state: Succeeded, mismatch: MismatchAbsent},
+		{name: "failed here, pending there: asked again", a: open(Failed), ans: found(provider.Accepted), after: time.Hour, state: Failed, mismatch: MismatchPending, next: time.Hour + 30*time.Second},
+		{name: "failed on both sides", a: open(Failed), ans: found(provider.RejectedFinal), after: time.Hour, state: Failed},
+		{name: "failed here, unknown there", a: open(Failed), after: time.Hour, state: Failed},
+		{name: "succeeded on both sides", a: open(Succeeded), ans: ours, after: time.Hour, state: Succeeded},
+		{name: "closed, no answer: asked again", a: open(Succeeded), ans: Answer{Err: errAway}, after: time.Hour, state: Succeeded, next: time.Hour + 30*time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := Decide(c.a, c.ans, policy(c.dedup), sent.Add(c.after))
+			var next time.Duration
+			if d.NextLookup != nil {
+				next = d.NextLookup.Sub(sent)
+			}
+			type summary struct {
+				State    State
+				Code     string
+				Next     time.Duration
+				Reads    int
+				Mismatch string
+				Moved    int
+			}
+			got := summary{d.State, d.Result.Code, next, d.AbsentReads, d.Mismatch, d.Moved}
+			want := summary{c.state, c.code, c.next, c.reads, c.mismatch, c.moved}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if needsPeople := d.State == ManualReview && c.a.State != ManualReview || c.mismatch != ""; needsPeople && d.Alarm == "" {
+				t.Error("nobody is told")
+			}
+		})
+	}
+}
+
+func TestAlarmOfTheProvidersWordsIsKept(t *testing.T) {
+	t.Parallel()
+	ans := found(provider.Accepted)
+	ans.Found.Result.Alarm = `unknown status "WEIRD"`
+	if d := Decide(open(Unknown), ans, policy(false), sent.Add(time.Minute)); d.Alarm == "" || d.State != Processing {
+		t.Errorf("got %s, alarm %q", d.State, d.Alarm)
+	}
+}
+
+func TestLookupsHaveNoEnd(t *testing.T) {
+	t.Parallel()
+	p := policy(false)
+	now, steps := sent, 0
+	for now.Before(sent.Add(365 * 24 * time.Hour)) {
+		next := p.NextLookup(sent, now)
+		if !next.After(now) || next.Sub(now) > 24*time.Hour {
+			t.Fatalf("after %s the next lookup is in %s", now.Sub(sent), next.Sub(now))
+		}
+		now, steps = next, steps+1
+	}
+	if steps < 365 || steps > 375 {
+		t.Errorf("%d lookups in a year", steps)
+	}
+}
+
+func TestSamePayee(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		theirs string
+		want   bool
+	}{
+		{"0700000101", true},
+		{"2250700000101", true},
+		{"+225 07 00 00 01 01", true},
+		{"07****0101", true},
+		{"0101", true},
+		{"0700000102", false},
+		{"0102", false},
+		{"******02", false},
+		{"hidden", true},
+	} {
+		if got := samePayee("+2250700000101", c.theirs); got != c.want {
+			t.Errorf("%q: %v", c.theirs, got)
+		}
+	}
+}
+
+// payoutState is what an attempt's state makes of its payout.
+func payoutState(s State) string {
+	if s == NotSent {
+		return "approved"
+	}
+	return string(s)
+}
+
+// Whatever a provider answers and whenever it does, money that may have moved is never sent again and never given up.
+func TestDecideNeverGuesses(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		p := policy(rapid.Bool().Draw(t, "deduplicates"))
+		a := open(rapid.SampledFrom([]State{Unknown, Processing}).Draw(t, "from"))
+		now := sent.Add(time.Second)
+		var absences []time.Time // since anything else was heard
+		for range 40 {
+			now = now.Add(time.Duration(rapid.Int64Range(1, int64(30*time.Hour)).Draw(t, "later")))
+			ans := drawAnswer(t)
+			d := Decide(a, ans, p, now)
+			if ans.Err == nil && !ans.Found.Exists && !now.Before(p.AbsentCounts(sent)) {
+				absences = append(absences, now)
+			}
+			check(t, a, ans, d, p, now, absences)
+			if ans.Found.Exists && ans.Err == nil && ans.Found.Result.Class != provider.Ambiguous {
+				absences = nil
+			}
+			if d.State.Closed() {
+				return
+			}
+			a.State, a.AbsentReads, a.FirstAbsentAt, a.Accepted = d.State, d.AbsentReads, d.FirstAbsent, a.Accepted || d.Accepted
+		}
+	})
+}
+
+func drawAnswer(t *rapid.T) Answer {
+	switch rapid.IntRange(0, 9).Draw(t, "answer") {
+	case 0, 1:
+		return Answer{Err: errAway}
+	case 2, 3, 4, 5, 6:
+		return Answer{}
+	case 7:
+		return found(provider.Accepted)
+	case 8:
+		return found(provider.Ambiguous)
+	default:
+		return found(rapid.SampledFrom([]provider.Class{provider.Succeeded, provider.RejectedFinal, provider.RejectedRetryable}).Draw(t, "class"))
+	}
+}
+
+func check(t *rapid.T, a Attempt, ans Answer, d Decision, p Policy, now time.Time, absences []time.Time) {
+	class := ans.Found.Result.Class
+	said := ans.Err == nil && ans.Found.Exists
+	if d.State != a.State {
+		if _, ok := event.Payout.Event(payoutState(a.State), payoutState(d.State)); !ok {
+			t.Fatalf("%s → %s is not in the state table", a.State, d.State)
+		}
+	}
+	switch d.State {
+	case Succeeded:
+		if !said || class != provider.Succeeded {
+			t.Fatalf("succeeded by %+v", ans)
+		}
+	case Failed:
+		if !said || (class != provider.RejectedFinal && class != provider.RejectedRetryable) {
+			t.Fatalf("failed by %+v", ans)
+		}
+	case NotSent:
+		if !p.Deduplicates || a.Accepted || a.State != Unknown || len(absences) < 2 || now.Sub(absences[0]) < p.absentGap() {
+			t.Fatalf("sent again: deduplicates=%v accepted=%v from %s after absences %v", p.Deduplicates, a.Accepted, a.State, absences)
+		}
+	case ManualReview:
+		if a.State != ManualReview && now.Sub(*a.OpenedAt) < p.ReviewAfter && len(absences) < 2 {
+			t.Fatalf("review after %s without proof of absence", now.Sub(*a.OpenedAt))
+		}
+	}
+	if d.State.Open() && (d.NextLookup == nil || !d.NextLookup.After(now)) {
+		t.Fatalf("open as %s and never asked about again", d.State)
+	}
+	if d.State.Open() && d.State != ManualReview && now.Sub(*a.OpenedAt) >= p.ReviewAfter && a.State == Unknown {
+		t.Fatalf("unknown for %s and not in review", now.Sub(*a.OpenedAt))
+	}
+}

@@ -1,0 +1,189 @@
+package attempt
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt/db"
+)
+
+// ClaimLookups takes attempts that are due to be asked about, for the length of a lookup; the same one is not handed out
+// twice meanwhile. A lookup that is never recorded is due again when the lease ends.
+func ClaimLookups(ctx context.Context, tx pgx.Tx, at time.Time, lease time.Duration, limit int) ([]Attempt, error) {
+	rows, err := db.New(tx).ClaimLookups(ctx, db.ClaimLookupsParams{At: at, LeaseSeconds: lease.Seconds(), PageLimit: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("claim lookups: %w", err)
+	}
+	return fromRows(rows), nil
+}
+
+// Update is a decision about an attempt as it was when the decision was made.
+type Update struct {
+	Attempt  Attempt
+	Decision Decision
+	// Lookup is set when the decision came from asking the provider.
+	Lookup bool
+}
+
+// RecordLookups applies decisions, set-based, and returns the attempts that changed, as they are now. One that is missing
+// was changed by somebody else since; it is due again.
+func RecordLookups(ctx context.Context, tx pgx.Tx, at time.Time, updates []Update) ([]Attempt, error) {
+	if len(updates) == 0 {
+		return nil, nil
+	}
+	p := db.MoveParams{At: at}
+	for _, u := range updates {
+		d, r := u.Decision, u.Decision.Result
+		p.SubjectIds, p.Numbers = append(p.SubjectIds, u.Attempt.Subject), append(p.Numbers, int32(u.Attempt.Number))
+		p.Versions, p.States, p.Opens = append(p.Versions, u.Attempt.Version), append(p.States, string(d.State)), append(p.Opens, d.State.Open())
+		p.Classes, p.Scopes, p.Codes = append(p.Classes, string(r.Class)), append(p.Scopes, string(r.Scope)), append(p.Codes, r.Code)
+		p.ProviderCodes, p.ProviderIds = append(p.ProviderCodes, r.ProviderCode), append(p.ProviderIds, r.ProviderID)
+		p.Fees, p.Accepteds = append(p.Fees, feeOrNone(r.Fee)), append(p.Accepteds, d.Accepted)
+		p.NextLookups, p.Lookups = append(p.NextLookups, timeOrZero(d.NextLookup)), append(p.Lookups, count(u.Lookup))
+		p.AbsentReads, p.FirstAbsents = append(p.AbsentReads, int32(d.AbsentReads)), append(p.FirstAbsents, timeOrZero(d.FirstAbsent))
+	}
+	rows, err := db.New(tx).Move(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("record lookups: %w", err)
+	}
+	return fromRows(rows), nil
+}
+
+func count(yes bool) int32 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// Lock reads attempts for a change by a person, in key order.
+func Lock(ctx context.Context, tx pgx.Tx, keys ...Key) ([]Attempt, error) {
+	var p db.LockAttemptsParams
+	for _, k := range keys {
+		p.SubjectIds, p.Numbers = append(p.SubjectIds, k.Subject), append(p.Numbers, int32(k.Number))
+	}
+	rows, err := db.New(tx).LockAttempts(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("lock attempts: %w", err)
+	}
+	return fromRows(rows), nil
+}
+
+// Reference names an attempt as the provider does.
+type Reference struct {
+	Tenant    string
+	Provider  string
+	Reference string
+}
+
+// Hint makes the attempts of references due now, closed ones too, and returns those that exist.
+func Hint(ctx context.Context, tx pgx.Tx, at time.Time, refs []Reference) ([]Reference, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	p := db.HintParams{At: at}
+	for _, r := range refs {
+		p.Tenants, p.Providers, p.Refs = append(p.Tenants, r.Tenant), append(p.Providers, r.Provider), append(p.Refs, r.Reference)
+	}
+	rows, err := db.New(tx).Hint(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("hint at attempts: %w", err)
+	}
+	known := make([]Reference, 0, len(rows))
+	for _, r := range rows {
+		known = append(known, Reference(r))
+	}
+	return known, nil
+}
+
+// Ask makes the open attempts of one subject due now; a lookup that is under way already will not count.
+func Ask(ctx context.Context, tx pgx.Tx, at time.Time, subject uuid.UUID) (int, error) {
+	n, err := db.New(tx).AskSubject(ctx, db.AskSubjectParams{At: at, SubjectID: subject})
+	if err != nil {
+		return 0, fmt.Errorf("ask about attempts of %s: %w", subject, err)
+	}
+	return int(n), nil
+}
+
+// AskPage makes a page of a tenant's open attempts due now, of any age, and returns where the next page begins; "" is both
+// the beginning and the end.
+func AskPage(ctx context.Context, tx pgx.Tx, at time.Time, tenant, after string, limit int) (next string, asked int, err error) {
+	k, err := parseCursor(after)
+	if err != nil {
+		return "", 0, err
+	}
+	rows, err := db.New(tx).AskPage(ctx, db.AskPageParams{
+		At: at, Tenant: tenant, AfterSubject: k.Subject, AfterNumber: int32(k.Number), PageLimit: int32(limit),
+	})
+	if err != nil {
+		return "", 0, fmt.Errorf("ask about open attempts of %s: %w", tenant, err)
+	}
+	if len(rows) < limit {
+		return "", len(rows), nil
+	}
+	var last db.AskPageRow
+	for _, r := range rows {
+		if c := bytes.Compare(r.SubjectID[:], last.SubjectID[:]); c > 0 || (c == 0 && r.Number > last.Number) {
+			last = r
+		}
+	}
+	return fmt.Sprintf("%s/%d", last.SubjectID, last.Number), len(rows), nil
+}
+
+func parseCursor(s string) (Key, error) {
+	if s == "" {
+		return Key{}, nil
+	}
+	id, n, _ := strings.Cut(s, "/")
+	subject, err := uuid.Parse(id)
+	if err != nil {
+		return Key{}, fmt.Errorf("cursor %q is not <subject id>/<attempt number>: %w", s, err)
+	}
+	number, err := strconv.ParseInt(n, 10, 32)
+	if err != nil {
+		return Key{}, fmt.Errorf("cursor %q is not <subject id>/<attempt number>: %w", s, err)
+	}
+	return Key{Subject: subject, Number: int(number)}, nil
+}
+
+// OfSubjects reads all attempts of subjects, oldest first per subject.
+func OfSubjects(ctx context.Context, q db.DBTX, subjects ...uuid.UUID) (map[uuid.UUID][]Attempt, error) {
+	rows, err := db.New(q).OfSubjects(ctx, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("read attempts: %w", err)
+	}
+	all := map[uuid.UUID][]Attempt{}
+	for _, r := range rows {
+		all[r.SubjectID] = append(all[r.SubjectID], fromRow(r))
+	}
+	return all, nil
+}
+
+// Age is how many attempts of a connector are open in a state, and since when the oldest is.
+type Age struct {
+	Tenant   string
+	Provider string
+	State    State
+	Count    int64
+	Oldest   time.Time
+}
+
+// Ageing reads the open attempts' numbers and ages, for metrics and alerts.
+func Ageing(ctx context.Context, q db.DBTX) ([]Age, error) {
+	rows, err := db.New(q).Ageing(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read ages of open attempts: %w", err)
+	}
+	ages := make([]Age, 0, len(rows))
+	for _, r := range rows {
+		ages = append(ages, Age{Tenant: r.Tenant, Provider: r.Provider, State: State(r.State), Count: r.Count, Oldest: r.Oldest})
+	}
+	return ages, nil
+}

@@ -1,0 +1,129 @@
+-- name: Begin :many
+-- A new attempt is inserted; one that is proven never to have been sent is opened again under its own number and reference.
+-- Anything else that is there already is left alone and missing from the result.
+INSERT INTO attempts AS a (subject_id, number, tenant, provider, reference, amount, currency, destination, state,
+                           lease_owner, lease_expires_at, submitted_at)
+SELECT s.subject_id, s.number, s.tenant, s.provider, s.reference, s.amount, s.currency, s.destination, 'submitting',
+       @owner, now() + make_interval(secs => @lease_seconds), @at::timestamptz
+FROM (
+    SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number, unnest(@tenants::text[]) AS tenant,
+           unnest(@providers::text[]) AS provider, unnest(@refs::text[]) AS reference, unnest(@amounts::bigint[]) AS amount,
+           unnest(@currencies::text[]) AS currency, unnest(@destinations::text[]) AS destination
+) s
+ON CONFLICT (subject_id, number) DO UPDATE SET
+    state = 'submitting', sends = a.sends + 1, lease_owner = EXCLUDED.lease_owner, lease_expires_at = EXCLUDED.lease_expires_at,
+    submitted_at = EXCLUDED.submitted_at, destination = EXCLUDED.destination, closed_at = NULL,
+    class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
+WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
+  AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
+RETURNING *;
+
+-- name: Record :many
+-- Only the send that holds the attempt may close it: same owner, same count of sends. A hint that came while the call was
+-- under way (next_lookup_at is set already) stays due.
+UPDATE attempts a SET
+    state = o.state, class = o.class, scope = o.scope, code = o.code, provider_code = o.provider_code,
+    provider_id = CASE WHEN o.provider_id = '' THEN a.provider_id ELSE o.provider_id END,
+    fee = COALESCE(NULLIF(o.fee, -1), a.fee), lease_owner = '', lease_expires_at = NULL,
+    accepted = a.accepted OR o.state = 'processing',
+    opened_at = CASE WHEN o.open THEN COALESCE(a.opened_at, @at::timestamptz) ELSE a.opened_at END,
+    closed_at = CASE WHEN o.open THEN NULL ELSE @at::timestamptz END,
+    next_lookup_at = LEAST(a.next_lookup_at, NULLIF(o.next_lookup_at, '0001-01-01 00:00:00+00')),
+    version = a.version + 1
+FROM (
+    SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number, unnest(@sends::integer[]) AS sends,
+           unnest(@states::text[]) AS state, unnest(@opens::boolean[]) AS open, unnest(@classes::text[]) AS class,
+           unnest(@scopes::text[]) AS scope, unnest(@codes::text[]) AS code, unnest(@provider_codes::text[]) AS provider_code,
+           unnest(@provider_ids::text[]) AS provider_id, unnest(@fees::bigint[]) AS fee,
+           unnest(@next_lookups::timestamptz[]) AS next_lookup_at
+) o
+WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
+  AND a.state = 'submitting' AND a.lease_owner = @owner
+RETURNING a.*;
+
+-- name: TakeOver :many
+UPDATE attempts a SET
+    state = 'unknown', class = 'AMBIGUOUS', scope = '', code = 'lease_expired', provider_code = '',
+    lease_owner = '', lease_expires_at = NULL, opened_at = COALESCE(a.opened_at, @at::timestamptz), closed_at = NULL,
+    next_lookup_at = @at::timestamptz, version = a.version + 1
+WHERE (a.subject_id, a.number) IN (
+    SELECT e.subject_id, e.number FROM attempts e
+    WHERE e.state = 'submitting' AND e.lease_expires_at < now()
+    ORDER BY e.lease_expires_at LIMIT @page_limit FOR UPDATE SKIP LOCKED
+)
+RETURNING a.*;
+
+-- name: ClaimLookups :many
+UPDATE attempts a SET lookup_expires_at = now() + make_interval(secs => @lease_seconds)
+WHERE (a.subject_id, a.number) IN (
+    SELECT d.subject_id, d.number FROM attempts d
+    WHERE d.next_lookup_at <= @at::timestamptz AND d.state <> 'submitting'
+      AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
+    ORDER BY d.next_lookup_at LIMIT @page_limit FOR UPDATE SKIP LOCKED
+)
+RETURNING a.*;
+
+-- name: LockAttempts :many
+SELECT a.* FROM attempts a
+JOIN (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number) k
+  ON a.subject_id = k.subject_id AND a.number = k.number
+ORDER BY a.subject_id, a.number FOR UPDATE OF a;
+
+-- name: Move :many
+-- Compare-and-set on the version: whoever decided on an older row decided on nothing. The zero time stands for NULL.
+UPDATE attempts a SET
+    state = m.state, class = m.class, scope = m.scope, code = m.code, provider_code = m.provider_code,
+    provider_id = CASE WHEN m.provider_id = '' THEN a.provider_id ELSE m.provider_id END,
+    fee = COALESCE(NULLIF(m.fee, -1), a.fee),
+    accepted = a.accepted OR m.accepted,
+    opened_at = CASE WHEN m.open THEN COALESCE(a.opened_at, @at::timestamptz) ELSE a.opened_at END,
+    closed_at = CASE WHEN m.open THEN NULL WHEN m.state = a.state THEN a.closed_at ELSE @at::timestamptz END,
+    next_lookup_at = NULLIF(m.next_lookup_at, '0001-01-01 00:00:00+00'), lookup_expires_at = NULL,
+    lookups = a.lookups + m.lookups,
+    looked_up_at = CASE WHEN m.lookups > 0 THEN @at::timestamptz ELSE a.looked_up_at END,
+    absent_reads = m.absent_reads, first_absent_at = NULLIF(m.first_absent_at, '0001-01-01 00:00:00+00'),
+    lease_owner = '', lease_expires_at = NULL, version = a.version + 1
+FROM (
+    SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number, unnest(@versions::bigint[]) AS version,
+           unnest(@states::text[]) AS state, unnest(@opens::boolean[]) AS open, unnest(@classes::text[]) AS class,
+           unnest(@scopes::text[]) AS scope, unnest(@codes::text[]) AS code, unnest(@provider_codes::text[]) AS provider_code,
+           unnest(@provider_ids::text[]) AS provider_id, unnest(@fees::bigint[]) AS fee, unnest(@accepteds::boolean[]) AS accepted,
+           unnest(@next_lookups::timestamptz[]) AS next_lookup_at, unnest(@lookups::integer[]) AS lookups,
+           unnest(@absent_reads::integer[]) AS absent_reads, unnest(@first_absents::timestamptz[]) AS first_absent_at
+) m
+WHERE a.subject_id = m.subject_id AND a.number = m.number AND a.version = m.version
+RETURNING a.*;
+
+-- name: Hint :many
+-- A webhook spoke of these references: their state is read again at once. A send that is under way is asked about as soon
+-- as its outcome is recorded. The version rises, so that the answer to a lookup that began before the hint decides nothing.
+UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz), lookup_expires_at = NULL, version = a.version + 1
+FROM (
+    SELECT unnest(@tenants::text[]) AS tenant, unnest(@providers::text[]) AS provider, unnest(@refs::text[]) AS reference
+) h
+WHERE a.tenant = h.tenant AND a.provider = h.provider AND a.reference = h.reference
+RETURNING a.tenant, a.provider, a.reference;
+
+-- name: AskPage :many
+-- Every open attempt of a tenant, of any age, in pages by subject; a lookup that is due sooner stays due then.
+UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz)
+WHERE a.state IN ('processing', 'unknown', 'manual_review') AND (a.subject_id, a.number) IN (
+    SELECT o.subject_id, o.number FROM attempts o
+    WHERE o.tenant = @tenant AND o.state IN ('processing', 'unknown', 'manual_review')
+      AND (o.subject_id, o.number) > (@after_subject::uuid, @after_number::integer)
+    ORDER BY o.subject_id, o.number LIMIT @page_limit
+)
+RETURNING a.subject_id, a.number;
+
+-- name: OfSubjects :many
+SELECT * FROM attempts WHERE subject_id = ANY(@subject_ids::uuid[]) ORDER BY subject_id, number;
+
+-- name: AskSubject :execrows
+-- Like a hint: only a lookup that begins after this will count.
+UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz), lookup_expires_at = NULL, version = a.version + 1
+WHERE a.subject_id = @subject_id AND a.state IN ('processing', 'unknown', 'manual_review');
+
+-- name: Ageing :many
+-- How many attempts are open, per state, and the oldest doubt: for metrics and alerts.
+SELECT tenant, provider, state, count(*) AS count, min(opened_at)::timestamptz AS oldest FROM attempts
+WHERE state IN ('processing', 'unknown', 'manual_review') GROUP BY tenant, provider, state;

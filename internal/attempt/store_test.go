@@ -1,0 +1,354 @@
+package attempt
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func start(subject uuid.UUID, number int) Start {
+	return Start{
+		Key: Key{subject, number}, Tenant: "lebenis", Provider: "orange",
+		Reference: subject.String() + "-" + strconv.Itoa(number), Amount: xof24000, Destination: "+2250700000101",
+	}
+}
+
+func in[T any](t *testing.T, pool *pgxpool.Pool, fn func(ctx context.Context, tx pgx.Tx) (T, error)) T {
+	t.Helper()
+	var out T
+	err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) (err error) {
+		out, err = fn(t.Context(), tx)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func begin(t *testing.T, pool *pgxpool.Pool, owner string, lease time.Duration, starts ...Start) []Attempt {
+	t.Helper()
+	return in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+		return Begin(ctx, tx, owner, lease, sent, starts)
+	})
+}
+
+func record(t *testing.T, pool *pgxpool.Pool, owner string, o ...Outcome) []Attempt {
+	t.Helper()
+	return in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+		return Record(ctx, tx, owner, sent.Add(time.Second), o)
+	})
+}
+
+func takeOver(t *testing.T, pool *pgxpool.Pool) []Attempt {
+	t.Helper()
+	return in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) { return TakeOver(ctx, tx, sent, 100) })
+}
+
+func claim(t *testing.T, pool *pgxpool.Pool, at time.Time) []Attempt {
+	t.Helper()
+	return in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+		return ClaimLookups(ctx, tx, at, time.Minute, 100)
+	})
+}
+
+func read(t *testing.T, pool *pgxpool.Pool, k Key) Attempt {
+	t.Helper()
+	all, err := OfSubjects(t.Context(), pool, k.Subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(all[k.Subject], func(a Attempt) bool { return a.Key == k })
+	if i < 0 {
+		t.Fatalf("attempt %v is gone", k)
+	}
+	return all[k.Subject][i]
+}
+
+func outcome(a Attempt, state State, class provider.Class, next *time.Time) Outcome {
+	return Outcome{Key: a.Key, Sends: a.Sends, State: state, Result: provider.Result{Class: class, Code: "c"}, NextLookup: next}
+}
+
+func TestAnAttemptOpensOnceUnderItsReference(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	s := start(uuid.New(), 1)
+	a := begin(t, pool, "me", time.Minute, s)[0]
+	if a.State != Submitting || a.Sends != 1 || a.Reference != s.Reference {
+		t.Fatalf("got %+v", a)
+	}
+	err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := Begin(t.Context(), tx, "other", time.Minute, sent, []Start{s})
+		return err
+	})
+	if err == nil {
+		t.Error("an open attempt was begun a second time")
+	}
+
+	record(t, pool, "me", outcome(a, NotSent, provider.NotSent, nil))
+	again := begin(t, pool, "other", time.Minute, s)[0]
+	if again.Sends != 2 || again.Reference != s.Reference || again.Number != 1 || !again.Transfer("").Resend {
+		t.Errorf("a reference that was never sent came back as %+v", again)
+	}
+
+	record(t, pool, "other", outcome(again, Failed, provider.RejectedFinal, nil))
+	other := s
+	other.Amount.Minor++
+	for _, closed := range []Start{s, other} {
+		err = pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+			_, err := Begin(t.Context(), tx, "me", time.Minute, sent, []Start{closed})
+			return err
+		})
+		if err == nil {
+			t.Error("a closed attempt was begun again")
+		}
+	}
+}
+
+func TestTheAmountOfAReferenceNeverChanges(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	s := start(uuid.New(), 1)
+	a := begin(t, pool, "me", time.Minute, s)[0]
+	record(t, pool, "me", outcome(a, NotSent, provider.NotSent, nil))
+	s.Amount.Minor = 1
+	err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := Begin(t.Context(), tx, "me", time.Minute, sent, []Start{s})
+		return err
+	})
+	if err == nil {
+		t.Error("the same reference was begun with another amount")
+	}
+}
+
+func TestOnlyTheSendThatHoldsAnAttemptRecordsIt(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	s := start(uuid.New(), 1)
+	first := begin(t, pool, "me", -time.Second, s)[0]
+	if got := takeOver(t, pool); len(got) != 1 || got[0].State != Unknown || got[0].NextLookupAt == nil {
+		t.Fatalf("took over %+v", got)
+	}
+	if got := record(t, pool, "me", outcome(first, Failed, provider.RejectedFinal, nil)); len(got) != 0 {
+		t.Fatalf("a late answer closed a taken-over attempt: %+v", got)
+	}
+
+	// Proven never created, sent again by the same process: the first send's answer must not close the second one.
+	a := read(t, pool, first.Key)
+	in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+		return RecordLookups(ctx, tx, sent, []Update{{Attempt: a, Decision: Decision{State: NotSent}, Lookup: true}})
+	})
+	second := begin(t, pool, "me", time.Minute, s)[0]
+	if got := record(t, pool, "me", outcome(first, Failed, provider.RejectedFinal, nil)); len(got) != 0 {
+		t.Fatalf("the answer to the first send closed the second: %+v", got)
+	}
+	if got := record(t, pool, "me", outcome(second, Succeeded, provider.Succeeded, nil)); len(got) != 1 || got[0].State != Succeeded {
+		t.Fatalf("got %+v", got)
+	}
+}
+
+func TestTakeOverLeavesLiveLeasesAlone(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	begin(t, pool, "me", time.Hour, start(uuid.New(), 1), start(uuid.New(), 1))
+	if got := takeOver(t, pool); len(got) != 0 {
+		t.Errorf("took over %d live attempts", len(got))
+	}
+}
+
+func TestAnOpenAttemptWithoutALookupCannotBeStored(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	a := begin(t, pool, "me", time.Minute, start(uuid.New(), 1))[0]
+	err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := Record(t.Context(), tx, "me", sent, []Outcome{outcome(a, Unknown, provider.Ambiguous, nil)})
+		return err
+	})
+	if pg.KindOf(err) != pg.Invalid {
+		t.Errorf("stored an unknown that nobody would ask about: %v", err)
+	}
+}
+
+func TestLookupsAreClaimedOnceAndWhenDue(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	due, later := sent.Add(time.Minute), sent.Add(time.Hour)
+	var starts []Start
+	for range 20 {
+		starts = append(starts, start(uuid.New(), 1))
+	}
+	var outcomes []Outcome
+	for i, a := range begin(t, pool, "me", time.Minute, starts...) {
+		outcomes = append(outcomes, outcome(a, Unknown, provider.Ambiguous, []*time.Time{&due, &later}[i%2]))
+	}
+	record(t, pool, "me", outcomes...)
+
+	var mu sync.Mutex
+	claimed := map[Key]int{}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, a := range claim(t, pool, due) {
+				mu.Lock()
+				claimed[a.Key]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(claimed) != 10 {
+		t.Errorf("%d attempts were claimed, 10 were due", len(claimed))
+	}
+	for k, n := range claimed {
+		if n != 1 {
+			t.Errorf("attempt %v was claimed %d times", k, n)
+		}
+	}
+	if got := claim(t, pool, later); len(got) != 10 {
+		t.Errorf("%d became due later, want the other 10", len(got))
+	}
+}
+
+func TestADecisionOnAnOlderRowDecidesNothing(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	s := start(uuid.New(), 1)
+	next := sent.Add(time.Minute)
+	record(t, pool, "me", outcome(begin(t, pool, "me", time.Minute, s)[0], Unknown, provider.Ambiguous, &next))
+	looking := claim(t, pool, next)[0]
+
+	// A webhook comes while the lookup is under way: what the lookup saw may be older than what the webhook tells.
+	refs := []Reference{{"lebenis", "orange", s.Reference}, {"lebenis", "orange", "unheard of"}, {"other", "orange", s.Reference}}
+	known := in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Reference, error) { return Hint(ctx, tx, next, refs) })
+	if diff := cmp.Diff(refs[:1], known); diff != "" {
+		t.Fatalf("known references (-want +got)\n%s", diff)
+	}
+	d := Decide(looking, Answer{}, policy(false), next)
+	moved := in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+		return RecordLookups(ctx, tx, next, []Update{{Attempt: looking, Decision: d, Lookup: true}})
+	})
+	if len(moved) != 0 {
+		t.Errorf("a decision made before the hint was applied: %+v", moved)
+	}
+	if again := claim(t, pool, next); len(again) != 1 {
+		t.Errorf("the hinted attempt is not due at once: %d", len(again))
+	}
+}
+
+// A webhook that overtakes the answer to the call: the attempt is asked about as soon as its outcome is recorded.
+func TestAHintDuringTheSendIsKept(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	s := start(uuid.New(), 1)
+	a := begin(t, pool, "me", time.Minute, s)[0]
+	in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Reference, error) {
+		return Hint(ctx, tx, sent, []Reference{{"lebenis", "orange", s.Reference}})
+	})
+	if got := claim(t, pool, sent.Add(time.Hour)); len(got) != 0 {
+		t.Fatal("a send under way was looked up")
+	}
+	next := sent.Add(time.Hour)
+	record(t, pool, "me", outcome(a, Processing, provider.Accepted, &next))
+	if got := claim(t, pool, sent.Add(time.Second)); len(got) != 1 || !got[0].Accepted {
+		t.Errorf("the hint was lost: %+v", got)
+	}
+}
+
+func TestLookupsAreCounted(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	next := sent.Add(time.Minute)
+	record(t, pool, "me", outcome(begin(t, pool, "me", time.Minute, start(uuid.New(), 1))[0], Unknown, provider.Ambiguous, &next))
+	at := sent.Add(7 * time.Minute)
+	for i := range 2 {
+		a := claim(t, pool, at)[0]
+		got := in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+			return RecordLookups(ctx, tx, at, []Update{{Attempt: a, Decision: Decide(a, Answer{}, policy(false), at), Lookup: true}})
+		})[0]
+		if got.Lookups != i+1 || got.AbsentReads != i+1 || got.LookedUpAt == nil {
+			t.Fatalf("after lookup %d: %+v", i+1, got)
+		}
+		at = *got.NextLookupAt
+	}
+}
+
+func TestAskingPagesThroughAllOpenAttemptsOfAnyAge(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	far := sent.Add(1000 * time.Hour)
+	want := 0
+	for i := range 25 {
+		s := start(uuid.New(), 1)
+		a := begin(t, pool, "me", time.Minute, s)[0]
+		switch i % 5 {
+		case 0:
+			record(t, pool, "me", outcome(a, Succeeded, provider.Succeeded, nil))
+		case 1: // still submitting
+		case 2, 3:
+			record(t, pool, "me", outcome(a, Processing, provider.Accepted, &far))
+			want++
+		default:
+			record(t, pool, "me", outcome(a, Unknown, provider.Ambiguous, &far))
+			want++
+		}
+	}
+	now := sent.Add(500 * time.Hour)
+	asked, pages := 0, 0
+	for after := ""; ; {
+		err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+			next, n, err := AskPage(t.Context(), tx, now, "lebenis", after, 4)
+			after, asked, pages = next, asked+n, pages+1
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after == "" {
+			break
+		}
+	}
+	if asked != want || pages != 4 {
+		t.Errorf("asked about %d of %d in %d pages", asked, want, pages)
+	}
+	if due := claim(t, pool, now); len(due) != want {
+		t.Errorf("%d of %d are due", len(due), want)
+	}
+	err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+		_, _, err := AskPage(t.Context(), tx, now, "lebenis", "nonsense", 4)
+		return err
+	})
+	if err == nil {
+		t.Error("a cursor that is none was accepted")
+	}
+}
+
+func TestAgeingTellsCountsAndTheOldest(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	next := sent.Add(time.Hour)
+	for range 3 {
+		record(t, pool, "me", outcome(begin(t, pool, "me", time.Minute, start(uuid.New(), 1))[0], Unknown, provider.Ambiguous, &next))
+	}
+	ages, err := Ageing(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Age{{Tenant: "lebenis", Provider: "orange", State: Unknown, Count: 3, Oldest: sent.Add(time.Second)}}
+	if diff := cmp.Diff(want, ages); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
