@@ -73,7 +73,16 @@ func (s *Store) Committed(ctx context.Context, settled []Settled) {
 
 // Get returns a schedule that is not deleted.
 func (s *Store) Get(ctx context.Context, key schedule.Key) (View, error) {
-	row, err := db.New(s.Pool).GetSchedule(ctx, db.GetScheduleParams{Tenant: key.Tenant, Service: key.Service, Name: key.Name})
+	return get(ctx, s.Pool, key)
+}
+
+// GetIn is Get inside a transaction, with what it changed.
+func (s *Store) GetIn(ctx context.Context, tx pgx.Tx, key schedule.Key) (View, error) {
+	return get(ctx, tx, key)
+}
+
+func get(ctx context.Context, q db.DBTX, key schedule.Key) (View, error) {
+	row, err := db.New(q).GetSchedule(ctx, db.GetScheduleParams{Tenant: key.Tenant, Service: key.Service, Name: key.Name})
 	if err != nil {
 		return View{}, notFound(err, "schedule", key.String())
 	}

@@ -1,0 +1,209 @@
+// Package scheduler fires the ticks of every tenant's schedules and shows the runs that they started. It decides when
+// something is due, never what is to be done then.
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+	_ "time/tzdata" // the same zones on a machine without its own
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/inbox"
+	"github.com/agogopay/agogo/internal/lifecycle"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/telemetry"
+	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
+	"github.com/agogopay/agogo/services/scheduler/internal/admin"
+	"github.com/agogopay/agogo/services/scheduler/internal/metrics"
+	"github.com/agogopay/agogo/services/scheduler/internal/runs"
+	"github.com/agogopay/agogo/services/scheduler/internal/schedule"
+	"github.com/agogopay/agogo/services/scheduler/internal/store"
+	"github.com/agogopay/agogo/services/scheduler/internal/ticker"
+	"github.com/agogopay/agogo/services/scheduler/migrations"
+)
+
+// name is the service's name and that of its schema.
+const name = "scheduler"
+
+// Config is what an installation decides.
+type Config struct {
+	File    *config.File
+	Process config.Process
+	Epoch   int // rises after a restore
+}
+
+// Deps are given by the process.
+type Deps struct {
+	NATS      *nats.Conn
+	Auth      auth.Authenticator
+	Clock     clock.Clock
+	Telemetry *telemetry.Telemetry
+}
+
+// Service is the scheduler.
+type Service struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	js      jetstream.JetStream
+	rules   map[schedule.Key]schedule.Rule
+	metrics *metrics.Metrics
+	grpc    *rpc.Server
+	http    *httpServer
+}
+
+// New checks the schedules of the tenants file and prepares the servers. It connects to nothing.
+func New(c Config, d Deps) (*Service, error) {
+	rules, err := rulesOf(c.File)
+	if err != nil {
+		return nil, err
+	}
+	js, err := stream.JetStream(d.NATS)
+	if err != nil {
+		return nil, err
+	}
+	m, err := metrics.New(d.Telemetry.Registry)
+	if err != nil {
+		return nil, err
+	}
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: admin.Policy(), Telemetry: d.Telemetry})
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, rules: rules, metrics: m, grpc: server,
+		http: &httpServer{addr: c.Process.HTTPAddr},
+	}, nil
+}
+
+// GRPCAddr is where the admin service listens once Run has called ready.
+func (s *Service) GRPCAddr() string { return s.grpc.Addr() }
+
+// HTTPAddr is where health and metrics are served once Run has called ready.
+func (s *Service) HTTPAddr() string { return s.http.Addr() }
+
+// Run brings the tables and the stored schedules up to date, then schedules until ctx ends or a part fails. ready (may be
+// nil) is called when everything is up.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	database := pg.Config{DSN: s.cfg.Process.PostgresDSN, Schema: name, AppName: "agogo-" + name}
+	if err := pg.Migrate(ctx, database, outbox.Migrations, inbox.Migrations, auth.Migrations, migrations.Set); err != nil {
+		return err
+	}
+	pool, err := pg.Open(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer pool.Close() // when every part that uses it has ended
+	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: s.deps.Telemetry.Registry})
+	st := &store.Store{
+		Pool: pool, Outbox: relay, Clock: s.deps.Clock, Logger: s.log, Epoch: s.cfg.Epoch, Settled: s.metrics.Settled,
+	}
+	if err := s.sync(ctx, st); err != nil {
+		return err
+	}
+
+	watchers := runs.NewWatchers()
+	loops := s.loops(st, &runs.Consumer{DB: pool, Recorder: st, Watchers: watchers})
+	wakes := ticker.New(st.Fire, s.log)
+	lease := ticker.NewLease(st, uuid.NewString(), clock.Real().Now, wakes.Wake, s.log)
+	api := admin.New(st, watchers, s.deps.Clock, s.log)
+	schedulerv1.RegisterSchedulerServiceServer(s.grpc, api)
+
+	// The group stops what it started in reverse: first nothing new is begun, at last nobody is left to answer.
+	g := lifecycle.New(s.log, 0)
+	s.http.handler = s.deps.Telemetry.Handler(g.Ready)
+	g.Add("health and metrics", s.http.start, s.http.stop)
+	g.Check("postgres", pool.Ping)
+	g.Check("nats", s.connected)
+	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
+	g.Go("outbox relay", relay.Run)
+	for _, l := range loops {
+		g.Go(l.name, l.Run)
+		g.Check(l.name, l.Ready)
+	}
+	g.Go("inbox purge", func(ctx context.Context) error { return s.purge(ctx, pool) })
+	g.Go("metrics", func(ctx context.Context) error {
+		return s.metrics.Watch(ctx, watchEvery, s.deps.Clock, lease.IsLeader, st.OldestDue, s.log)
+	})
+	g.Go("lease", lease.Run)
+	g.Go("ticker", func(ctx context.Context) error { return wakes.Run(ctx, lease, s.rules) })
+	g.Add("watch streams", nil, func(context.Context) error { api.Close(); return nil })
+	return g.Run(ctx, ready)
+}
+
+// sync makes the stored schedules those of the tenants file.
+func (s *Service) sync(ctx context.Context, st *store.Store) error {
+	changes, err := st.Sync(ctx, s.rules)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		s.log.InfoContext(ctx, "schedule changed", "schedule", c.Key.String(), "event", string(c.Event), "cron", c.Cron.String(), "timezone", c.Zone.String())
+	}
+	return nil
+}
+
+// loop is a consumer's loop with the consumer's name.
+type loop struct {
+	name string
+	*stream.Loop
+}
+
+// loops follow the runs of all services, replay the dead letters of that, and keep watch over everybody's.
+func (s *Service) loops(st *store.Store, reports *runs.Consumer) []loop {
+	deps := stream.Deps{
+		JS: s.js, Service: name, Logger: s.log, DeadLettered: st.DeadLettered, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
+	}
+	unknown := func(_ context.Context, m stream.Message) error {
+		return stream.Permanent(fmt.Errorf("%s: the scheduler takes no commands", m.Subject))
+	}
+	replays := stream.Route(unknown, map[string]stream.Handler{stream.SchedulerRuns: reports.Handle})
+	return []loop{
+		{stream.SchedulerRuns, stream.NewLoop(stream.Consumer(stream.SchedulerRuns), reports.Handle, deps)},
+		{stream.SchedulerExec, stream.NewLoop(stream.Consumer(stream.SchedulerExec), replays, deps)},
+		{stream.DLQKeeper, stream.NewKeeper(deps)},
+	}
+}
+
+func (s *Service) connected(context.Context) error {
+	if !s.deps.NATS.IsConnected() {
+		return fmt.Errorf("not connected to NATS (%s)", s.deps.NATS.Status())
+	}
+	return nil
+}
+
+const (
+	watchEvery = 5 * time.Second
+	purgeEvery = 6 * time.Hour
+	// keepInbox exceeds the age of EVENTS by far. A report that comes back after that is still compared by its version.
+	keepInbox = 60 * 24 * time.Hour
+)
+
+func (s *Service) purge(ctx context.Context, pool *pgxpool.Pool) error {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if n, err := inbox.Purge(ctx, pool, keepInbox); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "inbox not purged, trying again later", "error", err)
+		} else if n > 0 {
+			s.log.InfoContext(ctx, "inbox purged", "ids", n)
+		}
+	}
+}
