@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agogopay/agogo/cmd/agogo/internal/demo"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	o := demo.Options{Out: a.Out}
+	var seed int64
+	c := leaf("demo", "Pay the drivers of one evening, start to end, and check the result", exactly(), func(c *cobra.Command, _ []string) error {
+		o.Dev.Getenv, o.Dev.LogTo, o.Dev.Progress = a.Getenv, a.Err, a.Err
+		o.Console = terminal(a.Out)
+		if c.Flags().Changed("seed") {
+			o.Seed = &seed
+		}
+		err := demo.Run(c.Context(), o)
+		if errors.Is(err, demo.ErrDiffers) {
+			fmt.Fprintln(a.Err, "agogo:", err)
+			return errFailed
+		}
+		return err
+	}, "agogo demo", "agogo demo --once", "agogo demo --seed 7 --once   # a generated evening with random faults")
+	c.Long = `Everything runs on this machine: Postgres, NATS, the services and the providers' simulator. The evening of 24 January 2025
+in Abidjan is imported, its ticks are fired at their nominal times, 15 drivers are paid 450,000 XOF, and books, provider and
+expectation are compared. Exit 1 if anything differs. With --seed the evening is generated, faults included, and checked by
+an oracle that shares no code with the services.`
+	a.devFlags(c, &o.Dev)
+	c.Flags().Lookup("ports").DefValue, o.Dev.Ports = "free", "free"
+	c.Flags().BoolVar(&o.Once, "once", false, "end after the report instead of staying open")
+	c.Flags().Int64Var(&seed, "seed", 0, "generate an evening from this seed")
+	return c
+}
+
+// terminal reports whether w is one, so that progress may redraw a line.
+func terminal(w any) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,201 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/cmd/agogo/internal/feed"
+	"github.com/agogopay/agogo/cmd/agogo/internal/oracle"
+	"github.com/agogopay/agogo/examples"
+	"github.com/agogopay/agogo/internal/money"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
+)
+
+// evening is 24 January 2025 in Abidjan, which is on UTC all year.
+var evening = time.Date(2025, 1, 24, 23, 59, 0, 0, time.UTC)
+
+// lebenis are the rules of examples/tenants.yaml, written down a second time on purpose: the expectation must not read
+// what the services read.
+func lebenis() oracle.Rules {
+	return oracle.Rules{
+		Currency: "XOF", Decimals: 0, CommissionBPS: 2000, Minimum: 100, MaxPerPayout: 2_000_000, Methods: []string{"orange_money"},
+		AcceptFrom: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), Zone: time.UTC, Provider: "orange", CountryPrefix: "+225",
+	}
+}
+
+// january shows the evening of the customer's own document and checks it against the customer's expectation.
+func (d *demo) january(ctx context.Context) error {
+	steps := []struct {
+		title string
+		do    func(context.Context, *oracle.Model) error
+	}{
+		{"Payments and devices are imported; cron is paused, ticks are fired by hand", d.importJanuary},
+		{"24 January 2025, 23:59 in Abidjan: the daily tick fires", d.payJanuary},
+		{"The same tick again", d.repeatJanuary},
+		{"25 January, 00:00: pending payouts are checked, break times are reset", d.midnight},
+		{"25 January, 23:59: the next evening", d.nextEvening},
+		{"Rows and pushes", d.told},
+	}
+	model := oracle.New(lebenis())
+	for _, s := range steps {
+		fmt.Fprintf(d.Out, "\n── %s\n", s.title)
+		if err := s.do(ctx, model); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func example(name string) (io.Reader, error) {
+	raw, err := examples.Data.ReadFile("lebenis/" + name)
+	return bytes.NewReader(raw), err
+}
+
+func (d *demo) importJanuary(ctx context.Context, model *oracle.Model) error {
+	if err := d.pauseCron(ctx); err != nil {
+		return err
+	}
+	payments, err := example("payments-2025-01-24.csv")
+	if err != nil {
+		return err
+	}
+	var copied bytes.Buffer
+	if err := d.importFile(ctx, "payments", feed.Payments(d.payouts), io.TeeReader(payments, &copied)); err != nil {
+		return err
+	}
+	if err := model.Import(&copied); err != nil {
+		return fmt.Errorf("the expectation cannot read the file: %w", err)
+	}
+	devices, err := example("devices.csv")
+	if err != nil {
+		return err
+	}
+	if err := d.importFile(ctx, "devices", feed.Devices(d.notifier), devices); err != nil {
+		return err
+	}
+	return d.takeBreak(ctx)
+}
+
+// takeBreak lets one driver rest over midnight, so that the reset has something to do.
+func (d *demo) takeBreak(ctx context.Context) error {
+	for _, b := range []struct{ from, to time.Duration }{{-8 * time.Hour, -7*time.Hour - 15*time.Minute}, {-30 * time.Minute, 0}} {
+		if _, err := d.payouts.StartBreak(ctx, &payoutsv1.StartBreakRequest{Tenant: d.tenant, PayeeId: "drv-01", At: timestamppb.New(evening.Add(b.from))}); err != nil {
+			return err
+		}
+		if b.to == 0 {
+			break
+		}
+		if _, err := d.payouts.EndBreak(ctx, &payoutsv1.EndBreakRequest{Tenant: d.tenant, PayeeId: "drv-01", At: timestamppb.New(evening.Add(b.to))}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demo) importFile(ctx context.Context, what string, open feed.Open, r io.Reader) error {
+	sum, err := feed.File(ctx, open, d.tenant, "csv", r, feed.Heard{Refused: func(line string) { fmt.Fprintln(d.Out, "  refused:", line) }})
+	if err != nil {
+		return fmt.Errorf("import %s: %w", what, err)
+	}
+	fmt.Fprintf(d.Out, "%-9s %s\n", what, sum)
+	if sum.Refused > 0 {
+		return fmt.Errorf("import %s: %d rows were refused", what, sum.Refused)
+	}
+	return nil
+}
+
+func (d *demo) payJanuary(ctx context.Context, model *oracle.Model) error {
+	run, _, err := d.fire(ctx, "daily", evening, d.progress)
+	if err != nil {
+		return err
+	}
+	model.Plan(evening)
+	if err := d.report(ctx, run); err != nil {
+		return err
+	}
+	if err := d.expectTotals(run); err != nil {
+		return err
+	}
+	return d.compare(ctx, model.Expected(true))
+}
+
+func (d *demo) repeatJanuary(ctx context.Context, model *oracle.Model) error {
+	run, already, err := d.fire(ctx, "daily", evening, nil)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.Out, "%s: had fired already %t, run %s\n", run.TickId, already, run.State)
+	if !already {
+		fmt.Fprintln(d.Out, "✗ the tick fired a second time")
+		return ErrDiffers
+	}
+	return d.compare(ctx, model.Expected(true))
+}
+
+func (d *demo) midnight(ctx context.Context, _ *oracle.Model) error {
+	midnight := evening.Add(time.Minute)
+	before, err := d.payouts.GetBreak(ctx, &payoutsv1.GetBreakRequest{Tenant: d.tenant, PayeeId: "drv-01"})
+	if err != nil {
+		return err
+	}
+	for _, job := range []string{"check-pending", "reset-breaks"} {
+		run, _, err := d.fire(ctx, job, midnight, nil)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(d.Out, "%s: %s\n", run.TickId, run.State)
+	}
+	after, err := d.payouts.GetBreak(ctx, &payoutsv1.GetBreakRequest{Tenant: d.tenant, PayeeId: "drv-01"})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.Out, "break time of drv-01: %s on %s, %s after the reset on %s\n", seconds(before.TotalSeconds), before.LocalDate, seconds(after.TotalSeconds), after.LastResetDate)
+	if before.TotalSeconds != 45*60 || after.TotalSeconds != 0 || after.LastResetDate != "2025-01-25" {
+		fmt.Fprintln(d.Out, "✗ want 45 minutes before the reset, none after it, reset on 2025-01-25")
+		return ErrDiffers
+	}
+	return nil
+}
+
+func seconds(n int64) string { return (time.Duration(n) * time.Second).String() }
+
+func (d *demo) nextEvening(ctx context.Context, model *oracle.Model) error {
+	next := evening.Add(24 * time.Hour)
+	run, _, err := d.fire(ctx, "daily", next, d.progress)
+	if err != nil {
+		return err
+	}
+	model.Plan(next)
+	if err := d.report(ctx, run); err != nil {
+		return err
+	}
+	return d.compare(ctx, model.Expected(true))
+}
+
+// progress draws a run on one line of a terminal, or says each change on a line of its own.
+func (d *demo) progress(r *schedulerv1.Run) {
+	var parts []string
+	for _, state := range []string{"approved", "submitting", "processing", "unknown", "succeeded", "failed", "held", "waiting"} {
+		if n := r.Counts[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", state, n))
+		}
+	}
+	line := r.State + " " + strings.Join(parts, ", ")
+	if !d.Console {
+		fmt.Fprintln(d.Out, line)
+		return
+	}
+	fmt.Fprintf(d.Out, "\r\x1b[K%s", line)
+	if r.State == "completed" || r.State == "failed" {
+		fmt.Fprintln(d.Out)
+	}
+}
+
+func xof(minor int64) string { return money.Amount{Minor: minor, Currency: "XOF"}.Format("fr-CI") }

@@ -1,0 +1,109 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/agogopay/agogo/cmd/agogo/internal/oracle"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+)
+
+// observe asks every public surface what there is: the services over gRPC, the provider's book over the simulator.
+func (d *demo) observe(ctx context.Context) (oracle.Observed, error) {
+	o := oracle.Observed{Balances: map[string]int64{}}
+	payouts, err := d.payoutsOf(ctx, "")
+	if err != nil {
+		return o, err
+	}
+	for _, p := range payouts {
+		o.Payouts = append(o.Payouts, observedPayout(p))
+	}
+	if o.Payments, err = d.payments(ctx); err != nil {
+		return o, err
+	}
+	book, err := d.book(ctx)
+	if err != nil {
+		return o, err
+	}
+	for _, e := range book {
+		o.Book = append(o.Book, oracle.BookEntry{Reference: e.Reference, Peer: e.Peer, Amount: e.Amount, Moved: e.Moved})
+	}
+	return o, d.balances(ctx, o.Balances)
+}
+
+func observedPayout(p *payoutsv1.Payout) oracle.Payout {
+	seen := oracle.Payout{
+		ID: p.Id, Payee: p.PayeeId, PeriodDate: p.PeriodDate, State: p.State, Seq: int(p.Seq), Items: int(p.ItemCount),
+		Gross: p.Gross.GetMinor(), Commission: p.Commission.GetMinor(), Net: p.Net.GetMinor(),
+	}
+	for _, a := range p.Attempts {
+		seen.References = append(seen.References, a.ProviderReference)
+	}
+	return seen
+}
+
+func (d *demo) payments(ctx context.Context) ([]oracle.Payment, error) {
+	var all []oracle.Payment
+	req := &payoutsv1.ListPaymentsRequest{Tenant: d.tenant, PageSize: 1000}
+	for {
+		r, err := d.payouts.ListPayments(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range r.Items {
+			all = append(all, oracle.Payment{
+				ID: p.Id, Payee: p.PayeeId, Status: p.Status, PayoutID: p.PayoutId,
+				Gross: p.Gross.GetMinor(), Commission: p.Commission.GetMinor(), Net: p.Net.GetMinor(),
+			})
+		}
+		if req.PageToken = r.NextPageToken; req.PageToken == "" {
+			return all, nil
+		}
+	}
+}
+
+func (d *demo) balances(ctx context.Context, into map[string]int64) error {
+	req := &payoutsv1.ListBalancesRequest{Tenant: d.tenant, PageSize: 1000}
+	for {
+		r, err := d.payouts.ListBalances(ctx, req)
+		if err != nil {
+			return err
+		}
+		for _, b := range r.Items {
+			into[b.Account] = b.Balance.GetMinor()
+		}
+		if req.PageToken = r.NextPageToken; req.PageToken == "" {
+			return nil
+		}
+	}
+}
+
+// compare holds everything that can be observed against the expectation, and the books against themselves.
+func (d *demo) compare(ctx context.Context, expected oracle.Expected) error {
+	o, err := d.observe(ctx)
+	if err != nil {
+		return err
+	}
+	var found []string
+	for _, diff := range oracle.Compare(expected, o) {
+		found = append(found, diff.String())
+	}
+	books, err := d.payouts.VerifyLedger(ctx, &payoutsv1.VerifyLedgerRequest{Tenant: d.tenant})
+	if err != nil {
+		return err
+	}
+	for _, f := range books.Findings {
+		found = append(found, fmt.Sprintf("books, %s: want %d, got %d: %s", f.Account, f.Expected.GetMinor(), f.Found.GetMinor(), f.Explanation))
+	}
+	moved := 0
+	for _, e := range o.Book {
+		moved += e.Moved
+	}
+	if len(found) > 0 {
+		fmt.Fprintf(d.Out, "✗ %d differences:\n  %s\n", len(found), strings.Join(found, "\n  "))
+		return ErrDiffers
+	}
+	fmt.Fprintf(d.Out, "✓ books (%d postings), provider's book (%d movements) and expectation agree\n", books.Postings, moved)
+	return nil
+}
