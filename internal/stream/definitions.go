@@ -146,8 +146,10 @@ func Consumers() []ConsumerSpec {
 		{
 			Stream: Events, Durable: Notifier, Service: "notifier", Filter: eventFilters(
 				"payout.processing", "payout.succeeded", "payout.failed", "payout.outcome_unknown", "payout.manual_review_opened",
-				"payee.paused", "tick.missed", "event.dead_lettered", "float.low", "float.insufficient", "float.restored",
-				"provider.stopped", "provider.degraded"),
+				"payout.approved", "payout.reversed", "payout_batch.paused", "payout_batch.resumed", "payout_batch.completed",
+				"payout_batch.partially_completed", "payout_batch.cancelled", "payee.paused", "tick.missed", "run.failed",
+				"event.dead_lettered", "recon.mismatch_found", "float.low", "float.insufficient", "float.restored",
+				"provider.stopped", "provider.degraded", "provider.recovered"),
 			BackOff: minutes(.5, 1, 5, 30), MaxDeliver: 15, MaxAckPending: 1000, Workers: 8,
 		},
 		exec(NotifierExec, "notifier"), // replays only, so far
