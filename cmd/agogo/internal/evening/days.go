@@ -7,6 +7,8 @@ import (
 	"math/big"
 	"strconv"
 	"time"
+
+	"github.com/agogopay/agogo/cmd/agogo/internal/oracle"
 )
 
 // row is a line of a file of payments. Rows of one payment stay in their order when the file is shuffled.
@@ -171,12 +173,19 @@ func (g *generator) change(p *payee, y *payment) {
 		y.status = []string{"completed", "failed", "completed"}[g.IntN(3)]
 		y.at = g.around(g.evening.Next)
 		g.row(p, *y)
-	case y.status == "completed" && g.chance(10):
+	case y.status == "completed" && !g.refused(p) && g.chance(10):
 		y.status, y.at = "refunded", y.at.Add(time.Duration(1+g.IntN(600))*time.Minute)
 		g.row(p, *y)
 	case g.chance(20):
 		g.row(p, *y) // told again
 	}
+}
+
+// refused: whether a refused payout's payments are still claimed the next day depends on when it is tried again, and with
+// it what a refund means.
+func (g *generator) refused(p *payee) bool {
+	fate := g.evening.Fates[p.id]
+	return fate == oracle.Refuses || fate == oracle.RefusesLater
 }
 
 func (g *generator) row(p *payee, y payment) {

@@ -28,7 +28,7 @@ type Evening struct {
 
 // Generate makes the evening of a seed for a tenant with these rules. Its days lie in the past of anybody who runs this,
 // for a run of the future is refused.
-func Generate(seed int64, rules oracle.Rules) *Evening {
+func Generate(seed int64, rules oracle.Rules) (*Evening, error) {
 	g := &generator{
 		Rand: rand.New(rand.NewPCG(uint64(seed), 0x9e3779b97f4a7c15)), rules: rules,
 		evening: &Evening{Seed: seed, Fates: map[string]oracle.Fate{}},
@@ -37,10 +37,12 @@ func Generate(seed int64, rules oracle.Rules) *Evening {
 	g.evening.First, g.evening.Next = day.UTC(), day.AddDate(0, 0, 1).UTC()
 	g.payees()
 	g.firstDay()
-	g.nextDay()
 	g.devices()
-	g.faults()
-	return g.evening
+	if err := g.faults(); err != nil {
+		return nil, err
+	}
+	g.nextDay()
+	return g.evening, nil
 }
 
 // generator draws from one stream of random numbers.

@@ -68,12 +68,16 @@ func (g *generator) trouble() trouble {
 // maxRefused keeps refusals below what pauses a batch: five failures say that something is wrong with all of it.
 const maxRefused = 3
 
-// faults gives about a third of the payees trouble.
-func (g *generator) faults() {
+// faults gives trouble to about a third of those whom the first run pays.
+func (g *generator) faults() error {
+	paid, err := g.paid()
+	if err != nil {
+		return err
+	}
 	plan := simulator.Plan{Seed: g.evening.Seed}
 	refused := 0
 	for _, p := range g.all {
-		if !g.chance(3) {
+		if !paid[p.id] || !g.chance(3) {
 			continue
 		}
 		t := g.trouble()
@@ -96,6 +100,20 @@ func (g *generator) faults() {
 		})
 	}
 	g.evening.Faults = plan
+	return nil
+}
+
+// paid are those whom the first run pays: trouble for anybody else would come up in the next one.
+func (g *generator) paid() (map[string]bool, error) {
+	m := oracle.New(g.rules)
+	if err := m.Import(bytes.NewReader(g.evening.Payments)); err != nil {
+		return nil, err
+	}
+	paid := map[string]bool{}
+	for _, group := range m.Plan(g.evening.First) {
+		paid[group.Payee] = !group.Skipped
+	}
+	return paid, nil
 }
 
 // devices gives most payees a telephone that hears pushes, and some a dead one beside it.
