@@ -54,11 +54,13 @@ func New(c Config, d Deps) *Consumer {
 	return &Consumer{cfg: c, deps: d, in: make(chan *item)}
 }
 
-// item is an event on its way into a transaction.
+// item is an event that says something, on its way into a transaction.
 type item struct {
-	event  notice.Event
-	origin store.Origin
-	done   chan error
+	id       string // ce-id
+	at       time.Time
+	decision notice.Decision
+	origin   store.Origin
+	done     chan error
 }
 
 // Handle is the stream's handler. What nobody hears of is acknowledged without touching the database. What is heard
@@ -71,8 +73,12 @@ func (c *Consumer) Handle(ctx context.Context, m stream.Message) error {
 	if !heard {
 		return nil
 	}
+	d := notice.Decide(e)
+	if len(d.Notices)+len(d.Changes) == 0 {
+		return nil
+	}
 	it := &item{
-		event:  e,
+		id: e.ID, at: e.At, decision: d,
 		origin: store.Origin{Cause: event.CauseFrom(ctx), Traceparent: telemetry.Traceparent(ctx)},
 		done:   make(chan error, 1),
 	}
@@ -101,7 +107,8 @@ func (c *Consumer) decode(m stream.Message) (e notice.Event, heard bool, err err
 		return notice.Event{}, false, fmt.Errorf("headers: %w", err)
 	}
 	tenant, ok := c.deps.Tenants.Tenant(env.Tenant)
-	if !ok {
+	// A dead letter may be one whose tenant cannot be told: of all things, that must not be dropped in silence.
+	if !ok && t.Aggregate() != event.DeadLetter.Aggregate {
 		return notice.Event{}, false, fmt.Errorf("tenant %q is not in %s: add it, restart the notifier and replay this message",
 			env.Tenant, c.deps.Tenants.Path)
 	}

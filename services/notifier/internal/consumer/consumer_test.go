@@ -356,9 +356,10 @@ func TestUnheardAndBroken(t *testing.T) {
 		m         stream.Message
 		permanent bool
 	}{
-		"nobody hears of it": {message(t, "payout.created", "P1", 1, 0, payout(1, nil)), false},
-		"a type of tomorrow": {message(t, "payout.teleported", "P1", 1, 0, payout(1, nil)), false},
-		"our own event":      {message(t, "notification.created", "N1", 1, 0, &eventsv1.Notification{}), false},
+		"nobody hears of it":        {message(t, "payout.created", "P1", 1, 0, payout(1, nil)), false},
+		"approved, out of no doubt": {message(t, "payout.approved", "P1", 2, 0, payout(1, func(p *eventsv1.Payout) { p.PreviousState = "created" })), false},
+		"a type of tomorrow":        {message(t, "payout.teleported", "P1", 1, 0, payout(1, nil)), false},
+		"our own event":             {message(t, "notification.created", "N1", 1, 0, &eventsv1.Notification{}), false},
 		"broken body": {func() stream.Message {
 			m := message(t, "payout.succeeded", "P1", 1, 0, payout(1, nil))
 			m.Data = []byte(`{"net":`)
@@ -392,6 +393,24 @@ func TestUnheardAndBroken(t *testing.T) {
 		}
 	}
 	if got := b.notifications(); len(got) != 0 {
+		t.Errorf("rows %+v", got)
+	}
+}
+
+// TestDeadLetterOfNobody: a dead letter is told even where its tenant is unknown, in English, for somebody must look.
+func TestDeadLetterOfNobody(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	m := message(t, "event.dead_lettered", "EVENTS:7:payouts-exec", 1, 0, &eventsv1.DeadLetter{Service: "payouts", Consumer: "payouts-exec"})
+	get := m.Header
+	m.Header = func(name string) string {
+		if name == "ce-tenantid" {
+			return "unknown"
+		}
+		return get(name)
+	}
+	b.must(m)
+	if got := b.notifications(); len(got) != 1 || got[0].Locale != "en" || !strings.HasPrefix(got[0].Body, "1 message could not be handled by payouts-exec") {
 		t.Errorf("rows %+v", got)
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/pg"
-	"github.com/agogopay/agogo/services/notifier/internal/notice"
 	"github.com/agogopay/agogo/services/notifier/internal/store"
 )
 
@@ -50,7 +49,7 @@ func (c *Consumer) accept(ctx context.Context, tx pgx.Tx, batch []*item) ([]*ite
 	ids := make([]string, len(batch))
 	byID := make(map[string]*item, len(batch))
 	for i, it := range batch {
-		ids[i], byID[it.event.ID] = it.event.ID, it
+		ids[i], byID[it.id] = it.id, it
 	}
 	ids, err := inbox.Accept(ctx, tx, c.cfg.Durable, ids...)
 	if err != nil {
@@ -63,17 +62,16 @@ func (c *Consumer) accept(ctx context.Context, tx pgx.Tx, batch []*item) ([]*ite
 	return fresh, nil
 }
 
-// entries decides who hears what of the events, counting alerts together first.
+// entries collects what is to be said, counting changes of alerts together first.
 func (c *Consumer) entries(ctx context.Context, tx pgx.Tx, items []*item) ([]store.Entry, error) {
 	var entries []store.Entry
 	var changes []store.Change
 	for _, it := range items {
-		d := notice.Decide(it.event)
-		for _, n := range d.Notices {
+		for _, n := range it.decision.Notices {
 			entries = append(entries, store.Entry{Notice: n, Origin: it.origin})
 		}
-		for _, change := range d.Changes {
-			changes = append(changes, store.Change{Change: change, At: it.event.At, Origin: it.origin})
+		for _, change := range it.decision.Changes {
+			changes = append(changes, store.Change{Change: change, At: it.at, Origin: it.origin})
 		}
 	}
 	raised, err := c.deps.Store.Raise(ctx, tx, changes)

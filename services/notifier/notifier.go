@@ -1,0 +1,215 @@
+// Package notifier tells people what happened to their money: it listens to events, keeps what was told to whom, and pushes
+// it to their devices. It only listens, so nothing that moves money ever waits for it.
+package notifier
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+	_ "time/tzdata" // the same zones on a machine without its own
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/inbox"
+	"github.com/agogopay/agogo/internal/lifecycle"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/telemetry"
+	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
+	"github.com/agogopay/agogo/services/notifier/internal/admin"
+	"github.com/agogopay/agogo/services/notifier/internal/channel/fcm"
+	"github.com/agogopay/agogo/services/notifier/internal/consumer"
+	"github.com/agogopay/agogo/services/notifier/internal/delivery"
+	"github.com/agogopay/agogo/services/notifier/internal/store"
+	"github.com/agogopay/agogo/services/notifier/internal/text"
+	"github.com/agogopay/agogo/services/notifier/migrations"
+)
+
+// name is the service's name and that of its schema.
+const name = store.Service
+
+// workers is how many events are handled at once. They wait for one transaction together, so it costs no connection, and
+// bounds how many events a transaction may take.
+const workers = 64
+
+// Config is what an installation decides.
+type Config struct {
+	File    *config.File
+	Process config.Process
+	Epoch   int // rises after a restore
+}
+
+// Deps are given by the process.
+type Deps struct {
+	NATS      *nats.Conn
+	Auth      auth.Authenticator
+	Clock     clock.Clock
+	Telemetry *telemetry.Telemetry
+}
+
+// Service is the notifier.
+type Service struct {
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	js    jetstream.JetStream
+	texts *text.Texts
+	// sender is nil where no push service is configured: rows are written, and nothing is pushed.
+	sender delivery.Sender
+	grpc   *rpc.Server
+	http   *httpServer
+}
+
+// New checks the texts and the push service's configuration and prepares the servers. It connects to nothing.
+func New(c Config, d Deps) (*Service, error) {
+	texts, err := text.New()
+	if err != nil {
+		return nil, err
+	}
+	js, err := stream.JetStream(d.NATS)
+	if err != nil {
+		return nil, err
+	}
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: admin.Policy(), Telemetry: d.Telemetry})
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, texts: texts, grpc: server, http: &httpServer{addr: c.Process.HTTPAddr},
+	}, nil
+}
+
+// GRPCAddr is where the admin service listens once Run has called ready.
+func (s *Service) GRPCAddr() string { return s.grpc.Addr() }
+
+// HTTPAddr is where health and metrics are served once Run has called ready.
+func (s *Service) HTTPAddr() string { return s.http.Addr() }
+
+// Run brings the tables up to date, then listens, tells and pushes until ctx ends or a part fails. ready (may be nil) is
+// called when everything is up.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	database := pg.Config{DSN: s.cfg.Process.PostgresDSN, Schema: name, AppName: "agogo-" + name}
+	if err := pg.Migrate(ctx, database, outbox.Migrations, inbox.Migrations, auth.Migrations, migrations.Set); err != nil {
+		return err
+	}
+	pool, err := pg.Open(ctx, database)
+	if err != nil {
+		return err
+	}
+	registry := s.deps.Telemetry.Registry
+	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry})
+	st := &store.Store{Pool: pool, Outbox: relay, Clock: s.deps.Clock, Epoch: s.cfg.Epoch}
+	pushes := delivery.New(delivery.Config{}, delivery.Deps{
+		Store: st, Sender: s.sender, Clock: s.deps.Clock, Metrics: delivery.NewMetrics(registry), Logger: s.log,
+	})
+	listener := consumer.New(consumer.Config{Durable: stream.Notifier, Batch: workers, Pushes: s.sender != nil}, consumer.Deps{
+		Store: st, Texts: s.texts, Tenants: s.cfg.File, Metrics: consumer.NewMetrics(registry), Logger: s.log, Queued: pushes.Nudge,
+	})
+	notifierv1.RegisterNotifierServiceServer(s.grpc, admin.New(st, s.cfg.File, s.log))
+	return s.group(pool, relay, listener, pushes, s.loops(st, listener)).Run(ctx, ready)
+}
+
+// connect makes the channel to the push service; nothing is sent yet.
+func (s *Service) connect(ctx context.Context) error {
+	c := s.cfg.File.Notifier.FCM
+	if c.ProjectID == "" {
+		s.log.WarnContext(ctx, "no push service is configured (notifier.fcm): notifications are kept and not pushed")
+		return nil
+	}
+	sender, err := fcm.New(ctx, fcm.Config{ProjectID: c.ProjectID, Endpoint: c.Endpoint, Credentials: c.Credentials})
+	if err != nil {
+		return err
+	}
+	s.sender = sender
+	return nil
+}
+
+// group orders the parts. It stops them in reverse: no push is begun any more, events that are being handled get their
+// transaction, the relay publishes what it has, and at last the pool is closed.
+func (s *Service) group(
+	pool *pgxpool.Pool, relay *outbox.Outbox, listener *consumer.Consumer, pushes *delivery.Worker, loops []loop,
+) *lifecycle.Group {
+	g := lifecycle.New(s.log, 0)
+	s.http.handler = s.deps.Telemetry.Handler(g.Ready)
+	g.Add("health and metrics", s.http.start, s.http.stop)
+	g.Add("postgres", nil, func(context.Context) error { pool.Close(); return nil })
+	g.Check("postgres", pool.Ping)
+	g.Check("nats", s.connected)
+	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
+	g.Go("outbox relay", relay.Run)
+	g.Go("transactions", listener.Run)
+	for _, l := range loops {
+		g.Go(l.name, l.Run)
+		g.Check(l.name, l.Ready)
+	}
+	g.Go("inbox purge", func(ctx context.Context) error { return s.purge(ctx, pool) })
+	g.Go("queue metrics", pushes.Sample)
+	if s.sender != nil {
+		g.Go("pushes", pushes.Run)
+	}
+	return g
+}
+
+// loop is a consumer's loop with the consumer's name.
+type loop struct {
+	name string
+	*stream.Loop
+}
+
+// loops listen to the events and to replays of those that died here.
+func (s *Service) loops(st *store.Store, c *consumer.Consumer) []loop {
+	deps := stream.Deps{
+		JS: s.js, Service: name, Logger: s.log, DeadLettered: st.DeadLettered, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
+	}
+	events := stream.Consumer(stream.Notifier)
+	events.Workers = workers
+	unknown := func(_ context.Context, m stream.Message) error {
+		return stream.Permanent(fmt.Errorf("%s: the notifier takes no commands", m.Subject))
+	}
+	replays := stream.Route(unknown, map[string]stream.Handler{stream.Notifier: c.Handle})
+	return []loop{
+		{stream.Notifier, stream.NewLoop(events, c.Handle, deps)},
+		{stream.NotifierExec, stream.NewLoop(stream.Consumer(stream.NotifierExec), replays, deps)},
+	}
+}
+
+func (s *Service) connected(context.Context) error {
+	if !s.deps.NATS.IsConnected() {
+		return fmt.Errorf("not connected to NATS (%s)", s.deps.NATS.Status())
+	}
+	return nil
+}
+
+const (
+	purgeEvery = 6 * time.Hour
+	// keepInbox exceeds the age of EVENTS by far. An event that comes back after that still meets its notification's id.
+	keepInbox = 60 * 24 * time.Hour
+)
+
+func (s *Service) purge(ctx context.Context, pool *pgxpool.Pool) error {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if n, err := inbox.Purge(ctx, pool, keepInbox); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "inbox not purged, trying again later", "error", err)
+		} else if n > 0 {
+			s.log.InfoContext(ctx, "inbox purged", "ids", n)
+		}
+	}
+}
