@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -33,9 +32,6 @@ const (
 	defaultDrainBudget = 15 * time.Second
 	handlerPatience    = 2 * time.Second  // for a handler to notice that its context ended
 	maxHandling        = 30 * time.Minute // of a handler that heartbeats; one that takes longer hangs
-	pullExpiry         = 30 * time.Second
-	pullHeartbeat      = 5 * time.Second        // two missed ones mean that the server forgot the pull
-	linger             = 250 * time.Millisecond // for messages on their way when a pull is given up
 	flushTimeout       = time.Second
 	rebindMin          = 250 * time.Millisecond
 	rebindMax          = 5 * time.Second
@@ -161,99 +157,6 @@ func (l *Loop) bind(ctx context.Context) (*binding, error) {
 	return b, nil
 }
 
-// pull asks for messages until ctx ends, or until something is wrong that binding again may cure.
-func (l *Loop) pull(ctx, handlers context.Context, b *binding) error {
-	reconnected := l.deps.JS.Conn().StatusChanged(nats.CONNECTED)
-	defer l.deps.JS.Conn().RemoveStatusListener(reconnected)
-	w := newWatchdog(2 * b.ackWait)
-	for {
-		n := l.acquire(ctx)
-		if n == 0 {
-			return nil
-		}
-		got, err := l.fetch(ctx, handlers, b, n, reconnected)
-		l.release(n - got)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && !passingPullError(err) {
-			return fmt.Errorf("consumer %s: pull: %w", l.spec.Durable, err)
-		}
-		l.pulled(ctx, err)
-		if err := w.check(ctx, b.consumer, got > 0); err != nil {
-			return err
-		}
-	}
-}
-
-// pulled notes how a pull ended. A server refuses a pull without permission in silence, so that looks like a server that
-// forgot it.
-func (l *Loop) pulled(ctx context.Context, err error) {
-	if err == nil || errors.Is(err, context.Canceled) {
-		l.setUnready(nil)
-		return
-	}
-	l.setUnready(fmt.Errorf("consumer %s: pull: %w (server away, or no permission for $JS.API.CONSUMER.MSG.NEXT)", l.spec.Durable, err))
-	l.log.WarnContext(ctx, "pull ended early", "error", err)
-	pause(ctx, rand.N(rebindMin))
-}
-
-// passingPullError names ends of a pull that the next pull cures.
-func passingPullError(err error) bool {
-	return errors.Is(err, jetstream.ErrNoHeartbeat) || errors.Is(err, jetstream.ErrConsumerLeadershipChanged) ||
-		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// fetch asks for n messages, starts a handler for each as it comes, and tells how many it started. When ctx ends or the
-// connection was a new one meanwhile, it waits a moment for messages already on their way, for nobody else would get them
-// before their AckWait is over: after ctx's end it gives them back.
-func (l *Loop) fetch(ctx, handlers context.Context, b *binding, n int, reconnected <-chan nats.Status) (int, error) {
-	pulling, cancel := context.WithTimeout(context.WithoutCancel(ctx), pullExpiry+time.Second)
-	defer cancel()
-	batch, err := b.consumer.Fetch(n, jetstream.FetchContext(pulling), jetstream.FetchHeartbeat(pullHeartbeat))
-	if err != nil {
-		return 0, err
-	}
-	started, giveUp, end := 0, (<-chan time.Time)(nil), ctx.Done()
-	for {
-		select {
-		case m, ok := <-batch.Messages():
-			switch {
-			case !ok:
-				if started == 0 && ctx.Err() == nil {
-					l.metrics.lag.Set(0)
-				}
-				return started, batch.Error()
-			case ctx.Err() != nil:
-				l.giveBack(m)
-			default:
-				started++
-				l.running.Go(func() {
-					defer l.release(1)
-					l.handle(handlers, b, m)
-				})
-			}
-			if giveUp != nil {
-				giveUp = time.After(linger)
-			}
-		case <-end:
-			end, giveUp = nil, time.After(linger)
-		case <-reconnected:
-			giveUp = time.After(linger)
-		case <-giveUp:
-			cancel()
-			giveUp = nil
-		}
-	}
-}
-
-func (l *Loop) giveBack(m jetstream.Msg) {
-	l.metrics.results.WithLabelValues(l.spec.Durable, resultGivenBack).Inc()
-	if err := m.Nak(); err != nil {
-		l.log.Warn("cannot give a message back; it comes again after its AckWait", "error", err)
-	}
-}
-
 // drain waits for handlers that still run. After the budget it ends their contexts, and after a moment more gives them up.
 func (l *Loop) drain(stop context.CancelCauseFunc) error {
 	done := make(chan struct{})
@@ -275,24 +178,7 @@ func (l *Loop) drain(stop context.CancelCauseFunc) error {
 
 var errDrained = errors.New("the process is stopping")
 
-// acquire waits for an idle worker and takes all that are idle; 0 means that ctx ended.
-func (l *Loop) acquire(ctx context.Context) int {
-	select {
-	case <-l.idle:
-	case <-ctx.Done():
-		return 0
-	}
-	n := 1
-	for {
-		select {
-		case <-l.idle:
-			n++
-		default:
-			return n
-		}
-	}
-}
-
+// release tells that n workers are idle.
 func (l *Loop) release(n int) {
 	for range n {
 		l.idle <- struct{}{}
