@@ -153,11 +153,12 @@ func (s *leases) release(ctx context.Context, these map[int16]*lease) error {
 }
 
 func (s *leases) take(ctx context.Context, quota int) error {
-	free := quota - len(s.held())
+	held, _ := split(s.held())
+	free := quota - len(held)
 	if free <= 0 {
 		return nil
 	}
-	taken, err := s.o.queries.Take(ctx, db.TakeParams{Owner: s.owner, TtlSeconds: s.o.cfg.Lease.Seconds(), Size: int32(free)})
+	taken, err := s.o.queries.Take(ctx, db.TakeParams{Owner: s.owner, TtlSeconds: s.o.cfg.Lease.Seconds(), Held: held, Size: int32(free)})
 	if err != nil {
 		return fmt.Errorf("take: %w", err)
 	}
@@ -186,18 +187,20 @@ func (s *leases) drop(these map[int16]*lease) {
 // expire runs when no renewal succeeded in time.
 func (s *leases) expire() { s.drop(s.held()) }
 
-// leave gives everything back, so that nobody has to wait for the leases to run out.
-func (s *leases) leave(ctx context.Context) error {
+// leave gives everything back, so that nobody has to wait for the leases to run out. If that fails they do run out.
+func (s *leases) leave(ctx context.Context) {
+	s.mu.Lock()
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
-	if err := s.release(ctx, s.held()); err != nil {
-		return fmt.Errorf("outbox of %s: %w", s.o.cfg.Service, err)
+	s.mu.Unlock()
+	err := s.release(ctx, s.held())
+	if err == nil {
+		err = s.o.queries.Leave(ctx, s.owner)
 	}
-	if err := s.o.queries.Leave(ctx, s.owner); err != nil {
-		return fmt.Errorf("outbox of %s: leave: %w", s.o.cfg.Service, err)
+	if err != nil {
+		s.o.deps.Logger.WarnContext(ctx, "outbox could not give its leases back: they run out", "service", s.o.cfg.Service, "in", s.o.cfg.Lease, "err", err)
 	}
-	return nil
 }
 
 func split(held map[int16]*lease) (numbers []int16, terms []int64) {

@@ -73,8 +73,12 @@ WHERE l.part = h.part AND l.term = h.term AND l.owner = @owner AND l.expires_at 
 RETURNING l.part;
 
 -- name: Take :many
+-- Free parts, and those that are ours in the table only, because a renewal was answered too late.
 UPDATE outbox_leases l SET owner = @owner, term = l.term + 1, expires_at = now() + make_interval(secs => @ttl_seconds::float8)
-WHERE l.part IN (SELECT f.part FROM outbox_leases f WHERE f.expires_at <= now() ORDER BY f.part LIMIT @size FOR UPDATE SKIP LOCKED)
+WHERE l.part IN (
+    SELECT f.part FROM outbox_leases f
+    WHERE (f.expires_at <= now() OR f.owner = @owner) AND NOT f.part = ANY(@held::smallint[])
+    ORDER BY f.part LIMIT @size FOR UPDATE SKIP LOCKED)
 RETURNING l.part, l.term;
 
 -- name: Release :exec

@@ -1,7 +1,19 @@
 package outbox_test
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/stream/natstest"
@@ -12,18 +24,447 @@ func TestRelayPublishesEachMessageOnceAndInOrderPerKey(t *testing.T) {
 	b := newBed(t, natstest.Server(t).JS)
 	b.stream("A")
 	b.stream("B")
-	o := b.outbox()
-	want := map[string]int{}
-	var msgs []outbox.Message
-	for n := range 7 {
-		for _, key := range []string{"x", "y", "z", "w", "v"} {
-			msgs = append(msgs, message("A", key, n), message("B", key, n))
-			want[key]++
-		}
-	}
+	o := b.outbox(func(c *outbox.Config, _ *outbox.Deps) { c.Batch = 50 })
+	msgs, want := load([]string{"A", "B"}, 40, 7)
 	b.append(o, msgs...)
 	b.run(o)
 	b.awaitMarked(len(msgs))
 	b.checkStream("A", want)
 	b.checkStream("B", want)
+}
+
+// load makes n messages for each of some keys, for each stream.
+func load(streams []string, keys, n int) (msgs []outbox.Message, perKey map[string]int) {
+	perKey = map[string]int{}
+	for i := range n {
+		for k := range keys {
+			key := fmt.Sprintf("key%d", k)
+			for _, s := range streams {
+				msgs = append(msgs, message(s, key, i))
+			}
+			perKey[key] = i + 1
+		}
+	}
+	return msgs, perKey
+}
+
+// A transaction that took lower numbers and commits later is not skipped.
+func TestLateCommitOfLowerNumbersIsPublished(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	o := b.outbox()
+	b.run(o)
+	late, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Append(t.Context(), late, message("A", "late", 0), message("A", "late", 1)); err != nil {
+		t.Fatal(err)
+	}
+	b.append(o, message("A", "early", 0))
+	b.awaitMarked(1)
+	if err := late.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitMarked(3)
+	b.checkStream("A", map[string]int{"late": 2, "early": 1})
+}
+
+func TestNudgeWakesTheRelay(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	o := b.outbox(func(c *outbox.Config, _ *outbox.Deps) { c.Poll = time.Hour })
+	b.run(o)
+	b.append(o, message("A", "k", 0))
+	o.Nudge()
+	b.awaitMarked(1)
+}
+
+// What a kill between PubAck and mark does: the rows are published again. The window of the stream is made so short that
+// it takes them again, which shows that it is the same id each time, and that no order is lost.
+func TestFailedMarkRepeatsUnderTheSameID(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A", func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
+	o := b.outbox()
+	b.exec(`CREATE SEQUENCE failures`)
+	b.exec(`CREATE FUNCTION fail_mark() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF nextval('failures') <= 5 THEN RAISE EXCEPTION 'no mark' USING ERRCODE = '57P01'; END IF; RETURN NEW; END $$`)
+	b.exec(`CREATE TRIGGER fail_mark BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION fail_mark()`)
+	msgs, want := load([]string{"A"}, 5, 3)
+	b.append(o, msgs...)
+	b.run(o)
+	b.awaitMarked(len(msgs))
+
+	got, last, copies := map[string]int{}, map[string]int{}, 0
+	for _, m := range b.stored("A") {
+		id := m.Header.Get(jetstream.MsgIDHeader)
+		key, n := split(t, id)
+		if string(m.Data) != id || m.Subject != "A."+key {
+			t.Errorf("id %s on %s with %s", id, m.Subject, m.Data)
+		}
+		if n > got[key] {
+			t.Errorf("%s came before its predecessor", id)
+		}
+		got[key] = max(got[key], n+1)
+		last[key] = n
+		copies++
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if copies <= len(msgs) {
+		t.Errorf("%d stored of %d: no mark failed", copies, len(msgs))
+	}
+	for key, n := range last {
+		if n != want[key]-1 {
+			t.Errorf("the newest of %s is %d: a repetition overtook it", key, n)
+		}
+	}
+}
+
+func split(t *testing.T, id string) (key string, n int) {
+	t.Helper()
+	i := strings.LastIndexByte(id, '-')
+	if _, err := fmt.Sscan(id[i+1:], &n); err != nil {
+		t.Fatal(err)
+	}
+	return id[:i], n
+}
+
+func (b *bed) exec(sql string) {
+	b.t.Helper()
+	if _, err := b.pool.Exec(b.t.Context(), sql); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// A full stream that refuses new messages holds up its own and nobody else's, and loses nothing.
+func TestFullStreamWaitsAndNothingElseDoes(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	b.stream("Q", func(c *jetstream.StreamConfig) { c.Retention, c.MaxMsgs = jetstream.WorkQueuePolicy, 10 })
+	o := b.outbox()
+	b.run(o)
+	msgs, want := load([]string{"Q", "A"}, 6, 10)
+	b.append(o, msgs...)
+	await(t, "stream A complete while Q is full", func(ctx context.Context) (bool, error) {
+		var a, q int
+		err := b.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE stream = 'A' AND published_at IS NULL),
+			count(*) FILTER (WHERE stream = 'Q' AND published_at IS NULL) FROM outbox`).Scan(&a, &q)
+		return a == 0 && q == 50, err
+	})
+	got := b.consume("Q", 60)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	b.awaitMarked(len(msgs))
+	b.checkStream("A", want)
+}
+
+// consume takes n messages from a stream and checks that each key's come in order and once.
+func (b *bed) consume(stream string, n int) map[string]int {
+	b.t.Helper()
+	c, err := b.js.CreateConsumer(b.t.Context(), stream, jetstream.ConsumerConfig{AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	got := map[string]int{}
+	for range n {
+		m, err := c.Next(jetstream.FetchMaxWait(patience))
+		if err != nil {
+			b.t.Fatalf("after %v: %v", got, err)
+		}
+		key := strings.TrimPrefix(m.Subject(), stream+".")
+		if want := fmt.Sprintf("%s-%d", key, got[key]); string(m.Data()) != want {
+			b.t.Errorf("%s, want %s", m.Data(), want)
+		}
+		got[key]++
+		if err := m.Ack(); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return got
+}
+
+// A message that its stream refuses keeps its key waiting, raises an alarm, and goes when the cause is gone.
+func TestRefusedMessageHoldsItsKeyOnly(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	size := func(n int32) jetstream.StreamConfig {
+		return jetstream.StreamConfig{Name: "A", Subjects: []string{"A.>"}, Discard: jetstream.DiscardNew, MaxMsgSize: n}
+	}
+	if _, err := b.js.CreateStream(t.Context(), size(500)); err != nil {
+		t.Fatal(err)
+	}
+	var log recorder
+	registry := prometheus.NewRegistry()
+	o := b.outbox(func(_ *outbox.Config, d *outbox.Deps) {
+		d.Logger, d.Registerer = slog.New(slog.NewTextHandler(&log, nil)), registry
+	})
+	b.run(o)
+	big := message("A", "big", 1)
+	big.Headers["filler"] = strings.Repeat("x", 600)
+	b.append(o, message("A", "big", 0), big, message("A", "big", 2), message("A", "small", 0))
+	await(t, "what can go has gone", func(ctx context.Context) (bool, error) {
+		var waiting int
+		err := b.pool.QueryRow(ctx, "SELECT count(*) FROM outbox WHERE published_at IS NULL").Scan(&waiting)
+		return waiting == 2 && log.contains("outbox message is refused"), err
+	})
+	b.append(o, message("A", "small", 1))
+	await(t, "others go on", func(ctx context.Context) (bool, error) {
+		var gone bool
+		err := b.pool.QueryRow(ctx, "SELECT bool_and(published_at IS NOT NULL) FROM outbox WHERE key = 'small'").Scan(&gone)
+		return gone, err
+	})
+	b.checkStream("A", map[string]int{"big": 1, "small": 2})
+	if v := value(t, registry, "agogo_outbox_refused_total"); v < 1 {
+		t.Errorf("refused_total = %v", v)
+	}
+	if log.contains("filler") {
+		t.Error("the log shows what the message says")
+	}
+	if _, err := b.js.UpdateStream(t.Context(), size(-1)); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitMarked(5)
+	b.checkStream("A", map[string]int{"big": 3, "small": 2})
+}
+
+func TestMessageForAnotherStreamIsNotStored(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	var log recorder
+	o := b.outbox(func(_ *outbox.Config, d *outbox.Deps) { d.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	b.run(o)
+	lost := message("A", "lost", 0)
+	lost.Stream = "B" // the subject is A's
+	b.append(o, lost, message("A", "fine", 0))
+	await(t, "alarm", func(context.Context) (bool, error) { return log.contains("expected stream does not match"), nil })
+	b.awaitWaiting(1)
+	b.checkStream("A", map[string]int{"fine": 1})
+}
+
+func (b *bed) awaitWaiting(n int) {
+	b.t.Helper()
+	await(b.t, fmt.Sprintf("%d rows waiting", n), func(ctx context.Context) (bool, error) {
+		var waiting int
+		err := b.pool.QueryRow(ctx, "SELECT count(*) FROM outbox WHERE published_at IS NULL").Scan(&waiting)
+		return waiting == n, err
+	})
+}
+
+// A subject without a stream, or a stream without a leader: both answer alike, and both may end.
+func TestStreamThatAppearsLater(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	var log recorder
+	o := b.outbox(func(_ *outbox.Config, d *outbox.Deps) { d.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	b.run(o)
+	msgs, want := load([]string{"A"}, 3, 3)
+	b.append(o, msgs...)
+	await(t, "a warning", func(context.Context) (bool, error) { return log.contains("outbox retries"), nil })
+	b.stream("A")
+	b.awaitMarked(len(msgs))
+	b.checkStream("A", want)
+}
+
+func TestTwoRelaysShareTheWork(t *testing.T) {
+	t.Parallel()
+	node := natstest.Server(t)
+	b := newBed(t, node.JS)
+	b.stream("A")
+	first, second := b.outbox(), b.outbox()
+	stopFirst := b.run(first)
+	b.awaitShares(16)
+	b.run(second)
+	b.awaitShares(8, 8)
+	msgs, want := load([]string{"A"}, 64, 10)
+	b.append(first, msgs...)
+	b.awaitMarked(len(msgs))
+	b.checkStream("A", want)
+	stopFirst()
+	b.awaitShares(16)
+	third, fourth := b.outbox(), b.outbox()
+	b.run(third)
+	b.run(fourth)
+	b.awaitShares(6, 5, 5)
+}
+
+// awaitShares waits until the parts are held in these shares, largest first.
+func (b *bed) awaitShares(want ...int64) {
+	b.t.Helper()
+	await(b.t, fmt.Sprintf("shares %v", want), func(ctx context.Context) (bool, error) {
+		rows, err := b.pool.Query(ctx, "SELECT count(*) FROM outbox_leases WHERE expires_at > now() GROUP BY owner ORDER BY 1 DESC")
+		if err != nil {
+			return false, err
+		}
+		got, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		return slices.Equal(want, got), err
+	})
+}
+
+// A relay that died with leases in its name delays its parts by the rest of the lease.
+func TestExpiredLeasesAreTakenOver(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	b.exec("UPDATE outbox_leases SET owner = 'ghost', term = 7, expires_at = now() + interval '700 ms'")
+	b.exec("INSERT INTO outbox_relays VALUES ('ghost', now() + interval '700 ms')")
+	o := b.outbox()
+	b.run(o)
+	msgs, want := load([]string{"A"}, 32, 2)
+	b.append(o, msgs...)
+	b.awaitMarked(len(msgs))
+	b.checkStream("A", want)
+	b.awaitShares(16)
+	var terms []int64
+	rows, err := b.pool.Query(t.Context(), "SELECT DISTINCT term FROM outbox_leases")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if terms, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+		t.Fatal(err)
+	}
+	if !cmp.Equal(terms, []int64{8}) {
+		t.Errorf("terms %v, want 8: a change of owner raises it", terms)
+	}
+}
+
+// Somebody took our parts while we thought we had them: the term fences our renewal, and we stop relaying them.
+func TestRelayStopsWhatItLost(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	o := b.outbox()
+	b.run(o)
+	b.awaitShares(16)
+	b.exec("UPDATE outbox_leases SET owner = 'thief', term = term + 1, expires_at = 'infinity'")
+	b.exec("INSERT INTO outbox_relays VALUES ('thief', 'infinity')")
+	// Two heartbeats later every lease of ours is gone.
+	var before time.Time
+	if err := b.pool.QueryRow(t.Context(), "SELECT now()").Scan(&before); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		await(t, "a heartbeat", func(ctx context.Context) (bool, error) {
+			var beat time.Time
+			err := b.pool.QueryRow(ctx, "SELECT expires_at FROM outbox_relays WHERE owner <> 'thief'").Scan(&beat)
+			if err == nil && beat.Add(-400*time.Millisecond).After(before) {
+				before = beat.Add(-400 * time.Millisecond)
+				return true, nil
+			}
+			return false, err
+		})
+	}
+	b.append(o, message("A", "k", 0))
+	o.Nudge()
+	b.exec("SELECT pg_sleep(0.3)") // many polls: a row that must stay unpublished sends no signal
+	b.awaitWaiting(1)
+	b.exec("UPDATE outbox_leases SET expires_at = '-infinity'")
+	b.exec("DELETE FROM outbox_relays WHERE owner = 'thief'")
+	b.awaitMarked(1)
+}
+
+func TestStopGivesTheLeasesBackAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	o := b.outbox(func(c *outbox.Config, _ *outbox.Deps) { c.Lease = time.Hour })
+	stop := b.run(o)
+	b.awaitShares(16)
+	stop()
+	var held, relays int
+	err := b.pool.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM outbox_leases WHERE expires_at > now()), (SELECT count(*) FROM outbox_relays)").Scan(&held, &relays)
+	if err != nil || held != 0 || relays != 0 {
+		t.Errorf("%d leases and %d relays are left, %v", held, relays, err)
+	}
+}
+
+func TestReplayPublishesAgainUnderTheSameIDs(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	o := b.outbox()
+	b.run(o)
+	msgs, want := load([]string{"A"}, 20, 5)
+	b.append(o, msgs...)
+	b.awaitMarked(len(msgs))
+	b.exec("UPDATE outbox SET created_at = created_at - interval '2 hours' WHERE key = 'key0'")
+	// The broker loses everything it acknowledged.
+	if err := b.js.DeleteStream(t.Context(), "A"); err != nil {
+		t.Fatal(err)
+	}
+	b.stream("A")
+	n, err := o.Replay(t.Context(), time.Now().Add(-time.Hour))
+	if err != nil || n != 95 {
+		t.Fatalf("replayed %d, %v; want 95", n, err)
+	}
+	b.awaitMarked(len(msgs))
+	delete(want, "key0")
+	b.checkStream("A", want)
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	registry := prometheus.NewRegistry()
+	o := b.outbox(func(_ *outbox.Config, d *outbox.Deps) { d.Registerer = registry })
+	b.outbox(func(_ *outbox.Config, d *outbox.Deps) { d.Registerer = registry }) // a second one in the process shares them
+	b.append(o, message("A", "a", 0), message("A", "b", 0))
+	b.exec("UPDATE outbox SET created_at = created_at - interval '90 seconds' WHERE key = 'a'")
+	b.run(o)
+	await(t, "age and retries are shown", func(context.Context) (bool, error) {
+		return value(t, registry, "agogo_outbox_oldest_unpublished_seconds") >= 90 && value(t, registry, "agogo_outbox_retries_total") > 0, nil
+	})
+	b.stream("A")
+	b.awaitMarked(2)
+	await(t, "nothing waits", func(context.Context) (bool, error) {
+		return value(t, registry, "agogo_outbox_oldest_unpublished_seconds") == 0, nil
+	})
+	for name, want := range map[string]float64{"agogo_outbox_published_total": 2, "agogo_outbox_leases": 16, "agogo_outbox_refused_total": 0} {
+		if got := value(t, registry, name); got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+}
+
+// value adds a metric up over its labels.
+func value(t *testing.T, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// recorder is a log that can be read while it is written.
+type recorder struct {
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(b)
+}
+
+func (r *recorder) contains(s string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Contains(r.log.String(), s)
 }

@@ -256,13 +256,17 @@ func (q *Queries) Renew(ctx context.Context, arg RenewParams) ([]int16, error) {
 
 const take = `-- name: Take :many
 UPDATE outbox_leases l SET owner = $1, term = l.term + 1, expires_at = now() + make_interval(secs => $2::float8)
-WHERE l.part IN (SELECT f.part FROM outbox_leases f WHERE f.expires_at <= now() ORDER BY f.part LIMIT $3 FOR UPDATE SKIP LOCKED)
+WHERE l.part IN (
+    SELECT f.part FROM outbox_leases f
+    WHERE (f.expires_at <= now() OR f.owner = $1) AND NOT f.part = ANY($3::smallint[])
+    ORDER BY f.part LIMIT $4 FOR UPDATE SKIP LOCKED)
 RETURNING l.part, l.term
 `
 
 type TakeParams struct {
 	Owner      string
 	TtlSeconds float64
+	Held       []int16
 	Size       int32
 }
 
@@ -271,8 +275,14 @@ type TakeRow struct {
 	Term int64
 }
 
+// Free parts, and those that are ours in the table only, because a renewal was answered too late.
 func (q *Queries) Take(ctx context.Context, arg TakeParams) ([]TakeRow, error) {
-	rows, err := q.db.Query(ctx, take, arg.Owner, arg.TtlSeconds, arg.Size)
+	rows, err := q.db.Query(ctx, take,
+		arg.Owner,
+		arg.TtlSeconds,
+		arg.Held,
+		arg.Size,
+	)
 	if err != nil {
 		return nil, err
 	}

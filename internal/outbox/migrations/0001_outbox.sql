@@ -39,8 +39,7 @@ CREATE TABLE outbox_relays (
     expires_at timestamptz NOT NULL
 );
 
--- outbox_add_partition makes the partition of one day (UTC) unless it is there. Attaching, unlike creating in place, does
--- not wait for those who write today's rows.
+-- outbox_add_partition makes the partition of one day (UTC) unless it is there.
 -- +goose StatementBegin
 CREATE FUNCTION outbox_add_partition(day date) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -54,7 +53,9 @@ BEGIN
     -- A published row leaves the index of waiting ones; without an early vacuum its dead entries slow every poll.
     EXECUTE format('CREATE TABLE %I (LIKE outbox INCLUDING DEFAULTS INCLUDING CONSTRAINTS)
         WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000)', name);
-    LOCK TABLE outbox_default IN ACCESS EXCLUSIVE MODE;
+    -- Writers wait here, before they look for the partition of their row. One that had chosen the net already would fail when
+    -- the net ceases to be the place for that row.
+    LOCK TABLE outbox IN SHARE ROW EXCLUSIVE MODE;
     EXECUTE format('WITH moved AS (DELETE FROM outbox_default WHERE created_at >= %L AND created_at < %L RETURNING *)
         INSERT INTO %I SELECT * FROM moved', low, high, name);
     EXECUTE format('ALTER TABLE outbox ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, low, high);
@@ -89,3 +90,6 @@ BEGIN
     RETURN dropped;
 END $$;
 -- +goose StatementEnd
+
+-- The first days. The relay's upkeep goes on from here.
+SELECT outbox_add_partition((now() AT TIME ZONE 'UTC')::date + ahead) FROM generate_series(0, 3) AS ahead;
