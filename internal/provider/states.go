@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/event"
@@ -32,13 +33,6 @@ func sub(f embed.FS) fs.FS {
 	return s
 }
 
-// The states of a connector; event.Provider is the table of their transitions.
-const (
-	Open     = "open"
-	Degraded = "degraded" // consecutive faults: one transfer at a time, until an answer comes
-	Stopped  = "stopped"  // nothing is sent until a person says so
-)
-
 // Connector names a tenant's connection to a provider.
 type Connector struct {
 	Tenant   string
@@ -46,33 +40,17 @@ type Connector struct {
 	Kind     string
 }
 
-// Status is what all replicas share about a connector.
-type Status struct {
-	Connector
-	State     string
-	Reason    Reason
-	Faults    int // in a row, up to now
-	Version   int64
-	ChangedAt time.Time
-}
-
-// Reason says why a connector is in its state.
-type Reason struct {
-	Class        string
-	Scope        string
-	Code         string
-	ProviderCode string
-}
-
-// States reads and moves the connectors' shared states.
+// States reads and moves what all replicas share about connectors.
 type States struct {
 	Service string
 	Outbox  *outbox.Outbox
 	Clock   clock.Clock
 	Epoch   int
-	// DegradeAfter is how many faults in a row degrade a connector; 5 when zero.
-	DegradeAfter int
+	Health  Health
 }
+
+// LongRest is how long a connector may rest before work behind it counts as waiting.
+const LongRest = 30 * time.Second
 
 // List returns the known states of a tenant's connectors by provider name; one that is absent is open.
 func (s *States) List(ctx context.Context, q db.DBTX, tenant string) (map[string]Status, error) {
@@ -87,9 +65,22 @@ func (s *States) List(ctx context.Context, q db.DBTX, tenant string) (map[string
 	return all, nil
 }
 
-// Stopped lists the stopped connectors of all tenants as "<tenant>/<provider>".
+// Get returns the state of one connector.
+func (s *States) Get(ctx context.Context, q db.DBTX, c Connector) (Status, error) {
+	row, err := db.New(q).GetState(ctx, db.GetStateParams{Tenant: c.Tenant, Provider: c.Provider})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Status{Connector: c, State: Open, Float: FloatOK}, nil
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("read state of connector %s/%s: %w", c.Tenant, c.Provider, err)
+	}
+	return status(row), nil
+}
+
+// Stopped lists, as "<tenant>/<provider>", the connectors of all tenants that nothing goes through for now: stopped ones,
+// and those that rest for longer than [LongRest].
 func (s *States) Stopped(ctx context.Context, q db.DBTX) ([]string, error) {
-	rows, err := db.New(q).StoppedConnectors(ctx)
+	rows, err := db.New(q).StoppedConnectors(ctx, s.Clock.Now().Add(LongRest))
 	if err != nil {
 		return nil, fmt.Errorf("read stopped connectors: %w", err)
 	}
@@ -100,15 +91,15 @@ func (s *States) Stopped(ctx context.Context, q db.DBTX) ([]string, error) {
 	return names, nil
 }
 
-// Observe takes note of results in the order they came, in the transaction that records them: a result that asks to stop
-// stops the connector, faults in a row degrade it, any answer of the provider ends the row and recovers it. When results
+// Observe takes note of results in the order they came, in the transaction that records them; see [Health]. When they
 // change nothing, nothing is written or locked.
 func (s *States) Observe(ctx context.Context, tx pgx.Tx, c Connector, results []Result) (Status, error) {
-	current, err := s.get(ctx, tx, c)
-	if err != nil || !s.next(current, results).differs(current) {
+	now := s.Clock.Now()
+	current, err := s.Get(ctx, tx, c)
+	if err != nil || s.Health.After(current, results, now) == current {
 		return current, err
 	}
-	return s.move(ctx, tx, c, func(locked Status) Status { return s.next(locked, results) })
+	return s.move(ctx, tx, c, func(locked Status) Status { return s.Health.After(locked, results, now) })
 }
 
 // Stop stops a connector for a reason; it stays stopped until Resume.
@@ -119,10 +110,10 @@ func (s *States) Stop(ctx context.Context, tx pgx.Tx, c Connector, why Reason) (
 	})
 }
 
-// Resume opens a connector that was stopped or degraded.
+// Resume opens a connector that was stopped or degraded, or that rests.
 func (s *States) Resume(ctx context.Context, tx pgx.Tx, c Connector, why Reason) (Status, error) {
 	return s.move(ctx, tx, c, func(n Status) Status {
-		n.State, n.Reason, n.Faults = Open, why, 0
+		n.State, n.Reason, n.Faults, n.Pushbacks, n.RestUntil, n.RestCode = Open, why, 0, 0, time.Time{}, ""
 		return n
 	})
 }
@@ -134,7 +125,7 @@ func (s *States) ResumeStopped(ctx context.Context, tx pgx.Tx, tenant string, wh
 		return nil, err
 	}
 	var opened []Status
-	for _, st := range all {
+	for _, st := range all { // as many as a tenant has connectors
 		if st.State != Stopped {
 			continue
 		}
@@ -146,42 +137,18 @@ func (s *States) ResumeStopped(ctx context.Context, tx pgx.Tx, tenant string, wh
 	return opened, nil
 }
 
-func (n Status) differs(o Status) bool { return n.State != o.State || n.Faults != o.Faults }
-
-// next is what a connector becomes after results.
-func (s *States) next(n Status, results []Result) Status {
-	for _, r := range results {
-		why := Reason{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code, ProviderCode: r.ProviderCode}
-		switch {
-		case n.State == Stopped:
-			// Answers to calls that were under way do not open what must stay stopped.
-		case r.Stop:
-			n.State, n.Reason, n.Faults = Stopped, why, n.Faults+1
-		case r.Fault():
-			n.Faults++
-			if n.State == Open && n.Faults >= s.degradeAfter() {
-				n.State, n.Reason = Degraded, why
-			}
-		case r.Class == NotSent:
-			// Our own time was over, or we were asked to slow down: neither for nor against the connector.
-		default:
-			n.Faults = 0
-			if n.State == Degraded {
-				n.State, n.Reason = Open, why
-			}
+// FloatRestored ends a rest for want of float: somebody topped it up.
+func (s *States) FloatRestored(ctx context.Context, tx pgx.Tx, c Connector) (Status, error) {
+	return s.move(ctx, tx, c, func(n Status) Status {
+		n.Float = FloatOK
+		if n.RestCode == CodeFloat {
+			n.RestUntil, n.RestCode = time.Time{}, ""
 		}
-	}
-	return n
+		return n
+	})
 }
 
-func (s *States) degradeAfter() int {
-	if s.DegradeAfter > 0 {
-		return s.DegradeAfter
-	}
-	return 5
-}
-
-// move locks the connector's row, changes it and emits the transition's event.
+// move locks the connector's row, changes it and emits the event of each of its two state tables that moved.
 func (s *States) move(ctx context.Context, tx pgx.Tx, c Connector, change func(Status) Status) (Status, error) {
 	q, now := db.New(tx), s.Clock.Now()
 	if err := q.EnsureState(ctx, db.EnsureStateParams{Tenant: c.Tenant, Provider: c.Provider, Kind: c.Kind, Now: now}); err != nil {
@@ -193,60 +160,50 @@ func (s *States) move(ctx context.Context, tx pgx.Tx, c Connector, change func(S
 	}
 	before := status(row)
 	after := change(before)
-	if !after.differs(before) {
+	if after == before {
 		return before, nil
 	}
-	moved := after.State != before.State
-	if moved {
+	if after.State != before.State {
 		after.Version, after.ChangedAt = before.Version+1, now
 	}
-	if err := q.SetState(ctx, db.SetStateParams{
-		State: after.State, ReasonClass: after.Reason.Class, ReasonScope: after.Reason.Scope, ReasonCode: after.Reason.Code,
-		ProviderCode: after.Reason.ProviderCode, Faults: int32(after.Faults), Version: after.Version, ChangedAt: after.ChangedAt,
-		Tenant: c.Tenant, Provider: c.Provider,
-	}); err != nil {
+	if after.Float != before.Float {
+		after.FloatVersion = before.FloatVersion + 1
+	}
+	if err := q.SetState(ctx, after.params()); err != nil {
 		return Status{}, fmt.Errorf("store state of connector %s/%s: %w", c.Tenant, c.Provider, err)
 	}
-	if moved {
-		err = s.emit(ctx, tx, before, after)
-	}
-	return after, err
+	return after, s.tell(ctx, tx, before, after)
 }
 
-func (s *States) emit(ctx context.Context, tx pgx.Tx, before, after Status) error {
-	typ, ok := event.Provider.Event(before.State, after.State)
-	if !ok {
-		return fmt.Errorf("connector %s/%s cannot go from %s to %s", after.Tenant, after.Provider, before.State, after.State)
+func (s *States) tell(ctx context.Context, tx pgx.Tx, before, after Status) error {
+	if after.State != before.State {
+		err := s.emit(ctx, tx, event.Provider, after, before.State, after.State, after.Version, &eventsv1.Provider{
+			Tenant: after.Tenant, Provider: after.Provider, Kind: after.Kind, State: after.State, PreviousState: before.State,
+			Reason: &eventsv1.Reason{
+				Class: after.Reason.Class, Scope: after.Reason.Scope, Code: after.Reason.Code, ProviderCode: after.Reason.ProviderCode,
+			},
+		})
+		if err != nil {
+			return err
+		}
 	}
-	body, err := event.Encode(&eventsv1.Provider{
-		Tenant: after.Tenant, Provider: after.Provider, Kind: after.Kind, State: after.State, PreviousState: before.State,
-		Reason: &eventsv1.Reason{
-			Class: after.Reason.Class, Scope: after.Reason.Scope, Code: after.Reason.Code, ProviderCode: after.Reason.ProviderCode,
-		},
-	})
+	if after.Float != before.Float {
+		return s.emit(ctx, tx, event.Float, after, before.Float, after.Float, after.FloatVersion, &eventsv1.Float{
+			Tenant: after.Tenant, Provider: after.Provider, State: after.Float, PreviousState: before.Float,
+		})
+	}
+	return nil
+}
+
+func (s *States) emit(ctx context.Context, tx pgx.Tx, m event.Machine, st Status, from, to string, version int64, body proto.Message) error {
+	typ, ok := m.Event(from, to)
+	if !ok {
+		return fmt.Errorf("%s of connector %s/%s cannot go from %s to %s", m.Aggregate, st.Tenant, st.Provider, from, to)
+	}
+	data, err := event.Encode(body)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", typ, err)
 	}
-	e := event.New(ctx, s.Service, after.Tenant, typ, after.Provider, after.Version, s.Epoch, after.ChangedAt)
-	return s.Outbox.Append(ctx, tx, outbox.FromEvent(ctx, e, body))
-}
-
-func (s *States) get(ctx context.Context, q db.DBTX, c Connector) (Status, error) {
-	row, err := db.New(q).GetState(ctx, db.GetStateParams{Tenant: c.Tenant, Provider: c.Provider})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Status{Connector: c, State: Open}, nil
-	}
-	if err != nil {
-		return Status{}, fmt.Errorf("read state of connector %s/%s: %w", c.Tenant, c.Provider, err)
-	}
-	return status(row), nil
-}
-
-func status(r db.ProviderState) Status {
-	return Status{
-		Connector: Connector{Tenant: r.Tenant, Provider: r.Provider, Kind: r.Kind},
-		State:     r.State,
-		Reason:    Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode},
-		Faults:    int(r.Faults), Version: r.Version, ChangedAt: r.ChangedAt,
-	}
+	e := event.New(ctx, s.Service, st.Tenant, typ, st.Provider, version, s.Epoch, s.Clock.Now())
+	return s.Outbox.Append(ctx, tx, outbox.FromEvent(ctx, e, data))
 }

@@ -18,6 +18,11 @@ type ProviderState struct {
 	ReasonCode   string
 	ProviderCode string
 	Faults       int32
+	Pushbacks    int32
+	RestUntil    *time.Time
+	RestCode     string
+	FloatState   string
+	FloatVersion int64
 	Version      int64
 	ChangedAt    time.Time
 }

@@ -68,7 +68,7 @@ func (q *Queries) ForgetReplicas(ctx context.Context) error {
 }
 
 const getState = `-- name: GetState :one
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, pushbacks, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2
 `
 
 type GetStateParams struct {
@@ -89,6 +89,11 @@ func (q *Queries) GetState(ctx context.Context, arg GetStateParams) (ProviderSta
 		&i.ReasonCode,
 		&i.ProviderCode,
 		&i.Faults,
+		&i.Pushbacks,
+		&i.RestUntil,
+		&i.RestCode,
+		&i.FloatState,
+		&i.FloatVersion,
 		&i.Version,
 		&i.ChangedAt,
 	)
@@ -105,7 +110,7 @@ func (q *Queries) LeaveReplica(ctx context.Context, replica string) error {
 }
 
 const listStates = `-- name: ListStates :many
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, version, changed_at FROM provider_states WHERE tenant = $1 ORDER BY provider
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, pushbacks, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 ORDER BY provider
 `
 
 func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderState, error) {
@@ -127,6 +132,11 @@ func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderStat
 			&i.ReasonCode,
 			&i.ProviderCode,
 			&i.Faults,
+			&i.Pushbacks,
+			&i.RestUntil,
+			&i.RestCode,
+			&i.FloatState,
+			&i.FloatVersion,
 			&i.Version,
 			&i.ChangedAt,
 		); err != nil {
@@ -141,7 +151,7 @@ func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderStat
 }
 
 const lockState = `-- name: LockState :one
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, pushbacks, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
 `
 
 type LockStateParams struct {
@@ -162,6 +172,11 @@ func (q *Queries) LockState(ctx context.Context, arg LockStateParams) (ProviderS
 		&i.ReasonCode,
 		&i.ProviderCode,
 		&i.Faults,
+		&i.Pushbacks,
+		&i.RestUntil,
+		&i.RestCode,
+		&i.FloatState,
+		&i.FloatVersion,
 		&i.Version,
 		&i.ChangedAt,
 	)
@@ -170,8 +185,10 @@ func (q *Queries) LockState(ctx context.Context, arg LockStateParams) (ProviderS
 
 const setState = `-- name: SetState :exec
 UPDATE provider_states SET state = $1, reason_class = $2, reason_scope = $3,
-    reason_code = $4, provider_code = $5, faults = $6, version = $7, changed_at = $8
-WHERE tenant = $9 AND provider = $10
+    reason_code = $4, provider_code = $5, faults = $6, pushbacks = $7,
+    rest_until = $8, rest_code = $9, float_state = $10, float_version = $11,
+    version = $12, changed_at = $13
+WHERE tenant = $14 AND provider = $15
 `
 
 type SetStateParams struct {
@@ -181,6 +198,11 @@ type SetStateParams struct {
 	ReasonCode   string
 	ProviderCode string
 	Faults       int32
+	Pushbacks    int32
+	RestUntil    *time.Time
+	RestCode     string
+	FloatState   string
+	FloatVersion int64
 	Version      int64
 	ChangedAt    time.Time
 	Tenant       string
@@ -195,6 +217,11 @@ func (q *Queries) SetState(ctx context.Context, arg SetStateParams) error {
 		arg.ReasonCode,
 		arg.ProviderCode,
 		arg.Faults,
+		arg.Pushbacks,
+		arg.RestUntil,
+		arg.RestCode,
+		arg.FloatState,
+		arg.FloatVersion,
 		arg.Version,
 		arg.ChangedAt,
 		arg.Tenant,
@@ -204,7 +231,8 @@ func (q *Queries) SetState(ctx context.Context, arg SetStateParams) error {
 }
 
 const stoppedConnectors = `-- name: StoppedConnectors :many
-SELECT tenant, provider FROM provider_states WHERE state = 'stopped' ORDER BY tenant, provider
+SELECT tenant, provider FROM provider_states WHERE state = 'stopped' OR rest_until > $1::timestamptz
+ORDER BY tenant, provider
 `
 
 type StoppedConnectorsRow struct {
@@ -212,8 +240,9 @@ type StoppedConnectorsRow struct {
 	Provider string
 }
 
-func (q *Queries) StoppedConnectors(ctx context.Context) ([]StoppedConnectorsRow, error) {
-	rows, err := q.db.Query(ctx, stoppedConnectors)
+// Stopped, or resting for longer than anybody should wait for.
+func (q *Queries) StoppedConnectors(ctx context.Context, restBeyond time.Time) ([]StoppedConnectorsRow, error) {
+	rows, err := q.db.Query(ctx, stoppedConnectors, restBeyond)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,9 @@
 SELECT * FROM provider_states WHERE tenant = @tenant ORDER BY provider;
 
 -- name: StoppedConnectors :many
-SELECT tenant, provider FROM provider_states WHERE state = 'stopped' ORDER BY tenant, provider;
+-- Stopped, or resting for longer than anybody should wait for.
+SELECT tenant, provider FROM provider_states WHERE state = 'stopped' OR rest_until > @rest_beyond::timestamptz
+ORDER BY tenant, provider;
 
 -- name: GetState :one
 SELECT * FROM provider_states WHERE tenant = @tenant AND provider = @provider;
@@ -16,7 +18,9 @@ SELECT * FROM provider_states WHERE tenant = @tenant AND provider = @provider FO
 
 -- name: SetState :exec
 UPDATE provider_states SET state = @state, reason_class = @reason_class, reason_scope = @reason_scope,
-    reason_code = @reason_code, provider_code = @provider_code, faults = @faults, version = @version, changed_at = @changed_at
+    reason_code = @reason_code, provider_code = @provider_code, faults = @faults, pushbacks = @pushbacks,
+    rest_until = @rest_until, rest_code = @rest_code, float_state = @float_state, float_version = @float_version,
+    version = @version, changed_at = @changed_at
 WHERE tenant = @tenant AND provider = @provider;
 
 -- name: Beat :exec
