@@ -51,7 +51,6 @@ CREATE TABLE payments (
 CREATE INDEX payments_claimable ON payments (tenant, payee_id, completed_at)
     WHERE (status = 'completed' OR carried) AND payout_id IS NULL AND paid_reference = '';
 CREATE INDEX payments_listed ON payments (tenant, payee_id, payment_id);
-CREATE INDEX payments_by_payout ON payments (payout_id) WHERE payout_id IS NOT NULL;
 
 -- A payment refunded while claimed or paid is taken off the payee's next payout. Amounts are positive: they are owed back.
 CREATE TABLE carries (
@@ -70,7 +69,6 @@ CREATE TABLE carries (
     UNIQUE (tenant, payment_id)
 );
 CREATE INDEX carries_claimable ON carries (tenant, payee_id, occurred_at) WHERE payout_id IS NULL AND voided_at IS NULL;
-CREATE INDEX carries_by_payout ON carries (payout_id) WHERE payout_id IS NOT NULL;
 
 -- Promise 1: an item is in at most one live payout. The unique index below is what keeps it, whatever else fails.
 CREATE TABLE payout_items (

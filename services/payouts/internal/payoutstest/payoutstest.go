@@ -51,7 +51,7 @@ type Env struct {
 	Exec     *runs.Exec
 
 	t      testing.TB
-	handed map[int64]bool
+	handed int64 // the last command that Work handed over
 }
 
 // New makes an environment whose clock shows the evening of the sample data. Change tenants before the first import.
@@ -59,7 +59,7 @@ func New(t testing.TB) *Env {
 	t.Helper()
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, migrations.Set)
 	e := &Env{
-		Pool: pool, Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t, handed: map[int64]bool{},
+		Pool: pool, Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
 		Outbox: outbox.New(outbox.Config{Service: command.Service}, outbox.Deps{Pool: pool}),
 	}
 	logger := slog.New(slog.DiscardHandler)
@@ -159,11 +159,8 @@ func (e *Env) Work() {
 	e.t.Helper()
 	for again := true; again; {
 		again = false
-		for _, m := range e.Messages(stream.Commands) {
-			if e.handed[m.Seq] {
-				continue
-			}
-			e.handed[m.Seq], again = true, true
+		for _, m := range e.messagesAfter(stream.Commands, e.handed) {
+			e.handed, again = m.Seq, true
 			if err := e.Hand(m); err != nil {
 				e.t.Fatalf("%s: %v", m.ID, err)
 			}

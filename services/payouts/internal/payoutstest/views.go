@@ -29,9 +29,12 @@ type Message struct {
 }
 
 // Messages are the outbox rows for a stream, in order.
-func (e *Env) Messages(stream string) []Message {
+func (e *Env) Messages(stream string) []Message { return e.messagesAfter(stream, 0) }
+
+func (e *Env) messagesAfter(stream string, seq int64) []Message {
 	e.t.Helper()
-	rows, err := e.Pool.Query(e.t.Context(), "SELECT seq, msg_id, subject, headers, payload FROM outbox WHERE stream = $1 ORDER BY seq", stream)
+	rows, err := e.Pool.Query(e.t.Context(),
+		"SELECT seq, msg_id, subject, headers, payload FROM outbox WHERE stream = $1 AND seq > $2 ORDER BY seq", stream, seq)
 	if err != nil {
 		e.t.Fatal(err)
 	}

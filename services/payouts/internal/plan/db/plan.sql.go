@@ -393,14 +393,17 @@ func (q *Queries) Payees(ctx context.Context, arg PayeesParams) ([]PayeesRow, er
 }
 
 const sequences = `-- name: Sequences :many
-SELECT payee_id, max(seq)::integer AS seq FROM payouts
-WHERE tenant = $1 AND payee_id = ANY($2::text[]) AND period_date = ($3::text)::date AND kind = $4
-GROUP BY payee_id
+SELECT i.payee_id::text AS payee_id, l.seq FROM unnest($1::text[]) AS i(payee_id)
+CROSS JOIN LATERAL (
+    SELECT p.seq FROM payouts p WHERE p.tenant = $2 AND p.payee_id = i.payee_id
+      AND p.period_date = ($3::text)::date AND p.kind = $4
+    ORDER BY p.seq DESC LIMIT 1
+) l
 `
 
 type SequencesParams struct {
-	Tenant     string
 	Ids        []string
+	Tenant     string
 	PeriodDate string
 	Kind       string
 }
@@ -410,11 +413,12 @@ type SequencesRow struct {
 	Seq     int32
 }
 
-// The highest seq of each payee for the day; without one there is no row.
+// The highest seq of each payee for the day; without one there is no row. Payee by payee on purpose: each is one step of the
+// unique index, whatever the statistics of a table that is being filled say.
 func (q *Queries) Sequences(ctx context.Context, arg SequencesParams) ([]SequencesRow, error) {
 	rows, err := q.db.Query(ctx, sequences,
-		arg.Tenant,
 		arg.Ids,
+		arg.Tenant,
 		arg.PeriodDate,
 		arg.Kind,
 	)
