@@ -54,14 +54,13 @@ type Deps struct {
 
 // Service is the scheduler.
 type Service struct {
-	cfg     Config
-	deps    Deps
-	log     *slog.Logger
-	js      jetstream.JetStream
-	rules   map[schedule.Key]schedule.Rule
-	metrics *metrics.Metrics
-	grpc    *rpc.Server
-	http    *httpServer
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	js    jetstream.JetStream
+	rules map[schedule.Key]schedule.Rule
+	grpc  *rpc.Server
+	http  *httpServer
 }
 
 // New checks the schedules of the tenants file and prepares the servers. It connects to nothing.
@@ -74,16 +73,12 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := metrics.New(d.Telemetry.Registry)
-	if err != nil {
-		return nil, err
-	}
 	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: admin.Policy(), Telemetry: d.Telemetry})
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
-		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, rules: rules, metrics: m, grpc: server,
+		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, rules: rules, grpc: server,
 		http: &httpServer{addr: c.Process.HTTPAddr},
 	}, nil
 }
@@ -107,17 +102,20 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	}
 	defer pool.Close() // when every part that uses it has ended
 	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: s.deps.Telemetry.Registry})
-	st := &store.Store{
-		Pool: pool, Outbox: relay, Clock: s.deps.Clock, Logger: s.log, Epoch: s.cfg.Epoch, Settled: s.metrics.Settled,
+	st := &store.Store{Pool: pool, Outbox: relay, Clock: s.deps.Clock, Logger: s.log, Epoch: s.cfg.Epoch}
+	wakes := ticker.New(st.Fire, s.log)
+	lease := ticker.NewLease(st, uuid.NewString(), clock.Real().Now, wakes.Wake, s.log)
+	measured, err := metrics.New(s.deps.Telemetry.Registry, lease.Leads)
+	if err != nil {
+		return err
 	}
+	st.Settled = measured.Settled
 	if err := s.sync(ctx, st); err != nil {
 		return err
 	}
 
 	watchers := runs.NewWatchers()
 	loops := s.loops(st, &runs.Consumer{DB: pool, Recorder: st, Watchers: watchers})
-	wakes := ticker.New(st.Fire, s.log)
-	lease := ticker.NewLease(st, uuid.NewString(), clock.Real().Now, wakes.Wake, s.log)
 	api := admin.New(st, watchers, s.deps.Clock, s.log)
 	schedulerv1.RegisterSchedulerServiceServer(s.grpc, api)
 
@@ -135,7 +133,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	}
 	g.Go("inbox purge", func(ctx context.Context) error { return s.purge(ctx, pool) })
 	g.Go("metrics", func(ctx context.Context) error {
-		return s.metrics.Watch(ctx, watchEvery, s.deps.Clock, lease.IsLeader, st.OldestDue, s.log)
+		return measured.Watch(ctx, watchEvery, s.deps.Clock, st.OldestDue, s.log)
 	})
 	g.Go("lease", lease.Run)
 	g.Go("ticker", func(ctx context.Context) error { return wakes.Run(ctx, lease, s.rules) })

@@ -19,11 +19,10 @@ type Metrics struct {
 	ticks    *prometheus.CounterVec
 	lateness *prometheus.HistogramVec
 	overdue  prometheus.Gauge
-	leader   prometheus.Gauge
 }
 
-// New makes and registers the metrics.
-func New(r prometheus.Registerer) (*Metrics, error) {
+// New makes and registers the metrics; leads asks whether this replica is the one that wakes.
+func New(r prometheus.Registerer, leads func() bool) (*Metrics, error) {
 	m := &Metrics{
 		ticks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "agogo_scheduler_ticks_total", Help: "Nominal times settled, by what became of them (fired, missed, skipped) and what made them (cron, catch_up, manual).",
@@ -35,11 +34,16 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		overdue: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "agogo_scheduler_overdue_seconds", Help: "Age of the oldest nominal time that nobody has settled, 0 when nothing is due. Alarm above 60.",
 		}),
-		leader: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "agogo_scheduler_leader", Help: "1 on the replica that wakes. The sum over all replicas should be 1.",
-		}),
 	}
-	for _, c := range []prometheus.Collector{m.ticks, m.lateness, m.overdue, m.leader} {
+	leader := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "agogo_scheduler_leader", Help: "1 on the replica that wakes. The sum over all replicas should be 1.",
+	}, func() float64 {
+		if leads() {
+			return 1
+		}
+		return 0
+	})
+	for _, c := range []prometheus.Collector{m.ticks, m.lateness, m.overdue, leader} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register scheduler metrics: %w", err)
 		}
@@ -57,20 +61,17 @@ func (m *Metrics) Settled(_ context.Context, settled []store.Settled) {
 	}
 }
 
-// Watch keeps the gauges until ctx ends. Every replica watches, so that an installation in which none leads is seen too.
-func (m *Metrics) Watch(ctx context.Context, every time.Duration, c clock.Clock, leads func(context.Context) error,
-	oldestDue func(context.Context) (time.Time, error), log *slog.Logger,
-) error {
+// Watch measures how long something has been due, until ctx ends. Every replica watches, so that an installation in which
+// nobody fires is seen too.
+func (m *Metrics) Watch(ctx context.Context, every time.Duration, c clock.Clock, oldestDue func(context.Context) (time.Time, error), log *slog.Logger) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		m.leader.Set(0)
-		if leads(ctx) == nil {
-			m.leader.Set(1)
-		}
 		oldest, err := oldestDue(ctx)
 		switch {
-		case err != nil && ctx.Err() == nil:
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
 			log.WarnContext(ctx, "cannot tell how late the schedules are", "error", err)
 		case oldest.IsZero():
 			m.overdue.Set(0)

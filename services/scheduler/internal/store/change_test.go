@@ -26,30 +26,31 @@ func TestSyncFollowsTheTenantsFile(t *testing.T) {
 		rules map[schedule.Key]schedule.Rule
 		want  []string
 		ticks []string // new ones
+		fire  bool
 	}{
-		{"created", "2025-01-24T12:00:00Z", map[schedule.Key]schedule.Rule{daily: evening}, []string{"lebenis/payouts/daily schedule.created v1"}, nil},
-		{"unchanged, over a night that nobody fired", "2025-01-25T12:00:00Z", map[schedule.Key]schedule.Rule{daily: evening}, nil, nil},
+		{"created", "2025-01-24T12:00:00Z", map[schedule.Key]schedule.Rule{daily: evening}, []string{"lebenis/payouts/daily schedule.created v1"}, nil, false},
+		{"unchanged, over a night that nobody fired", "2025-01-25T12:00:00Z", map[schedule.Key]schedule.Rule{daily: evening}, nil, nil, false},
 		{
 			"another cron: the night belongs to the old rule, and the new one begins now", "2025-01-25T12:30:00Z",
 			map[schedule.Key]schedule.Rule{daily: rule(t, "0 12 * * *", "Africa/Abidjan", schedule.All)},
 			[]string{"lebenis/payouts/daily schedule.updated v2"},
-			[]string{"01-24T23:59 fired catch_up"},
+			[]string{"01-24T23:59 fired catch_up"}, true,
 		},
-		{"gone: what was due is missed", "2025-01-26T12:30:00Z", nil, []string{"lebenis/payouts/daily schedule.deleted v3"}, []string{"01-26T12:00 missed cron schedule_deleted"}},
-		{"still gone", "2025-01-27T12:30:00Z", nil, nil, nil},
+		{"gone: what was due is missed", "2025-01-26T12:30:00Z", nil, []string{"lebenis/payouts/daily schedule.deleted v3"}, []string{"01-26T12:00 missed cron schedule_deleted"}, true},
+		{"still gone", "2025-01-27T12:30:00Z", nil, nil, nil, true},
 		{
 			"back: it begins now and its versions go on", "2025-01-28T12:30:00Z", map[schedule.Key]schedule.Rule{daily: evening},
-			[]string{"lebenis/payouts/daily schedule.created v4"}, nil,
+			[]string{"lebenis/payouts/daily schedule.created v4"}, nil, true,
 		},
-		{"and fires again", "2025-01-28T23:59:30Z", map[schedule.Key]schedule.Rule{daily: evening}, nil, []string{"01-28T23:59 fired cron"}},
+		{"and fires again", "2025-01-28T23:59:30Z", map[schedule.Key]schedule.Rule{daily: evening}, nil, []string{"01-28T23:59 fired cron"}, true},
 	}
 	var ticks []string
-	for i, step := range steps {
+	for _, step := range steps {
 		b.clock.set(t, step.now)
 		if diff := cmp.Diff(step.want, b.sync(step.rules)); diff != "" {
 			t.Errorf("%s:\n%s", step.name, diff)
 		}
-		if i == len(steps)-1 {
+		if step.fire {
 			b.fire()
 		}
 		ticks = append(ticks, step.ticks...)
@@ -67,14 +68,20 @@ func TestReplicasThatStartAtOnceMakeOneEventEach(t *testing.T) {
 		daily: rule(t, "59 23 * * *", "Africa/Abidjan", schedule.All), hourly: rule(t, "0 * * * *", "Africa/Abidjan", schedule.Latest),
 	}
 	var wg sync.WaitGroup
-	for range 4 {
+	begin := make(chan struct{})
+	for range 8 {
 		r := b.replica()
+		if err := r.Pool.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		wg.Go(func() {
+			<-begin
 			if _, err := r.Sync(t.Context(), rules); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+	close(begin)
 	wg.Wait()
 	if got := len(b.published()); got != 2 {
 		t.Errorf("%d events, want 2", got)
@@ -118,12 +125,15 @@ func TestPauseSkipsAndResumeGoesOn(t *testing.T) {
 
 	b.clock.set(t, "2025-01-24T13:00:05Z") // due, not fired yet: it was due before the pause
 	b.pause(hourly, "bank holiday")
+	if v, err := b.Get(t.Context(), hourly); err != nil || !v.NextTime.Equal(instant(t, "2025-01-24T14:00:00Z")) {
+		t.Errorf("paused: %+v, %v", v, err)
+	}
 	b.pause(hourly, "bank holiday")
 	b.clock.set(t, "2025-01-24T14:00:05Z")
 	b.fire() // paused ticks are skipped as they come
 	b.pause(hourly, "still closed")
 	v, err := b.Get(t.Context(), hourly)
-	if err != nil || v.State != schedule.Paused || v.PauseReason != "still closed" {
+	if err != nil || v.State != schedule.Paused || v.PauseReason != "still closed" || !v.NextTime.Equal(instant(t, "2025-01-24T15:00:00Z")) {
 		t.Errorf("paused: %+v, %v", v, err)
 	}
 	b.clock.set(t, "2025-01-24T15:00:05Z")

@@ -44,13 +44,18 @@ func NewLease(rows Leases, holder string, now func() time.Time, onWon func(), lo
 	return &Lease{rows: rows, holder: holder, now: now, onWon: onWon, log: log}
 }
 
-var errNotLeader = errors.New("another replica leads")
-
-// IsLeader is nil while this replica may trust its lease. gocron asks it before every run.
-func (l *Lease) IsLeader(context.Context) error {
+// Leads reports whether this replica may trust its lease.
+func (l *Lease) Leads() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.term != 0 && l.now().Before(l.trusted) {
+	return l.term != 0 && l.now().Before(l.trusted)
+}
+
+var errNotLeader = errors.New("another replica leads")
+
+// IsLeader is Leads in the words of gocron, which asks before every run.
+func (l *Lease) IsLeader(context.Context) error {
+	if l.Leads() {
 		return nil
 	}
 	return errNotLeader
