@@ -116,8 +116,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 
 	watchers := runs.NewWatchers()
 	loops := s.loops(st, &runs.Consumer{DB: pool, Recorder: st, Watchers: watchers})
-	api := admin.New(st, watchers, s.deps.Clock, s.log)
-	schedulerv1.RegisterSchedulerServiceServer(s.grpc, api)
+	schedulerv1.RegisterSchedulerServiceServer(s.grpc, admin.New(st, watchers, s.deps.Clock, s.log))
 
 	// The group stops what it started in reverse: first nothing new is begun, at last nobody is left to answer.
 	g := lifecycle.New(s.log, 0)
@@ -137,7 +136,6 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	})
 	g.Go("lease", lease.Run)
 	g.Go("ticker", func(ctx context.Context) error { return wakes.Run(ctx, lease, s.rules) })
-	g.Add("watch streams", nil, func(context.Context) error { api.Close(); return nil })
 	return g.Run(ctx, ready)
 }
 

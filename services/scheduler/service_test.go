@@ -297,7 +297,7 @@ func TestPauseAndResume(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	for _, bad := range []*schedulerv1.PauseScheduleRequest{{Name: name}, {Name: "x", Reason: "y"}} {
+	for _, bad := range []*schedulerv1.PauseScheduleRequest{{Name: name}, {Name: "lebenis", Reason: "y"}} {
 		if _, err := c.PauseSchedule(in.ctx, bad); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%v: %v", bad, err)
 		}
@@ -456,7 +456,7 @@ func TestALeaderChangeLosesNoTick(t *testing.T) {
 // leads reads the gauge.
 func (r *replica) leads(t *testing.T) bool {
 	t.Helper()
-	return strings.Contains(r.metrics(t), "agogo_scheduler_leader 1")
+	return strings.Contains(r.metrics(t), "\nagogo_scheduler_leader 1\n")
 }
 
 func (r *replica) metrics(t *testing.T) string {

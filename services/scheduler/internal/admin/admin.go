@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -43,18 +42,12 @@ type Server struct {
 	watchers *runs.Watchers
 	clock    clock.Clock
 	log      *slog.Logger
-
-	closeOnce sync.Once
-	closing   chan struct{}
 }
 
 // New makes a server.
 func New(s *store.Store, w *runs.Watchers, c clock.Clock, log *slog.Logger) *Server {
-	return &Server{store: s, watchers: w, clock: c, log: log, closing: make(chan struct{})}
+	return &Server{store: s, watchers: w, clock: c, log: log}
 }
-
-// Close ends the streams, whose clients call again elsewhere. A graceful stop would otherwise wait for runs to end.
-func (s *Server) Close() { s.closeOnce.Do(func() { close(s.closing) }) }
 
 // visible is what the caller may see: the tenant it names, or all of its own.
 func visible(ctx context.Context, tenant string) (store.Tenants, error) {

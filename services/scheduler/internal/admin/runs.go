@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -130,9 +128,7 @@ func (s *Server) WatchRun(req *schedulerv1.WatchRunRequest, out grpc.ServerStrea
 		case <-changed:
 		case <-poll.C:
 		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
-		case <-s.closing:
-			return status.Error(codes.Unavailable, "the scheduler is stopping: watch again")
+			return ctx.Err() // the rpc server knows whether the caller or the server ends
 		}
 	}
 }
