@@ -50,8 +50,9 @@ type Env struct {
 	Ticks    *runs.Ticks
 	Exec     *runs.Exec
 
-	t      testing.TB
-	handed int64 // the last command that Work handed over
+	t       testing.TB
+	handed  int64 // the last command that Work handed over
+	stopped []string
 }
 
 // New makes an environment whose clock shows the evening of the sample data. Change tenants before the first import.
@@ -63,7 +64,10 @@ func New(t testing.TB) *Env {
 		Outbox: outbox.New(outbox.Config{Service: command.Service}, outbox.Deps{Pool: pool}),
 	}
 	logger := slog.New(slog.DiscardHandler)
-	e.Store = &store.Store{Pool: pool, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants}
+	e.Store = &store.Store{
+		Pool: pool, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants,
+		Stopped: func(context.Context, pgx.Tx) ([]string, error) { return append([]string{}, e.stopped...), nil },
+	}
 	e.Importer = &imports.Importer{Pool: pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock}
 	e.Planner = &plan.Planner{Store: e.Store, Outbox: e.Outbox, Tenants: e.Tenants}
 	e.Breaks = &breaks.Breaks{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants}
@@ -199,3 +203,6 @@ func (e *Env) Finish() {
 		return nil
 	})
 }
+
+// StopProviders stops connectors, named "<tenant>/<provider>", and opens all others.
+func (e *Env) StopProviders(names ...string) { e.stopped = names }

@@ -133,7 +133,7 @@ func checkItemsHeld(ctx context.Context, q *db.Queries, moved []move) error {
 	if len(again) == 0 {
 		return nil
 	}
-	released, err := q.ItemsHeld(ctx, again)
+	released, err := q.ReleasedOf(ctx, again)
 	if err != nil {
 		return fmt.Errorf("read released items: %w", err)
 	}

@@ -53,6 +53,10 @@ func (s *Store) release(ctx context.Context, q *db.Queries, moved []move) error 
 // rolled back. A payout that still holds its items is left alone. The caller holds the payout's row.
 func (s *Store) Reclaim(ctx context.Context, tx pgx.Tx, payoutID uuid.UUID) error {
 	q := db.New(tx)
+	released, err := q.CountReleased(ctx, payoutID)
+	if err != nil {
+		return fmt.Errorf("count released items of %s: %w", payoutID, err)
+	}
 	payments, err := q.ReclaimPayments(ctx, payoutID)
 	if err != nil {
 		return fmt.Errorf("claim payments of %s again: %w", payoutID, err)
@@ -61,12 +65,11 @@ func (s *Store) Reclaim(ctx context.Context, tx pgx.Tx, payoutID uuid.UUID) erro
 	if err != nil {
 		return fmt.Errorf("claim carries of %s again: %w", payoutID, err)
 	}
-	items, err := q.ReclaimItems(ctx, payoutID)
-	if err != nil {
-		return fmt.Errorf("claim items of %s again: %w", payoutID, err)
+	if payments+carries != released {
+		return fmt.Errorf("payout %s: %d of %d items: %w", payoutID, released-payments-carries, released, ErrItemsTaken)
 	}
-	if payments+carries != items {
-		return fmt.Errorf("payout %s: %d of %d items: %w", payoutID, items-payments-carries, items, ErrItemsTaken)
+	if err := q.ReclaimItems(ctx, payoutID); err != nil {
+		return fmt.Errorf("claim items of %s again: %w", payoutID, err)
 	}
 	return nil
 }

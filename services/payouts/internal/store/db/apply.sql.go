@@ -147,6 +147,17 @@ func (q *Queries) CountPayeeFailures(ctx context.Context, arg CountPayeeFailures
 	return items, nil
 }
 
+const countReleased = `-- name: CountReleased :one
+SELECT count(*) FROM payout_items WHERE payout_id = $1 AND released_at IS NOT NULL
+`
+
+func (q *Queries) CountReleased(ctx context.Context, payoutID uuid.UUID) (int64, error) {
+	row := q.db.QueryRow(ctx, countReleased, payoutID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const getPayouts = `-- name: GetPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
@@ -227,31 +238,6 @@ func (q *Queries) GetPayouts(ctx context.Context, ids []uuid.UUID) ([]GetPayouts
 			return nil, err
 		}
 		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const itemsHeld = `-- name: ItemsHeld :many
-SELECT DISTINCT payout_id FROM payout_items WHERE payout_id = ANY($1::uuid[]) AND released_at IS NOT NULL
-`
-
-// Of these payouts, the ones with a released item.
-func (q *Queries) ItemsHeld(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, itemsHeld, ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []uuid.UUID
-	for rows.Next() {
-		var payout_id uuid.UUID
-		if err := rows.Scan(&payout_id); err != nil {
-			return nil, err
-		}
-		items = append(items, payout_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -518,16 +504,13 @@ func (q *Queries) ReclaimCarries(ctx context.Context, payoutID uuid.UUID) (int64
 	return result.RowsAffected(), nil
 }
 
-const reclaimItems = `-- name: ReclaimItems :execrows
+const reclaimItems = `-- name: ReclaimItems :exec
 UPDATE payout_items SET released_at = NULL WHERE payout_id = $1 AND released_at IS NOT NULL
 `
 
-func (q *Queries) ReclaimItems(ctx context.Context, payoutID uuid.UUID) (int64, error) {
-	result, err := q.db.Exec(ctx, reclaimItems, payoutID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) ReclaimItems(ctx context.Context, payoutID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, reclaimItems, payoutID)
+	return err
 }
 
 const reclaimPayments = `-- name: ReclaimPayments :execrows
@@ -566,6 +549,31 @@ type ReleaseItemsParams struct {
 func (q *Queries) ReleaseItems(ctx context.Context, arg ReleaseItemsParams) error {
 	_, err := q.db.Exec(ctx, releaseItems, arg.Now, arg.Ids)
 	return err
+}
+
+const releasedOf = `-- name: ReleasedOf :many
+SELECT DISTINCT payout_id FROM payout_items WHERE payout_id = ANY($1::uuid[]) AND released_at IS NOT NULL
+`
+
+// Of these payouts, the ones with a released item.
+func (q *Queries) ReleasedOf(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, releasedOf, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const resetPayeeFailures = `-- name: ResetPayeeFailures :exec

@@ -63,7 +63,7 @@ WITH voided AS (
 )
 UPDATE payments p SET carried = false FROM voided v WHERE p.tenant = v.tenant AND p.payment_id = v.payment_id;
 
--- name: ItemsHeld :many
+-- name: ReleasedOf :many
 -- Of these payouts, the ones with a released item.
 SELECT DISTINCT payout_id FROM payout_items WHERE payout_id = ANY(@ids::uuid[]) AND released_at IS NOT NULL;
 
@@ -78,7 +78,10 @@ UPDATE carries c SET payout_id = i.payout_id FROM payout_items i
 WHERE i.payout_id = @payout_id AND i.item_kind = 'carry' AND i.released_at IS NOT NULL
   AND c.tenant = i.tenant AND c.carry_id = i.item_id AND c.payout_id IS NULL AND c.voided_at IS NULL;
 
--- name: ReclaimItems :execrows
+-- name: CountReleased :one
+SELECT count(*) FROM payout_items WHERE payout_id = @payout_id AND released_at IS NOT NULL;
+
+-- name: ReclaimItems :exec
 UPDATE payout_items SET released_at = NULL WHERE payout_id = @payout_id AND released_at IS NOT NULL;
 
 -- name: CountPayeeFailures :many
