@@ -91,6 +91,20 @@ func TestTokensExpireAndSurviveARestart(t *testing.T) {
 	}
 }
 
+func TestAWithdrawnTokenStaysWithdrawn(t *testing.T) {
+	t.Parallel()
+	w := ready(t, simulator.Config{}, simulator.Rule{Provider: simulator.Orange, Operation: "cashin", Fault: simulator.Unauthorized})
+	for range 2 {
+		if got := saw(w.cashin("ref-1", peer, amount)); got != "401/42" {
+			t.Errorf("with the withdrawn token: %s", got)
+		}
+	}
+	w.login()
+	if got := saw(w.cashin("ref-1", peer, amount)); got != "SUCCESS" {
+		t.Errorf("with a new one: %s", got)
+	}
+}
+
 func TestFormsTokenIsRequired(t *testing.T) {
 	t.Parallel()
 	w := ready(t, simulator.Config{})

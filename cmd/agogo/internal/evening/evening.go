@@ -1,5 +1,9 @@
 // Package evening makes up evenings of payouts: payees, payments with everything that payments can be, times around the
 // cut-off, refunds, and a provider on which things go wrong. An evening follows from its seed alone.
+//
+// It is played in this order: Payments and Devices are imported and Faults put in force; the run of First fires; pending
+// payouts are checked until oracle.Unsettled names none; everything is compared and the model adopts what was given back;
+// Later is imported; the run of Next fires without fates; everything is compared again.
 package evening
 
 import (
@@ -53,6 +57,8 @@ type generator struct {
 	all      []*payee
 	payments int
 	rows     []row
+
+	withdrawn bool // a token was
 }
 
 // payee is a driver with a habit.

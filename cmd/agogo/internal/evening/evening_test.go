@@ -97,9 +97,12 @@ func TestTheSimulatorTakesEveryPlan(t *testing.T) {
 		if err := sim.Plan(e.Faults); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		refused := 0
+		refused, withdrawn := 0, 0
 		for _, r := range e.Faults.Rules {
 			faults[r.Fault]++
+			if r.Fault == simulator.Unauthorized {
+				withdrawn++
+			}
 			if r.Provider == simulator.Orange && r.Times != 1 {
 				t.Errorf("seed %d: a rule that never ends: %+v", seed, r)
 			}
@@ -109,6 +112,9 @@ func TestTheSimulatorTakesEveryPlan(t *testing.T) {
 			if f == oracle.Refuses || f == oracle.RefusesLater {
 				refused++
 			}
+		}
+		if withdrawn > 1 {
+			t.Errorf("seed %d: the token is withdrawn %d times", seed, withdrawn)
 		}
 		if refused > 3 {
 			t.Errorf("seed %d: %d refusals would pause the batch", seed, refused)

@@ -57,7 +57,11 @@ func (g *generator) trouble() trouble {
 	case 13:
 		return pay(oracle.Pays, simulator.Rule{Fault: simulator.TooMany, RetryAfter: time.Second})
 	case 14:
-		return pay(oracle.Pays, simulator.Rule{Fault: []simulator.Fault{simulator.WrongShape, simulator.Unauthorized}[g.IntN(2)]})
+		if g.withdrawn || g.chance(2) {
+			return pay(oracle.Pays, simulator.Rule{Fault: simulator.WrongShape})
+		}
+		g.withdrawn = true // once an evening: a token that is withdrawn again right after its renewal is another story
+		return pay(oracle.Pays, simulator.Rule{Fault: simulator.Unauthorized})
 	default:
 		t := pay(oracle.PaysUnseen, simulator.Rule{Fault: simulator.LostAnswer, Callback: []string{"duplicated", "late", "forged", "never"}[g.IntN(4)]})
 		t.rules = append(t.rules, simulator.Rule{Operation: "lookup", Fault: simulator.ServerErrorBefore, Status: 502})

@@ -313,6 +313,23 @@ func TestEveryMistakeIsSeen(t *testing.T) {
 	}
 }
 
+func TestADoublePaymentIsCalledByItsName(t *testing.T) {
+	m := evening(t)
+	o := perfect(m, true)
+	for i := range o.Book {
+		if o.Book[i].Moved == 1 {
+			o.Book[i].Moved = 2
+			break
+		}
+	}
+	for _, d := range oracle.Compare(m.Expected(true), o) {
+		if strings.HasPrefix(d.Where, "provider's book ref-") && d.Want == "money moved once" && d.Got == "2 times" {
+			return
+		}
+	}
+	t.Error("a double payment has no difference of its own")
+}
+
 func again(o *oracle.Observed, i int) {
 	o.Payouts[i].References = append(o.Payouts[i].References, "again")
 	e := o.Book[i]
