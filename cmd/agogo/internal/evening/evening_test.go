@@ -130,15 +130,16 @@ func TestEveningsHaveEveryEdge(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range int64(50) {
 		e := generate(t, seed, lebenis)
-		for name, file := range map[string][]byte{"first": e.Payments, "later": e.Later} {
+		known := map[string]string{} // payment → the status that was told last
+		for i, file := range [][]byte{e.Payments, e.Later} {
+			name := []string{"first", "later"}[i]
 			rows, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
 			if err != nil {
 				t.Fatal(err)
 			}
-			ids := map[string]bool{}
 			for _, r := range rows[1:] {
-				note(seen, name, e, r, ids[r[0]])
-				ids[r[0]] = true
+				note(seen, name, e, r, known[r[0]])
+				known[r[0]] = r[7]
 			}
 		}
 		seen["device"] += bytes.Count(e.Devices, []byte("device-"))
@@ -147,7 +148,8 @@ func TestEveningsHaveEveryEdge(t *testing.T) {
 	for _, edge := range []string{
 		"first completed", "first pending", "first processing", "first failed", "first refunded", "first again", "first elsewhere",
 		"first not payable", "first cut-off -1s", "first cut-off +0s", "first cut-off +500ms", "first cut-off +30s", "first cut-off +1m0s",
-		"first cut-off -23h59m30s", "first other zone", "later completed", "later refunded", "later failed", "later back-dated", "device", "dead device",
+		"first cut-off -23h59m30s", "first other zone", "first pending → processing", "first processing → completed", "later completed → refunded", "later pending → completed", "later pending → failed",
+		"later completed → completed", "later back-dated", "device", "dead device",
 	} {
 		if seen[edge] == 0 {
 			t.Errorf("%s never came up", edge)
@@ -156,10 +158,11 @@ func TestEveningsHaveEveryEdge(t *testing.T) {
 	t.Log(seen)
 }
 
-func note(seen map[string]int, file string, e *evening.Evening, r []string, again bool) {
+func note(seen map[string]int, file string, e *evening.Evening, r []string, before string) {
 	seen[file+" "+r[7]]++
-	if again {
+	if before != "" {
 		seen[file+" again"]++
+		seen[file+" "+before+" → "+r[7]]++
 	}
 	if r[9] != "" {
 		seen[file+" elsewhere"]++
