@@ -83,7 +83,7 @@ type installation struct {
 
 func install(t testing.TB, now string) *installation {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*patience)
 	t.Cleanup(cancel)
 	in := &installation{t: t, ctx: ctx, dsn: database(t), nats: natstest.Provisioned(t), clock: &wallClock{}, file: tenants(t)}
 	in.clock.set(t, now)

@@ -146,7 +146,7 @@ func (s *Service) sync(ctx context.Context, st *store.Store) error {
 		return err
 	}
 	for _, c := range changes {
-		s.log.InfoContext(ctx, "schedule changed", "schedule", c.Key.String(), "event", string(c.Event), "cron", c.Cron.String(), "timezone", c.Zone.String())
+		s.log.InfoContext(ctx, "schedule changed", "schedule", c.String(), "event", string(c.Event), "cron", c.Cron.String(), "timezone", c.Zone.String())
 	}
 	return nil
 }

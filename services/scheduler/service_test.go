@@ -290,10 +290,13 @@ func TestPauseAndResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(e.Subject, name) && e.Type != "schedule.created" {
-			got = append(got, fmt.Sprintf("%s %s", e.Type, strings.TrimPrefix(e.Subject, name)))
+			got = append(got, fmt.Sprintf("%s %s by %s", e.Type, strings.TrimPrefix(e.Subject, name), e.Actor))
 		}
 	}
-	want := []string{"schedule.paused ", "tick.skipped @2025-01-24T13:00:00Z", "tick.skipped @2025-01-24T14:00:00Z", "schedule.resumed "}
+	want := []string{
+		"schedule.paused  by user:operator", "tick.skipped @2025-01-24T13:00:00Z by service:scheduler",
+		"tick.skipped @2025-01-24T14:00:00Z by service:scheduler", "schedule.resumed  by user:operator",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -429,7 +432,7 @@ func TestALeaderChangeLosesNoTick(t *testing.T) {
 		t.Fatal("two lead")
 	}
 	if second.leads(t) {
-		first, second = second, first
+		first = second
 	}
 	orders := in.follow("TICKS", "agogo.tick.>")
 	if err := first.stop(); err != nil {

@@ -37,40 +37,64 @@ func TestDueAfterAnOutageOfThreeDays(t *testing.T) {
 		want    []string
 	}{
 		{
-			"all", schedule.Active, schedule.CatchUp{Mode: schedule.All}, "2025-01-24T12:00:00Z",
+			"all", schedule.Active,
+			schedule.CatchUp{Mode: schedule.All},
+			"2025-01-24T12:00:00Z",
 			[]string{"2025-01-21 fired catch_up", "2025-01-22 fired catch_up", "2025-01-23 fired catch_up"},
 		}, {
-			"all, back just in time for the newest", schedule.Active, schedule.CatchUp{Mode: schedule.All}, "2025-01-23T23:59:03Z",
+			"all, back just in time for the newest", schedule.Active,
+			schedule.CatchUp{Mode: schedule.All},
+			"2025-01-23T23:59:03Z",
 			[]string{"2025-01-21 fired catch_up", "2025-01-22 fired catch_up", "2025-01-23 fired cron"},
 		}, {
-			"all within a window", schedule.Active, schedule.CatchUp{Mode: schedule.All, Window: 48 * time.Hour}, "2025-01-24T12:00:00Z",
+			"all within a window", schedule.Active,
+			schedule.CatchUp{Mode: schedule.All, Window: 48 * time.Hour},
+			"2025-01-24T12:00:00Z",
 			[]string{"2025-01-21 missed catch_up outside_catch_up_window", "2025-01-22 fired catch_up", "2025-01-23 fired catch_up"},
 		}, {
-			"all up to a cap", schedule.Active, schedule.CatchUp{Mode: schedule.All, Cap: 2}, "2025-01-24T12:00:00Z",
+			"all up to a cap", schedule.Active,
+			schedule.CatchUp{Mode: schedule.All, Cap: 2},
+			"2025-01-24T12:00:00Z",
 			[]string{"2025-01-21 missed catch_up over_catch_up_cap", "2025-01-22 fired catch_up", "2025-01-23 fired catch_up"},
 		}, {
-			"latest", schedule.Active, schedule.CatchUp{Mode: schedule.Latest}, "2025-01-24T12:00:00Z",
+			"latest", schedule.Active,
+			schedule.CatchUp{Mode: schedule.Latest},
+			"2025-01-24T12:00:00Z",
 			[]string{"2025-01-21 skipped catch_up collapsed_into_later_tick", "2025-01-22 skipped catch_up collapsed_into_later_tick", "2025-01-23 fired catch_up"},
 		}, {
-			"latest within a window", schedule.Active, schedule.CatchUp{Mode: schedule.Latest, Window: 24 * time.Hour}, "2025-01-24T12:00:00Z",
+			"latest within a window", schedule.Active,
+			schedule.CatchUp{Mode: schedule.Latest, Window: 24 * time.Hour},
+			"2025-01-24T12:00:00Z",
 			[]string{"2025-01-21 missed catch_up outside_catch_up_window", "2025-01-22 missed catch_up outside_catch_up_window", "2025-01-23 fired catch_up"},
 		}, {
-			"latest outside its window", schedule.Active, schedule.CatchUp{Mode: schedule.Latest, Window: time.Hour}, "2025-01-24T12:00:00Z",
+			"latest outside its window", schedule.Active,
+			schedule.CatchUp{Mode: schedule.Latest, Window: time.Hour},
+			"2025-01-24T12:00:00Z",
 			[]string{"2025-01-21 missed catch_up outside_catch_up_window", "2025-01-22 missed catch_up outside_catch_up_window", "2025-01-23 missed catch_up outside_catch_up_window"},
 		}, {
-			"skip", schedule.Active, schedule.CatchUp{Mode: schedule.Skip}, "2025-01-24T12:00:00Z",
+			"skip", schedule.Active,
+			schedule.CatchUp{Mode: schedule.Skip},
+			"2025-01-24T12:00:00Z",
 			[]string{"2025-01-21 missed catch_up catch_up_skip", "2025-01-22 missed catch_up catch_up_skip", "2025-01-23 missed catch_up catch_up_skip"},
 		}, {
-			"skip, but punctual", schedule.Active, schedule.CatchUp{Mode: schedule.Skip}, "2025-01-23T23:59:59Z",
+			"skip, but punctual", schedule.Active,
+			schedule.CatchUp{Mode: schedule.Skip},
+			"2025-01-23T23:59:59Z",
 			[]string{"2025-01-21 missed catch_up catch_up_skip", "2025-01-22 missed catch_up catch_up_skip", "2025-01-23 fired cron"},
 		}, {
-			"a window below punctuality", schedule.Active, schedule.CatchUp{Mode: schedule.All, Window: time.Second}, "2025-01-23T23:59:30Z",
+			"a window below punctuality", schedule.Active,
+			schedule.CatchUp{Mode: schedule.All, Window: time.Second},
+			"2025-01-23T23:59:30Z",
 			[]string{"2025-01-21 missed catch_up outside_catch_up_window", "2025-01-22 missed catch_up outside_catch_up_window", "2025-01-23 fired cron"},
 		}, {
-			"paused", schedule.Paused, schedule.CatchUp{Mode: schedule.All}, "2025-01-23T23:59:01Z",
+			"paused", schedule.Paused,
+			schedule.CatchUp{Mode: schedule.All},
+			"2025-01-23T23:59:01Z",
 			[]string{"2025-01-21 skipped cron schedule_paused", "2025-01-22 skipped cron schedule_paused", "2025-01-23 skipped cron schedule_paused"},
 		}, {
-			"deleted", schedule.Deleted, schedule.CatchUp{Mode: schedule.All}, "2025-01-23T23:59:01Z",
+			"deleted", schedule.Deleted,
+			schedule.CatchUp{Mode: schedule.All},
+			"2025-01-23T23:59:01Z",
 			[]string{"2025-01-21 missed cron schedule_deleted", "2025-01-22 missed cron schedule_deleted", "2025-01-23 missed cron schedule_deleted"},
 		}, {
 			"the clock stepped back before the cursor", schedule.Active, schedule.CatchUp{Mode: schedule.All}, "2025-01-20T00:00:00Z", nil,

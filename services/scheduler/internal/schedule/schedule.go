@@ -108,7 +108,7 @@ func Reconcile(have []Schedule, want map[Key]Rule, now time.Time) ([]Change, err
 		}
 		changes = append(changes, c)
 	}
-	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.String(), b.String()) })
 	return changes, nil
 }
 
@@ -123,7 +123,7 @@ func (s Schedule) follow(rule Rule, wanted bool, now time.Time) (c Change, chang
 		s.Rule, s.Cursor = rule, latest(s.Cursor, now)
 		c, err = s.To(Active)
 		return c, true, err
-	case s.Rule.same(rule):
+	case s.same(rule):
 		return Change{}, false, nil
 	}
 	if !s.SameTimes(rule) {

@@ -39,28 +39,51 @@ func TestReconcile(t *testing.T) {
 		{"still deleted", []schedule.Schedule{stored(schedule.Deleted)}, nil, now, nil},
 		{"new", nil, map[schedule.Key]schedule.Rule{daily: old}, now, []change{{"schedule.created", "", "active", now, "", 1}}},
 		{
-			"cron changed", []schedule.Schedule{stored(schedule.Active)},
-			map[schedule.Key]schedule.Rule{daily: rule(t, "58 23 * * *", "Africa/Abidjan", all)}, now,
+			"cron changed",
+			[]schedule.Schedule{stored(schedule.Active)},
+			map[schedule.Key]schedule.Rule{daily: rule(t, "58 23 * * *", "Africa/Abidjan", all)},
+			now,
 			[]change{{"schedule.updated", "active", "active", now, "", 5}},
-		}, {
-			"zone changed while paused", []schedule.Schedule{stored(schedule.Paused)},
-			map[schedule.Key]schedule.Rule{daily: rule(t, "59 23 * * *", "Africa/Lagos", all)}, now,
+		},
+		{
+			"zone changed while paused",
+			[]schedule.Schedule{stored(schedule.Paused)},
+			map[schedule.Key]schedule.Rule{daily: rule(t, "59 23 * * *", "Africa/Lagos", all)},
+			now,
 			[]change{{"schedule.updated", "paused", "paused", now, "bank holiday", 5}},
-		}, {
-			"cron changed and the clock stepped back", []schedule.Schedule{stored(schedule.Active)},
-			map[schedule.Key]schedule.Rule{daily: rule(t, "58 23 * * *", "Africa/Abidjan", all)}, "2025-01-01T00:00:00Z",
+		},
+		{
+			"cron changed and the clock stepped back",
+			[]schedule.Schedule{stored(schedule.Active)},
+			map[schedule.Key]schedule.Rule{daily: rule(t, "58 23 * * *", "Africa/Abidjan", all)},
+			"2025-01-01T00:00:00Z",
 			[]change{{"schedule.updated", "active", "active", cursor, "", 5}},
-		}, {
-			"job changed: what is due stays due", []schedule.Schedule{stored(schedule.Active)}, map[schedule.Key]schedule.Rule{daily: otherJob}, now,
+		},
+		{
+			"job changed: what is due stays due",
+			[]schedule.Schedule{stored(schedule.Active)},
+			map[schedule.Key]schedule.Rule{daily: otherJob},
+			now,
 			[]change{{"schedule.updated", "active", "active", cursor, "", 5}},
-		}, {
-			"catch-up changed: what is due stays due", []schedule.Schedule{stored(schedule.Active)}, map[schedule.Key]schedule.Rule{daily: otherCatchUp}, now,
+		},
+		{
+			"catch-up changed: what is due stays due",
+			[]schedule.Schedule{stored(schedule.Active)},
+			map[schedule.Key]schedule.Rule{daily: otherCatchUp},
+			now,
 			[]change{{"schedule.updated", "active", "active", cursor, "", 5}},
-		}, {
-			"gone", []schedule.Schedule{stored(schedule.Paused)}, nil, now,
+		},
+		{
+			"gone",
+			[]schedule.Schedule{stored(schedule.Paused)},
+			nil, now,
 			[]change{{"schedule.deleted", "paused", "deleted", cursor, "", 5}},
-		}, {
-			"back again", []schedule.Schedule{stored(schedule.Deleted)}, map[schedule.Key]schedule.Rule{daily: old}, now,
+		},
+		{
+			"back again",
+			[]schedule.Schedule{stored(schedule.Deleted)},
+			map[schedule.Key]schedule.Rule{daily: old},
+			now,
 			[]change{{"schedule.created", "deleted", "active", now, "", 5}},
 		},
 	}

@@ -41,12 +41,12 @@ type Tick struct {
 // Tick is the tick of a nominal time that the schedule contains. Its id holds nothing but schedule and nominal time, so
 // that two replicas, or a replica and a person, can only make the same one.
 func (s Schedule) Tick(nominal time.Time) Tick {
-	return s.tick(s.Key.String()+"@"+nominal.UTC().Format(time.RFC3339), nominal)
+	return s.tick(s.String()+"@"+nominal.UTC().Format(time.RFC3339), nominal)
 }
 
 // Extra is the tick of any other time, started by hand; unique (a UUIDv7) tells it from others.
 func (s Schedule) Extra(at time.Time, unique string) Tick {
-	return s.tick(s.Key.String()+"!"+unique, at)
+	return s.tick(s.String()+"!"+unique, at)
 }
 
 func (s Schedule) tick(id string, nominal time.Time) Tick {

@@ -343,3 +343,19 @@ func TestFireStopsWithItsContext(t *testing.T) {
 		t.Errorf("Fire = %v", err)
 	}
 }
+
+// BenchmarkFire settles the minute in which a thousand schedules are due.
+func BenchmarkFire(b *testing.B) {
+	const schedules = 1000
+	bench := setup(b, "2025-01-24T00:00:30Z")
+	rules := map[schedule.Key]schedule.Rule{}
+	for i := range schedules {
+		rules[schedule.Key{Tenant: "lebenis", Service: "payouts", Name: fmt.Sprintf("s%04d", i)}] = rule(b, "* * * * *", "Africa/Abidjan", schedule.All)
+	}
+	bench.sync(rules)
+	for b.Loop() {
+		bench.clock.advance(time.Minute)
+		bench.fire()
+	}
+	b.ReportMetric(float64(schedules*b.N)/b.Elapsed().Seconds(), "ticks/s")
+}

@@ -26,13 +26,13 @@ func (s *Store) tickMessages(ctx context.Context, t Settled, rule schedule.Rule,
 	if !ok {
 		return nil, fmt.Errorf("tick %s cannot go from %q to %q", t.ID, was.State, t.State)
 	}
-	ctx = event.WithCause(ctx, causeOf(ctx, t.ID))
+	ctx = event.WithCause(ctx, causeOf(ctx, t))
 	body, err := event.Encode(tickBody(t, rule, was.State))
 	if err != nil {
 		return nil, fmt.Errorf("encode tick %s: %w", t.ID, err)
 	}
 	fact := outbox.FromEvent(ctx, event.New(ctx, source, t.Tenant, kind, t.ID, was.Version+1, s.Epoch, t.At), body)
-	fact.Key = t.Key.String()
+	fact.Key = t.String()
 	if t.State != schedule.Fired {
 		return []outbox.Message{fact}, nil
 	}
@@ -49,16 +49,17 @@ func epochSuffix(epoch int) string {
 	return "#e" + strconv.Itoa(epoch)
 }
 
-// causeOf puts the tick at the beginning of the chain; the request that asked for it, if any, is its cause.
-func causeOf(ctx context.Context, tickID string) event.Cause {
+// causeOf puts the tick at the beginning of the chain. Only a tick by hand has a person behind it, and the request as its
+// cause: one that merely fell due while somebody paused or resumed the schedule would have been settled without them.
+func causeOf(ctx context.Context, t Settled) event.Cause {
 	c := event.CauseFrom(ctx)
-	if c.Actor == "" {
-		return event.Cause{Actor: "service:" + source, CorrelationID: tickID}
+	if c.Actor == "" || t.Trigger != schedule.ByHand {
+		return event.Cause{Actor: "service:" + source, CorrelationID: t.ID}
 	}
 	if c.CausationID == "" {
 		c.CausationID = c.CorrelationID
 	}
-	c.CorrelationID = tickID
+	c.CorrelationID = t.ID
 	return c
 }
 
@@ -88,7 +89,7 @@ func (s *Store) scheduleMessage(ctx context.Context, c schedule.Change, code str
 	if event.CauseFrom(ctx).Actor == "" {
 		ctx = event.WithCause(ctx, event.Cause{Actor: "service:" + source})
 	}
-	m := outbox.FromEvent(ctx, event.New(ctx, source, c.Tenant, c.Event, c.Key.String(), c.Version, s.Epoch, at), body)
-	m.Key = c.Key.String()
+	m := outbox.FromEvent(ctx, event.New(ctx, source, c.Tenant, c.Event, c.String(), c.Version, s.Epoch, at), body)
+	m.Key = c.String()
 	return m, nil
 }

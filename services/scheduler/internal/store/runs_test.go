@@ -173,7 +173,7 @@ func TestSchedulesArePagedByName(t *testing.T) {
 			break
 		}
 		for _, v := range page {
-			got, after = append(got, v.Key.String()), v.Key
+			got, after = append(got, v.String()), v.Key
 		}
 	}
 	if diff := cmp.Diff([]string{"a/x/1", "a/x/2", "a/y/1", "b/x/1"}, got); diff != "" {
