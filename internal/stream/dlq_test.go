@@ -109,7 +109,7 @@ func TestAMessageThatFailsTooOftenDiesBeforeTheServerGivesUp(t *testing.T) {
 // Term deletes from a work queue: without its copy the message would be gone.
 func TestWithoutACopyNothingIsTerminated(t *testing.T) {
 	t.Parallel()
-	js, s := natstest.Server(t).JS, spec(func(s *stream.ConsumerSpec) { s.BackOff = []time.Duration{200 * time.Millisecond} })
+	js, s := natstest.Server(t).JS, spec(func(s *stream.ConsumerSpec) { s.BackOff = []time.Duration{6 * time.Second} })
 	workStream(t, js, s, 1)
 	if err := js.DeleteStream(t.Context(), stream.DLQ); err != nil {
 		t.Fatal(err)
@@ -271,7 +271,8 @@ func TestReplayGivesTheMessageToTheHandlerWhereItDied(t *testing.T) {
 	m := nats.NewMsg("agogo.evt.lebenis.payouts.payout.failed.p03")
 	m.Data = []byte("body")
 	m.Header = nats.Header{"ce-id": {"e-1"}, "ce-correlationid": {"tick"}}
-	if _, err := js.PublishMsg(t.Context(), m, jetstream.WithMsgID("e-1")); err != nil {
+	// An expectation of the original's publish, which says nothing about COMMANDS.
+	if _, err := js.PublishMsg(t.Context(), m, jetstream.WithMsgID("e-1"), jetstream.WithExpectLastSequence(0)); err != nil {
 		t.Fatal(err)
 	}
 	var healed atomic.Bool

@@ -15,9 +15,6 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 )
 
-// settleTimeout bounds what follows a handler: the copy of a dead letter, and telling the service of it.
-const settleTimeout = 10 * time.Second
-
 // handle calls the handler and tells the server how it went.
 func (l *Loop) handle(ctx context.Context, b *binding, raw jetstream.Msg) {
 	m, err := l.message(raw)
@@ -152,7 +149,8 @@ func (l *Loop) retry(ctx context.Context, b *binding, raw jetstream.Msg, m Messa
 // bury copies a message to DLQ, tells the service, and only then terminates it: on a work queue that deletes it. Whatever
 // fails on the way makes it come again; the copy's message id keeps it single.
 func (l *Loop) bury(ctx context.Context, b *binding, raw jetstream.Msg, m Message, cause error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	// The rest of AckWait that the handler left, with a little to spare.
+	ctx, cancel := context.WithTimeout(ctx, b.ackWait/6)
 	defer cancel()
 	err := publishDeadLetter(ctx, l.deps.JS, deadLetter{
 		service: l.service(), consumer: l.spec.Durable, stream: m.Stream, subject: m.Subject, seq: m.Seq, header: raw.Headers(),

@@ -27,7 +27,6 @@ type pulls struct {
 	handlers context.Context // of the handlers, which outlive the pulls
 	results  chan pulled
 	open     int
-	renewed  chan struct{} // closed when the connection is a new one
 }
 
 // pulled is how a pull ended.
@@ -38,10 +37,10 @@ type pulled struct {
 
 // pull asks for messages until ctx ends, or until something is wrong that binding again may cure.
 func (l *Loop) pull(ctx, handlers context.Context, b *binding) error {
-	status := l.deps.JS.Conn().StatusChanged(nats.CONNECTED, nats.CLOSED)
-	defer l.deps.JS.Conn().RemoveStatusListener(status)
+	closed := l.deps.JS.Conn().StatusChanged(nats.CLOSED)
+	defer l.deps.JS.Conn().RemoveStatusListener(closed)
 	ctx, cancel := context.WithCancel(ctx)
-	p := &pulls{loop: l, binding: b, handlers: handlers, results: make(chan pulled), renewed: make(chan struct{})}
+	p := &pulls{loop: l, binding: b, handlers: handlers, results: make(chan pulled)}
 	defer p.finish()
 	defer cancel()
 	w := newWatchdog(2 * b.ackWait)
@@ -53,12 +52,8 @@ func (l *Loop) pull(ctx, handlers context.Context, b *binding) error {
 		select {
 		case <-idle:
 			p.start(ctx, 1+l.takeIdle())
-		case now, ok := <-status:
-			if !ok || now == nats.CLOSED {
-				return nats.ErrConnectionClosed
-			}
-			close(p.renewed)
-			p.renewed = make(chan struct{})
+		case <-closed:
+			return nats.ErrConnectionClosed
 		case r := <-p.results:
 			p.open--
 			if err := l.judge(ctx, r); err != nil {
@@ -75,9 +70,8 @@ func (l *Loop) pull(ctx, handlers context.Context, b *binding) error {
 
 func (p *pulls) start(ctx context.Context, n int) {
 	p.open++
-	renewed := p.renewed
 	go func() {
-		got, err := p.fetch(ctx, n, renewed)
+		got, err := p.fetch(ctx, n)
 		p.loop.release(n - got)
 		p.results <- pulled{got, err}
 	}()
@@ -112,10 +106,10 @@ func passingPullError(err error) bool {
 		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// fetch asks for n messages, starts a handler for each as it comes, and tells how many it started. When ctx ends, or the
-// connection becomes a new one, the pull is given up, but not before messages that may be on their way had a moment to
-// arrive: nobody else would get them before their AckWait is over. After ctx's end they are given back.
-func (p *pulls) fetch(ctx context.Context, n int, renewed <-chan struct{}) (int, error) {
+// fetch asks for n messages, starts a handler for each as it comes, and tells how many it started. When ctx ends the pull is
+// given up, but not before messages that may be on their way had a moment to arrive: nobody else would get them before
+// their AckWait is over. They are given back.
+func (p *pulls) fetch(ctx context.Context, n int) (int, error) {
 	pulling, cancel := context.WithTimeout(context.WithoutCancel(ctx), pullExpiry+time.Second)
 	defer cancel()
 	batch, err := p.binding.consumer.Fetch(n, jetstream.FetchContext(pulling), jetstream.FetchHeartbeat(pullHeartbeat))
@@ -143,8 +137,6 @@ func (p *pulls) fetch(ctx context.Context, n int, renewed <-chan struct{}) (int,
 			p.loop.begin(p.handlers, p.binding, m)
 		case <-end:
 			end, giveUp = nil, time.After(linger)
-		case <-renewed:
-			renewed, giveUp = nil, time.After(linger)
 		case <-giveUp:
 			cancel()
 			giveUp = nil
