@@ -41,19 +41,22 @@ var now = time.Date(2025, 1, 25, 0, 0, 12, 0, time.UTC)
 
 // bundle is a consumer on a schema of its own.
 type bundle struct {
-	t        testing.TB
-	pool     *pgxpool.Pool
-	store    *store.Store
-	consumer *consumer.Consumer
-	handle   func(m stream.Message) error
+	t      testing.TB
+	pool   *pgxpool.Pool
+	store  *store.Store
+	clock  *clock.Virtual
+	cfg    consumer.Config
+	deps   consumer.Deps
+	handle func(m stream.Message) error
 }
 
 func setup(t testing.TB, change func(*consumer.Config)) *bundle {
 	t.Helper()
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, migrations.Set)
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+	virtual := clock.NewVirtual(now)
 	st := &store.Store{
-		Pool: pool, Clock: clock.NewVirtual(now),
+		Pool: pool, Clock: virtual,
 		Outbox: outbox.New(outbox.Config{Service: "notifier"}, outbox.Deps{Pool: pool, Logger: logger}),
 	}
 	texts, err := text.New()
@@ -68,27 +71,33 @@ func setup(t testing.TB, change func(*consumer.Config)) *bundle {
 	if change != nil {
 		change(&cfg)
 	}
-	c := consumer.New(cfg, consumer.Deps{
+	b := &bundle{t: t, pool: pool, store: st, clock: virtual, cfg: cfg, deps: consumer.Deps{
 		Store: st, Texts: texts, Metrics: consumer.NewMetrics(prometheus.NewRegistry()), Logger: logger,
 		Tenants: &config.File{Path: "tenants.yaml", Tenants: []config.Tenant{
 			{ID: "lebenis", Timezone: "Africa/Abidjan", Location: abidjan, Currency: "XOF", Locale: "fr-CI"},
 		}},
-	})
+	}}
+	b.handle = b.replica()
+	return b
+}
+
+// replica starts a consumer and returns its handler.
+func (b *bundle) replica() func(m stream.Message) error {
+	b.t.Helper()
+	c := consumer.New(b.cfg, b.deps)
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
 		if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("consumer stopped: %v", err)
+			b.t.Errorf("consumer stopped: %v", err)
 		}
 	}()
-	t.Cleanup(func() { cancel(); <-stopped })
-	b := &bundle{t: t, pool: pool, store: st, consumer: c}
-	b.handle = func(m stream.Message) error {
+	b.t.Cleanup(func() { cancel(); <-stopped })
+	return func(m stream.Message) error {
 		ctx := event.WithCause(context.Background(), event.Cause{Actor: "service:payouts", CorrelationID: "tick-1", CausationID: m.ID})
 		return c.Handle(ctx, m)
 	}
-	return b
 }
 
 // message is an event as the stream delivers it.
@@ -295,30 +304,44 @@ func TestFailureWords(t *testing.T) {
 	}
 }
 
-// TestOutOfOrder: "on its way" arriving after "received" is kept in the list and pushed to nobody.
+// TestOutOfOrder: "on its way" held up for minutes and arriving after "received" is kept in the list and pushed to nobody;
+// in quick succession both are told, whichever transaction comes first.
 func TestOutOfOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	b.register(store.Registration{UserID: "D001", Token: "token-1", Platform: "android", Locale: ""})
+	b.register(store.Registration{UserID: "D001", Token: "token-1", Platform: "android", Locale: ""},
+		store.Registration{UserID: "D002", Token: "token-2", Platform: "android", Locale: ""})
 	b.must(message(t, "payout.succeeded", "P1", 5, 0, payout(1, nil)))
+	b.must(message(t, "payout.succeeded", "P2", 5, 0, payout(2, nil)))
+	b.must(message(t, "payout.processing", "P2", 4, 0, payout(2, nil)))
+	b.clock.Advance(5 * time.Minute)
 	b.must(message(t, "payout.processing", "P1", 4, 0, payout(1, nil)))
-	got := b.notifications()
-	if len(got) != 2 || got[0].State != "suppressed" || got[0].Reason != store.Overtaken || got[0].Pushes != 0 || got[1].Pushes != 1 {
-		t.Errorf("rows %+v", got)
+	var got []string
+	for _, n := range b.notifications() {
+		got = append(got, fmt.Sprintf("%s %s %s %s %d", n.Recipient, n.Kind, n.State, n.Reason, n.Pushes))
+	}
+	want := []string{
+		"D001 payout.processing suppressed overtaken 0", "D001 payout.succeeded created  1",
+		"D002 payout.processing created  1", "D002 payout.succeeded created  1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// TestStorm: 200 unknown outcomes of one run, in batches or not, are one open alert: few messages, the right count.
+// TestStorm: 200 unknown outcomes of one run, in batches or not and on two replicas, are one open alert: few messages, the
+// right count.
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
+	replicas := []func(stream.Message) error{b.handle, b.replica()}
 	b.register(store.Registration{UserID: "operators", Token: "op", Platform: "web", Locale: "en"})
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
 			m := message(t, "payout.outcome_unknown", fmt.Sprintf("P%d", i), 3, 0, payout(i, nil))
-			for range 2 {
-				if err := b.handle(m); err != nil {
+			for r := range replicas {
+				if err := replicas[(i+r)%2](m); err != nil {
 					t.Error(err)
 				}
 			}
@@ -394,6 +417,22 @@ func TestUnheardAndBroken(t *testing.T) {
 	}
 	if got := b.notifications(); len(got) != 0 {
 		t.Errorf("rows %+v", got)
+	}
+}
+
+// TestStateAfterRestore: versions that begin again after a restore are news, for the epoch has risen.
+func TestStateAfterRestore(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	body := &eventsv1.Provider{Tenant: "lebenis", Provider: "orange"}
+	b.must(message(t, "provider.recovered", "lebenis/orange", 10, 0, body))
+	b.must(message(t, "provider.stopped", "lebenis/orange", 9, 0, body)) // late: it works again
+	if got := b.notifications(); len(got) != 0 {
+		t.Errorf("told what is over: %+v", got)
+	}
+	b.must(message(t, "provider.stopped", "lebenis/orange", 7, 1, body))
+	if got := b.notifications(); len(got) != 1 || got[0].Kind != "provider.stopped" {
+		t.Errorf("a stop after the restore: %+v", got)
 	}
 }
 

@@ -68,7 +68,7 @@ func (c *Consumer) entries(ctx context.Context, tx pgx.Tx, items []*item) ([]sto
 	var changes []store.Change
 	for _, it := range items {
 		for _, n := range it.decision.Notices {
-			entries = append(entries, store.Entry{Notice: n, Origin: it.origin})
+			entries = append(entries, store.Entry{Notice: n, At: it.at, Origin: it.origin})
 		}
 		for _, change := range it.decision.Changes {
 			changes = append(changes, store.Change{Change: change, At: it.at, Origin: it.origin})
@@ -79,7 +79,7 @@ func (c *Consumer) entries(ctx context.Context, tx pgx.Tx, items []*item) ([]sto
 		return nil, err
 	}
 	for _, r := range raised {
-		entries = append(entries, store.Entry{Notice: r.Notice, Origin: r.Origin, Quiet: !r.Loud})
+		entries = append(entries, store.Entry{Notice: r.Notice, At: r.At, Origin: r.Origin, Quiet: !r.Loud})
 	}
 	return entries, nil
 }

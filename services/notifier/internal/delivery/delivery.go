@@ -31,7 +31,7 @@ type Config struct {
 	Timeout time.Duration // 45 s for one batch; the SDK's own retries end with it
 	Lease   time.Duration // 90 s; must exceed Timeout by the time of a record
 	GiveUp  time.Duration // 24 h: an older push is of no use; its row remains
-	Stale   time.Duration // 1 min: an older push is not sent when something newer was told about its subject
+	Stale   time.Duration // store.Stale
 }
 
 func (c Config) withDefaults() Config {
@@ -50,7 +50,7 @@ func (c Config) withDefaults() Config {
 	or(&c.Timeout, 45*time.Second)
 	or(&c.Lease, 90*time.Second)
 	or(&c.GiveUp, 24*time.Hour)
-	or(&c.Stale, time.Minute)
+	or(&c.Stale, store.Stale)
 	return c
 }
 

@@ -376,6 +376,32 @@ func TestQuota(t *testing.T) {
 	b.equal("pushes", []string{"a sent ", "b sent ", "b sent "}, b.pushes())
 }
 
+// TestBackoff: one push that fails while others get through waits longer each time.
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.register(android("D001", "a"), android("D002", "b"))
+	refuse := fcmtest.Answer{Status: 500, Code: "INTERNAL"}
+	b.fcm.Script("a", refuse, refuse, refuse)
+	b.tell("D001", "payout.succeeded", 4)
+	b.tell("D002", "payout.succeeded", 4)
+	b.step()
+	for i, wait := range []time.Duration{6 * time.Second, 12 * time.Second, 23 * time.Second} {
+		before := b.fcm.Calls()
+		b.clock.Advance(wait / 2)
+		b.step()
+		if n := b.fcm.Calls(); n != before {
+			t.Errorf("try %d came within %s", i+2, wait/2)
+		}
+		b.clock.Advance(wait / 2)
+		b.step()
+		if n := b.fcm.Calls(); n != before+1 {
+			t.Errorf("try %d did not come within %s", i+2, wait)
+		}
+	}
+	b.equal("pushes", []string{"a sent ", "b sent "}, b.pushes())
+}
+
 // TestGiveUp: a push that waited a day is of no use; the row remains and says so.
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
@@ -417,6 +443,14 @@ func TestDroppedWhileWaiting(t *testing.T) {
 func TestOvertakenWhileWaiting(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
+	b.register(android("D001", "a"))
+	b.tell("D001", "payout.processing", 1)
+	b.tell("D001", "payout.succeeded", 2)
+	b.step() // in time, both are news
+	if n := len(b.fcm.Pushes()); n != 2 {
+		t.Fatalf("%d pushes, want both", n)
+	}
+	b = setup(t, nil)
 	b.register(android("D001", "a"))
 	b.tell("D001", "payout.processing", 3)
 	b.tell("D001", "payout.succeeded", 4)

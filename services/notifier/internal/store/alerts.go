@@ -24,6 +24,7 @@ type Change struct {
 type Raised struct {
 	Notice notice.Notice
 	Loud   bool
+	At     time.Time // of the newest event that counted
 	Origin Origin
 }
 
@@ -38,22 +39,22 @@ func (s *Store) Raise(ctx context.Context, tx pgx.Tx, changes []Change) ([]Raise
 	if err != nil {
 		return nil, err
 	}
-	origins := map[notice.Key]Origin{}
+	counted := map[notice.Key]Change{} // the last one of each key
 	for _, c := range changes {
 		if alerts[c.Key].Apply(c.Change, c.At) {
-			origins[c.Key] = c.Origin
+			counted[c.Key] = c
 		}
 	}
 	var raised []Raised
 	update := db.UpdateAlertsParams{At: now}
 	for _, key := range keysOf(changes) {
-		origin, ok := origins[key]
+		last, ok := counted[key]
 		if !ok {
 			continue // nothing but old news
 		}
 		a := alerts[key]
 		if n, loud, ok := a.Message(); ok {
-			raised = append(raised, Raised{Notice: n, Loud: loud, Origin: origin})
+			raised = append(raised, Raised{Notice: n, Loud: loud, At: last.At, Origin: last.Origin})
 		}
 		addAlert(&update, a)
 	}

@@ -49,6 +49,10 @@ const (
 	Expired   = "expired"    // the push waited too long to be of use
 )
 
+// Stale is the age beyond which a state that was overtaken is not pushed any more. What happens in quick succession is all
+// told; but nobody shall read "on its way" long after "received", because an event or a push was held up.
+const Stale = time.Minute
+
 // Origin is what led to a notification, so that its events continue the chain and the trace.
 type Origin struct {
 	Cause       event.Cause
@@ -60,6 +64,7 @@ type Entry struct {
 	Notice  notice.Notice
 	Text    text.Text
 	Devices []uuid.UUID
+	At      time.Time // of the event
 	Origin  Origin
 	// Quiet entries only bring the words of a row up to date that an earlier, loud one made.
 	Quiet bool
@@ -84,7 +89,7 @@ func (s *Store) Tell(ctx context.Context, tx pgx.Tx, entries []Entry) (Told, err
 			loud = append(loud, e)
 		}
 	}
-	rows, err := s.rows(ctx, q, loud)
+	rows, err := s.rows(ctx, q, loud, now)
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +109,8 @@ type row struct {
 	data   string
 }
 
-func (s *Store) rows(ctx context.Context, q *db.Queries, entries []Entry) ([]row, error) {
-	overtaken, err := overtaken(ctx, q, entries)
+func (s *Store) rows(ctx context.Context, q *db.Queries, entries []Entry, now time.Time) ([]row, error) {
+	overtaken, err := overtaken(ctx, q, entries, now)
 	if err != nil {
 		return nil, err
 	}
@@ -126,33 +131,38 @@ func (s *Store) rows(ctx context.Context, q *db.Queries, entries []Entry) ([]row
 	return rows, nil
 }
 
-// overtaken finds the entries that would tell an older state after a newer one was told, in the table or in this batch.
-func overtaken(ctx context.Context, q *db.Queries, entries []Entry) (map[uuid.UUID]bool, error) {
+// overtaken finds stale entries that tell an older state than one that was told, in the table or in this batch.
+func overtaken(ctx context.Context, q *db.Queries, entries []Entry, now time.Time) (map[uuid.UUID]bool, error) {
 	type subject struct{ tenant, recipient, id string }
-	newest := map[subject]int64{}
-	var p db.OvertakenNotificationsParams
 	of := func(n notice.Notice) subject { return subject{n.Tenant, n.Recipient.ID, n.SubjectID} }
+	newest := map[subject]int64{}
+	for _, e := range entries {
+		newest[of(e.Notice)] = max(newest[of(e.Notice)], e.Notice.Order)
+	}
+	late := map[uuid.UUID]bool{}
+	var p db.OvertakenNotificationsParams
 	for _, e := range entries {
 		n := e.Notice
-		newest[of(n)] = max(newest[of(n)], n.Order)
-		p.Ids = append(p.Ids, uuid.MustParse(n.ID()))
+		if now.Sub(e.At) <= Stale {
+			continue
+		}
+		id := uuid.MustParse(n.ID())
+		late[id] = n.Order < newest[of(n)]
+		p.Ids = append(p.Ids, id)
 		p.Tenants = append(p.Tenants, n.Tenant)
 		p.RecipientIds = append(p.RecipientIds, n.Recipient.ID)
 		p.SubjectIds = append(p.SubjectIds, n.SubjectID)
 		p.SubjectOrders = append(p.SubjectOrders, n.Order)
 	}
+	if len(p.Ids) == 0 {
+		return nil, nil
+	}
 	ids, err := q.OvertakenNotifications(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("look for newer notifications: %w", err)
 	}
-	late := make(map[uuid.UUID]bool, len(ids))
 	for _, id := range ids {
 		late[id] = true
-	}
-	for i, e := range entries {
-		if e.Notice.Order < newest[of(e.Notice)] {
-			late[p.Ids[i]] = true
-		}
 	}
 	return late, nil
 }
