@@ -94,7 +94,7 @@ func (s *Server) find(ctx context.Context, name string) (store.View, error) {
 
 func scheduleProto(v store.View) *schedulerv1.Schedule {
 	return &schedulerv1.Schedule{
-		Name: v.String(), Tenant: v.Tenant, Service: v.Service, Schedule: v.Key.Name, Job: v.Job,
+		Name: v.String(), Tenant: v.Tenant, Service: v.Service, Schedule: v.Name, Job: v.Job,
 		Cron: v.Cron.String(), Timezone: v.Zone.String(), State: string(v.State), PauseReason: v.PauseReason,
 		CatchUp: string(v.CatchUp.Mode), Cursor: timestamp(v.Cursor), NextTime: timestamp(v.NextTime), LastTickId: v.LastTickID,
 	}

@@ -221,7 +221,7 @@ func TestHourlyCountsFollowTheDay(t *testing.T) {
 	}
 }
 
-// The four defects of gocron 2.21 around shifts of the clocks that made us compute nominal times ourselves.
+// The defects of gocron 2.21 around shifts of the clocks that made us compute nominal times ourselves.
 func TestGocronDropsAnHourAtFallBack(t *testing.T) {
 	t.Parallel()
 	got := between(t, "0 * * * *", "2026-11-01T03:59:00Z", "2026-11-01T07:00:00Z", "America/New_York")

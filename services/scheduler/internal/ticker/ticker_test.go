@@ -127,6 +127,27 @@ func TestWakesThatComeTogetherFireTogether(t *testing.T) {
 	})
 }
 
+// gocron's Shutdown spins on a core while it waits for its tasks. Ours only wake, so it has nothing to wait for even when a
+// long firing is under way: the ticker waits for that itself, and spinning would keep synthetic time from passing.
+func TestGocronSpinsAtItsEndUnlessItsTasksAreShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const firing = 30 * time.Second
+		tick := New(func(context.Context) error { <-time.After(firing); return nil }, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- tick.Run(ctx, elector{}, rules(t, "* * * * *", "UTC")) }()
+		<-time.After(Sweep + time.Second) // it fires
+		cancel()
+		began := time.Now()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != firing-time.Second {
+			t.Errorf("stopping took %s, want no more than the firing needs", took)
+		}
+	})
+}
+
 // What gocron itself would drop or double when clocks change (see the tests of package schedule) it gets from us.
 func TestTimersRingAtOurNominalTimes(t *testing.T) {
 	t.Parallel()
