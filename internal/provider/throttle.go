@@ -92,14 +92,17 @@ func (t *Throttle) InUse() int {
 	return t.used
 }
 
-// Wait waits until n calls may begin.
-func (t *Throttle) Wait(ctx context.Context, n int) error {
-	for n > 0 {
-		k := min(n, max(1, t.limiter.Burst()))
-		if err := t.limiter.WaitN(ctx, k); err != nil {
-			return err
-		}
-		n -= k
+// Take waits until one call may begin and takes as many more, up to most, as may begin right now.
+func (t *Throttle) Take(ctx context.Context, most int) (int, error) {
+	if err := t.limiter.Wait(ctx); err != nil {
+		return 0, err
 	}
-	return nil
+	n := 1
+	for n < most && t.limiter.Allow() {
+		n++
+	}
+	return n, nil
 }
+
+// Capacity is the number of slots of all replicas together.
+func (t *Throttle) Capacity() int { return t.concurrency }

@@ -1,0 +1,243 @@
+package disburse
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/crashpoint"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+)
+
+// lane sends the payouts of a page that go through one connector. Claims, sends and records overlap: a slow answer holds
+// its own slot and nothing else.
+type lane struct {
+	d    *Dispatcher
+	conn *adapter.Connector
+	run  store.Run
+	page int
+
+	answers  chan answer
+	sending  sync.WaitGroup
+	open     atomic.Int64  // claimed and not yet recorded
+	again    atomic.Bool   // something became claimable since the last claim
+	stopped  atomic.Bool   // an answer asked to stop: what was claimed with it is not sent any more
+	progress chan struct{} // a record was committed
+
+	mu   sync.Mutex
+	rest map[uuid.UUID]time.Time // never sent, and not before
+}
+
+// answer is what a send brought.
+type answer struct {
+	attempt attempt.Attempt
+	result  provider.Result
+
+	notBefore *time.Time // of one that was not sent: when it goes again, for the database
+	rest      time.Time  // and for this lane
+}
+
+func newLane(d *Dispatcher, c *adapter.Connector, run store.Run, page int) *lane {
+	return &lane{
+		d: d, conn: c, run: run, page: page, answers: make(chan answer), progress: make(chan struct{}, 1),
+		rest: map[uuid.UUID]time.Time{},
+	}
+}
+
+// work claims and sends until nothing of the page can go now, and returns when all outcomes are recorded. When ctx ends
+// nothing more is claimed, and what is under way is seen to its end.
+func (l *lane) work(ctx context.Context) error {
+	recorded := make(chan struct{})
+	go func() {
+		defer close(recorded)
+		l.record(context.WithoutCancel(ctx))
+	}()
+	err := l.feed(ctx)
+	l.sending.Wait()
+	close(l.answers)
+	<-recorded
+	return err
+}
+
+func (l *lane) feed(ctx context.Context) error {
+	for {
+		l.again.Store(false)
+		c, err := l.next(ctx)
+		switch {
+		case err != nil:
+			return err
+		case len(c.begun) > 0 || c.held > 0:
+			continue
+		case c.probing:
+			err = l.wait(ctx)
+		case c.rest > l.d.Patience:
+			return nil // behind a provider fault: it counts as waiting, and the sweeper comes back to it
+		case c.rest > 0:
+			err = l.d.Clock.Sleep(ctx, c.rest)
+		default:
+			var more bool
+			if more, err = l.idle(ctx); err == nil && !more {
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// next takes slots and a share of the rate, claims payouts for them, and sends those.
+func (l *lane) next(ctx context.Context) (claimed, error) {
+	slots, err := l.conn.Throttle.Slots(ctx, l.d.ClaimMost)
+	if err != nil {
+		return claimed{}, err
+	}
+	most, err := l.conn.Throttle.Take(ctx, slots)
+	if err != nil {
+		l.conn.Throttle.Free(slots)
+		return claimed{}, err
+	}
+	// The lease ends by this process's clock before it does by the database's, which starts it later.
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.conn.Policy.Lease-l.conn.Policy.Margin)
+	c, err := l.claim(ctx, most)
+	l.conn.Throttle.Free(slots - len(c.begun))
+	l.open.Add(int64(len(c.begun)))
+	if err != nil {
+		l.refuse(c.begun, "not_committed")
+		cancel()
+		return claimed{}, err
+	}
+	if len(c.begun) == 0 {
+		cancel()
+		return c, nil
+	}
+	crashpoint.Hit("payouts.after_claim_commit")
+	l.d.Outbox.Nudge()
+	l.send(sctx, cancel, c.begun)
+	return c, nil
+}
+
+// send calls the provider for each attempt, all at once: they hold a slot each. done ends their common context.
+func (l *lane) send(ctx context.Context, done context.CancelFunc, begun []attempt.Attempt) {
+	if code := l.called(ctx); code != "" {
+		l.refuse(begun, code)
+		done()
+		return
+	}
+	var wave sync.WaitGroup
+	for _, a := range begun {
+		l.sending.Add(1)
+		wave.Go(func() {
+			defer l.sending.Done()
+			l.answers <- answer{attempt: a, result: l.submit(ctx, a)}
+		})
+	}
+	l.sending.Go(func() { wave.Wait(); done() })
+}
+
+// called reads the stops once more, right before the first byte, and returns the code of what calls the sends off.
+func (l *lane) called(ctx context.Context) string {
+	g, err := l.gate(ctx, l.d.Pool)
+	switch {
+	case err != nil:
+		l.d.Logger.WarnContext(ctx, "payouts: claimed and not sent, the stops cannot be read", "run", l.run.ID, "error", err)
+		return "stops_unreadable"
+	case g.wait:
+		return payout.CodeBatchPaused
+	default:
+		return g.hold
+	}
+}
+
+// submit makes one call. Between the crash points lies the moment in which nobody but the provider knows what happened.
+func (l *lane) submit(ctx context.Context, a attempt.Attempt) (res provider.Result) {
+	if l.stopped.Load() {
+		return provider.Result{Class: provider.NotSent, Code: payout.CodeProviderStopped}
+	}
+	defer func() {
+		// A defect of an adapter must not take the other sends down with it; what it did before is not known.
+		if p := recover(); p != nil {
+			res = provider.Result{Class: provider.Ambiguous, Scope: provider.ScopeProvider, Code: "adapter_panicked", Alarm: "the adapter panicked while sending"}
+		}
+	}()
+	crashpoint.Hit("payouts.before_send")
+	began := l.d.Clock.Now()
+	res = l.conn.Submitter.Submit(ctx, a.Transfer("payout "+l.run.LocalDate))
+	l.d.metrics.sent(l.conn.Connector, res.Class, l.d.Clock.Now().Sub(began))
+	crashpoint.Hit("payouts.after_send")
+	if res.Stop {
+		l.stopped.Store(true)
+	}
+	return res
+}
+
+// refuse records attempts as never sent.
+func (l *lane) refuse(begun []attempt.Attempt, code string) {
+	for _, a := range begun {
+		l.answers <- answer{attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}}
+	}
+}
+
+// idle waits for something to do after a claim that found nothing: an outcome that makes a payout claimable again, or the
+// end of a rest. It reports false when there is nothing left to wait for.
+func (l *lane) idle(ctx context.Context) (bool, error) {
+	for l.open.Load() > 0 {
+		if l.again.Load() {
+			return true, nil
+		}
+		if err := l.wait(ctx); err != nil {
+			return false, err
+		}
+	}
+	if l.again.Load() {
+		return true, nil
+	}
+	wake, ok := l.earliest()
+	if !ok {
+		return false, nil
+	}
+	return true, l.d.Clock.Sleep(ctx, wake.Sub(l.d.Clock.Now()))
+}
+
+// wait waits for outcomes to be committed.
+func (l *lane) wait(ctx context.Context) error {
+	select {
+	case <-l.progress:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// resting lists the payouts that were not sent and should not go again yet.
+func (l *lane) resting() []uuid.UUID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, ids := l.d.Clock.Now(), []uuid.UUID{}
+	for id, until := range l.rest {
+		if !now.Before(until) {
+			delete(l.rest, id)
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func (l *lane) earliest() (wake time.Time, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, until := range l.rest {
+		if !ok || until.Before(wake) {
+			wake, ok = until, true
+		}
+	}
+	return wake, ok
+}

@@ -1,0 +1,47 @@
+package disburse
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter"
+)
+
+type metrics struct {
+	seconds *prometheus.HistogramVec
+	sends   *prometheus.CounterVec
+	claimed prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer, connectors *adapter.Set) *metrics {
+	m := &metrics{
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "agogo_payouts_send_seconds", Help: "How long providers take to answer a payout.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"tenant", "provider"}),
+		sends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "agogo_payouts_sends_total", Help: "Calls that were to move money, by what is known after them.",
+		}, []string{"tenant", "provider", "class"}),
+		claimed: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "agogo_payouts_claimed", Help: "Payouts claimed by one transaction.", Buckets: []float64{0, 1, 2, 4, 8, 16, 32, 64, 128},
+		}),
+	}
+	if r == nil {
+		return m
+	}
+	r.MustRegister(m.seconds, m.sends, m.claimed)
+	for _, c := range connectors.All() {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "agogo_payouts_slots_in_use", Help: "Payouts that a crash would leave in doubt now.",
+			ConstLabels: prometheus.Labels{"tenant": c.Tenant, "provider": c.Provider},
+		}, func() float64 { return float64(c.Throttle.InUse()) }))
+	}
+	return m
+}
+
+func (m *metrics) sent(c provider.Connector, class provider.Class, took time.Duration) {
+	m.seconds.WithLabelValues(c.Tenant, c.Provider).Observe(took.Seconds())
+	m.sends.WithLabelValues(c.Tenant, c.Provider, string(class)).Inc()
+}

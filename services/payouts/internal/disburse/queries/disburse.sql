@@ -1,0 +1,26 @@
+-- name: PageProviders :many
+SELECT DISTINCT provider FROM payouts WHERE run_id = @run_id AND page = @page AND state = 'approved' ORDER BY provider;
+
+-- name: Controls :one
+SELECT b.batch_id, b.control, COALESCE(o.stopped, false)::boolean AS stopped
+FROM batches b LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = @run_id;
+
+-- name: Claim :many
+-- Approved payouts of a page whose newest attempt is proven over, if there is one. An attempt of which a webhook has just
+-- spoken is read again first.
+SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
+       y.state AS payee_state
+FROM payouts p
+JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
+WHERE p.run_id = @run_id AND p.page = @page AND p.state = 'approved' AND p.provider = @provider
+  AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
+  AND NOT (p.payout_id = ANY(@resting::uuid[]))
+  AND (a.subject_id IS NULL OR (a.state IN ('failed', 'not_sent') AND a.next_lookup_at IS NULL))
+ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p SKIP LOCKED;
+
+-- name: CountFaults :many
+-- Faults in a row of a batch, and of the provider rather than of payments.
+UPDATE batches SET provider_faults = CASE WHEN @answered::boolean THEN 0 ELSE provider_faults END + @faults::integer
+WHERE run_id = @run_id AND control = 'open' AND (@faults::integer > 0 OR provider_faults > 0)
+RETURNING batch_id, provider_faults;

@@ -1,0 +1,225 @@
+package disburse
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/crashpoint"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/disburse/db"
+	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+)
+
+// record takes answers as they come and commits them in batches: while one batch is being written the next one gathers.
+// Slots are given back when outcomes are committed, not when answers arrive, for until then a crash forgets them.
+func (l *lane) record(ctx context.Context) {
+	for first := range l.answers {
+		batch := l.gather(first)
+		l.persist(ctx, batch)
+		l.conn.Throttle.Free(len(batch))
+		l.open.Add(int64(-len(batch)))
+		select {
+		case l.progress <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (l *lane) gather(first answer) []answer {
+	batch := []answer{first}
+	for len(batch) < l.d.RecordMost {
+		select {
+		case a, ok := <-l.answers:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, a)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// persist writes a batch. If it cannot be written for a reason that time does not cure, its answers are written one by one,
+// so that a defective one costs nothing but itself.
+func (l *lane) persist(ctx context.Context, batch []answer) {
+	now := l.d.Clock.Now()
+	for i := range batch {
+		batch[i].notBefore, batch[i].rest = l.later(batch[i], now)
+	}
+	err := l.commit(ctx, batch)
+	switch {
+	case err == nil:
+		crashpoint.Hit("payouts.after_outcome_commit")
+		l.d.Outbox.Nudge()
+		l.release(batch)
+	case len(batch) > 1 && !pg.Transient(err):
+		for i := range batch {
+			l.persist(ctx, batch[i:i+1])
+		}
+	default:
+		l.d.Logger.ErrorContext(ctx, "payouts: outcomes are not recorded; the attempts are taken over and looked up when their lease ends",
+			"run", l.run.ID, "provider", l.conn.Provider, "outcomes", len(batch), "error", err)
+	}
+}
+
+// commit is transaction B, tried until it succeeds or is of no use any more. The database may be away for a while; the
+// answers are in this process only. Once the lease is long over others have asked the provider themselves. A commit whose
+// outcome stays open is made again, which is harmless: only a send that is still open can be closed.
+func (l *lane) commit(ctx context.Context, batch []answer) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*l.conn.Policy.Lease+time.Minute)
+	defer cancel()
+	pause := 50 * time.Millisecond
+	for {
+		err := pg.InTx(ctx, l.d.Pool, func(tx pgx.Tx) error { return l.outcomes(ctx, tx, batch) })
+		if err == nil || !pg.Transient(err) {
+			return err
+		}
+		l.d.Logger.WarnContext(ctx, "payouts: recording outcomes failed, trying again", "run", l.run.ID, "outcomes", len(batch), "in", pause, "error", err)
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return err
+		}
+		pause = min(2*pause, 2*time.Second)
+	}
+}
+
+// release makes what was not sent claimable again, now that the database says so too.
+func (l *lane) release(batch []answer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range batch {
+		if a.result.Class != provider.NotSent {
+			continue
+		}
+		if !a.rest.IsZero() {
+			l.rest[a.attempt.Subject] = a.rest
+		}
+		l.again.Store(true)
+	}
+}
+
+func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
+	now := l.d.Clock.Now()
+	outcomes := make([]attempt.Outcome, 0, len(batch))
+	for _, a := range batch {
+		outcomes = append(outcomes, l.outcome(a, now))
+	}
+	recorded, err := attempt.Record(ctx, tx, l.d.Owner, now, outcomes)
+	if err != nil {
+		return err
+	}
+	moved, late := l.sort(batch, outcomes, recorded)
+	if _, err := l.d.Outcomes.Apply(ctx, tx, moved); err != nil {
+		return err
+	}
+	if _, err := l.d.Outcomes.Late(ctx, tx, late); err != nil {
+		return err
+	}
+	results := make([]provider.Result, 0, len(batch))
+	for _, a := range batch {
+		results = append(results, a.result)
+	}
+	if _, err := l.d.States.Observe(ctx, tx, l.conn.Connector, results); err != nil {
+		return err
+	}
+	if err := l.watch(ctx, tx, results); err != nil {
+		return err
+	}
+	return l.d.Store.Settle(ctx, tx, l.run.ID)
+}
+
+// outcome is the attempt's next state. Whatever is neither proof nor a promise of the provider is doubt.
+func (l *lane) outcome(a answer, now time.Time) attempt.Outcome {
+	o := attempt.Outcome{Key: a.attempt.Key, Sends: a.attempt.Sends, Result: a.result}
+	switch a.result.Class {
+	case provider.NotSent:
+		o.State = attempt.NotSent
+	case provider.RejectedFinal, provider.RejectedRetryable:
+		o.State = attempt.Failed
+	case provider.Succeeded:
+		o.State = attempt.Succeeded
+	case provider.Accepted:
+		o.State = attempt.Processing
+	default:
+		o.State = attempt.Unknown
+	}
+	if o.State.Open() {
+		next := l.conn.Policy.NextLookup(a.attempt.SubmittedAt, now)
+		o.NextLookup = &next
+	}
+	return o
+}
+
+// sort separates the outcomes that closed their send from those that came after somebody else had taken over.
+func (l *lane) sort(batch []answer, outcomes []attempt.Outcome, recorded []attempt.Attempt) (moved []outcome.Moved, late []attempt.Outcome) {
+	byKey := make(map[attempt.Key]attempt.Attempt, len(recorded))
+	for _, a := range recorded {
+		byKey[a.Key] = a
+	}
+	for i, a := range batch {
+		rec, ok := byKey[a.attempt.Key]
+		if !ok {
+			late = append(late, outcomes[i])
+			continue
+		}
+		moved = append(moved, outcome.Moved{Attempt: rec, Result: a.result, NotBefore: a.notBefore})
+	}
+	return moved, late
+}
+
+// later decides when a payout that was not sent goes again. Short pauses are kept in this process, for the page is being
+// worked on and its run stays open; longer ones are written down and count as waiting.
+func (l *lane) later(a answer, now time.Time) (notBefore *time.Time, rest time.Time) {
+	if a.result.Class != provider.NotSent || !a.result.Fault() {
+		return nil, time.Time{} // nothing is wrong with it: the connector rests, or is stopped, or our time was over
+	}
+	until := now.Add(max(a.result.RetryAfter, backoff(a.attempt.Sends)))
+	if until.Sub(now) > l.d.Patience {
+		return &until, time.Time{}
+	}
+	return nil, until
+}
+
+// backoff doubles with every send, from 1 s to 10 min.
+func backoff(sends int) time.Duration {
+	return min(time.Second<<min(sends-1, 20), 10*time.Minute)
+}
+
+// watch pauses a batch that meets only faults: what each of them leaves in doubt needs people, so the rest does not follow.
+// Sends that provably never left are no reason; the connector rests then, and nothing is in doubt.
+func (l *lane) watch(ctx context.Context, tx pgx.Tx, results []provider.Result) error {
+	faults, answered := 0, false
+	for _, r := range results {
+		switch {
+		case r.Class == provider.NotSent:
+		case r.Fault():
+			faults++
+		default:
+			faults, answered = 0, true
+		}
+	}
+	rows, err := db.New(tx).CountFaults(ctx, db.CountFaultsParams{RunID: l.run.ID, Answered: answered, Faults: int32(faults)})
+	if err != nil {
+		return fmt.Errorf("count provider faults of the batch: %w", err)
+	}
+	for _, b := range rows { // one: a run has one batch
+		if int(b.ProviderFaults) < max(l.d.PauseAfterFaults, 2*l.conn.Throttle.Capacity()) {
+			continue
+		}
+		if _, err := l.d.Store.PauseBatch(ctx, tx, b.BatchID, payout.Reason{Scope: payout.ScopeProvider, Code: "provider_faults"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

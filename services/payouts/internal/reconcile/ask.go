@@ -1,0 +1,134 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter"
+)
+
+// lookupLease is how long a lookup may take before another replica may ask the same: the slowest call and the wait for
+// the rate before it. A lookup too many does no harm.
+const lookupLease = 5 * time.Minute
+
+// ask looks up one page of what is due: claimed in a transaction, asked outside of any, recorded as answers come.
+func (w *Worker) ask(ctx context.Context) (int, error) {
+	var due []attempt.Attempt
+	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) (err error) {
+		due, err = attempt.ClaimLookups(ctx, tx, w.Clock.Now(), lookupLease, w.Page)
+		return err
+	})
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+	answers := make(chan attempt.Update)
+	var g, keep errgroup.Group
+	keep.Go(func() error { return w.keep(ctx, answers) })
+	g.SetLimit(w.Parallel)
+	for _, a := range due {
+		g.Go(func() error {
+			answers <- w.lookup(ctx, a)
+			return nil
+		})
+	}
+	_ = g.Wait() // lookups do not fail: that a question was not answered is an answer
+	close(answers)
+	return len(due), keep.Wait()
+}
+
+// lookup asks about one attempt and decides what the answer makes of it.
+func (w *Worker) lookup(ctx context.Context, a attempt.Attempt) attempt.Update {
+	c, ok := w.Connectors.Get(a.Tenant, a.Provider)
+	if !ok {
+		// The provider left the tenants file with money outstanding: nobody can be asked, and people must know.
+		w.Outcomes.Alarm(ctx, a, "no such provider in the tenants file")
+		return w.decide(a, attempt.Answer{Err: fmt.Errorf("tenant %s has no provider %s", a.Tenant, a.Provider)}, attempt.NewPolicy(0, 0, nil, 0, false))
+	}
+	return w.decide(a, w.question(ctx, c, a), c.Policy)
+}
+
+func (w *Worker) decide(a attempt.Attempt, ans attempt.Answer, p attempt.Policy) attempt.Update {
+	return attempt.Update{Attempt: a, Lookup: true, Decision: attempt.Decide(a, ans, p, w.Clock.Now())}
+}
+
+// question makes one call, within the provider's rate. A panic of the adapter is no answer.
+func (w *Worker) question(ctx context.Context, c *adapter.Connector, a attempt.Attempt) (ans attempt.Answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			ans = attempt.Answer{Err: fmt.Errorf("the adapter panicked: %v", p)}
+			w.Outcomes.Alarm(ctx, a, "the adapter panicked while looking up")
+		}
+		w.metrics.lookup(c.Connector, ans)
+	}()
+	ctx, cancel := context.WithTimeout(ctx, lookupLease/2)
+	defer cancel()
+	if _, err := c.Throttle.Take(ctx, 1); err != nil {
+		return attempt.Answer{Err: err}
+	}
+	found, err := c.Lookuper.Lookup(ctx, a.Transfer(""))
+	if err != nil {
+		w.Logger.DebugContext(ctx, "payouts: a lookup was not answered", "payout", a.Subject, "attempt", a.Number, "error", err)
+	}
+	return attempt.Answer{Found: found, Err: err}
+}
+
+// keep records answers in batches as they come, so that a slow provider does not keep the answers of others waiting.
+func (w *Worker) keep(ctx context.Context, answers <-chan attempt.Update) error {
+	var first error
+	for u := range answers {
+		batch := []attempt.Update{u}
+		for more := true; more && len(batch) < w.Page; {
+			select {
+			case next, ok := <-answers:
+				if ok {
+					batch = append(batch, next)
+				}
+				more = ok
+			default:
+				more = false
+			}
+		}
+		if err := w.persist(ctx, batch); err != nil && first == nil {
+			first = err // the others go on; this one is due again when its lookup's lease ends
+		}
+	}
+	return first
+}
+
+// persist applies decisions. When that fails for a reason that time does not cure, they are applied one by one, so that a
+// defective one costs nothing but itself.
+func (w *Worker) persist(ctx context.Context, batch []attempt.Update) error {
+	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
+		payouts, err := w.Outcomes.Decided(ctx, tx, batch)
+		if err != nil {
+			return err
+		}
+		// What is proven never to have been created goes again under its reference; failed ones wait for their retry.
+		nonce := "l" + strconv.FormatInt(w.Clock.Now().UnixMilli(), 36)
+		if err := w.Store.WakeDispatch(ctx, tx, nonce, payouts...); err != nil {
+			return err
+		}
+		return w.Store.Settle(ctx, tx, runsOf(payouts)...)
+	})
+	switch {
+	case err == nil:
+		w.Outbox.Nudge()
+		return nil
+	case len(batch) > 1 && !pg.Transient(err) && ctx.Err() == nil:
+		for i := range batch {
+			if one := w.persist(ctx, batch[i:i+1]); one != nil {
+				w.Logger.ErrorContext(ctx, "payouts: the answer to a lookup cannot be applied", "payout", batch[i].Attempt.Subject, "attempt", batch[i].Attempt.Number, "error", one)
+			}
+		}
+		return nil
+	default:
+		return fmt.Errorf("record lookups: %w", err)
+	}
+}

@@ -1,0 +1,183 @@
+// Package reconcile finds out what became of attempts whose outcome is outstanding: it takes over those whose sender died,
+// asks the providers about all that are due, without end, and applies what their answers prove.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter"
+	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+)
+
+// Config tunes the worker; zero values are the defaults.
+type Config struct {
+	Every    time.Duration // between looks at what is due; 1 s
+	Page     int           // attempts taken at once; 200
+	Parallel int           // lookups under way at once; 16
+}
+
+func (c Config) withDefaults() Config {
+	if c.Every <= 0 {
+		c.Every = time.Second
+	}
+	if c.Page <= 0 {
+		c.Page = 200
+	}
+	if c.Parallel <= 0 {
+		c.Parallel = 16
+	}
+	return c
+}
+
+// Deps are what the worker needs.
+type Deps struct {
+	Pool       *pgxpool.Pool
+	Store      *store.Store
+	Outbox     *outbox.Outbox
+	Clock      clock.Clock
+	Connectors *adapter.Set
+	States     *provider.States
+	Outcomes   *outcome.Outcomes
+	Logger     *slog.Logger
+	Registry   prometheus.Registerer // nil: not measured
+}
+
+// Worker runs in every replica; rows are shared out by locks and leases.
+type Worker struct {
+	Config
+	Deps
+	metrics *metrics
+	wake    chan struct{}
+}
+
+// New makes a worker.
+func New(c Config, d Deps) *Worker {
+	return &Worker{Config: c.withDefaults(), Deps: d, metrics: newMetrics(d.Registry), wake: make(chan struct{}, 1)}
+}
+
+// Wake makes Run look at once: a webhook or a person made something due.
+func (w *Worker) Wake() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run reconciles until ctx ends. It looks by real time, as leases run by it, at what is due by the service's clock.
+func (w *Worker) Run(ctx context.Context) error {
+	tick := time.NewTicker(w.Every)
+	defer tick.Stop()
+	for {
+		more, err := w.Pass(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.Logger.ErrorContext(ctx, "payouts: reconciling failed, trying again", "error", err)
+		}
+		if more && err == nil && ctx.Err() == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// Pass takes over what has lost its sender and asks about one page of what is due. more says that there may be another.
+func (w *Worker) Pass(ctx context.Context) (more bool, err error) {
+	ctx = event.WithCause(ctx, event.Cause{Actor: store.Actor, CorrelationID: "reconcile"})
+	taken, takeErr := w.takeOver(ctx)
+	asked, askErr := w.ask(ctx)
+	w.measure(ctx)
+	if err := errors.Join(takeErr, askErr); err != nil {
+		return false, err
+	}
+	return taken == w.Page || asked == w.Page, nil
+}
+
+// takeOver makes attempts unknown whose lease ran out, and their payouts with them. It never sends: the provider is asked.
+func (w *Worker) takeOver(ctx context.Context) (int, error) {
+	n := 0
+	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
+		expired, err := attempt.TakeOver(ctx, tx, w.Clock.Now(), w.Page)
+		if n = len(expired); err != nil || n == 0 {
+			return err
+		}
+		moved := make([]outcome.Moved, 0, n)
+		for _, a := range expired {
+			moved = append(moved, outcome.Moved{Attempt: a, Result: provider.Result{Class: provider.Ambiguous, Code: attempt.CodeLeaseExpired}})
+		}
+		payouts, err := w.Outcomes.Apply(ctx, tx, moved)
+		if err != nil {
+			return err
+		}
+		return w.Store.Settle(ctx, tx, runsOf(payouts)...)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("take over expired attempts: %w", err)
+	}
+	if n > 0 {
+		w.metrics.takeovers.Add(float64(n))
+		w.Logger.WarnContext(ctx, "payouts: took over attempts whose sender is gone; their outcome is looked up", "attempts", n)
+		w.Outbox.Nudge()
+	}
+	return n, nil
+}
+
+// AskPage makes a page of a tenant's open attempts due now, of any age; see [attempt.AskPage].
+func (w *Worker) AskPage(ctx context.Context, tenant, after string, limit int) (next string, asked int, err error) {
+	err = pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
+		next, asked, err = attempt.AskPage(ctx, tx, w.Clock.Now(), tenant, after, limit)
+		return err
+	})
+	if err == nil && asked > 0 {
+		w.Wake()
+	}
+	return next, asked, err
+}
+
+// Match makes due what webhooks speak of, and returns the references that are known here.
+func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, references []string) ([]string, error) {
+	refs := make([]attempt.Reference, 0, len(references))
+	for _, r := range references {
+		refs = append(refs, attempt.Reference{Tenant: tenant, Provider: name, Reference: r})
+	}
+	hinted, err := attempt.Hint(ctx, tx, w.Clock.Now(), refs)
+	if err != nil {
+		return nil, err
+	}
+	known := make([]string, 0, len(hinted))
+	for _, h := range hinted {
+		known = append(known, h.Reference)
+	}
+	return known, nil
+}
+
+func runsOf(payouts []payout.Payout) []uuid.UUID {
+	seen := map[uuid.UUID]bool{}
+	var ids []uuid.UUID
+	for _, p := range payouts {
+		if !seen[p.RunID] {
+			seen[p.RunID], ids = true, append(ids, p.RunID)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,18 @@
+-- +goose Up
+
+-- What a provider says against what is booked. One row per contradiction, however often it is heard.
+CREATE TABLE recon_findings (
+    recon_id   uuid PRIMARY KEY, -- UUIDv5 of (subject, attempt, code)
+    tenant     text NOT NULL,
+    provider   text NOT NULL,
+    subject_id uuid NOT NULL,
+    attempt    integer NOT NULL,
+    reference  text NOT NULL,
+    code       text NOT NULL,
+    expected   text NOT NULL, -- the attempt's state here
+    found      text NOT NULL, -- the class of the provider's answer
+    difference bigint NOT NULL, -- what the provider moved more (or less) than the books
+    currency   text NOT NULL,
+    found_at   timestamptz NOT NULL
+);
+CREATE INDEX recon_findings_listed ON recon_findings (tenant, found_at DESC, recon_id);
