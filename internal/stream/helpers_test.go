@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
@@ -44,6 +45,15 @@ func workStream(t testing.TB, js jetstream.JetStream, s stream.ConsumerSpec, rep
 	if _, err := js.CreateConsumer(t.Context(), s.Stream, s.Config()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func mustJetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := stream.JetStream(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
 }
 
 func publish(t testing.TB, js jetstream.JetStream, subject, id string) {

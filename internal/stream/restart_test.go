@@ -29,11 +29,7 @@ func TestALoopGoesOnAfterItsServerRestarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := stream.JetStream(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := spec(nil)
+	js, s := mustJetStream(t, nc), spec(nil)
 	workStream(t, js, s, 1)
 	got := make(chan string, 2)
 	l := run(t, stream.NewLoop(s, func(_ context.Context, m stream.Message) error { got <- m.ID; return nil }, stream.Deps{JS: js, Service: "test"}))

@@ -18,11 +18,16 @@ type watchdog struct {
 	quiet    *time.Timer
 }
 
+// infoer is the part of a consumer that the watchdog asks.
+type infoer interface {
+	Info(ctx context.Context) (*jetstream.ConsumerInfo, error)
+}
+
 func newWatchdog(patience time.Duration) *watchdog {
 	return &watchdog{patience: patience, quiet: time.NewTimer(patience)}
 }
 
-func (w *watchdog) check(ctx context.Context, c jetstream.Consumer, delivered bool) error {
+func (w *watchdog) check(ctx context.Context, c infoer, delivered bool) error {
 	if delivered {
 		w.quiet.Reset(w.patience)
 		return nil
@@ -37,7 +42,7 @@ func (w *watchdog) check(ctx context.Context, c jetstream.Consumer, delivered bo
 	defer cancel()
 	info, err := c.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("consumer %s is silent and cannot be asked: %w", c.CachedInfo().Name, err)
+		return fmt.Errorf("consumer is silent and cannot be asked: %w", err)
 	}
 	// Not a stall: a pause that somebody ordered, and others that hold as much as may be out at once.
 	full := info.Config.MaxAckPending > 0 && info.NumAckPending >= info.Config.MaxAckPending

@@ -29,6 +29,7 @@ type Options struct {
 
 const (
 	startTimeout    = 15 * time.Second
+	readyPoll       = 100 * time.Millisecond
 	defaultMaxStore = 32 << 30
 	maxMemory       = 64 << 20 // no stream of ours lives in memory; ephemeral consumers of outsiders may
 )
@@ -111,18 +112,19 @@ func serverOptions(o Options, id *identity) (*server.Options, error) {
 // awaitReady waits for the listener. The server reports what keeps it from starting only to its log, so that is where the
 // reason is taken from.
 func awaitReady(ctx context.Context, srv *server.Server, log *serverLog) error {
-	ready := make(chan bool, 1)
-	go func() { ready <- srv.ReadyForConnections(startTimeout) }()
-	select {
-	case ok := <-ready:
-		if ok {
-			return nil
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %s; its log says why", startTimeout))
+	defer cancel()
+	for {
+		select {
+		case reason := <-log.fatal:
+			return errors.New(reason)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+			if srv.ReadyForConnections(readyPoll) {
+				return nil
+			}
 		}
-		return fmt.Errorf("not ready after %s; its log says why", startTimeout)
-	case reason := <-log.fatal:
-		return errors.New(reason)
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

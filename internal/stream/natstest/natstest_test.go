@@ -1,7 +1,6 @@
 package natstest_test
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -35,20 +34,19 @@ func TestClusterKeepsAStreamWhenItsLeaderStops(t *testing.T) {
 			}
 		}
 	}
-	for i := range 3 {
-		publish(fmt.Sprint("before", i))
-		stopped := c.StopLeader("A")
-		publish(fmt.Sprint("after", i))
-		if now := c.Leader("A"); now == stopped {
-			t.Errorf("node %d still leads after it was stopped", now)
-		}
-		c.Restart(stopped)
+	publish("before")
+	stopped := c.StopLeader("A")
+	publish("after")
+	if now := c.Leader("A"); now == stopped {
+		t.Errorf("node %d still leads after it was stopped", now)
 	}
+	c.Restart(stopped)
+	publish("again")
 	s, err := js.Stream(t.Context(), "A")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.CachedInfo().State.Msgs; n != 6 {
-		t.Errorf("%d messages, want 6", n)
+	if n := s.CachedInfo().State.Msgs; n != 3 {
+		t.Errorf("%d messages, want 3", n)
 	}
 }
