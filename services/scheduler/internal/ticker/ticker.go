@@ -79,7 +79,7 @@ func (t *Ticker) addTimers(timers gocron.Scheduler, schedules map[schedule.Key]s
 
 // loop fires one at a time: schedules that share a minute are settled together.
 func (t *Ticker) loop(ctx context.Context) {
-	for {
+	for ctx.Err() == nil { // asked anew each time: with a wake waiting as well, select takes either
 		select {
 		case <-ctx.Done():
 			return
