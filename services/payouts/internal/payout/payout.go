@@ -2,6 +2,7 @@
 package payout
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -108,3 +109,6 @@ func AcceptFrom(date string, loc *time.Location) time.Time {
 	}
 	return d
 }
+
+// Known reports whether the state table has a state.
+func Known(s State) bool { return s != "" && slices.Contains(event.Payout.States(), string(s)) }

@@ -75,3 +75,12 @@ func (s *Store) LockOutflow(ctx context.Context, tx pgx.Tx, tenant string) (Outf
 	}
 	return o, nil
 }
+
+// SetOutflow turns the tenant's switch.
+func (s *Store) SetOutflow(ctx context.Context, tx pgx.Tx, tenant string, stopped bool, reason, actor string) (Outflow, error) {
+	o, err := db.New(tx).SetOutflow(ctx, db.SetOutflowParams{Tenant: tenant, Stopped: stopped, Reason: reason, Actor: actor, Now: s.Clock.Now()})
+	if err != nil {
+		return Outflow{}, fmt.Errorf("set outflow of %s: %w", tenant, err)
+	}
+	return o, nil
+}

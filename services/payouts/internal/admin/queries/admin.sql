@@ -1,0 +1,75 @@
+-- name: ListPayments :many
+SELECT payment_id, payee_id, currency, gross, commission, net, method, status, completed_at, payout_id, paid_reference FROM payments
+WHERE tenant = @tenant AND payment_id > @after AND (@status::text = '' OR status = @status)
+  AND (NOT @unpaid::boolean OR (payout_id IS NULL AND paid_reference = '' AND (status = 'completed' OR carried)))
+ORDER BY payment_id LIMIT @page_limit;
+
+-- name: ListPaymentsOfPayee :many
+SELECT payment_id, payee_id, currency, gross, commission, net, method, status, completed_at, payout_id, paid_reference FROM payments
+WHERE tenant = @tenant AND payee_id = @payee_id AND payment_id > @after AND (@status::text = '' OR status = @status)
+  AND (NOT @unpaid::boolean OR (payout_id IS NULL AND paid_reference = '' AND (status = 'completed' OR carried)))
+ORDER BY payment_id LIMIT @page_limit;
+
+-- name: ListPayees :many
+SELECT payee_id, name, phone, provider, locale, state, pause_reason FROM payees
+WHERE tenant = @tenant AND payee_id > @after ORDER BY payee_id LIMIT @page_limit;
+
+-- name: ListRuns :many
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, state, reason, asked, started_at, finished_at
+FROM runs WHERE tenant = @tenant AND (nominal_time < @before::timestamptz OR (nominal_time = @before AND run_id > @after))
+ORDER BY nominal_time DESC, run_id LIMIT @page_limit;
+
+-- name: FindRun :one
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, state, reason, asked, started_at, finished_at
+FROM runs WHERE tenant = @tenant AND (run_id = @run_id OR tick_id = @tick_id);
+
+-- name: ListBatches :many
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency FROM batches
+WHERE tenant = @tenant AND (period_date < (@before::text)::date OR (period_date = (@before::text)::date AND batch_id > @after))
+ORDER BY period_date DESC, batch_id LIMIT @page_limit;
+
+-- name: FindBatch :one
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency FROM batches
+WHERE tenant = @tenant AND batch_id = @batch_id;
+
+-- name: CountsOfBatches :many
+SELECT batch_id, state, count(*)::bigint AS count, sum(gross)::bigint AS gross, sum(commission)::bigint AS commission, sum(net)::bigint AS net
+FROM payouts WHERE batch_id = ANY(@ids::uuid[]) GROUP BY batch_id, state ORDER BY batch_id, state;
+
+-- name: FindPayouts :many
+-- The rows of a page, whose ids another query chose.
+SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.period_date::text AS period_date, p.kind, p.seq, p.state,
+       p.reason_class, p.reason_scope, p.reason_code, p.provider_code, p.currency, p.gross, p.commission, p.net, p.fee, p.item_count,
+       p.provider, p.nominal_time, p.updated_at, p.version, COALESCE(y.name, '')::text AS payee_name
+FROM payouts p LEFT JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+WHERE p.tenant = @tenant AND p.payout_id = ANY(@ids::uuid[]);
+
+-- name: PayoutsOfRun :many
+SELECT payout_id, payee_id, seq FROM payouts
+WHERE tenant = @tenant AND run_id = @run_id AND (payee_id, seq) > (@after_payee::text, @after_seq::integer)
+  AND (@payee_id::text = '' OR payee_id = @payee_id) AND (cardinality(@states::text[]) = 0 OR state = ANY(@states))
+  AND (@period_date::text = '' OR period_date = (NULLIF(@period_date::text, ''))::date)
+ORDER BY payee_id, seq LIMIT @page_limit;
+
+-- name: PayoutsOfPayee :many
+SELECT payout_id, period_date::text AS period_date FROM payouts
+WHERE tenant = @tenant AND payee_id = @payee_id
+  AND (period_date < (@before::text)::date OR (period_date = (@before::text)::date AND payout_id > @after))
+  AND (cardinality(@states::text[]) = 0 OR state = ANY(@states))
+  AND (@period_date::text = '' OR period_date = (NULLIF(@period_date::text, ''))::date)
+ORDER BY period_date DESC, payout_id LIMIT @page_limit;
+
+-- name: PayoutsOfTenant :many
+SELECT payout_id, period_date::text AS period_date FROM payouts
+WHERE tenant = @tenant
+  AND (period_date < (@before::text)::date OR (period_date = (@before::text)::date AND payout_id > @after))
+  AND (cardinality(@states::text[]) = 0 OR state = ANY(@states))
+  AND (@period_date::text = '' OR period_date = (NULLIF(@period_date::text, ''))::date)
+ORDER BY period_date DESC, payout_id LIMIT @page_limit;
+
+-- name: AttemptsOf :many
+SELECT subject_id, number, reference, state, class, scope, code, provider, provider_id, submitted_at, closed_at, next_lookup_at, lookups
+FROM attempts WHERE subject_id = ANY(@ids::uuid[]) ORDER BY subject_id, number;
+
+-- name: ProposalsOf :many
+SELECT payout_id, outcome, pay_again, evidence, actor, proposed_at FROM proposals WHERE payout_id = ANY(@ids::uuid[]);

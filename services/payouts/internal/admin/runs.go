@@ -1,0 +1,251 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/internal/rpc"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+	storedb "github.com/agogopay/agogo/services/payouts/internal/store/db"
+)
+
+// ListRuns lists runs, newest nominal time first.
+func (s *Server) ListRuns(ctx context.Context, r *payoutsv1.ListRunsRequest) (*payoutsv1.ListRunsResponse, error) {
+	p := db.ListRunsParams{Tenant: r.GetTenant(), Before: farFuture(), PageLimit: int32(rpc.PageSize(r.GetPageSize()) + 1)}
+	key, err := rpc.ParsePageToken(r.GetPageToken(), 2)
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		if p.Before, err = time.Parse(time.RFC3339Nano, key[0]); err != nil {
+			return nil, rpc.Invalid("page_token", "not one of ours")
+		}
+		if p.After, err = uuid.Parse(key[1]); err != nil {
+			return nil, rpc.Invalid("page_token", "not one of ours")
+		}
+	}
+	rows, err := s.queries().ListRuns(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	rows, more := page(rows, rpc.PageSize(r.GetPageSize()))
+	resp := &payoutsv1.ListRunsResponse{}
+	if resp.Items, err = s.runs(ctx, rows); err != nil {
+		return nil, err
+	}
+	if more {
+		last := rows[len(rows)-1]
+		resp.NextPageToken = rpc.PageToken(last.NominalTime.UTC().Format(time.RFC3339Nano), last.RunID.String())
+	}
+	return resp, nil
+}
+
+// GetRun finds a run by its id or its tick's.
+func (s *Server) GetRun(ctx context.Context, r *payoutsv1.GetRunRequest) (*payoutsv1.Run, error) {
+	row, err := s.findRun(ctx, r.GetTenant(), r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.runs(ctx, []db.ListRunsRow{row})
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+func (s *Server) findRun(ctx context.Context, tenant, id string) (db.ListRunsRow, error) {
+	p := db.FindRunParams{Tenant: tenant, TickID: id}
+	if u, err := uuid.Parse(id); err == nil {
+		p.RunID = u
+	}
+	row, err := s.queries().FindRun(ctx, p)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return db.ListRunsRow{}, rpc.NotFound("run", id)
+	}
+	if err != nil {
+		return db.ListRunsRow{}, fmt.Errorf("find run %s: %w", id, err)
+	}
+	return db.ListRunsRow(row), nil
+}
+
+// runs adds what the runs' payouts count and sum to.
+func (s *Server) runs(ctx context.Context, rows []db.ListRunsRow) ([]*payoutsv1.Run, error) {
+	batches := make([]uuid.UUID, len(rows))
+	for i, r := range rows {
+		batches[i] = store.BatchID(r.RunID)
+	}
+	sums, err := s.sums(ctx, batches)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*payoutsv1.Run, len(rows))
+	for i, r := range rows {
+		t, _ := s.Tenants.Tenant(r.Tenant)
+		var counts []storedb.RunCountsRow
+		for _, c := range sums[batches[i]] {
+			counts = append(counts, storedb.RunCountsRow{State: c.State, Currency: string(t.Currency), Count: c.Count, Net: c.Net})
+		}
+		m := &payoutsv1.Run{
+			Id: r.RunID.String(), TickId: r.TickID, Tenant: r.Tenant, Schedule: r.Schedule, Job: r.Job, NominalTime: timestamppb.New(r.NominalTime),
+			LocalDate: r.LocalDate, State: r.State, Reason: r.Reason, StartedAt: instant(r.StartedAt), FinishedAt: instant(r.FinishedAt),
+		}
+		m.Counts, m.Totals = store.Totals(counts)
+		if r.Asked > 0 {
+			m.Counts["asked"] = r.Asked
+		}
+		all[i] = m
+	}
+	return all, nil
+}
+
+// sums counts the payouts of batches by state, in one query for all of them.
+func (s *Server) sums(ctx context.Context, batches []uuid.UUID) (map[uuid.UUID][]db.CountsOfBatchesRow, error) {
+	rows, err := s.queries().CountsOfBatches(ctx, batches)
+	if err != nil {
+		return nil, fmt.Errorf("count payouts: %w", err)
+	}
+	sums := make(map[uuid.UUID][]db.CountsOfBatchesRow, len(batches))
+	for _, r := range rows {
+		sums[r.BatchID] = append(sums[r.BatchID], r)
+	}
+	return sums, nil
+}
+
+// ListBatches lists batches, newest period first.
+func (s *Server) ListBatches(ctx context.Context, r *payoutsv1.ListBatchesRequest) (*payoutsv1.ListBatchesResponse, error) {
+	p := db.ListBatchesParams{Tenant: r.GetTenant(), PageLimit: int32(rpc.PageSize(r.GetPageSize()) + 1)}
+	var err error
+	if p.Before, p.After, err = beforeDate(r.GetPageToken()); err != nil {
+		return nil, err
+	}
+	rows, err := s.queries().ListBatches(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("list batches: %w", err)
+	}
+	rows, more := page(rows, rpc.PageSize(r.GetPageSize()))
+	resp := &payoutsv1.ListBatchesResponse{}
+	if resp.Items, err = s.batches(ctx, rows); err != nil {
+		return nil, err
+	}
+	if more {
+		last := rows[len(rows)-1]
+		resp.NextPageToken = rpc.PageToken(last.PeriodDate, last.BatchID.String())
+	}
+	return resp, nil
+}
+
+// beforeDate reads a token of lists that go backwards by date.
+func beforeDate(token string) (date string, after uuid.UUID, err error) {
+	key, err := rpc.ParsePageToken(token, 2)
+	if err != nil || key == nil {
+		return farFuture().Format(time.DateOnly), uuid.Nil, err
+	}
+	_, bad := time.Parse(time.DateOnly, key[0])
+	after, worse := uuid.Parse(key[1])
+	if bad != nil || worse != nil {
+		return "", uuid.Nil, rpc.Invalid("page_token", "not one of ours")
+	}
+	return key[0], after, nil
+}
+
+// GetBatch finds a batch.
+func (s *Server) GetBatch(ctx context.Context, r *payoutsv1.GetBatchRequest) (*payoutsv1.Batch, error) {
+	return s.batch(ctx, s.queries(), r.GetTenant(), r.GetId())
+}
+
+func (s *Server) batch(ctx context.Context, q *db.Queries, tenant, id string) (*payoutsv1.Batch, error) {
+	u, err := uuid.Parse(id)
+	if err != nil {
+		return nil, rpc.NotFound("batch", id)
+	}
+	row, err := q.FindBatch(ctx, db.FindBatchParams{Tenant: tenant, BatchID: u})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, rpc.NotFound("batch", id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find batch %s: %w", id, err)
+	}
+	all, err := s.batches(ctx, []db.ListBatchesRow{db.ListBatchesRow(row)})
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+func (s *Server) batches(ctx context.Context, rows []db.ListBatchesRow) ([]*payoutsv1.Batch, error) {
+	ids := make([]uuid.UUID, len(rows))
+	for i, b := range rows {
+		ids[i] = b.BatchID
+	}
+	sums, err := s.sums(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*payoutsv1.Batch, len(rows))
+	for i, b := range rows {
+		m := &payoutsv1.Batch{
+			Id: b.BatchID.String(), Tenant: b.Tenant, RunId: b.RunID.String(), PeriodDate: b.PeriodDate, Control: b.Control,
+			ControlReason: b.ControlReason, State: b.State, Counts: map[string]int64{}, Gross: amount(0, b.Currency),
+			Commission: amount(0, b.Currency), Net: amount(0, b.Currency),
+		}
+		for _, c := range sums[b.BatchID] {
+			m.Counts[c.State] = c.Count
+			m.Gross.Minor += c.Gross
+			m.Commission.Minor += c.Commission
+			m.Net.Minor += c.Net
+		}
+		all[i] = m
+	}
+	return all, nil
+}
+
+// PauseBatch stops sending a batch's payouts.
+func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest) (*payoutsv1.Batch, error) {
+	m := mutation{r.GetTenant(), "PauseBatch", r.GetId(), r.GetReason(), r.GetRequestId()}
+	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
+		return s.Store.PauseBatch(ctx, tx, id, payout.HeldBy(payout.CodeByPerson))
+	})
+}
+
+// ResumeBatch goes on with a paused batch and wakes what waited for it.
+func (s *Server) ResumeBatch(ctx context.Context, r *payoutsv1.ResumeBatchRequest) (*payoutsv1.Batch, error) {
+	m := mutation{r.GetTenant(), "ResumeBatch", r.GetId(), "", r.GetRequestId()}
+	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
+		ok, err := s.Store.ResumeBatch(ctx, tx, id)
+		if err != nil || !ok {
+			return ok, err
+		}
+		return true, s.wake(ctx, tx)
+	})
+}
+
+// control changes a batch's control, or refuses if it cannot be changed as it is.
+func (s *Server) control(ctx context.Context, m mutation, fn func(tx pgx.Tx, id uuid.UUID) (bool, error)) (*payoutsv1.Batch, error) {
+	out := &payoutsv1.Batch{}
+	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
+		q := db.New(tx)
+		before, err := s.batch(ctx, q, m.tenant, m.target)
+		if err != nil {
+			return nil, err
+		}
+		ok, err := fn(tx, uuid.MustParse(before.GetId()))
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, rpc.Refused("BATCH_STATE", "look at it with GetBatch", "batch %s is %s: %s is not possible", m.target, before.GetState(), m.action)
+		}
+		return s.batch(ctx, q, m.tenant, m.target)
+	})
+	return out, err
+}

@@ -1,0 +1,130 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/rpc"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
+	"github.com/agogopay/agogo/services/payouts/internal/breaks"
+	"github.com/agogopay/agogo/services/payouts/internal/command"
+	"github.com/agogopay/agogo/services/payouts/internal/imports"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+)
+
+// Deps are what the server acts with.
+type Deps struct {
+	Pool     *pgxpool.Pool
+	Store    *store.Store
+	Outbox   *outbox.Outbox
+	Clock    clock.Clock
+	Tenants  *config.File
+	Importer *imports.Importer
+	Breaks   *breaks.Breaks
+	Operate  Operate
+	// Reopen opens a tenant's stopped connectors, which a person asks for with StartOutflow after a repair; nil does nothing.
+	Reopen func(ctx context.Context, tx pgx.Tx, tenant string) error
+}
+
+// Operate acts on single payouts, in the transaction of the request. Errors made by package rpc reach the caller as they
+// are.
+type Operate interface {
+	// Resolve proposes, or applies what another actor proposed with the same words; applied tells which.
+	Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, r Resolution) (applied bool, err error)
+	Retry(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	Release(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+}
+
+// Resolution is a decision about a payout in manual review.
+type Resolution struct {
+	Outcome  string // paid or not_paid
+	PayAgain bool
+	Evidence string
+}
+
+// Server implements the service.
+type Server struct {
+	payoutsv1.UnimplementedPayoutsServiceServer
+	Deps
+}
+
+// New makes a server.
+func New(d Deps) *Server { return &Server{Deps: d} }
+
+var _ payoutsv1.PayoutsServiceServer = (*Server)(nil)
+
+// mutation says what a request changes, for the audit trail.
+type mutation struct {
+	tenant    string
+	action    string // the method's name
+	target    string // resource id
+	detail    string // without personal data
+	requestID string
+}
+
+// mutate runs fn in one transaction, once per request id, with its audit entry; out receives the answer, be it this one's
+// or that of the request's first time.
+func (s *Server) mutate(ctx context.Context, m mutation, out proto.Message, fn func(tx pgx.Tx) (proto.Message, error)) error {
+	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		answer, err := auth.Once(ctx, tx, m.tenant, m.action, m.requestID, func() ([]byte, error) {
+			result, err := fn(tx)
+			if err != nil {
+				return nil, err
+			}
+			err = auth.Record(ctx, tx, s.Outbox, auth.Entry{
+				Tenant: m.tenant, Service: command.Service, Action: m.action, Target: m.target, Detail: m.detail, RequestID: m.requestID,
+				At: s.Clock.Now(),
+			})
+			if err != nil {
+				return nil, err
+			}
+			return proto.Marshal(result)
+		})
+		if err != nil {
+			return err
+		}
+		return proto.Unmarshal(answer, out)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.action, err)
+	}
+	s.Outbox.Nudge()
+	return nil
+}
+
+// tenant finds a tenant that pays out.
+func (s *Server) tenant(id string) (config.Tenant, error) {
+	t, ok := s.Tenants.Tenant(id)
+	if !ok || t.Payouts == nil {
+		return config.Tenant{}, rpc.NotFound("tenant with payouts", id)
+	}
+	return t, nil
+}
+
+// queries reads outside a transaction.
+func (s *Server) queries() *db.Queries { return db.New(s.Pool) }
+
+// farFuture begins lists that go backwards in time.
+func farFuture() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+func instant(t *time.Time) *timestamppb.Timestamp {
+	if t == nil {
+		return nil
+	}
+	return timestamppb.New(*t)
+}
