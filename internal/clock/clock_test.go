@@ -144,7 +144,9 @@ func TestASleeperThatGaveUpIsNotCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	<-done
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 	short, end := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer end()
 	if err := v.BlockUntil(short, 1); !errors.Is(err, context.DeadlineExceeded) {

@@ -143,18 +143,25 @@ func (g *Group) begin() ([]part, error) {
 // startAll starts the parts one after the other and tells how many are up.
 func (g *Group) startAll(ctx context.Context, parts []part) (up int, err error) {
 	for i, p := range parts {
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return i, nil
+		default:
 		}
 		g.setPhase(fmt.Errorf("starting %s", p.name))
 		if err := g.startOne(ctx, p); err != nil {
-			if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-				return i, nil // the caller's wish, not a fault
-			}
-			return i, err
+			return i, fault(ctx, err)
 		}
 	}
 	return len(parts), nil
+}
+
+// fault is err, or nothing when err only says that the caller ended ctx.
+func fault(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return nil
+	}
+	return err
 }
 
 func (g *Group) startOne(ctx context.Context, p part) error {

@@ -104,25 +104,22 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // pump binds and pulls, again and again, until ctx ends or the connection is closed.
 func (l *Loop) pump(ctx, handlers context.Context) error {
-	wait := rebindMin
-	for ctx.Err() == nil {
+	for wait := rebindMin; ; wait = min(2*wait, rebindMax) {
 		b, err := l.bind(ctx)
 		if err == nil {
 			wait = rebindMin
 			err = l.pull(ctx, handlers, b)
 		}
-		if ctx.Err() != nil {
-			break
-		}
-		if l.deps.JS.Conn().IsClosed() {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the end was asked for, and err only tells of it
+		case l.deps.JS.Conn().IsClosed():
 			return fmt.Errorf("consumer %s: connection to NATS is closed: %w", l.spec.Durable, err)
 		}
 		l.setUnready(err)
 		l.log.ErrorContext(ctx, "cannot consume, trying again", "error", err, "in", wait)
 		pause(ctx, wait+rand.N(wait/2))
-		wait = min(2*wait, rebindMax)
 	}
-	return nil
 }
 
 // binding is a consumer as the server has it: its configuration counts, not the one this binary was built with.

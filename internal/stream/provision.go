@@ -94,6 +94,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 		return err
 	}
 	switch act {
+	case nothing:
 	case create:
 		_, err = js.CreateStream(ctx, cfg)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -126,6 +127,7 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, want ConsumerSp
 		return err
 	}
 	switch act {
+	case nothing:
 	case create:
 		_, err = js.CreateConsumer(ctx, want.Stream, cfg)
 		if errors.Is(err, jetstream.ErrConsumerExists) {

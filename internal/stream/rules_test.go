@@ -19,9 +19,21 @@ func TestCovers(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"a.>", "a.b", true}, {"a.>", "a.b.c", true}, {"a.>", "a", false}, {"a.>", "a.>", true}, {"a.>", "a.*.>", true},
-		{"a.*", "a.b", true}, {"a.*", "a.*", true}, {"a.*", "a.>", false}, {"a.*", "a.b.c", false}, {"a.b", "a.*", false},
-		{">", "a", true}, {"a", "a", true}, {"a", "b", false}, {"a.b", "a", false}, {"a", "a.b", false},
+		{"a.>", "a.b", true},
+		{"a.>", "a.b.c", true},
+		{"a.>", "a", false},
+		{"a.>", "a.>", true},
+		{"a.>", "a.*.>", true},
+		{"a.*", "a.b", true},
+		{"a.*", "a.*", true},
+		{"a.*", "a.>", false},
+		{"a.*", "a.b.c", false},
+		{"a.b", "a.*", false},
+		{">", "a", true},
+		{"a", "a", true},
+		{"a", "b", false},
+		{"a.b", "a", false},
+		{"a", "a.b", false},
 	} {
 		if got := stream.Covers(c.a, c.b); got != c.want {
 			t.Errorf("covers(%q, %q) = %v", c.a, c.b, got)

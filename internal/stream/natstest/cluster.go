@@ -182,7 +182,7 @@ func freePorts(t testing.TB, n int) []int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // all at once at the end, so that no port is given out twice
+		defer func() { _ = l.Close() }() // all at once at the end, so that no port is given out twice
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports
