@@ -32,18 +32,18 @@ func (r *replica) importFile(token, format, file string, n int) (refusals []stri
 	if err != nil {
 		return nil, nil, err
 	}
-	sent := make(chan error, 1)
+	sent := make(chan struct{})
 	go func() {
+		defer close(sent)
 		m := &notifierv1.ImportDevicesRequest{Tenant: "lebenis", Format: format}
 		for {
 			size := min(n, len(file))
 			m.Data, file = []byte(file[:size]), file[size:]
 			if err := s.Send(m); err != nil {
-				sent <- nil // the server's word is what Recv returns
-				return
+				return // the server's word is what Recv returns
 			}
 			if m = (&notifierv1.ImportDevicesRequest{}); file == "" {
-				sent <- s.CloseSend()
+				_ = s.CloseSend()
 				return
 			}
 		}
@@ -51,7 +51,8 @@ func (r *replica) importFile(token, format, file string, n int) (refusals []stri
 	for {
 		m, err := s.Recv()
 		if errors.Is(err, io.EOF) {
-			return refusals, summary, <-sent
+			<-sent
+			return refusals, summary, nil
 		}
 		if err != nil {
 			<-sent

@@ -95,14 +95,14 @@ type importer struct {
 func (im *importer) run(ctx context.Context, rows *imports.Reader) error {
 	for {
 		reg, err := rows.Next()
-		var refusal *imports.Refusal
+		var refusal *imports.RowError
 		var header *imports.HeaderError
 		switch {
 		case errors.Is(err, io.EOF):
 			return im.flush(ctx)
 		case errors.As(err, &header):
 			im.total.Rows++
-			return im.refuse(header.Refusal)
+			return im.refuse(header.Row)
 		case errors.As(err, &refusal):
 			im.total.Rows++
 			if err := im.refuse(refusal); err != nil {
@@ -123,7 +123,7 @@ func (im *importer) run(ctx context.Context, rows *imports.Reader) error {
 	}
 }
 
-func (im *importer) refuse(r *imports.Refusal) error {
+func (im *importer) refuse(r *imports.RowError) error {
 	im.total.Refused++
 	return im.stream.Send(&notifierv1.ImportDevicesResponse{Message: &notifierv1.ImportDevicesResponse_Refusal{
 		Refusal: &notifierv1.Refusal{Line: r.Line, Field: r.Field, Message: r.Message},

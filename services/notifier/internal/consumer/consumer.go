@@ -98,8 +98,8 @@ func (c *Consumer) Handle(ctx context.Context, m stream.Message) error {
 
 // decode reads an event; heard is false for one that tells nobody anything, whoever publishes it.
 func (c *Consumer) decode(m stream.Message) (e notice.Event, heard bool, err error) {
-	t, err := event.ParseCloudEvent(m.Header("ce-type"))
-	if err != nil || !notice.Heard(t) {
+	t, ok := typeOf(m)
+	if !ok {
 		return notice.Event{}, false, nil
 	}
 	env, err := event.ParseHeaders(m.Header)
@@ -119,6 +119,12 @@ func (c *Consumer) decode(m stream.Message) (e notice.Event, heard bool, err err
 	return notice.Event{
 		ID: env.ID, Type: t, Tenant: env.Tenant, Service: env.Service, Order: order(env), At: env.Time, Zone: zone(tenant), Snapshot: s,
 	}, true, nil
+}
+
+// typeOf is the event's type if anybody hears of it.
+func typeOf(m stream.Message) (event.Type, bool) {
+	t, err := event.ParseCloudEvent(m.Header("ce-type"))
+	return t, err == nil && notice.Heard(t)
 }
 
 // order ranks the events of one aggregate. After a restore versions may begin again below those that were seen, so the

@@ -14,8 +14,8 @@ type csvParser struct {
 }
 
 // header reads the first line.
-func (p *csvParser) header(line []byte, number int64) *Refusal {
-	refuse := func(field, message string) *Refusal { return &Refusal{Line: number, Field: field, Message: message} }
+func (p *csvParser) header(line []byte, number int64) *RowError {
+	refuse := func(field, message string) *RowError { return &RowError{Line: number, Field: field, Message: message} }
 	if refusal := p.split(string(line)); refusal != nil {
 		refusal.Line = number
 		return refusal
@@ -39,15 +39,15 @@ func (p *csvParser) header(line []byte, number int64) *Refusal {
 	return nil
 }
 
-func (p *csvParser) parse(line []byte, into *fields) *Refusal {
+func (p *csvParser) parse(line []byte, into *fields) *RowError {
 	if !utf8.Valid(line) {
-		return &Refusal{Message: "not UTF-8; save the file as UTF-8"}
+		return &RowError{Message: "not UTF-8; save the file as UTF-8"}
 	}
 	if refusal := p.split(string(line)); refusal != nil {
 		return refusal
 	}
 	if len(p.cells) != len(p.order) {
-		return &Refusal{Message: "must have as many fields as the header; quote fields that contain commas"}
+		return &RowError{Message: "must have as many fields as the header; quote fields that contain commas"}
 	}
 	for i, cell := range p.cells {
 		into[p.order[i]] = cell
@@ -56,7 +56,7 @@ func (p *csvParser) parse(line []byte, into *fields) *Refusal {
 }
 
 // split cuts a line into cells as RFC 4180 has them.
-func (p *csvParser) split(line string) *Refusal {
+func (p *csvParser) split(line string) *RowError {
 	p.cells = p.cells[:0]
 	for {
 		cell, rest, more, refusal := cell(line)
@@ -71,11 +71,11 @@ func (p *csvParser) split(line string) *Refusal {
 }
 
 // cell takes the first cell off a line; more is set when a comma follows it.
-func cell(line string) (value, rest string, more bool, refusal *Refusal) {
+func cell(line string) (value, rest string, more bool, refusal *RowError) {
 	if !strings.HasPrefix(line, `"`) {
 		value, rest, more = strings.Cut(line, ",")
 		if strings.Contains(value, `"`) {
-			return "", "", false, &Refusal{Message: "a quote stands inside a field that does not begin with one"}
+			return "", "", false, &RowError{Message: "a quote stands inside a field that does not begin with one"}
 		}
 		return value, rest, more, nil
 	}
@@ -83,7 +83,7 @@ func cell(line string) (value, rest string, more bool, refusal *Refusal) {
 	for line = line[1:]; ; {
 		part, after, ok := strings.Cut(line, `"`)
 		if !ok {
-			return "", "", false, &Refusal{Message: "a quote is not closed on this line"}
+			return "", "", false, &RowError{Message: "a quote is not closed on this line"}
 		}
 		b.WriteString(part)
 		switch {
@@ -95,7 +95,7 @@ func cell(line string) (value, rest string, more bool, refusal *Refusal) {
 		case strings.HasPrefix(after, ","):
 			return b.String(), after[1:], true, nil
 		default:
-			return "", "", false, &Refusal{Message: "text stands between a closing quote and the next comma"}
+			return "", "", false, &RowError{Message: "text stands between a closing quote and the next comma"}
 		}
 	}
 }

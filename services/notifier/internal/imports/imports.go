@@ -18,15 +18,15 @@ import (
 // maxLine is the longest line that is read; the rest of a longer one is skipped.
 const maxLine = 16 << 10
 
-// Refusal says why a row is not taken, without repeating a token.
-type Refusal struct {
+// RowError says why a row is not taken, without repeating a token.
+type RowError struct {
 	Line    int64
 	Field   string // "": the row as a whole
 	Message string
 }
 
 // Error is the refusal in one line.
-func (r *Refusal) Error() string {
+func (r *RowError) Error() string {
 	if r.Field == "" {
 		return fmt.Sprintf("line %d: %s", r.Line, r.Message)
 	}
@@ -35,7 +35,7 @@ func (r *Refusal) Error() string {
 
 // parser turns a line into named fields.
 type parser interface {
-	parse(line []byte, into *fields) *Refusal
+	parse(line []byte, into *fields) *RowError
 }
 
 // fields are the columns of a row by position in [columns].
@@ -67,15 +67,20 @@ func New(format string, r io.Reader) (*Reader, error) {
 	return reader, nil
 }
 
-// Next returns a row, a [*Refusal] for one that is not taken (the next one may be), io.EOF at the end, or the error of the
-// source. A [*Refusal] of the first line of a csv file is final, for nothing can be read without a header.
+// Next returns a row, a [*RowError] for one that is not taken (the next one may be), a [*HeaderError] where nothing can be
+// read for want of a header, io.EOF at the end, or the error of the source.
 func (r *Reader) Next() (store.Registration, error) {
 	for {
+		header, ok := r.parser.(*csvParser)
+		first := ok && header.order == nil
 		line, err := r.read()
+		if long := (*RowError)(nil); first && errors.As(err, &long) {
+			return store.Registration{}, &HeaderError{long}
+		}
 		if err != nil {
 			return store.Registration{}, err
 		}
-		if header, ok := r.parser.(*csvParser); ok && header.order == nil {
+		if first {
 			if refusal := header.header(line, r.line); refusal != nil {
 				return store.Registration{}, &HeaderError{refusal}
 			}
@@ -96,9 +101,9 @@ func (r *Reader) Next() (store.Registration, error) {
 }
 
 // HeaderError is a refusal that ends the file.
-type HeaderError struct{ Refusal *Refusal }
+type HeaderError struct{ Row *RowError }
 
-func (e *HeaderError) Error() string { return e.Refusal.Error() }
+func (e *HeaderError) Error() string { return e.Row.Error() }
 
 // read returns the next line that is not empty, without its line break.
 func (r *Reader) read() ([]byte, error) {
@@ -111,7 +116,7 @@ func (r *Reader) read() ([]byte, error) {
 			if err := r.skip(); err != nil {
 				return nil, err
 			}
-			return nil, &Refusal{Line: r.line, Message: fmt.Sprintf("longer than %d bytes: is a quote or a line break missing?", maxLine)}
+			return nil, &RowError{Line: r.line, Message: fmt.Sprintf("longer than %d bytes: is a quote or a line break missing?", maxLine)}
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
@@ -141,7 +146,7 @@ func (r *Reader) skip() error {
 // end is io.EOF, unless a csv file ends before its header.
 func (r *Reader) end() error {
 	if p, ok := r.parser.(*csvParser); ok && p.order == nil {
-		return &HeaderError{&Refusal{Line: 1, Message: "the file is empty; its first line must be " + strings.Join(columns[:], ",")}}
+		return &HeaderError{&RowError{Line: 1, Message: "the file is empty; its first line must be " + strings.Join(columns[:], ",")}}
 	}
 	return io.EOF
 }
@@ -152,24 +157,24 @@ const (
 )
 
 // check refuses what could never be pushed to.
-func check(f fields) (store.Registration, *Refusal) {
+func check(f fields) (store.Registration, *RowError) {
 	reg := store.Registration{UserID: f[0], Token: f[1], Platform: f[2], Locale: f[3]}
 	switch {
 	case reg.UserID == "":
-		return reg, &Refusal{Field: "user_id", Message: "missing"}
+		return reg, &RowError{Field: "user_id", Message: "missing"}
 	case len(reg.UserID) > maxUser || !printable(reg.UserID) || strings.TrimSpace(reg.UserID) != reg.UserID:
-		return reg, &Refusal{Field: "user_id", Message: fmt.Sprintf("must be at most %d printable characters without spaces around them", maxUser)}
+		return reg, &RowError{Field: "user_id", Message: fmt.Sprintf("must be at most %d printable characters without spaces around them", maxUser)}
 	case reg.Token == "":
-		return reg, &Refusal{Field: "token", Message: "missing"}
+		return reg, &RowError{Field: "token", Message: "missing"}
 	case len(reg.Token) > maxToken || strings.ContainsFunc(reg.Token, func(c rune) bool { return c <= ' ' || c > '~' }):
-		return reg, &Refusal{Field: "token", Message: fmt.Sprintf("must be at most %d ASCII characters without spaces; this one has %d bytes", maxToken, len(reg.Token))}
+		return reg, &RowError{Field: "token", Message: fmt.Sprintf("must be at most %d ASCII characters without spaces; this one has %d bytes", maxToken, len(reg.Token))}
 	case reg.Platform != "android" && reg.Platform != "ios" && reg.Platform != "web":
-		return reg, &Refusal{Field: "platform", Message: "must be android, ios or web"}
+		return reg, &RowError{Field: "platform", Message: "must be android, ios or web"}
 	}
 	if reg.Locale != "" {
 		tag, err := language.Parse(reg.Locale)
 		if err != nil {
-			return reg, &Refusal{Field: "locale", Message: "must be a language tag such as fr-CI, or empty for the tenant's"}
+			return reg, &RowError{Field: "locale", Message: "must be a language tag such as fr-CI, or empty for the tenant's"}
 		}
 		reg.Locale = tag.String() // one spelling: fr_ci is fr-CI
 	}

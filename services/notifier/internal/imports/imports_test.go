@@ -65,6 +65,7 @@ func TestRead(t *testing.T) {
 		{"long line", "csv", head + strings.Repeat("x", 3*maxLine) + "\nD002,u,ios,fr\n", []string{"line 2: longer than 16384 bytes: is a quote or a line break missing?", "D002 u ios fr"}},
 		{"empty file", "csv", "", []string{"FINAL line 1: the file is empty; its first line must be user_id,token,platform,locale"}},
 		{"three bytes", "csv", "abc", []string{"FINAL line 1: a column is not known; the columns are user_id,token,platform,locale"}},
+		{"endless first line", "csv", strings.Repeat("x", 3*maxLine) + "\n" + head + "D002,u,ios,fr\n", []string{"FINAL line 1: longer than 16384 bytes: is a quote or a line break missing?"}},
 		{"missing column", "csv", "user_id,token,platform\nD001,t,ios\n", []string{"FINAL line 1: locale: the column is missing; the first line must be user_id,token,platform,locale"}},
 		{"column twice", "csv", "user_id,token,token,locale\n", []string{"FINAL line 1: token: the column is there twice"}},
 		{"empty jsonl", "jsonl", "", nil},
@@ -194,7 +195,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for range len(file) + 2 {
 			reg, err := r.Next()
-			var refusal *Refusal
+			var refusal *RowError
 			var final *HeaderError
 			switch {
 			case errors.Is(err, io.EOF), errors.As(err, &final):

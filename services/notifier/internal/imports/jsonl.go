@@ -19,9 +19,9 @@ type jsonRow struct {
 	Locale   string `json:"locale"`
 }
 
-func (jsonParser) parse(line []byte, into *fields) *Refusal {
+func (jsonParser) parse(line []byte, into *fields) *RowError {
 	if !utf8.Valid(line) {
-		return &Refusal{Message: "not UTF-8; save the file as UTF-8"}
+		return &RowError{Message: "not UTF-8; save the file as UTF-8"}
 	}
 	var row jsonRow
 	d := json.NewDecoder(bytes.NewReader(line))
@@ -30,20 +30,20 @@ func (jsonParser) parse(line []byte, into *fields) *Refusal {
 		return jsonRefusal(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return &Refusal{Message: "more than one value on the line; write one object per line"}
+		return &RowError{Message: "more than one value on the line; write one object per line"}
 	}
 	*into = fields{row.UserID, row.Token, row.Platform, row.Locale}
 	return nil
 }
 
 // jsonRefusal names the field; the decoder's own words could repeat a value.
-func jsonRefusal(err error) *Refusal {
+func jsonRefusal(err error) *RowError {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) && wrongType.Field != "" {
-		return &Refusal{Field: wrongType.Field, Message: "must be a string, not a " + wrongType.Value}
+		return &RowError{Field: wrongType.Field, Message: "must be a string, not a " + wrongType.Value}
 	}
 	if strings.Contains(err.Error(), "unknown field") {
-		return &Refusal{Message: "a field is not known; the fields are " + strings.Join(columns[:], ", ")}
+		return &RowError{Message: "a field is not known; the fields are " + strings.Join(columns[:], ", ")}
 	}
-	return &Refusal{Message: "not a JSON object on one line"}
+	return &RowError{Message: "not a JSON object on one line"}
 }

@@ -52,29 +52,32 @@ func resultOf(r *messaging.SendResponse) channel.Result {
 
 // status is the answer's HTTP status as a code; never its text, which may hold the token.
 func status(err error) string {
-	if resp := response(err); resp != nil {
-		return "HTTP_" + strconv.Itoa(resp.StatusCode)
-	}
-	if errorutils.IsUnknown(err) {
+	code, _ := answer(err)
+	switch {
+	case code != 0:
+		return "HTTP_" + strconv.Itoa(code)
+	case errorutils.IsUnknown(err):
 		return "NETWORK"
+	default:
+		return "UNREADABLE"
 	}
-	return "UNREADABLE"
 }
 
 // retryAfter is the wait in seconds that the service asks for; the SDK forgets it when it gives up.
 func retryAfter(err error) time.Duration {
-	resp := response(err)
-	if resp == nil {
-		return 0
-	}
-	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	_, header := answer(err)
+	seconds, err := strconv.Atoi(header.Get("Retry-After"))
 	if err != nil || seconds < 0 {
 		return 0
 	}
 	return min(time.Duration(seconds)*time.Second, time.Hour)
 }
 
-func response(err error) *http.Response {
-	//nolint:bodyclose // a buffered copy: the SDK has read and closed the real one
-	return errorutils.HTTPResponse(err)
+// answer is the status and the header of the HTTP answer behind an error, 0 and nil when there was none.
+func answer(err error) (status int, header http.Header) {
+	resp := errorutils.HTTPResponse(err) //nolint:bodyclose // a buffered copy: the SDK has read and closed the real one
+	if resp == nil {
+		return 0, nil
+	}
+	return resp.StatusCode, resp.Header
 }

@@ -5,6 +5,7 @@ package fcmtest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -125,7 +126,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"name":"projects/demo/messages/%d"}`, n)
+	_, _ = fmt.Fprintf(w, `{"name":"projects/demo/messages/%d"}`, n)
 }
 
 func (s *Server) answer(p Push) (*Answer, int) {
@@ -152,7 +153,7 @@ func refuse(w http.ResponseWriter, a Answer) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(a.Status)
 	if a.Body != "" {
-		fmt.Fprint(w, a.Body)
+		_, _ = io.WriteString(w, a.Body)
 		return
 	}
 	body := map[string]any{"code": a.Status, "status": statusOf(a.Status), "message": "refused"}
