@@ -211,7 +211,7 @@ var HoldDigest = Machine{Aggregate: "hold_digest", Service: "recurrences", Body:
 var Notification = Machine{Aggregate: "notification", Service: "notifier", Body: "Notification", Transitions: []Transition{
 	{"", "created", "notification.created", "an event that someone should hear of"},
 	{"created", "delivered", "notification.delivered", "at least one device took the push"},
-	{"created", "suppressed", "notification.suppressed", "no device is registered: the database row is the message"},
+	{"created", "suppressed", "notification.suppressed", "nothing to push to (no device, or it went), or overtaken by newer word: the database row is the message"},
 	{"created", "failed", "notification.failed", "no device took it"},
 }}
 
