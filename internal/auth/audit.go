@@ -62,9 +62,11 @@ func lineOf(e db.AuditEntry) line {
 	}
 }
 
-func hashOf(e db.AuditEntry) []byte {
-	l := lineOf(e)
-	return digest(string(e.PrevHash), l.Tenant, l.Service, strconv.FormatInt(l.Seq, 10), l.At, l.Actor, l.Role, l.Action,
+func hashOf(e db.AuditEntry) []byte { return lineOf(e).sum(e.PrevHash) }
+
+// sum is the hash that the line must have when prev is its PrevHash.
+func (l line) sum(prev []byte) []byte {
+	return digest(string(prev), l.Tenant, l.Service, strconv.FormatInt(l.Seq, 10), l.At, l.Actor, l.Role, l.Action,
 		l.Target, l.Detail, l.RequestID, l.CorrelationID)
 }
 

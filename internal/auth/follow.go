@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strconv"
 )
 
 // Line is an entry of the audit trail as it is published: all that is needed to follow its chain without the database.
@@ -40,10 +39,8 @@ func (l Line) follows(before *Line) *Break {
 	if err != nil {
 		return broken("its prev_hash is not hexadecimal")
 	}
-	want := digest(string(prev), l.Tenant, l.Service, strconv.FormatInt(l.Seq, 10), l.At, l.Actor, l.Role, l.Action,
-		l.Target, l.Detail, l.RequestID, l.CorrelationID)
 	switch {
-	case hex.EncodeToString(want) != l.Hash:
+	case hex.EncodeToString(l.sum(prev)) != l.Hash:
 		return broken("its content is not what was recorded")
 	case before != nil && l.Seq != before.Seq+1:
 		return broken(fmt.Sprintf("missing: it follows entry %d", before.Seq))
