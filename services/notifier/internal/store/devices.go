@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,4 +107,42 @@ func deviceOf(r db.ListDevicesRow) Device {
 		ID: r.DeviceID, UserID: r.UserID, Platform: r.Platform, Locale: r.Locale, State: r.State, RemovedReason: r.RemovedReason,
 		UpdatedAt: r.UpdatedAt,
 	}
+}
+
+// Devices are a recipient's registered devices and the locale in which he reads, "" when none says.
+type Devices struct {
+	IDs    []uuid.UUID
+	Locale string
+}
+
+// User is a recipient of one tenant.
+type User struct{ Tenant, ID string }
+
+// Devices finds the devices of users; one who has none is absent.
+func (s *Store) Devices(ctx context.Context, tx pgx.Tx, users []User) (map[User]Devices, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	var p db.RecipientDevicesParams
+	for _, u := range users {
+		p.Tenants = append(p.Tenants, u.Tenant)
+		p.UserIds = append(p.UserIds, u.ID)
+	}
+	rows, err := db.New(tx).RecipientDevices(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("devices of %d recipients: %w", len(users), err)
+	}
+	found := make(map[User]Devices, len(users))
+	for _, r := range rows {
+		u := User{r.Tenant, r.UserID}
+		d := found[u]
+		if !slices.Contains(d.IDs, r.DeviceID) {
+			d.IDs = append(d.IDs, r.DeviceID)
+		}
+		if d.Locale == "" {
+			d.Locale = r.Locale
+		}
+		found[u] = d
+	}
+	return found, nil
 }
