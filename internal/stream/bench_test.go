@@ -16,7 +16,7 @@ import (
 // BenchmarkLoop is consuming and acknowledging 256-byte messages with a handler that does nothing: what the loop itself
 // costs. The messages are stored before the clock starts.
 func BenchmarkLoop(b *testing.B) {
-	for _, workers := range []int{1, 8, 64} {
+	for _, workers := range []int{8, 64} {
 		for _, takes := range []time.Duration{0, 2 * time.Millisecond} {
 			b.Run(fmt.Sprintf("R1/workers=%d/takes=%s", workers, takes), func(b *testing.B) {
 				js, s := natstest.Server(b).JS, spec(func(s *stream.ConsumerSpec) { s.Workers = workers })
