@@ -25,16 +25,18 @@ WITH RECURSIVE walk AS (
     FROM walk w WHERE starts_with(w.account, @prefix::text)
 ), page AS (
     SELECT w.account FROM walk w WHERE starts_with(w.account, @prefix::text) LIMIT @size
+), bounds AS (
+    SELECT min(page.account) AS low, max(page.account) AS high FROM page
 )
-SELECT page.account::text AS account, s.currency, s.debits, s.credits
-FROM page CROSS JOIN LATERAL (
-    SELECT b.currency, coalesce(sum(b.amount) FILTER (WHERE b.is_debit), 0)::bigint AS debits,
-           coalesce(sum(b.amount) FILTER (WHERE NOT b.is_debit), 0)::bigint AS credits
-    FROM (SELECT d.currency, d.amount, true AS is_debit FROM ledger_postings d WHERE d.tenant = @tenant AND d.debit = page.account
-          UNION ALL
-          SELECT c.currency, c.amount, false FROM ledger_postings c WHERE c.tenant = @tenant AND c.credit = page.account) b
-    GROUP BY b.currency
-) s ORDER BY page.account, s.currency;
+-- The page is all that lies between its bounds, so both sides are one range of their index, however uneven accounts are.
+SELECT b.account::text AS account, b.currency, coalesce(sum(b.amount) FILTER (WHERE b.is_debit), 0)::bigint AS debits,
+       coalesce(sum(b.amount) FILTER (WHERE NOT b.is_debit), 0)::bigint AS credits
+FROM (SELECT d.debit AS account, d.currency, d.amount, true AS is_debit FROM ledger_postings d
+      WHERE d.tenant = @tenant AND d.debit >= (SELECT low FROM bounds) AND d.debit <= (SELECT high FROM bounds)
+      UNION ALL
+      SELECT c.credit, c.currency, c.amount, false FROM ledger_postings c
+      WHERE c.tenant = @tenant AND c.credit >= (SELECT low FROM bounds) AND c.credit <= (SELECT high FROM bounds)) b
+GROUP BY b.account, b.currency ORDER BY b.account, b.currency;
 
 -- name: Sum :many
 SELECT b.currency, coalesce(sum(b.amount) FILTER (WHERE b.is_debit), 0)::bigint AS debits,
