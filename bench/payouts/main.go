@@ -1,4 +1,6 @@
-// Command payouts measures how many payouts a second go out of this machine to a simulator that already runs.
+// Command payouts measures payouts per second end to end, beside a bare HTTP loop of the same calls to the same simulator in
+// one run: import, tick, claim, call, outcome, ledger, events, with durability on. Figures hold for the machine they were
+// taken on.
 package main
 
 import (
@@ -8,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,17 +29,41 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("payouts", flag.ContinueOnError)
-	cfg := bare.Config{Country: "ci", Run: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36)}
-	flags.StringVar(&cfg.URL, "simulator", "http://127.0.0.1:9900", "address of a running simulator (agogo simulator)")
-	flags.IntVar(&cfg.Calls, "calls", 20_000, "payments to make")
-	flags.IntVar(&cfg.Concurrency, "concurrency", 16, "calls at once")
+	binary := flags.String("agogo", "bin/agogo", "the built command (make build)")
+	calls := flags.Int("calls", 10_000, "payouts in each round")
+	concurrency := flags.Int("concurrency", 64, "calls at once, in both")
+	rounds := flags.Int("rounds", 3, "rounds; the median counts")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	r, err := bare.Loop(ctx, cfg)
+	in, err := start(ctx, *binary, *concurrency)
 	if err != nil {
-		return fmt.Errorf("%w (is a simulator running there?  agogo simulator)", err)
+		return err
 	}
-	_, err = fmt.Fprintln(out, "bare HTTP loop:", r)
-	return err
+	defer in.stop()
+	var loops, payouts []float64
+	for round := range *rounds {
+		loop, err := bare.Loop(ctx, bare.Config{
+			URL: in.info.Simulator, Country: "ci", Calls: *calls, Concurrency: *concurrency,
+			Run: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36),
+		})
+		if err != nil {
+			return err
+		}
+		paid, err := in.evening(ctx, round, *calls)
+		if err != nil {
+			return err
+		}
+		loops, payouts = append(loops, loop.PerSecond()), append(payouts, paid.perSecond())
+		fmt.Fprintf(out, "round %d  bare loop %6.0f/s  payouts %6.0f/s  (imported in %.1fs, paid in %.1fs, resident %d MB)\n",
+			round+1, loop.PerSecond(), paid.perSecond(), paid.imported.Seconds(), paid.took.Seconds(), in.resident()>>20)
+	}
+	a, b := median(loops), median(payouts)
+	fmt.Fprintf(out, "median   bare loop %6.0f/s  payouts %6.0f/s  = %.0f %% of the loop, %d payouts a round, concurrency %d\n", a, b, 100*b/a, *calls, *concurrency)
+	return nil
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
 }

@@ -179,7 +179,9 @@ func explain(st *status.Status) string {
 		switch d := d.(type) {
 		case *errdetails.BadRequest:
 			for _, v := range d.FieldViolations {
-				lines = append(lines, fmt.Sprintf("  %s: %s", v.Field, v.Description))
+				if line := v.Field + ": " + v.Description; !strings.Contains(st.Message(), line) {
+					lines = append(lines, "  "+line)
+				}
 			}
 		case *errdetails.PreconditionFailure:
 			for _, v := range d.Violations {
