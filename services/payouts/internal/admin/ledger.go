@@ -14,6 +14,7 @@ import (
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
@@ -90,7 +91,8 @@ func (s *Server) TopUpFloat(ctx context.Context, r *payoutsv1.TopUpFloatRequest)
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := t.Providers[r.GetProvider()]; !ok {
+	connector, ok := t.Providers[r.GetProvider()]
+	if !ok {
 		return nil, rpc.NotFound("provider", r.GetProvider())
 	}
 	sum := money.Amount{Minor: r.GetAmountMinor(), Currency: t.Currency}
@@ -107,6 +109,10 @@ func (s *Server) TopUpFloat(ctx context.Context, r *payoutsv1.TopUpFloatRequest)
 		}
 		if err != nil {
 			return nil, err
+		}
+		c := provider.Connector{Tenant: t.ID, Provider: r.GetProvider(), Kind: connector.Kind}
+		if _, err := s.Connectors.FloatRestored(ctx, tx, c); err != nil {
+			return nil, fmt.Errorf("wake connector %s/%s: %w", t.ID, r.GetProvider(), err)
 		}
 		b, err := floatBalance(ctx, tx, t.ID, float, t.Currency)
 		if err != nil {

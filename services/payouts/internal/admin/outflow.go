@@ -10,7 +10,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/provider"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
@@ -48,10 +50,8 @@ func (s *Server) turn(ctx context.Context, m mutation, stopped bool, reason stri
 }
 
 func (s *Server) reopen(ctx context.Context, tx pgx.Tx, tenant string) error {
-	if s.Reopen != nil {
-		if err := s.Reopen(ctx, tx, tenant); err != nil {
-			return fmt.Errorf("open connectors of %s: %w", tenant, err)
-		}
+	if _, err := s.Connectors.ResumeStopped(ctx, tx, tenant, provider.Reason{Code: payout.CodeByPerson}); err != nil {
+		return fmt.Errorf("open connectors of %s: %w", tenant, err)
 	}
 	return s.wake(ctx, tx)
 }

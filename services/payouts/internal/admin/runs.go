@@ -14,7 +14,6 @@ import (
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
-	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 	storedb "github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
@@ -213,7 +212,7 @@ func (s *Server) batches(ctx context.Context, rows []db.ListBatchesRow) ([]*payo
 func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest) (*payoutsv1.Batch, error) {
 	m := mutation{r.GetTenant(), "PauseBatch", r.GetId(), r.GetReason(), r.GetRequestId()}
 	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
-		return s.Store.PauseBatch(ctx, tx, id, payout.HeldBy(payout.CodeByPerson))
+		return s.Store.PauseBatchBy(ctx, tx, id, r.GetReason())
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
@@ -35,8 +36,8 @@ type Deps struct {
 	Importer *imports.Importer
 	Breaks   *breaks.Breaks
 	Operate  Operate
-	// Reopen opens a tenant's stopped connectors, which a person asks for with StartOutflow after a repair; nil does nothing.
-	Reopen func(ctx context.Context, tx pgx.Tx, tenant string) error
+	// Connectors are opened again by StartOutflow, and by TopUpFloat those that rest for want of float.
+	Connectors *provider.States
 }
 
 // Operate acts on single payouts, in the transaction of the request. Errors made by package rpc reach the caller as they

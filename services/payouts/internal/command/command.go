@@ -57,6 +57,14 @@ type Command struct {
 	Dispatch *Dispatch
 }
 
+// RunID is the run that the command is about.
+func (c Command) RunID() uuid.UUID {
+	if c.Plan != nil {
+		return c.Plan.RunID
+	}
+	return c.Dispatch.RunID
+}
+
 // Decode reads a command by the verb of its subject. An error means that no repetition will help.
 func Decode(subject string, data []byte) (Command, error) {
 	verb, err := Verb(subject)

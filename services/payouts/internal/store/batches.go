@@ -56,15 +56,20 @@ func (s *Store) CreateBatch(ctx context.Context, tx pgx.Tx, r Run, currency mone
 // PauseBatch stops sending a batch's payouts, until a person resumes it; what is on its way is followed. It reports false
 // when the batch cannot be paused as it is.
 func (s *Store) PauseBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason payout.Reason) (bool, error) {
-	return s.controlBatch(ctx, tx, id, BatchPaused, ControlPaused, reason)
+	return s.controlBatch(ctx, tx, id, BatchPaused, ControlPaused, reason, reason.Code)
+}
+
+// PauseBatchBy is [Store.PauseBatch] by a person, whose words stay with the batch; events only say that it was a person.
+func (s *Store) PauseBatchBy(ctx context.Context, tx pgx.Tx, id uuid.UUID, words string) (bool, error) {
+	return s.controlBatch(ctx, tx, id, BatchPaused, ControlPaused, payout.HeldBy(payout.CodeByPerson), words)
 }
 
 // ResumeBatch lifts a pause. Failures so far are taken as seen, so that the next one does not pause the batch again.
 func (s *Store) ResumeBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID) (bool, error) {
-	return s.controlBatch(ctx, tx, id, BatchCreated, ControlOpen, payout.Reason{})
+	return s.controlBatch(ctx, tx, id, BatchCreated, ControlOpen, payout.Reason{}, "")
 }
 
-func (s *Store) controlBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID, state, control string, reason payout.Reason) (bool, error) {
+func (s *Store) controlBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID, state, control string, reason payout.Reason, words string) (bool, error) {
 	q := db.New(tx)
 	locked, err := q.LockBatches(ctx, []uuid.UUID{id})
 	if err != nil {
@@ -78,13 +83,13 @@ func (s *Store) controlBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID, state
 		return false, nil
 	}
 	err = q.SetBatchControl(ctx, db.SetBatchControlParams{
-		Control: control, ControlReason: reason.Code, State: state, AcceptFailures: control == ControlOpen, BatchID: id,
+		Control: control, ControlReason: words, State: state, AcceptFailures: control == ControlOpen, BatchID: id,
 	})
 	if err != nil {
 		return false, fmt.Errorf("set control of batch %s: %w", id, err)
 	}
 	from := b.State
-	b.Control, b.ControlReason = control, reason.Code
+	b.Control = control
 	return true, s.tellBatch(ctx, tx, q, b, from, state, reason)
 }
 

@@ -1,0 +1,191 @@
+// Package payouts pays a tenant's payees what they have earned: it takes payments in, turns each evening's ticks into
+// payouts, sends them through the tenant's providers, follows every one until its outcome is proven, and keeps the books.
+package payouts
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+	_ "time/tzdata" // the same zones on a machine without its own
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/inbox"
+	"github.com/agogopay/agogo/internal/ledger"
+	"github.com/agogopay/agogo/internal/lifecycle"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/internal/webhook"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter"
+	"github.com/agogopay/agogo/services/payouts/internal/admin"
+	"github.com/agogopay/agogo/services/payouts/migrations"
+)
+
+// name is the service's name and that of its schema.
+const name = "payouts"
+
+// maxConns is for as many pages, outcomes and lookups at once as a process works on; sends hold no connection.
+const maxConns = 12
+
+// Config is what an installation decides.
+type Config struct {
+	File    *config.File
+	Process config.Process
+	Epoch   int // rises after a restore
+}
+
+// Deps are given by the process.
+type Deps struct {
+	NATS      *nats.Conn
+	Auth      auth.Authenticator
+	Clock     clock.Clock
+	Telemetry *telemetry.Telemetry
+}
+
+// Service is the payouts service.
+type Service struct {
+	cfg        Config
+	deps       Deps
+	log        *slog.Logger
+	js         jetstream.JetStream
+	connectors *adapter.Set
+	owner      string // of leases: another one after each start
+	grpc       *rpc.Server
+	http       *httpServer
+}
+
+// New builds the tenants' connectors and prepares the servers. It connects to nothing.
+func New(c Config, d Deps) (*Service, error) {
+	connectors, err := adapter.Build(c.File, d.Clock)
+	if err != nil {
+		return nil, err
+	}
+	js, err := stream.JetStream(d.NATS)
+	if err != nil {
+		return nil, err
+	}
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: admin.Policy(), Telemetry: d.Telemetry})
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, connectors: connectors, owner: uuid.NewString(), grpc: server,
+		http: &httpServer{addr: c.Process.HTTPAddr},
+	}, nil
+}
+
+// GRPCAddr is where the admin service listens once Run has called ready.
+func (s *Service) GRPCAddr() string { return s.grpc.Addr() }
+
+// HTTPAddr is where health, metrics and webhooks are served once Run has called ready.
+func (s *Service) HTTPAddr() string { return s.http.Addr() }
+
+// Migrations are the tables of the service's schema, shared mechanism first.
+func Migrations() []pg.Set {
+	return []pg.Set{
+		outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
+		webhook.Migrations, migrations.Set,
+	}
+}
+
+// Run brings the tables up to date, then pays until ctx ends or a part fails. ready (may be nil) is called when everything
+// is up.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	database := pg.Config{DSN: s.cfg.Process.PostgresDSN, Schema: name, AppName: "agogo-" + name, MaxConns: maxConns}
+	if err := pg.Migrate(ctx, database, Migrations()...); err != nil {
+		return err
+	}
+	pool, err := pg.Open(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer pool.Close() // when every part that uses it has ended
+	p := s.assemble(pool)
+	payoutsv1.RegisterPayoutsServiceServer(s.grpc, p.admin)
+
+	// The group stops what it started in reverse: first nothing new is begun, then what is under way ends, at last nobody
+	// is left to answer.
+	g := lifecycle.New(s.log, 0)
+	s.http.handler = p.mux(s.deps.Telemetry.Handler(g.Ready))
+	g.Add("health, metrics and webhooks", s.http.start, s.http.stop)
+	g.Check("postgres", pool.Ping)
+	g.Check("nats", s.connected)
+	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
+	g.Go("outbox relay", p.outbox.Run)
+	g.Add("replicas", p.replicas.Start, nil)
+	g.Go("replicas' heartbeat", p.replicas.Run)
+	g.Check("replicas", p.replicas.Ready)
+	g.Go("webhooks", p.webhooks.Run)
+	g.Go("reconcile", p.reconcile.Run)
+	for _, l := range s.loops(p) {
+		g.Go(l.name, l.Run)
+		g.Check(l.name, l.Ready)
+	}
+	g.Go("inbox purge", func(ctx context.Context) error { return s.purge(ctx, pool) })
+	g.Go("sweeper", p.sweeper.Run)
+	return g.Run(ctx, ready)
+}
+
+// loop is a consumer's loop with the consumer's name.
+type loop struct {
+	name string
+	*stream.Loop
+}
+
+// loops handle ticks and commands. A dead letter of either comes back, replayed, among the commands.
+func (s *Service) loops(p *parts) []loop {
+	deps := stream.Deps{
+		JS: s.js, Service: name, Logger: s.log, DeadLettered: p.store.DeadLettered, Registry: s.deps.Telemetry.Registry,
+		Traces: s.deps.Telemetry.Traces,
+	}
+	commands := stream.Route(p.exec.Handle, map[string]stream.Handler{
+		stream.PayoutsTicks: p.ticks.Handle, stream.PayoutsExec: p.exec.Handle,
+	})
+	return []loop{
+		{stream.PayoutsTicks, stream.NewLoop(stream.Consumer(stream.PayoutsTicks), p.ticks.Handle, deps)},
+		{stream.PayoutsExec, stream.NewLoop(stream.Consumer(stream.PayoutsExec), commands, deps)},
+	}
+}
+
+func (s *Service) connected(context.Context) error {
+	if !s.deps.NATS.IsConnected() {
+		return fmt.Errorf("not connected to NATS (%s)", s.deps.NATS.Status())
+	}
+	return nil
+}
+
+const (
+	purgeEvery = 6 * time.Hour
+	// keepInbox exceeds the age of TICKS by far. A tick that comes back after that still finds its run.
+	keepInbox = 60 * 24 * time.Hour
+)
+
+func (s *Service) purge(ctx context.Context, pool *pgxpool.Pool) error {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if n, err := inbox.Purge(ctx, pool, keepInbox); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "inbox not purged, trying again later", "error", err)
+		} else if n > 0 {
+			s.log.InfoContext(ctx, "inbox purged", "ids", n)
+		}
+	}
+}
