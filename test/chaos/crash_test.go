@@ -22,6 +22,7 @@ const (
 // points lists every crash point on the way of the evening, and how often it is passed before the process dies.
 var points = []string{
 	"scheduler.after_tick_commit",
+	"payouts.after_plan_commit",
 	"outbox.after_publish",
 	"outbox.after_publish:7",
 	"payouts.after_claim_commit",
@@ -30,6 +31,7 @@ var points = []string{
 	"payouts.after_send",
 	"payouts.after_send:6",
 	"payouts.after_outcome_commit",
+	"notifier.after_send",
 }
 
 // Promise 1: whatever crashes, each payee is in the provider's book once, or not at all and then unknown or in manual review.

@@ -42,12 +42,14 @@ func (d *dev) stopPostgres(ctx context.Context) error {
 	return d.postgres.Stop(ctx)
 }
 
+// startNATS runs NATS with its default of syncing to disk every two minutes: what a crash of the machine could take from it
+// is still in the outboxes, which keep every message for 72 hours. Production runs three replicas and syncs always.
 func (d *dev) startNATS(ctx context.Context) error {
 	if d.NATSURL != "" {
 		d.info.NATS = NATS{URL: d.NATSURL, Creds: d.NATSCreds}
 		return nil
 	}
-	s, err := natsserver.Start(ctx, natsserver.Options{StoreDir: filepath.Join(d.DataDir, "nats"), Port: d.ports.number("nats"), SyncAlways: true, Logger: d.logger})
+	s, err := natsserver.Start(ctx, natsserver.Options{StoreDir: filepath.Join(d.DataDir, "nats"), Port: d.ports.number("nats"), Logger: d.logger})
 	if err != nil {
 		return err
 	}
