@@ -18,8 +18,8 @@ import (
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
-// evening is 24 January 2025 in Abidjan, which is on UTC all year.
-var evening = time.Date(2025, 1, 24, 23, 59, 0, 0, time.UTC)
+// cutOff is the evening of 24 January 2025 in Abidjan, which is on UTC all year.
+var cutOff = time.Date(2025, 1, 24, 23, 59, 0, 0, time.UTC)
 
 // lebenis are the rules of examples/tenants.yaml, written down a second time on purpose: the expectation must not read
 // what the services read.
@@ -86,13 +86,13 @@ func (d *demo) importJanuary(ctx context.Context, model *oracle.Model) error {
 // takeBreak lets one driver rest over midnight, so that the reset has something to do.
 func (d *demo) takeBreak(ctx context.Context) error {
 	for _, b := range []struct{ from, to time.Duration }{{-8 * time.Hour, -7*time.Hour - 15*time.Minute}, {-30 * time.Minute, 0}} {
-		if _, err := d.payouts.StartBreak(ctx, &payoutsv1.StartBreakRequest{Tenant: d.tenant, PayeeId: "drv-01", At: timestamppb.New(evening.Add(b.from))}); err != nil {
+		if _, err := d.payouts.StartBreak(ctx, &payoutsv1.StartBreakRequest{Tenant: d.tenant, PayeeId: "drv-01", At: timestamppb.New(cutOff.Add(b.from))}); err != nil {
 			return err
 		}
 		if b.to == 0 {
 			break
 		}
-		if _, err := d.payouts.EndBreak(ctx, &payoutsv1.EndBreakRequest{Tenant: d.tenant, PayeeId: "drv-01", At: timestamppb.New(evening.Add(b.to))}); err != nil {
+		if _, err := d.payouts.EndBreak(ctx, &payoutsv1.EndBreakRequest{Tenant: d.tenant, PayeeId: "drv-01", At: timestamppb.New(cutOff.Add(b.to))}); err != nil {
 			return err
 		}
 	}
@@ -112,11 +112,11 @@ func (d *demo) importFile(ctx context.Context, what string, open feed.Open, r io
 }
 
 func (d *demo) payJanuary(ctx context.Context, model *oracle.Model) error {
-	run, _, err := d.fire(ctx, "daily", evening, d.progress)
+	run, _, err := d.fire(ctx, "daily", cutOff, d.progress)
 	if err != nil {
 		return err
 	}
-	model.Plan(evening)
+	model.Plan(cutOff)
 	if err := d.report(ctx, run); err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (d *demo) payJanuary(ctx context.Context, model *oracle.Model) error {
 }
 
 func (d *demo) repeatJanuary(ctx context.Context, model *oracle.Model) error {
-	run, already, err := d.fire(ctx, "daily", evening, nil)
+	run, already, err := d.fire(ctx, "daily", cutOff, nil)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (d *demo) repeatJanuary(ctx context.Context, model *oracle.Model) error {
 }
 
 func (d *demo) midnight(ctx context.Context, _ *oracle.Model) error {
-	midnight := evening.Add(time.Minute)
+	midnight := cutOff.Add(time.Minute)
 	before, err := d.payouts.GetBreak(ctx, &payoutsv1.GetBreakRequest{Tenant: d.tenant, PayeeId: "drv-01"})
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (d *demo) midnight(ctx context.Context, _ *oracle.Model) error {
 func seconds(n int64) string { return (time.Duration(n) * time.Second).String() }
 
 func (d *demo) nextEvening(ctx context.Context, model *oracle.Model) error {
-	next := evening.Add(24 * time.Hour)
+	next := cutOff.Add(24 * time.Hour)
 	run, _, err := d.fire(ctx, "daily", next, d.progress)
 	if err != nil {
 		return err
