@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
@@ -23,7 +24,9 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/webhook"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
 	"github.com/agogopay/agogo/services/payouts/internal/command"
@@ -58,7 +61,8 @@ type Env struct {
 // New makes an environment whose clock shows the evening of the sample data. Change tenants before the first import.
 func New(t testing.TB) *Env {
 	t.Helper()
-	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, migrations.Set)
+	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
+		webhook.Migrations, migrations.Set)
 	e := &Env{
 		Pool: pool, Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
 		Outbox: outbox.New(outbox.Config{Service: command.Service}, outbox.Deps{Pool: pool}),
