@@ -54,7 +54,7 @@ func (d *demo) told(ctx context.Context, _ *oracle.Model) error {
 			if n.Kind == "payout.succeeded" && n.State == "delivered" {
 				delivered[n.RecipientId] = true
 				if n.RecipientId == "drv-01" {
-					sample = strings.ReplaceAll(n.Title+": "+n.Body, "\n", " ")
+					sample = strings.ReplaceAll(n.Title+" · "+n.Body, "\n", " ")
 				}
 			}
 		}

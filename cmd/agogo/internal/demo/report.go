@@ -30,7 +30,7 @@ func (d *demo) report(ctx context.Context, run *schedulerv1.Run) error {
 		if line.Payee == "" {
 			line.Payee = p.PayeeId
 		}
-		if p.State != "succeeded" {
+		if p.State != "succeeded" && p.State != "skipped" {
 			line.Reason = p.Reason.GetCode()
 		}
 		r.Payouts = append(r.Payouts, line)
