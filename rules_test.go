@@ -79,6 +79,16 @@ func service(path string) string {
 	return name
 }
 
+// outside says that a package is not of the standard library.
+func outside(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return strings.Contains(first, ".")
+}
+
+func doesIO(path string) bool {
+	return path == "os" || path == "net" || strings.HasPrefix(path, "net/") || path == "database/sql"
+}
+
 var domains = under(
 	"services/scheduler/internal/schedule",
 	"services/payouts/internal/payout",
@@ -98,8 +108,10 @@ var boundaries = []boundary{
 	},
 	{
 		name: "the simulator imports nothing of ours", of: under("simulator"),
-		forbid: func(_, imported string) bool { return strings.HasPrefix(imported, module) && !under("simulator")(imported) },
-		why:    "it is the judge of what the services did; code shared with them would share their mistakes",
+		forbid: func(_, imported string) bool {
+			return strings.HasPrefix(imported, module) && !under("simulator")(imported)
+		},
+		why: "it is the judge of what the services did; code shared with them would share their mistakes",
 	},
 	{
 		name: "the oracle imports nothing of ours", of: under("cmd/agogo/internal/oracle", "cmd/agogo/internal/evening"),
@@ -111,15 +123,17 @@ var boundaries = []boundary{
 	{
 		name: "domain packages do no I/O", of: domains, direct: true,
 		forbid: func(_, imported string) bool {
-			if under("internal/money", "internal/event")(imported) || domains(imported) {
+			if under("internal/money", "internal/event", "internal/cron")(imported) || domains(imported) {
 				return false
 			}
-			first, _, _ := strings.Cut(imported, "/")
-			outside := strings.Contains(first, ".")
-			io := imported == "os" || imported == "net" || strings.HasPrefix(imported, "net/") || imported == "database/sql"
-			return io || outside && imported != "github.com/google/uuid"
+			return doesIO(imported) || outside(imported) && imported != "github.com/google/uuid"
 		},
-		why: "rules about money and time are read and tested without a database: stdlib, money, event (and the uuid type) only",
+		why: "rules about money and time are read and tested without a database: stdlib, money, event, cron (and the uuid type) only",
+	},
+	{
+		name: "cron is pure", of: under("internal/cron"), direct: true,
+		forbid: func(_, imported string) bool { return doesIO(imported) || outside(imported) },
+		why:    "domain packages may import it because it is nothing but rules about time: stdlib without I/O (docs/adr/0002)",
 	},
 	{
 		name: "service binaries stay light", of: func(p string) bool { return service(p) != "" && strings.Contains(p, "/cmd/") },
@@ -131,8 +145,10 @@ var boundaries = []boundary{
 	},
 	{
 		name: "money knows nothing", of: under("internal/money"),
-		forbid: func(_, imported string) bool { return strings.HasPrefix(imported, module) && !under("internal/money")(imported) },
-		why:    "everything stands on it",
+		forbid: func(_, imported string) bool {
+			return strings.HasPrefix(imported, module) && !under("internal/money")(imported)
+		},
+		why: "everything stands on it",
 	},
 }
 

@@ -105,6 +105,36 @@ func TestLoadEverything(t *testing.T) {
 	}
 }
 
+// What the scheduler fires by is what the file may hold, also where other dialects disagree.
+func TestLoadAcceptsTheSchedulersDialect(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []string{"0 2 * * 7", "0 2 * * SAT-SUN", "@daily", "0 0 29 2 *"} {
+		path := filepath.Join(t.TempDir(), "tenants.yaml")
+		err := os.WriteFile(path, []byte(`
+tenants:
+  - id: t
+    timezone: UTC
+    currency: BRL
+    locale: pt-BR
+    mode: sandbox
+    payouts: {commission_bps: 1, default_provider: p, payable_methods: [m]}
+    providers:
+      p: {kind: orange_omr, base_url: "http://h/", token_url: "http://h/t/", client_id: c, client_secret: "${S}", pos_id: p, callback_authorization: "${S}"}
+    schedules:
+      - {name: daily, job: payouts/daily, cron: "`+rule+`"}
+`), 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := Load(path, sandboxEnv)
+		if err != nil {
+			t.Error(err)
+		} else if got := f.Tenants[0].Schedules[0].Cron; got != rule {
+			t.Errorf("cron %q reads as %q", rule, got)
+		}
+	}
+}
+
 func TestLoadDefaults(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tenants.yaml")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/cron"
 	"github.com/agogopay/agogo/services/scheduler/internal/schedule"
 )
 
@@ -30,13 +31,13 @@ func ruleOf(tenant config.Tenant, c config.Schedule) (schedule.Rule, error) {
 	if tenant.Location == nil {
 		return schedule.Rule{}, fmt.Errorf("tenant %s has no time zone", tenant.ID)
 	}
-	cron, err := schedule.ParseCron(c.Cron)
+	times, err := cron.Parse(c.Cron)
 	if err != nil {
-		return schedule.Rule{}, err
+		return schedule.Rule{}, fmt.Errorf("cron: %w", err)
 	}
 	catchUp, err := schedule.ParseCatchUp(c.Job, c.CatchUp, c.CatchUpWindow, c.CatchUpCap)
 	if err != nil {
 		return schedule.Rule{}, err
 	}
-	return schedule.Rule{Job: c.Job, Cron: cron, Zone: tenant.Location, CatchUp: catchUp}, nil
+	return schedule.Rule{Job: c.Job, Cron: times, Zone: tenant.Location, CatchUp: catchUp}, nil
 }

@@ -8,14 +8,32 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/agogopay/agogo/internal/cron"
 	"github.com/agogopay/agogo/services/scheduler/internal/schedule"
 )
 
 var daily = schedule.Key{Tenant: "lebenis", Service: "payouts", Name: "daily"}
 
-func rule(t testing.TB, cron, zone string, c schedule.CatchUp) schedule.Rule {
+func at(t testing.TB, text string) time.Time {
 	t.Helper()
-	return schedule.Rule{Job: "payouts/daily", Cron: mustCron(t, cron), Zone: mustZone(t, zone), CatchUp: c}
+	parsed, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.UTC()
+}
+
+func rule(t testing.TB, expression, zone string, c schedule.CatchUp) schedule.Rule {
+	t.Helper()
+	times, err := cron.Parse(expression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schedule.Rule{Job: "payouts/daily", Cron: times, Zone: loc, CatchUp: c}
 }
 
 // outcome renders ticks as "<local date> <state> <trigger> <reason>".

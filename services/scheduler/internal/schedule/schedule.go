@@ -1,5 +1,5 @@
-// Package schedule holds the rules of schedules: which nominal times a cron expression has in a time zone, which of them
-// fire after an outage, and how a tick is identified. It does no I/O and reads no clock.
+// Package schedule holds the rules of schedules: which of their nominal times fire, also after an outage, what becomes of
+// the others, and how a tick is identified. It does no I/O and reads no clock.
 package schedule
 
 import (
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agogopay/agogo/internal/cron"
 	"github.com/agogopay/agogo/internal/event"
 )
 
@@ -41,7 +42,7 @@ func ParseKey(text string) (Key, error) {
 // Rule is what the tenants file says about a schedule.
 type Rule struct {
 	Job     string // "<service>/<job>"
-	Cron    Cron
+	Cron    cron.Expression
 	Zone    *time.Location
 	CatchUp CatchUp
 }
@@ -136,7 +137,7 @@ func (s Schedule) follow(rule Rule, wanted bool, now time.Time) (c Change, chang
 
 // SameTimes reports whether another rule has the same nominal times.
 func (r Rule) SameTimes(o Rule) bool {
-	return r.Cron.String() == o.Cron.String() && r.Zone.String() == o.Zone.String()
+	return r.Cron == o.Cron && r.Zone.String() == o.Zone.String()
 }
 
 func (r Rule) same(o Rule) bool { return r.SameTimes(o) && r.Job == o.Job && r.CatchUp == o.CatchUp }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/crashpoint"
+	"github.com/agogopay/agogo/internal/cron"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/services/scheduler/internal/schedule"
 	"github.com/agogopay/agogo/services/scheduler/internal/store/db"
@@ -137,9 +138,9 @@ func viewOf(row db.Schedule) (View, error) {
 // scheduleOf reads a row. It fails on what this binary cannot follow, such as a zone that its time zone data lacks.
 func scheduleOf(row db.Schedule) (schedule.Schedule, error) {
 	key := schedule.Key{Tenant: row.Tenant, Service: row.Service, Name: row.Name}
-	cron, err := schedule.ParseCron(row.Cron)
+	times, err := cron.Parse(row.Cron)
 	if err != nil {
-		return schedule.Schedule{Key: key}, fmt.Errorf("stored schedule %s: %w", key, err)
+		return schedule.Schedule{Key: key}, fmt.Errorf("stored schedule %s: cron: %w", key, err)
 	}
 	zone, err := time.LoadLocation(row.Timezone)
 	if err != nil {
@@ -147,7 +148,7 @@ func scheduleOf(row db.Schedule) (schedule.Schedule, error) {
 	}
 	return schedule.Schedule{
 		Key: key,
-		Rule: schedule.Rule{Job: row.Job, Cron: cron, Zone: zone, CatchUp: schedule.CatchUp{
+		Rule: schedule.Rule{Job: row.Job, Cron: times, Zone: zone, CatchUp: schedule.CatchUp{
 			Mode: schedule.Mode(row.CatchUp), Window: time.Duration(row.CatchUpWindow), Cap: int(row.CatchUpCap),
 		}},
 		State: schedule.State(row.State), PauseReason: row.PauseReason, Cursor: row.CursorAt.UTC(), Version: row.Version,

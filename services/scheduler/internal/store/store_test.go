@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/agogopay/agogo/internal/cron"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/outbox"
@@ -94,9 +95,9 @@ var (
 	hourly = schedule.Key{Tenant: "lebenis", Service: "payouts", Name: "check-pending"}
 )
 
-func rule(t testing.TB, cron, zone string, mode schedule.Mode) schedule.Rule {
+func rule(t testing.TB, expression, zone string, mode schedule.Mode) schedule.Rule {
 	t.Helper()
-	c, err := schedule.ParseCron(cron)
+	c, err := cron.Parse(expression)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/agogopay/agogo/internal/cron"
 	"github.com/agogopay/agogo/services/scheduler/internal/schedule"
 )
 
@@ -34,9 +35,9 @@ func (f *firings) fire(context.Context) error {
 	return f.fail
 }
 
-func rules(t *testing.T, cron, zone string) map[schedule.Key]schedule.Rule {
+func rules(t *testing.T, expression, zone string) map[schedule.Key]schedule.Rule {
 	t.Helper()
-	c, err := schedule.ParseCron(cron)
+	c, err := cron.Parse(expression)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func TestGocronSpinsAtItsEndUnlessItsTasksAreShort(t *testing.T) {
 	})
 }
 
-// What gocron itself would drop or double when clocks change (see the tests of package schedule) it gets from us.
+// What gocron itself would drop or double when clocks change (see the tests of package cron) it gets from us.
 func TestTimersRingAtOurNominalTimes(t *testing.T) {
 	t.Parallel()
 	r := slices.Collect(maps.Values(rules(t, "0 * * * *", "America/New_York")))[0]

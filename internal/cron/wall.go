@@ -1,4 +1,4 @@
-package schedule
+package cron
 
 import "time"
 
@@ -11,28 +11,28 @@ const minutesPerDay = 24 * 60
 const horizonYears = 41
 
 // matchesDay applies the Vixie rule: with a star in either field a day must match both, otherwise one is enough.
-func (c Cron) matchesDay(day time.Time) bool {
-	if !has(c.month, int(day.Month())) {
+func (e Expression) matchesDay(day time.Time) bool {
+	if !has(e.month, int(day.Month())) {
 		return false
 	}
-	dom, dow := has(c.dom, day.Day()), has(c.dow, int(day.Weekday()))
-	if c.domStar || c.dowStar {
+	dom, dow := has(e.dom, day.Day()), has(e.dow, int(day.Weekday()))
+	if e.domStar || e.dowStar {
 		return dom && dow
 	}
 	return dom || dow
 }
 
 // wallAtOrAfter is the first matching wall time in [from, before).
-func (c Cron) wallAtOrAfter(from, before time.Time) (time.Time, bool) {
+func (e Expression) wallAtOrAfter(from, before time.Time) (time.Time, bool) {
 	day := midnight(from)
 	start := int(from.Sub(day)+time.Minute-1) / int(time.Minute) // up to the next whole minute
 	for day.Before(before) {
-		if !has(c.month, int(day.Month())) {
+		if !has(e.month, int(day.Month())) {
 			day, start = time.Date(day.Year(), day.Month()+1, 1, 0, 0, 0, 0, time.UTC), 0
 			continue
 		}
-		if c.matchesDay(day) {
-			if minute, ok := c.firstMinute(start); ok {
+		if e.matchesDay(day) {
+			if minute, ok := e.firstMinute(start); ok {
 				w := day.Add(time.Duration(minute) * time.Minute)
 				return w, w.Before(before)
 			}
@@ -43,17 +43,17 @@ func (c Cron) wallAtOrAfter(from, before time.Time) (time.Time, bool) {
 }
 
 // wallBefore is the last matching wall time in [from, before).
-func (c Cron) wallBefore(before, from time.Time) (time.Time, bool) {
+func (e Expression) wallBefore(before, from time.Time) (time.Time, bool) {
 	last := before.Add(-1)
 	day := midnight(last)
 	end := int(last.Sub(day) / time.Minute)
 	for day.Add(24 * time.Hour).After(from) {
-		if !has(c.month, int(day.Month())) {
+		if !has(e.month, int(day.Month())) {
 			day, end = time.Date(day.Year(), day.Month(), 0, 0, 0, 0, 0, time.UTC), minutesPerDay-1
 			continue
 		}
-		if c.matchesDay(day) {
-			if minute, ok := c.lastMinute(end); ok {
+		if e.matchesDay(day) {
+			if minute, ok := e.lastMinute(end); ok {
 				w := day.Add(time.Duration(minute) * time.Minute)
 				return w, !w.Before(from)
 			}
@@ -64,26 +64,26 @@ func (c Cron) wallBefore(before, from time.Time) (time.Time, bool) {
 }
 
 // firstMinute is the first matching minute of the day that is at least m.
-func (c Cron) firstMinute(m int) (int, bool) {
-	if h := m / 60; has(c.hour, h) {
-		if minute, ok := nextBit(c.minute, m%60); ok {
+func (e Expression) firstMinute(m int) (int, bool) {
+	if h := m / 60; has(e.hour, h) {
+		if minute, ok := nextBit(e.minute, m%60); ok {
 			return h*60 + minute, true
 		}
 	}
-	h, ok := nextBit(c.hour, m/60+1)
-	minute, _ := nextBit(c.minute, 0)
+	h, ok := nextBit(e.hour, m/60+1)
+	minute, _ := nextBit(e.minute, 0)
 	return h*60 + minute, ok
 }
 
 // lastMinute is the last matching minute of the day that is at most m.
-func (c Cron) lastMinute(m int) (int, bool) {
-	if h := m / 60; has(c.hour, h) {
-		if minute, ok := prevBit(c.minute, m%60); ok {
+func (e Expression) lastMinute(m int) (int, bool) {
+	if h := m / 60; has(e.hour, h) {
+		if minute, ok := prevBit(e.minute, m%60); ok {
 			return h*60 + minute, true
 		}
 	}
-	h, ok := prevBit(c.hour, m/60-1)
-	minute, _ := prevBit(c.minute, 59)
+	h, ok := prevBit(e.hour, m/60-1)
+	minute, _ := prevBit(e.minute, 59)
 	return h*60 + minute, ok
 }
 

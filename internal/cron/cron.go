@@ -1,4 +1,7 @@
-package schedule
+// Package cron reads five-field cron expressions and enumerates their times in a time zone, also where its clocks are
+// shifted. There is one dialect in the product: what the tenants file is checked with is what the scheduler fires by. It
+// does no I/O and reads no clock.
+package cron
 
 import (
 	"errors"
@@ -8,12 +11,12 @@ import (
 	"strings"
 )
 
-// maxCronLength bounds what the parser looks at; the longest useful list of minutes is shorter.
-const maxCronLength = 512
+// maxLength bounds what the parser looks at; the longest useful list of minutes is shorter.
+const maxLength = 512
 
-// Cron is a parsed five-field cron expression: minute, hour, day of month, month, day of week. The zero value never
-// fires; make one with [ParseCron].
-type Cron struct {
+// Expression is a parsed cron expression: minute, hour, day of month, month, day of week. The zero value has no times;
+// make one with [Parse]. Two with the same text are equal by ==.
+type Expression struct {
 	text   string
 	minute uint64 // bit n: minute n
 	hour   uint64
@@ -24,15 +27,15 @@ type Cron struct {
 	// when neither is a star, matching one of them is enough.
 	domStar, dowStar bool
 	// absolute says that the hour field has a wildcard or a step: the expression then means "every so often" and runs
-	// by absolute time, not once per local time of day (see [Cron.Next]).
+	// by absolute time, not once per local time of day (see [Expression.Next]).
 	absolute bool
 }
 
 // String is the expression in its normal form: five fields, single spaces, macros spelled out.
-func (c Cron) String() string { return c.text }
+func (e Expression) String() string { return e.text }
 
-// IsZero reports whether c was never parsed.
-func (c Cron) IsZero() bool { return c.text == "" }
+// IsZero reports whether e was never parsed.
+func (e Expression) IsZero() bool { return e.text == "" }
 
 // field is the grammar of one of the five fields.
 type field struct {
@@ -58,53 +61,63 @@ var macros = map[string]string{
 	"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }
 
-// ParseCron reads "minute hour day-of-month month day-of-week" with names (JAN, MON), ranges, steps and lists, or one of
+// Parse reads "minute hour day-of-month month day-of-week" with names (JAN, MON), ranges, steps and lists, or one of
 // @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly. It refuses what other dialects would read
-// differently (seconds, "?", "L", "5/15", ranges that wrap, a zone prefix) and expressions that could never fire.
-func ParseCron(text string) (Cron, error) {
-	if len(text) > maxCronLength {
-		return Cron{}, fmt.Errorf("cron expression is longer than %d characters", maxCronLength)
+// differently (seconds, "?", "L", "5/15", ranges that wrap, a zone prefix) and expressions that have no time at all. Its
+// errors begin with the expression and say what to write instead.
+func Parse(text string) (Expression, error) {
+	if len(text) > maxLength {
+		return Expression{}, fmt.Errorf("%.20q… is longer than %d characters: write it with ranges and steps", text, maxLength)
 	}
-	if strings.HasPrefix(strings.TrimSpace(text), "@") {
-		full, ok := macros[strings.ToLower(strings.TrimSpace(text))]
+	e, err := parse(text)
+	if err != nil {
+		return Expression{}, fmt.Errorf("%q %w", text, err)
+	}
+	return e, nil
+}
+
+func parse(text string) (Expression, error) {
+	if name := strings.TrimSpace(text); strings.HasPrefix(name, "@") {
+		full, ok := macros[strings.ToLower(name)]
 		if !ok {
-			return Cron{}, fmt.Errorf("cron %q: only @yearly, @monthly, @weekly, @daily and @hourly are known; write five fields instead", text)
+			return Expression{}, errors.New("is no known name: write @yearly, @monthly, @weekly, @daily, @hourly or five fields")
 		}
 		text = full
 	}
 	fields := strings.Fields(text)
 	if err := checkShape(text, fields); err != nil {
-		return Cron{}, err
+		return Expression{}, err
 	}
-	c := Cron{text: strings.Join(fields, " ")}
+	e := Expression{text: strings.Join(fields, " ")}
 	for i, f := range []struct {
 		grammar field
 		into    *uint64
-	}{{minuteField, &c.minute}, {hourField, &c.hour}, {domField, &c.dom}, {monthField, &c.month}, {dowField, &c.dow}} {
+	}{{minuteField, &e.minute}, {hourField, &e.hour}, {domField, &e.dom}, {monthField, &e.month}, {dowField, &e.dow}} {
 		set, err := f.grammar.parse(fields[i])
 		if err != nil {
-			return Cron{}, fmt.Errorf("cron %q: %s %q: %w", c.text, f.grammar.name, fields[i], err)
+			return Expression{}, err
 		}
 		*f.into = set
 	}
-	c.dow = (c.dow | c.dow>>7) & 0x7f
-	c.domStar, c.dowStar = strings.HasPrefix(fields[2], "*"), strings.HasPrefix(fields[4], "*")
-	c.absolute = strings.ContainsAny(fields[1], "*/")
-	if !c.possible() {
-		return Cron{}, fmt.Errorf("cron %q never fires: none of its months has such a day", c.text)
+	e.dow = (e.dow | e.dow>>7) & 0x7f
+	e.domStar, e.dowStar = strings.HasPrefix(fields[2], "*"), strings.HasPrefix(fields[4], "*")
+	e.absolute = strings.ContainsAny(fields[1], "*/")
+	if !e.possible() {
+		return Expression{}, errors.New("never comes, for none of its months has such a day: write another day or month")
 	}
-	return c, nil
+	return e, nil
 }
 
+const theFields = "minute, hour, day of month, month and day of week"
+
 func checkShape(text string, fields []string) error {
-	if strings.Contains(text, "TZ=") {
-		return fmt.Errorf("cron %q: a zone does not belong here, it is the tenant's timezone", text)
-	}
-	if len(fields) == 6 {
-		return fmt.Errorf("cron %q has 6 fields: there is no field for seconds, write minute, hour, day of month, month, day of week", text)
-	}
-	if len(fields) != 5 {
-		return fmt.Errorf("cron %q has %d fields, not 5: minute, hour, day of month, month, day of week", text, len(fields))
+	switch {
+	case strings.Contains(text, "TZ="):
+		return errors.New("names a time zone, which is the tenant's: write only the five fields")
+	case len(fields) == 6:
+		return errors.New("has 6 fields, and there is none for seconds: write " + theFields)
+	case len(fields) != 5:
+		return fmt.Errorf("has %d of 5 fields: write %s, such as \"59 23 * * *\"", len(fields), theFields)
 	}
 	return nil
 }
@@ -114,13 +127,13 @@ var longestMonth = [13]int{0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 
 // possible reports whether some date matches. Every weekday meets every date within 400 years, so only the combination of
 // month and day of month can be impossible, and only where the day of month must match.
-func (c Cron) possible() bool {
-	if !c.domStar && !c.dowStar {
+func (e Expression) possible() bool {
+	if !e.domStar && !e.dowStar {
 		return true // the day of week alone is enough
 	}
-	firstDay := bits.TrailingZeros64(c.dom)
+	firstDay := bits.TrailingZeros64(e.dom)
 	for m := 1; m <= 12; m++ {
-		if has(c.month, m) && firstDay <= longestMonth[m] {
+		if has(e.month, m) && firstDay <= longestMonth[m] {
 			return true
 		}
 	}
@@ -133,7 +146,7 @@ func (f field) parse(text string) (uint64, error) {
 	for part := range strings.SplitSeq(text, ",") {
 		s, err := f.parsePart(part)
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("has %s %q, %w", f.name, part, err)
 		}
 		set |= s
 	}
@@ -150,13 +163,11 @@ func (f field) parsePart(text string) (uint64, error) {
 	step := 1
 	if stepped {
 		if span != "*" && !strings.Contains(span, "-") {
-			return 0, fmt.Errorf("a step needs a range: write %s-%d/%s", span, f.max, stepText)
+			return 0, fmt.Errorf("where a step needs a range: write %s-%d/%s", span, f.max, stepText)
 		}
-		if step, err = number(stepText); err != nil {
-			return 0, fmt.Errorf("step: %w", err)
-		}
-		if step < 1 || step > high-low+1 {
-			return 0, fmt.Errorf("step %d must be between 1 and %d", step, high-low+1)
+		var ok bool
+		if step, ok = number(stepText); !ok || step < 1 || step > high-low+1 {
+			return 0, fmt.Errorf("a step out of bounds: write 1 to %d after the /", high-low+1)
 		}
 	}
 	var set uint64
@@ -188,7 +199,7 @@ func (f field) parseSpan(text string) (low, high int, err error) {
 		high = 7 // FRI-SUN
 	}
 	if high < low {
-		return 0, 0, fmt.Errorf("range %s runs backwards: write %s-%d,%d-%s", text, from, f.max, f.min, to)
+		return 0, 0, fmt.Errorf("a range that runs backwards: write %s-%d,%d-%s", from, f.max, f.min, to)
 	}
 	return low, high, nil
 }
@@ -199,24 +210,34 @@ func (f field) value(text string) (int, error) {
 			return f.min + i, nil
 		}
 	}
-	v, err := number(text)
-	if err != nil {
-		return 0, err
-	}
-	if v < f.min || v > f.max {
-		return 0, fmt.Errorf("%d is not between %d and %d", v, f.min, f.max)
+	v, ok := number(text)
+	switch {
+	case text == "?":
+		return 0, errors.New(`which is another dialect: write "*" for any`)
+	case !ok:
+		return 0, fmt.Errorf(`which is not understood: write %s, "*", a range a-b, a step */n or a-b/n, or a list of them`, f.values())
+	case v < f.min || v > f.max:
+		return 0, fmt.Errorf("which is out of bounds: write %s", f.values())
 	}
 	return v, nil
 }
 
-var errNumber = errors.New(`expected a number, a name, "*", a range a-b, a step /n or a list of them`)
+// values says what may stand in the field.
+func (f field) values() string {
+	numbers := fmt.Sprintf("%d to %d", f.min, f.max)
+	if len(f.names) == 0 {
+		return numbers
+	}
+	return fmt.Sprintf("%s or %s to %s", numbers, f.names[0], f.names[len(f.names)-1])
+}
 
 // number reads one or two plain digits: no sign, no spaces.
-func number(text string) (int, error) {
-	if len(text) == 0 || len(text) > 2 || strings.Trim(text, "0123456789") != "" {
-		return 0, errNumber
+func number(text string) (int, bool) {
+	if len(text) > 2 || strings.Trim(text, "0123456789") != "" {
+		return 0, false
 	}
-	return strconv.Atoi(text)
+	v, err := strconv.Atoi(text)
+	return v, err == nil
 }
 
 func has(set uint64, v int) bool { return set>>v&1 == 1 }

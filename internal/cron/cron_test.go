@@ -1,18 +1,19 @@
-package schedule_test
+package cron_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/agogopay/agogo/services/scheduler/internal/schedule"
+	"github.com/agogopay/agogo/internal/cron"
 )
 
-func mustCron(t testing.TB, text string) schedule.Cron {
+func mustParse(t testing.TB, text string) cron.Expression {
 	t.Helper()
-	c, err := schedule.ParseCron(text)
+	c, err := cron.Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +38,11 @@ func at(t testing.TB, text string) time.Time {
 	return parsed.UTC()
 }
 
-func between(t testing.TB, cron, from, to, zone string) []string {
+func between(t testing.TB, expression, from, to, zone string) []string {
 	t.Helper()
 	loc := mustZone(t, zone)
 	var got []string
-	for nominal := range mustCron(t, cron).Between(at(t, from), at(t, to), loc) {
+	for nominal := range mustParse(t, expression).Between(at(t, from), at(t, to), loc) {
 		got = append(got, nominal.In(loc).Format("2006-01-02T15:04-0700"))
 	}
 	return got
@@ -77,7 +78,7 @@ func TestNext(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c, after := mustCron(t, tt.cron), at(t, tt.after)
+			c, after := mustParse(t, tt.cron), at(t, tt.after)
 			if got := c.Next(after, time.UTC); !got.Equal(at(t, tt.want)) {
 				t.Fatalf("Next(%s) = %s, want %s", tt.after, got.Format(time.RFC3339), tt.want)
 			}
@@ -85,57 +86,75 @@ func TestNext(t *testing.T) {
 	}
 }
 
-func TestParseCronRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	t.Parallel()
+	const fields = "write minute, hour, day of month, month and day of week"
+	numbers := func(values string) string {
+		return "which is not understood: write " + values + `, "*", a range a-b, a step */n or a-b/n, or a list of them`
+	}
 	tests := []struct{ cron, says string }{
-		{"", "0 fields"},
-		{"* * * *", "4 fields"},
-		{"0 0 8 * * *", "no field for seconds"},
-		{"60 * * * *", `minute "60": 60 is not between 0 and 59`},
-		{"* 24 * * *", "hour"},
-		{"* * 0 * *", "day of month"},
-		{"* * * 13 *", "month"},
-		{"* * * * 8", "day of week"},
-		{"* * * FOO *", "month"},
-		{"JAN * * * *", "minute"},
-		{"? * * * *", "minute"},
-		{"* * L * *", "day of month"},
-		{"* * 15W * *", "day of month"},
-		{"* * * * 5#2", "day of week"},
-		{"+5 * * * *", "minute"},
-		{"-5 * * * *", "minute"},
-		{"5- * * * *", "minute"},
-		{"1,,2 * * * *", "minute"},
-		{"5/15 * * * *", "write 5-59/15"},
-		{"*/0 * * * *", "step 0 must be between 1 and 60"},
-		{"*/61 * * * *", "step 61 must be between 1 and 60"},
-		{"0-10/12 * * * *", "step 12 must be between 1 and 11"},
-		{"*/ * * * *", "step"},
-		{"*/5/2 * * * *", "step"},
-		{"0 22-2 * * *", "write 22-23,0-2"},
-		{"0 0 30 2 *", "never fires"},
-		{"0 0 31 4,6,9,11 *", "never fires"},
-		{"@reboot", "@daily"},
-		{"@every 5m", "@daily"},
-		{"CRON_TZ=UTC 0 0 * * *", "timezone"},
-		{"TZ=UTC 0 0 * * *", "timezone"},
-		{strings.Repeat("0,", 300) + "0 * * * *", "longer than"},
+		{"", `has 0 of 5 fields: ` + fields + `, such as "59 23 * * *"`},
+		{"* * * *", `has 4 of 5 fields: ` + fields + `, such as "59 23 * * *"`},
+		{"0 0 8 * * *", "has 6 fields, and there is none for seconds: " + fields},
+		{"60 * * * *", `has minute "60", which is out of bounds: write 0 to 59`},
+		{"* 24 * * *", `has hour "24", which is out of bounds: write 0 to 23`},
+		{"* * 0 * *", `has day of month "0", which is out of bounds: write 1 to 31`},
+		{"* * * 13 *", `has month "13", which is out of bounds: write 1 to 12 or JAN to DEC`},
+		{"* * * * 8", `has day of week "8", which is out of bounds: write 0 to 7 or SUN to SAT`},
+		{"5,50-60 * * * *", `has minute "50-60", which is out of bounds: write 0 to 59`},
+		{"* * * FOO *", `has month "FOO", ` + numbers("1 to 12 or JAN to DEC")},
+		{"JAN * * * *", `has minute "JAN", ` + numbers("0 to 59")},
+		{"? * * * *", `has minute "?", which is another dialect: write "*" for any`},
+		{"* * L * *", `has day of month "L", ` + numbers("1 to 31")},
+		{"* * 15W * *", `has day of month "15W", ` + numbers("1 to 31")},
+		{"* * * * 5#2", `has day of week "5#2", ` + numbers("0 to 7 or SUN to SAT")},
+		{"+5 * * * *", `has minute "+5", ` + numbers("0 to 59")},
+		{"-5 * * * *", `has minute "-5", ` + numbers("0 to 59")},
+		{"5- * * * *", `has minute "5-", ` + numbers("0 to 59")},
+		{"005 * * * *", `has minute "005", ` + numbers("0 to 59")},
+		{"1,,2 * * * *", `has minute "", ` + numbers("0 to 59")},
+		{"5/15 * * * *", `has minute "5/15", where a step needs a range: write 5-59/15`},
+		{"*/0 * * * *", `has minute "*/0", a step out of bounds: write 1 to 60 after the /`},
+		{"*/61 * * * *", `has minute "*/61", a step out of bounds: write 1 to 60 after the /`},
+		{"0-10/12 * * * *", `has minute "0-10/12", a step out of bounds: write 1 to 11 after the /`},
+		{"*/ * * * *", `has minute "*/", a step out of bounds: write 1 to 60 after the /`},
+		{"*/5/2 * * * *", `has minute "*/5/2", a step out of bounds: write 1 to 60 after the /`},
+		{"0 22-2 * * *", `has hour "22-2", a range that runs backwards: write 22-23,0-2`},
+		{"0 0 * * FRI-MON", `has day of week "FRI-MON", a range that runs backwards: write FRI-7,0-MON`},
+		{"0 0 30 2 *", "never comes, for none of its months has such a day: write another day or month"},
+		{"0 0 31 4,6,9,11 *", "never comes, for none of its months has such a day: write another day or month"},
+		{"@reboot", "is no known name: write @yearly, @monthly, @weekly, @daily, @hourly or five fields"},
+		{"@every 5m", "is no known name: write @yearly, @monthly, @weekly, @daily, @hourly or five fields"},
+		{"CRON_TZ=UTC 0 0 * * *", "names a time zone, which is the tenant's: write only the five fields"},
+		{"TZ=UTC 0 0 * * *", "names a time zone, which is the tenant's: write only the five fields"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.cron, func(t *testing.T) {
 			t.Parallel()
-			_, err := schedule.ParseCron(tt.cron)
-			if err == nil || !strings.Contains(err.Error(), tt.says) {
-				t.Fatalf("ParseCron(%q) = %v, want an error with %q", tt.cron, err, tt.says)
+			want := fmt.Sprintf("%q %s", tt.cron, tt.says)
+			if _, err := cron.Parse(tt.cron); err == nil || err.Error() != want {
+				t.Fatalf("Parse(%q) = %v, want %s", tt.cron, err, want)
 			}
 		})
 	}
+	_, err := cron.Parse(strings.Repeat("0,", 300) + "0 * * * *")
+	if want := `"0,0,0,0,0,0,0,0,0,0,"… is longer than 512 characters: write it with ranges and steps`; err == nil || err.Error() != want {
+		t.Fatalf("Parse of 601 characters = %v, want %s", err, want)
+	}
 }
 
-func TestCronStringIsNormal(t *testing.T) {
+// A remedy that would be refused itself is none.
+func TestRemediesAreAccepted(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"59 23 * * *", "5-59/15 * * * *", "0 22-23,0-2 * * *", "0 0 * * FRI-7,0-MON", "*/60 * * * *", "* * * JAN *", "@daily"} {
+		mustParse(t, text)
+	}
+}
+
+func TestStringIsNormal(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{" 59  23 * *\t* ": "59 23 * * *", "@hourly": "0 * * * *"} {
-		if got := mustCron(t, text).String(); got != want {
+		if got := mustParse(t, text).String(); got != want {
 			t.Errorf("%q is %q, want %q", text, got, want)
 		}
 	}
@@ -212,7 +231,7 @@ func TestHourlyCountsFollowTheDay(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := 0
-		for range mustCron(t, "0 * * * *").Between(day.Add(-1), day.AddDate(0, 0, 1).Add(-1), loc) {
+		for range mustParse(t, "0 * * * *").Between(day.Add(-1), day.AddDate(0, 0, 1).Add(-1), loc) {
 			got++
 		}
 		if got != want {

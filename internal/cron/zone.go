@@ -1,4 +1,4 @@
-package schedule
+package cron
 
 import (
 	"iter"
@@ -38,21 +38,21 @@ func wall(t time.Time, offset time.Duration) time.Time { return t.UTC().Add(offs
 // so "0 * * * *" fires 25 times on a day of 25 hours and 23 times on one of 23. Any other one runs at each of its times
 // once per local day: a time that a shift of the clocks skips runs at the first instant after the gap, a time that comes
 // twice runs the first time only. A date that a zone left out altogether has no times.
-func (c Cron) Next(after time.Time, loc *time.Location) time.Time {
-	if c.IsZero() {
+func (e Expression) Next(after time.Time, loc *time.Location) time.Time {
+	if e.IsZero() {
 		return time.Time{}
 	}
 	limit := after.AddDate(horizonYears, 0, 0)
 	from := after.Add(1)
 	for s := spanAt(from, loc); ; s = spanAt(s.end, loc) {
-		if s.start.After(after) && c.firesForGap(s) {
+		if s.start.After(after) && e.firesForGap(s) {
 			return s.start.UTC()
 		}
 		low, high := wall(maxTime(from, s.start), s.offset), wall(limit, s.offset)
 		if !s.end.IsZero() && s.end.Before(limit) {
 			high = wall(s.end, s.offset)
 		}
-		if w, ok := c.wallAtOrAfter(maxTime(low, c.repeatedUntil(s)), high); ok {
+		if w, ok := e.wallAtOrAfter(maxTime(low, e.repeatedUntil(s)), high); ok {
 			return w.Add(-s.offset)
 		}
 		if s.end.IsZero() || !s.end.Before(limit) {
@@ -62,8 +62,8 @@ func (c Cron) Next(after time.Time, loc *time.Location) time.Time {
 }
 
 // Prev is the last nominal time before a moment, or zero when there is none within 41 years.
-func (c Cron) Prev(before time.Time, loc *time.Location) time.Time {
-	if c.IsZero() {
+func (e Expression) Prev(before time.Time, loc *time.Location) time.Time {
+	if e.IsZero() {
 		return time.Time{}
 	}
 	limit := before.AddDate(-horizonYears, 0, 0)
@@ -72,10 +72,10 @@ func (c Cron) Prev(before time.Time, loc *time.Location) time.Time {
 		if !s.end.IsZero() && s.end.Before(before) {
 			high = wall(s.end, s.offset)
 		}
-		if w, ok := c.wallBefore(high, maxTime(low, c.repeatedUntil(s))); ok {
+		if w, ok := e.wallBefore(high, maxTime(low, e.repeatedUntil(s))); ok {
 			return w.Add(-s.offset)
 		}
-		if s.start.Before(before) && c.firesForGap(s) {
+		if s.start.Before(before) && e.firesForGap(s) {
 			return s.start.UTC()
 		}
 		if s.start.IsZero() || !s.start.After(limit) {
@@ -85,12 +85,14 @@ func (c Cron) Prev(before time.Time, loc *time.Location) time.Time {
 }
 
 // Contains reports whether t is a nominal time.
-func (c Cron) Contains(t time.Time, loc *time.Location) bool { return c.Next(t.Add(-1), loc).Equal(t) }
+func (e Expression) Contains(t time.Time, loc *time.Location) bool {
+	return e.Next(t.Add(-1), loc).Equal(t)
+}
 
 // Between yields the nominal times in (from, to], in order.
-func (c Cron) Between(from, to time.Time, loc *time.Location) iter.Seq[time.Time] {
+func (e Expression) Between(from, to time.Time, loc *time.Location) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
-		for t := c.Next(from, loc); !t.IsZero() && !t.After(to); t = c.Next(t, loc) {
+		for t := e.Next(from, loc); !t.IsZero() && !t.After(to); t = e.Next(t, loc) {
 			if !yield(t) {
 				return
 			}
@@ -100,21 +102,21 @@ func (c Cron) Between(from, to time.Time, loc *time.Location) iter.Seq[time.Time
 
 // repeatedUntil is the wall time until which the span's beginning repeats wall times of the one before it, for expressions
 // that run once per local time.
-func (c Cron) repeatedUntil(s span) time.Time {
-	if c.absolute || s.before <= s.offset {
+func (e Expression) repeatedUntil(s span) time.Time {
+	if e.absolute || s.before <= s.offset {
 		return time.Time{}
 	}
 	return wall(s.start, s.before)
 }
 
 // firesForGap reports whether a time that the shift at the span's start skipped is made up for at that start.
-func (c Cron) firesForGap(s span) bool {
-	if c.absolute || s.before >= s.offset {
+func (e Expression) firesForGap(s span) bool {
+	if e.absolute || s.before >= s.offset {
 		return false
 	}
 	from, to := wall(s.start, s.before), wall(s.start, s.offset)
 	for {
-		w, ok := c.wallAtOrAfter(from, to)
+		w, ok := e.wallAtOrAfter(from, to)
 		if !ok {
 			return false
 		}
