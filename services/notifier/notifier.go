@@ -23,6 +23,7 @@ import (
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/internal/web"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	"github.com/agogopay/agogo/services/notifier/internal/admin"
 	"github.com/agogopay/agogo/services/notifier/internal/channel/fcm"
@@ -65,7 +66,7 @@ type Service struct {
 	// sender is nil where no push service is configured: rows are written, and nothing is pushed.
 	sender delivery.Sender
 	grpc   *rpc.Server
-	http   *httpServer
+	http   *web.Server
 }
 
 // New checks the texts and the push service's configuration and prepares the servers. It connects to nothing.
@@ -83,7 +84,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	return &Service{
-		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, texts: texts, grpc: server, http: &httpServer{addr: c.Process.HTTPAddr},
+		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, texts: texts, grpc: server, http: &web.Server{Address: c.Process.HTTPAddr},
 	}, nil
 }
 
@@ -141,8 +142,8 @@ func (s *Service) group(
 	pool *pgxpool.Pool, relay *outbox.Outbox, listener *consumer.Consumer, pushes *delivery.Worker, loops []loop,
 ) *lifecycle.Group {
 	g := lifecycle.New(s.log, 0)
-	s.http.handler = s.deps.Telemetry.Handler(g.Ready)
-	g.Add("health and metrics", s.http.start, s.http.stop)
+	s.http.Handler = s.deps.Telemetry.Handler(g.Ready)
+	g.Add("health and metrics", s.http.Start, s.http.Stop)
 	g.Add("postgres", nil, func(context.Context) error { pool.Close(); return nil })
 	g.Check("postgres", pool.Ping)
 	g.Check("nats", s.connected)

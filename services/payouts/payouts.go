@@ -27,6 +27,7 @@ import (
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/internal/web"
 	"github.com/agogopay/agogo/internal/webhook"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter"
@@ -64,7 +65,7 @@ type Service struct {
 	connectors *adapter.Set
 	owner      string // of leases: another one after each start
 	grpc       *rpc.Server
-	http       *httpServer
+	http       *web.Server
 }
 
 // New builds the tenants' connectors and prepares the servers. It connects to nothing.
@@ -83,7 +84,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	return &Service{
 		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, connectors: connectors, owner: uuid.NewString(), grpc: server,
-		http: &httpServer{addr: c.Process.HTTPAddr},
+		http: &web.Server{Address: c.Process.HTTPAddr},
 	}, nil
 }
 
@@ -119,8 +120,8 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	// The group stops what it started in reverse: first nothing new is begun, then what is under way ends, at last nobody
 	// is left to answer.
 	g := lifecycle.New(s.log, 0)
-	s.http.handler = p.mux(s.deps.Telemetry.Handler(g.Ready))
-	g.Add("health, metrics and webhooks", s.http.start, s.http.stop)
+	s.http.Handler = p.mux(s.deps.Telemetry.Handler(g.Ready))
+	g.Add("health, metrics and webhooks", s.http.Start, s.http.Stop)
 	g.Check("postgres", pool.Ping)
 	g.Check("nats", s.connected)
 	g.Add("grpc", s.grpc.Start, s.grpc.Stop)

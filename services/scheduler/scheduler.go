@@ -24,6 +24,7 @@ import (
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/internal/web"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 	"github.com/agogopay/agogo/services/scheduler/internal/admin"
 	"github.com/agogopay/agogo/services/scheduler/internal/metrics"
@@ -60,7 +61,7 @@ type Service struct {
 	js    jetstream.JetStream
 	rules map[schedule.Key]schedule.Rule
 	grpc  *rpc.Server
-	http  *httpServer
+	http  *web.Server
 }
 
 // New checks the schedules of the tenants file and prepares the servers. It connects to nothing.
@@ -79,7 +80,7 @@ func New(c Config, d Deps) (*Service, error) {
 	}
 	return &Service{
 		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, rules: rules, grpc: server,
-		http: &httpServer{addr: c.Process.HTTPAddr},
+		http: &web.Server{Address: c.Process.HTTPAddr},
 	}, nil
 }
 
@@ -120,8 +121,8 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 
 	// The group stops what it started in reverse: first nothing new is begun, at last nobody is left to answer.
 	g := lifecycle.New(s.log, 0)
-	s.http.handler = s.deps.Telemetry.Handler(g.Ready)
-	g.Add("health and metrics", s.http.start, s.http.stop)
+	s.http.Handler = s.deps.Telemetry.Handler(g.Ready)
+	g.Add("health and metrics", s.http.Start, s.http.Stop)
 	g.Check("postgres", pool.Ping)
 	g.Check("nats", s.connected)
 	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
