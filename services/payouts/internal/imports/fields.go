@@ -63,6 +63,29 @@ func checkText(s string) string {
 	return ""
 }
 
+// phones reads phone numbers of a region and remembers the last few thousand: reading one is the most expensive thing about
+// a row, and a file of payments repeats the same payees.
+type phones struct {
+	region string
+	known  map[string]string
+}
+
+const mostPhones = 4096
+
+func (p *phones) parse(s string) (e164, wrong string) {
+	if e164, ok := p.known[s]; ok {
+		return e164, ""
+	}
+	if e164, wrong = parsePhone(s, p.region); wrong != "" {
+		return "", wrong
+	}
+	if p.known == nil || len(p.known) >= mostPhones {
+		p.known = make(map[string]string, mostPhones)
+	}
+	p.known[strings.Clone(s)] = e164
+	return e164, ""
+}
+
 // parsePhone reads a phone number as people of the region write it and returns it as E.164, or says what is wrong without
 // showing it. Whether the number could exist is judged by its length and not by the ranges assigned so far: operators open
 // new ranges faster than the tables learn of them. The national leading zero stays where the country has one.

@@ -61,27 +61,22 @@ func (im *Importer) Payments(ctx context.Context, t config.Tenant, format string
 	if t.Payouts == nil {
 		return Counts{}, fmt.Errorf("tenant %s has no payouts in the tenants file", t.ID)
 	}
-	check := newPaymentCheck(t)
-	return run(ctx, im, job[payment]{
-		tenant: t, method: "ImportPayments", columns: paymentColumns, parse: check.parse, store: im.storePayments,
-	}, format, r, sink)
+	rows, err := newReader(format, r, paymentColumns)
+	if err != nil {
+		return Counts{}, err
+	}
+	in := intake[payment]{parse: newPaymentCheck(t).parse, sink: sink, keep: keeper(im, t, "ImportPayments", im.storePayments)}
+	return in.run(ctx, rows)
 }
 
 // Payees imports payees; see [Importer.Payments].
 func (im *Importer) Payees(ctx context.Context, t config.Tenant, format string, r io.Reader, sink Sink) (Counts, error) {
-	check := newPayeeCheck(t)
-	return run(ctx, im, job[payee]{
-		tenant: t, method: "ImportPayees", columns: payeeColumns, parse: check.parse, store: im.storePayees,
-	}, format, r, sink)
-}
-
-// job is what differs between the imports. store is given valid rows in file order and says what became of each.
-type job[T any] struct {
-	tenant  config.Tenant
-	method  string
-	columns columns
-	parse   func(record) (T, *Refusal)
-	store   func(ctx context.Context, tx pgx.Tx, t config.Tenant, rows []T) (stored, error)
+	rows, err := newReader(format, r, payeeColumns)
+	if err != nil {
+		return Counts{}, err
+	}
+	in := intake[payee]{parse: newPayeeCheck(t).parse, sink: sink, keep: keeper(im, t, "ImportPayees", im.storePayees)}
+	return in.run(ctx, rows)
 }
 
 // stored is what became of a batch.
@@ -90,98 +85,113 @@ type stored struct {
 	refused                      []Refusal
 }
 
+// intake reads rows, refuses bad ones and keeps the others in batches.
+type intake[T any] struct {
+	parse func(record) (T, *Refusal)
+	// keep stores valid rows, in file order; first is the line of the first one.
+	keep func(ctx context.Context, rows []T, first int64) (stored, error)
+	sink Sink
+
+	n     Counts
+	batch []T
+	first int64
+}
+
+func (in *intake[T]) run(ctx context.Context, rows reader) (Counts, error) {
+	for {
+		rec, err := rows.next()
+		var ref *Refusal
+		switch {
+		case errors.Is(err, io.EOF):
+			return in.n, in.flush(ctx)
+		case errors.As(err, &ref):
+		case err != nil:
+			return in.n, errors.Join(err, in.flush(ctx))
+		default:
+			ref = in.add(rec)
+		}
+		if err := in.count(ctx, ref); err != nil {
+			return in.n, err
+		}
+	}
+}
+
+// add puts a row into the batch unless it is refused.
+func (in *intake[T]) add(rec record) *Refusal {
+	row, ref := in.parse(rec)
+	if ref != nil {
+		return ref
+	}
+	if len(in.batch) == 0 {
+		in.first = rec.line
+	}
+	in.batch = append(in.batch, row)
+	return nil
+}
+
+// count counts a row, and stores the batch and tells how far it is when it is time.
+func (in *intake[T]) count(ctx context.Context, ref *Refusal) error {
+	in.n.Rows++
+	if ref != nil {
+		in.n.Refused++
+		if err := in.sink.Refused(*ref); err != nil {
+			return err
+		}
+	}
+	if len(in.batch) == batchRows {
+		if err := in.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if in.n.Rows%progressEvery != 0 {
+		return nil
+	}
+	return in.sink.Progress(in.n)
+}
+
+func (in *intake[T]) flush(ctx context.Context) error {
+	if len(in.batch) == 0 {
+		return nil
+	}
+	done, err := in.keep(ctx, in.batch, in.first)
+	if err != nil {
+		return fmt.Errorf("store rows from line %d on: %w", in.first, err)
+	}
+	in.batch = in.batch[:0]
+	in.n.Inserted, in.n.Updated, in.n.Unchanged = in.n.Inserted+done.inserted, in.n.Updated+done.updated, in.n.Unchanged+done.unchanged
+	for _, ref := range done.refused {
+		in.n.Refused++
+		if err := in.sink.Refused(ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // errRaced means that another import stored the same ids meanwhile; the batch is done again on what is known now.
 var errRaced = errors.New("another import stored the same rows")
 
 // maxRaces bounds how often a batch is done again.
 const maxRaces = 20
 
-func run[T any](ctx context.Context, im *Importer, j job[T], format string, r io.Reader, sink Sink) (Counts, error) {
-	var n Counts
-	rows, err := newReader(format, r, j.columns)
-	if err != nil {
-		return n, err
-	}
-	batch, first := make([]T, 0, batchRows), int64(0)
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		err := flushBatch(ctx, im, j, batch, first, &n, sink)
-		batch = batch[:0]
-		return err
-	}
-	refuse := func(ref *Refusal) error { n.Refused++; return sink.Refused(*ref) }
-	for {
-		rec, err := rows.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		var ref *Refusal
-		switch {
-		case errors.As(err, &ref):
-		case err != nil:
-			return n, errors.Join(err, flush())
-		default:
-			var row T
-			if row, ref = j.parse(rec); ref == nil {
-				if len(batch) == 0 {
-					first = rec.line
+// keeper stores a batch in one transaction with its audit entry.
+func keeper[T any](im *Importer, t config.Tenant, method string, store func(context.Context, pgx.Tx, config.Tenant, []T) (stored, error)) func(context.Context, []T, int64) (stored, error) {
+	return func(ctx context.Context, rows []T, first int64) (done stored, err error) {
+		for range maxRaces {
+			err = pg.InTx(ctx, im.Pool, func(tx pgx.Tx) (err error) {
+				if done, err = store(ctx, tx, t, rows); err != nil || done.inserted+done.updated == 0 {
+					return err
 				}
-				batch = append(batch, row)
-			}
-		}
-		n.Rows++
-		if ref != nil {
-			if err := refuse(ref); err != nil {
-				return n, err
-			}
-		}
-		if len(batch) == batchRows {
-			if err := flush(); err != nil {
-				return n, err
-			}
-		}
-		if n.Rows%progressEvery == 0 {
-			if err := sink.Progress(n); err != nil {
-				return n, err
-			}
-		}
-	}
-	return n, flush()
-}
-
-// flushBatch stores a batch in one transaction with its audit entry.
-func flushBatch[T any](ctx context.Context, im *Importer, j job[T], batch []T, first int64, n *Counts, sink Sink) error {
-	var done stored
-	attempt := func() error {
-		return pg.InTx(ctx, im.Pool, func(tx pgx.Tx) (err error) {
-			if done, err = j.store(ctx, tx, j.tenant, batch); err != nil || done.inserted+done.updated == 0 {
-				return err
-			}
-			return auth.Record(ctx, tx, im.Outbox, auth.Entry{
-				Tenant: j.tenant.ID, Service: command.Service, Action: j.method, Target: fmt.Sprintf("line %d and after", first),
-				Detail: fmt.Sprintf("%d inserted, %d updated", done.inserted, done.updated), At: im.Clock.Now(),
+				return auth.Record(ctx, tx, im.Outbox, auth.Entry{
+					Tenant: t.ID, Service: command.Service, Action: method, Target: fmt.Sprintf("line %d and after", first),
+					Detail: fmt.Sprintf("%d inserted, %d updated", done.inserted, done.updated), At: im.Clock.Now(),
+				})
 			})
-		})
-	}
-	err := attempt()
-	for range maxRaces {
-		if !errors.Is(err, errRaced) {
-			break
+			if !errors.Is(err, errRaced) {
+				break
+			}
 		}
-		err = attempt()
+		im.Outbox.Nudge()
+		return done, err
 	}
-	if err != nil {
-		return fmt.Errorf("store rows from line %d on: %w", first, err)
-	}
-	im.Outbox.Nudge()
-	n.Inserted, n.Updated, n.Unchanged = n.Inserted+done.inserted, n.Updated+done.updated, n.Unchanged+done.unchanged
-	for _, ref := range done.refused {
-		n.Refused++
-		if err := sink.Refused(ref); err != nil {
-			return err
-		}
-	}
-	return nil
 }

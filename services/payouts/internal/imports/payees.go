@@ -29,11 +29,11 @@ type payee struct {
 
 type payeeCheck struct {
 	providers map[string]config.Provider
-	region    string
+	phones    *phones
 }
 
 func newPayeeCheck(t config.Tenant) payeeCheck {
-	return payeeCheck{providers: t.Providers, region: region(t.Locale)}
+	return payeeCheck{providers: t.Providers, phones: &phones{region: region(t.Locale)}}
 }
 
 func (c payeeCheck) parse(r record) (payee, *Refusal) {
@@ -49,7 +49,7 @@ func (c payeeCheck) parse(r record) (payee, *Refusal) {
 	if wrong = checkText(p.name); wrong != "" {
 		return refuse("name")
 	}
-	if p.phone, wrong = parsePhone(v("phone"), c.region); wrong != "" {
+	if p.phone, wrong = c.phones.parse(v("phone")); wrong != "" {
 		return refuse("phone")
 	}
 	if _, ok := c.providers[p.provider]; p.provider != "" && !ok {

@@ -65,13 +65,13 @@ type paymentCheck struct {
 	bps        int64
 	acceptFrom time.Time // zero: accepts all
 	acceptDate string
-	region     string
+	phones     *phones
 }
 
 func newPaymentCheck(t config.Tenant) paymentCheck {
 	return paymentCheck{
 		currency: t.Currency, bps: t.Payouts.CommissionBPS, acceptFrom: payout.AcceptFrom(t.Payouts.AcceptFrom, t.Location), acceptDate: t.Payouts.AcceptFrom,
-		region: region(t.Locale),
+		phones: &phones{region: region(t.Locale)},
 	}
 }
 
@@ -93,7 +93,7 @@ func (c paymentCheck) parse(r record) (payment, *Refusal) {
 	if wrong = checkText(p.name); wrong != "" {
 		return refuse("payee_name")
 	}
-	if p.phone, wrong = parsePhone(v("phone"), c.region); wrong != "" {
+	if p.phone, wrong = c.phones.parse(v("phone")); wrong != "" {
 		return refuse("phone")
 	}
 	if wrong = c.checkCurrency(v("currency")); wrong != "" {
