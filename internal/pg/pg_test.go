@@ -387,7 +387,7 @@ func database(t *testing.T) (dsn string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		defer admin.Close(context.Background())
+		defer func() { _ = admin.Close(context.Background()) }()
 		if _, err := admin.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Error(err)
 		}
@@ -417,7 +417,7 @@ func dropRoles(t *testing.T, dsn string, roles ...string) {
 			t.Error(err)
 			return
 		}
-		defer conn.Close(context.Background())
+		defer func() { _ = conn.Close(context.Background()) }()
 		for _, role := range roles {
 			if _, err := conn.Exec(context.Background(), "DROP OWNED BY "+role+" CASCADE; DROP ROLE "+role); err != nil {
 				t.Error(err)
@@ -488,7 +488,7 @@ func TestPrepareRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close(context.Background())
+	defer func() { _ = admin.Close(context.Background()) }()
 	dropRoles(t, dsn, "prep_strong", "prep_member")
 	for _, sql := range []string{
 		"CREATE ROLE prep_strong CREATEDB", "CREATE ROLE prep_member IN ROLE pg_read_all_data", "CREATE SCHEMA taken",

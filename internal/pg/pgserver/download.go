@@ -156,17 +156,18 @@ func (m *meter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// show does not mind a terminal that is gone: the download matters.
 func (m *meter) show() {
+	line := fmt.Sprintf("\rDownloading Postgres %d: %d MB", releaseMajor, m.done>>20)
 	if m.total > 0 {
-		fmt.Fprintf(m.w, "\rDownloading Postgres %d: %d of %d MB", releaseMajor, m.done>>20, m.total>>20)
-		return
+		line = fmt.Sprintf("\rDownloading Postgres %d: %d of %d MB", releaseMajor, m.done>>20, m.total>>20)
 	}
-	fmt.Fprintf(m.w, "\rDownloading Postgres %d: %d MB", releaseMajor, m.done>>20)
+	_, _ = io.WriteString(m.w, line)
 }
 
 func (m *meter) end() {
 	if m.done > 0 {
 		m.show()
-		fmt.Fprintln(m.w)
+		_, _ = io.WriteString(m.w, "\n")
 	}
 }

@@ -146,7 +146,7 @@ func (s *Server) Stop(ctx context.Context) error {
 			ctx = context.WithoutCancel(ctx)
 		case <-t.C:
 		}
-		s.log.Warn("postgres does not stop", "pid", s.child.pid, "signal", step.sig.String())
+		s.log.WarnContext(ctx, "postgres does not stop", "pid", s.child.pid, "signal", step.sig.String())
 	}
 	return fmt.Errorf("postgres %d did not end: kill it by hand", s.child.pid)
 }
@@ -166,7 +166,7 @@ func (cl cluster) run(ctx context.Context, o Options) (*child, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for try := 1; ; try++ {
-		port, err := choosePort(o.Port)
+		port, err := choosePort(ctx, o.Port)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -188,8 +188,8 @@ func (cl cluster) run(ctx context.Context, o Options) (*child, int, error) {
 	}
 }
 
-func choosePort(port int) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func choosePort(ctx context.Context, port int) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return 0, fmt.Errorf("postgres port %d is taken: stop what listens there or choose another port: %w", port, err)
 	}

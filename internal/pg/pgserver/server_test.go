@@ -150,7 +150,7 @@ func TestTakenPortIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	port := l.Addr().(*net.TCPAddr).Port
 	_, err = Start(t.Context(), Options{DataDir: t.TempDir(), Port: port, Disposable: true})
 	if err == nil || !strings.Contains(err.Error(), strconv.Itoa(port)) {

@@ -27,7 +27,7 @@ func childUser() (*syscall.Credential, error) {
 			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 		}
 	}
-	return nil, errors.New("Postgres refuses to run as root, and there is neither a user postgres nor nobody: start as another user")
+	return nil, errors.New("root may not run Postgres, and there is neither a user postgres nor nobody: start as another user")
 }
 
 func give(path string, to *syscall.Credential) error {
