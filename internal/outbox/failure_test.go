@@ -114,11 +114,11 @@ func TestStopMarksWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, natstest.Server(t).JS)
 	b.stream("A")
-	o := b.outbox(func(c *outbox.Config, _ *outbox.Deps) { c.Batch = 20 })
-	msgs, _ := load([]string{"A"}, 200, 10)
+	o := b.outbox(func(c *outbox.Config, _ *outbox.Deps) { c.Batch = 20_000 })
+	msgs, _ := load([]string{"A"}, 1, 20_000) // one key: one message at a time, seconds of work
 	b.append(o, msgs...)
 	stop := b.run(o)
-	b.awaitSome(1)
+	b.awaitStored("A", 10)
 	stop()
 	marked := b.count("SELECT count(published_at) FROM outbox")
 	if stored := len(b.stored("A")); stored != marked {

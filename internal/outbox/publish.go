@@ -110,10 +110,8 @@ func (o *outcome) fail(row db.BatchRow, err error) {
 
 // Codes of JetStream's errors that are told apart; nats.go has no names for them.
 const (
-	codeExpectedStream = 10060 // the subject belongs to another stream
-	codeTooLarge       = 10054
-	codeStreamFull     = 10077 // discard new
-	codeInProcess      = 10158 // the same id is being stored at this moment
+	codeStreamFull = 10077 // discard new
+	codeInProcess  = 10158 // the same id is being stored at this moment
 )
 
 // classify names the reason and tells whether it lies in the message. Everything is tried again, whatever it is.
@@ -141,10 +139,8 @@ func classifyAPI(e *jetstream.APIError) (reason string, message bool) {
 		return "in_process", true
 	case e.ErrorCode == codeStreamFull:
 		return "full", false
-	case e.ErrorCode == codeExpectedStream, e.ErrorCode == codeTooLarge:
-		return "refused", true
 	case e.Code >= 500:
 		return "unavailable", false
 	}
-	return "refused", true
+	return "refused", true // too large, a subject of another stream than expected, …
 }

@@ -76,10 +76,12 @@ func TestNudgeWakesTheRelay(t *testing.T) {
 	b := newBed(t, natstest.Server(t).JS)
 	b.stream("A")
 	o := b.outbox(func(c *outbox.Config, _ *outbox.Deps) { c.Poll = time.Hour })
-	b.run(o)
 	b.append(o, message("A", "k", 0))
+	b.run(o)
+	b.awaitMarked(1) // by the first look; nothing but a nudge leads to another one
+	b.append(o, message("A", "k", 1))
 	o.Nudge()
-	b.awaitMarked(1)
+	b.awaitMarked(2)
 }
 
 // What a kill between PubAck and mark does: the rows are published again. The window of the stream is made so short that
@@ -214,15 +216,17 @@ func TestRefusedMessageHoldsItsKeyOnly(t *testing.T) {
 		err := b.pool.QueryRow(ctx, "SELECT count(*) FROM outbox WHERE published_at IS NULL").Scan(&waiting)
 		return waiting == 2 && log.contains("outbox message is refused"), err
 	})
-	b.append(o, message("A", "small", 1))
-	await(t, "others go on", func(ctx context.Context) (bool, error) {
-		var gone bool
-		err := b.pool.QueryRow(ctx, "SELECT bool_and(published_at IS NOT NULL) FROM outbox WHERE key = 'small'").Scan(&gone)
-		return gone, err
-	})
-	b.checkStream("A", map[string]int{"big": 1, "small": 2})
+	for n := 1; n < 40; n++ {
+		b.append(o, message("A", "small", n))
+		b.awaitWaiting(2)
+	}
+	b.checkStream("A", map[string]int{"big": 1, "small": 40})
 	if v := value(t, registry, "agogo_outbox_refused_total"); v < 1 {
 		t.Errorf("refused_total = %v", v)
+	}
+	// Far fewer tries than batches: each one is later than the last.
+	if v := value(t, registry, "agogo_outbox_retries_total"); v > 20 {
+		t.Errorf("the refused message was tried %v times meanwhile", v)
 	}
 	if log.contains("filler") {
 		t.Error("the log shows what the message says")
@@ -230,8 +234,8 @@ func TestRefusedMessageHoldsItsKeyOnly(t *testing.T) {
 	if _, err := b.js.UpdateStream(t.Context(), size(-1)); err != nil {
 		t.Fatal(err)
 	}
-	b.awaitMarked(5)
-	b.checkStream("A", map[string]int{"big": 3, "small": 2})
+	b.awaitMarked(43)
+	b.checkStream("A", map[string]int{"big": 3, "small": 40})
 }
 
 func TestMessageForAnotherStreamIsNotStored(t *testing.T) {
@@ -368,6 +372,32 @@ func TestRelayStopsWhatItLost(t *testing.T) {
 	b.exec("UPDATE outbox_leases SET expires_at = '-infinity'")
 	b.exec("DELETE FROM outbox_relays WHERE owner = 'thief'")
 	b.awaitMarked(1)
+}
+
+// Losing a part ends its batch, not only the ones after it.
+func TestLostPartStopsInTheMiddleOfABatch(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	o := b.outbox(func(c *outbox.Config, _ *outbox.Deps) { c.Batch = 20_000 })
+	msgs, _ := load([]string{"A"}, 1, 20_000) // one key: one message at a time, seconds of work
+	b.append(o, msgs...)
+	b.run(o)
+	b.awaitStored("A", 10)
+	b.exec("UPDATE outbox_leases SET owner = 'thief', term = term + 1, expires_at = 'infinity'")
+	b.awaitSome(1) // the batch is over
+	marked := b.count("SELECT count(published_at) FROM outbox")
+	if stored := len(b.stored("A")); stored != marked || marked == len(msgs) {
+		t.Errorf("%d stored, %d marked of %d", stored, marked, len(msgs))
+	}
+}
+
+func (b *bed) awaitStored(stream string, n uint64) {
+	b.t.Helper()
+	await(b.t, fmt.Sprintf("%d stored", n), func(ctx context.Context) (bool, error) {
+		s, err := b.js.Stream(ctx, stream)
+		return err == nil && s.CachedInfo().State.Msgs >= n, err
+	})
 }
 
 func TestStopGivesTheLeasesBackAtOnce(t *testing.T) {

@@ -1,0 +1,136 @@
+package outbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/internal/outbox/db"
+)
+
+func testLane() *lane {
+	o := &Outbox{cfg: Config{}.withDefaults(), metrics: newMetrics("test", nil), deps: Deps{Logger: slog.New(slog.DiscardHandler)}}
+	return newLane(&relay{Outbox: o}, "A")
+}
+
+func TestSettleBlamesTheMessageOrTheStream(t *testing.T) {
+	t.Parallel()
+	ok := []db.BatchRow{{Key: "ok"}}
+	refused, down := failure{reason: "refused", message: true, err: errors.New("too large")}, failure{reason: "no_stream", err: jetstream.ErrNoStreamResponse}
+	for name, tc := range map[string]struct {
+		sent      outcome
+		laneWaits bool
+		stuck     int
+	}{
+		"all well":                          {outcome{acked: ok}, false, 0},
+		"refused, others went":              {outcome{acked: ok, failed: map[string]failure{"a": refused}}, false, 1},
+		"refused, alone":                    {outcome{failed: map[string]failure{"a": refused}}, false, 1},
+		"no answer at all":                  {outcome{failed: map[string]failure{"a": down, "b": down}}, true, 0},
+		"no answer for one, others went":    {outcome{acked: ok, failed: map[string]failure{"a": down}}, false, 1},
+		"more refused than can be messages": {outcome{acked: ok, failed: many(maxStuck+1, refused)}, true, maxStuck},
+	} {
+		l := testLane()
+		if err := l.settle(t.Context(), tc.sent); (err != nil) != tc.laneWaits || l.stuckCount() != tc.stuck {
+			t.Errorf("%s: error %v, %d keys held, want %v and %d", name, err, l.stuckCount(), tc.laneWaits, tc.stuck)
+		}
+	}
+}
+
+func many(n int, f failure) map[string]failure {
+	m := map[string]failure{}
+	for i := range n {
+		m[fmt.Sprint(i)] = f
+	}
+	return m
+}
+
+func TestHeldKeyIsTriedLaterAndLaterAndForgottenWhenItGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := testLane()
+		refused := outcome{failed: map[string]failure{"a": {message: true}}}
+		var waits []time.Duration
+		for range 9 {
+			if err := l.settle(t.Context(), refused); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"a"}, l.stuckKeys()); diff != "" {
+				t.Fatal(diff)
+			}
+			begin := time.Now()
+			<-l.wake
+			waits = append(waits, time.Since(begin))
+			if keys := l.stuckKeys(); len(keys) != 0 {
+				t.Fatalf("%v is due and still held", keys)
+			}
+		}
+		for i, w := range waits {
+			want := min(firstBackoff<<i, lastBackoff)
+			if w < want/2 || w > want {
+				t.Errorf("wait %d was %s, want between %s and %s", i, w, want/2, want)
+			}
+		}
+		if err := l.settle(t.Context(), outcome{acked: []db.BatchRow{{Key: "a"}}}); err != nil || l.stuckCount() != 0 {
+			t.Errorf("after success: %v, %d keys remembered", err, l.stuckCount())
+		}
+	})
+}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	type verdict struct {
+		Reason  string
+		Message bool
+	}
+	for _, tc := range []struct {
+		err  error
+		want verdict
+	}{
+		{&jetstream.APIError{Code: 503, ErrorCode: 10077}, verdict{"full", false}},
+		{&jetstream.APIError{Code: 409, ErrorCode: 10158}, verdict{"in_process", true}},
+		{&jetstream.APIError{Code: 400, ErrorCode: 10060}, verdict{"refused", true}},
+		{&jetstream.APIError{Code: 400, ErrorCode: 10054}, verdict{"refused", true}},
+		{&jetstream.APIError{Code: 503, ErrorCode: 10008}, verdict{"unavailable", false}},
+		{jetstream.ErrNoStreamResponse, verdict{"no_stream", false}},
+		{jetstream.ErrAsyncPublishTimeout, verdict{"timeout", false}},
+		{jetstream.ErrTooManyStalledMsgs, verdict{"stalled", false}},
+		{nats.ErrDisconnected, verdict{"disconnected", false}},
+		{nats.ErrConnectionClosed, verdict{"disconnected", false}},
+		{nats.ErrMaxPayload, verdict{"refused", true}},
+		{nats.ErrBadSubject, verdict{"refused", true}},
+		{fmt.Errorf("headers: %w", json.Unmarshal([]byte("["), new(map[string]string))), verdict{"refused", true}},
+		{fmt.Errorf("headers: %w", json.Unmarshal([]byte("[]"), new(map[string]string))), verdict{"refused", true}},
+	} {
+		var got verdict
+		if got.Reason, got.Message = classify(fmt.Errorf("outer: %w", tc.err)); got != tc.want {
+			t.Errorf("%v: %v, want %v", tc.err, got, tc.want)
+		}
+	}
+}
+
+func TestPartsSpreadAndStay(t *testing.T) {
+	t.Parallel()
+	seen := map[int16]int{}
+	for i := range 16_000 {
+		seen[partOf(fmt.Sprintf("lebenis/payout/%d", i))]++
+	}
+	if len(seen) != parts {
+		t.Errorf("%d parts used", len(seen))
+	}
+	for part, n := range seen {
+		if n < 700 || n > 1300 {
+			t.Errorf("part %d has %d of 16000 keys", part, n)
+		}
+	}
+	if got := partOf("lebenis/payout/0198"); got != 5 {
+		t.Errorf("part %d: it must not change, or two relays would share a key after an upgrade", got)
+	}
+}
