@@ -40,8 +40,10 @@ type answer struct {
 	attempt attempt.Attempt
 	result  provider.Result
 
+	calledOff bool       // by a stop that the next claim will see too
 	notBefore *time.Time // of one that was not sent: when it goes again, for the database
 	rest      time.Time  // and for this lane
+	late      bool       // somebody else had taken the attempt over
 }
 
 func newLane(d *Dispatcher, c *adapter.Connector, run store.Run, page int) *lane {
@@ -110,7 +112,7 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 	l.conn.Throttle.Free(slots - len(c.begun))
 	l.open.Add(int64(len(c.begun)))
 	if err != nil {
-		l.refuse(c.begun, "not_committed")
+		l.refuse(c.begun, "not_committed", false)
 		cancel()
 		return claimed{}, err
 	}
@@ -126,8 +128,8 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 
 // send calls the provider for each attempt, all at once: they hold a slot each. done ends their common context.
 func (l *lane) send(ctx context.Context, done context.CancelFunc, begun []attempt.Attempt) {
-	if code := l.called(ctx); code != "" {
-		l.refuse(begun, code)
+	if code, err := l.called(ctx); code != "" {
+		l.refuse(begun, code, err == nil)
 		done()
 		return
 	}
@@ -136,6 +138,10 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, begun []attemp
 		l.sending.Add(1)
 		wave.Go(func() {
 			defer l.sending.Done()
+			if l.stopped.Load() {
+				l.refuse([]attempt.Attempt{a}, payout.CodeProviderStopped, true)
+				return
+			}
 			l.answers <- answer{attempt: a, result: l.submit(ctx, a)}
 		})
 	}
@@ -143,24 +149,21 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, begun []attemp
 }
 
 // called reads the stops once more, right before the first byte, and returns the code of what calls the sends off.
-func (l *lane) called(ctx context.Context) string {
+func (l *lane) called(ctx context.Context) (code string, err error) {
 	g, err := l.gate(ctx, l.d.Pool)
 	switch {
 	case err != nil:
 		l.d.Logger.WarnContext(ctx, "payouts: claimed and not sent, the stops cannot be read", "run", l.run.ID, "error", err)
-		return "stops_unreadable"
+		return "stops_unreadable", err
 	case g.wait:
-		return payout.CodeBatchPaused
+		return payout.CodeBatchPaused, nil
 	default:
-		return g.hold
+		return g.hold, nil
 	}
 }
 
 // submit makes one call. Between the crash points lies the moment in which nobody but the provider knows what happened.
 func (l *lane) submit(ctx context.Context, a attempt.Attempt) (res provider.Result) {
-	if l.stopped.Load() {
-		return provider.Result{Class: provider.NotSent, Code: payout.CodeProviderStopped}
-	}
 	defer func() {
 		// A defect of an adapter must not take the other sends down with it; what it did before is not known.
 		if p := recover(); p != nil {
@@ -179,9 +182,9 @@ func (l *lane) submit(ctx context.Context, a attempt.Attempt) (res provider.Resu
 }
 
 // refuse records attempts as never sent.
-func (l *lane) refuse(begun []attempt.Attempt, code string) {
+func (l *lane) refuse(begun []attempt.Attempt, code string, calledOff bool) {
 	for _, a := range begun {
-		l.answers <- answer{attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}}
+		l.answers <- answer{attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}, calledOff: calledOff}
 	}
 }
 

@@ -99,7 +99,7 @@ func (l *lane) release(batch []answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range batch {
-		if a.result.Class != provider.NotSent {
+		if a.result.Class != provider.NotSent || a.late {
 			continue
 		}
 		if !a.rest.IsZero() {
@@ -169,7 +169,7 @@ func (l *lane) sort(batch []answer, outcomes []attempt.Outcome, recorded []attem
 	}
 	for i, a := range batch {
 		rec, ok := byKey[a.attempt.Key]
-		if !ok {
+		if batch[i].late = !ok; !ok {
 			late = append(late, outcomes[i])
 			continue
 		}
@@ -181,8 +181,8 @@ func (l *lane) sort(batch []answer, outcomes []attempt.Outcome, recorded []attem
 // later decides when a payout that was not sent goes again. Short pauses are kept in this process, for the page is being
 // worked on and its run stays open; longer ones are written down and count as waiting.
 func (l *lane) later(a answer, now time.Time) (notBefore *time.Time, rest time.Time) {
-	if a.result.Class != provider.NotSent || !a.result.Fault() {
-		return nil, time.Time{} // nothing is wrong with it: the connector rests, or is stopped, or our time was over
+	if a.result.Class != provider.NotSent || a.calledOff || a.result.Code == provider.CodeRateLimited {
+		return nil, time.Time{} // the next claim finds what is in the way: a stop, or a connector that rests
 	}
 	until := now.Add(max(a.result.RetryAfter, backoff(a.attempt.Sends)))
 	if until.Sub(now) > l.d.Patience {

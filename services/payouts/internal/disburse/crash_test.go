@@ -1,0 +1,271 @@
+package disburse_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
+	"github.com/agogopay/agogo/simulator"
+)
+
+// dying is a sender that stops in its tracks at a place, as if the process had been killed there: its calls never return
+// until the test is over.
+type dying struct {
+	*sending.Sender
+	reached chan struct{} // the first send has come to the place
+	stuck   atomic.Int64
+	done    sync.WaitGroup
+}
+
+func newDying(t *testing.T, e *sending.Env, place string) *dying {
+	d := &dying{reached: make(chan struct{})}
+	over := make(chan struct{})
+	var once sync.Once
+	stop := func() {
+		d.stuck.Add(1)
+		once.Do(func() { close(d.reached) })
+		<-over
+	}
+	d.Sender = e.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+		if place == "before send" {
+			stop()
+			return provider.Result{Class: provider.NotSent, Code: "dead"}
+		}
+		real.Submit(context.WithoutCancel(ctx), tr)
+		stop()
+		return provider.Result{Class: provider.Ambiguous, Code: "dead"}
+	}})
+	t.Cleanup(func() { close(over); d.done.Wait() })
+	return d
+}
+
+// dispatch lets the dying sender work on a page and returns when it is stuck with all its slots taken.
+func (d *dying) dispatch(t *testing.T, e *sending.Env, run uuid.UUID) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(e.Ctx())
+	t.Cleanup(cancel)
+	d.done.Go(func() { _ = d.Dispatch(ctx, run, 0) })
+	<-d.reached
+	for d.stuck.Load() < int64(d.Connector.Throttle.Capacity()) {
+		time.Sleep(time.Millisecond) //nolint:forbidigo // waits for calls that are on their way to a real server
+	}
+	cancel() // it claims nothing more
+}
+
+// At every crash point: the sender dies in the middle of a run, another one takes over, looks up and never sends what may
+// have been sent. Each payee is in the provider's book once, or not at all and then known as such; at most as many as there
+// were slots are in doubt.
+func TestDeathInTheMiddleOfARun(t *testing.T) {
+	t.Parallel()
+	const payouts, slots = 20, 4
+	for place, paid := range map[string]int{"before send": 0, "after send": slots} {
+		t.Run(place, func(t *testing.T) {
+			t.Parallel()
+			e := sending.New(t)
+			e.ShortLeases(300 * time.Millisecond)
+			run := e.Plan(payouts)
+			dead := newDying(t, e, place)
+			dead.dispatch(t, e, run)
+			if n := e.Count("SELECT count(*) FROM payouts WHERE state = 'submitting'"); n != slots {
+				t.Fatalf("%d payouts are in doubt, there are %d slots", n, slots)
+			}
+			e.Check()
+
+			heir := e.Sender()
+			e.TakeOver(heir)
+			e.Dispatch(heir, run)
+			if got := len(e.Book()); got != payouts-slots+paid {
+				t.Errorf("%d payouts are in the book, want %d: what may have been sent is not sent again", got, payouts-slots+paid)
+			}
+			e.Check()
+			for range 20 {
+				e.Clock.Advance(time.Second)
+				e.Pass(heir)
+				e.Sweep(heir)
+			}
+			want := map[string]int64{"succeeded": int64(payouts - slots + paid)}
+			if paid == 0 {
+				want["manual_review"] = slots
+			}
+			if got := e.PayoutStates(); got["succeeded"] != want["succeeded"] || got["manual_review"] != want["manual_review"] {
+				t.Errorf("got %v, want %v", got, want)
+			}
+			e.Check()
+		})
+	}
+}
+
+// The same death before a provider that deduplicates: what is proven never to have been created goes again under the same
+// reference, and everybody is paid once.
+func TestDeathBeforeSendWithADeduplicatingProvider(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t, func(c *simulator.Config) { c.Orange.Deduplicate = true })
+	e.Config.Deduplicates = true
+	e.ShortLeases(300 * time.Millisecond)
+	run := e.Plan(10)
+	newDying(t, e, "before send").dispatch(t, e, run)
+	e.ShortLeases(time.Minute)
+	heir := e.Sender()
+	e.TakeOver(heir)
+	for range 20 {
+		e.Clock.Advance(5 * time.Second)
+		e.Pass(heir)
+		e.Sweep(heir)
+	}
+	if got := e.PayoutStates(); got["succeeded"] != 10 {
+		t.Errorf("got %v", got)
+	}
+	if n := e.Count("SELECT count(*) FROM attempts WHERE number <> 1"); n != 0 {
+		t.Errorf("%d attempts have a new reference", n)
+	}
+	e.Check()
+}
+
+// An answer that comes after its attempt was taken over still counts for what it proves, and for no more.
+func TestLateAnswers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault  simulator.Fault
+		answer provider.Result
+		before string // when the answer comes
+		after  string
+	}{
+		"a success is a success":                 {"", provider.Result{Class: provider.Succeeded}, "unknown/lease_expired", "succeeded"},
+		"a rejection is a rejection":             {simulator.Failed, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "failed"}, "unknown/lease_expired", "failed/failed"},
+		"accepted is under way":                  {simulator.PendingForever, provider.Result{Class: provider.Accepted, Code: "pending"}, "unknown/lease_expired", "processing/pending"},
+		"doubt stays doubt":                      {simulator.LostAnswer, provider.Result{Class: provider.Ambiguous, Code: "timeout"}, "unknown/lease_expired", "unknown/lease_expired"},
+		"never sent does not undo the takeover":  {simulator.ResetBefore, provider.Result{Class: provider.NotSent, Code: "dns_failed"}, "unknown/lease_expired", "unknown/lease_expired"},
+		"a success after it was looked up again": {"", provider.Result{Class: provider.Succeeded}, "succeeded", "succeeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := sending.New(t)
+			e.ShortLeases(200 * time.Millisecond)
+			if c.fault != "" {
+				e.Cashin(c.fault, 0)
+			}
+			run := e.Plan(1)
+			release, sent := make(chan struct{}), make(chan struct{})
+			slow := e.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+				real.Submit(context.WithoutCancel(ctx), tr)
+				close(sent)
+				<-release
+				return c.answer
+			}})
+			finished := make(chan error, 1)
+			go func() { finished <- slow.Dispatch(e.Ctx(), run, 0) }()
+			<-sent
+			other := e.Sender(sending.Hooks{Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+				if c.before == "succeeded" {
+					return real.Lookup(ctx, tr)
+				}
+				return provider.Found{}, context.DeadlineExceeded // the provider does not answer lookups now
+			}})
+			e.TakeOver(other)
+			if got := e.One(); got != c.before {
+				t.Fatalf("taken over: %s, want %s", got, c.before)
+			}
+			close(release)
+			if err := <-finished; err != nil {
+				t.Fatal(err)
+			}
+			if got := e.One(); got != c.after {
+				t.Errorf("after the late answer: %s, want %s", got, c.after)
+			}
+			e.Check()
+		})
+	}
+}
+
+// A late success of an attempt that people have meanwhile closed as not paid contradicts the books: nothing changes, the
+// difference is in suspense, and people are told.
+func TestLateSuccessOfWhatIsBookedAsFailed(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	e.ShortLeases(200 * time.Millisecond)
+	run := e.Plan(1)
+	release, sent := make(chan struct{}), make(chan struct{})
+	slow := e.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+		res := real.Submit(context.WithoutCancel(ctx), tr)
+		close(sent)
+		<-release
+		return res
+	}})
+	finished := make(chan error, 1)
+	go func() { finished <- slow.Dispatch(e.Ctx(), run, 0) }()
+	<-sent
+	lying := e.Sender(sending.Hooks{Lookup: func(context.Context, provider.Transfer, provider.Lookuper) (provider.Found, error) {
+		return provider.Found{Exists: true, Result: provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "failed"}}, nil
+	}})
+	e.TakeOver(lying)
+	if got := e.One(); got != "failed/failed" {
+		t.Fatalf("got %s", got)
+	}
+	close(release)
+	if err := <-finished; err != nil {
+		t.Fatal(err)
+	}
+	if got := e.One(); got != "failed/failed" {
+		t.Errorf("a closed payout changed to %s", got)
+	}
+	var reference string
+	if err := e.Pool.QueryRow(t.Context(), "SELECT reference FROM recon_findings WHERE code = 'paid_after_closed' AND difference = 24000").Scan(&reference); err != nil {
+		t.Fatalf("no finding: %v", err)
+	}
+	if got := e.EventTypes("recon"); len(got) != 1 || got[0] != "recon.mismatch_found" {
+		t.Errorf("events %v", got)
+	}
+	if b := e.Balances(); b["suspense"] != 24000 || b["float:orange"] != -24000 {
+		t.Errorf("suspense %d, float %d", b["suspense"], b["float:orange"])
+	}
+	e.Check(reference)
+}
+
+// The lease runs out while the call is under way: its context ends before the lease does, so the call is over when somebody
+// else may look it up.
+func TestACallEndsBeforeItsLease(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	e.ShortLeases(400 * time.Millisecond)
+	run := e.Plan(1)
+	var early atomic.Bool
+	s := e.Sender(sending.Hooks{Submit: func(ctx context.Context, _ provider.Transfer, _ provider.Submitter) provider.Result {
+		<-ctx.Done()
+		early.Store(e.Count("SELECT count(*) FROM attempts WHERE lease_expires_at > clock_timestamp()") == 1)
+		return provider.Result{Class: provider.Ambiguous, Scope: provider.ScopeProvider, Code: provider.CodeTimeout}
+	}})
+	e.Dispatch(s, run)
+	if !early.Load() {
+		t.Error("the call outlived its lease")
+	}
+	if got := e.One(); got != "unknown/timeout" {
+		t.Errorf("got %s", got)
+	}
+	e.Check()
+}
+
+// A sender that wakes up after its lease sends nothing: the adapter sees an ended context before its first byte.
+func TestNothingIsSentAfterTheLease(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	e.ShortLeases(200 * time.Millisecond)
+	run := e.Plan(1)
+	s := e.Sender(sending.Hooks{Before: func(ctx context.Context, _ provider.Transfer) { <-ctx.Done() }})
+	go func() { _ = s.Dispatch(e.Ctx(), run, 0) }()
+	deadline := time.Now().Add(20 * time.Second)
+	for e.Count("SELECT COALESCE(max(sends), 0) FROM attempts") < 3 {
+		if time.Now().After(deadline) {
+			t.Fatal("a payout that was never sent does not go again")
+		}
+		e.Clock.Advance(time.Second)
+	}
+	if n := e.Requests(); n != 0 {
+		t.Errorf("%d requests were made after their lease", n)
+	}
+}

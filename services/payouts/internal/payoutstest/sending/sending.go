@@ -1,0 +1,262 @@
+// Package sending gives tests whole senders of payouts, several at once when they want, before a simulated provider whose
+// book is the judge. It is imported by tests only.
+package sending
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/webhook"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
+	"github.com/agogopay/agogo/services/payouts/internal/command"
+	"github.com/agogopay/agogo/services/payouts/internal/disburse"
+	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+	"github.com/agogopay/agogo/services/payouts/internal/reconcile"
+	"github.com/agogopay/agogo/services/payouts/internal/sweep"
+	"github.com/agogopay/agogo/simulator"
+)
+
+// Evening is the nominal time of the tick that Plan fires.
+const Evening = "2025-01-24T23:59:00Z"
+
+// CallbackAuthorization is what the provider sends with its callbacks.
+const CallbackAuthorization = "Basic Y2FsbGJhY2s6c2VjcmV0"
+
+// Env is payoutstest.Env with a provider.
+type Env struct {
+	*payoutstest.Env
+	Sim    *simulator.Simulator
+	States *provider.States
+	Config config.Provider
+
+	t     testing.TB
+	url   string
+	lease atomic.Int64
+	seen  map[int64]bool
+}
+
+// New makes an environment. Change e.Config and the tenant's rules before the first Sender.
+func New(t testing.TB, change ...func(*simulator.Config)) *Env {
+	t.Helper()
+	e := &Env{Env: payoutstest.New(t), t: t, seen: map[int64]bool{}}
+	pc := e.Pool.Config()
+	schema := strings.Trim(pc.ConnConfig.RuntimeParams["search_path"], `"`)
+	err := pg.Migrate(t.Context(), pg.Config{DSN: pc.ConnString(), Schema: schema}, attempt.Migrations, provider.Migrations, webhook.Migrations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := simulator.Config{Clock: e.Clock, Orange: simulator.OrangeConfig{TokensPerMinute: -1}}
+	for _, f := range change {
+		f(&sc)
+	}
+	if e.Sim, err = simulator.New(sc); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(e.Sim)
+	e.url = srv.URL
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
+		if err := e.Sim.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	e.States = &provider.States{Service: command.Service, Outbox: e.Outbox, Clock: e.Clock}
+	e.Store.Stopped = func(ctx context.Context, tx pgx.Tx) ([]string, error) { return e.States.Stopped(ctx, tx) }
+	e.Config = config.Provider{
+		Name: "orange", Kind: orangeomr.Kind, BaseURL: e.url + "/orange-money-b2b/v1/ci", TokenURL: e.url + "/oauth/v3/token",
+		ClientID: "client", ClientSecret: "secret", PosID: "pos", CallbackAuthorization: CallbackAuthorization, FormsStep: true,
+		Timeout: 500 * time.Millisecond, QuietTime: 2 * time.Second, LookupAfter: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second},
+		ReviewAfter: 24 * time.Hour, RetryAfter: []time.Duration{time.Minute, 10 * time.Minute}, Concurrency: 4,
+	}
+	e.lease.Store(int64(time.Minute))
+	return e
+}
+
+// ShortLeases makes the leases of senders made from now on run out after d.
+func (e *Env) ShortLeases(d time.Duration) { e.lease.Store(int64(d)) }
+
+// Sender is one replica of the service: what sends and what reconciles.
+type Sender struct {
+	*disburse.Dispatcher
+	Worker     *reconcile.Worker
+	Connectors *adapter.Set
+	Connector  *adapter.Connector
+	Outcomes   *outcome.Outcomes
+}
+
+// Hooks stand around an adapter's calls; nil ones do nothing.
+type Hooks struct {
+	Before func(ctx context.Context, t provider.Transfer)                                          // before a send
+	Submit func(ctx context.Context, t provider.Transfer, real provider.Submitter) provider.Result // instead of a send
+	Lookup func(ctx context.Context, t provider.Transfer, real provider.Lookuper) (provider.Found, error)
+}
+
+type hooked struct {
+	*orangeomr.Adapter
+	h Hooks
+}
+
+func (p hooked) Submit(ctx context.Context, t provider.Transfer) provider.Result {
+	if p.h.Before != nil {
+		p.h.Before(ctx, t)
+	}
+	if p.h.Submit != nil {
+		return p.h.Submit(ctx, t, p.Adapter)
+	}
+	return p.Adapter.Submit(ctx, t)
+}
+
+func (p hooked) Lookup(ctx context.Context, t provider.Transfer) (provider.Found, error) {
+	if p.h.Lookup != nil {
+		return p.h.Lookup(ctx, t, p.Adapter)
+	}
+	return p.Adapter.Lookup(ctx, t)
+}
+
+// Sender makes a replica with its own connectors and identity.
+func (e *Env) Sender(h ...Hooks) *Sender {
+	e.t.Helper()
+	var hooks Hooks
+	if len(h) > 0 {
+		hooks = h[0]
+	}
+	conn := adapter.New(payoutstest.Tenant, e.Config, hooked{orangeomr.New(e.Config, e.Clock), hooks})
+	conn.Policy.Lease = time.Duration(e.lease.Load())
+	conn.Policy.Margin = conn.Policy.Lease / 10
+	s := &Sender{Connectors: &adapter.Set{}, Connector: conn}
+	s.Connectors.Add(conn)
+	logger := slog.New(slog.NewTextHandler(testWriter{e.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s.Outcomes = outcome.New(outcome.Deps{
+		Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: s.Connectors, Logger: logger,
+	})
+	s.Dispatcher = disburse.New(disburse.Config{Owner: uuid.NewString()}, disburse.Deps{
+		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Outcomes: s.Outcomes, Logger: logger,
+	})
+	s.Worker = reconcile.New(reconcile.Config{}, reconcile.Deps{
+		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Outcomes: s.Outcomes, Logger: logger,
+	})
+	return s
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	if w.t.Context().Err() == nil { // a sender that was left for dead may speak after its test
+		w.t.Log(strings.TrimSpace(string(b)))
+	}
+	return len(b), nil
+}
+
+// Phone is the wallet of payee n, as the provider knows it; Peer is its local form.
+func Phone(n int) string { return "+225" + Peer(n) }
+
+// Peer is the local number of payee n.
+func Peer(n int) string { return fmt.Sprintf("07000%05d", n) }
+
+// Payee is the id of payee n.
+func Payee(n int) string { return fmt.Sprintf("drv-%05d", n) }
+
+// Plan imports one payment of 30,000 for each of n payees, 24,000 net, and plans the evening's run without sending.
+func (e *Env) Plan(n int) uuid.UUID {
+	e.t.Helper()
+	var csv strings.Builder
+	csv.WriteString(payoutstest.Header)
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&csv, "pay-%d,%s,Livreur,%s,30000,XOF,orange_money,completed,2025-01-24T12:00:00Z,\n", i, Payee(i), Phone(i))
+	}
+	if _, refused := e.Import(csv.String()); len(refused) > 0 {
+		e.t.Fatalf("refused: %v", refused)
+	}
+	e.Exec.Dispatch = func(context.Context, uuid.UUID, int) error { return nil }
+	id := e.Run(payoutstest.Daily(Evening))
+	if got := e.Count("SELECT count(*) FROM payouts WHERE state = 'approved'"); got != int64(n) {
+		e.t.Fatalf("%d of %d payouts are approved", got, n)
+	}
+	return id
+}
+
+// Send plans n payouts and sends the run's pages with s until nothing of them can go now.
+func (e *Env) Send(s *Sender, n int) uuid.UUID {
+	e.t.Helper()
+	id := e.Plan(n)
+	e.Dispatch(s, id)
+	return id
+}
+
+// Dispatch sends every page of a run with s.
+func (e *Env) Dispatch(s *Sender, run uuid.UUID) {
+	e.t.Helper()
+	for page := range int(e.Count("SELECT COALESCE(max(page), -1) + 1 FROM payouts WHERE run_id = $1", run)) {
+		if err := s.Dispatch(e.Ctx(), run, page); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+}
+
+// Pass lets s take over and look up what is due, until there is no more.
+func (e *Env) Pass(s *Sender) {
+	e.t.Helper()
+	for more := true; more; {
+		var err error
+		if more, err = s.Worker.Pass(e.t.Context()); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+}
+
+// TakeOver waits until the leases of all submitting attempts have run out and lets s take them over.
+func (e *Env) TakeOver(s *Sender) {
+	e.t.Helper()
+	e.SQL("SELECT pg_sleep(GREATEST(0, EXTRACT(epoch FROM max(lease_expires_at) - clock_timestamp()) + 0.01)) FROM attempts WHERE state = 'submitting'")
+	e.Pass(s)
+}
+
+// Sweep sweeps once and hands the dispatch commands that follow to s.
+func (e *Env) Sweep(s *Sender) {
+	e.t.Helper()
+	for _, m := range e.Messages(stream.Commands) {
+		e.seen[m.Seq] = true
+	}
+	sw := &sweep.Sweeper{
+		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Logger: slog.New(slog.DiscardHandler), Patience: time.Second,
+	}
+	if err := sw.Once(e.Ctx()); err != nil {
+		e.t.Fatal(err)
+	}
+	e.Commands(s)
+}
+
+// Commands hands the dispatch commands that nobody has had yet to s.
+func (e *Env) Commands(s *Sender) {
+	e.t.Helper()
+	for _, m := range e.Messages(stream.Commands) {
+		c, err := command.Decode(m.Subject, m.Payload)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if e.seen[m.Seq] || c.Dispatch == nil {
+			continue
+		}
+		e.seen[m.Seq] = true
+		if err := s.Dispatch(e.Ctx(), c.Dispatch.RunID, c.Dispatch.Page); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+}
