@@ -18,6 +18,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
 	"github.com/agogopay/agogo/services/payouts/internal/reconcile"
+	"github.com/agogopay/agogo/services/payouts/internal/resolve"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 	"github.com/agogopay/agogo/services/payouts/internal/sweep"
@@ -72,6 +73,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states,
+			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk},
 		}),
 	}
 }
@@ -90,7 +92,7 @@ func sources(connectors *adapter.Set) []webhook.Source {
 // mux puts the webhooks beside health and metrics.
 func (p *parts) mux(health http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST "+p.webhooks.Pattern(), p.webhooks)
+	mux.Handle(p.webhooks.Pattern(), p.webhooks)
 	mux.Handle("/", health)
 	return mux
 }

@@ -22,10 +22,12 @@ func (o *Outcomes) change(p payout.Payout, m Moved) store.Change {
 		PayoutID: p.ID, From: []payout.State{p.State},
 		Reason: payout.Reason{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code, ProviderCode: r.ProviderCode},
 	}
-	switch m.Attempt.State {
-	case attempt.NotSent:
+	switch {
+	case m.Attempt.State == attempt.NotSent:
 		c.To, c.RetryAt = payout.Approved, m.NotBefore
-	case attempt.Failed:
+	case m.Attempt.State == attempt.Failed && m.Again:
+		c.To, c.Counted = payout.Approved, 1
+	case m.Attempt.State == attempt.Failed:
 		o.failed(&c, p, m)
 	default: // the same word on both sides
 		c.To, c.Fee = payout.State(m.Attempt.State), m.Attempt.Fee

@@ -68,6 +68,8 @@ type Moved struct {
 	Result  provider.Result
 	// NotBefore is, for an attempt that was not sent, when its reference may go again; nil is now.
 	NotBefore *time.Time
+	// Again is set when people decided that a payout whose attempt failed is to be paid by the next one at once.
+	Again bool
 }
 
 // Apply moves the payouts of attempts that have changed and posts what that means. Attempt and payout always move in one

@@ -1,0 +1,80 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/rpc"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+)
+
+// ResolvePayout proposes, or applies what another person proposed. Operators and approvers may; nobody may alone.
+func (s *Server) ResolvePayout(ctx context.Context, r *payoutsv1.ResolvePayoutRequest) (*payoutsv1.ResolvePayoutResponse, error) {
+	actor, _ := auth.ActorFrom(ctx)
+	if !actor.May(auth.Operator, r.GetTenant()) && !actor.May(auth.Approver, r.GetTenant()) {
+		return nil, status.Errorf(codes.PermissionDenied, "resolving needs the role operator or approver on %s", r.GetTenant())
+	}
+	out := &payoutsv1.ResolvePayoutResponse{}
+	m := mutation{r.GetTenant(), "ResolvePayout", r.GetId(), r.GetOutcome() + ": " + r.GetEvidence(), r.GetRequestId()}
+	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (proto.Message, error) {
+		applied, err := s.Operate.Resolve(ctx, tx, r.GetTenant(), id, Resolution{Outcome: r.GetOutcome(), PayAgain: r.GetPayAgain(), Evidence: r.GetEvidence()})
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.payout(ctx, tx, r.GetTenant(), r.GetId())
+		return &payoutsv1.ResolvePayoutResponse{Applied: applied, Payout: p}, err
+	})
+	return out, err
+}
+
+// RetryPayout approves a failed payout again.
+func (s *Server) RetryPayout(ctx context.Context, r *payoutsv1.RetryPayoutRequest) (*payoutsv1.Payout, error) {
+	return s.operate(ctx, mutation{r.GetTenant(), "RetryPayout", r.GetId(), r.GetReason(), r.GetRequestId()}, s.Operate.Retry)
+}
+
+// HoldPayout keeps a payout from being sent.
+func (s *Server) HoldPayout(ctx context.Context, r *payoutsv1.HoldPayoutRequest) (*payoutsv1.Payout, error) {
+	return s.operate(ctx, mutation{r.GetTenant(), "HoldPayout", r.GetId(), r.GetReason(), r.GetRequestId()}, s.Operate.Hold)
+}
+
+// ReleasePayout lets a payout go that a person held.
+func (s *Server) ReleasePayout(ctx context.Context, r *payoutsv1.ReleasePayoutRequest) (*payoutsv1.Payout, error) {
+	return s.operate(ctx, mutation{r.GetTenant(), "ReleasePayout", r.GetId(), r.GetReason(), r.GetRequestId()}, s.Operate.Release)
+}
+
+// CancelPayout ends a payout that was not sent.
+func (s *Server) CancelPayout(ctx context.Context, r *payoutsv1.CancelPayoutRequest) (*payoutsv1.Payout, error) {
+	return s.operate(ctx, mutation{r.GetTenant(), "CancelPayout", r.GetId(), r.GetReason(), r.GetRequestId()}, s.Operate.Cancel)
+}
+
+type operation func(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+
+// operate does one thing to one payout and answers with the payout as it is then.
+func (s *Server) operate(ctx context.Context, m mutation, do operation) (*payoutsv1.Payout, error) {
+	out := &payoutsv1.Payout{}
+	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (proto.Message, error) {
+		if err := do(ctx, tx, m.tenant, id, m.detail); err != nil {
+			return nil, err
+		}
+		return s.payout(ctx, tx, m.tenant, m.target)
+	})
+	return out, err
+}
+
+// single is a mutation of one payout.
+func (s *Server) single(ctx context.Context, m mutation, out proto.Message, fn func(tx pgx.Tx, id uuid.UUID) (proto.Message, error)) error {
+	if _, err := s.tenant(m.tenant); err != nil {
+		return err
+	}
+	id, err := uuid.Parse(m.target)
+	if err != nil {
+		return rpc.Invalid("id", "%q is no payout id (a UUID)", m.target)
+	}
+	return s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) { return fn(tx, id) })
+}

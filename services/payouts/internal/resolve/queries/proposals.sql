@@ -1,0 +1,16 @@
+-- name: LockProposal :one
+SELECT payout_id, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said FROM proposals
+WHERE payout_id = @payout_id FOR UPDATE;
+
+-- name: Propose :exec
+-- A new proposal knows no lookup yet: only what is asked after it counts.
+INSERT INTO proposals (payout_id, outcome, pay_again, evidence, actor, proposed_at)
+VALUES (@payout_id, @outcome, @pay_again, @evidence, @actor, @now)
+ON CONFLICT (payout_id) DO UPDATE SET outcome = EXCLUDED.outcome, pay_again = EXCLUDED.pay_again, evidence = EXCLUDED.evidence,
+    actor = EXCLUDED.actor, proposed_at = EXCLUDED.proposed_at, lookup_at = NULL, lookup_said = '';
+
+-- name: DropProposal :exec
+DELETE FROM proposals WHERE payout_id = @payout_id;
+
+-- name: LockPayout :one
+SELECT payout_id FROM payouts WHERE tenant = @tenant AND payout_id = @payout_id FOR UPDATE;
