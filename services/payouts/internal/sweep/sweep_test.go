@@ -98,7 +98,7 @@ func TestALostPlanCommandIsEmittedAgain(t *testing.T) {
 	}
 	e.Clock.Advance(31 * time.Second)
 	once(t, s)
-	once(t, s) // touched: the next look is a patience away
+	once(t, sweeper(e)) // another replica: touched, so the next look is a patience away
 	if diff := cmp.Diff(map[string]int{"plan 0": 1, "plan 0 again": 1}, commands(e)); diff != "" {
 		t.Errorf("a run that stands still (-want +got):\n%s", diff)
 	}

@@ -273,7 +273,7 @@ func (q *Queries) LockRun(ctx context.Context, runID uuid.UUID) (LockRunRow, err
 }
 
 const lockSchedule = `-- name: LockSchedule :exec
-SELECT pg_advisory_xact_lock(hashtextextended($1::text || '/' || $2::text, 7101))
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1::text || '/' || $2::text, 7101))
 `
 
 type LockScheduleParams struct {
@@ -540,9 +540,10 @@ func (q *Queries) TouchStandingRuns(ctx context.Context, arg TouchStandingRunsPa
 }
 
 const tryLock = `-- name: TryLock :one
-SELECT pg_try_advisory_xact_lock($1::bigint)::boolean AS mine
+SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), $1::bigint))::boolean AS mine
 `
 
+// Advisory locks belong to the database; the schema keeps installations that share one apart.
 func (q *Queries) TryLock(ctx context.Context, key int64) (bool, error) {
 	row := q.db.QueryRow(ctx, tryLock, key)
 	var mine bool

@@ -7,7 +7,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: LockSchedule :exec
 -- Starting and finishing runs of a schedule must see each other's result; the lock ends with the transaction.
-SELECT pg_advisory_xact_lock(hashtextextended(@tenant::text || '/' || @schedule::text, 7101));
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || @tenant::text || '/' || @schedule::text, 7101));
 
 -- name: StartNextRun :many
 UPDATE runs SET state = 'running', version = version + 1, started_at = @now::timestamptz, moved_at = @now::timestamptz
@@ -75,7 +75,8 @@ WHERE b.state IN ('created', 'approved') AND r.state <> 'running' AND b.batch_id
 ORDER BY b.batch_id LIMIT @page_limit;
 
 -- name: TryLock :one
-SELECT pg_try_advisory_xact_lock(@key::bigint)::boolean AS mine;
+-- Advisory locks belong to the database; the schema keeps installations that share one apart.
+SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), @key::bigint))::boolean AS mine;
 
 -- name: QueuedSchedules :many
 -- Schedules with a queued run and none running: their start was lost.
