@@ -28,7 +28,7 @@ type Status struct {
 	State     string
 	Reason    Reason
 	Faults    int       // in a row, up to now
-	Pushbacks int       // times we were asked to slow down, in a row
+	Rests     int       // in a row, without an answer between them: each is longer than the one before
 	RestUntil time.Time // nothing is sent before
 	RestCode  string
 	Float     string
@@ -70,8 +70,7 @@ func (h Health) After(n Status, results []Result, now time.Time) Status {
 		case r.Fault():
 			n = h.fault(n, r, why, now)
 		case r.Code == CodeRateLimited:
-			n.Pushbacks++
-			n = n.rest(r.Code, max(r.RetryAfter, h.rest(n.Pushbacks-1)), now)
+			n = h.pause(n, r, now)
 		case r.Scope == ScopeFloat:
 			n.Float = FloatInsufficient
 			n = n.rest(CodeFloat, h.floatRest(), now)
@@ -84,16 +83,27 @@ func (h Health) After(n Status, results []Result, now time.Time) Status {
 
 func (h Health) fault(n Status, r Result, why Reason, now time.Time) Status {
 	n.Faults++
-	over := n.Faults - h.degradeAfter()
-	if over >= 0 {
-		n = n.rest(r.Code, max(r.RetryAfter, h.rest(over)), now)
-	} else if r.RetryAfter > 0 {
-		n = n.rest(r.Code, r.RetryAfter, now)
-	}
-	if over >= 0 && n.State == Open {
+	many := n.Faults >= h.degradeAfter()
+	if many && n.State == Open {
 		n.State, n.Reason = Degraded, why
 	}
+	if many || r.RetryAfter > 0 {
+		n = h.pause(n, r, now)
+	}
 	return n
+}
+
+// pause makes a connector rest for as long as the provider asks, or else for twice as long as the last time. What comes
+// while it rests already was sent before and is no news.
+func (h Health) pause(n Status, r Result, now time.Time) Status {
+	d := r.RetryAfter
+	if !n.Resting(now) {
+		n.Rests++
+		if d == 0 {
+			d = h.rest(n.Rests - 1)
+		}
+	}
+	return n.rest(r.Code, d, now)
 }
 
 // answered takes in an answer that is about a payment. It ends the rests that faults brought about; those that the provider
@@ -105,7 +115,7 @@ func answered(n Status, r Result, why Reason, now time.Time) Status {
 		n.State, n.Reason = Open, why
 	}
 	if over || (n.RestCode != CodeRateLimited && n.RestCode != CodeFloat) {
-		n.Pushbacks, n.RestUntil, n.RestCode = 0, time.Time{}, ""
+		n.Rests, n.RestUntil, n.RestCode = 0, time.Time{}, ""
 	}
 	if over && r.Class == Succeeded {
 		n.Float = FloatOK
@@ -150,7 +160,7 @@ func status(r db.ProviderState) Status {
 		Connector: Connector{Tenant: r.Tenant, Provider: r.Provider, Kind: r.Kind},
 		State:     r.State,
 		Reason:    Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode},
-		Faults:    int(r.Faults), Pushbacks: int(r.Pushbacks), RestCode: r.RestCode, Float: r.FloatState,
+		Faults:    int(r.Faults), Rests: int(r.Rests), RestCode: r.RestCode, Float: r.FloatState,
 		Version: r.Version, ChangedAt: r.ChangedAt.UTC(), FloatVersion: r.FloatVersion,
 	}
 	if r.RestUntil != nil {
@@ -162,7 +172,7 @@ func status(r db.ProviderState) Status {
 func (n Status) params() db.SetStateParams {
 	p := db.SetStateParams{
 		Tenant: n.Tenant, Provider: n.Provider, State: n.State, ReasonClass: n.Reason.Class, ReasonScope: n.Reason.Scope,
-		ReasonCode: n.Reason.Code, ProviderCode: n.Reason.ProviderCode, Faults: int32(n.Faults), Pushbacks: int32(n.Pushbacks),
+		ReasonCode: n.Reason.Code, ProviderCode: n.Reason.ProviderCode, Faults: int32(n.Faults), Rests: int32(n.Rests),
 		RestCode: n.RestCode, FloatState: n.Float, FloatVersion: n.FloatVersion, Version: n.Version, ChangedAt: n.ChangedAt,
 	}
 	if !n.RestUntil.IsZero() {

@@ -113,7 +113,7 @@ func (s *States) Stop(ctx context.Context, tx pgx.Tx, c Connector, why Reason) (
 // Resume opens a connector that was stopped or degraded, or that rests.
 func (s *States) Resume(ctx context.Context, tx pgx.Tx, c Connector, why Reason) (Status, error) {
 	return s.move(ctx, tx, c, func(n Status) Status {
-		n.State, n.Reason, n.Faults, n.Pushbacks, n.RestUntil, n.RestCode = Open, why, 0, 0, time.Time{}, ""
+		n.State, n.Reason, n.Faults, n.Rests, n.RestUntil, n.RestCode = Open, why, 0, 0, time.Time{}, ""
 		return n
 	})
 }

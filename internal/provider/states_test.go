@@ -59,12 +59,13 @@ func TestHealth(t *testing.T) {
 		"four faults are not many":          {many(timedOut, 4), summary{Open, 4, 0, "", FloatOK}},
 		"an answer ends the row":            {append(many(timedOut, 4), declined), summary{Open, 0, 0, "", FloatOK}},
 		"five faults in a row":              {many(refused, 5), summary{Degraded, 5, time.Second, CodeRefused, FloatOK}},
-		"faults of several kinds":           {append(many(refused, 3), many(timedOut, 3)...), summary{Degraded, 6, 2 * time.Second, CodeTimeout, FloatOK}},
-		"rests grow, up to a minute":        {many(timedOut, 50), summary{Degraded, 50, time.Minute, CodeTimeout, FloatOK}},
+		"faults of several kinds":           {append(many(refused, 3), many(timedOut, 3)...), summary{Degraded, 6, time.Second, CodeTimeout, FloatOK}},
+		"many at once are one rest":         {many(timedOut, 50), summary{Degraded, 50, time.Second, CodeTimeout, FloatOK}},
 		"an answer recovers":                {append(many(timedOut, 9), paid), summary{Open, 0, 0, "", FloatOK}},
 		"our own lateness is no fault":      {many(ourFault, 50), summary{Open, 0, 0, "", FloatOK}},
 		"asked to slow down":                {[]Result{slowDown}, summary{Open, 0, 7 * time.Second, CodeRateLimited, FloatOK}},
-		"asked again and again":             {many(Result{Class: NotSent, Code: CodeRateLimited}, 5), summary{Open, 0, 16 * time.Second, CodeRateLimited, FloatOK}},
+		"asked without saying for how long": {many(Result{Class: NotSent, Code: CodeRateLimited}, 5), summary{Open, 0, time.Second, CodeRateLimited, FloatOK}},
+		"busy for a named time":             {[]Result{{Class: Ambiguous, Scope: ScopeProvider, Code: CodeServerError, RetryAfter: 9 * time.Second}}, summary{Open, 1, 9 * time.Second, CodeServerError, FloatOK}},
 		"an older answer does not speed up": {[]Result{slowDown, paid}, summary{Open, 0, 7 * time.Second, CodeRateLimited, FloatOK}},
 		"no float":                          {[]Result{noFloat}, summary{Open, 0, 10 * time.Minute, CodeFloat, FloatInsufficient}},
 		"a smaller one still went through":  {[]Result{noFloat, paid}, summary{Open, 0, 10 * time.Minute, CodeFloat, FloatInsufficient}},
@@ -83,6 +84,24 @@ func TestHealth(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// Each rest without an answer is twice as long as the one before, up to a minute; an answer starts over.
+func TestRestsGrow(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]Result{"faults": timedOut, "429": {Class: NotSent, Code: CodeRateLimited}} {
+		n, now := Health{}.After(Status{State: Open, Float: FloatOK}, many(timedOut, 4), evening), evening
+		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			n = Health{}.After(n, []Result{r}, now)
+			if got := n.RestUntil.Sub(now); got != want*time.Second {
+				t.Errorf("%s: rests for %s, want %s", name, got, want*time.Second)
+			}
+			now = n.RestUntil
+		}
+		if n = (Health{}).After(n, []Result{paid}, now); n.Rests != 0 || n.Resting(now) {
+			t.Errorf("%s: after an answer %+v", name, n)
+		}
 	}
 }
 
@@ -226,7 +245,7 @@ func TestStoppedNamesWhatNothingGoesThrough(t *testing.T) {
 		}
 		return got
 	}
-	e.observe(t, many(timedOut, 7)...) // rests for 4 s: worth waiting for
+	e.observe(t, many(timedOut, 7)...) // rests for 1 s: worth waiting for
 	if got := names(); len(got) != 0 {
 		t.Errorf("a short rest counts as stopped: %v", got)
 	}

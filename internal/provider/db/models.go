@@ -18,7 +18,7 @@ type ProviderState struct {
 	ReasonCode   string
 	ProviderCode string
 	Faults       int32
-	Pushbacks    int32
+	Rests        int32
 	RestUntil    *time.Time
 	RestCode     string
 	FloatState   string

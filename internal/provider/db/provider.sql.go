@@ -68,7 +68,7 @@ func (q *Queries) ForgetReplicas(ctx context.Context) error {
 }
 
 const getState = `-- name: GetState :one
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, pushbacks, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2
 `
 
 type GetStateParams struct {
@@ -89,7 +89,7 @@ func (q *Queries) GetState(ctx context.Context, arg GetStateParams) (ProviderSta
 		&i.ReasonCode,
 		&i.ProviderCode,
 		&i.Faults,
-		&i.Pushbacks,
+		&i.Rests,
 		&i.RestUntil,
 		&i.RestCode,
 		&i.FloatState,
@@ -110,7 +110,7 @@ func (q *Queries) LeaveReplica(ctx context.Context, replica string) error {
 }
 
 const listStates = `-- name: ListStates :many
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, pushbacks, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 ORDER BY provider
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 ORDER BY provider
 `
 
 func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderState, error) {
@@ -132,7 +132,7 @@ func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderStat
 			&i.ReasonCode,
 			&i.ProviderCode,
 			&i.Faults,
-			&i.Pushbacks,
+			&i.Rests,
 			&i.RestUntil,
 			&i.RestCode,
 			&i.FloatState,
@@ -151,7 +151,7 @@ func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderStat
 }
 
 const lockState = `-- name: LockState :one
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, pushbacks, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
 `
 
 type LockStateParams struct {
@@ -172,7 +172,7 @@ func (q *Queries) LockState(ctx context.Context, arg LockStateParams) (ProviderS
 		&i.ReasonCode,
 		&i.ProviderCode,
 		&i.Faults,
-		&i.Pushbacks,
+		&i.Rests,
 		&i.RestUntil,
 		&i.RestCode,
 		&i.FloatState,
@@ -185,7 +185,7 @@ func (q *Queries) LockState(ctx context.Context, arg LockStateParams) (ProviderS
 
 const setState = `-- name: SetState :exec
 UPDATE provider_states SET state = $1, reason_class = $2, reason_scope = $3,
-    reason_code = $4, provider_code = $5, faults = $6, pushbacks = $7,
+    reason_code = $4, provider_code = $5, faults = $6, rests = $7,
     rest_until = $8, rest_code = $9, float_state = $10, float_version = $11,
     version = $12, changed_at = $13
 WHERE tenant = $14 AND provider = $15
@@ -198,7 +198,7 @@ type SetStateParams struct {
 	ReasonCode   string
 	ProviderCode string
 	Faults       int32
-	Pushbacks    int32
+	Rests        int32
 	RestUntil    *time.Time
 	RestCode     string
 	FloatState   string
@@ -217,7 +217,7 @@ func (q *Queries) SetState(ctx context.Context, arg SetStateParams) error {
 		arg.ReasonCode,
 		arg.ProviderCode,
 		arg.Faults,
-		arg.Pushbacks,
+		arg.Rests,
 		arg.RestUntil,
 		arg.RestCode,
 		arg.FloatState,

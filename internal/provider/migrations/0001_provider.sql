@@ -11,7 +11,7 @@ CREATE TABLE provider_states (
     reason_code   text NOT NULL DEFAULT '',
     provider_code text NOT NULL DEFAULT '',
     faults        integer NOT NULL DEFAULT 0, -- in a row, up to now
-    pushbacks     integer NOT NULL DEFAULT 0, -- "slow down" in a row, up to now
+    rests         integer NOT NULL DEFAULT 0, -- in a row, without an answer between them
     rest_until    timestamptz,                -- nothing is sent before; service clock
     rest_code     text NOT NULL DEFAULT '',
     float_state   text NOT NULL DEFAULT 'ok' CHECK (float_state IN ('ok', 'low', 'insufficient')),

@@ -18,7 +18,7 @@ SELECT * FROM provider_states WHERE tenant = @tenant AND provider = @provider FO
 
 -- name: SetState :exec
 UPDATE provider_states SET state = @state, reason_class = @reason_class, reason_scope = @reason_scope,
-    reason_code = @reason_code, provider_code = @provider_code, faults = @faults, pushbacks = @pushbacks,
+    reason_code = @reason_code, provider_code = @provider_code, faults = @faults, rests = @rests,
     rest_until = @rest_until, rest_code = @rest_code, float_state = @float_state, float_version = @float_version,
     version = @version, changed_at = @changed_at
 WHERE tenant = @tenant AND provider = @provider;

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -259,4 +260,26 @@ func (e *Env) Commands(s *Sender) {
 			e.t.Fatal(err)
 		}
 	}
+}
+
+// DispatchMoving is Dispatch while time passes: whenever something sleeps, the clock moves on by a second.
+func (e *Env) DispatchMoving(s *Sender, run uuid.UUID) {
+	e.t.Helper()
+	ctx, cancel := context.WithCancel(e.t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for e.Clock.BlockUntil(ctx, 1) == nil {
+			e.Clock.Advance(time.Second)
+		}
+	})
+	defer wg.Wait()
+	defer cancel()
+	e.Dispatch(s, run)
+}
+
+// StopTenant stops or starts the tenant's outflow, as a person does.
+func (e *Env) StopTenant(stopped bool) {
+	e.t.Helper()
+	e.SQL(`INSERT INTO outflows (tenant, stopped, changed_at) VALUES ($1, $2, now())
+		ON CONFLICT (tenant) DO UPDATE SET stopped = EXCLUDED.stopped`, payoutstest.Tenant, stopped)
 }
