@@ -78,7 +78,11 @@ func (l *lane) step(ctx context.Context) (more bool, err error) {
 	for part := range held {
 		params.Parts = append(params.Parts, part)
 	}
-	rows, err := l.r.queries.Batch(ctx, params)
+	var rows []db.BatchRow
+	err = l.r.byIndex(ctx, func(q *db.Queries) (err error) {
+		rows, err = q.Batch(ctx, params)
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("read the outbox: %w", err)
 	}
@@ -113,7 +117,8 @@ func (l *lane) mark(ctx context.Context, acked []db.BatchRow) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
-	if _, err := l.r.queries.Mark(ctx, p); err != nil {
+	err := l.r.byIndex(ctx, func(q *db.Queries) error { return q.Mark(ctx, p) })
+	if err != nil {
 		return fmt.Errorf("mark %d messages as published: %w", len(acked), err)
 	}
 	l.r.metrics.published.WithLabelValues(l.r.cfg.Service, l.stream).Add(float64(len(acked)))

@@ -6,7 +6,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/internal/outbox/db"
+	"github.com/agogopay/agogo/internal/pg"
 )
 
 const (
@@ -80,7 +84,11 @@ func (r *relay) poll(ctx context.Context) {
 }
 
 func (r *relay) look(ctx context.Context) error {
-	waiting, err := r.queries.Waiting(ctx)
+	var waiting []db.WaitingRow
+	err := r.byIndex(ctx, func(q *db.Queries) (err error) {
+		waiting, err = q.Waiting(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -95,4 +103,16 @@ func (r *relay) look(ctx context.Context) error {
 		l.awake()
 	}
 	return nil
+}
+
+// byIndex runs queries in a transaction that walks the indexes, whatever the planner believes about the table. It is over
+// before anything is published.
+func (r *relay) byIndex(ctx context.Context, run func(q *db.Queries) error) error {
+	return pg.InTx(ctx, r.deps.Pool, func(tx pgx.Tx) error {
+		q := r.queries.WithTx(tx)
+		if err := q.UseIndexes(ctx); err != nil {
+			return err
+		}
+		return run(q)
+	})
 }
