@@ -19,7 +19,6 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
 	"github.com/agogopay/agogo/services/payouts/internal/reconcile"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve"
-	"github.com/agogopay/agogo/services/payouts/internal/resolve"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 	"github.com/agogopay/agogo/services/payouts/internal/sweep"
