@@ -4,13 +4,16 @@ package chaos_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	"github.com/agogopay/agogo/test/harness"
 )
 
 const (
+	tenant = "lebenis"
 	daily  = tenant + "/payouts/daily"
 	at     = "2025-01-24T23:59:00Z"
 	tick   = daily + "@" + at
@@ -39,45 +42,72 @@ func TestEveryCrashPoint(t *testing.T) {
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
 			in := prepared(t)
-			dying := in.dev(point)
-			_, _ = in.try("schedules", "trigger", daily, "--at", at) // the process may die before it answers
-			dying.awaitDeath(t, 30*time.Second)
+			dying := in.DevWith(t, []string{"AGOGO_CRASHPOINT=" + point})
+			dying.AwaitReady(t)
+			in.Try(t, "schedules", "trigger", daily, "--at", at) // the process may die before it answers
+			dying.AwaitKilled(t, 30*time.Second)
 
-			in.dev("")
-			in.cli("schedules", "trigger", daily, "--at", at, "--wait", "--timeout", "2m")
+			in.Dev(t)
+			in.CLI(t, "schedules", "trigger", daily, "--at", at, "--wait", "--timeout", "2m")
 			checkOnce(t, in)
 			settle(t, in)
 			payTheRest(t, in)
-			in.cli("ledger", "verify")
-			in.cli("events", "verify")
+			in.CLI(t, "ledger", "verify")
+			in.CLI(t, "events", "verify")
 		})
 	}
 }
 
-// prepared is an installation with the evening imported and cron paused, stopped again.
-func prepared(t *testing.T) *install {
+// prepared is an installation with the evening and the drivers' devices imported and cron paused, stopped again.
+func prepared(t *testing.T) *harness.Install {
 	t.Helper()
-	in := newInstall(t)
-	dev := in.dev("")
-	for _, s := range []string{"daily", "check-pending", "reset-breaks"} {
-		in.cli("schedules", "pause", tenant+"/payouts/"+s, "--reason", "crash test")
+	binary := os.Getenv("AGOGO_CRASH_BINARY")
+	if binary == "" {
+		t.Fatal("AGOGO_CRASH_BINARY is not set: run 'make test/crash'")
 	}
-	in.cli("payments", "import", "../../examples/lebenis/payments-2025-01-24.csv")
-	dev.stop(t)
+	in := harness.New(t, binary)
+	in.Tenant = tenant
+	in.WithSimulator(t)
+	config, err := os.ReadFile(harness.Example(t, "tenants.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.UseConfig(t, string(config))
+	dev := in.Dev(t)
+	for _, s := range []string{"daily", "check-pending", "reset-breaks"} {
+		in.CLI(t, "schedules", "pause", tenant+"/payouts/"+s, "--reason", "crash test")
+	}
+	in.CLI(t, "payments", "import", harness.Example(t, "lebenis/payments-2025-01-24.csv"))
+	in.CLI(t, "devices", "import", harness.Example(t, "lebenis/devices.csv"))
+	dev.Interrupt(t)
 	return in
 }
 
+// payoutsOf lists those of the evening.
+func payoutsOf(t *testing.T, in *harness.Install) []*payoutsv1.Payout {
+	t.Helper()
+	return harness.Items[payoutsv1.Payout](t, in, "payouts", "list", "--run", tick)
+}
+
+func describe(payouts []*payoutsv1.Payout) string {
+	states := map[string]int{}
+	for _, p := range payouts {
+		states[p.State]++
+	}
+	return fmt.Sprint(states)
+}
+
 // checkOnce holds the book against the payouts: paid at most once each, and what is not paid is in doubt, not forgotten.
-func checkOnce(t *testing.T, in *install) {
+func checkOnce(t *testing.T, in *harness.Install) {
 	t.Helper()
 	moved := map[string]int{}
-	for _, e := range in.book() {
+	for _, e := range in.Book(t) {
 		if e.Moved > 1 {
 			t.Errorf("reference %s moved money %d times", e.Reference, e.Moved)
 		}
 		moved[e.Reference] += e.Moved
 	}
-	payouts := in.payoutsOf(tick)
+	payouts := payoutsOf(t, in)
 	if len(payouts) != payees {
 		t.Errorf("%d payouts, want %d", len(payouts), payees)
 	}
@@ -110,10 +140,10 @@ func checkOnce(t *testing.T, in *install) {
 }
 
 // settle waits until lookups have decided what they can: the rest waits for people.
-func settle(t *testing.T, in *install) {
+func settle(t *testing.T, in *harness.Install) {
 	t.Helper()
-	eventually(t, 60*time.Second, "every payout succeeded or in manual review", func() (bool, string) {
-		payouts := in.payoutsOf(tick)
+	harness.Eventually(t, 60*time.Second, "every payout succeeded or in manual review", func() (bool, string) {
+		payouts := payoutsOf(t, in)
 		for _, p := range payouts {
 			if p.State != "succeeded" && p.State != "manual_review" {
 				return false, describe(payouts)
@@ -124,15 +154,15 @@ func settle(t *testing.T, in *install) {
 }
 
 // payTheRest resolves what is in manual review, as two people would, and checks that it is then paid exactly once.
-func payTheRest(t *testing.T, in *install) {
+func payTheRest(t *testing.T, in *harness.Install) {
 	t.Helper()
-	for _, p := range in.payoutsOf(tick) {
+	for _, p := range payoutsOf(t, in) {
 		if p.State == "manual_review" {
 			resolve(t, in, p)
 		}
 	}
-	eventually(t, 60*time.Second, "every payout succeeded", func() (bool, string) {
-		payouts := in.payoutsOf(tick)
+	harness.Eventually(t, 60*time.Second, "every payout succeeded", func() (bool, string) {
+		payouts := payoutsOf(t, in)
 		for _, p := range payouts {
 			if p.State != "succeeded" {
 				return false, describe(payouts)
@@ -142,7 +172,7 @@ func payTheRest(t *testing.T, in *install) {
 	})
 	paid := map[string]int{}
 	var total int64
-	for _, e := range in.book() {
+	for _, e := range in.Book(t) {
 		paid[e.Peer] += e.Moved
 		total += e.Amount * int64(e.Moved)
 	}
@@ -156,13 +186,13 @@ func payTheRest(t *testing.T, in *install) {
 	}
 }
 
-func resolve(t *testing.T, in *install, p *payoutsv1.Payout) {
+func resolve(t *testing.T, in *harness.Install, p *payoutsv1.Payout) {
 	t.Helper()
 	words := []string{"payouts", "resolve", p.Id, "--outcome", "not_paid", "--pay-again", "--evidence", fmt.Sprintf("statement shows no transfer for %s", p.Id)}
-	in.cli(append(words, "--token", "admin")...)
+	in.CLI(t, append(words, "--token", "admin")...)
 	// Applying is refused until a lookup made after the proposal has found nothing.
-	eventually(t, 30*time.Second, "resolution of "+p.Id, func() (bool, string) {
-		out, err := in.try(append(words, "--token", "operator")...)
-		return err == nil, out
+	harness.Eventually(t, 30*time.Second, "resolution of "+p.Id, func() (bool, string) {
+		r := in.Try(t, append(words, "--token", "operator")...)
+		return r.Code == 0, r.String()
 	})
 }
