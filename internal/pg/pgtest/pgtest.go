@@ -22,7 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/agogopay/agogo/internal/pg"
@@ -44,6 +43,7 @@ var process struct {
 	server *pgserver.Server
 	dir    string
 	dsn    string
+	admin  *pgxpool.Pool
 	err    error
 }
 
@@ -75,39 +75,45 @@ func DSN(t testing.TB) string {
 }
 
 func start() {
-	if process.dsn = os.Getenv(DSNVariable); process.dsn != "" {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	process.err = func() error {
-		removeLeftovers()
-		var err error
-		if process.dir, err = os.MkdirTemp("", tempPrefix); err != nil {
-			return err
+	if process.dsn = os.Getenv(DSNVariable); process.dsn == "" {
+		if process.err = startServer(ctx); process.err != nil {
+			return
 		}
-		if err := os.Chmod(process.dir, 0o711); err != nil { // the server may run as another user
-			return err
-		}
-		template, err := pgserver.TemplateDir(ctx)
-		if err != nil {
-			return err
-		}
-		process.server, err = pgserver.Start(ctx, pgserver.Options{DataDir: process.dir, Disposable: true, Template: template, Progress: os.Stderr})
-		if err == nil {
-			process.dsn = process.server.DSN()
-		}
+		process.dsn = process.server.DSN()
+	}
+	process.admin, process.err = pgxpool.New(ctx, process.dsn)
+}
+
+func startServer(ctx context.Context) (err error) {
+	removeLeftovers()
+	if process.dir, err = os.MkdirTemp("", tempPrefix); err != nil {
 		return err
-	}()
+	}
+	template, err := pgserver.TemplateDir(ctx)
+	if err != nil {
+		return err
+	}
+	process.server, err = pgserver.Start(ctx, pgserver.Options{DataDir: process.dir, Disposable: true, Template: template, Progress: os.Stderr})
+	return err
 }
 
 func stop() error {
-	if process.server == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	return errors.Join(process.server.Stop(ctx), os.RemoveAll(process.dir))
+	var err error
+	if process.admin != nil {
+		err = dropOwner(ctx, process.admin)
+		process.admin.Close()
+	}
+	if process.server != nil {
+		err = errors.Join(err, process.server.Stop(ctx))
+	}
+	if process.dir != "" {
+		err = errors.Join(err, os.RemoveAll(process.dir))
+	}
+	return err
 }
 
 // removeLeftovers clears the folders of test processes that were killed. A folder in use is locked.
@@ -129,19 +135,17 @@ func removeLeftovers() {
 // schema is dropped when the test ends.
 func Config(t testing.TB, sets ...pg.Set) pg.Config {
 	t.Helper()
-	admin := DSN(t)
+	dsn := DSN(t)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, admin)
+	c, err := newSchema(ctx, process.admin, dsn, t.Name())
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	defer func() { _ = conn.Close(ctx) }()
-	c, err := newSchema(ctx, conn, admin, t.Name(), sets)
-	if err != nil {
+	t.Cleanup(func() { drop(t, c.Schema) })
+	if err := pg.Migrate(ctx, c, sets...); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	t.Cleanup(func() { drop(t, admin, c.Schema) })
 	return c
 }
 
@@ -164,16 +168,10 @@ func Open(t testing.TB, c pg.Config) *pgxpool.Pool {
 	return pool
 }
 
-func drop(t testing.TB, admin, schema string) {
+func drop(t testing.TB, schema string) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, admin)
-	if err != nil {
-		t.Errorf("pgtest: %v", err)
-		return
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	if _, err := conn.Exec(ctx, "DROP SCHEMA "+schema+" CASCADE"); err != nil {
+	if _, err := process.admin.Exec(ctx, "DROP SCHEMA "+schema+" CASCADE"); err != nil {
 		t.Errorf("pgtest: drop schema %s: %v", schema, err)
 	}
 }

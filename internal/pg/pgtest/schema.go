@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/agogopay/agogo/internal/pg"
 )
@@ -16,34 +16,44 @@ import (
 var owner = struct {
 	sync.Mutex
 	name, password string
+	made           bool
 }{name: "agogo_test_" + token(), password: rand.Text()}
 
 func token() string { return strings.ToLower(rand.Text()[:12]) }
 
-func newSchema(ctx context.Context, conn *pgx.Conn, admin, test string, sets []pg.Set) (pg.Config, error) {
-	if err := ensureOwner(ctx, conn); err != nil {
+func newSchema(ctx context.Context, admin *pgxpool.Pool, dsn, test string) (pg.Config, error) {
+	if err := ensureOwner(ctx, admin); err != nil {
 		return pg.Config{}, err
 	}
-	dsn, err := withUser(admin, owner.name, owner.password)
+	dsn, err := withUser(dsn, owner.name, owner.password)
 	if err != nil {
 		return pg.Config{}, err
 	}
 	c := pg.Config{DSN: dsn, Schema: "t_" + token(), AppName: test[:min(63, len(test))]}
-	if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE SCHEMA %s AUTHORIZATION %s", c.Schema, owner.name)); err != nil {
-		return pg.Config{}, err
-	}
-	return c, pg.Migrate(ctx, c, sets...)
+	_, err = admin.Exec(ctx, fmt.Sprintf("CREATE SCHEMA %s AUTHORIZATION %s", c.Schema, owner.name))
+	return c, err
 }
 
-func ensureOwner(ctx context.Context, conn *pgx.Conn) error {
+func ensureOwner(ctx context.Context, admin *pgxpool.Pool) error {
 	owner.Lock()
 	defer owner.Unlock()
-	_, err := conn.Exec(ctx, fmt.Sprintf(`
-		DO $$ BEGIN
-			IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '%[1]s') THEN
-				CREATE ROLE %[1]s LOGIN PASSWORD '%[2]s';
-				GRANT %[1]s TO CURRENT_USER;
-			END IF;
-		END $$`, owner.name, owner.password))
+	if owner.made {
+		return nil
+	}
+	_, err := admin.Exec(ctx, fmt.Sprintf("CREATE ROLE %[1]s LOGIN PASSWORD '%[2]s'; GRANT %[1]s TO CURRENT_USER", owner.name, owner.password))
+	owner.made = err == nil
 	return err
+}
+
+// dropOwner matters on a server that outlives us. A schema that a test could not drop keeps its owner, and says so.
+func dropOwner(ctx context.Context, admin *pgxpool.Pool) error {
+	owner.Lock()
+	defer owner.Unlock()
+	if !owner.made {
+		return nil
+	}
+	if _, err := admin.Exec(ctx, "DROP ROLE "+owner.name); err != nil {
+		return fmt.Errorf("drop the role of the tests: %w", err)
+	}
+	return nil
 }
