@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/auth/db"
+	"github.com/agogopay/agogo/internal/retention"
 )
 
 type bodyKey struct{}
@@ -29,7 +31,8 @@ func bodyHash(ctx context.Context) []byte {
 }
 
 // Once makes a mutation idempotent by (tenant, actor, method, request id): the first call runs fn and stores its result in
-// tx, later calls get that result. The same id with another body is refused. An empty request id always runs fn.
+// tx, later calls get that result, for at least [AnswersKept]. The same id with another body is refused. An empty request id
+// always runs fn.
 func Once(ctx context.Context, tx pgx.Tx, tenant, method, requestID string, fn func() ([]byte, error)) ([]byte, error) {
 	if requestID == "" {
 		return fn()
@@ -68,7 +71,8 @@ func Once(ctx context.Context, tx pgx.Tx, tenant, method, requestID string, fn f
 func answer(ctx context.Context, q *db.Queries, key db.AnswerOfParams, body []byte) ([]byte, error) {
 	row, err := q.AnswerOf(ctx, key)
 	if errors.Is(err, pgx.ErrNoRows) {
-		// Only a repeatable-read transaction can be told of a conflict with a row that it cannot see.
+		// The conflict was with an answer that is forgotten just now, or, in a repeatable-read transaction, with one that it
+		// cannot see.
 		return nil, status.Errorf(codes.Aborted, "request %s is being answered: call again", key.RequestID)
 	}
 	if err != nil {
@@ -91,4 +95,20 @@ func reused() error {
 		return s.Err()
 	}
 	return detailed.Err()
+}
+
+// AnswersKept is for how long a repeated request gets its first answer. Whoever repeats one does so within minutes, or
+// within days after an outage.
+const AnswersKept = 7 * 24 * time.Hour
+
+// Retention forgets the answers of requests that are older than [AnswersKept], as measured by the database, which also
+// wrote when they came.
+func Retention(conn db.DBTX) retention.Rule {
+	return retention.Rule{Rows: "answers of requests", Delete: func(ctx context.Context, limit int32) (int64, error) {
+		n, err := db.New(conn).ForgetAnswers(ctx, db.ForgetAnswersParams{OlderThanSeconds: AnswersKept.Seconds(), Batch: limit})
+		if err != nil {
+			return n, fmt.Errorf("forget old answers of requests: %w", err)
+		}
+		return n, nil
+	}}
 }

@@ -144,3 +144,44 @@ func TestOnceAtTheSameTime(t *testing.T) {
 		t.Errorf("run %d times", calls.Load())
 	}
 }
+
+func TestRetentionForgetsOldAnswersAndNothingElse(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, auth.Migrations)
+	count := func() func() ([]byte, error) {
+		calls := 0
+		return func() ([]byte, error) { calls++; return fmt.Appendf(nil, "answer %d", calls), nil }
+	}()
+	ask := func(id string) string {
+		t.Helper()
+		got, err := once(asAda(t.Context()), pool, "lebenis", "HoldPayout", id, count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	ages := map[string]string{"old": "7 days 1 minute", "older": "8 days", "oldest": "1 year", "almost": "6 days 23 hours 59 minutes", "young": "0"}
+	first := map[string]string{}
+	for id, age := range ages {
+		first[id] = ask(id)
+		_, err := pool.Exec(t.Context(), `UPDATE idempotent_requests SET created_at = now() - $2::interval WHERE request_id = $1`, id, age)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rule := auth.Retention(pool)
+	for _, want := range []int64{2, 1, 0} {
+		if n, err := rule.Delete(t.Context(), 2); err != nil || n != want {
+			t.Fatalf("forgot %d, %v; want %d of at most 2", n, err, want)
+		}
+		if want == 2 && ask("old") != first["old"] {
+			t.Error("the oldest answers do not go first")
+		}
+	}
+	for id := range ages {
+		kept := id == "almost" || id == "young"
+		if got := ask(id); (got == first[id]) != kept {
+			t.Errorf("request %s, repeated: %q, at first %q", id, got, first[id])
+		}
+	}
+}

@@ -35,3 +35,12 @@ WHERE tenant = @tenant AND actor = @actor AND method = @method AND request_id = 
 -- name: KeepAnswer :exec
 UPDATE idempotent_requests SET result = @result
 WHERE tenant = @tenant AND actor = @actor AND method = @method AND request_id = @request_id;
+
+-- name: ForgetAnswers :execrows
+-- What can be seen here is answered: the claim is committed with its answer. By place, since for so many keys at once the
+-- planner reads the whole table; the lock keeps the places what they are.
+DELETE FROM idempotent_requests WHERE ctid = ANY (ARRAY(
+    SELECT r.ctid FROM idempotent_requests r
+    WHERE r.created_at < now() - make_interval(secs => @older_than_seconds::float8)
+    ORDER BY r.created_at LIMIT @batch FOR UPDATE SKIP LOCKED
+));

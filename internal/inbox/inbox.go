@@ -11,6 +11,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/inbox/db"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/retention"
 )
 
 //go:embed migrations/*.sql
@@ -18,8 +19,6 @@ var migrations embed.FS
 
 // Migrations creates the inbox table.
 var Migrations = pg.Set{Name: "inbox", FS: sub(migrations)}
-
-const purgeBatch = 5000
 
 // Accept records ids (ce-id, never Nats-Msg-Id) for a consumer and returns those that are new, in their order.
 // The caller applies only those, in this same transaction. While another transaction that took one of them is open,
@@ -46,19 +45,15 @@ func Accept(ctx context.Context, tx pgx.Tx, consumer string, ids ...string) ([]s
 	return fresh, nil
 }
 
-// Purge forgets what was accepted longer ago than olderThan, in small transactions of its own, and returns how many ids
-// that were. olderThan must exceed the time for which the stream can deliver a message again (its max age, and how
-// far back people replay): what is forgotten counts as new.
-func Purge(ctx context.Context, conn db.DBTX, olderThan time.Duration) (int64, error) {
-	var total int64
-	for {
-		n, err := db.New(conn).Purge(ctx, db.PurgeParams{OlderThanSeconds: olderThan.Seconds(), Batch: purgeBatch})
-		total += n
+// Retention forgets what was accepted longer ago than age. That must exceed the time for which the stream can deliver a
+// message again (its max age, and how far back people replay): what is forgotten counts as new. The age is measured by the
+// database, which also wrote when a message was accepted: a clock that was moved must not make a delivery new.
+func Retention(conn db.DBTX, age time.Duration) retention.Rule {
+	return retention.Rule{Rows: "inbox ids", Delete: func(ctx context.Context, limit int32) (int64, error) {
+		n, err := db.New(conn).Forget(ctx, db.ForgetParams{OlderThanSeconds: age.Seconds(), Batch: limit})
 		if err != nil {
-			return total, fmt.Errorf("purge inbox: %w", err)
+			return n, fmt.Errorf("forget old inbox ids: %w", err)
 		}
-		if n < purgeBatch {
-			return total, nil
-		}
-	}
+		return n, nil
+	}}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -153,19 +154,51 @@ func TestBatchesInOppositeOrderDoNotDeadlock(t *testing.T) {
 	}
 }
 
-func TestPurgeForgetsWhatIsOldAndNothingElse(t *testing.T) {
+func TestRetentionForgetsWhatIsOldAndNothingElse(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Pool(t, inbox.Migrations)
-	if _, err := pool.Exec(t.Context(), `INSERT INTO inbox SELECT 'c', 'old-' || i, now() - interval '8 days'
-		FROM generate_series(1, 12001) i`); err != nil {
+	if _, err := pool.Exec(t.Context(), `INSERT INTO inbox SELECT 'c', 'old-' || i, now() - interval '7 days' - make_interval(secs => i)
+		FROM generate_series(1, 250) i`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `INSERT INTO inbox VALUES ('c', 'almost', now() - interval '7 days' + interval '1 minute')`); err != nil {
 		t.Fatal(err)
 	}
 	accept(t, pool, "c", "young")
-	n, err := inbox.Purge(t.Context(), pool, 7*24*time.Hour)
-	if err != nil || n != 12001 {
-		t.Fatalf("purged %d, %v; want 12001", n, err)
+	rule := inbox.Retention(pool, 7*24*time.Hour)
+	for _, want := range []int64{100, 100, 50, 0} {
+		if n, err := rule.Delete(t.Context(), 100); err != nil || n != want {
+			t.Fatalf("forgot %d, %v; want %d of at most 100", n, err, want)
+		}
+		if want == 100 { // the oldest go first
+			if diff := cmp.Diff([]string(nil), accept(t, pool, "c", "old-1", "almost", "young"), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("forgotten too early: %s", diff)
+			}
+		}
 	}
-	if diff := cmp.Diff([]string{"old-1"}, accept(t, pool, "c", "old-1", "young")); diff != "" {
+	if diff := cmp.Diff([]string{"old-1"}, accept(t, pool, "c", "old-1", "almost", "young")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Two replicas forget at the same time: neither waits for the other, and together they forget each id once.
+func TestReplicasForgetTogether(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, inbox.Migrations)
+	if _, err := pool.Exec(t.Context(), `INSERT INTO inbox SELECT 'c', 'old-' || i, now() - interval '8 days' FROM generate_series(1, 10) i`); err != nil {
+		t.Fatal(err)
+	}
+	first, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = first.Rollback(context.Background()) }()
+	if n, err := inbox.Retention(first, time.Hour).Delete(t.Context(), 6); err != nil || n != 6 {
+		t.Fatalf("first: %d, %v", n, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if n, err := inbox.Retention(pool, time.Hour).Delete(ctx, 6); err != nil || n != 4 {
+		t.Errorf("second, while the first has not committed: %d, %v; want the other 4", n, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/webhook/db"
 )
 
@@ -162,20 +164,14 @@ const (
 	batchSize = 100
 	giveUp    = 24 * time.Hour
 	keepFor   = 30 * 24 * time.Hour
-	purgeEach = time.Hour
 )
 
 // Run matches stored webhooks until ctx ends.
 func (r *Receiver) Run(ctx context.Context) error {
-	var purged time.Time
 	for {
 		more, err := r.Step(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.Logger.ErrorContext(ctx, "webhook: matching failed, trying again", "error", err)
-		}
-		if now := r.Clock.Now(); now.Sub(purged) > purgeEach {
-			purged = now
-			r.purge(ctx, now)
 		}
 		if more && err == nil {
 			continue
@@ -281,9 +277,13 @@ func (r *Receiver) judge(ctx context.Context, h db.ClaimWebhooksRow, known map[s
 	}
 }
 
-// purge forgets raw bodies, which hold personal data, once they are of no use.
-func (r *Receiver) purge(ctx context.Context, now time.Time) {
-	if _, err := db.New(r.Pool).PurgeWebhooks(ctx, now.Add(-keepFor)); err != nil && ctx.Err() == nil {
-		r.Logger.ErrorContext(ctx, "webhook: old ones could not be removed", "error", err)
-	}
+// Retention forgets raw bodies, which hold personal data, once they are of no use.
+func (r *Receiver) Retention() retention.Rule {
+	return retention.Rule{Rows: "webhooks", Delete: func(ctx context.Context, limit int32) (int64, error) {
+		n, err := db.New(r.Pool).ForgetWebhooks(ctx, db.ForgetWebhooksParams{Before: r.Clock.Now().Add(-keepFor), Batch: limit})
+		if err != nil {
+			return n, fmt.Errorf("forget old webhooks: %w", err)
+		}
+		return n, nil
+	}}
 }

@@ -201,13 +201,11 @@ func TestNeverMatchedIsGivenUpAfterADay(t *testing.T) {
 	}
 }
 
-func TestRunMatchesWhatIsStoredAndPurgesOldBodies(t *testing.T) {
+func TestRunMatchesWhatIsStored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.known["ref-1"] = true
 	b.post("POST", here, "Basic right", "ref-1")
-	b.step(t)
-	b.clock.Advance(31 * 24 * time.Hour)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.receiver.Run(ctx) }()
@@ -218,7 +216,33 @@ func TestRunMatchesWhatIsStoredAndPurgesOldBodies(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("Run ended without its context's error")
 	}
-	if got := b.states(t); len(got) != 0 {
-		t.Errorf("a raw body of 31 days ago is still there: %v", got)
+	if got := b.states(t); got["matched"] != 1 {
+		t.Errorf("states %v", got)
+	}
+}
+
+func TestRetentionForgetsOldBodiesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, ref := range []string{"old-1", "old-2", "old-3"} {
+		b.post("POST", here, "Basic right", ref)
+	}
+	b.clock.Advance(24 * time.Hour)
+	b.post("POST", here, "Basic right", "young")
+	rule := b.receiver.Retention()
+	forget := func(want int64) {
+		t.Helper()
+		if n, err := rule.Delete(t.Context(), 2); err != nil || n != want {
+			t.Errorf("forgot %d, %v; want %d of at most 2", n, err, want)
+		}
+	}
+	b.clock.Advance(29 * 24 * time.Hour)
+	forget(0) // the old ones are 30 days old, not older
+	b.clock.Advance(time.Minute)
+	for _, want := range []int64{2, 1, 0} {
+		forget(want)
+	}
+	if got := b.states(t); len(got) != 1 || got["received"] != 1 {
+		t.Errorf("states %v", got)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/agogopay/agogo/internal/lifecycle"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
@@ -154,7 +155,7 @@ func (s *Service) group(
 		g.Go(l.name, l.Run)
 		g.Check(l.name, l.Ready)
 	}
-	g.Go("inbox purge", func(ctx context.Context) error { return s.purge(ctx, pool) })
+	g.Go("retention", retention.New(s.deps.Clock, s.log, inbox.Retention(pool, keepInbox), auth.Retention(pool)).Run)
 	g.Go("queue metrics", pushes.Sample)
 	if s.sender != nil {
 		g.Go("pushes", pushes.Run)
@@ -192,25 +193,5 @@ func (s *Service) connected(context.Context) error {
 	return nil
 }
 
-const (
-	purgeEvery = 6 * time.Hour
-	// keepInbox exceeds the age of EVENTS by far. An event that comes back after that still meets its notification's id.
-	keepInbox = 60 * 24 * time.Hour
-)
-
-func (s *Service) purge(ctx context.Context, pool *pgxpool.Pool) error {
-	tick := time.NewTicker(purgeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if n, err := inbox.Purge(ctx, pool, keepInbox); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "inbox not purged, trying again later", "error", err)
-		} else if n > 0 {
-			s.log.InfoContext(ctx, "inbox purged", "ids", n)
-		}
-	}
-}
+// keepInbox exceeds the age of EVENTS by far. An event that comes back after that still meets its notification's id.
+const keepInbox = 60 * 24 * time.Hour

@@ -10,7 +10,6 @@ import (
 	_ "time/tzdata" // the same zones on a machine without its own
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
@@ -135,7 +135,8 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		g.Go(l.name, l.Run)
 		g.Check(l.name, l.Ready)
 	}
-	g.Go("inbox purge", func(ctx context.Context) error { return s.purge(ctx, pool) })
+	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention()}
+	g.Go("retention", retention.New(s.deps.Clock, s.log, old...).Run)
 	g.Go("sweeper", p.sweeper.Run)
 	return g.Run(ctx, ready)
 }
@@ -168,25 +169,5 @@ func (s *Service) connected(context.Context) error {
 	return nil
 }
 
-const (
-	purgeEvery = 6 * time.Hour
-	// keepInbox exceeds the age of TICKS by far. A tick that comes back after that still finds its run.
-	keepInbox = 60 * 24 * time.Hour
-)
-
-func (s *Service) purge(ctx context.Context, pool *pgxpool.Pool) error {
-	tick := time.NewTicker(purgeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if n, err := inbox.Purge(ctx, pool, keepInbox); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "inbox not purged, trying again later", "error", err)
-		} else if n > 0 {
-			s.log.InfoContext(ctx, "inbox purged", "ids", n)
-		}
-	}
-}
+// keepInbox exceeds the age of TICKS by far. A tick that comes back after that still finds its run.
+const keepInbox = 60 * 24 * time.Hour

@@ -10,7 +10,6 @@ import (
 	_ "time/tzdata" // the same zones on a machine without its own
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/agogopay/agogo/internal/lifecycle"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
@@ -131,7 +131,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		g.Go(l.name, l.Run)
 		g.Check(l.name, l.Ready)
 	}
-	g.Go("inbox purge", func(ctx context.Context) error { return s.purge(ctx, pool) })
+	g.Go("retention", retention.New(s.deps.Clock, s.log, inbox.Retention(pool, keepInbox), auth.Retention(pool)).Run)
 	g.Go("metrics", func(ctx context.Context) error {
 		return measured.Watch(ctx, watchEvery, s.deps.Clock, st.OldestDue, s.log)
 	})
@@ -183,24 +183,6 @@ func (s *Service) connected(context.Context) error {
 
 const (
 	watchEvery = 5 * time.Second
-	purgeEvery = 6 * time.Hour
 	// keepInbox exceeds the age of EVENTS by far. A report that comes back after that is still compared by its version.
 	keepInbox = 60 * 24 * time.Hour
 )
-
-func (s *Service) purge(ctx context.Context, pool *pgxpool.Pool) error {
-	tick := time.NewTicker(purgeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if n, err := inbox.Purge(ctx, pool, keepInbox); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "inbox not purged, trying again later", "error", err)
-		} else if n > 0 {
-			s.log.InfoContext(ctx, "inbox purged", "ids", n)
-		}
-	}
-}

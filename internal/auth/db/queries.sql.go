@@ -196,6 +196,29 @@ func (q *Queries) Entries(ctx context.Context, arg EntriesParams) ([]AuditEntry,
 	return items, nil
 }
 
+const forgetAnswers = `-- name: ForgetAnswers :execrows
+DELETE FROM idempotent_requests WHERE ctid = ANY (ARRAY(
+    SELECT r.ctid FROM idempotent_requests r
+    WHERE r.created_at < now() - make_interval(secs => $1::float8)
+    ORDER BY r.created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+))
+`
+
+type ForgetAnswersParams struct {
+	OlderThanSeconds float64
+	Batch            int32
+}
+
+// What can be seen here is answered: the claim is committed with its answer. By place, since for so many keys at once the
+// planner reads the whole table; the lock keeps the places what they are.
+func (q *Queries) ForgetAnswers(ctx context.Context, arg ForgetAnswersParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetAnswers, arg.OlderThanSeconds, arg.Batch)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const keepAnswer = `-- name: KeepAnswer :exec
 UPDATE idempotent_requests SET result = $1
 WHERE tenant = $2 AND actor = $3 AND method = $4 AND request_id = $5

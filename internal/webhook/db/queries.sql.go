@@ -55,6 +55,27 @@ func (q *Queries) ClaimWebhooks(ctx context.Context, arg ClaimWebhooksParams) ([
 	return items, nil
 }
 
+const forgetWebhooks = `-- name: ForgetWebhooks :execrows
+DELETE FROM webhooks WHERE ctid = ANY (ARRAY(
+    SELECT w.ctid FROM webhooks w WHERE w.received_at < $1::timestamptz
+    ORDER BY w.received_at LIMIT $2 FOR UPDATE SKIP LOCKED
+))
+`
+
+type ForgetWebhooksParams struct {
+	Before time.Time
+	Batch  int32
+}
+
+// By place, since for so many keys at once the planner reads the whole table; the lock keeps the places what they are.
+func (q *Queries) ForgetWebhooks(ctx context.Context, arg ForgetWebhooksParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetWebhooks, arg.Before, arg.Batch)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const insertWebhook = `-- name: InsertWebhook :execrows
 INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at, next_try_at)
 VALUES ($1, $2, $3, $4, $5::text[], $6, $6)
@@ -79,18 +100,6 @@ func (q *Queries) InsertWebhook(ctx context.Context, arg InsertWebhookParams) (i
 		arg.Refs,
 		arg.Now,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const purgeWebhooks = `-- name: PurgeWebhooks :execrows
-DELETE FROM webhooks WHERE id IN (SELECT id FROM webhooks WHERE received_at < $1::timestamptz ORDER BY received_at LIMIT 10000)
-`
-
-func (q *Queries) PurgeWebhooks(ctx context.Context, before time.Time) (int64, error) {
-	result, err := q.db.Exec(ctx, purgeWebhooks, before)
 	if err != nil {
 		return 0, err
 	}
