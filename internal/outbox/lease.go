@@ -184,7 +184,7 @@ func (s *leases) drop(these map[int16]*lease) {
 	}
 }
 
-// expire runs when no renewal succeeded in time.
+// expire ends all leases on our side: no renewal succeeded in time, or we leave.
 func (s *leases) expire() { s.drop(s.held()) }
 
 // leave gives everything back, so that nobody has to wait for the leases to run out. If that fails they do run out.
@@ -194,7 +194,8 @@ func (s *leases) leave(ctx context.Context) {
 		s.expiry.Stop()
 	}
 	s.mu.Unlock()
-	err := s.release(ctx, s.held())
+	s.expire()
+	err := s.o.queries.ReleaseAll(ctx, s.owner)
 	if err == nil {
 		err = s.o.queries.Leave(ctx, s.owner)
 	}

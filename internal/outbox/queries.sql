@@ -91,5 +91,9 @@ UPDATE outbox_leases l SET expires_at = '-infinity'
 FROM (SELECT unnest(@parts::smallint[]) AS part, unnest(@terms::bigint[]) AS term) h
 WHERE l.part = h.part AND l.term = h.term AND l.owner = @owner;
 
+-- name: ReleaseAll :exec
+-- By owner: a lease may be ours in the table only, when the answer to its taking was cut off.
+UPDATE outbox_leases SET expires_at = '-infinity' WHERE owner = @owner;
+
 -- name: Leave :exec
 DELETE FROM outbox_relays WHERE owner = @owner;

@@ -211,6 +211,16 @@ func (q *Queries) Release(ctx context.Context, arg ReleaseParams) error {
 	return err
 }
 
+const releaseAll = `-- name: ReleaseAll :exec
+UPDATE outbox_leases SET expires_at = '-infinity' WHERE owner = $1
+`
+
+// By owner: a lease may be ours in the table only, when the answer to its taking was cut off.
+func (q *Queries) ReleaseAll(ctx context.Context, owner string) error {
+	_, err := q.db.Exec(ctx, releaseAll, owner)
+	return err
+}
+
 const renew = `-- name: Renew :many
 UPDATE outbox_leases l SET expires_at = now() + make_interval(secs => $1::float8)
 FROM (SELECT unnest($3::smallint[]) AS part, unnest($4::bigint[]) AS term) h
