@@ -5,7 +5,6 @@ package attempt
 
 import (
 	"embed"
-	"io/fs"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,15 +19,7 @@ import (
 var migrations embed.FS
 
 // Migrations creates the attempts table.
-var Migrations = pg.Set{Name: "attempt", FS: sub(migrations)}
-
-func sub(f embed.FS) fs.FS {
-	s, err := fs.Sub(f, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded: only a broken build can get here
-	}
-	return s
-}
+var Migrations = pg.Set{Name: "attempt", FS: migrations, Dir: "migrations"}
 
 // State is what is known of an attempt.
 type State string

@@ -18,7 +18,7 @@ import (
 var migrations embed.FS
 
 // Migrations creates the inbox table.
-var Migrations = pg.Set{Name: "inbox", FS: sub(migrations)}
+var Migrations = pg.Set{Name: "inbox", FS: migrations, Dir: "migrations"}
 
 // Accept records ids (ce-id, never Nats-Msg-Id) for a consumer and returns those that are new, in their order.
 // The caller applies only those, in this same transaction. While another transaction that took one of them is open,

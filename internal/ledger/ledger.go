@@ -23,7 +23,7 @@ import (
 var migrations embed.FS
 
 // Migrations creates the postings table.
-var Migrations = pg.Set{Name: "ledger", FS: sub(migrations)}
+var Migrations = pg.Set{Name: "ledger", FS: migrations, Dir: "migrations"}
 
 // ErrDiffers is the error of a posting that exists with another amount or other accounts: two stories of one fact.
 var ErrDiffers = errors.New("posting exists with another amount or other accounts")

@@ -33,7 +33,7 @@ import (
 var migrations embed.FS
 
 // Migrations creates outbox, its lease and its retention.
-var Migrations = pg.Set{Name: "outbox", FS: sub(migrations)}
+var Migrations = pg.Set{Name: "outbox", FS: migrations, Dir: "migrations"}
 
 // parts is how many leases share the keys; the migration inserts their rows.
 const parts = 16

@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -18,7 +19,8 @@ import (
 // mechanism brings its tables along into every service's schema.
 type Set struct {
 	Name string
-	FS   fs.FS // rooted at the folder of the .sql files
+	FS   fs.FS
+	Dir  string // the folder of FS with the .sql files; "" is its root
 }
 
 // Migrate brings the schema to the newest version of every set, in order, under an advisory lock, so that replicas may
@@ -56,7 +58,11 @@ func migrateSet(ctx context.Context, db *sql.DB, schema string, set Set) error {
 	if err := checkName("migration set", set.Name); err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, set.FS,
+	files, err := fs.Sub(set.FS, cmp.Or(set.Dir, "."))
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithTableName("goose_"+set.Name),
 		goose.WithSessionLocker(advisoryLock(lockKey("migrate", schema))),
 		goose.WithDisableGlobalRegistry(true),

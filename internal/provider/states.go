@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,15 +22,7 @@ import (
 var migrations embed.FS
 
 // Migrations creates the connectors' shared states and the list of replicas.
-var Migrations = pg.Set{Name: "provider", FS: sub(migrations)}
-
-func sub(f embed.FS) fs.FS {
-	s, err := fs.Sub(f, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded: only a broken build can get here
-	}
-	return s
-}
+var Migrations = pg.Set{Name: "provider", FS: migrations, Dir: "migrations"}
 
 // Connector names a tenant's connection to a provider.
 type Connector struct {

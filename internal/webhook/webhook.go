@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -30,15 +29,7 @@ import (
 var migrations embed.FS
 
 // Migrations creates the table of webhooks.
-var Migrations = pg.Set{Name: "webhook", FS: sub(migrations)}
-
-func sub(f embed.FS) fs.FS {
-	s, err := fs.Sub(f, "migrations")
-	if err != nil {
-		panic(err) // the folder is embedded: only a broken build can get here
-	}
-	return s
-}
+var Migrations = pg.Set{Name: "webhook", FS: migrations, Dir: "migrations"}
 
 // MaxBody is the largest body that is read.
 const MaxBody = 64 << 10
