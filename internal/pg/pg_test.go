@@ -156,8 +156,8 @@ func TestInTxRepeatsAfterADeadlock(t *testing.T) {
 		})
 	}
 	done.Wait()
-	if total := <-runs + <-runs; total != 3 {
-		t.Errorf("%d runs, want 3: one of the two twice", total)
+	if total := <-runs + <-runs; total < 3 {
+		t.Errorf("%d runs: none was repeated, so there was no deadlock", total)
 	}
 	if got := scan[int](t, pool, "SELECT sum(n) FROM counter"); got != 4 {
 		t.Errorf("sum %d, want 4: each transaction once", got)
