@@ -1,12 +1,12 @@
 package outbox
 
 import (
-	"errors"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agogopay/agogo/internal/outbox/db"
+	"github.com/agogopay/agogo/internal/telemetry"
 )
 
 type metrics struct {
@@ -21,12 +21,13 @@ type metrics struct {
 	seen map[string]bool
 }
 
+// newMetrics shares its collectors with the other outboxes on the registry.
 func newMetrics(service string, r prometheus.Registerer) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "agogo_outbox_" + name, Help: help}, labels))
+		return telemetry.Shared(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "agogo_outbox_" + name, Help: help}, labels))
 	}
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "agogo_outbox_" + name, Help: help}, labels))
+		return telemetry.Shared(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "agogo_outbox_" + name, Help: help}, labels))
 	}
 	return &metrics{
 		service:   service,
@@ -37,21 +38,6 @@ func newMetrics(service string, r prometheus.Registerer) *metrics {
 		leases:    gauge("leases", "Parts of the outbox that this process relays.", "service"),
 		seen:      map[string]bool{},
 	}
-}
-
-// register shares a collector with the other outboxes of the process. A conflict with something else is left alone: the
-// outbox then counts for nobody, but it works.
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	if r == nil {
-		return c
-	}
-	var taken prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &taken) {
-		if existing, ok := taken.ExistingCollector.(C); ok {
-			return existing
-		}
-	}
-	return c
 }
 
 // setOldest tells how long each stream's oldest message waits; a stream that has none any more shows zero.

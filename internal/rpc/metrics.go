@@ -2,13 +2,13 @@ package rpc
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/agogopay/agogo/internal/telemetry"
 )
 
 // metrics are those of a process: servers that share a registry share them.
@@ -17,35 +17,16 @@ type metrics struct {
 	seconds *prometheus.HistogramVec
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	handled, err := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "agogo_rpc_handled_total", Help: "gRPC calls that ended, by method and status code.",
-	}, []string{"method", "code"}))
-	if err != nil {
-		return nil, err
+func newMetrics(r prometheus.Registerer) *metrics {
+	return &metrics{
+		handled: telemetry.Shared(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "agogo_rpc_handled_total", Help: "gRPC calls that ended, by method and status code.",
+		}, []string{"method", "code"})),
+		seconds: telemetry.Shared(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "agogo_rpc_seconds", Help: "How long unary gRPC calls took.",
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"method"})),
 	}
-	seconds, err := register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "agogo_rpc_seconds", Help: "How long unary gRPC calls took.",
-		Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-	}, []string{"method"}))
-	if err != nil {
-		return nil, err
-	}
-	return &metrics{handled: handled, seconds: seconds}, nil
-}
-
-func register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
-	err := r.Register(c)
-	var twice prometheus.AlreadyRegisteredError
-	if errors.As(err, &twice) {
-		if same, ok := twice.ExistingCollector.(C); ok {
-			return same, nil
-		}
-	}
-	if err != nil {
-		return c, fmt.Errorf("register an rpc metric: %w", err)
-	}
-	return c, nil
 }
 
 // The measurements count in a defer with INTERNAL as the code so far, so that a panic on its way out is counted too.

@@ -62,13 +62,9 @@ func NewServer(c ServerConfig) (*Server, error) {
 	if c.Auth == nil || c.Telemetry == nil {
 		return nil, errors.New("rpc: a server needs an authenticator and telemetry")
 	}
-	m, err := newMetrics(c.Telemetry.Registry)
-	if err != nil {
-		return nil, err
-	}
 	s := &Server{config: c, health: health.NewServer(), served: make(chan struct{})}
 	s.stopping, s.stop = context.WithCancel(context.Background()) //nolint:forbidigo // the server's own life, ended by Stop
-	g := &guard{auth: c.Auth, policy: c.Policy, log: c.Telemetry.Logger, metrics: m, stopping: s.stopping}
+	g := &guard{auth: c.Auth, policy: c.Policy, log: c.Telemetry.Logger, metrics: newMetrics(c.Telemetry.Registry), stopping: s.stopping}
 	s.Server = grpc.NewServer(append(g.options(), serverOptions(c)...)...)
 	healthv1.RegisterHealthServer(s.Server, s.health)
 	reflection.Register(s.Server)

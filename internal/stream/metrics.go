@@ -1,9 +1,9 @@
 package stream
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/agogopay/agogo/internal/telemetry"
 )
 
 // Results that a delivery can have.
@@ -24,16 +24,16 @@ type metrics struct {
 
 // newMetrics shares its collectors with the other loops on the registry.
 func newMetrics(r prometheus.Registerer, consumer string) *metrics {
-	results := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+	results := telemetry.Shared(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "agogo_stream_deliveries_total", Help: "Deliveries by consumer and how they ended.",
 	}, []string{"consumer", "result"}))
-	redelivered := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+	redelivered := telemetry.Shared(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "agogo_stream_redeliveries_total", Help: "Deliveries that were not a message's first.",
 	}, []string{"consumer"}))
-	seconds := register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	seconds := telemetry.Shared(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "agogo_stream_handler_seconds", Help: "Time that handlers took.", Buckets: prometheus.ExponentialBuckets(.001, 4, 10),
 	}, []string{"consumer"}))
-	lag := register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	lag := telemetry.Shared(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "agogo_stream_lag_seconds", Help: "Age of the message taken last; 0 when none waits.",
 	}, []string{"consumer"}))
 	for _, result := range []string{resultHandled, resultFailed, resultDelayed, resultDeadLettered, resultGivenBack} {
@@ -43,20 +43,4 @@ func newMetrics(r prometheus.Registerer, consumer string) *metrics {
 		results: results, redelivered: redelivered.WithLabelValues(consumer), seconds: seconds.WithLabelValues(consumer),
 		lag: lag.WithLabelValues(consumer),
 	}
-}
-
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	if r == nil {
-		return c
-	}
-	err := r.Register(c)
-	if there := (prometheus.AlreadyRegisteredError{}); errors.As(err, &there) {
-		if same, ok := there.ExistingCollector.(C); ok {
-			return same
-		}
-	}
-	if err != nil {
-		panic(err) // two definitions of one name: only a change of the code can bring that about
-	}
-	return c
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/retention"
+	"github.com/agogopay/agogo/internal/telemetry"
 	"github.com/agogopay/agogo/internal/webhook/db"
 )
 
@@ -69,12 +70,9 @@ type Receiver struct {
 func New(service string, sources []Source, d Deps) *Receiver {
 	r := &Receiver{
 		Deps: d, service: service, sources: make(map[[2]string]provider.WebhookVerifier, len(sources)), stored: make(chan struct{}, 1),
-		counted: prometheus.NewCounterVec(prometheus.CounterOpts{
+		counted: telemetry.Shared(d.Registry, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "agogo_webhooks_total", Help: "Incoming webhooks by what became of them.",
-		}, []string{"provider", "outcome"}),
-	}
-	if d.Registry != nil {
-		d.Registry.MustRegister(r.counted)
+		}, []string{"provider", "outcome"})),
 	}
 	for _, s := range sources {
 		r.sources[[2]string{s.Tenant, s.Provider}] = s.Verifier
