@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/clock"
 )
 
 const (
@@ -26,7 +28,7 @@ func InTx(ctx context.Context, db Beginner, fn func(tx pgx.Tx) error) error {
 		if err == nil || nested || attempt == txAttempts || KindOf(err) != Conflict {
 			return err
 		}
-		if werr := wait(ctx, backoff(attempt)); werr != nil {
+		if werr := clock.Real().Sleep(ctx, backoff(attempt)); werr != nil {
 			return errors.Join(err, werr)
 		}
 	}
@@ -62,15 +64,4 @@ func once(ctx context.Context, db Beginner, fn func(tx pgx.Tx) error) (err error
 func backoff(attempt int) time.Duration {
 	d := txBackoff << (attempt - 1)
 	return d/2 + rand.N(d/2)
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

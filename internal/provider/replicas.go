@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/provider/db"
 )
 
@@ -34,7 +35,7 @@ func (r *Replicas) Start(ctx context.Context) error {
 		return err
 	}
 	if r.known.Load() > 1 {
-		if err := r.pause(ctx); err != nil {
+		if err := clock.Real().Sleep(ctx, r.every()); err != nil {
 			return err
 		}
 	}
@@ -44,7 +45,7 @@ func (r *Replicas) Start(ctx context.Context) error {
 
 // Run keeps this replica known until ctx ends, then takes its row away so that the others get its share at once.
 func (r *Replicas) Run(ctx context.Context) error {
-	for r.pause(ctx) == nil {
+	for clock.Real().Sleep(ctx, r.every()) == nil {
 		// A failed beat keeps the last known share: the provider is not the worse for a database that is away.
 		if err := r.beat(ctx); err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "provider: replica heartbeat failed", "error", err)
@@ -71,17 +72,6 @@ func (r *Replicas) every() time.Duration {
 		return r.Every
 	}
 	return beatEvery
-}
-
-func (r *Replicas) pause(ctx context.Context) error {
-	t := time.NewTimer(r.every())
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func (r *Replicas) beat(ctx context.Context) error {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/agogopay/agogo/internal/clock"
 )
 
 // lockDir takes the data directory for this process. The kernel gives it back when the process ends, however it ends.
@@ -89,7 +91,7 @@ func (cl cluster) stopOrphan(ctx context.Context, pid int) error {
 			if !cl.runs(ctx, pid) {
 				return nil
 			}
-			if err := pause(ctx, pollInterval); err != nil {
+			if err := clock.Real().Sleep(ctx, pollInterval); err != nil {
 				return err
 			}
 		}

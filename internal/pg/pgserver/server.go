@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/clock"
 )
 
 const (
@@ -182,7 +184,7 @@ func (cl cluster) run(ctx context.Context, o Options) (*child, int, error) {
 		if !again || try == 40 {
 			return nil, 0, fmt.Errorf("start postgres in %s: %w", cl.dir, err)
 		}
-		if err := pause(ctx, 250*time.Millisecond); err != nil {
+		if err := clock.Real().Sleep(ctx, 250*time.Millisecond); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -251,19 +253,8 @@ func (cl cluster) awaitReady(ctx context.Context, c *child, port int) error {
 			return fmt.Errorf("postgres ended at once (%w): %s", cmp.Or(c.err, errors.New("exit status 0")), c.tail())
 		default:
 		}
-		if err := pause(ctx, pollInterval); err != nil {
+		if err := clock.Real().Sleep(ctx, pollInterval); err != nil {
 			return fmt.Errorf("postgres does not answer: %w: %s", err, c.tail())
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }
