@@ -361,3 +361,62 @@ func TestSlotsBoundWhatIsInDoubt(t *testing.T) {
 	want(t, e, map[string]int64{"succeeded": 100})
 	e.Check()
 }
+
+// A degraded connector is tried by one payout at a time.
+func TestDegradedConnectorIsProbed(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	run := e.Plan(20)
+	var open, most, calls atomic.Int64
+	s := e.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+		n := open.Add(1)
+		defer open.Add(-1)
+		if calls.Add(1) <= 10 {
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+		}
+		if calls.Load() <= 10 {
+			e.SQL("SELECT pg_sleep(0.02)") // long enough for a second claim
+			return provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: provider.CodeRefused}
+		}
+		return real.Submit(ctx, tr)
+	}})
+	e.InTx(func(tx pgx.Tx) error {
+		faults := make([]provider.Result, 5)
+		for i := range faults {
+			faults[i] = provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: provider.CodeRefused}
+		}
+		_, err := e.States.Observe(e.Ctx(), tx, s.Connector.Connector, faults)
+		return err
+	})
+	for range 10 {
+		e.Clock.Advance(time.Minute)
+		e.DispatchMoving(s, run)
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d payouts at once tried a degraded connector", most.Load())
+	}
+	want(t, e, map[string]int64{"succeeded": 20})
+	e.Check()
+}
+
+// Between the answer that stops a connector and the commit that tells everybody, this process already knows.
+func TestStopHoldsBeforeItIsCommitted(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	e.Config.RatePerSec = 4 // one claim after the other
+	run := e.Plan(10)
+	e.SQL(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END $$`)
+	e.SQL("CREATE TRIGGER slow AFTER UPDATE ON attempts FOR EACH ROW WHEN (NEW.state = 'failed') EXECUTE FUNCTION slow()")
+	var calls atomic.Int64
+	s := e.Sender(sending.Hooks{Submit: func(context.Context, provider.Transfer, provider.Submitter) provider.Result {
+		calls.Add(1)
+		return provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Code: "wrong_pin", Stop: true}
+	}})
+	e.Dispatch(s, run)
+	if n := calls.Load(); n != 1 {
+		t.Errorf("a wrong PIN was tried %d times", n)
+	}
+	want(t, e, map[string]int64{"held": 10})
+	e.Check()
+}

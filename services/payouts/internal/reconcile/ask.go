@@ -49,13 +49,11 @@ func (w *Worker) lookup(ctx context.Context, a attempt.Attempt) attempt.Update {
 	if !ok {
 		// The provider left the tenants file with money outstanding: nobody can be asked, and people must know.
 		w.Outcomes.Alarm(ctx, a, "no such provider in the tenants file")
-		return w.decide(a, attempt.Answer{Err: fmt.Errorf("tenant %s has no provider %s", a.Tenant, a.Provider)}, attempt.NewPolicy(0, 0, nil, 0, false))
+		unanswered := attempt.Answer{Err: fmt.Errorf("tenant %s has no provider %s", a.Tenant, a.Provider)}
+		return attempt.Update{Attempt: a, Lookup: true, Decision: attempt.Decide(a, unanswered, attempt.NewPolicy(0, 0, nil, 0, false), w.Clock.Now())}
 	}
-	return w.decide(a, w.question(ctx, c, a), c.Policy)
-}
-
-func (w *Worker) decide(a attempt.Attempt, ans attempt.Answer, p attempt.Policy) attempt.Update {
-	return attempt.Update{Attempt: a, Lookup: true, Decision: attempt.Decide(a, ans, p, w.Clock.Now())}
+	asked := w.Clock.Now() // what a provider does not know, it did not know when it was asked
+	return attempt.Update{Attempt: a, Lookup: true, Decision: attempt.Decide(a, w.question(ctx, c, a), c.Policy, asked)}
 }
 
 // question makes one call, within the provider's rate. A panic of the adapter is no answer.

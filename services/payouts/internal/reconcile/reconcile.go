@@ -46,6 +46,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// measureEvery is how often the ages of what is open are read for metrics.
+const measureEvery = 15 * time.Second
+
 // Deps are what the worker needs.
 type Deps struct {
 	Pool       *pgxpool.Pool
@@ -63,8 +66,9 @@ type Deps struct {
 type Worker struct {
 	Config
 	Deps
-	metrics *metrics
-	wake    chan struct{}
+	metrics  *metrics
+	wake     chan struct{}
+	measured time.Time
 }
 
 // New makes a worker.
@@ -106,7 +110,10 @@ func (w *Worker) Pass(ctx context.Context) (more bool, err error) {
 	ctx = event.WithCause(ctx, event.Cause{Actor: store.Actor, CorrelationID: "reconcile"})
 	taken, takeErr := w.takeOver(ctx)
 	asked, askErr := w.ask(ctx)
-	w.measure(ctx)
+	if now := w.Clock.Now(); now.Sub(w.measured) >= measureEvery || now.Before(w.measured) {
+		w.measured = now
+		w.measure(ctx)
+	}
 	if err := errors.Join(takeErr, askErr); err != nil {
 		return false, err
 	}
