@@ -47,7 +47,7 @@ func (s *Server) importFile(stream importStream, do importFunc) error {
 		return err
 	}
 	sink := imports.Sink{
-		Refused: func(r imports.Refusal) error {
+		Refused: func(r imports.RowError) error {
 			return stream.Send(&payoutsv1.ImportResponse{Message: &payoutsv1.ImportResponse_Refusal{
 				Refusal: &payoutsv1.ImportRefusal{Line: r.Line, Field: r.Field, Message: r.Message},
 			}})

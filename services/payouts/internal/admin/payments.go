@@ -6,11 +6,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/agogopay/agogo/internal/rpc"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
-
-	"github.com/agogopay/agogo/internal/rpc"
 )
 
 // ListPayments lists payments by id.

@@ -24,7 +24,7 @@ type record struct {
 	values []string // valid until the next record is read
 }
 
-// reader reads records. Its error is io.EOF at the end, a *Refusal for a row that cannot be read (the next one may be), or
+// reader reads records. Its error is io.EOF at the end, a *RowError for a row that cannot be read (the next one may be), or
 // another error when the file cannot be read on.
 type reader interface {
 	next() (record, error)
@@ -42,7 +42,7 @@ func newReader(format string, r io.Reader, c columns) (reader, error) {
 }
 
 // header maps the columns of a file to ours, or says what is wrong with them.
-func (c columns) header(given []string) ([]int, *Refusal) {
+func (c columns) header(given []string) ([]int, *RowError) {
 	at := make([]int, len(given))
 	seen := make([]bool, len(c.names))
 	for i, name := range given {
@@ -50,15 +50,15 @@ func (c columns) header(given []string) ([]int, *Refusal) {
 		at[i] = c.index(name)
 		switch {
 		case at[i] < 0:
-			return nil, &Refusal{1, shape(name), "unknown column; the columns are " + strings.Join(c.names, ", ")}
+			return nil, &RowError{1, shape(name), "unknown column; the columns are " + strings.Join(c.names, ", ")}
 		case seen[at[i]]:
-			return nil, &Refusal{1, name, "the column is there twice"}
+			return nil, &RowError{1, name, "the column is there twice"}
 		}
 		seen[at[i]] = true
 	}
 	for i, name := range c.names[:c.required] {
 		if !seen[i] {
-			return nil, &Refusal{1, name, "the column is missing; the first line must name the columns " + strings.Join(c.names[:c.required], ",")}
+			return nil, &RowError{1, name, "the column is missing; the first line must name the columns " + strings.Join(c.names[:c.required], ",")}
 		}
 	}
 	return at, nil

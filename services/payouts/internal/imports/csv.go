@@ -43,12 +43,12 @@ func (c *csvReader) next() (record, error) {
 		return record{}, err
 	}
 	if len(fields) != len(c.at) {
-		return record{}, &Refusal{line, "", fmt.Sprintf("%d fields, the header has %d; quote fields that contain commas", len(fields), len(c.at))}
+		return record{}, &RowError{line, "", fmt.Sprintf("%d fields, the header has %d; quote fields that contain commas", len(fields), len(c.at))}
 	}
 	clear(c.values)
 	for i, v := range fields {
 		if !utf8.ValidString(v) {
-			return record{}, &Refusal{line, c.columns.names[c.at[i]], "not UTF-8; save the file as UTF-8"}
+			return record{}, &RowError{line, c.columns.names[c.at[i]], "not UTF-8; save the file as UTF-8"}
 		}
 		c.values[c.at[i]] = v
 	}
@@ -58,7 +58,7 @@ func (c *csvReader) next() (record, error) {
 func (c *csvReader) readHeader() error {
 	fields, line, err := c.read()
 	if errors.Is(err, io.EOF) {
-		return &Refusal{1, "", "the file is empty; its first line must name the columns"}
+		return &RowError{1, "", "the file is empty; its first line must name the columns"}
 	}
 	if err != nil {
 		return err
@@ -86,9 +86,9 @@ func (c *csvReader) read() (fields []string, line int64, err error) {
 		return nil, 0, io.EOF
 	case errors.Is(err, errRecordTooLong):
 		c.ended = true
-		return nil, 0, &Refusal{c.line + 1, "", fmt.Sprintf("longer than %d bytes: is a quote left open? Nothing from here on was read", maxRecord)}
+		return nil, 0, &RowError{c.line + 1, "", fmt.Sprintf("longer than %d bytes: is a quote left open? Nothing from here on was read", maxRecord)}
 	case errors.As(err, &bad):
-		return nil, 0, &Refusal{int64(bad.StartLine), "", bad.Err.Error() + "; write a quote inside a quoted field twice"}
+		return nil, 0, &RowError{int64(bad.StartLine), "", bad.Err.Error() + "; write a quote inside a quoted field twice"}
 	default:
 		return nil, 0, fmt.Errorf("read file: %w", err)
 	}

@@ -34,15 +34,15 @@ type Importer struct {
 	Clock  clock.Clock
 }
 
-// Refusal names a row that was not stored.
-type Refusal struct {
+// RowError names a row that was not stored.
+type RowError struct {
 	Line    int64
 	Field   string
 	Message string // without names and phone numbers: shapes, not values
 }
 
 // Error is the refusal as text.
-func (r *Refusal) Error() string { return fmt.Sprintf("line %d: %s: %s", r.Line, r.Field, r.Message) }
+func (r *RowError) Error() string { return fmt.Sprintf("line %d: %s: %s", r.Line, r.Field, r.Message) }
 
 // Counts is what became of the rows so far.
 type Counts struct {
@@ -51,7 +51,7 @@ type Counts struct {
 
 // Sink hears of refusals and progress while an import runs; an error of it ends the import.
 type Sink struct {
-	Refused  func(Refusal) error
+	Refused  func(RowError) error
 	Progress func(Counts) error
 }
 
@@ -82,12 +82,12 @@ func (im *Importer) Payees(ctx context.Context, t config.Tenant, format string, 
 // stored is what became of a batch.
 type stored struct {
 	inserted, updated, unchanged int64
-	refused                      []Refusal
+	refused                      []RowError
 }
 
 // intake reads rows, refuses bad ones and keeps the others in batches.
 type intake[T any] struct {
-	parse func(record) (T, *Refusal)
+	parse func(record) (T, *RowError)
 	// keep stores valid rows, in file order; first is the line of the first one.
 	keep func(ctx context.Context, rows []T, first int64) (stored, error)
 	sink Sink
@@ -100,7 +100,7 @@ type intake[T any] struct {
 func (in *intake[T]) run(ctx context.Context, rows reader) (Counts, error) {
 	for {
 		rec, err := rows.next()
-		var ref *Refusal
+		var ref *RowError
 		switch {
 		case errors.Is(err, io.EOF):
 			return in.n, in.flush(ctx)
@@ -117,7 +117,7 @@ func (in *intake[T]) run(ctx context.Context, rows reader) (Counts, error) {
 }
 
 // add puts a row into the batch unless it is refused.
-func (in *intake[T]) add(rec record) *Refusal {
+func (in *intake[T]) add(rec record) *RowError {
 	row, ref := in.parse(rec)
 	if ref != nil {
 		return ref
@@ -130,7 +130,7 @@ func (in *intake[T]) add(rec record) *Refusal {
 }
 
 // count counts a row, and stores the batch and tells how far it is when it is time.
-func (in *intake[T]) count(ctx context.Context, ref *Refusal) error {
+func (in *intake[T]) count(ctx context.Context, ref *RowError) error {
 	in.n.Rows++
 	if ref != nil {
 		in.n.Refused++

@@ -251,29 +251,41 @@ func TestBooksOfImports(t *testing.T) {
 	}{
 		{"pending books nothing", []string{payoutstest.Row("p", "d", first, "pending", "", "")}, map[string]int64{}, 0},
 		{
-			"first completed", []string{payoutstest.Row("p", "d", first, "completed", at, "")},
-			map[string]int64{"collections": first, "payable:d": -second, "commission": -200}, 0,
+			"first completed",
+			[]string{payoutstest.Row("p", "d", first, "completed", at, "")},
+			map[string]int64{"collections": first, "payable:d": -second, "commission": -200},
+			0,
 		},
 		{
-			"pending, then completed", []string{payoutstest.Row("p", "d", first, "pending", "", ""), payoutstest.Row("p", "d", first, "completed", at, "")},
-			map[string]int64{"collections": first, "payable:d": -second, "commission": -200}, 0,
+			"pending, then completed",
+			[]string{payoutstest.Row("p", "d", first, "pending", "", ""), payoutstest.Row("p", "d", first, "completed", at, "")},
+			map[string]int64{"collections": first, "payable:d": -second, "commission": -200},
+			0,
 		},
 		{
-			"paid elsewhere", []string{payoutstest.Row("p", "d", first, "completed", at, "old 1")},
-			map[string]int64{"collections": first, "treasury": -second, "commission": -200}, 0,
+			"paid elsewhere",
+			[]string{payoutstest.Row("p", "d", first, "completed", at, "old 1")},
+			map[string]int64{"collections": first, "treasury": -second, "commission": -200},
+			0,
 		},
 		{
-			"refunded unclaimed is undone", []string{payoutstest.Row("p", "d", first, "completed", at, ""), payoutstest.Row("p", "d", first, "refunded", at, "")},
-			map[string]int64{}, 0,
+			"refunded unclaimed is undone",
+			[]string{payoutstest.Row("p", "d", first, "completed", at, ""), payoutstest.Row("p", "d", first, "refunded", at, "")},
+			map[string]int64{},
+			0,
 		},
 		{"first seen refunded", []string{payoutstest.Row("p", "d", first, "refunded", at, "")}, map[string]int64{}, 0},
 		{
-			"refunded after it was paid elsewhere", []string{payoutstest.Row("p", "d", first, "completed", at, "old 1"), payoutstest.Row("p", "d", first, "refunded", at, "old 1")},
-			map[string]int64{"payable:d": second, "treasury": -second}, 1,
+			"refunded after it was paid elsewhere",
+			[]string{payoutstest.Row("p", "d", first, "completed", at, "old 1"), payoutstest.Row("p", "d", first, "refunded", at, "old 1")},
+			map[string]int64{"payable:d": second, "treasury": -second},
+			1,
 		},
 		{
-			"first seen refunded and paid elsewhere", []string{payoutstest.Row("p", "d", first, "refunded", at, "old 1")},
-			map[string]int64{"payable:d": second, "treasury": -second}, 1,
+			"first seen refunded and paid elsewhere",
+			[]string{payoutstest.Row("p", "d", first, "refunded", at, "old 1")},
+			map[string]int64{"payable:d": second, "treasury": -second},
+			1,
 		},
 		{"failed books nothing", []string{payoutstest.Row("p", "d", first, "failed", "", "")}, map[string]int64{}, 0},
 	}
@@ -328,11 +340,11 @@ func TestPayees(t *testing.T) {
 	t.Parallel()
 	e := payoutstest.New(t)
 	const header = "payee_id,name,phone,provider,locale\n"
-	load := func(csv string) (imports.Counts, []imports.Refusal) {
+	load := func(csv string) (imports.Counts, []imports.RowError) {
 		t.Helper()
-		var refused []imports.Refusal
+		var refused []imports.RowError
 		n, err := e.Importer.Payees(e.Ctx(), e.Tenants.Tenants[0], "csv", strings.NewReader(header+csv), imports.Sink{
-			Refused: func(r imports.Refusal) error { refused = append(refused, r); return nil }, Progress: func(imports.Counts) error { return nil },
+			Refused: func(r imports.RowError) error { refused = append(refused, r); return nil }, Progress: func(imports.Counts) error { return nil },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -389,7 +401,7 @@ func TestAnImportStopsWhenNobodyListens(t *testing.T) {
 	e := payoutstest.New(t)
 	gone := fmt.Errorf("the caller is gone")
 	_, err := e.Importer.Payments(e.Ctx(), e.Tenants.Tenants[0], "csv", strings.NewReader(row+"bad\n"), imports.Sink{
-		Refused: func(imports.Refusal) error { return gone }, Progress: func(imports.Counts) error { return nil },
+		Refused: func(imports.RowError) error { return gone }, Progress: func(imports.Counts) error { return nil },
 	})
 	if err == nil || !strings.Contains(err.Error(), gone.Error()) {
 		t.Errorf("went on: %v", err)

@@ -36,7 +36,7 @@ func (j *jsonlReader) next() (record, error) {
 			continue
 		}
 		if !utf8.Valid(line) {
-			return record{}, &Refusal{j.line, "", "not UTF-8; save the file as UTF-8"}
+			return record{}, &RowError{j.line, "", "not UTF-8; save the file as UTF-8"}
 		}
 		if ref := j.object(line); ref != nil {
 			ref.Line = j.line
@@ -58,7 +58,7 @@ func (j *jsonlReader) readLine() ([]byte, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read file: %w", err)
 		}
-		return nil, &Refusal{j.line, "", fmt.Sprintf("longer than %d bytes", maxRecord)}
+		return nil, &RowError{j.line, "", fmt.Sprintf("longer than %d bytes", maxRecord)}
 	case errors.Is(err, io.EOF) && len(line) > 0, err == nil:
 		return bytes.TrimSpace(line), nil
 	case errors.Is(err, io.EOF):
@@ -69,13 +69,13 @@ func (j *jsonlReader) readLine() ([]byte, error) {
 }
 
 // object reads one line. It goes by tokens, since a key that is there twice would otherwise be taken at its last word.
-func (j *jsonlReader) object(line []byte) *Refusal {
+func (j *jsonlReader) object(line []byte) *RowError {
 	clear(j.values)
 	clear(j.seen)
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return &Refusal{Message: "not a JSON object; write one object per line"}
+		return &RowError{Message: "not a JSON object; write one object per line"}
 	}
 	for d.More() {
 		if ref := j.member(d); ref != nil {
@@ -83,36 +83,36 @@ func (j *jsonlReader) object(line []byte) *Refusal {
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return &Refusal{Message: "the JSON object is not closed"}
+		return &RowError{Message: "the JSON object is not closed"}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return &Refusal{Message: "something follows the JSON object; write one object per line"}
+		return &RowError{Message: "something follows the JSON object; write one object per line"}
 	}
 	for i, name := range j.columns.names[:j.columns.required] {
 		if !j.seen[i] {
-			return &Refusal{Field: name, Message: "missing"}
+			return &RowError{Field: name, Message: "missing"}
 		}
 	}
 	return nil
 }
 
-func (j *jsonlReader) member(d *json.Decoder) *Refusal {
+func (j *jsonlReader) member(d *json.Decoder) *RowError {
 	key, err := d.Token()
 	name, ok := key.(string)
 	if err != nil || !ok {
-		return &Refusal{Message: "not valid JSON"}
+		return &RowError{Message: "not valid JSON"}
 	}
 	i := j.columns.index(name)
 	switch {
 	case i < 0:
-		return &Refusal{Field: shape(name), Message: "unknown field"}
+		return &RowError{Field: shape(name), Message: "unknown field"}
 	case j.seen[i]:
-		return &Refusal{Field: name, Message: "the field is there twice"}
+		return &RowError{Field: name, Message: "the field is there twice"}
 	}
 	j.seen[i] = true
 	value, err := d.Token()
 	if err != nil {
-		return &Refusal{Field: name, Message: "not valid JSON"}
+		return &RowError{Field: name, Message: "not valid JSON"}
 	}
 	switch v := value.(type) {
 	case string:
@@ -121,7 +121,7 @@ func (j *jsonlReader) member(d *json.Decoder) *Refusal {
 		j.values[i] = v.String()
 	case nil:
 	default:
-		return &Refusal{Field: name, Message: "neither a string nor a number"}
+		return &RowError{Field: name, Message: "neither a string nor a number"}
 	}
 	return nil
 }

@@ -36,13 +36,13 @@ func newPayeeCheck(t config.Tenant) payeeCheck {
 	return payeeCheck{providers: t.Providers, phones: &phones{region: region(t.Locale)}}
 }
 
-func (c payeeCheck) parse(r record) (payee, *Refusal) {
+func (c payeeCheck) parse(r record) (payee, *RowError) {
 	v := func(name string) string { return r.values[payeeColumns.index(name)] }
 	p := payee{
 		id: strings.Clone(v("payee_id")), name: strings.Clone(v("name")), provider: strings.Clone(v("provider")), locale: strings.Clone(v("locale")),
 	}
 	var wrong string
-	refuse := func(field string) (payee, *Refusal) { return payee{}, &Refusal{r.line, field, wrong} }
+	refuse := func(field string) (payee, *RowError) { return payee{}, &RowError{r.line, field, wrong} }
 	if wrong = checkID(p.id); wrong != "" {
 		return refuse("payee_id")
 	}

@@ -76,14 +76,14 @@ func newPaymentCheck(t config.Tenant) paymentCheck {
 }
 
 // parse checks one row; the first thing wrong with it is what is told.
-func (c paymentCheck) parse(r record) (payment, *Refusal) {
+func (c paymentCheck) parse(r record) (payment, *RowError) {
 	v := func(name string) string { return r.values[paymentColumns.index(name)] }
 	p := payment{
 		line: r.line, id: strings.Clone(v("payment_id")), payee: strings.Clone(v("payee_id")), name: strings.Clone(v("payee_name")),
 		method: strings.Clone(v("method")), status: status(strings.Clone(v("status"))), paidReference: strings.Clone(v("paid_reference")),
 	}
 	var wrong string
-	refuse := func(field string) (payment, *Refusal) { return payment{}, &Refusal{r.line, field, wrong} }
+	refuse := func(field string) (payment, *RowError) { return payment{}, &RowError{r.line, field, wrong} }
 	if wrong = checkID(p.id); wrong != "" {
 		return refuse("payment_id")
 	}

@@ -11,9 +11,10 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -24,7 +25,7 @@ func all(t testing.TB, r reader) []string {
 	var got []string
 	for {
 		rec, err := r.next()
-		var ref *Refusal
+		var ref *RowError
 		switch {
 		case errors.Is(err, io.EOF):
 			return got
@@ -144,7 +145,7 @@ func fuzzRead(t *testing.T, r reader, columns int) {
 	last := int64(0)
 	for n := 0; ; n++ {
 		rec, err := r.next()
-		var ref *Refusal
+		var ref *RowError
 		switch {
 		case errors.Is(err, io.EOF):
 			return
@@ -190,7 +191,7 @@ func FuzzJSONL(f *testing.F) {
 }
 
 // fuzzParse checks rows: what is accepted can be stored and travels in headers and accounts.
-func fuzzParse(t *testing.T, r reader, parse func(record) (payee, *Refusal)) {
+func fuzzParse(t *testing.T, r reader, parse func(record) (payee, *RowError)) {
 	for {
 		rec, err := r.next()
 		if errors.Is(err, io.EOF) {
@@ -217,7 +218,7 @@ func TestAMillionRowsInConstantMemory(t *testing.T) {
 	base, peak, kept := stats.HeapAlloc, uint64(0), int64(0)
 	progress := 0
 	sink := Sink{
-		Refused: func(r Refusal) error { t.Errorf("refused %v", r); return nil },
+		Refused: func(r RowError) error { t.Errorf("refused %v", r); return nil },
 		Progress: func(Counts) error {
 			if progress++; progress%10 == 0 {
 				runtime.GC()

@@ -92,9 +92,9 @@ func lockKnown(ctx context.Context, q *db.Queries, t config.Tenant, rows []payme
 }
 
 // differs refuses a row that says something else of a known payment than that it went on.
-func (k *known) differs(row payment) *Refusal {
-	refuse := func(field, was, is string) *Refusal {
-		return &Refusal{row.line, field, fmt.Sprintf("payment %s is known with %s, given is %s; only status and completed_at may advance", row.id, was, is)}
+func (k *known) differs(row payment) *RowError {
+	refuse := func(field, was, is string) *RowError {
+		return &RowError{row.line, field, fmt.Sprintf("payment %s is known with %s, given is %s; only status and completed_at may advance", row.id, was, is)}
 	}
 	switch {
 	case row.payee != k.payee:

@@ -37,8 +37,10 @@ func TestIDFollowsFromItsFieldsAlone(t *testing.T) {
 func TestStatesAreThoseOfTheTable(t *testing.T) {
 	t.Parallel()
 	ours := map[string]bool{"": true}
-	for _, s := range []State{Created, Skipped, AwaitingApproval, Approved, Rejected, Held, Submitting, Processing, Unknown,
-		ManualReview, Succeeded, Failed, Reversed, Cancelled} {
+	for _, s := range []State{
+		Created, Skipped, AwaitingApproval, Approved, Rejected, Held, Submitting, Processing, Unknown,
+		ManualReview, Succeeded, Failed, Reversed, Cancelled,
+	} {
 		ours[string(s)] = true
 	}
 	table := map[string]bool{"": true}

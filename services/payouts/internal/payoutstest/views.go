@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/event"
@@ -93,15 +94,18 @@ func (e *Env) CheckEvents() {
 			e.t.Errorf("%s: %s has version %d after %d", key, ev.Type, ev.Version, versions[key])
 		}
 		versions[key] = ev.Version
-		var body struct{ State, Previous_state string } //nolint:revive // protojson's names
+		var body struct {
+			State    string `json:"state"`
+			Previous string `json:"previous_state"`
+		}
 		if err := json.Unmarshal(ev.Body, &body); err != nil {
 			e.t.Fatal(err)
 		}
-		if before, known := states[key]; known && before != body.Previous_state {
-			e.t.Errorf("%s: %s tells previous state %q, the event before told %q", key, ev.Type, body.Previous_state, before)
+		if before, known := states[key]; known && before != body.Previous {
+			e.t.Errorf("%s: %s tells previous state %q, the event before told %q", key, ev.Type, body.Previous, before)
 		}
-		if !inTable(ev.Type, body.Previous_state, body.State) {
-			e.t.Errorf("%s: no table has %s from %q to %q", key, ev.Type, body.Previous_state, body.State)
+		if !inTable(ev.Type, body.Previous, body.State) {
+			e.t.Errorf("%s: no table has %s from %q to %q", key, ev.Type, body.Previous, body.State)
 		}
 		states[key] = body.State
 	}
@@ -218,17 +222,17 @@ func (e *Env) Balances() map[string]int64 {
 }
 
 // Import imports payments from CSV text and returns counts and refusals.
-func (e *Env) Import(csv string) (imports.Counts, []imports.Refusal) {
+func (e *Env) Import(csv string) (imports.Counts, []imports.RowError) {
 	e.t.Helper()
 	return e.ImportFrom(strings.NewReader(csv), "csv")
 }
 
 // ImportFrom imports payments in a format.
-func (e *Env) ImportFrom(r io.Reader, format string) (imports.Counts, []imports.Refusal) {
+func (e *Env) ImportFrom(r io.Reader, format string) (imports.Counts, []imports.RowError) {
 	e.t.Helper()
-	var refused []imports.Refusal
+	var refused []imports.RowError
 	n, err := e.Importer.Payments(e.Ctx(), e.Tenants.Tenants[0], format, r, imports.Sink{
-		Refused:  func(r imports.Refusal) error { refused = append(refused, r); return nil },
+		Refused:  func(r imports.RowError) error { refused = append(refused, r); return nil },
 		Progress: func(imports.Counts) error { return nil },
 	})
 	if err != nil {
@@ -259,4 +263,10 @@ func Sample(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// EachBatch calls fn with the id of each batch.
+func (e *Env) EachBatch(fn func(id uuid.UUID)) {
+	e.t.Helper()
+	e.each("SELECT batch_id::text, state, version FROM batches", func(id, _ string, _ int64) { fn(uuid.MustParse(id)) })
 }

@@ -85,13 +85,13 @@ func move(t *testing.T, e *payoutstest.Env, from, to payout.State, retryAt *time
 
 func TestALostPlanCommandIsEmittedAgain(t *testing.T) {
 	t.Parallel()
-	e, s := payoutstest.New(t), (*sweep.Sweeper)(nil)
+	e := payoutstest.New(t)
 	payees(e, 3, 10_000)
 	e.Planner.PageSize = 2
 	if err := e.Fire(payoutstest.Daily(evening), "tick"); err != nil {
 		t.Fatal(err)
 	}
-	s = sweeper(e)
+	s := sweeper(e)
 	once(t, s)
 	if diff := cmp.Diff(map[string]int{"plan 0": 1}, commands(e)); diff != "" {
 		t.Errorf("a run that has just moved (-want +got):\n%s", diff)
