@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/lifecycle"
 	"github.com/agogopay/agogo/internal/outbox"
@@ -171,8 +172,9 @@ type loop struct {
 
 // loops listen to the events and to replays of those that died here.
 func (s *Service) loops(st *store.Store, c *consumer.Consumer) []loop {
+	teller := &deadletter.Teller{Service: name, Pool: st.Pool, Outbox: st.Outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch}
 	deps := stream.Deps{
-		JS: s.js, Service: name, Logger: s.log, DeadLettered: st.DeadLettered, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
+		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
 	}
 	events := stream.Consumer(stream.Notifier)
 	events.Workers = workers

@@ -17,6 +17,7 @@ import (
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/lifecycle"
@@ -149,8 +150,11 @@ type loop struct {
 
 // loops handle ticks and commands. A dead letter of either comes back, replayed, among the commands.
 func (s *Service) loops(p *parts) []loop {
+	teller := &deadletter.Teller{
+		Service: name, Pool: p.store.Pool, Outbox: p.outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch, Tenant: p.store.TenantOf,
+	}
 	deps := stream.Deps{
-		JS: s.js, Service: name, Logger: s.log, DeadLettered: p.store.DeadLettered, Registry: s.deps.Telemetry.Registry,
+		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry,
 		Traces: s.deps.Telemetry.Traces,
 	}
 	commands := stream.Route(p.exec.Handle, map[string]stream.Handler{

@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/lifecycle"
 	"github.com/agogopay/agogo/internal/outbox"
@@ -160,8 +161,9 @@ type loop struct {
 
 // loops follow the runs of all services, replay the dead letters of that, and keep watch over everybody's.
 func (s *Service) loops(st *store.Store, reports *runs.Consumer) []loop {
+	teller := &deadletter.Teller{Service: name, Pool: st.Pool, Outbox: st.Outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch}
 	deps := stream.Deps{
-		JS: s.js, Service: name, Logger: s.log, DeadLettered: st.DeadLettered, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
+		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
 	}
 	unknown := func(_ context.Context, m stream.Message) error {
 		return stream.Permanent(fmt.Errorf("%s: the scheduler takes no commands", m.Subject))

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
-	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/services/notifier/internal/notice"
 	"github.com/agogopay/agogo/services/notifier/internal/store"
 	"github.com/agogopay/agogo/services/notifier/internal/text"
@@ -115,31 +113,5 @@ func TestRegisteredAgainMeanwhile(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"registered 2"}, lines(t, s, `SELECT state || ' ' || version FROM devices`)); diff != "" {
 		t.Errorf("device (-want +got):\n%s", diff)
-	}
-}
-
-// TestDeadLetterEvent: a death is told once with one id, and the death of such a word is not told again without end.
-func TestDeadLetterEvent(t *testing.T) {
-	t.Parallel()
-	s := setup(t)
-	m := stream.Message{
-		Stream: stream.Events, ID: "ce-1", Seq: 7, Delivered: 1,
-		Origin: stream.Origin{Stream: stream.Events, Subject: "agogo.evt.lebenis.payouts.payout.succeeded.p03", Consumer: "notifier"},
-		Header: func(string) string { return "" },
-	}
-	for range 2 {
-		if err := s.DeadLettered(context.Background(), m, pgx.ErrNoRows); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m.Header = func(name string) string {
-		return map[string]string{"ce-type": "com.agogo.event.dead_lettered.v1"}[name]
-	}
-	if err := s.DeadLettered(context.Background(), m, pgx.ErrNoRows); err != nil {
-		t.Fatal(err)
-	}
-	got := lines(t, s, `SELECT subject || ' ' || msg_id FROM outbox ORDER BY seq`)
-	if len(got) != 2 || got[0] != got[1] || !strings.HasPrefix(got[0], "agogo.evt.lebenis.notifier.event.dead_lettered.") {
-		t.Errorf("told %q", got)
 	}
 }

@@ -1,0 +1,103 @@
+// Package deadletter tells, as an event, of messages that were given up. Their copies are in the dead-letter stream; the
+// event is for people, who are alarmed by it, and for audits.
+package deadletter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/telemetry"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+)
+
+// Teller publishes event.dead_lettered.
+type Teller struct {
+	Service string // the one that tells
+	Pool    pg.Beginner
+	Outbox  *outbox.Outbox
+	Clock   clock.Clock
+	Epoch   int
+	// Tenant finds whose message it is where neither its headers nor its subject say so; it may be nil, and return "".
+	Tenant func(ctx context.Context, m stream.Message) string
+}
+
+// Tell is for stream.Deps.DeadLettered. Told twice of one message it publishes one event id. The death of such an event
+// itself is not told: what is told of it would die like it, without end.
+func (t *Teller) Tell(ctx context.Context, m stream.Message, reason error) error {
+	state := event.DeadLetter.States()[0]
+	kind, _ := event.DeadLetter.Event("", state)
+	if m.Header != nil && m.Header("ce-type") == kind.CloudEvent() {
+		return nil
+	}
+	tenant := t.tenantOf(ctx, m)
+	body, err := event.Encode(&eventsv1.DeadLetter{
+		Tenant: tenant, Service: t.owner(m.Origin.Consumer), Stream: m.Origin.Stream, Consumer: m.Origin.Consumer, StreamSeq: m.Seq,
+		Subject: m.Origin.Subject, Error: telemetry.Mask(reason.Error()), Deliveries: int64(m.Delivered), State: state,
+	})
+	if err != nil {
+		return fmt.Errorf("encode dead letter: %w", err)
+	}
+	ctx = event.WithCause(ctx, event.Cause{
+		Actor: "service:" + t.Service, CorrelationID: event.CauseFrom(ctx).CorrelationID, CausationID: m.ID,
+	})
+	id := fmt.Sprintf("%s:%d:%s", m.Stream, m.Seq, m.Origin.Consumer)
+	msg := outbox.FromEvent(ctx, event.New(ctx, t.Service, tenant, kind, id, 1, t.Epoch, t.Clock.Now()), body)
+	if err := pg.InTx(ctx, t.Pool, func(tx pgx.Tx) error { return t.Outbox.Append(ctx, tx, msg) }); err != nil {
+		return fmt.Errorf("tell of dead letter %s: %w", id, err)
+	}
+	t.Outbox.Nudge()
+	return nil
+}
+
+// owner is the service whose message it was: the scheduler also tells of what killed others.
+func (t *Teller) owner(consumer string) string {
+	all := stream.Consumers()
+	if i := slices.IndexFunc(all, func(s stream.ConsumerSpec) bool { return s.Durable == consumer }); i >= 0 {
+		return all[i].Service
+	}
+	return t.Service
+}
+
+// unknown stands for the tenant of a message that names none.
+const unknown = "unknown"
+
+func (t *Teller) tenantOf(ctx context.Context, m stream.Message) string {
+	var found []string
+	if m.Header != nil {
+		if e, err := event.ParseHeaders(m.Header); err == nil {
+			found = append(found, e.Tenant)
+		}
+	}
+	// agogo.evt.<tenant>… and agogo.tick.<tenant>…; a command names none.
+	if tokens := strings.Split(m.Origin.Subject, "."); len(tokens) > 2 && (tokens[1] == "evt" || tokens[1] == "tick") {
+		found = append(found, tokens[2])
+	}
+	for _, tenant := range found {
+		if isToken(tenant) {
+			return tenant
+		}
+	}
+	if t.Tenant != nil {
+		if tenant := t.Tenant(ctx, m); tenant != "" {
+			return tenant
+		}
+	}
+	return unknown
+}
+
+// isToken says whether a tenant can stand in a subject: one that was made up by whoever broke the message must not keep the
+// event about it from being published.
+func isToken(tenant string) bool {
+	return tenant != "" && !strings.ContainsFunc(tenant, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}
