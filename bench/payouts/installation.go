@@ -33,7 +33,7 @@ const tenants = `tenants:
     providers:
       orange: {kind: orange_omr, base_url: "http://127.0.0.1:9900/orange-money-b2b/v1/ci", token_url: "http://127.0.0.1:9900/oauth/v3/token",
                client_id: "${ORANGE_CLIENT_ID}", client_secret: "${ORANGE_CLIENT_SECRET}", pos_id: "${ORANGE_POS_ID}",
-               callback_authorization: "${ORANGE_CALLBACK_AUTH}", forms_step: true, concurrency: %d, timeout: 10s}
+               callback_authorization: "${ORANGE_CALLBACK_AUTH}", forms_step: true, rate_per_second: 100000, concurrency: %d, timeout: 10s}
     schedules:
       - {name: daily, job: payouts/daily, cron: "59 23 * * *"}
 notifier:
