@@ -20,6 +20,9 @@ const (
 	codeNotFound = 60
 )
 
+// codeIdentical is Agogo's word for "Transaction identique.".
+const codeIdentical = "identical_transaction"
+
 type problem struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
@@ -106,7 +109,7 @@ func (a *Adapter) failed(res provider.Result, tx transaction, t provider.Transfe
 		// It may be our own first call that this one equals.
 		res.Class, res.Code, res.Alarm = provider.Ambiguous, "identical_to_own", "refused as identical after our own resend"
 	case strings.Contains(message, "transaction identique"):
-		res.Class, res.Code = provider.RejectedRetryable, "identical_transaction"
+		res.Class, res.Code = provider.RejectedRetryable, codeIdentical
 	case strings.Contains(message, "solde insuffisant"), strings.Contains(message, "insufficient balance"):
 		res.Class, res.Scope, res.Code = provider.RejectedRetryable, provider.ScopeFloat, "insufficient_float"
 	}

@@ -87,7 +87,25 @@ func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Resu
 		if reply.Status == http.StatusBadRequest {
 			a.forms.Forget(f.token) // a form that went stale is refused so: the next attempt asks for a fresh one
 		}
-		return a.classify(reply, t)
+		res := a.classify(reply, t)
+		if res.Code == codeIdentical {
+			return a.confirm(ctx, t, res)
+		}
+		return res
+	}
+}
+
+// confirm looks a transfer up that was refused as identical to a recent one, before a new reference may follow it: the
+// refusal may speak about this very transfer.
+func (a *Adapter) confirm(ctx context.Context, t provider.Transfer, refused provider.Result) provider.Result {
+	f, err := a.Lookup(ctx, t)
+	switch {
+	case err != nil:
+		return provider.Result{Class: provider.Ambiguous, Scope: provider.ScopePayment, Code: "identical_unconfirmed", ProviderCode: refused.ProviderCode}
+	case !f.Exists:
+		return refused
+	default:
+		return f.Result
 	}
 }
 
@@ -120,7 +138,7 @@ func (a *Adapter) found(reply provider.Reply, t provider.Transfer) (provider.Fou
 	if tx.TransactionID != "" && tx.TransactionID != t.Reference {
 		return provider.Found{}, errors.New("lookup: the answer is about another transaction")
 	}
-	f := provider.Found{Exists: true, Result: a.result(tx, provider.Transfer{Reference: t.Reference}), Destination: tx.PeerID}
+	f := provider.Found{Exists: true, Result: a.result(tx, t), Destination: tx.PeerID}
 	if amount, err := money.Parse(trimZeros(tx.Amount.String()), t.Amount.Currency); err == nil && tx.Currency == string(t.Amount.Currency) {
 		f.Amount = &amount
 	}

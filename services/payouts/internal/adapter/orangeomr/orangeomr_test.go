@@ -23,7 +23,7 @@ type rig struct {
 	srv *httptest.Server
 }
 
-func newRig(t *testing.T, sim simulator.Config, change ...func(*config.Provider)) *rig {
+func newRig(t testing.TB, sim simulator.Config, change ...func(*config.Provider)) *rig {
 	t.Helper()
 	s, err := simulator.New(sim)
 	if err != nil {
@@ -87,7 +87,7 @@ func (r *rig) requests(t *testing.T) (n int64) {
 	return n
 }
 
-func plan(t *testing.T, s *simulator.Simulator, rules ...simulator.Rule) {
+func plan(t testing.TB, s *simulator.Simulator, rules ...simulator.Rule) {
 	t.Helper()
 	if err := s.Plan(simulator.Plan{Rules: rules}); err != nil {
 		t.Fatal(err)
@@ -186,6 +186,59 @@ func TestIdenticalAfterOwnResendProvesNothing(t *testing.T) {
 	again.Resend = true
 	if res := r.Submit(t.Context(), again); res.Class != provider.Ambiguous || res.Alarm == "" {
 		t.Errorf("got %+v", res)
+	}
+}
+
+// A refusal as identical is only believed when the transfer itself is known as failed: otherwise the next reference might pay
+// what this one paid already.
+func TestIdenticalIsConfirmedByALookup(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lookup string
+		status int
+		want   provider.Class
+	}{
+		"failed":      {`{"transactionId":"ref-1","status":"FAILED","message":"Transaction identique."}`, http.StatusOK, provider.RejectedRetryable},
+		"not there":   {`{"code":60,"message":"Resource not found"}`, http.StatusNotFound, provider.RejectedRetryable},
+		"paid":        {`{"transactionId":"ref-1","status":"SUCCESS","reference":"MP1"}`, http.StatusOK, provider.Succeeded},
+		"pending":     {`{"transactionId":"ref-1","status":"PENDING"}`, http.StatusOK, provider.Accepted},
+		"no answer":   {`oops`, http.StatusBadGateway, provider.Ambiguous},
+		"not reached": {``, 0, provider.Ambiguous},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				switch {
+				case strings.HasSuffix(req.URL.Path, "/token"):
+					_, _ = w.Write([]byte(`{"access_token":"t","expires_in":3600}`))
+				case req.Method == http.MethodPost:
+					_, _ = w.Write([]byte(`{"transactionId":"ref-1","status":"FAILED","message":"Transaction identique."}`))
+				case c.status == 0:
+					panic(http.ErrAbortHandler)
+				default:
+					w.WriteHeader(c.status)
+					_, _ = w.Write([]byte(c.lookup))
+				}
+			}))
+			defer srv.Close()
+			a := New(config.Provider{BaseURL: srv.URL, TokenURL: srv.URL + "/token", Timeout: time.Second}, clock.Real())
+			if res := a.Submit(t.Context(), transfer("ref-1", 24000)); res.Class != c.want {
+				t.Errorf("got %+v, want %s", res, c.want)
+			}
+		})
+	}
+}
+
+// The lookup of a reference that was sent twice cannot say which of the two was refused as identical.
+func TestIdenticalInALookupAfterOwnResendProvesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	plan(t, r.sim, simulator.Rule{Provider: simulator.Orange, Operation: "cashin", Fault: simulator.Identical})
+	tr := transfer("ref-1", 24000)
+	r.Submit(t.Context(), tr)
+	tr.Resend = true
+	if f, err := r.Lookup(t.Context(), tr); err != nil || !f.Exists || f.Result.Class != provider.Ambiguous {
+		t.Errorf("got %+v, %v", f, err)
 	}
 }
 
