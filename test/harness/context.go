@@ -37,15 +37,19 @@ type Info struct {
 // Info reads the dev.json of the running dev.
 func (in *Install) Info(t testing.TB) Info {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(in.DataDir(), "dev.json"))
+	info, err := in.info()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var info Info
-	if err := json.Unmarshal(raw, &info); err != nil {
-		t.Fatal(err)
-	}
 	return info
+}
+
+func (in *Install) info() (info Info, err error) {
+	raw, err := os.ReadFile(filepath.Join(in.DataDir(), "dev.json"))
+	if err == nil {
+		err = json.Unmarshal(raw, &info)
+	}
+	return info, err
 }
 
 // Clients speak gRPC with the running dev.
@@ -74,16 +78,24 @@ func (in *Install) Connect(t testing.TB, token string) (Clients, context.Context
 	}, metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+info.Tokens[token])
 }
 
-// NATS connects as any outside subscriber would.
+// NATS connects as any outside subscriber would, until the test ends.
 func (in *Install) NATS(t testing.TB) *nats.Conn {
 	t.Helper()
-	info := in.Info(t)
-	nc, err := nats.Connect(info.NATS.URL, nats.UserCredentials(info.NATS.Creds), nats.Name("e2e"))
+	nc, err := in.ConnectNATS()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
 	return nc
+}
+
+// ConnectNATS is NATS for a connection that the caller closes.
+func (in *Install) ConnectNATS() (*nats.Conn, error) {
+	info, err := in.info()
+	if err != nil {
+		return nil, err
+	}
+	return nats.Connect(info.NATS.URL, nats.UserCredentials(info.NATS.Creds), nats.Name("e2e"))
 }
 
 // Items are the items of a list command, which is run with -o json. A field that the message does not have is a failure.

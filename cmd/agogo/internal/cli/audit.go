@@ -13,26 +13,75 @@ import (
 
 func (a *app) auditCommand() *cobra.Command {
 	list := leaf("list", "Who changed what, oldest first", exactly(), func(c *cobra.Command, _ []string) error {
-		return a.audit(c.Context(), true)
+		return a.listAudit(c.Context())
 	}, "agogo audit list --tenant lebenis")
 	verify := leaf("verify", "Check that the trail is whole: every line follows from the one before it", exactly(), func(c *cobra.Command, _ []string) error {
-		return a.audit(c.Context(), false)
+		return a.verifyAudit(c.Context())
 	}, "agogo audit verify")
 	return noun("audit", "The audit trail, hash-chained per tenant and service", list, verify)
 }
 
-// audit reads the AUDIT stream from its beginning and checks it on the way, whether or not it prints it.
-func (a *app) audit(ctx context.Context, print bool) error {
-	if err := a.checkOutput(); err != nil {
+// auditEntry is a line of the trail with the words it was published in.
+type auditEntry struct {
+	auth.Line
+	raw []byte
+}
+
+func (a *app) listAudit(ctx context.Context) error {
+	trail := listing[auditEntry]{
+		app: a, encode: func(e auditEntry) ([]byte, error) { return e.raw, nil },
+		columns: []column[auditEntry]{
+			col("at (utc)", func(e auditEntry) string { return e.At }),
+			col("tenant", func(e auditEntry) string { return e.Tenant }),
+			col("service", func(e auditEntry) string { return e.Service }),
+			col("actor", func(e auditEntry) string { return e.Actor }),
+			col("action", func(e auditEntry) string { return e.Action }),
+			col("target", func(e auditEntry) string { return e.Target }),
+			col("detail", func(e auditEntry) string { return e.Detail }),
+		},
+	}
+	_, broken, err := a.followAudit(ctx, trail.add)
+	if err != nil {
 		return err
 	}
+	if err := trail.end(); err != nil {
+		return err
+	}
+	if broken > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+func (a *app) verifyAudit(ctx context.Context) error {
+	lines, broken, err := a.followAudit(ctx, func(auditEntry) error { return nil })
+	if err != nil {
+		return err
+	}
+	if err := a.summary(fmt.Sprintf("%d entries, %d breaks", lines, broken), map[string]int{"entries": lines, "breaks": broken}); err != nil {
+		return err
+	}
+	if broken > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+// followAudit reads the AUDIT stream from its beginning and checks it on the way; what breaks the chain is told at once.
+func (a *app) followAudit(ctx context.Context, each func(auditEntry) error) (lines, broken int, err error) {
+	if err := a.checkOutput(); err != nil {
+		return 0, 0, err
+	}
+	tenant, err := a.anyTenant()
+	if err != nil {
+		return 0, 0, err
+	}
 	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
-	if a.tenant != "" {
-		cfg.FilterSubjects = []string{"agogo.audit." + a.tenant + ".*"}
+	if tenant != "" {
+		cfg.FilterSubjects = []string{"agogo.audit." + tenant + ".*"}
 	}
 	var follower auth.Follower
-	lines, broken := 0, 0
-	err := a.read(ctx, stream.Audit, cfg, false, func(m jetstream.Msg) error {
+	err = a.read(ctx, stream.Audit, cfg, false, func(m jetstream.Msg) error {
 		l, b, err := follower.Follow(m.Data())
 		if err != nil {
 			return err
@@ -42,27 +91,7 @@ func (a *app) audit(ctx context.Context, print bool) error {
 			broken++
 			fmt.Fprintf(a.Err, "%s/%s entry %d: %s\n", l.Tenant, b.Service, b.Seq, b.Problem)
 		}
-		if print {
-			a.printLine(l, m.Data())
-		}
-		return nil
+		return each(auditEntry{l, m.Data()})
 	})
-	if err != nil {
-		return err
-	}
-	if !print {
-		fmt.Fprintf(a.Out, "%d entries, %d breaks\n", lines, broken)
-	}
-	if broken > 0 {
-		return errFailed
-	}
-	return nil
-}
-
-func (a *app) printLine(l auth.Line, raw []byte) {
-	if a.output == "json" {
-		fmt.Fprintf(a.Out, "%s\n", raw)
-		return
-	}
-	fmt.Fprintf(a.Out, "%s  %-10s %-10s %-16s %-20s %s %s\n", l.At, l.Tenant, l.Service, l.Actor, l.Action, l.Target, l.Detail)
+	return lines, broken, err
 }

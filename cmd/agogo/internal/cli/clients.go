@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/dev"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -121,10 +125,20 @@ func (a *app) notifier() (notifierv1.NotifierServiceClient, error) {
 	return notifierv1.NewNotifierServiceClient(c), nil
 }
 
+// anyTenant is --tenant, or "" for all. A tenant that the context does not know is not found, whatever the command: a list
+// would otherwise answer a slip of the pen with nothing, as if there were nothing.
+func (a *app) anyTenant() (string, error) {
+	info, err := a.info()
+	if err != nil || a.tenant == "" || len(info.Tenants) == 0 || slices.Contains(info.Tenants, a.tenant) {
+		return a.tenant, err
+	}
+	return "", status.Errorf(codes.NotFound, "there is no tenant %q here, but %s", a.tenant, strings.Join(info.Tenants, ", "))
+}
+
 // oneTenant is --tenant, or the only tenant there is.
 func (a *app) oneTenant() (string, error) {
-	if a.tenant != "" {
-		return a.tenant, nil
+	if t, err := a.anyTenant(); t != "" || err != nil {
+		return t, err
 	}
 	info, err := a.info()
 	if err != nil {

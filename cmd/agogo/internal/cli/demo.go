@@ -14,6 +14,9 @@ func (a *app) demoCommand() *cobra.Command {
 	o := demo.Options{Out: a.Out}
 	var seed int64
 	c := leaf("demo", "Pay the drivers of one evening, start to end, and check the result", exactly(), func(c *cobra.Command, _ []string) error {
+		if err := o.Dev.Check(); err != nil {
+			return usageError{err}
+		}
 		o.Dev.Getenv, o.Dev.LogTo, o.Dev.Progress = a.Getenv, a.Err, a.Err
 		o.Console = terminal(a.Out)
 		if c.Flags().Changed("seed") {

@@ -82,35 +82,33 @@ func (a *app) withDeadLetter(do func(ctx context.Context, js jetstream.JetStream
 }
 
 func (a *app) listDeadLetters(ctx context.Context, js jetstream.JetStream, service string) error {
-	var letters []stream.DeadLetter
+	list := listing[stream.DeadLetter]{
+		app: a, encode: func(d stream.DeadLetter) ([]byte, error) { return json.Marshal(deadLetterJSON(d)) },
+		columns: []column[stream.DeadLetter]{
+			num("seq", func(d stream.DeadLetter) string { return strconv.FormatUint(d.Seq, 10) }),
+			col("at (utc)", func(d stream.DeadLetter) string { return d.At.UTC().Format(time.RFC3339) }),
+			col("consumer", func(d stream.DeadLetter) string { return d.Consumer }),
+			num("deliveries", func(d stream.DeadLetter) string { return strconv.Itoa(d.Deliveries) }),
+			col("subject", func(d stream.DeadLetter) string { return d.Subject }),
+			col("reason", func(d stream.DeadLetter) string { return d.Reason }),
+		},
+	}
 	for d, err := range stream.ListDeadLetters(ctx, js, service) {
 		if err != nil {
 			return err
 		}
-		letters = append(letters, d)
-	}
-	if a.output == "json" {
-		items := make([]any, len(letters))
-		for i, d := range letters {
-			items[i] = deadLetterJSON(d)
+		if err := list.add(d); err != nil {
+			return err
 		}
-		return json.NewEncoder(a.Out).Encode(map[string]any{"items": items})
 	}
-	table(a.Out, letters, []column[stream.DeadLetter]{
-		num("seq", func(d stream.DeadLetter) string { return strconv.FormatUint(d.Seq, 10) }),
-		col("at (utc)", func(d stream.DeadLetter) string { return d.At.UTC().Format(time.RFC3339) }),
-		col("consumer", func(d stream.DeadLetter) string { return d.Consumer }),
-		num("deliveries", func(d stream.DeadLetter) string { return strconv.Itoa(d.Deliveries) }),
-		col("subject", func(d stream.DeadLetter) string { return d.Subject }),
-		col("reason", func(d stream.DeadLetter) string { return d.Reason }),
-	})
-	return nil
+	return list.end()
 }
 
+// deadLetterJSON has 64-bit numbers as strings, as everything else that is printed for programs.
 func deadLetterJSON(d stream.DeadLetter) map[string]any {
 	return map[string]any{
-		"seq": d.Seq, "at": d.At, "service": d.Service, "stream": d.Stream, "consumer": d.Consumer, "subject": d.Subject,
-		"original_seq": d.OriginalSeq, "id": d.ID, "type": d.Type(), "reason": d.Reason, "deliveries": d.Deliveries, "published": d.Published,
+		"seq": strconv.FormatUint(d.Seq, 10), "at": d.At, "service": d.Service, "stream": d.Stream, "consumer": d.Consumer, "subject": d.Subject,
+		"original_seq": strconv.FormatUint(d.OriginalSeq, 10), "id": d.ID, "type": d.Type(), "reason": d.Reason, "deliveries": d.Deliveries, "published": d.Published,
 	}
 }
 

@@ -49,8 +49,12 @@ func (a *app) eventsCommand() *cobra.Command {
 		} else if !follow {
 			cfg.DeliverPolicy = jetstream.DeliverAllPolicy
 		}
-		if filter != "" || a.tenant != "" {
-			cfg.FilterSubjects = []string{eventFilter(a.tenant, filter)}
+		tenant, err := a.anyTenant()
+		if err != nil {
+			return err
+		}
+		if filter != "" || tenant != "" {
+			cfg.FilterSubjects = []string{eventFilter(tenant, filter)}
 		}
 		return a.read(c.Context(), stream.Events, cfg, follow, a.printEvent)
 	},
@@ -136,6 +140,9 @@ func (a *app) printEvent(m jetstream.Msg) error {
 // verifyEvents reads EVENTS from its beginning: per aggregate and epoch, versions must count up by one. A repeated version
 // with the id of the first is a redelivery and fine.
 func (a *app) verifyEvents(ctx context.Context) error {
+	if err := a.checkOutput(); err != nil {
+		return err
+	}
 	type key struct {
 		tenant, aggregate, id string
 		epoch                 int
@@ -159,7 +166,10 @@ func (a *app) verifyEvents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Out, "%d events of %d aggregates, %d gaps\n", events, len(last), gaps)
+	line := fmt.Sprintf("%d events of %d aggregates, %d gaps", events, len(last), gaps)
+	if err := a.summary(line, map[string]int{"events": events, "aggregates": len(last), "gaps": gaps}); err != nil {
+		return err
+	}
 	if gaps > 0 {
 		return errFailed
 	}

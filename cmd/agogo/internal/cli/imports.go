@@ -44,17 +44,14 @@ func (a *app) importFile(ctx context.Context, path, format string, open func() (
 	if err != nil {
 		return err
 	}
-	shown := false
-	sum, err := feed.File(ctx, into, tenant, formatOf(path, format), r, feed.Heard{
-		Refused: func(line string) { fmt.Fprintln(a.Err, line) },
-		Progressed: func(t feed.Tally) {
-			shown = true
-			fmt.Fprintf(a.Err, "\r%s", t)
-		},
-	})
-	if shown {
-		fmt.Fprintln(a.Err)
+	heard, clear := feed.Heard{}, ""
+	if terminal(a.Err) {
+		clear = "\r\x1b[K" // progress is drawn on one line, which a refusal and the end take away
+		heard.Progressed = func(t feed.Tally) { fmt.Fprint(a.Err, clear, t) }
 	}
+	heard.Refused = func(line string) { fmt.Fprintln(a.Err, clear+line) }
+	sum, err := feed.File(ctx, into, tenant, formatOf(path, format), r, heard)
+	fmt.Fprint(a.Err, clear)
 	if err != nil {
 		return err
 	}

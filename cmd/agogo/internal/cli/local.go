@@ -36,6 +36,9 @@ func logLevel(getenv func(string) string) string {
 func (a *app) devCommand() *cobra.Command {
 	o := dev.Options{}
 	c := leaf("dev", "Run everything in one process, with embedded NATS and Postgres, until Ctrl-C", exactly(), func(c *cobra.Command, _ []string) error {
+		if err := o.Check(); err != nil {
+			return usageError{err}
+		}
 		o.Getenv, o.LogTo, o.Progress = a.Getenv, a.Err, a.Err
 		if o.DataDir == "" {
 			d, err := dev.DefaultDataDir(a.Getenv)

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,55 +36,78 @@ func num[T any](title string, cell func(T) string) column[T] {
 	return column[T]{title: title, cell: cell, right: true}
 }
 
-// all prints every page of a list: as {"items":[…]} for programs, as one aligned table a page for people.
+// all prints every page of a list.
 func all[T proto.Message](a *app, page func(token string) ([]T, string, error), columns ...column[T]) error {
 	if err := a.checkOutput(); err != nil {
 		return err
 	}
+	list := listing[T]{app: a, columns: columns, encode: func(m T) ([]byte, error) { return jsonOutput.Marshal(m) }}
 	var token string
-	var printed int
 	for first := true; first || token != ""; first = false {
 		items, next, err := page(token)
 		if err != nil {
 			return err
 		}
-		if a.output == "json" {
-			err = jsonItems(a, items, &printed)
-		} else if len(items) > 0 || first {
-			table(a.Out, items, columns)
-		}
-		if err != nil {
-			return err
+		for _, item := range items {
+			if err := list.add(item); err != nil {
+				return err
+			}
 		}
 		token = next
 	}
-	if a.output != "json" {
+	return list.end()
+}
+
+// listing prints a list while it is read, however long it is: as {"items":[…]} for programs, as aligned tables of
+// tableRows rows for people.
+type listing[T any] struct {
+	app     *app
+	columns []column[T]
+	encode  func(T) ([]byte, error)
+	rows    []T
+	printed int
+}
+
+const tableRows = 1000
+
+func (l *listing[T]) add(item T) error {
+	if l.app.output != "json" {
+		if l.rows = append(l.rows, item); len(l.rows) == tableRows {
+			l.table()
+		}
 		return nil
 	}
-	open := ""
-	if printed == 0 {
-		open = `{"items":[`
+	raw, err := l.encode(item)
+	if err != nil {
+		return err
 	}
-	_, err := fmt.Fprintln(a.Out, open+"]}")
+	lead := ",\n"
+	if l.printed == 0 {
+		lead = `{"items":[`
+	}
+	l.printed++
+	_, err = fmt.Fprint(l.app.Out, lead, string(raw))
 	return err
 }
 
-func jsonItems[T proto.Message](a *app, items []T, printed *int) error {
-	for _, m := range items {
-		raw, err := jsonOutput.Marshal(m)
-		if err != nil {
-			return err
-		}
-		lead := ",\n"
-		if *printed == 0 {
-			lead = `{"items":[`
-		}
-		if _, err := fmt.Fprint(a.Out, lead, string(raw)); err != nil {
-			return err
-		}
-		*printed++
+func (l *listing[T]) end() error {
+	switch {
+	case l.app.output != "json" && (len(l.rows) > 0 || l.printed == 0):
+		l.table()
+	case l.app.output == "json" && l.printed == 0:
+		_, err := fmt.Fprintln(l.app.Out, `{"items":[]}`)
+		return err
+	case l.app.output == "json":
+		_, err := fmt.Fprintln(l.app.Out, "]}")
+		return err
 	}
 	return nil
+}
+
+func (l *listing[T]) table() {
+	table(l.app.Out, l.rows, l.columns)
+	l.printed += len(l.rows)
+	l.rows = l.rows[:0]
 }
 
 // one prints a single resource: JSON, or its fields under each other.
@@ -112,6 +137,19 @@ func (a *app) json(m proto.Message) error {
 	}
 	_, err = fmt.Fprintln(a.Out, string(raw))
 	return err
+}
+
+// summary prints what a check came to: a line for people, the same numbers as strings for programs, as protojson has them.
+func (a *app) summary(line string, numbers map[string]int) error {
+	if a.output != "json" {
+		_, err := fmt.Fprintln(a.Out, line)
+		return err
+	}
+	texts := make(map[string]string, len(numbers))
+	for k, n := range numbers {
+		texts[k] = strconv.Itoa(n)
+	}
+	return json.NewEncoder(a.Out).Encode(texts)
 }
 
 func (a *app) checkOutput() error {

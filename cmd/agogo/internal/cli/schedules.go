@@ -30,12 +30,12 @@ var scheduleColumns = []column[*schedulerv1.Schedule]{
 
 func (a *app) schedulesCommand() *cobra.Command {
 	list := leaf("list", "List schedules", exactly(), func(c *cobra.Command, _ []string) error {
-		client, err := a.scheduler()
+		tenant, client, err := a.tenantAndScheduler()
 		if err != nil {
 			return err
 		}
 		return all(a, func(token string) ([]*schedulerv1.Schedule, string, error) {
-			r, err := client.ListSchedules(c.Context(), &schedulerv1.ListSchedulesRequest{Tenant: a.tenant, PageSize: 1000, PageToken: token})
+			r, err := client.ListSchedules(c.Context(), &schedulerv1.ListSchedulesRequest{Tenant: tenant, PageSize: 1000, PageToken: token})
 			return r.GetItems(), r.GetNextPageToken(), err
 		}, scheduleColumns...)
 	}, "agogo schedules list", "agogo schedules list --tenant lebenis -o json")
@@ -50,6 +50,16 @@ func (a *app) schedulesCommand() *cobra.Command {
 		})
 	}, "agogo schedules resume lebenis/payouts/daily")
 	return noun("schedules", "Cron rules and their ticks", list, get, a.nextCommand(), a.pauseScheduleCommand(), resume, a.triggerCommand())
+}
+
+// tenantAndScheduler is what lists need that may go over all tenants.
+func (a *app) tenantAndScheduler() (string, schedulerv1.SchedulerServiceClient, error) {
+	tenant, err := a.anyTenant()
+	if err != nil {
+		return "", nil, err
+	}
+	client, err := a.scheduler()
+	return tenant, client, err
 }
 
 func (a *app) schedule(call func(schedulerv1.SchedulerServiceClient) (*schedulerv1.Schedule, error)) error {
@@ -234,12 +244,12 @@ func totals(m map[string]*eventsv1.Money) string {
 func (a *app) runsCommand() *cobra.Command {
 	var state, schedule string
 	list := leaf("list", "List runs, newest first", exactly(), func(c *cobra.Command, _ []string) error {
-		client, err := a.scheduler()
+		tenant, client, err := a.tenantAndScheduler()
 		if err != nil {
 			return err
 		}
 		return all(a, func(token string) ([]*schedulerv1.Run, string, error) {
-			r, err := client.ListRuns(c.Context(), &schedulerv1.ListRunsRequest{Tenant: a.tenant, Schedule: schedule, State: state, PageSize: 1000, PageToken: token})
+			r, err := client.ListRuns(c.Context(), &schedulerv1.ListRunsRequest{Tenant: tenant, Schedule: schedule, State: state, PageSize: 1000, PageToken: token})
 			return r.GetItems(), r.GetNextPageToken(), err
 		}, runColumns...)
 	}, "agogo runs list --tenant lebenis --state running")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -95,16 +96,25 @@ type dev struct {
 	simulator *outside
 }
 
+// Check says what is wrong with the flags by themselves.
+func (o Options) Check() error {
+	for _, s := range o.Only {
+		if !slices.Contains(Services, s) {
+			return fmt.Errorf("--only knows %s, not %q", strings.Join(Services, ", "), s)
+		}
+	}
+	_, err := parsePorts(o.Ports)
+	return err
+}
+
 // assemble checks everything that can be wrong before anything is started, then lists the parts in starting order.
 func assemble(o Options) (*dev, error) {
 	p, err := parsePorts(o.Ports)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range o.Only {
-		if !slices.Contains(Services, s) {
-			return nil, fmt.Errorf("--only knows %v, not %q", Services, s)
-		}
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	if len(o.Only) == 0 {
 		o.Only = Services

@@ -150,7 +150,16 @@ func Payees(client payoutsv1.PayoutsServiceClient) Open {
 func begin(s interface {
 	Send(*payoutsv1.ImportRequest) error
 }, tenant, format string) error {
-	return s.Send(&payoutsv1.ImportRequest{Options: &payoutsv1.ImportOptions{Tenant: tenant, Format: format}})
+	return begun(s.Send(&payoutsv1.ImportRequest{Options: &payoutsv1.ImportOptions{Tenant: tenant, Format: format}}))
+}
+
+// begun is the error of a first send, but for io.EOF: that only says that the server has answered already, and its answer,
+// which recv gets, is the cause.
+func begun(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // devicesImport adapts the notifier's import stream.
@@ -187,6 +196,6 @@ func Devices(client notifierv1.NotifierServiceClient) Open {
 		if err != nil {
 			return nil, err
 		}
-		return devicesImport{s}, s.Send(&notifierv1.ImportDevicesRequest{Tenant: tenant, Format: format})
+		return devicesImport{s}, begun(s.Send(&notifierv1.ImportDevicesRequest{Tenant: tenant, Format: format}))
 	}
 }
