@@ -179,6 +179,9 @@ func keeper[T any](im *Importer, t config.Tenant, method string, store func(cont
 	return func(ctx context.Context, rows []T, first int64) (done stored, err error) {
 		for range maxRaces {
 			err = pg.InTx(ctx, im.Pool, func(tx pgx.Tx) (err error) {
+				if err := im.Store.PlanAnew(ctx, tx); err != nil {
+					return err
+				}
 				if done, err = store(ctx, tx, t, rows); err != nil || done.inserted+done.updated == 0 {
 					return err
 				}

@@ -70,6 +70,8 @@ func lockKnown(ctx context.Context, q *db.Queries, t config.Tenant, rows []payme
 	for i, r := range rows {
 		ids[i] = r.id
 	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
 	locked, err := q.LockPayments(ctx, db.LockPaymentsParams{Tenant: t.ID, Ids: ids})
 	if err != nil {
 		return nil, fmt.Errorf("lock payments: %w", err)

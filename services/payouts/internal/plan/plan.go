@@ -70,6 +70,9 @@ func (p *Planner) Page(ctx context.Context, tx pgx.Tx, r store.Run) error {
 		return fmt.Errorf("tenant %s: %w", r.Tenant, ErrNotConfigured)
 	}
 	pg := &page{run: r, tenant: t, q: db.New(tx)}
+	if err := p.Store.PlanAnew(ctx, tx); err != nil {
+		return err
+	}
 	var err error
 	// One planner at a time per tenant: what follows reads sums and sequences that a second one would change.
 	if pg.outflow, err = p.Store.LockOutflow(ctx, tx, r.Tenant); err != nil {

@@ -98,3 +98,12 @@ func (s *Store) Event(ctx context.Context, tenant string, t event.Type, id strin
 	}
 	return outbox.FromEvent(ctx, event.New(ctx, command.Service, tenant, t, id, version, s.Epoch, s.Clock.Now()), data), nil
 }
+
+// PlanAnew has the transaction's statements planned for the tables as they are: a plan that was cached while a table was
+// empty reads all of it once it has filled, until the next analyze. For transactions of few, large statements.
+func (s *Store) PlanAnew(ctx context.Context, tx pgx.Tx) error {
+	if err := db.New(tx).PlanAnew(ctx); err != nil {
+		return fmt.Errorf("have statements planned anew: %w", err)
+	}
+	return nil
+}

@@ -161,13 +161,15 @@ func (q *Queries) InsertPayments(ctx context.Context, arg InsertPaymentsParams) 
 }
 
 const lockPayments = `-- name: LockPayments :many
-SELECT payment_id, payee_id, currency, gross, commission, net, method, status, completed_at, paid_reference, payout_id, carried
-FROM payments WHERE tenant = $1 AND payment_id = ANY($2::text[]) ORDER BY payment_id FOR UPDATE
+SELECT p.payment_id, p.payee_id, p.currency, p.gross, p.commission, p.net, p.method, p.status, p.completed_at, p.paid_reference,
+       p.payout_id, p.carried
+FROM (SELECT unnest($1::text[]) AS id) i JOIN payments p ON p.tenant = $2 AND p.payment_id = i.id
+ORDER BY p.payment_id FOR UPDATE OF p
 `
 
 type LockPaymentsParams struct {
-	Tenant string
 	Ids    []string
+	Tenant string
 }
 
 type LockPaymentsRow struct {
@@ -185,8 +187,9 @@ type LockPaymentsRow struct {
 	Carried       bool
 }
 
+// One step of the primary key per id, whatever is known of a table that is just being filled.
 func (q *Queries) LockPayments(ctx context.Context, arg LockPaymentsParams) ([]LockPaymentsRow, error) {
-	rows, err := q.db.Query(ctx, lockPayments, arg.Tenant, arg.Ids)
+	rows, err := q.db.Query(ctx, lockPayments, arg.Ids, arg.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -219,13 +222,14 @@ func (q *Queries) LockPayments(ctx context.Context, arg LockPaymentsParams) ([]L
 }
 
 const readPayees = `-- name: ReadPayees :many
-SELECT payee_id, name, phone, provider, locale, state, version FROM payees
-WHERE tenant = $1 AND payee_id = ANY($2::text[]) ORDER BY payee_id
+SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version
+FROM (SELECT unnest($1::text[]) AS id) i JOIN payees y ON y.tenant = $2 AND y.payee_id = i.id
+ORDER BY y.payee_id
 `
 
 type ReadPayeesParams struct {
-	Tenant string
 	Ids    []string
+	Tenant string
 }
 
 type ReadPayeesRow struct {
@@ -239,7 +243,7 @@ type ReadPayeesRow struct {
 }
 
 func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadPayeesRow, error) {
-	rows, err := q.db.Query(ctx, readPayees, arg.Tenant, arg.Ids)
+	rows, err := q.db.Query(ctx, readPayees, arg.Ids, arg.Tenant)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,9 @@
 -- name: LockPayments :many
-SELECT payment_id, payee_id, currency, gross, commission, net, method, status, completed_at, paid_reference, payout_id, carried
-FROM payments WHERE tenant = @tenant AND payment_id = ANY(@ids::text[]) ORDER BY payment_id FOR UPDATE;
+-- One step of the primary key per id, whatever is known of a table that is just being filled.
+SELECT p.payment_id, p.payee_id, p.currency, p.gross, p.commission, p.net, p.method, p.status, p.completed_at, p.paid_reference,
+       p.payout_id, p.carried
+FROM (SELECT unnest(@ids::text[]) AS id) i JOIN payments p ON p.tenant = @tenant AND p.payment_id = i.id
+ORDER BY p.payment_id FOR UPDATE OF p;
 
 -- name: InsertPayments :execrows
 -- The zero time stands for NULL. A row that someone else inserted meanwhile is not counted: the batch is done again.
@@ -32,8 +35,9 @@ FROM (
 ) r;
 
 -- name: ReadPayees :many
-SELECT payee_id, name, phone, provider, locale, state, version FROM payees
-WHERE tenant = @tenant AND payee_id = ANY(@ids::text[]) ORDER BY payee_id;
+SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version
+FROM (SELECT unnest(@ids::text[]) AS id) i JOIN payees y ON y.tenant = @tenant AND y.payee_id = i.id
+ORDER BY y.payee_id;
 
 -- name: InsertPayees :execrows
 INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, updated_at)

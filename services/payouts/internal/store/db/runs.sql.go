@@ -324,6 +324,16 @@ func (q *Queries) OpenBatchRuns(ctx context.Context, arg OpenBatchRunsParams) ([
 	return items, nil
 }
 
+const planAnew = `-- name: PlanAnew :exec
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true)
+`
+
+// A plan made for an empty table must not be kept while it fills: until the next analyze it would read all of it each time.
+func (q *Queries) PlanAnew(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, planAnew)
+	return err
+}
+
 const plannedRuns = `-- name: PlannedRuns :many
 SELECT run_id FROM runs WHERE state = 'running' AND planned ORDER BY run_id
 `

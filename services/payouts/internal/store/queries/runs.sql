@@ -82,3 +82,7 @@ SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), @key::bigint
 -- Schedules with a queued run and none running: their start was lost.
 SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued'
   AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = q.tenant AND o.schedule = q.schedule AND o.state = 'running');
+
+-- name: PlanAnew :exec
+-- A plan made for an empty table must not be kept while it fills: until the next analyze it would read all of it each time.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
