@@ -269,10 +269,15 @@ func (in *installation) tick(tick *eventsv1.Tick, msgID string) {
 // until polls for something that becomes so.
 func (in *installation) until(what string, so func() bool) {
 	in.t.Helper()
-	for deadline := time.After(patience); !so(); {
+	in.within(patience, what, so)
+}
+
+func (in *installation) within(limit time.Duration, what string, so func() bool) {
+	in.t.Helper()
+	for deadline := time.After(limit); !so(); {
 		select {
 		case <-deadline:
-			in.t.Fatalf("not within %s: %s", patience, what)
+			in.t.Fatalf("not within %s: %s", limit, what)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
