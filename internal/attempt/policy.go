@@ -58,7 +58,7 @@ func (p Policy) NextLookup(submitted, now time.Time) time.Time {
 		}
 	}
 	last := submitted.Add(p.LookupAfter[len(p.LookupAfter)-1])
-	return last.Add((now.Sub(last)/day + 1) * day)
+	return last.Add(now.Sub(last).Truncate(day) + day)
 }
 
 // AbsentCounts is from when on "not found" says anything: before, the send may still be on its way there or inside.

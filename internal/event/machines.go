@@ -5,8 +5,10 @@ package event
 
 // Machines lists every state table.
 func Machines() []Machine {
-	return []Machine{Tick, Schedule, Run, PayoutBatch, Payout, Payee, Provider, Float, Break, Recon,
-		Recurrence, Charge, Card, HoldDigest, Notification, Device, WebhookDelivery, DeadLetter}
+	return []Machine{
+		Tick, Schedule, Run, PayoutBatch, Payout, Payee, Provider, Float, Break, Recon,
+		Recurrence, Charge, Card, HoldDigest, Notification, Device, WebhookDelivery, DeadLetter,
+	}
 }
 
 // Tick is a firing of a schedule. Missed ones were due while nothing ran and lie outside the catch-up rule.

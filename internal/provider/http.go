@@ -129,7 +129,7 @@ func (c *Caller) Do(parent context.Context, r Request) Reply {
 		unsent := g.seal() && !ungated.Load()
 		return Reply{Sent: !unsent, Err: err, CalledOff: parent.Err() != nil || errors.Is(err, errSealed)}
 	}
-	defer resp.Body.Close() //nolint:errcheck // the answer was read or is lost already; closing adds nothing
+	defer resp.Body.Close() // the answer was read or is lost already; closing adds nothing
 	body, err := io.ReadAll(io.LimitReader(resp.Body, c.max+1))
 	if err == nil && int64(len(body)) > c.max {
 		err = fmt.Errorf("the answer is longer than %d bytes", c.max)
@@ -245,7 +245,7 @@ func (r Result) BeforeSend(step string) Result {
 }
 
 // Failure is a Result on its way through an error.
-type Failure struct{ Result Result }
+type Failure struct{ Result Result } //nolint:errname // it is a result first; adapters return and unwrap it as one
 
 // Error names class, code and the provider's code; nothing in it is personal or secret.
 func (f *Failure) Error() string {

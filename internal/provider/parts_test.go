@@ -59,8 +59,8 @@ func TestTokenIsRenewedBeforeItExpiresAndWhenRefused(t *testing.T) {
 		}
 		return v
 	}
-	if get() != "t" || get() != "t" {
-		t.Fatal("the first token was not kept")
+	if first, second := get(), get(); first != "t" || second != "t" {
+		t.Fatalf("got %q, then %q: the first token was not kept", first, second)
 	}
 	vc.Advance(91 * time.Second) // a tenth of its life is left
 	if get() != "tt" {

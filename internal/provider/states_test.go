@@ -188,7 +188,9 @@ func TestEveryChangeOfAConnectorIsOneEvent(t *testing.T) {
 	e.observe(t, wrongPIN)
 	e.observe(t, paid)
 	e.tx(t, func(ctx context.Context, tx pgx.Tx) (Status, error) { return e.FloatRestored(ctx, tx, orange) })
-	e.tx(t, func(ctx context.Context, tx pgx.Tx) (Status, error) { return e.Resume(ctx, tx, orange, Reason{Code: "repaired"}) })
+	e.tx(t, func(ctx context.Context, tx pgx.Tx) (Status, error) {
+		return e.Resume(ctx, tx, orange, Reason{Code: "repaired"})
+	})
 	want := []string{
 		"provider.degraded 1", "provider.recovered 2", "float.insufficient 1", "provider.stopped 3", "float.restored 2", "provider.recovered 4",
 	}

@@ -85,11 +85,12 @@ func (a *app) verifyCommand() *cobra.Command {
 		if err := a.checkOutput(); err != nil {
 			return err
 		}
-		if a.output == "json" {
+		switch {
+		case a.output == "json":
 			err = a.json(r)
-		} else if r.Balanced {
+		case r.Balanced:
 			fmt.Fprintf(a.Out, "The books balance: %d postings checked.\n", r.Postings)
-		} else {
+		default:
 			table(a.Out, r.Findings, []column[*payoutsv1.LedgerFinding]{
 				col("account", (*payoutsv1.LedgerFinding).GetAccount),
 				num("expected", func(f *payoutsv1.LedgerFinding) string { return amount(f.Expected) }),

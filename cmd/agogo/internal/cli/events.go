@@ -125,8 +125,10 @@ func (a *app) printEvent(m jetstream.Msg) error {
 		return fmt.Errorf("%s: %w", m.Subject(), err)
 	}
 	if a.output == "json" {
-		line, err := json.Marshal(map[string]any{"id": e.ID, "type": e.Type.CloudEvent(), "time": e.Time, "tenant": e.Tenant, "subject": e.Subject,
-			"version": e.Version, "epoch": e.Epoch, "actor": e.Actor, "correlation_id": e.CorrelationID, "causation_id": e.CausationID, "data": json.RawMessage(m.Data())})
+		line, err := json.Marshal(map[string]any{
+			"id": e.ID, "type": e.Type.CloudEvent(), "time": e.Time, "tenant": e.Tenant, "subject": e.Subject,
+			"version": e.Version, "epoch": e.Epoch, "actor": e.Actor, "correlation_id": e.CorrelationID, "causation_id": e.CausationID, "data": json.RawMessage(m.Data()),
+		})
 		if err != nil {
 			return err
 		}

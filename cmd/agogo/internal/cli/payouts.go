@@ -18,7 +18,7 @@ var payoutColumns = []column[*payoutsv1.Payout]{
 	num("net", func(p *payoutsv1.Payout) string { return amount(p.Net) }),
 	num("items", func(p *payoutsv1.Payout) string { return strconv.Itoa(int(p.ItemCount)) }),
 	num("attempts", func(p *payoutsv1.Payout) string { return strconv.Itoa(len(p.Attempts)) }),
-	col("reason", func(p *payoutsv1.Payout) string { return reason(p) }),
+	col("reason", reason),
 }
 
 func reason(p *payoutsv1.Payout) string {

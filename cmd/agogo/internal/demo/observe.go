@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,7 +34,7 @@ func (d *demo) fire(ctx context.Context, schedule string, at time.Time, each fun
 	var run *schedulerv1.Run
 	for {
 		r, err := updates.Recv()
-		if err == io.EOF && run != nil {
+		if errors.Is(err, io.EOF) && run != nil {
 			break
 		}
 		if err != nil {

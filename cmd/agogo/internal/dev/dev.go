@@ -60,7 +60,7 @@ func Run(ctx context.Context, o Options, ready func(*Info)) error {
 		return err
 	}
 	defer func() { _ = held.Close() }()
-	d, err := assemble(o)
+	d, err := assemble(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (o Options) Check() error {
 }
 
 // assemble checks everything that can be wrong before anything is started, then lists the parts in starting order.
-func assemble(o Options) (*dev, error) {
+func assemble(ctx context.Context, o Options) (*dev, error) {
 	p, err := parsePorts(o.Ports)
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func assemble(o Options) (*dev, error) {
 	if err := d.load(); err != nil {
 		return nil, err
 	}
-	if err := p.check(d.fixedPorts()...); err != nil {
+	if err := p.check(ctx, d.fixedPorts()...); err != nil {
 		return nil, err
 	}
 	d.group = lifecycle.New(d.logger, stopBudget)

@@ -22,6 +22,12 @@ import (
 	"github.com/agogopay/agogo/simulator"
 )
 
+// What parts may take of the time that Ctrl-C may take, so that something is left for Postgres: it comes last.
+const (
+	servicesBudget  = stopBudget / 2
+	simulatorBudget = stopBudget / 5
+)
+
 func (d *dev) startPostgres(ctx context.Context) error {
 	if d.PostgresDSN != "" {
 		d.info.PostgresDSN = d.PostgresDSN
@@ -66,7 +72,7 @@ func (d *dev) stopNATS(context.Context) error {
 
 // startSimulator serves the outside world on one port; its book survives a restart, as the providers' books would.
 func (d *dev) startSimulator(ctx context.Context) error {
-	l, err := net.Listen("tcp", d.ports.addr("simulator"))
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.ports.addr("simulator"))
 	if err != nil {
 		return err
 	}
@@ -89,12 +95,20 @@ type outside struct {
 	ended  chan error
 }
 
-func (d *dev) stopSimulator(context.Context) error {
+// stopSimulator does not wait for callers that it keeps waiting on purpose; its book is written before anybody is answered.
+func (d *dev) stopSimulator(ctx context.Context) error {
 	if d.simulator == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, simulatorBudget)
+	defer cancel()
 	d.simulator.cancel()
-	return <-d.simulator.ended
+	select {
+	case err := <-d.simulator.ended:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // connectCallbacks tells the simulated providers where to post final states to, as is done once at a real provider.
@@ -238,8 +252,10 @@ func (d *dev) watchServices(ctx context.Context) error {
 	}
 }
 
-// stopServices stops all services side by side, within ctx.
+// stopServices stops all services side by side.
 func (d *dev) stopServices(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, servicesBudget)
+	defer cancel()
 	var errs []error
 	for _, r := range d.running {
 		if r != nil {
@@ -247,20 +263,31 @@ func (d *dev) stopServices(ctx context.Context) error {
 		}
 	}
 	for _, r := range d.running {
-		if r == nil {
-			continue
+		if r != nil {
+			errs = append(errs, d.stopService(ctx, r))
 		}
-		select {
-		case <-r.done:
-			if r.err != nil && !errors.Is(r.err, context.Canceled) {
-				errs = append(errs, fmt.Errorf("%s: %w", r.name, r.err))
-			}
-		case <-ctx.Done():
-			errs = append(errs, fmt.Errorf("%s did not stop in time", r.name))
-		}
-		r.nc.Close()
 	}
 	return errors.Join(errs...)
+}
+
+// stopService waits until a service has stopped. One that waits for a slow provider longer than a person waits after Ctrl-C
+// is left where it is: to its work that is what a crash would be, and the next start looks up what became of it.
+func (d *dev) stopService(ctx context.Context, r *running) error {
+	defer r.nc.Close()
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+	}
+	select {
+	case <-r.done:
+	default:
+		d.logger.WarnContext(ctx, "dev: stopped in the middle of a service's work; what is open is looked up after the next start", "service", r.name)
+		return nil
+	}
+	if r.err != nil && !errors.Is(r.err, context.Canceled) {
+		return fmt.Errorf("%s: %w", r.name, r.err)
+	}
+	return nil
 }
 
 // addresses are where the services listen, by name.

@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
@@ -49,12 +50,12 @@ func (p ports) addr(name string) string {
 }
 
 // check says which of the fixed ports are taken, before anything is started.
-func (p ports) check(names ...string) error {
+func (p ports) check(ctx context.Context, names ...string) error {
 	if p.free {
 		return nil
 	}
 	for _, n := range names {
-		l, err := net.Listen("tcp", p.addr(n))
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.addr(n))
 		if err != nil {
 			return fmt.Errorf("port %d for %s is taken: stop what uses it, or try --ports free or --ports +100", p.number(n), n)
 		}

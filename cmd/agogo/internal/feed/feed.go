@@ -72,8 +72,8 @@ func sendAll(ctx context.Context, in Importer, r io.Reader) error {
 	for ctx.Err() == nil {
 		n, err := r.Read(buf)
 		if n > 0 {
-			if sendErr := in.send(buf[:n:n]); sendErr != nil {
-				return nil // recv tells the cause
+			if in.send(buf[:n:n]) != nil {
+				return nil //nolint:nilerr // the stream ended: what it answers tells the cause
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -149,7 +149,8 @@ func Payees(client payoutsv1.PayoutsServiceClient) Open {
 
 func begin(s interface {
 	Send(*payoutsv1.ImportRequest) error
-}, tenant, format string) error {
+}, tenant, format string,
+) error {
 	return begun(s.Send(&payoutsv1.ImportRequest{Options: &payoutsv1.ImportOptions{Tenant: tenant, Format: format}}))
 }
 

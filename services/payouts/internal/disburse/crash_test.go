@@ -53,7 +53,7 @@ func (d *dying) dispatch(t *testing.T, e *sending.Env, run uuid.UUID) {
 	d.done.Go(func() { _ = d.Dispatch(ctx, run, 0) })
 	<-d.reached
 	for d.stuck.Load() < int64(d.Connector.Throttle.Capacity()) {
-		time.Sleep(time.Millisecond) //nolint:forbidigo // waits for calls that are on their way to a real server
+		time.Sleep(time.Millisecond) // the calls are on their way to a real server
 	}
 	cancel() // it claims nothing more
 }

@@ -69,7 +69,7 @@ func (r *rig) moved(t *testing.T, reference string) int {
 func (r *rig) calls(operation string) (n int64) {
 	for _, c := range r.sim.Calls() {
 		if c.Operation == operation {
-			n += int64(c.Calls)
+			n += c.Calls
 		}
 	}
 	return n
