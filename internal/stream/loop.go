@@ -76,10 +76,13 @@ func NewLoop(spec ConsumerSpec, h Handler, d Deps) *Loop {
 	return l
 }
 
+// Name is the consumer's.
+func (l *Loop) Name() string { return l.spec.Durable }
+
 // Ready reports whether the loop is bound and delivering.
-func (l *Loop) Ready(context.Context) error {
-	if nc := l.deps.JS.Conn(); !nc.IsConnected() {
-		return fmt.Errorf("consumer %s: not connected to NATS (%s)", l.spec.Durable, nc.Status())
+func (l *Loop) Ready(ctx context.Context) error {
+	if err := Connected(l.deps.JS.Conn())(ctx); err != nil {
+		return fmt.Errorf("consumer %s: %w", l.spec.Durable, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -38,6 +38,16 @@ func TickSubject(tenant, service, schedule string) string {
 	return strings.Join([]string{"agogo.tick", tenant, service, schedule}, ".")
 }
 
+// Connected makes a readiness check of a connection.
+func Connected(nc *nats.Conn) func(context.Context) error {
+	return func(context.Context) error {
+		if !nc.IsConnected() {
+			return fmt.Errorf("not connected to NATS (%s)", nc.Status())
+		}
+		return nil
+	}
+}
+
 // CommandSubject is agogo.cmd.<service>.<verb>.<pNN>, with the partition of id.
 func CommandSubject(service, verb, id string) string {
 	return strings.Join([]string{"agogo.cmd", service, verb, event.PartitionToken(id)}, ".")

@@ -141,20 +141,20 @@ func (s *Service) connect(ctx context.Context) error {
 // group orders the parts. It stops them in reverse: no push is begun any more, events that are being handled get their
 // transaction, the relay publishes what it has, and at last the pool is closed.
 func (s *Service) group(
-	pool *pgxpool.Pool, relay *outbox.Outbox, listener *consumer.Consumer, pushes *delivery.Worker, loops []loop,
+	pool *pgxpool.Pool, relay *outbox.Outbox, listener *consumer.Consumer, pushes *delivery.Worker, loops []*stream.Loop,
 ) *lifecycle.Group {
 	g := lifecycle.New(s.log, 0)
 	s.http.Handler = s.deps.Telemetry.Handler(g.Ready)
 	g.Add("health and metrics", s.http.Start, s.http.Stop)
 	g.Add("postgres", nil, func(context.Context) error { pool.Close(); return nil })
 	g.Check("postgres", pool.Ping)
-	g.Check("nats", s.connected)
+	g.Check("nats", stream.Connected(s.deps.NATS))
 	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
 	g.Go("outbox relay", relay.Run)
 	g.Go("transactions", listener.Run)
 	for _, l := range loops {
-		g.Go(l.name, l.Run)
-		g.Check(l.name, l.Ready)
+		g.Go(l.Name(), l.Run)
+		g.Check(l.Name(), l.Ready)
 	}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, inbox.Retention(pool, keepInbox), auth.Retention(pool)).Run)
 	g.Go("queue metrics", pushes.Sample)
@@ -164,14 +164,8 @@ func (s *Service) group(
 	return g
 }
 
-// loop is a consumer's loop with the consumer's name.
-type loop struct {
-	name string
-	*stream.Loop
-}
-
 // loops listen to the events and to replays of those that died here.
-func (s *Service) loops(st *store.Store, c *consumer.Consumer) []loop {
+func (s *Service) loops(st *store.Store, c *consumer.Consumer) []*stream.Loop {
 	teller := &deadletter.Teller{Service: name, Pool: st.Pool, Outbox: st.Outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch}
 	deps := stream.Deps{
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
@@ -182,17 +176,10 @@ func (s *Service) loops(st *store.Store, c *consumer.Consumer) []loop {
 		return stream.Permanent(fmt.Errorf("%s: the notifier takes no commands", m.Subject))
 	}
 	replays := stream.Route(unknown, map[string]stream.Handler{stream.Notifier: c.Handle})
-	return []loop{
-		{stream.Notifier, stream.NewLoop(events, c.Handle, deps)},
-		{stream.NotifierExec, stream.NewLoop(stream.Consumer(stream.NotifierExec), replays, deps)},
+	return []*stream.Loop{
+		stream.NewLoop(events, c.Handle, deps),
+		stream.NewLoop(stream.Consumer(stream.NotifierExec), replays, deps),
 	}
-}
-
-func (s *Service) connected(context.Context) error {
-	if !s.deps.NATS.IsConnected() {
-		return fmt.Errorf("not connected to NATS (%s)", s.deps.NATS.Status())
-	}
-	return nil
 }
 
 // keepInbox exceeds the age of EVENTS by far. An event that comes back after that still meets its notification's id.

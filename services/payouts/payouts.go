@@ -4,7 +4,6 @@ package payouts
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 	_ "time/tzdata" // the same zones on a machine without its own
@@ -124,7 +123,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	s.http.Handler = p.mux(s.deps.Telemetry.Handler(g.Ready))
 	g.Add("health, metrics and webhooks", s.http.Start, s.http.Stop)
 	g.Check("postgres", pool.Ping)
-	g.Check("nats", s.connected)
+	g.Check("nats", stream.Connected(s.deps.NATS))
 	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
 	g.Go("outbox relay", p.outbox.Run)
 	g.Add("replicas", p.replicas.Start, nil)
@@ -133,8 +132,8 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	g.Go("webhooks", p.webhooks.Run)
 	g.Go("reconcile", p.reconcile.Run)
 	for _, l := range s.loops(p) {
-		g.Go(l.name, l.Run)
-		g.Check(l.name, l.Ready)
+		g.Go(l.Name(), l.Run)
+		g.Check(l.Name(), l.Ready)
 	}
 	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention()}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, old...).Run)
@@ -142,14 +141,8 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	return g.Run(ctx, ready)
 }
 
-// loop is a consumer's loop with the consumer's name.
-type loop struct {
-	name string
-	*stream.Loop
-}
-
 // loops handle ticks and commands. A dead letter of either comes back, replayed, among the commands.
-func (s *Service) loops(p *parts) []loop {
+func (s *Service) loops(p *parts) []*stream.Loop {
 	teller := &deadletter.Teller{
 		Service: name, Pool: p.store.Pool, Outbox: p.outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch, Tenant: p.store.TenantOf,
 	}
@@ -160,17 +153,10 @@ func (s *Service) loops(p *parts) []loop {
 	commands := stream.Route(p.exec.Handle, map[string]stream.Handler{
 		stream.PayoutsTicks: p.ticks.Handle, stream.PayoutsExec: p.exec.Handle,
 	})
-	return []loop{
-		{stream.PayoutsTicks, stream.NewLoop(stream.Consumer(stream.PayoutsTicks), p.ticks.Handle, deps)},
-		{stream.PayoutsExec, stream.NewLoop(stream.Consumer(stream.PayoutsExec), commands, deps)},
+	return []*stream.Loop{
+		stream.NewLoop(stream.Consumer(stream.PayoutsTicks), p.ticks.Handle, deps),
+		stream.NewLoop(stream.Consumer(stream.PayoutsExec), commands, deps),
 	}
-}
-
-func (s *Service) connected(context.Context) error {
-	if !s.deps.NATS.IsConnected() {
-		return fmt.Errorf("not connected to NATS (%s)", s.deps.NATS.Status())
-	}
-	return nil
 }
 
 // keepInbox exceeds the age of TICKS by far. A tick that comes back after that still finds its run.

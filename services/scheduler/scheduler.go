@@ -125,12 +125,12 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	s.http.Handler = s.deps.Telemetry.Handler(g.Ready)
 	g.Add("health and metrics", s.http.Start, s.http.Stop)
 	g.Check("postgres", pool.Ping)
-	g.Check("nats", s.connected)
+	g.Check("nats", stream.Connected(s.deps.NATS))
 	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
 	g.Go("outbox relay", relay.Run)
 	for _, l := range loops {
-		g.Go(l.name, l.Run)
-		g.Check(l.name, l.Ready)
+		g.Go(l.Name(), l.Run)
+		g.Check(l.Name(), l.Ready)
 	}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, inbox.Retention(pool, keepInbox), auth.Retention(pool)).Run)
 	g.Go("metrics", func(ctx context.Context) error {
@@ -153,14 +153,8 @@ func (s *Service) sync(ctx context.Context, st *store.Store) error {
 	return nil
 }
 
-// loop is a consumer's loop with the consumer's name.
-type loop struct {
-	name string
-	*stream.Loop
-}
-
 // loops follow the runs of all services, replay the dead letters of that, and keep watch over everybody's.
-func (s *Service) loops(st *store.Store, reports *runs.Consumer) []loop {
+func (s *Service) loops(st *store.Store, reports *runs.Consumer) []*stream.Loop {
 	teller := &deadletter.Teller{Service: name, Pool: st.Pool, Outbox: st.Outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch}
 	deps := stream.Deps{
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
@@ -169,18 +163,11 @@ func (s *Service) loops(st *store.Store, reports *runs.Consumer) []loop {
 		return stream.Permanent(fmt.Errorf("%s: the scheduler takes no commands", m.Subject))
 	}
 	replays := stream.Route(unknown, map[string]stream.Handler{stream.SchedulerRuns: reports.Handle})
-	return []loop{
-		{stream.SchedulerRuns, stream.NewLoop(stream.Consumer(stream.SchedulerRuns), reports.Handle, deps)},
-		{stream.SchedulerExec, stream.NewLoop(stream.Consumer(stream.SchedulerExec), replays, deps)},
-		{stream.DLQKeeper, stream.NewKeeper(deps)},
+	return []*stream.Loop{
+		stream.NewLoop(stream.Consumer(stream.SchedulerRuns), reports.Handle, deps),
+		stream.NewLoop(stream.Consumer(stream.SchedulerExec), replays, deps),
+		stream.NewKeeper(deps),
 	}
-}
-
-func (s *Service) connected(context.Context) error {
-	if !s.deps.NATS.IsConnected() {
-		return fmt.Errorf("not connected to NATS (%s)", s.deps.NATS.Status())
-	}
-	return nil
 }
 
 const (
