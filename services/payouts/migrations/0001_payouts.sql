@@ -171,13 +171,13 @@ CREATE TABLE payouts (
 );
 -- Work that is waiting: small however many payouts are closed.
 CREATE INDEX payouts_approved ON payouts (run_id, page, payout_id) WHERE state = 'approved';
-CREATE INDEX payouts_unfinished ON payouts (run_id) WHERE state IN ('created', 'approved', 'submitting');
+CREATE INDEX payouts_unfinished ON payouts (run_id) WHERE state IN ('created', 'submitting');
 CREATE INDEX payouts_unclosed ON payouts (batch_id) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting',
     'processing', 'unknown', 'manual_review') OR (state = 'failed' AND retry_at IS NOT NULL);
 CREATE INDEX payouts_held ON payouts (tenant, provider, created_at, payout_id) WHERE state = 'held';
 CREATE INDEX payouts_retry ON payouts (retry_at) WHERE state = 'failed' AND retry_at IS NOT NULL;
 CREATE INDEX payouts_by_run ON payouts (run_id, payee_id, seq);
-CREATE INDEX payouts_by_batch ON payouts (batch_id, state);
+CREATE INDEX payouts_by_batch ON payouts (batch_id, state) INCLUDE (gross, commission, net);
 CREATE INDEX payouts_capped ON payouts (tenant, cap_date, payee_id) INCLUDE (net, state) WHERE cap_date IS NOT NULL;
 CREATE INDEX payouts_listed ON payouts (tenant, period_date DESC, payout_id);
 CREATE INDEX payouts_open ON payouts (tenant, state) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review');

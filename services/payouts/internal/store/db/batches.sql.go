@@ -176,11 +176,11 @@ SELECT b.batch_id, d.derived::text AS derived FROM batches b
 JOIN runs r ON r.run_id = b.run_id
 CROSS JOIN LATERAL (
     SELECT CASE
-        WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.batch_id = b.batch_id AND (
+        WHEN (SELECT true FROM payouts p WHERE p.batch_id = b.batch_id AND (
                 p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review')
-                OR (p.state = 'failed' AND p.retry_at IS NOT NULL))) THEN 'created'
-        WHEN EXISTS (SELECT 1 FROM payouts p WHERE p.batch_id = b.batch_id
-                AND p.state IN ('rejected', 'failed', 'reversed', 'cancelled')) THEN 'partially_completed'
+                OR (p.state = 'failed' AND p.retry_at IS NOT NULL)) LIMIT 1) THEN 'created'
+        WHEN (SELECT true FROM payouts p WHERE p.batch_id = b.batch_id
+                AND p.state IN ('rejected', 'failed', 'reversed', 'cancelled') LIMIT 1) THEN 'partially_completed'
         ELSE 'completed' END AS derived
 ) d
 WHERE b.run_id = ANY($1::uuid[]) AND b.state IN ('created', 'approved', 'partially_completed', 'completed')

@@ -65,16 +65,14 @@ func (q *Queries) FinishRun(ctx context.Context, arg FinishRunParams) (int64, er
 
 const finishableRuns = `-- name: FinishableRuns :many
 SELECT r.run_id FROM runs r
+LEFT JOIN batches b ON b.run_id = r.run_id
+LEFT JOIN outflows o ON o.tenant = r.tenant
 WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'running' AND r.planned
-  AND NOT EXISTS (
-    SELECT 1 FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting'))
-  AND NOT EXISTS (
-    SELECT 1 FROM payouts p
-    JOIN batches b ON b.batch_id = p.batch_id
-    WHERE p.run_id = r.run_id AND p.state = 'approved' AND b.control = 'open'
-      AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz)
-      AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
-      AND NOT (p.tenant || '/' || p.provider = ANY($3::text[])))
+  AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting') LIMIT 1) IS NULL
+  AND (b.control <> 'open' OR o.stopped OR (
+    SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
+      AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
+    LIMIT 1) IS NULL)
 ORDER BY r.run_id
 `
 
@@ -84,8 +82,9 @@ type FinishableRunsParams struct {
 	Stopped []string
 }
 
-// Planned, and nothing of it is created, submitting, or approved with nothing in its way. The partial index of unfinished
-// payouts answers at the first one it meets, so asking after every batch of outcomes stays cheap.
+// Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
+// payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every batch
+// of outcomes stays cheap.
 func (q *Queries) FinishableRuns(ctx context.Context, arg FinishableRunsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, finishableRuns, arg.Ids, arg.Now, arg.Stopped)
 	if err != nil {

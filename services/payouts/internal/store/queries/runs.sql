@@ -34,19 +34,18 @@ UPDATE runs SET cursor = @cursor, page = page + 1, planned = @planned, asked = a
 WHERE run_id = @run_id;
 
 -- name: FinishableRuns :many
--- Planned, and nothing of it is created, submitting, or approved with nothing in its way. The partial index of unfinished
--- payouts answers at the first one it meets, so asking after every batch of outcomes stays cheap.
+-- Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
+-- payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every batch
+-- of outcomes stays cheap.
 SELECT r.run_id FROM runs r
+LEFT JOIN batches b ON b.run_id = r.run_id
+LEFT JOIN outflows o ON o.tenant = r.tenant
 WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
-  AND NOT EXISTS (
-    SELECT 1 FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting'))
-  AND NOT EXISTS (
-    SELECT 1 FROM payouts p
-    JOIN batches b ON b.batch_id = p.batch_id
-    WHERE p.run_id = r.run_id AND p.state = 'approved' AND b.control = 'open'
-      AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
-      AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
-      AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[])))
+  AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting') LIMIT 1) IS NULL
+  AND (b.control <> 'open' OR o.stopped OR (
+    SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
+      AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
+    LIMIT 1) IS NULL)
 ORDER BY r.run_id;
 
 -- name: FinishRun :execrows
