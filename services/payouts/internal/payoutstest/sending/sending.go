@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -262,9 +263,14 @@ func (e *Env) Commands(s *Sender) {
 	}
 }
 
-// DispatchMoving is Dispatch while time passes: whenever something sleeps, the clock moves on by a second.
+// DispatchMoving is Dispatch while time passes.
 func (e *Env) DispatchMoving(s *Sender, run uuid.UUID) {
 	e.t.Helper()
+	e.moving(func() { e.Dispatch(s, run) })
+}
+
+// moving runs fn while time passes: whenever something sleeps, the clock moves on by a second.
+func (e *Env) moving(fn func()) {
 	ctx, cancel := context.WithCancel(e.t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -274,7 +280,7 @@ func (e *Env) DispatchMoving(s *Sender, run uuid.UUID) {
 	})
 	defer wg.Wait()
 	defer cancel()
-	e.Dispatch(s, run)
+	fn()
 }
 
 // StopTenant stops or starts the tenant's outflow, as a person does.
@@ -282,4 +288,76 @@ func (e *Env) StopTenant(stopped bool) {
 	e.t.Helper()
 	e.SQL(`INSERT INTO outflows (tenant, stopped, changed_at) VALUES ($1, $2, now())
 		ON CONFLICT (tenant) DO UPDATE SET stopped = EXCLUDED.stopped`, payoutstest.Tenant, stopped)
+}
+
+// SweepMoving is Sweep while time passes.
+func (e *Env) SweepMoving(s *Sender) {
+	e.t.Helper()
+	e.moving(func() { e.Sweep(s) })
+}
+
+// DyingPair lets two senders work on a run at once until each dies at a random send: from then on its calls do not return
+// before the test ends, and it records nothing more.
+func (e *Env) DyingPair(run uuid.UUID, random *rand.Rand) {
+	e.t.Helper()
+	var senders []*Sender
+	var dead []*mortal
+	for range 2 {
+		m := &mortal{left: int64(1 + random.IntN(15)), before: random.IntN(2) == 0, over: make(chan struct{}), died: make(chan struct{})}
+		e.t.Cleanup(func() { close(m.over); m.working.Wait() })
+		db := e.Database()
+		s := e.Sender(Hooks{Submit: func(ctx context.Context, t provider.Transfer, real provider.Submitter) provider.Result {
+			return m.submit(ctx, t, real, db)
+		}})
+		s.Dispatcher.Pool = db.Pool
+		senders, dead = append(senders, s), append(dead, m)
+	}
+	pages := int(e.Count("SELECT COALESCE(max(page), -1) + 1 FROM payouts WHERE run_id = $1", run))
+	e.moving(func() {
+		var wg sync.WaitGroup
+		for i, m := range dead {
+			finished := make(chan struct{})
+			m.working.Go(func() {
+				defer close(finished)
+				for page := range pages {
+					_ = senders[i].Dispatch(context.WithoutCancel(e.Ctx()), run, page)
+				}
+			})
+			wg.Go(func() {
+				select {
+				case <-m.died:
+				case <-finished:
+				}
+			})
+		}
+		wg.Wait()
+	})
+	e.Clock.Advance(time.Second)
+}
+
+// mortal is what makes a sender die.
+type mortal struct {
+	left    int64 // sends until then
+	before  bool  // or after it
+	over    chan struct{}
+	died    chan struct{}
+	once    sync.Once
+	mu      sync.Mutex
+	working sync.WaitGroup
+}
+
+func (m *mortal) submit(ctx context.Context, t provider.Transfer, real provider.Submitter, db *Database) provider.Result {
+	m.mu.Lock()
+	m.left--
+	dead := m.left <= 0
+	m.mu.Unlock()
+	if !dead {
+		return real.Submit(ctx, t)
+	}
+	if !m.before {
+		real.Submit(context.WithoutCancel(ctx), t)
+	}
+	m.once.Do(func() { db.Cut(); close(m.died) }) // the others' answers are lost with the process
+	<-m.over
+	return provider.Result{Class: provider.Ambiguous, Code: "dead"}
 }
