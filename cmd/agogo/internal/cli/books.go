@@ -14,16 +14,6 @@ func (a *app) ledgerCommand() *cobra.Command {
 	return noun("ledger", "The books: double entry, append-only", a.balancesCommand(), a.entriesCommand(), a.verifyCommand())
 }
 
-// tenantAndPayouts is what most commands need first.
-func (a *app) tenantAndPayouts() (string, payoutsv1.PayoutsServiceClient, error) {
-	tenant, err := a.oneTenant()
-	if err != nil {
-		return "", nil, err
-	}
-	client, err := a.payouts()
-	return tenant, client, err
-}
-
 var balanceColumns = []column[*payoutsv1.Balance]{
 	col("account", (*payoutsv1.Balance).GetAccount),
 	num("debit", func(b *payoutsv1.Balance) string { return amount(b.Debit) }),
@@ -34,7 +24,7 @@ var balanceColumns = []column[*payoutsv1.Balance]{
 func (a *app) balancesCommand() *cobra.Command {
 	var prefix string
 	c := leaf("balances", "Balance of every account (debit minus credit)", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := a.tenantAndPayouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -50,7 +40,7 @@ func (a *app) balancesCommand() *cobra.Command {
 func (a *app) entriesCommand() *cobra.Command {
 	req := &payoutsv1.ListPostingsRequest{PageSize: 1000}
 	c := leaf("entries", "List postings, oldest first", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := a.tenantAndPayouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -74,7 +64,7 @@ func (a *app) entriesCommand() *cobra.Command {
 
 func (a *app) verifyCommand() *cobra.Command {
 	return leaf("verify", "Recompute the books from payments, payouts and attempts; exit 1 on any difference", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := a.tenantAndPayouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -108,7 +98,7 @@ func (a *app) verifyCommand() *cobra.Command {
 func (a *app) floatCommand() *cobra.Command {
 	var provider, reference, currency string
 	topUp := leaf("top-up AMOUNT", "Record money moved to a provider's float", exactly("AMOUNT"), func(c *cobra.Command, args []string) error {
-		tenant, client, err := a.tenantAndPayouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -134,7 +124,7 @@ func (a *app) floatCommand() *cobra.Command {
 		_ = topUp.MarkFlagRequired(name)
 	}
 	list := leaf("list", "Floats by the books", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := a.tenantAndPayouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -158,7 +148,7 @@ func (a *app) breaksCommand() *cobra.Command {
 	var at string
 	call := func(do func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, payee string) (*payoutsv1.Break, error)) func(*cobra.Command, []string) error {
 		return func(c *cobra.Command, args []string) error {
-			tenant, client, err := a.tenantAndPayouts()
+			tenant, client, err := forTenant(a, a.payouts)
 			if err != nil {
 				return err
 			}
@@ -195,7 +185,7 @@ func (a *app) breaksCommand() *cobra.Command {
 func (a *app) paymentsListCommand() *cobra.Command {
 	req := &payoutsv1.ListPaymentsRequest{PageSize: 1000}
 	c := leaf("list", "List payments", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := a.tenantAndPayouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -221,7 +211,7 @@ func (a *app) paymentsListCommand() *cobra.Command {
 
 func (a *app) payeesListCommand() *cobra.Command {
 	return leaf("list", "List payees", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := a.tenantAndPayouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}

@@ -149,3 +149,12 @@ func (a *app) oneTenant() (string, error) {
 	}
 	return "", usagef("--tenant is needed: one of %v", info.Tenants)
 }
+
+// forTenant is what most commands need first: the tenant that is meant and a client of a service.
+func forTenant[C any](a *app, client func() (C, error)) (tenant string, c C, err error) {
+	if tenant, err = a.oneTenant(); err != nil {
+		return "", c, err
+	}
+	c, err = client()
+	return tenant, c, err
+}

@@ -100,11 +100,7 @@ func (a *app) payeesCommand() *cobra.Command {
 
 func (a *app) devicesCommand() *cobra.Command {
 	list := leaf("list", "List push tokens' registrations (never the tokens)", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, err := a.oneTenant()
-		if err != nil {
-			return err
-		}
-		client, err := a.notifier()
+		tenant, client, err := forTenant(a, a.notifier)
 		if err != nil {
 			return err
 		}
@@ -129,11 +125,7 @@ func (a *app) devicesCommand() *cobra.Command {
 func (a *app) notificationsCommand() *cobra.Command {
 	var recipient, subject string
 	list := leaf("list", "List notifications, newest first", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, err := a.oneTenant()
-		if err != nil {
-			return err
-		}
-		client, err := a.notifier()
+		tenant, client, err := forTenant(a, a.notifier)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
@@ -51,7 +52,7 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 
 func (a *app) payoutsCommand() *cobra.Command {
 	get := leaf("get ID", "Show one payout with its attempts", exactly("ID"), func(c *cobra.Command, args []string) error {
-		return a.payout(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Payout, error) {
+		return show(a, payoutDetail, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Payout, error) {
 			return client.GetPayout(c.Context(), &payoutsv1.GetPayoutRequest{Tenant: tenant, Id: args[0]})
 		})
 	}, "agogo payouts get 0b1c…")
@@ -70,27 +71,24 @@ func (a *app) payoutsCommand() *cobra.Command {
 	return noun("payouts", "Transfers to payees", a.listPayoutsCommand(), get, retry, hold, release, cancel, a.resolveCommand())
 }
 
-func (a *app) payout(call func(payoutsv1.PayoutsServiceClient, string) (*payoutsv1.Payout, error)) error {
-	tenant, err := a.oneTenant()
+// show prints what the payouts service answers about something of one tenant.
+func show[T proto.Message](a *app, columns []column[T], call func(payoutsv1.PayoutsServiceClient, string) (T, error)) error {
+	tenant, client, err := forTenant(a, a.payouts)
 	if err != nil {
 		return err
 	}
-	client, err := a.payouts()
+	m, err := call(client, tenant)
 	if err != nil {
 		return err
 	}
-	p, err := call(client, tenant)
-	if err != nil {
-		return err
-	}
-	return one(a, p, payoutDetail...)
+	return one(a, m, columns...)
 }
 
 func (a *app) operate(use, short string, call func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error)) *cobra.Command {
 	var why string
 	verb, _, _ := strings.Cut(use, " ")
 	c := leaf(use, short, exactly("ID"), func(c *cobra.Command, args []string) error {
-		return a.payout(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Payout, error) {
+		return show(a, payoutDetail, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Payout, error) {
 			return call(c, client, tenant, args[0], why)
 		})
 	}, fmt.Sprintf(`agogo payouts %s 0b1c… --reason "asked by the payee"`, verb))
@@ -102,11 +100,7 @@ func (a *app) operate(use, short string, call func(c *cobra.Command, client payo
 func (a *app) listPayoutsCommand() *cobra.Command {
 	req := &payoutsv1.ListPayoutsRequest{PageSize: 1000}
 	c := leaf("list", "List payouts", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, err := a.oneTenant()
-		if err != nil {
-			return err
-		}
-		client, err := a.payouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -130,11 +124,7 @@ func (a *app) listPayoutsCommand() *cobra.Command {
 func (a *app) resolveCommand() *cobra.Command {
 	req := &payoutsv1.ResolvePayoutRequest{}
 	c := leaf("resolve ID", "Decide a payout in manual review; two people are needed", exactly("ID"), func(c *cobra.Command, args []string) error {
-		tenant, err := a.oneTenant()
-		if err != nil {
-			return err
-		}
-		client, err := a.payouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -175,11 +165,7 @@ var batchColumns = []column[*payoutsv1.Batch]{
 
 func (a *app) batchesCommand() *cobra.Command {
 	list := leaf("list", "List batches, newest first", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, err := a.oneTenant()
-		if err != nil {
-			return err
-		}
-		client, err := a.payouts()
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
@@ -189,40 +175,24 @@ func (a *app) batchesCommand() *cobra.Command {
 		}, batchColumns...)
 	}, "agogo batches list")
 	get := leaf("get ID", "Show one batch", exactly("ID"), func(c *cobra.Command, args []string) error {
-		return a.batch(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
+		return show(a, batchColumns, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
 			return client.GetBatch(c.Context(), &payoutsv1.GetBatchRequest{Tenant: tenant, Id: args[0]})
 		})
 	}, "agogo batches get 0b1c…")
 	var why string
 	pause := leaf("pause ID", "Send nothing more of a batch", exactly("ID"), func(c *cobra.Command, args []string) error {
-		return a.batch(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
+		return show(a, batchColumns, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
 			return client.PauseBatch(c.Context(), &payoutsv1.PauseBatchRequest{Tenant: tenant, Id: args[0], Reason: why})
 		})
 	}, `agogo batches pause 0b1c… --reason "wrong tariff"`)
 	pause.Flags().StringVar(&why, "reason", "", "why (required)")
 	_ = pause.MarkFlagRequired("reason")
 	resume := leaf("resume ID", "Go on with a paused batch", exactly("ID"), func(c *cobra.Command, args []string) error {
-		return a.batch(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
+		return show(a, batchColumns, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
 			return client.ResumeBatch(c.Context(), &payoutsv1.ResumeBatchRequest{Tenant: tenant, Id: args[0]})
 		})
 	}, "agogo batches resume 0b1c…")
 	return noun("batches", "What one run planned", list, get, pause, resume)
-}
-
-func (a *app) batch(call func(payoutsv1.PayoutsServiceClient, string) (*payoutsv1.Batch, error)) error {
-	tenant, err := a.oneTenant()
-	if err != nil {
-		return err
-	}
-	client, err := a.payouts()
-	if err != nil {
-		return err
-	}
-	b, err := call(client, tenant)
-	if err != nil {
-		return err
-	}
-	return one(a, b, batchColumns...)
 }
 
 var outflowColumns = []column[*payoutsv1.Outflow]{
@@ -236,7 +206,7 @@ var outflowColumns = []column[*payoutsv1.Outflow]{
 func (a *app) stopCommand() *cobra.Command {
 	var why string
 	c := leaf("stop", "Halt a tenant's outflow at once, until 'agogo start'", exactly(), func(c *cobra.Command, _ []string) error {
-		return a.outflow(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Outflow, error) {
+		return show(a, outflowColumns, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Outflow, error) {
 			return client.StopOutflow(c.Context(), &payoutsv1.StopOutflowRequest{Tenant: tenant, Reason: why})
 		})
 	}, `agogo stop --tenant lebenis --reason "amounts look wrong"`)
@@ -247,24 +217,8 @@ func (a *app) stopCommand() *cobra.Command {
 
 func (a *app) startCommand() *cobra.Command {
 	return leaf("start", "Let a stopped tenant's outflow go on", exactly(), func(c *cobra.Command, _ []string) error {
-		return a.outflow(func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Outflow, error) {
+		return show(a, outflowColumns, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Outflow, error) {
 			return client.StartOutflow(c.Context(), &payoutsv1.StartOutflowRequest{Tenant: tenant})
 		})
 	}, "agogo start --tenant lebenis")
-}
-
-func (a *app) outflow(call func(payoutsv1.PayoutsServiceClient, string) (*payoutsv1.Outflow, error)) error {
-	tenant, err := a.oneTenant()
-	if err != nil {
-		return err
-	}
-	client, err := a.payouts()
-	if err != nil {
-		return err
-	}
-	o, err := call(client, tenant)
-	if err != nil {
-		return err
-	}
-	return one(a, o, outflowColumns...)
 }
