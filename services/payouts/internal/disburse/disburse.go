@@ -13,17 +13,20 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse/db"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
@@ -108,18 +111,23 @@ func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) er
 	if !d.quota.enter(run.Tenant, next) {
 		return nil // whoever works for the tenant takes it along; should that process die, the sweeper finds the page
 	}
-	for ok := true; ok; next, ok = d.quota.next(run.Tenant) {
+	tenant, finished := run.Tenant, false
+	defer func() {
+		if !finished { // a place that is never given back would keep the tenant's pages from this process for good
+			d.quota.leave(tenant)
+		}
+	}()
+	for ok := true; ok; next, ok = d.quota.next(tenant) {
 		if next.run != run.ID {
 			if run, err = d.Store.Run(ctx, d.Pool, next.run); err != nil {
-				d.quota.leave(run.Tenant)
 				return err
 			}
 		}
 		if err := d.page(run.Cause(ctx), run, next.page); err != nil {
-			d.quota.leave(run.Tenant)
 			return fmt.Errorf("dispatch page %d of run %s: %w", next.page, next.run, err)
 		}
 	}
+	finished = true // next gave the place back
 	return nil
 }
 
@@ -133,10 +141,34 @@ func (d *Dispatcher) page(ctx context.Context, run store.Run, page int) error {
 	for _, name := range providers {
 		conn, ok := d.Connectors.Get(run.Tenant, name)
 		if !ok {
-			d.Logger.ErrorContext(ctx, "payouts: approved for a provider that the tenants file does not have", "tenant", run.Tenant, "provider", name, "run", run.ID)
+			g.Go(func() error { return d.holdUnserved(ctx, run, page, name) })
 			continue
 		}
 		g.Go(func() error { return newLane(d, conn, run, page).work(ctx) })
 	}
 	return g.Wait()
+}
+
+// holdUnserved holds what was approved for a provider that the tenants file no longer has: left approved, it would keep its
+// run, and with it the schedule's next ones, waiting for ever.
+func (d *Dispatcher) holdUnserved(ctx context.Context, run store.Run, page int, name string) error {
+	d.Logger.ErrorContext(ctx, "payouts: approved for a provider that the tenants file does not have; held", "tenant", run.Tenant, "provider", name, "run", run.ID)
+	return pg.InTx(ctx, d.Pool, func(tx pgx.Tx) error {
+		rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
+			RunID: run.ID, Page: int32(page), Provider: name, Now: d.Clock.Now(), Resting: []uuid.UUID{}, PageLimit: holdMost,
+		})
+		if err != nil {
+			return fmt.Errorf("claim payouts of a provider that is gone: %w", err)
+		}
+		changes := make([]store.Change, 0, len(rows))
+		for _, r := range rows {
+			changes = append(changes, store.Change{
+				PayoutID: r.PayoutID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(payout.CodeProviderStopped),
+			})
+		}
+		if _, err := d.Store.Apply(ctx, tx, changes); err != nil {
+			return err
+		}
+		return d.Store.Settle(ctx, tx, run.ID)
+	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/plan/db"
@@ -61,7 +62,7 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 		to, reason := payout.Decide(payout.Facts{
 			Net: d.sum.Net, Minimum: rules.Minimum, MaxPerPayout: rules.MaxPerPayout, ApprovalAbove: rules.ApprovalAbove,
 			Wallet: d.destination != "", OutflowStopped: pg.outflow.Stopped, PayeePaused: d.paused,
-			ProviderStopped: slices.Contains(pg.stopped, pg.run.Tenant+"/"+d.provider),
+			ProviderStopped: slices.Contains(pg.stopped, pg.run.Tenant+"/"+d.provider) || !serves(pg.tenant, d.provider),
 			Cap:             func() string { return caps.Take(d.payee, d.sum.Net) },
 		})
 		changes[i] = store.Change{PayoutID: d.id, From: []payout.State{payout.Created}, To: to, Reason: reason}
@@ -77,4 +78,10 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 		return fmt.Errorf("%d payouts of %d left created on page %d", len(moved), len(changes), pg.run.Page)
 	}
 	return p.Store.WakeDispatch(ctx, tx, "", moved...)
+}
+
+// serves reports whether the tenants file has the provider: a payee's own may have left it.
+func serves(t config.Tenant, provider string) bool {
+	_, ok := t.Providers[provider]
+	return ok
 }

@@ -132,7 +132,7 @@ func (w *Worker) takeOver(ctx context.Context) (int, error) {
 		for _, a := range expired {
 			moved = append(moved, outcome.Moved{Attempt: a, Result: provider.Result{Class: provider.Ambiguous, Code: attempt.CodeLeaseExpired}})
 		}
-		payouts, err := w.Outcomes.Apply(ctx, tx, moved)
+		payouts, err := w.apply(ctx, tx, moved)
 		if err != nil {
 			return err
 		}
@@ -147,6 +147,31 @@ func (w *Worker) takeOver(ctx context.Context) (int, error) {
 		w.Outbox.Nudge()
 	}
 	return n, nil
+}
+
+// apply moves the payouts of attempts that were taken over: all at once, or, if one of them is where its attempt does not
+// say, one by one, so that a defective one costs nothing but itself. Its attempt is in doubt all the same, and is asked about.
+func (w *Worker) apply(ctx context.Context, tx pgx.Tx, moved []outcome.Moved) (payouts []payout.Payout, err error) {
+	err = pg.InTx(ctx, tx, func(tx pgx.Tx) error {
+		payouts, err = w.Outcomes.Apply(ctx, tx, moved)
+		return err
+	})
+	if err == nil || pg.Transient(err) {
+		return payouts, err
+	}
+	if len(moved) == 1 {
+		w.Outcomes.Alarm(ctx, moved[0].Attempt, "taken over, but its payout is not where the attempt says: "+err.Error())
+		return nil, nil
+	}
+	payouts = nil
+	for i := range moved {
+		one, err := w.apply(ctx, tx, moved[i:i+1])
+		if err != nil {
+			return nil, err
+		}
+		payouts = append(payouts, one...)
+	}
+	return payouts, nil
 }
 
 // AskPage makes a page of a tenant's open attempts due now, of any age; see [attempt.AskPage].

@@ -48,7 +48,7 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 		return nil, err
 	}
 	held, err := db.New(tx).HeldPayouts(ctx, db.HeldPayoutsParams{
-		Tenant: queue.Tenant, Provider: queue.Provider, ByPerson: payout.CodeByPerson,
+		Tenant: queue.Tenant, Provider: queue.Provider, NeedsPerson: payout.NeedsPerson(),
 		AfterCreated: after.CreatedAt, AfterID: after.PayoutID, PageLimit: int32(limit),
 	})
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 	if err != nil {
 		return nil, err
 	}
-	free := s.free(held, slices.Contains(stopped, queue.Tenant+"/"+queue.Provider), caps, localDate)
+	free := s.free(held, slices.Contains(stopped, queue.Tenant+"/"+queue.Provider) || !s.serves(queue), caps, localDate)
 	moved, err := s.Apply(ctx, tx, free)
 	if err != nil {
 		return nil, err

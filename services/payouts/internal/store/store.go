@@ -65,6 +65,25 @@ func (s *Store) rules(tenant string) config.Payouts {
 	return *t.Payouts
 }
 
+// serves reports whether the tenants file has the queue's provider. What is held for one that is gone stays held.
+func (s *Store) serves(q Queue) bool {
+	if s.Tenants == nil {
+		return true
+	}
+	t, ok := s.Tenants.Tenant(q.Tenant)
+	if !ok {
+		return false
+	}
+	_, ok = t.Providers[q.Provider]
+	return ok
+}
+
+// NeedsApproval reports whether a payout's sum reaches the tenant's approval tier.
+func (s *Store) NeedsApproval(p payout.Payout) bool {
+	above := s.rules(p.Tenant).ApprovalAbove
+	return above != nil && p.Net.Minor >= *above
+}
+
 // StoppedConnectors lists the stopped connectors as "<tenant>/<provider>".
 func (s *Store) StoppedConnectors(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	if s.Stopped == nil {
