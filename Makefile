@@ -40,7 +40,7 @@ test/race: ## Run all tests with the race detector
 .PHONY: test/crash
 test/crash: ## Kill the process at every crash point in turn and check the provider's book
 	$(GO) build -tags crashpoints -o $(BIN)/agogo-crash ./cmd/agogo
-	AGOGO_CRASH_BINARY=$(BIN)/agogo-crash $(GO) test -count=1 -timeout 20m -tags crash ./test/chaos/...
+	AGOGO_CRASH_BINARY=$(BIN)/agogo-crash $(GO) test -count=1 -parallel 3 -timeout 20m -tags crash ./test/chaos/...
 
 .PHONY: bench
 bench: ## Run the benchmarks; figures are for this machine only

@@ -39,8 +39,10 @@ var points = []string{
 
 // Promise 1: whatever crashes, each payee is in the provider's book once, or not at all and then unknown or in manual review.
 func TestEveryCrashPoint(t *testing.T) {
+	t.Parallel()
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel() // each has its own installation, and mostly waits for leases and lookups
 			in := prepared(t)
 			dying := in.DevWith(t, []string{"AGOGO_CRASHPOINT=" + point})
 			dying.AwaitReady(t)
