@@ -1,10 +1,8 @@
 package simulator
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -156,19 +154,10 @@ func complain(w http.ResponseWriter, status int, err error) {
 	wire.JSON(w, status, b)
 }
 
-// read decodes one JSON value and refuses fields that are not there: a misspelt one would do nothing, in silence.
 func read(r *http.Request, into any) error {
 	body, err := wire.Body(r, maxControl)
 	if err != nil {
 		return err
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON value")
-	}
-	return nil
+	return fault.Strict(body, into)
 }

@@ -108,7 +108,7 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads durations from texts and refuses words it does not know: a misspelt fault would never happen.
 func (r *Rule) UnmarshalJSON(b []byte) error {
 	var d document
-	if err := strict(b, &d); err != nil {
+	if err := Strict(b, &d); err != nil {
 		return err
 	}
 	*r = Rule{

@@ -25,7 +25,7 @@ type latencyDocument struct {
 // UnmarshalJSON reads {"provider":"orange_omr","operation":"cashin","fixed":"50ms","jitter":"20ms"}.
 func (l *Latency) UnmarshalJSON(b []byte) error {
 	var d latencyDocument
-	if err := strict(b, &d); err != nil {
+	if err := Strict(b, &d); err != nil {
 		return err
 	}
 	*l = Latency{Provider: d.Provider, Operation: d.Operation}

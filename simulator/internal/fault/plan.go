@@ -259,8 +259,9 @@ func list(kinds []Kind) string {
 	return strings.Join(names, ", ")
 }
 
-// strict decodes one JSON value and nothing after it.
-func strict(b []byte, into any) error {
+// Strict decodes one JSON value and nothing after it, and refuses fields that are not there: a misspelt one would do nothing,
+// in silence.
+func Strict(b []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
@@ -275,7 +276,7 @@ func strict(b []byte, into any) error {
 // ParsePlan reads a plan in its JSON form.
 func ParsePlan(b []byte) (Plan, error) {
 	var p Plan
-	if err := strict(b, &p); err != nil {
+	if err := Strict(b, &p); err != nil {
 		return Plan{}, fmt.Errorf("this is not a plan: %w", err)
 	}
 	return p, nil
@@ -284,7 +285,7 @@ func ParsePlan(b []byte) (Plan, error) {
 // ParseRule reads one rule in its JSON form.
 func ParseRule(b []byte) (Rule, error) {
 	var r Rule
-	if err := strict(b, &r); err != nil {
+	if err := Strict(b, &r); err != nil {
 		return Rule{}, fmt.Errorf("this is not a rule: %w", err)
 	}
 	return r, nil
