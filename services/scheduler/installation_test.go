@@ -133,16 +133,16 @@ func tenants(t testing.TB) *config.File {
 		}
 		return loc
 	}
-	payouts := func(name, cron string) config.Schedule {
-		return config.Schedule{Name: name, Service: "payouts", Job: "payouts/" + name, Cron: cron}
+	payouts := func(name, cron, catchUp string) config.Schedule {
+		return config.Schedule{Name: name, Service: "payouts", Job: "payouts/" + name, Cron: cron, CatchUp: catchUp, CatchUpCap: 366}
 	}
 	return &config.File{
 		Path: "tenants.yaml",
 		Tenants: []config.Tenant{
 			{ID: "lebenis", Timezone: "Africa/Abidjan", Location: zone("Africa/Abidjan"), Schedules: []config.Schedule{
-				payouts("daily", "59 23 * * *"), payouts("check-pending", "0 * * * *"), payouts("reset-breaks", "0 0 * * *"),
+				payouts("daily", "59 23 * * *", "all"), payouts("check-pending", "0 * * * *", "latest"), payouts("reset-breaks", "0 0 * * *", "latest"),
 			}},
-			{ID: "wallclub", Timezone: "America/Sao_Paulo", Location: zone("America/Sao_Paulo"), Schedules: []config.Schedule{payouts("daily", "0 8 * * *")}},
+			{ID: "wallclub", Timezone: "America/Sao_Paulo", Location: zone("America/Sao_Paulo"), Schedules: []config.Schedule{payouts("daily", "0 8 * * *", "all")}},
 		},
 	}
 }

@@ -35,7 +35,7 @@ func ruleOf(tenant config.Tenant, c config.Schedule) (schedule.Rule, error) {
 	if err != nil {
 		return schedule.Rule{}, fmt.Errorf("cron: %w", err)
 	}
-	catchUp, err := schedule.ParseCatchUp(c.Job, c.CatchUp, c.CatchUpWindow, c.CatchUpCap)
+	catchUp, err := schedule.ParseCatchUp(c.CatchUp, c.CatchUpWindow, c.CatchUpCap)
 	if err != nil {
 		return schedule.Rule{}, err
 	}

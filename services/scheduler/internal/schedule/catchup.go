@@ -15,9 +15,6 @@ const (
 	Skip   Mode = "skip"   // none fires
 )
 
-// DefaultCap is the most ticks that are caught up at once where nothing else is configured.
-const DefaultCap = 366
-
 // CatchUp is a schedule's rule for late ticks.
 type CatchUp struct {
 	Mode   Mode
@@ -25,24 +22,14 @@ type CatchUp struct {
 	Cap    int           // mode all: of more than this, the oldest are missed
 }
 
-// ParseCatchUp makes the rule of a job from what is configured; "" is the default: latest, except that payouts/daily
-// catches up all, because each evening keeps its own payouts.
-func ParseCatchUp(job, mode string, window time.Duration, limit int) (CatchUp, error) {
+// ParseCatchUp makes the rule of what is configured. Which rule a job has by default is the tenants file's to say.
+func ParseCatchUp(mode string, window time.Duration, limit int) (CatchUp, error) {
 	c := CatchUp{Mode: Mode(mode), Window: window, Cap: limit}
-	if mode == "" {
-		c.Mode = Latest
-		if job == "payouts/daily" {
-			c.Mode = All
-		}
-	}
 	if c.Mode != All && c.Mode != Latest && c.Mode != Skip {
 		return CatchUp{}, fmt.Errorf("catch_up %q: write all, latest or skip", mode)
 	}
-	if window < 0 || limit < 0 {
-		return CatchUp{}, fmt.Errorf("catch-up window %s and cap %d must not be negative", window, limit)
-	}
-	if limit == 0 {
-		c.Cap = DefaultCap
+	if window < 0 || limit < 1 {
+		return CatchUp{}, fmt.Errorf("catch-up window %s must not be negative, and cap %d must be at least 1", window, limit)
 	}
 	return c, nil
 }

@@ -186,29 +186,24 @@ func TestDueInPartsEqualsDueAtOnce(t *testing.T) {
 	})
 }
 
-func TestParseCatchUpDefaults(t *testing.T) {
+func TestParseCatchUp(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		job, mode string
-		want      schedule.CatchUp
-	}{
-		{"payouts/daily", "", schedule.CatchUp{Mode: schedule.All, Cap: schedule.DefaultCap}},
-		{"payouts/check-pending", "", schedule.CatchUp{Mode: schedule.Latest, Cap: schedule.DefaultCap}},
-		{"payouts/daily", "skip", schedule.CatchUp{Mode: schedule.Skip, Cap: schedule.DefaultCap}},
-	}
-	for _, tt := range tests {
-		got, err := schedule.ParseCatchUp(tt.job, tt.mode, 0, 0)
-		if err != nil || got != tt.want {
-			t.Errorf("%s %q: %+v, %v, want %+v", tt.job, tt.mode, got, err, tt.want)
+	for _, mode := range []schedule.Mode{schedule.All, schedule.Latest, schedule.Skip} {
+		want := schedule.CatchUp{Mode: mode, Window: time.Hour, Cap: 7}
+		if got, err := schedule.ParseCatchUp(string(mode), time.Hour, 7); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", mode, got, err, want)
 		}
 	}
-	for _, mode := range []string{"none", "ALL", "latest "} {
-		if _, err := schedule.ParseCatchUp("payouts/daily", mode, 0, 0); err == nil {
+	for _, mode := range []string{"", "none", "ALL", "latest "} {
+		if _, err := schedule.ParseCatchUp(mode, 0, 1); err == nil {
 			t.Errorf("catch_up %q was accepted", mode)
 		}
 	}
-	if _, err := schedule.ParseCatchUp("payouts/daily", "all", -1, 0); err == nil {
+	if _, err := schedule.ParseCatchUp("all", -1, 1); err == nil {
 		t.Error("a negative window was accepted")
+	}
+	if _, err := schedule.ParseCatchUp("all", 0, 0); err == nil {
+		t.Error("a rule that catches up nothing was accepted")
 	}
 }
 

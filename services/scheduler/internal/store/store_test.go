@@ -105,7 +105,7 @@ func rule(t testing.TB, expression, zone string, mode schedule.Mode) schedule.Ru
 	if err != nil {
 		t.Fatal(err)
 	}
-	return schedule.Rule{Job: "payouts/daily", Cron: c, Zone: loc, CatchUp: schedule.CatchUp{Mode: mode, Cap: schedule.DefaultCap}}
+	return schedule.Rule{Job: "payouts/daily", Cron: c, Zone: loc, CatchUp: schedule.CatchUp{Mode: mode, Cap: 366}}
 }
 
 func (b *bench) sync(rules map[schedule.Key]schedule.Rule) []string {
