@@ -16,3 +16,4 @@ CREATE TABLE recon_findings (
     found_at   timestamptz NOT NULL
 );
 CREATE INDEX recon_findings_listed ON recon_findings (tenant, found_at DESC, recon_id);
+CREATE INDEX recon_findings_by_subject ON recon_findings (subject_id);

@@ -148,10 +148,14 @@ func holdReason(code string) payout.Reason {
 
 // unfit is why a single payout may not go; "" when it may.
 func unfit(r db.ClaimRow) string {
-	if r.PayeeState != "active" {
+	switch {
+	case r.PayeeState != "active":
 		return payout.CodePayeePaused
+	case r.DestinationChanged: // by an import since it was planned; a person confirms the new wallet by releasing it
+		return payout.CodeDestination
+	default:
+		return ""
 	}
-	return ""
 }
 
 // begin writes the intent of those that may go.

@@ -114,9 +114,7 @@ func (o *Outcomes) hold(ctx context.Context, tx pgx.Tx, updates []attempt.Update
 			again = append(again, store.Change{PayoutID: p.ID, From: []payout.State{payout.Failed}, To: payout.Approved, Reason: payout.Reason{Code: payout.CodeRetry}})
 		}
 		if retries || p.State == payout.Approved {
-			reason := payout.HeldBy(payout.CodeByPerson) // which nothing but a person releases
-			reason.ProviderCode = "contradiction"
-			hold = append(hold, store.Change{PayoutID: p.ID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: reason})
+			hold = append(hold, store.Change{PayoutID: p.ID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(payout.CodeContradicted)})
 		}
 	}
 	if _, err := o.Store.Apply(ctx, tx, again); err != nil {

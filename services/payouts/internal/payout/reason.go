@@ -2,19 +2,21 @@ package payout
 
 // Codes of reasons that Agogo itself gives; those of a provider's answer come from its adapter.
 const (
-	CodeBelowMinimum    = "below_minimum"    // skipped: carried over to the next payout
-	CodeNoWallet        = "no_wallet"        // skipped: the payee has no phone number
-	CodeTenantStop      = "tenant_stop"      // held: the tenant's outflow is stopped
-	CodeProviderStopped = "provider_stopped" // held: a fault that repeating makes worse
-	CodePayeePaused     = "payee_paused"     // held: too many failures in a row, or by a person
-	CodeBatchPaused     = "batch_paused"     // held: found approved behind its batch's pause
-	CodeMaxPerPayout    = "max_per_payout"   // held: one payment above the limit cannot be split
-	CodeDailyCap        = "daily_cap"        // held: the tenant's day is used up
-	CodePayeeDailyCap   = "payee_daily_cap"  // held: the payee's day is used up
-	CodeByPerson        = "by_person"        // held or cancelled by a person
-	CodeRetry           = "retry"            // approved again after a failure
-	CodeCauseGone       = "cause_gone"       // released: what held it is over
-	CodeAboveTier       = "above_tier"       // awaiting_approval: its sum reaches the approval tier
+	CodeBelowMinimum    = "below_minimum"       // skipped: carried over to the next payout
+	CodeNoWallet        = "no_wallet"           // skipped: the payee has no phone number
+	CodeTenantStop      = "tenant_stop"         // held: the tenant's outflow is stopped
+	CodeProviderStopped = "provider_stopped"    // held: a fault that repeating makes worse
+	CodePayeePaused     = "payee_paused"        // held: too many failures in a row, or by a person
+	CodeBatchPaused     = "batch_paused"        // held: found approved behind its batch's pause
+	CodeMaxPerPayout    = "max_per_payout"      // held: one payment above the limit cannot be split
+	CodeDailyCap        = "daily_cap"           // held: the tenant's day is used up
+	CodePayeeDailyCap   = "payee_daily_cap"     // held: the payee's day is used up
+	CodeByPerson        = "by_person"           // held or cancelled by a person
+	CodeDestination     = "destination_changed" // held: the payee's wallet is another one than when it was planned
+	CodeContradicted    = "contradicted"        // held: the provider says of a closed attempt that it was paid
+	CodeRetry           = "retry"               // approved again after a failure
+	CodeCauseGone       = "cause_gone"          // released: what held it is over
+	CodeAboveTier       = "above_tier"          // awaiting_approval: its sum reaches the approval tier
 )
 
 // Scopes of Agogo's own reasons, in the words of provider results.
@@ -27,12 +29,15 @@ const (
 	ScopeBatch    = "batch"
 )
 
+// NeedsPerson lists the codes of what is held until a person says otherwise: no cause of them goes away by itself.
+func NeedsPerson() []string { return []string{CodeByPerson, CodeDestination, CodeContradicted} }
+
 // HeldBy makes the reason of a payout that Agogo itself holds.
 func HeldBy(code string) Reason {
 	scopes := map[string]string{
 		CodeTenantStop: ScopeTenant, CodeDailyCap: ScopeTenant, CodeProviderStopped: ScopeProvider,
 		CodePayeePaused: ScopePayee, CodePayeeDailyCap: ScopePayee, CodeBatchPaused: ScopeBatch, CodeMaxPerPayout: ScopePayment,
-		CodeByPerson: ScopePayment,
+		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeContradicted: ScopePayment,
 	}
 	return Reason{Scope: scopes[code], Code: code}
 }

@@ -270,7 +270,7 @@ func TestContradictedRetryIsHeld(t *testing.T) {
 		e.Clock.Advance(20 * time.Second)
 		e.Sweep(s)
 	}
-	if got := e.One(); got != "held/"+payout.CodeByPerson || e.Requests() != 1 {
+	if got := e.One(); got != "held/"+payout.CodeContradicted || e.Requests() != 1 {
 		t.Errorf("%s after %d requests", got, e.Requests())
 	}
 	e.Check(reference)

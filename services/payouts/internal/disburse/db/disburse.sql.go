@@ -14,7 +14,7 @@ import (
 
 const claim = `-- name: Claim :many
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state
+       y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
@@ -35,14 +35,15 @@ type ClaimParams struct {
 }
 
 type ClaimRow struct {
-	PayoutID     uuid.UUID
-	PayeeID      string
-	Net          int64
-	Currency     string
-	Destination  string
-	Attempt      int32
-	AttemptState string
-	PayeeState   string
+	PayoutID           uuid.UUID
+	PayeeID            string
+	Net                int64
+	Currency           string
+	Destination        string
+	Attempt            int32
+	AttemptState       string
+	PayeeState         string
+	DestinationChanged bool
 }
 
 // Approved payouts of a page whose newest attempt is proven over, if there is one. An attempt of which a webhook has just
@@ -72,6 +73,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.Attempt,
 			&i.AttemptState,
 			&i.PayeeState,
+			&i.DestinationChanged,
 		); err != nil {
 			return nil, err
 		}

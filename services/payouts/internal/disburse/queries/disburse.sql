@@ -9,7 +9,7 @@ FROM batches b LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = @run
 -- Approved payouts of a page whose newest attempt is proven over, if there is one. An attempt of which a webhook has just
 -- spoken is read again first.
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state
+       y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt

@@ -12,6 +12,34 @@ import (
 	"github.com/google/uuid"
 )
 
+const contradictions = `-- name: Contradictions :many
+SELECT f.code FROM recon_findings f
+WHERE f.subject_id = $1 AND (f.code = 'paid_after_closed' OR f.code = 'pending_after_closed' AND EXISTS (
+    SELECT 1 FROM attempts a WHERE a.subject_id = f.subject_id AND a.number = f.attempt AND a.next_lookup_at IS NOT NULL))
+ORDER BY f.found_at
+`
+
+// What was paid after all, and what is still being asked about because the provider works on it.
+func (q *Queries) Contradictions(ctx context.Context, payoutID uuid.UUID) ([]string, error) {
+	rows, err := q.db.Query(ctx, contradictions, payoutID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var code string
+		if err := rows.Scan(&code); err != nil {
+			return nil, err
+		}
+		items = append(items, code)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const dropProposal = `-- name: DropProposal :exec
 DELETE FROM proposals WHERE payout_id = $1
 `
@@ -85,4 +113,17 @@ func (q *Queries) Propose(ctx context.Context, arg ProposeParams) error {
 		arg.Now,
 	)
 	return err
+}
+
+const readdress = `-- name: Readdress :execrows
+UPDATE payouts p SET destination = y.phone FROM payees y
+WHERE p.payout_id = $1 AND p.state = 'held' AND y.tenant = p.tenant AND y.payee_id = p.payee_id AND y.phone <> ''
+`
+
+func (q *Queries) Readdress(ctx context.Context, payoutID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, readdress, payoutID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

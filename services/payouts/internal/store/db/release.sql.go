@@ -154,7 +154,7 @@ FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
-WHERE h.state = 'held' AND h.tenant = $1 AND h.provider = $2 AND h.reason_code <> $3
+WHERE h.state = 'held' AND h.tenant = $1 AND h.provider = $2 AND NOT (h.reason_code = ANY($3::text[]))
   AND (h.created_at, h.payout_id) > ($4::timestamptz, $5::uuid)
 ORDER BY h.created_at, h.payout_id LIMIT $6
 `
@@ -162,7 +162,7 @@ ORDER BY h.created_at, h.payout_id LIMIT $6
 type HeldPayoutsParams struct {
 	Tenant       string
 	Provider     string
-	ByPerson     string
+	NeedsPerson  []string
 	AfterCreated time.Time
 	AfterID      uuid.UUID
 	PageLimit    int32
@@ -185,12 +185,12 @@ type HeldPayoutsRow struct {
 	PayeeState     string
 }
 
-// Oldest first per provider, from the last one looked at. Those held by a person stay.
+// Oldest first per provider, from the last one looked at. Those that need a person stay.
 func (q *Queries) HeldPayouts(ctx context.Context, arg HeldPayoutsParams) ([]HeldPayoutsRow, error) {
 	rows, err := q.db.Query(ctx, heldPayouts,
 		arg.Tenant,
 		arg.Provider,
-		arg.ByPerson,
+		arg.NeedsPerson,
 		arg.AfterCreated,
 		arg.AfterID,
 		arg.PageLimit,

@@ -1,12 +1,12 @@
 -- name: HeldPayouts :many
--- Oldest first per provider, from the last one looked at. Those held by a person stay.
+-- Oldest first per provider, from the last one looked at. Those that need a person stay.
 SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
        COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state
 FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
-WHERE h.state = 'held' AND h.tenant = @tenant AND h.provider = @provider AND h.reason_code <> @by_person
+WHERE h.state = 'held' AND h.tenant = @tenant AND h.provider = @provider AND NOT (h.reason_code = ANY(@needs_person::text[]))
   AND (h.created_at, h.payout_id) > (@after_created::timestamptz, @after_id::uuid)
 ORDER BY h.created_at, h.payout_id LIMIT @page_limit;
 
