@@ -323,7 +323,7 @@ func TestBreaksTopUpsAndWhatIsNotThere(t *testing.T) {
 	if err != nil || b.GetTotalSeconds() != 50 || b.GetOpenSince() != nil {
 		t.Errorf("break %v, %v", b, err)
 	}
-	top := &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 1_000_000, Reference: "bank-1"}
+	top := &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 1_000_000, Currency: "XOF", Reference: "bank-1"}
 	for range 2 {
 		resp, err := c.TopUpFloat(in.ctx, top)
 		if err != nil || resp.GetBalance().GetBalance().GetMinor() != 1_000_000 {
@@ -344,11 +344,15 @@ func TestBreaksTopUpsAndWhatIsNotThere(t *testing.T) {
 			return err
 		}, codes.NotFound},
 		"same reference, another amount": {func() error {
-			_, err := c.TopUpFloat(in.ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 5, Reference: "bank-1"})
+			_, err := c.TopUpFloat(in.ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 5, Currency: "XOF", Reference: "bank-1"})
 			return err
 		}, codes.FailedPrecondition},
+		"another currency": {func() error {
+			_, err := c.TopUpFloat(in.ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 5, Currency: "EUR", Reference: "bank-3"})
+			return err
+		}, codes.InvalidArgument},
 		"another provider": {func() error {
-			_, err := c.TopUpFloat(in.ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "wave", AmountMinor: 5, Reference: "bank-2"})
+			_, err := c.TopUpFloat(in.ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "wave", AmountMinor: 5, Currency: "XOF", Reference: "bank-2"})
 			return err
 		}, codes.NotFound},
 		"another run": {func() error {

@@ -110,7 +110,7 @@ func (a *app) floatCommand() *cobra.Command {
 		if err != nil {
 			return usagef("AMOUNT: %w", err)
 		}
-		r, err := client.TopUpFloat(c.Context(), &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: provider, AmountMinor: sum.Minor, Reference: reference})
+		r, err := client.TopUpFloat(c.Context(), &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: provider, AmountMinor: sum.Minor, Currency: string(cur), Reference: reference})
 		if err != nil {
 			return err
 		}

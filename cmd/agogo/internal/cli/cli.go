@@ -114,7 +114,11 @@ func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return usagef("%s wants %s, got %d argument(s)\nTry '%s --help'", c.CommandPath(), strings.Join(names, " "), len(args), c.CommandPath())
+			wants := strings.Join(names, " ")
+			if wants == "" {
+				wants = "no arguments"
+			}
+			return usagef("%s wants %s, got %d argument(s)\nTry '%s --help'", c.CommandPath(), wants, len(args), c.CommandPath())
 		}
 		return nil
 	}

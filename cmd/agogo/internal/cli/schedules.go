@@ -272,7 +272,15 @@ func (a *app) runsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.await(c.Context(), client, args[0], timeout)
+		tick := args[0]
+		if !strings.Contains(tick, "/") { // a run id, as 'runs list' prints it
+			run, err := client.GetRun(c.Context(), &schedulerv1.GetRunRequest{Id: tick})
+			if err != nil {
+				return err
+			}
+			tick = run.TickId
+		}
+		return a.await(c.Context(), client, tick, timeout)
 	}, "agogo runs watch lebenis/payouts/daily@2025-01-24T23:59:00Z")
 	follow.Flags().DurationVar(&timeout, "timeout", time.Hour, "how long to follow")
 	return noun("runs", "What ticks started", list, get, follow)

@@ -40,7 +40,7 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		o.Dev.DataDir = filepath.Join(dir, "data")
+		o.Dev.DataDir, o.Dev.Yields = filepath.Join(dir, "data"), true
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

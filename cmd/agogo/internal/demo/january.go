@@ -137,11 +137,11 @@ func (d *demo) repeatJanuary(ctx context.Context, model *oracle.Model) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.Out, "%s: had fired already %t, run %s\n", run.TickId, already, run.State)
 	if !already {
 		fmt.Fprintln(d.Out, "✗ the tick fired a second time")
 		return ErrDiffers
 	}
+	fmt.Fprintf(d.Out, "%s had fired already: its run is %s\n", run.TickId, run.State)
 	return d.compare(ctx, model.Expected(true))
 }
 

@@ -3,7 +3,9 @@ package demo
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/oracle"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
@@ -79,9 +81,22 @@ func (d *demo) balances(ctx context.Context, into map[string]int64) error {
 	}
 }
 
+// steady observes until two observations in a row say the same: lookups, callbacks and retries go on between the calls that
+// make up one, and what is half from before and half from after a change is no observation.
+func (d *demo) steady(ctx context.Context) (oracle.Observed, error) {
+	var last oracle.Observed
+	err := poll(ctx, 30*time.Second, "two observations that say the same", func() (bool, error) {
+		o, err := d.observe(ctx)
+		same := err == nil && reflect.DeepEqual(o, last)
+		last = o
+		return same, err
+	})
+	return last, err
+}
+
 // compare holds everything that can be observed against the expectation, and the books against themselves.
 func (d *demo) compare(ctx context.Context, expected oracle.Expected) error {
-	o, err := d.observe(ctx)
+	o, err := d.steady(ctx)
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type Options struct {
 	PostgresDSN string // "": a child
 	Only        []string
 	NoSimulator bool
+	Yields      bool   // to a dev that is up already: the CLI stays pointed to that one
 	Log         string // level[,format]
 	LogTo       io.Writer
 	Getenv      func(string) string
@@ -68,7 +69,7 @@ func Run(ctx context.Context, o Options, ready func(*Info)) error {
 	defer func() { unpublish() }()
 	return d.group.Run(ctx, func() {
 		d.info.GRPC, d.info.HTTP = d.addresses()
-		remove, err := publish(o.DataDir, d.info, o.Getenv)
+		remove, err := publish(o.DataDir, d.info, o.Yields, o.Getenv)
 		if err != nil {
 			d.logger.ErrorContext(ctx, "dev: dev.json could not be written; the CLI will not find this process", "error", err)
 			return

@@ -61,8 +61,9 @@ func Current(getenv func(string) string) (string, error) {
 	return strings.TrimSpace(string(raw)), err
 }
 
-// publish writes dev.json and points the CLI to it; the returned function takes both away again.
-func publish(dir string, info *Info, getenv func(string) string) (func(), error) {
+// publish writes dev.json and points the CLI to it, unless it yields to another dev that is up; the returned function takes
+// both away again.
+func publish(dir string, info *Info, yields bool, getenv func(string) string) (func(), error) {
 	path, err := filepath.Abs(filepath.Join(dir, "dev.json"))
 	if err != nil {
 		return nil, err
@@ -77,6 +78,9 @@ func publish(dir string, info *Info, getenv func(string) string) (func(), error)
 	if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
 		return nil, err
 	}
+	if yields && liveElsewhere(p, path) {
+		return func() { _ = os.Remove(path) }, nil
+	}
 	if err := os.WriteFile(p, []byte(path+"\n"), 0o600); err != nil {
 		return nil, err
 	}
@@ -86,6 +90,20 @@ func publish(dir string, info *Info, getenv func(string) string) (func(), error)
 			_ = os.Remove(p)
 		}
 	}, nil
+}
+
+// liveElsewhere reports whether the pointer names another dev.json whose process still holds its data directory.
+func liveElsewhere(pointer, own string) bool {
+	raw, err := os.ReadFile(pointer)
+	current := strings.TrimSpace(string(raw))
+	if err != nil || current == own {
+		return false
+	}
+	held, err := lock(filepath.Dir(current))
+	if err != nil {
+		return errors.Is(err, errLocked)
+	}
+	return held.Close() != nil
 }
 
 // secrets are made once per data directory, so that tokens stay valid over restarts.

@@ -52,6 +52,7 @@ func (d *dev) stopPostgres(ctx context.Context) error {
 // is still in the outboxes, which keep every message for 72 hours. Production runs three replicas and syncs always.
 func (d *dev) startNATS(ctx context.Context) error {
 	if d.NATSURL != "" {
+		fmt.Fprintf(d.Progress, "connecting to NATS at %s (30 s at most) …\n", d.NATSURL)
 		d.info.NATS = NATS{URL: d.NATSURL, Creds: d.NATSCreds}
 		return nil
 	}

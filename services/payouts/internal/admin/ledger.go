@@ -95,6 +95,9 @@ func (s *Server) TopUpFloat(ctx context.Context, r *payoutsv1.TopUpFloatRequest)
 	if !ok {
 		return nil, rpc.NotFound("provider", r.GetProvider())
 	}
+	if r.GetCurrency() != string(t.Currency) {
+		return nil, rpc.Invalid("currency", "%s keeps its float in %s; what moved in another currency is recorded as what arrived", t.ID, t.Currency)
+	}
 	sum := money.Amount{Minor: r.GetAmountMinor(), Currency: t.Currency}
 	m := mutation{t.ID, "TopUpFloat", r.GetProvider(), sum.Decimal() + " " + string(sum.Currency) + " " + r.GetReference(), ""}
 	out := &payoutsv1.TopUpFloatResponse{}

@@ -1987,14 +1987,15 @@ func (x *Proposal) GetProposedAt() *timestamppb.Timestamp {
 }
 
 type ListPayoutsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	RunId         string                 `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"` // a run id or a tick id
-	PayeeId       string                 `protobuf:"bytes,3,opt,name=payee_id,json=payeeId,proto3" json:"payee_id,omitempty"`
-	States        []string               `protobuf:"bytes,4,rep,name=states,proto3" json:"states,omitempty"`
-	PeriodDate    string                 `protobuf:"bytes,5,opt,name=period_date,json=periodDate,proto3" json:"period_date,omitempty"`
-	PageSize      int32                  `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Tenant  string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	RunId   string                 `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"` // a run id or a tick id
+	PayeeId string                 `protobuf:"bytes,3,opt,name=payee_id,json=payeeId,proto3" json:"payee_id,omitempty"`
+	States  []string               `protobuf:"bytes,4,rep,name=states,proto3" json:"states,omitempty"`
+	// period_date is YYYY-MM-DD, or empty for all.
+	PeriodDate    string `protobuf:"bytes,5,opt,name=period_date,json=periodDate,proto3" json:"period_date,omitempty"`
+	PageSize      int32  `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3641,7 +3642,9 @@ type TopUpFloatRequest struct {
 	Provider    string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	AmountMinor int64                  `protobuf:"varint,3,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
 	// reference names the bank transfer; the same reference again changes nothing.
-	Reference     string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	Reference string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	// currency is the amount's; another one than the tenant's is refused.
+	Currency      string `protobuf:"bytes,5,opt,name=currency,proto3" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3700,6 +3703,13 @@ func (x *TopUpFloatRequest) GetAmountMinor() int64 {
 func (x *TopUpFloatRequest) GetReference() string {
 	if x != nil {
 		return x.Reference
+	}
+	return ""
+}
+
+func (x *TopUpFloatRequest) GetCurrency() string {
+	if x != nil {
+		return x.Currency
 	}
 	return ""
 }
@@ -3788,11 +3798,12 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\fcompleted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x1b\n" +
 	"\tpayout_id\x18\n" +
 	" \x01(\tR\bpayoutId\x12%\n" +
-	"\x0epaid_reference\x18\v \x01(\tR\rpaidReference\"\xc9\x01\n" +
+	"\x0epaid_reference\x18\v \x01(\tR\rpaidReference\"\x84\x02\n" +
 	"\x13ListPaymentsRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x19\n" +
-	"\bpayee_id\x18\x02 \x01(\tR\apayeeId\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\tR\x06status\x12\x16\n" +
+	"\bpayee_id\x18\x02 \x01(\tR\apayeeId\x12Q\n" +
+	"\x06status\x18\x03 \x01(\tB9\xbaH6r4R\x00R\apendingR\n" +
+	"processingR\tcompletedR\x06failedR\brefundedR\x06status\x12\x16\n" +
 	"\x06unpaid\x18\x04 \x01(\bR\x06unpaid\x12'\n" +
 	"\tpage_size\x18\x05 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
@@ -3949,13 +3960,13 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\bevidence\x18\x03 \x01(\tR\bevidence\x12\x14\n" +
 	"\x05actor\x18\x04 \x01(\tR\x05actor\x12;\n" +
 	"\vproposed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"proposedAt\"\xe8\x01\n" +
+	"proposedAt\"\x90\x02\n" +
 	"\x12ListPayoutsRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x19\n" +
 	"\bpayee_id\x18\x03 \x01(\tR\apayeeId\x12\x16\n" +
-	"\x06states\x18\x04 \x03(\tR\x06states\x12\x1f\n" +
-	"\vperiod_date\x18\x05 \x01(\tR\n" +
+	"\x06states\x18\x04 \x03(\tR\x06states\x12G\n" +
+	"\vperiod_date\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\n" +
 	"periodDate\x12'\n" +
 	"\tpage_size\x18\x06 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
@@ -4093,13 +4104,14 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x122\n" +
 	"\bexpected\x18\x02 \x01(\v2\x16.agogo.events.v1.MoneyR\bexpected\x12,\n" +
 	"\x05found\x18\x03 \x01(\v2\x16.agogo.events.v1.MoneyR\x05found\x12 \n" +
-	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"\xaf\x01\n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"\xd5\x01\n" +
 	"\x11TopUpFloatRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12#\n" +
 	"\bprovider\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bprovider\x12*\n" +
 	"\famount_minor\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vamountMinor\x12(\n" +
 	"\treference\x18\x04 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\"I\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
+	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"I\n" +
 	"\x12TopUpFloatResponse\x123\n" +
 	"\abalance\x18\x01 \x01(\v2\x19.agogo.payouts.v1.BalanceR\abalance2\x88\x11\n" +
 	"\x0ePayoutsService\x12W\n" +
