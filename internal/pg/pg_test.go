@@ -375,31 +375,6 @@ func TestMigrateNeedsTheSchema(t *testing.T) {
 	}
 }
 
-// database makes a database of its own: Prepare changes what all schemas of one share.
-func database(t *testing.T) (dsn string) {
-	t.Helper()
-	admin, err := pgx.Connect(t.Context(), pgtest.DSN(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := "db_" + strings.ToLower(t.Name())
-	if _, err := admin.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		defer func() { _ = admin.Close(context.Background()) }()
-		if _, err := admin.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(pgtest.DSN(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return u.String()
-}
-
 func as(t *testing.T, dsn, user, password string) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -428,7 +403,7 @@ func dropRoles(t *testing.T, dsn string, roles ...string) {
 
 func TestPrepareGivesEachServiceItsSchemaAlone(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := pgtest.Database(t)
 	dropRoles(t, dsn, "prep_one", "prep_two")
 	password := "naïve 'pass\\word' ½"
 	var wg sync.WaitGroup
@@ -467,7 +442,7 @@ func TestPrepareGivesEachServiceItsSchemaAlone(t *testing.T) {
 
 func TestPrepareSetsANewPassword(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := pgtest.Database(t)
 	dropRoles(t, dsn, "prep_again")
 	for _, password := range []string{"first", "second"} {
 		if err := pg.Prepare(t.Context(), dsn, "prep_again", "prep_again", password); err != nil {
@@ -483,7 +458,7 @@ func TestPrepareSetsANewPassword(t *testing.T) {
 
 func TestPrepareRefuses(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := pgtest.Database(t)
 	admin, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)

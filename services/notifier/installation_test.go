@@ -2,16 +2,12 @@ package notifier_test
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http/httptest"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -19,7 +15,6 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/event"
-	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/process"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -64,46 +59,13 @@ func install(t testing.TB) *installation {
 		t.Fatal(err)
 	}
 	return &installation{
-		t: t, ctx: ctx, dsn: database(t), nats: natstest.Provisioned(t), fcm: sim,
+		t: t, ctx: ctx, dsn: pgtest.Installed(t, "notifier"), nats: natstest.Provisioned(t), fcm: sim,
 		file: &config.File{
 			Path:     "tenants.yaml",
 			Tenants:  []config.Tenant{{ID: "lebenis", Timezone: "Africa/Abidjan", Location: abidjan, Currency: "XOF", Locale: "fr-CI"}},
 			Notifier: config.Notifier{FCM: config.FCM{ProjectID: "demo", Endpoint: server.URL + "/fcm/v1"}},
 		},
 	}
-}
-
-// database is one with the notifier's schema, for the service's schema has a fixed name.
-func database(t testing.TB) string {
-	t.Helper()
-	ctx := context.Background()
-	admin := pgtest.DSN(t)
-	name := "notifier_" + strings.ToLower(rand.Text()[:12])
-	conn, err := pgx.Connect(ctx, admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for _, drop := range []string{"DROP DATABASE " + name + " WITH (FORCE)", "DROP ROLE " + name} {
-			if _, err := conn.Exec(ctx, drop); err != nil {
-				t.Errorf("%s: %v", drop, err)
-			}
-		}
-		_ = conn.Close(ctx)
-	})
-	u, err := url.Parse(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	if err := pg.Prepare(ctx, u.String(), "notifier", name, name); err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(name, name)
-	return u.String()
 }
 
 // tokens: the names are also the secrets.

@@ -2,24 +2,19 @@ package payouts_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"net/http/httptest"
-	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/event"
-	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/process"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -78,7 +73,7 @@ func install(t testing.TB) *installation {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 6*patience)
 	t.Cleanup(cancel)
-	in := &installation{t: t, ctx: ctx, dsn: database(t), nats: natstest.Provisioned(t), clock: &wallClock{at: payoutstest.At("2025-01-24T23:59:05Z")}}
+	in := &installation{t: t, ctx: ctx, dsn: pgtest.Installed(t, "payouts"), nats: natstest.Provisioned(t), clock: &wallClock{at: payoutstest.At("2025-01-24T23:59:05Z")}}
 	var err error
 	if in.sim, err = simulator.New(simulator.Config{Clock: in.clock, Orange: simulator.OrangeConfig{TokensPerMinute: -1}}); err != nil {
 		t.Fatal(err)
@@ -93,39 +88,6 @@ func install(t testing.TB) *installation {
 		LookupAfter: []time.Duration{time.Second, 2 * time.Second}, RetryAfter: []time.Duration{time.Minute},
 	}
 	return in
-}
-
-// database is one of its own, for the service's schema has a fixed name.
-func database(t testing.TB) string {
-	t.Helper()
-	ctx, admin := t.Context(), pgtest.DSN(t)
-	name := "payouts_" + strings.ToLower(rand.Text()[:12])
-	conn, err := pgx.Connect(ctx, admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(ctx)
-		for _, drop := range []string{"DROP DATABASE " + name + " WITH (FORCE)", "DROP ROLE " + name} {
-			if _, err := conn.Exec(ctx, drop); err != nil {
-				t.Errorf("%s: %v", drop, err)
-			}
-		}
-		_ = conn.Close(ctx)
-	})
-	u, err := url.Parse(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	if err := pg.Prepare(ctx, u.String(), "payouts", name, name); err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(name, name)
-	return u.String()
 }
 
 // tokens: the names are also the secrets.

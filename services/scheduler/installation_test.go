@@ -2,15 +2,11 @@ package scheduler_test
 
 import (
 	"context"
-	"crypto/rand"
 	"io"
-	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -85,43 +81,9 @@ func install(t testing.TB, now string) *installation {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 6*patience)
 	t.Cleanup(cancel)
-	in := &installation{t: t, ctx: ctx, dsn: database(t), nats: natstest.Provisioned(t), clock: &wallClock{}, file: tenants(t)}
+	in := &installation{t: t, ctx: ctx, dsn: pgtest.Installed(t, "scheduler"), nats: natstest.Provisioned(t), clock: &wallClock{}, file: tenants(t)}
 	in.clock.set(t, now)
 	return in
-}
-
-// database is one with the scheduler's schema, for the service's schema has a fixed name.
-func database(t testing.TB) string {
-	t.Helper()
-	ctx := t.Context()
-	admin := pgtest.DSN(t)
-	name := "scheduler_" + strings.ToLower(rand.Text()[:12])
-	conn, err := pgx.Connect(ctx, admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(ctx)
-		for _, drop := range []string{"DROP DATABASE " + name + " WITH (FORCE)", "DROP ROLE " + name} {
-			if _, err := conn.Exec(ctx, drop); err != nil {
-				t.Errorf("%s: %v", drop, err)
-			}
-		}
-		_ = conn.Close(ctx)
-	})
-	u, err := url.Parse(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	if err := pg.Prepare(ctx, u.String(), "scheduler", name, name); err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(name, name)
-	return u.String()
 }
 
 func tenants(t testing.TB) *config.File {

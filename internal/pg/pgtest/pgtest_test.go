@@ -65,6 +65,40 @@ func TestPoolHasNoRightsOfASuperuser(t *testing.T) {
 	}
 }
 
+func TestInstalledIsAServicesOwnDatabaseAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	watch := pgtest.Pool(t)
+	var database, role string
+	t.Run("two installations", func(t *testing.T) {
+		for range 2 {
+			before := database
+			c := pg.Config{DSN: pgtest.Installed(t, "payouts"), Schema: "payouts"}
+			if err := pg.Migrate(ctx, c, things()); err != nil {
+				t.Fatal(err)
+			}
+			pool := pgtest.Open(t, c)
+			var powerful bool
+			err := pool.QueryRow(ctx, `SELECT current_database(), current_user, rolsuper OR rolcreaterole OR rolcreatedb
+				FROM pg_roles WHERE rolname = current_user`).Scan(&database, &role, &powerful)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if powerful || database == before {
+				t.Errorf("database %s after %s, with rights that no service has: %v", database, before, powerful)
+			}
+		}
+	})
+	var left int
+	err := watch.QueryRow(ctx, "SELECT (SELECT count(*) FROM pg_database WHERE datname = $1) + (SELECT count(*) FROM pg_roles WHERE rolname = $2)", database, role).Scan(&left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left != 0 {
+		t.Errorf("database %s or role %s was not dropped", database, role)
+	}
+}
+
 func BenchmarkPool(b *testing.B) {
 	pgtest.DSN(b)
 	for b.Loop() {
