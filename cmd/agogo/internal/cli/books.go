@@ -209,6 +209,33 @@ func (a *app) paymentsListCommand() *cobra.Command {
 	return c
 }
 
+var payeeColumns = []column[*payoutsv1.Payee]{
+	col("id", (*payoutsv1.Payee).GetId),
+	col("name", (*payoutsv1.Payee).GetName),
+	col("phone", (*payoutsv1.Payee).GetPhone),
+	col("provider", (*payoutsv1.Payee).GetProvider),
+	col("state", (*payoutsv1.Payee).GetState),
+	col("reason", (*payoutsv1.Payee).GetPauseReason),
+}
+
+func (a *app) payeeResumeCommand() *cobra.Command {
+	var why string
+	c := leaf("resume PAYEE", "Let a paused payee be paid again; what is held for the pause is released", exactly("PAYEE"), func(c *cobra.Command, args []string) error {
+		tenant, client, err := forTenant(a, a.payouts)
+		if err != nil {
+			return err
+		}
+		y, err := client.ResumePayee(c.Context(), &payoutsv1.ResumePayeeRequest{Tenant: tenant, PayeeId: args[0], Reason: why})
+		if err != nil {
+			return err
+		}
+		return one(a, y, payeeColumns...)
+	}, `agogo payees resume drv-01 --reason "wallet mended"`)
+	c.Flags().StringVar(&why, "reason", "", "why, for the audit trail (required)")
+	_ = c.MarkFlagRequired("reason")
+	return c
+}
+
 func (a *app) payeesListCommand() *cobra.Command {
 	return leaf("list", "List payees", exactly(), func(c *cobra.Command, _ []string) error {
 		tenant, client, err := forTenant(a, a.payouts)
@@ -218,12 +245,6 @@ func (a *app) payeesListCommand() *cobra.Command {
 		return all(a, func(token string) ([]*payoutsv1.Payee, string, error) {
 			r, err := client.ListPayees(c.Context(), &payoutsv1.ListPayeesRequest{Tenant: tenant, PageSize: 1000, PageToken: token})
 			return r.GetItems(), r.GetNextPageToken(), err
-		},
-			col("id", (*payoutsv1.Payee).GetId),
-			col("name", (*payoutsv1.Payee).GetName),
-			col("phone", (*payoutsv1.Payee).GetPhone),
-			col("provider", (*payoutsv1.Payee).GetProvider),
-			col("state", (*payoutsv1.Payee).GetState),
-			col("reason", (*payoutsv1.Payee).GetPauseReason))
+		}, payeeColumns...)
 	}, "agogo payees list")
 }

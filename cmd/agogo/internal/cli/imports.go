@@ -91,7 +91,7 @@ func (a *app) paymentsCommand() *cobra.Command {
 }
 
 func (a *app) payeesCommand() *cobra.Command {
-	return noun("payees", "Whom payouts go to", a.payeesListCommand(),
+	return noun("payees", "Whom payouts go to", a.payeesListCommand(), a.payeeResumeCommand(),
 		a.importCommand("payees", "payee_id,name,phone,provider,locale", "agogo payees import payees.csv", func() (feed.Open, error) {
 			client, err := a.payouts()
 			return feed.Payees(client), err

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/agogopay/agogo/internal/rpc"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
@@ -81,6 +84,28 @@ func (s *Server) ListPayees(ctx context.Context, r *payoutsv1.ListPayeesRequest)
 		resp.NextPageToken = rpc.PageToken(rows[len(rows)-1].PayeeID)
 	}
 	return resp, nil
+}
+
+// ResumePayee lets a paused payee be paid again.
+func (s *Server) ResumePayee(ctx context.Context, r *payoutsv1.ResumePayeeRequest) (*payoutsv1.Payee, error) {
+	if _, err := s.tenant(r.GetTenant()); err != nil {
+		return nil, err
+	}
+	out := &payoutsv1.Payee{}
+	m := mutation{r.GetTenant(), "ResumePayee", r.GetPayeeId(), r.GetReason(), r.GetRequestId()}
+	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
+		y, ok, err := s.Store.ResumePayee(ctx, tx, r.GetTenant(), r.GetPayeeId())
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, rpc.Refused("not_paused", "look at it: agogo payees list", "payee %q is not paused, or there is none of that id", r.GetPayeeId())
+		}
+		return &payoutsv1.Payee{
+			Id: y.ID, Tenant: y.Tenant, Name: y.Name, Phone: masked(y.Phone), Provider: y.Provider, Locale: y.Locale, State: "active",
+		}, nil
+	})
+	return out, err
 }
 
 // masked shows the last two digits of a phone number.

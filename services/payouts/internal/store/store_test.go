@@ -327,7 +327,18 @@ func TestPayeeFailuresInARowPauseThePayee(t *testing.T) {
 	if n := e.Count("SELECT count(*) FROM payouts WHERE state = 'held' AND reason_code = 'payee_paused'"); n == 0 {
 		t.Error("nothing says why the paused payee's money waits")
 	}
-	if got := e.EventTypes("payee"); !slices.Equal(got, []string{"payee.paused"}) {
+	for again, want := range []bool{true, false} { // resuming one who is not paused is nothing
+		e.InTx(func(tx pgx.Tx) {
+			y, ok, err := e.Store.ResumePayee(e.Ctx(), tx, payoutstest.Tenant, "drv-1")
+			if err != nil || ok != want || ok && y.ID != "drv-1" {
+				t.Errorf("call %d: resumed %v, %+v, %v", again+1, ok, y, err)
+			}
+		})
+	}
+	if n := e.Count("SELECT count(*) FROM payees WHERE state = 'active' AND failures = 0 AND pause_reason = ''"); n != 1 {
+		t.Error("a resumed payee does not begin anew")
+	}
+	if got := e.EventTypes("payee"); !slices.Equal(got, []string{"payee.paused", "payee.resumed"}) {
 		t.Errorf("payee events %v", got)
 	}
 	e.CheckItems()

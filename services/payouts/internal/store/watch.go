@@ -119,6 +119,28 @@ func (s *Store) pausePayees(ctx context.Context, tx pgx.Tx, q *db.Queries, p db.
 	return err
 }
 
+// Payee is whom payouts go to, as people see it.
+type Payee struct {
+	Tenant, ID, Name, Phone, Provider, Locale string
+}
+
+// ResumePayee lets a paused payee be paid again, with a clean slate; ok is false when it is not paused. What is held for the
+// pause is the sweeper's, a moment later.
+func (s *Store) ResumePayee(ctx context.Context, tx pgx.Tx, tenant, payee string) (y Payee, ok bool, err error) {
+	rows, err := db.New(tx).ResumePayee(ctx, db.ResumePayeeParams{Tenant: tenant, PayeeID: payee, Now: s.Clock.Now()})
+	if err != nil || len(rows) == 0 {
+		return Payee{}, false, err
+	}
+	r := rows[0]
+	msg, err := s.Event(ctx, r.Tenant, "payee.resumed", r.PayeeID, r.Version, &eventsv1.Payee{
+		PayeeId: r.PayeeID, Tenant: r.Tenant, State: "active", PreviousState: "paused", Provider: r.Provider, Locale: r.Locale,
+	})
+	if err != nil {
+		return Payee{}, false, err
+	}
+	return Payee{r.Tenant, r.PayeeID, r.Name, r.Phone, r.Provider, r.Locale}, true, s.Outbox.Append(ctx, tx, msg)
+}
+
 // watchBatches pauses a batch whose failures pass the tenant's limit: whatever is wrong, sending the rest will not mend it.
 func (s *Store) watchBatches(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
 	var ids []uuid.UUID

@@ -593,6 +593,56 @@ func (q *Queries) ResetPayeeFailures(ctx context.Context, arg ResetPayeeFailures
 	return err
 }
 
+const resumePayee = `-- name: ResumePayee :many
+UPDATE payees SET state = 'active', pause_reason = '', failures = 0, version = version + 1, updated_at = $1::timestamptz
+WHERE tenant = $2 AND payee_id = $3 AND state = 'paused'
+RETURNING tenant, payee_id, name, phone, provider, locale, version
+`
+
+type ResumePayeeParams struct {
+	Now     time.Time
+	Tenant  string
+	PayeeID string
+}
+
+type ResumePayeeRow struct {
+	Tenant   string
+	PayeeID  string
+	Name     string
+	Phone    string
+	Provider string
+	Locale   string
+	Version  int64
+}
+
+func (q *Queries) ResumePayee(ctx context.Context, arg ResumePayeeParams) ([]ResumePayeeRow, error) {
+	rows, err := q.db.Query(ctx, resumePayee, arg.Now, arg.Tenant, arg.PayeeID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ResumePayeeRow
+	for rows.Next() {
+		var i ResumePayeeRow
+		if err := rows.Scan(
+			&i.Tenant,
+			&i.PayeeID,
+			&i.Name,
+			&i.Phone,
+			&i.Provider,
+			&i.Locale,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const voidCarries = `-- name: VoidCarries :exec
 WITH voided AS (
     UPDATE carries c SET voided_at = $1::timestamptz

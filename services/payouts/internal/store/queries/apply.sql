@@ -118,3 +118,8 @@ FROM (
            (SELECT count(*) FROM payouts p WHERE p.batch_id = b.batch_id AND p.state = 'failed')::bigint AS failed
     FROM batches b WHERE b.batch_id = ANY(@ids::uuid[]) AND b.control = 'open'
 ) f;
+
+-- name: ResumePayee :many
+UPDATE payees SET state = 'active', pause_reason = '', failures = 0, version = version + 1, updated_at = @now::timestamptz
+WHERE tenant = @tenant AND payee_id = @payee_id AND state = 'paused'
+RETURNING tenant, payee_id, name, phone, provider, locale, version;

@@ -843,6 +843,75 @@ func (x *ListPayeesResponse) GetNextPageToken() string {
 	return ""
 }
 
+type ResumePayeeRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Tenant  string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PayeeId string                 `protobuf:"bytes,2,opt,name=payee_id,json=payeeId,proto3" json:"payee_id,omitempty"`
+	// reason goes to the audit trail.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumePayeeRequest) Reset() {
+	*x = ResumePayeeRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumePayeeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumePayeeRequest) ProtoMessage() {}
+
+func (x *ResumePayeeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumePayeeRequest.ProtoReflect.Descriptor instead.
+func (*ResumePayeeRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ResumePayeeRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ResumePayeeRequest) GetPayeeId() string {
+	if x != nil {
+		return x.PayeeId
+	}
+	return ""
+}
+
+func (x *ResumePayeeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ResumePayeeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type Run struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -864,7 +933,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +945,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +958,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{11}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Run) GetId() string {
@@ -994,7 +1063,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1075,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1088,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{12}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRunsRequest) GetTenant() string {
@@ -1053,7 +1122,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1134,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1147,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{13}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListRunsResponse) GetItems() []*Run {
@@ -1106,7 +1175,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1187,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1200,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{14}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetRunRequest) GetTenant() string {
@@ -1167,7 +1236,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1248,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1261,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{15}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Batch) GetId() string {
@@ -1283,7 +1352,7 @@ type ListBatchesRequest struct {
 
 func (x *ListBatchesRequest) Reset() {
 	*x = ListBatchesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1364,7 @@ func (x *ListBatchesRequest) String() string {
 func (*ListBatchesRequest) ProtoMessage() {}
 
 func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1377,7 @@ func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesRequest.ProtoReflect.Descriptor instead.
 func (*ListBatchesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{16}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListBatchesRequest) GetTenant() string {
@@ -1342,7 +1411,7 @@ type ListBatchesResponse struct {
 
 func (x *ListBatchesResponse) Reset() {
 	*x = ListBatchesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1423,7 @@ func (x *ListBatchesResponse) String() string {
 func (*ListBatchesResponse) ProtoMessage() {}
 
 func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1436,7 @@ func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesResponse.ProtoReflect.Descriptor instead.
 func (*ListBatchesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{17}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListBatchesResponse) GetItems() []*Batch {
@@ -1394,7 +1463,7 @@ type GetBatchRequest struct {
 
 func (x *GetBatchRequest) Reset() {
 	*x = GetBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1475,7 @@ func (x *GetBatchRequest) String() string {
 func (*GetBatchRequest) ProtoMessage() {}
 
 func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1488,7 @@ func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{18}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetBatchRequest) GetTenant() string {
@@ -1448,7 +1517,7 @@ type PauseBatchRequest struct {
 
 func (x *PauseBatchRequest) Reset() {
 	*x = PauseBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1529,7 @@ func (x *PauseBatchRequest) String() string {
 func (*PauseBatchRequest) ProtoMessage() {}
 
 func (x *PauseBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1542,7 @@ func (x *PauseBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseBatchRequest.ProtoReflect.Descriptor instead.
 func (*PauseBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{19}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PauseBatchRequest) GetTenant() string {
@@ -1515,7 +1584,7 @@ type ResumeBatchRequest struct {
 
 func (x *ResumeBatchRequest) Reset() {
 	*x = ResumeBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1596,7 @@ func (x *ResumeBatchRequest) String() string {
 func (*ResumeBatchRequest) ProtoMessage() {}
 
 func (x *ResumeBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1609,7 @@ func (x *ResumeBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeBatchRequest.ProtoReflect.Descriptor instead.
 func (*ResumeBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{20}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResumeBatchRequest) GetTenant() string {
@@ -1585,7 +1654,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1666,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1679,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{21}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -1728,7 +1797,7 @@ type Payout struct {
 
 func (x *Payout) Reset() {
 	*x = Payout{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1809,7 @@ func (x *Payout) String() string {
 func (*Payout) ProtoMessage() {}
 
 func (x *Payout) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1822,7 @@ func (x *Payout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payout.ProtoReflect.Descriptor instead.
 func (*Payout) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{22}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Payout) GetId() string {
@@ -1923,7 +1992,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2004,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2017,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{23}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Proposal) GetOutcome() string {
@@ -2002,7 +2071,7 @@ type ListPayoutsRequest struct {
 
 func (x *ListPayoutsRequest) Reset() {
 	*x = ListPayoutsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2083,7 @@ func (x *ListPayoutsRequest) String() string {
 func (*ListPayoutsRequest) ProtoMessage() {}
 
 func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2096,7 @@ func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsRequest.ProtoReflect.Descriptor instead.
 func (*ListPayoutsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{24}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListPayoutsRequest) GetTenant() string {
@@ -2089,7 +2158,7 @@ type ListPayoutsResponse struct {
 
 func (x *ListPayoutsResponse) Reset() {
 	*x = ListPayoutsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2170,7 @@ func (x *ListPayoutsResponse) String() string {
 func (*ListPayoutsResponse) ProtoMessage() {}
 
 func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2183,7 @@ func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsResponse.ProtoReflect.Descriptor instead.
 func (*ListPayoutsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListPayoutsResponse) GetItems() []*Payout {
@@ -2141,7 +2210,7 @@ type GetPayoutRequest struct {
 
 func (x *GetPayoutRequest) Reset() {
 	*x = GetPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2222,7 @@ func (x *GetPayoutRequest) String() string {
 func (*GetPayoutRequest) ProtoMessage() {}
 
 func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2235,7 @@ func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetPayoutRequest) GetTenant() string {
@@ -2198,7 +2267,7 @@ type ResolvePayoutRequest struct {
 
 func (x *ResolvePayoutRequest) Reset() {
 	*x = ResolvePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2279,7 @@ func (x *ResolvePayoutRequest) String() string {
 func (*ResolvePayoutRequest) ProtoMessage() {}
 
 func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2292,7 @@ func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ResolvePayoutRequest) GetTenant() string {
@@ -2279,7 +2348,7 @@ type ResolvePayoutResponse struct {
 
 func (x *ResolvePayoutResponse) Reset() {
 	*x = ResolvePayoutResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2360,7 @@ func (x *ResolvePayoutResponse) String() string {
 func (*ResolvePayoutResponse) ProtoMessage() {}
 
 func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2373,7 @@ func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutResponse.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResolvePayoutResponse) GetApplied() bool {
@@ -2333,7 +2402,7 @@ type RetryPayoutRequest struct {
 
 func (x *RetryPayoutRequest) Reset() {
 	*x = RetryPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2414,7 @@ func (x *RetryPayoutRequest) String() string {
 func (*RetryPayoutRequest) ProtoMessage() {}
 
 func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2427,7 @@ func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RetryPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RetryPayoutRequest) GetTenant() string {
@@ -2401,7 +2470,7 @@ type HoldPayoutRequest struct {
 
 func (x *HoldPayoutRequest) Reset() {
 	*x = HoldPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2482,7 @@ func (x *HoldPayoutRequest) String() string {
 func (*HoldPayoutRequest) ProtoMessage() {}
 
 func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2495,7 @@ func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldPayoutRequest.ProtoReflect.Descriptor instead.
 func (*HoldPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HoldPayoutRequest) GetTenant() string {
@@ -2469,7 +2538,7 @@ type ReleasePayoutRequest struct {
 
 func (x *ReleasePayoutRequest) Reset() {
 	*x = ReleasePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2550,7 @@ func (x *ReleasePayoutRequest) String() string {
 func (*ReleasePayoutRequest) ProtoMessage() {}
 
 func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2563,7 @@ func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ReleasePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReleasePayoutRequest) GetTenant() string {
@@ -2537,7 +2606,7 @@ type CancelPayoutRequest struct {
 
 func (x *CancelPayoutRequest) Reset() {
 	*x = CancelPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2618,7 @@ func (x *CancelPayoutRequest) String() string {
 func (*CancelPayoutRequest) ProtoMessage() {}
 
 func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2631,7 @@ func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*CancelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CancelPayoutRequest) GetTenant() string {
@@ -2604,7 +2673,7 @@ type StopOutflowRequest struct {
 
 func (x *StopOutflowRequest) Reset() {
 	*x = StopOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2685,7 @@ func (x *StopOutflowRequest) String() string {
 func (*StopOutflowRequest) ProtoMessage() {}
 
 func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2698,7 @@ func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StopOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StopOutflowRequest) GetTenant() string {
@@ -2663,7 +2732,7 @@ type StartOutflowRequest struct {
 
 func (x *StartOutflowRequest) Reset() {
 	*x = StartOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +2744,7 @@ func (x *StartOutflowRequest) String() string {
 func (*StartOutflowRequest) ProtoMessage() {}
 
 func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +2757,7 @@ func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StartOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StartOutflowRequest) GetTenant() string {
@@ -2718,7 +2787,7 @@ type Outflow struct {
 
 func (x *Outflow) Reset() {
 	*x = Outflow{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2799,7 @@ func (x *Outflow) String() string {
 func (*Outflow) ProtoMessage() {}
 
 func (x *Outflow) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2812,7 @@ func (x *Outflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outflow.ProtoReflect.Descriptor instead.
 func (*Outflow) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Outflow) GetTenant() string {
@@ -2794,7 +2863,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2806,7 +2875,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2819,7 +2888,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -2862,7 +2931,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +2943,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +2956,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -2928,7 +2997,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +3009,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2953,7 +3022,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -2984,7 +3053,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2996,7 +3065,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3009,7 +3078,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Break) GetTenant() string {
@@ -3067,7 +3136,7 @@ type Balance struct {
 
 func (x *Balance) Reset() {
 	*x = Balance{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3148,7 @@ func (x *Balance) String() string {
 func (*Balance) ProtoMessage() {}
 
 func (x *Balance) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3161,7 @@ func (x *Balance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balance.ProtoReflect.Descriptor instead.
 func (*Balance) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Balance) GetAccount() string {
@@ -3136,7 +3205,7 @@ type ListBalancesRequest struct {
 
 func (x *ListBalancesRequest) Reset() {
 	*x = ListBalancesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3217,7 @@ func (x *ListBalancesRequest) String() string {
 func (*ListBalancesRequest) ProtoMessage() {}
 
 func (x *ListBalancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3230,7 @@ func (x *ListBalancesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBalancesRequest.ProtoReflect.Descriptor instead.
 func (*ListBalancesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListBalancesRequest) GetTenant() string {
@@ -3202,7 +3271,7 @@ type ListBalancesResponse struct {
 
 func (x *ListBalancesResponse) Reset() {
 	*x = ListBalancesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3283,7 @@ func (x *ListBalancesResponse) String() string {
 func (*ListBalancesResponse) ProtoMessage() {}
 
 func (x *ListBalancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3296,7 @@ func (x *ListBalancesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBalancesResponse.ProtoReflect.Descriptor instead.
 func (*ListBalancesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListBalancesResponse) GetItems() []*Balance {
@@ -3259,7 +3328,7 @@ type Posting struct {
 
 func (x *Posting) Reset() {
 	*x = Posting{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3271,7 +3340,7 @@ func (x *Posting) String() string {
 func (*Posting) ProtoMessage() {}
 
 func (x *Posting) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3284,7 +3353,7 @@ func (x *Posting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Posting.ProtoReflect.Descriptor instead.
 func (*Posting) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Posting) GetId() string {
@@ -3349,7 +3418,7 @@ type ListPostingsRequest struct {
 
 func (x *ListPostingsRequest) Reset() {
 	*x = ListPostingsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3361,7 +3430,7 @@ func (x *ListPostingsRequest) String() string {
 func (*ListPostingsRequest) ProtoMessage() {}
 
 func (x *ListPostingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3374,7 +3443,7 @@ func (x *ListPostingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPostingsRequest.ProtoReflect.Descriptor instead.
 func (*ListPostingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListPostingsRequest) GetTenant() string {
@@ -3422,7 +3491,7 @@ type ListPostingsResponse struct {
 
 func (x *ListPostingsResponse) Reset() {
 	*x = ListPostingsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3434,7 +3503,7 @@ func (x *ListPostingsResponse) String() string {
 func (*ListPostingsResponse) ProtoMessage() {}
 
 func (x *ListPostingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3447,7 +3516,7 @@ func (x *ListPostingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPostingsResponse.ProtoReflect.Descriptor instead.
 func (*ListPostingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListPostingsResponse) GetItems() []*Posting {
@@ -3473,7 +3542,7 @@ type VerifyLedgerRequest struct {
 
 func (x *VerifyLedgerRequest) Reset() {
 	*x = VerifyLedgerRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3554,7 @@ func (x *VerifyLedgerRequest) String() string {
 func (*VerifyLedgerRequest) ProtoMessage() {}
 
 func (x *VerifyLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3567,7 @@ func (x *VerifyLedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLedgerRequest.ProtoReflect.Descriptor instead.
 func (*VerifyLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *VerifyLedgerRequest) GetTenant() string {
@@ -3519,7 +3588,7 @@ type VerifyLedgerResponse struct {
 
 func (x *VerifyLedgerResponse) Reset() {
 	*x = VerifyLedgerResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3600,7 @@ func (x *VerifyLedgerResponse) String() string {
 func (*VerifyLedgerResponse) ProtoMessage() {}
 
 func (x *VerifyLedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3613,7 @@ func (x *VerifyLedgerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLedgerResponse.ProtoReflect.Descriptor instead.
 func (*VerifyLedgerResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *VerifyLedgerResponse) GetBalanced() bool {
@@ -3580,7 +3649,7 @@ type LedgerFinding struct {
 
 func (x *LedgerFinding) Reset() {
 	*x = LedgerFinding{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3592,7 +3661,7 @@ func (x *LedgerFinding) String() string {
 func (*LedgerFinding) ProtoMessage() {}
 
 func (x *LedgerFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3605,7 +3674,7 @@ func (x *LedgerFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerFinding.ProtoReflect.Descriptor instead.
 func (*LedgerFinding) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LedgerFinding) GetAccount() string {
@@ -3651,7 +3720,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3663,7 +3732,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3676,7 +3745,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -3723,7 +3792,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +3804,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +3817,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *Balance {
@@ -3829,7 +3898,14 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"k\n" +
 	"\x12ListPayeesResponse\x12-\n" +
 	"\x05items\x18\x01 \x03(\v2\x17.agogo.payouts.v1.PayeeR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfc\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n" +
+	"\x12ResumePayeeRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\"\n" +
+	"\bpayee_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\apayeeId\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xfc\x04\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atick_id\x18\x02 \x01(\tR\x06tickId\x12\x16\n" +
@@ -4113,13 +4189,14 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"I\n" +
 	"\x12TopUpFloatResponse\x123\n" +
-	"\abalance\x18\x01 \x01(\v2\x19.agogo.payouts.v1.BalanceR\abalance2\x88\x11\n" +
+	"\abalance\x18\x01 \x01(\v2\x19.agogo.payouts.v1.BalanceR\abalance2\xd6\x11\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.payouts.v1.ImportRequest\x1a .agogo.payouts.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.payouts.v1.ImportRequest\x1a .agogo.payouts.v1.ImportResponse(\x010\x01\x12]\n" +
 	"\fListPayments\x12%.agogo.payouts.v1.ListPaymentsRequest\x1a&.agogo.payouts.v1.ListPaymentsResponse\x12W\n" +
 	"\n" +
-	"ListPayees\x12#.agogo.payouts.v1.ListPayeesRequest\x1a$.agogo.payouts.v1.ListPayeesResponse\x12Q\n" +
+	"ListPayees\x12#.agogo.payouts.v1.ListPayeesRequest\x1a$.agogo.payouts.v1.ListPayeesResponse\x12L\n" +
+	"\vResumePayee\x12$.agogo.payouts.v1.ResumePayeeRequest\x1a\x17.agogo.payouts.v1.Payee\x12Q\n" +
 	"\bListRuns\x12!.agogo.payouts.v1.ListRunsRequest\x1a\".agogo.payouts.v1.ListRunsResponse\x12@\n" +
 	"\x06GetRun\x12\x1f.agogo.payouts.v1.GetRunRequest\x1a\x15.agogo.payouts.v1.Run\x12Z\n" +
 	"\vListBatches\x12$.agogo.payouts.v1.ListBatchesRequest\x1a%.agogo.payouts.v1.ListBatchesResponse\x12F\n" +
@@ -4160,7 +4237,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*ImportRequest)(nil),         // 0: agogo.payouts.v1.ImportRequest
 	(*ImportOptions)(nil),         // 1: agogo.payouts.v1.ImportOptions
@@ -4173,160 +4250,163 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payee)(nil),                 // 8: agogo.payouts.v1.Payee
 	(*ListPayeesRequest)(nil),     // 9: agogo.payouts.v1.ListPayeesRequest
 	(*ListPayeesResponse)(nil),    // 10: agogo.payouts.v1.ListPayeesResponse
-	(*Run)(nil),                   // 11: agogo.payouts.v1.Run
-	(*ListRunsRequest)(nil),       // 12: agogo.payouts.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),      // 13: agogo.payouts.v1.ListRunsResponse
-	(*GetRunRequest)(nil),         // 14: agogo.payouts.v1.GetRunRequest
-	(*Batch)(nil),                 // 15: agogo.payouts.v1.Batch
-	(*ListBatchesRequest)(nil),    // 16: agogo.payouts.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),   // 17: agogo.payouts.v1.ListBatchesResponse
-	(*GetBatchRequest)(nil),       // 18: agogo.payouts.v1.GetBatchRequest
-	(*PauseBatchRequest)(nil),     // 19: agogo.payouts.v1.PauseBatchRequest
-	(*ResumeBatchRequest)(nil),    // 20: agogo.payouts.v1.ResumeBatchRequest
-	(*Attempt)(nil),               // 21: agogo.payouts.v1.Attempt
-	(*Payout)(nil),                // 22: agogo.payouts.v1.Payout
-	(*Proposal)(nil),              // 23: agogo.payouts.v1.Proposal
-	(*ListPayoutsRequest)(nil),    // 24: agogo.payouts.v1.ListPayoutsRequest
-	(*ListPayoutsResponse)(nil),   // 25: agogo.payouts.v1.ListPayoutsResponse
-	(*GetPayoutRequest)(nil),      // 26: agogo.payouts.v1.GetPayoutRequest
-	(*ResolvePayoutRequest)(nil),  // 27: agogo.payouts.v1.ResolvePayoutRequest
-	(*ResolvePayoutResponse)(nil), // 28: agogo.payouts.v1.ResolvePayoutResponse
-	(*RetryPayoutRequest)(nil),    // 29: agogo.payouts.v1.RetryPayoutRequest
-	(*HoldPayoutRequest)(nil),     // 30: agogo.payouts.v1.HoldPayoutRequest
-	(*ReleasePayoutRequest)(nil),  // 31: agogo.payouts.v1.ReleasePayoutRequest
-	(*CancelPayoutRequest)(nil),   // 32: agogo.payouts.v1.CancelPayoutRequest
-	(*StopOutflowRequest)(nil),    // 33: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),   // 34: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),               // 35: agogo.payouts.v1.Outflow
-	(*StartBreakRequest)(nil),     // 36: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),       // 37: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),       // 38: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                 // 39: agogo.payouts.v1.Break
-	(*Balance)(nil),               // 40: agogo.payouts.v1.Balance
-	(*ListBalancesRequest)(nil),   // 41: agogo.payouts.v1.ListBalancesRequest
-	(*ListBalancesResponse)(nil),  // 42: agogo.payouts.v1.ListBalancesResponse
-	(*Posting)(nil),               // 43: agogo.payouts.v1.Posting
-	(*ListPostingsRequest)(nil),   // 44: agogo.payouts.v1.ListPostingsRequest
-	(*ListPostingsResponse)(nil),  // 45: agogo.payouts.v1.ListPostingsResponse
-	(*VerifyLedgerRequest)(nil),   // 46: agogo.payouts.v1.VerifyLedgerRequest
-	(*VerifyLedgerResponse)(nil),  // 47: agogo.payouts.v1.VerifyLedgerResponse
-	(*LedgerFinding)(nil),         // 48: agogo.payouts.v1.LedgerFinding
-	(*TopUpFloatRequest)(nil),     // 49: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),    // 50: agogo.payouts.v1.TopUpFloatResponse
-	nil,                           // 51: agogo.payouts.v1.Run.CountsEntry
-	nil,                           // 52: agogo.payouts.v1.Run.TotalsEntry
-	nil,                           // 53: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),              // 54: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 56: agogo.events.v1.Reason
+	(*ResumePayeeRequest)(nil),    // 11: agogo.payouts.v1.ResumePayeeRequest
+	(*Run)(nil),                   // 12: agogo.payouts.v1.Run
+	(*ListRunsRequest)(nil),       // 13: agogo.payouts.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),      // 14: agogo.payouts.v1.ListRunsResponse
+	(*GetRunRequest)(nil),         // 15: agogo.payouts.v1.GetRunRequest
+	(*Batch)(nil),                 // 16: agogo.payouts.v1.Batch
+	(*ListBatchesRequest)(nil),    // 17: agogo.payouts.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),   // 18: agogo.payouts.v1.ListBatchesResponse
+	(*GetBatchRequest)(nil),       // 19: agogo.payouts.v1.GetBatchRequest
+	(*PauseBatchRequest)(nil),     // 20: agogo.payouts.v1.PauseBatchRequest
+	(*ResumeBatchRequest)(nil),    // 21: agogo.payouts.v1.ResumeBatchRequest
+	(*Attempt)(nil),               // 22: agogo.payouts.v1.Attempt
+	(*Payout)(nil),                // 23: agogo.payouts.v1.Payout
+	(*Proposal)(nil),              // 24: agogo.payouts.v1.Proposal
+	(*ListPayoutsRequest)(nil),    // 25: agogo.payouts.v1.ListPayoutsRequest
+	(*ListPayoutsResponse)(nil),   // 26: agogo.payouts.v1.ListPayoutsResponse
+	(*GetPayoutRequest)(nil),      // 27: agogo.payouts.v1.GetPayoutRequest
+	(*ResolvePayoutRequest)(nil),  // 28: agogo.payouts.v1.ResolvePayoutRequest
+	(*ResolvePayoutResponse)(nil), // 29: agogo.payouts.v1.ResolvePayoutResponse
+	(*RetryPayoutRequest)(nil),    // 30: agogo.payouts.v1.RetryPayoutRequest
+	(*HoldPayoutRequest)(nil),     // 31: agogo.payouts.v1.HoldPayoutRequest
+	(*ReleasePayoutRequest)(nil),  // 32: agogo.payouts.v1.ReleasePayoutRequest
+	(*CancelPayoutRequest)(nil),   // 33: agogo.payouts.v1.CancelPayoutRequest
+	(*StopOutflowRequest)(nil),    // 34: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),   // 35: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),               // 36: agogo.payouts.v1.Outflow
+	(*StartBreakRequest)(nil),     // 37: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),       // 38: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),       // 39: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                 // 40: agogo.payouts.v1.Break
+	(*Balance)(nil),               // 41: agogo.payouts.v1.Balance
+	(*ListBalancesRequest)(nil),   // 42: agogo.payouts.v1.ListBalancesRequest
+	(*ListBalancesResponse)(nil),  // 43: agogo.payouts.v1.ListBalancesResponse
+	(*Posting)(nil),               // 44: agogo.payouts.v1.Posting
+	(*ListPostingsRequest)(nil),   // 45: agogo.payouts.v1.ListPostingsRequest
+	(*ListPostingsResponse)(nil),  // 46: agogo.payouts.v1.ListPostingsResponse
+	(*VerifyLedgerRequest)(nil),   // 47: agogo.payouts.v1.VerifyLedgerRequest
+	(*VerifyLedgerResponse)(nil),  // 48: agogo.payouts.v1.VerifyLedgerResponse
+	(*LedgerFinding)(nil),         // 49: agogo.payouts.v1.LedgerFinding
+	(*TopUpFloatRequest)(nil),     // 50: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),    // 51: agogo.payouts.v1.TopUpFloatResponse
+	nil,                           // 52: agogo.payouts.v1.Run.CountsEntry
+	nil,                           // 53: agogo.payouts.v1.Run.TotalsEntry
+	nil,                           // 54: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),              // 55: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(*v1.Reason)(nil),             // 57: agogo.events.v1.Reason
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
 	1,  // 0: agogo.payouts.v1.ImportRequest.options:type_name -> agogo.payouts.v1.ImportOptions
 	3,  // 1: agogo.payouts.v1.ImportResponse.refusal:type_name -> agogo.payouts.v1.ImportRefusal
 	4,  // 2: agogo.payouts.v1.ImportResponse.progress:type_name -> agogo.payouts.v1.ImportProgress
 	4,  // 3: agogo.payouts.v1.ImportResponse.summary:type_name -> agogo.payouts.v1.ImportProgress
-	54, // 4: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	54, // 5: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	54, // 6: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	55, // 7: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	55, // 4: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	55, // 5: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	55, // 6: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	56, // 7: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	5,  // 8: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
 	8,  // 9: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	55, // 10: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	51, // 11: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	52, // 12: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	55, // 13: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	55, // 14: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	11, // 15: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	53, // 16: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	54, // 17: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	54, // 18: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	54, // 19: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
-	15, // 20: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	55, // 21: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	55, // 22: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	55, // 23: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	56, // 24: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	54, // 25: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	54, // 26: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	54, // 27: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	54, // 28: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	21, // 29: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	55, // 30: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	55, // 31: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	23, // 32: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	55, // 33: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	22, // 34: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	22, // 35: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	55, // 36: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	55, // 37: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	55, // 38: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	55, // 39: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	54, // 40: agogo.payouts.v1.Balance.debit:type_name -> agogo.events.v1.Money
-	54, // 41: agogo.payouts.v1.Balance.credit:type_name -> agogo.events.v1.Money
-	54, // 42: agogo.payouts.v1.Balance.balance:type_name -> agogo.events.v1.Money
-	40, // 43: agogo.payouts.v1.ListBalancesResponse.items:type_name -> agogo.payouts.v1.Balance
-	54, // 44: agogo.payouts.v1.Posting.amount:type_name -> agogo.events.v1.Money
-	55, // 45: agogo.payouts.v1.Posting.occurred_at:type_name -> google.protobuf.Timestamp
-	43, // 46: agogo.payouts.v1.ListPostingsResponse.items:type_name -> agogo.payouts.v1.Posting
-	48, // 47: agogo.payouts.v1.VerifyLedgerResponse.findings:type_name -> agogo.payouts.v1.LedgerFinding
-	54, // 48: agogo.payouts.v1.LedgerFinding.expected:type_name -> agogo.events.v1.Money
-	54, // 49: agogo.payouts.v1.LedgerFinding.found:type_name -> agogo.events.v1.Money
-	40, // 50: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.payouts.v1.Balance
-	54, // 51: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	56, // 10: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	52, // 11: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	53, // 12: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	56, // 13: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	56, // 14: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	12, // 15: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
+	54, // 16: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	55, // 17: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	55, // 18: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	55, // 19: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	16, // 20: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
+	56, // 21: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	56, // 22: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	56, // 23: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	57, // 24: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	55, // 25: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	55, // 26: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	55, // 27: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	55, // 28: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	22, // 29: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	56, // 30: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	56, // 31: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	24, // 32: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	56, // 33: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	23, // 34: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	23, // 35: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	56, // 36: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	56, // 37: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	56, // 38: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	56, // 39: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	55, // 40: agogo.payouts.v1.Balance.debit:type_name -> agogo.events.v1.Money
+	55, // 41: agogo.payouts.v1.Balance.credit:type_name -> agogo.events.v1.Money
+	55, // 42: agogo.payouts.v1.Balance.balance:type_name -> agogo.events.v1.Money
+	41, // 43: agogo.payouts.v1.ListBalancesResponse.items:type_name -> agogo.payouts.v1.Balance
+	55, // 44: agogo.payouts.v1.Posting.amount:type_name -> agogo.events.v1.Money
+	56, // 45: agogo.payouts.v1.Posting.occurred_at:type_name -> google.protobuf.Timestamp
+	44, // 46: agogo.payouts.v1.ListPostingsResponse.items:type_name -> agogo.payouts.v1.Posting
+	49, // 47: agogo.payouts.v1.VerifyLedgerResponse.findings:type_name -> agogo.payouts.v1.LedgerFinding
+	55, // 48: agogo.payouts.v1.LedgerFinding.expected:type_name -> agogo.events.v1.Money
+	55, // 49: agogo.payouts.v1.LedgerFinding.found:type_name -> agogo.events.v1.Money
+	41, // 50: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.payouts.v1.Balance
+	55, // 51: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
 	0,  // 52: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.payouts.v1.ImportRequest
 	0,  // 53: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.payouts.v1.ImportRequest
 	6,  // 54: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
 	9,  // 55: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	12, // 56: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	14, // 57: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	16, // 58: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	18, // 59: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	19, // 60: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	20, // 61: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	24, // 62: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	26, // 63: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	27, // 64: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	29, // 65: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	30, // 66: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	31, // 67: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	32, // 68: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	33, // 69: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	34, // 70: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	36, // 71: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	37, // 72: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	38, // 73: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	41, // 74: agogo.payouts.v1.PayoutsService.ListBalances:input_type -> agogo.payouts.v1.ListBalancesRequest
-	44, // 75: agogo.payouts.v1.PayoutsService.ListPostings:input_type -> agogo.payouts.v1.ListPostingsRequest
-	46, // 76: agogo.payouts.v1.PayoutsService.VerifyLedger:input_type -> agogo.payouts.v1.VerifyLedgerRequest
-	49, // 77: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	2,  // 78: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.payouts.v1.ImportResponse
-	2,  // 79: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.payouts.v1.ImportResponse
-	7,  // 80: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	10, // 81: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	13, // 82: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	11, // 83: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	17, // 84: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	15, // 85: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	15, // 86: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	15, // 87: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	25, // 88: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	22, // 89: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 90: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	22, // 91: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	22, // 92: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	22, // 93: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	22, // 94: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	35, // 95: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	35, // 96: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	39, // 97: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	39, // 98: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	39, // 99: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	42, // 100: agogo.payouts.v1.PayoutsService.ListBalances:output_type -> agogo.payouts.v1.ListBalancesResponse
-	45, // 101: agogo.payouts.v1.PayoutsService.ListPostings:output_type -> agogo.payouts.v1.ListPostingsResponse
-	47, // 102: agogo.payouts.v1.PayoutsService.VerifyLedger:output_type -> agogo.payouts.v1.VerifyLedgerResponse
-	50, // 103: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	78, // [78:104] is the sub-list for method output_type
-	52, // [52:78] is the sub-list for method input_type
+	11, // 56: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	13, // 57: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	15, // 58: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	17, // 59: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	19, // 60: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	20, // 61: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	21, // 62: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	25, // 63: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	27, // 64: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	28, // 65: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	30, // 66: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	31, // 67: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	32, // 68: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	33, // 69: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	34, // 70: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	35, // 71: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	37, // 72: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	38, // 73: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	39, // 74: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	42, // 75: agogo.payouts.v1.PayoutsService.ListBalances:input_type -> agogo.payouts.v1.ListBalancesRequest
+	45, // 76: agogo.payouts.v1.PayoutsService.ListPostings:input_type -> agogo.payouts.v1.ListPostingsRequest
+	47, // 77: agogo.payouts.v1.PayoutsService.VerifyLedger:input_type -> agogo.payouts.v1.VerifyLedgerRequest
+	50, // 78: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	2,  // 79: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.payouts.v1.ImportResponse
+	2,  // 80: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.payouts.v1.ImportResponse
+	7,  // 81: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	10, // 82: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	8,  // 83: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	14, // 84: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	12, // 85: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	18, // 86: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	16, // 87: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	16, // 88: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	16, // 89: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	26, // 90: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	23, // 91: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	29, // 92: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	23, // 93: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	23, // 94: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	23, // 95: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	23, // 96: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	36, // 97: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	36, // 98: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	40, // 99: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	40, // 100: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	40, // 101: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	43, // 102: agogo.payouts.v1.PayoutsService.ListBalances:output_type -> agogo.payouts.v1.ListBalancesResponse
+	46, // 103: agogo.payouts.v1.PayoutsService.ListPostings:output_type -> agogo.payouts.v1.ListPostingsResponse
+	48, // 104: agogo.payouts.v1.PayoutsService.VerifyLedger:output_type -> agogo.payouts.v1.VerifyLedgerResponse
+	51, // 105: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	79, // [79:106] is the sub-list for method output_type
+	52, // [52:79] is the sub-list for method input_type
 	52, // [52:52] is the sub-list for extension type_name
 	52, // [52:52] is the sub-list for extension extendee
 	0,  // [0:52] is the sub-list for field type_name
@@ -4348,7 +4428,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   54,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

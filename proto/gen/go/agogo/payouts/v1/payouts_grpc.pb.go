@@ -26,6 +26,7 @@ const (
 	PayoutsService_ImportPayees_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ImportPayees"
 	PayoutsService_ListPayments_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ListPayments"
 	PayoutsService_ListPayees_FullMethodName     = "/agogo.payouts.v1.PayoutsService/ListPayees"
+	PayoutsService_ResumePayee_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ResumePayee"
 	PayoutsService_ListRuns_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ListRuns"
 	PayoutsService_GetRun_FullMethodName         = "/agogo.payouts.v1.PayoutsService/GetRun"
 	PayoutsService_ListBatches_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListBatches"
@@ -62,6 +63,8 @@ type PayoutsServiceClient interface {
 	ImportPayees(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
 	ListPayments(ctx context.Context, in *ListPaymentsRequest, opts ...grpc.CallOption) (*ListPaymentsResponse, error)
 	ListPayees(ctx context.Context, in *ListPayeesRequest, opts ...grpc.CallOption) (*ListPayeesResponse, error)
+	// ResumePayee lets a paused payee be paid again; what is held for the pause is released a moment later. Needs operator.
+	ResumePayee(ctx context.Context, in *ResumePayeeRequest, opts ...grpc.CallOption) (*Payee, error)
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
 	ListBatches(ctx context.Context, in *ListBatchesRequest, opts ...grpc.CallOption) (*ListBatchesResponse, error)
@@ -139,6 +142,16 @@ func (c *payoutsServiceClient) ListPayees(ctx context.Context, in *ListPayeesReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPayeesResponse)
 	err := c.cc.Invoke(ctx, PayoutsService_ListPayees_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) ResumePayee(ctx context.Context, in *ResumePayeeRequest, opts ...grpc.CallOption) (*Payee, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Payee)
+	err := c.cc.Invoke(ctx, PayoutsService_ResumePayee_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -377,6 +390,8 @@ type PayoutsServiceServer interface {
 	ImportPayees(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
 	ListPayments(context.Context, *ListPaymentsRequest) (*ListPaymentsResponse, error)
 	ListPayees(context.Context, *ListPayeesRequest) (*ListPayeesResponse, error)
+	// ResumePayee lets a paused payee be paid again; what is held for the pause is released a moment later. Needs operator.
+	ResumePayee(context.Context, *ResumePayeeRequest) (*Payee, error)
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
 	ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error)
@@ -425,6 +440,9 @@ func (UnimplementedPayoutsServiceServer) ListPayments(context.Context, *ListPaym
 }
 func (UnimplementedPayoutsServiceServer) ListPayees(context.Context, *ListPayeesRequest) (*ListPayeesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPayees not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ResumePayee(context.Context, *ResumePayeeRequest) (*Payee, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumePayee not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
@@ -559,6 +577,24 @@ func _PayoutsService_ListPayees_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(PayoutsServiceServer).ListPayees(ctx, req.(*ListPayeesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_ResumePayee_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumePayeeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ResumePayee(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ResumePayee_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ResumePayee(ctx, req.(*ResumePayeeRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -973,6 +1009,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPayees",
 			Handler:    _PayoutsService_ListPayees_Handler,
+		},
+		{
+			MethodName: "ResumePayee",
+			Handler:    _PayoutsService_ResumePayee_Handler,
 		},
 		{
 			MethodName: "ListRuns",
