@@ -28,7 +28,7 @@ func TestOutcomesOutliveAnAbsentDatabase(t *testing.T) {
 		}
 		return real.Submit(ctx, tr)
 	}})
-	s.Dispatcher.Pool = db.Pool
+	s.Pool = db.Pool
 	failed := s.Dispatch(e.Ctx(), run, 0)
 	if n := e.Count("SELECT count(*) FROM attempts WHERE state = 'submitting'"); n != 0 {
 		t.Errorf("%d outcomes were lost with the connection", n)

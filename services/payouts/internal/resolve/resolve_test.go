@@ -81,7 +81,7 @@ func (d *desk) as(name string) context.Context {
 
 // do runs a decision in a transaction, as the admin server does.
 func (d *desk) do(fn func(tx pgx.Tx) error) error {
-	return pg.InTx(d.t.Context(), d.Env.Pool, fn)
+	return pg.InTx(d.t.Context(), d.Pool, fn)
 }
 
 func (d *desk) decide(name string, r admin.Resolution) (applied bool, err error) {

@@ -309,7 +309,7 @@ func (e *Env) DyingPair(run uuid.UUID, random *rand.Rand) {
 		s := e.Sender(Hooks{Submit: func(ctx context.Context, t provider.Transfer, real provider.Submitter) provider.Result {
 			return m.submit(ctx, t, real, db)
 		}})
-		s.Dispatcher.Pool = db.Pool
+		s.Pool = db.Pool
 		senders, dead = append(senders, s), append(dead, m)
 	}
 	pages := int(e.Count("SELECT COALESCE(max(page), -1) + 1 FROM payouts WHERE run_id = $1", run))
