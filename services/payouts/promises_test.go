@@ -1,11 +1,11 @@
 package payouts_test
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +44,10 @@ func newWorld(t *testing.T) *world {
 	w.file.Tenants[0].Payouts.PauseAboveFailureRate = 0 // failures are what this is about
 	w.file.Tenants[0].Payouts.MaxPerPayout = 12_000
 	orange := w.file.Tenants[0].Providers["orange"]
-	orange.LookupAfter = slices.Repeat([]time.Duration{time.Minute}, 200) // time flies here; nobody waits for "daily"
+	orange.LookupAfter = nil
+	for i := range 600 { // time flies here; nobody waits for "daily"
+		orange.LookupAfter = append(orange.LookupAfter, time.Duration(i+1)*time.Minute)
+	}
 	w.file.Tenants[0].Providers["orange"] = orange
 	w.replicas = []*replica{w.start(), w.start()}
 	return w
@@ -107,6 +110,7 @@ func (w *world) evening(day time.Time) {
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
 			w.t.Logf("%s ended with %v", tick.GetTickId(), n)
+			w.dump()
 		}
 	})
 	// A send whose process stopped is only taken over when its lease has run out, by real time.
@@ -135,6 +139,19 @@ func (w *world) payouts() []*payoutsv1.Payout {
 			return all
 		}
 	}
+}
+
+// dump tells what is known of attempts that are still open.
+func (w *world) dump() {
+	conn, err := pgx.Connect(context.WithoutCancel(w.ctx), w.dsn+"&search_path=payouts")
+	if err != nil {
+		w.t.Log(err)
+		return
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(w.ctx)) }()
+	rows, _ := conn.Query(context.WithoutCancel(w.ctx), "SELECT to_jsonb(a)::text FROM attempts a WHERE state IN ('submitting', 'processing', 'unknown')")
+	open, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	w.t.Log(w.clock.Now(), open, err)
 }
 
 func (w *world) count(sql string) (n int64) {
