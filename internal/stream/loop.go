@@ -26,11 +26,14 @@ type Deps struct {
 	Registry     prometheus.Registerer // nil: metrics are kept and not shown
 	Traces       trace.TracerProvider  // nil: no spans
 	DrainBudget  time.Duration         // how long running handlers may go on after the end; 0: 15 s
+	// Patience is how long they may take to end once their context has (0: 2 s): one that sees calls to their answer needs
+	// more than one that only has to notice.
+	Patience time.Duration
 }
 
 const (
 	defaultDrainBudget = 15 * time.Second
-	handlerPatience    = 2 * time.Second  // for a handler to notice that its context ended
+	defaultPatience    = 2 * time.Second
 	maxHandling        = 30 * time.Minute // of a handler that heartbeats; one that takes longer hangs
 	flushTimeout       = time.Second
 	rebindMin          = 250 * time.Millisecond
@@ -62,6 +65,9 @@ func NewLoop(spec ConsumerSpec, h Handler, d Deps) *Loop {
 	}
 	if d.DrainBudget == 0 {
 		d.DrainBudget = defaultDrainBudget
+	}
+	if d.Patience == 0 {
+		d.Patience = defaultPatience
 	}
 	if d.Traces == nil {
 		d.Traces = noop.NewTracerProvider()
@@ -157,7 +163,8 @@ func (l *Loop) bind(ctx context.Context) (*binding, error) {
 	return b, nil
 }
 
-// drain waits for handlers that still run. After the budget it ends their contexts, and after a moment more gives them up.
+// drain waits for handlers that still run. After the budget it ends their contexts, and when its patience is over
+// gives them up.
 func (l *Loop) drain(stop context.CancelCauseFunc) error {
 	done := make(chan struct{})
 	go func() { l.running.Wait(); close(done) }()
@@ -170,7 +177,7 @@ func (l *Loop) drain(stop context.CancelCauseFunc) error {
 	select {
 	case <-done:
 		return nil
-	case <-time.After(handlerPatience):
+	case <-time.After(l.deps.Patience):
 		return fmt.Errorf("consumer %s: %d handlers did not end with their context; their messages come again after their AckWait",
 			l.spec.Durable, l.spec.Workers-len(l.idle))
 	}

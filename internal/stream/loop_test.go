@@ -294,6 +294,40 @@ func TestAHandlerThatOutlivesTheBudgetLosesItsContextAndItsMessage(t *testing.T)
 	}
 }
 
+// A handler that sees its calls to their answers takes longer to end than one that only notices; it is waited for, and what
+// it did counts.
+func TestAHandlerThatEndsLateIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	js, s := natstest.Server(t).JS, spec(nil)
+	workStream(t, js, s, 1)
+	publish(t, js, "agogo.cmd.test.do.p00", "slow")
+	entered, told, answered := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+	l := run(t, stream.NewLoop(s, func(ctx context.Context, _ stream.Message) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		told <- struct{}{}
+		<-answered
+		return nil
+	}, stream.Deps{JS: js, Service: "test", DrainBudget: time.Millisecond, Patience: time.Minute}))
+	receive(t, "handler", entered)
+	stopped := make(chan error, 1)
+	go func() { stopped <- l.stop() }()
+	receive(t, "end of the handler's context", told)
+	select {
+	case err := <-stopped:
+		t.Fatalf("the loop did not wait (%v)", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(answered)
+	if err := receive(t, "end of the loop", stopped); err != nil {
+		t.Error(err)
+	}
+	await(t, "acknowledgement", func() bool {
+		c, err := js.Consumer(t.Context(), s.Stream, s.Durable)
+		return err == nil && c.CachedInfo().NumAckPending == 0 && c.CachedInfo().NumPending == 0
+	})
+}
+
 func TestALoopWithoutItsConsumerIsUnreadyUntilItIsThere(t *testing.T) {
 	t.Parallel()
 	js, s := natstest.Server(t).JS, spec(nil)

@@ -150,14 +150,23 @@ func (s *Service) loops(p *parts) []*stream.Loop {
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry,
 		Traces: s.deps.Telemetry.Traces,
 	}
+	// A page may take minutes, so it is not waited for: a stop ends its claims at once, and the calls that are under way are
+	// seen to their answers, or else their payouts would be in doubt.
+	exec := deps
+	exec.DrainBudget, exec.Patience = drainPages, drainCalls
 	commands := stream.Route(p.exec.Handle, map[string]stream.Handler{
 		stream.PayoutsTicks: p.ticks.Handle, stream.PayoutsExec: p.exec.Handle,
 	})
 	return []*stream.Loop{
 		stream.NewLoop(stream.Consumer(stream.PayoutsTicks), p.ticks.Handle, deps),
-		stream.NewLoop(stream.Consumer(stream.PayoutsExec), commands, deps),
+		stream.NewLoop(stream.Consumer(stream.PayoutsExec), commands, exec),
 	}
 }
+
+const (
+	drainPages = 500 * time.Millisecond
+	drainCalls = 15 * time.Second
+)
 
 // keepInbox exceeds the age of TICKS by far. A tick that comes back after that still finds its run.
 const keepInbox = 60 * 24 * time.Hour

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -15,7 +16,13 @@ var binary string
 // waiting is how long something may take that a machine with nothing else to do has done in a second or two.
 const waiting = 30 * time.Second
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	// Tests mostly wait for processes of their own, so more of them than there are cores may wait at once. -parallel wins.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "agogo-e2e-")

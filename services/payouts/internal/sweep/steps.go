@@ -26,7 +26,7 @@ func (s *Sweeper) settle(ctx context.Context, tx pgx.Tx) error {
 
 // retry approves failed payouts whose next attempt is due.
 func (s *Sweeper) retry(ctx context.Context, tx pgx.Tx) error {
-	return s.Store.RetryDue(ctx, tx, pageLimit, s.nonce())
+	return s.Store.RetryDue(ctx, tx, pageLimit, s.nonce(s.patience()))
 }
 
 // release looks at one page of each queue of held payouts, where the last sweep left off.
@@ -37,7 +37,7 @@ func (s *Sweeper) release(ctx context.Context, tx pgx.Tx) error {
 	}
 	after := make(map[store.Queue]store.Place, len(queues))
 	for _, q := range queues {
-		next, err := s.Store.Release(ctx, tx, q, s.after[q], pageLimit, s.today(q.Tenant), s.nonce())
+		next, err := s.Store.Release(ctx, tx, q, s.after[q], pageLimit, s.today(q.Tenant), s.nonce(s.patience()))
 		if err != nil {
 			return err
 		}
@@ -49,13 +49,13 @@ func (s *Sweeper) release(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// wake emits the commands of pages that stand still once more.
-func (s *Sweeper) wake(ctx context.Context, tx pgx.Tx) error {
-	since := s.Clock.Now().Add(-s.patience())
-	if err := s.Store.WakePlanning(ctx, tx, since, s.nonce(), pageLimit); err != nil {
+// wake emits the commands of pages once more that have stood still for so long.
+func (s *Sweeper) wake(ctx context.Context, tx pgx.Tx, patience time.Duration) error {
+	since, nonce := s.Clock.Now().Add(-patience), s.nonce(patience)
+	if err := s.Store.WakePlanning(ctx, tx, since, nonce, pageLimit); err != nil {
 		return err
 	}
-	return s.Store.WakeStanding(ctx, tx, since, s.nonce(), pageLimit)
+	return s.Store.WakeStanding(ctx, tx, since, nonce, pageLimit)
 }
 
 // today is the tenant's local date, against whose caps a released payout counts.

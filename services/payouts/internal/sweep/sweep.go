@@ -47,12 +47,8 @@ type Sweeper struct {
 
 // Run sweeps until ctx ends. A step that fails is logged and done again with the next sweep.
 func (s *Sweeper) Run(ctx context.Context) error {
-	every := s.Every
-	if every <= 0 {
-		every = defaultEvery
-	}
 	for {
-		if err := s.Clock.Sleep(ctx, every); err != nil {
+		if err := s.Clock.Sleep(ctx, s.every()); err != nil {
 			return nil //nolint:nilerr // the context ended, which is how a sweeper stops
 		}
 		if err := s.Once(ctx); err != nil && ctx.Err() == nil {
@@ -78,7 +74,12 @@ func (s *Sweeper) Once(ctx context.Context) error {
 		{"settle runs", 7114, s.settle},
 	}
 	if now := s.Clock.Now(); now.Sub(s.woken) >= s.patience() {
-		steps = append(steps, step{"wake standing pages", 7115, s.wake})
+		patience := s.patience()
+		if s.woken.IsZero() {
+			// The process before this one may have died with commands that JetStream gives nobody else for another minute.
+			patience = min(patience, s.every())
+		}
+		steps = append(steps, step{"wake standing pages", 7115, func(ctx context.Context, tx pgx.Tx) error { return s.wake(ctx, tx, patience) }})
 		s.woken = now
 	}
 	var first error
@@ -102,6 +103,13 @@ func (s *Sweeper) do(ctx context.Context, st step) error {
 	})
 }
 
+func (s *Sweeper) every() time.Duration {
+	if s.Every > 0 {
+		return s.Every
+	}
+	return defaultEvery
+}
+
 func (s *Sweeper) patience() time.Duration {
 	if s.Patience > 0 {
 		return s.Patience
@@ -109,7 +117,7 @@ func (s *Sweeper) patience() time.Duration {
 	return defaultPatience
 }
 
-// nonce tells a re-emitted command from its earlier emissions; replicas that re-emit it in the same moment agree on it.
-func (s *Sweeper) nonce() string {
-	return strconv.FormatInt(s.Clock.Now().UnixMilli()/s.patience().Milliseconds(), 36)
+// nonce tells a re-emitted command from its earlier emissions; replicas that re-emit it within the same span agree on it.
+func (s *Sweeper) nonce(within time.Duration) string {
+	return strconv.FormatInt(s.Clock.Now().UnixMilli()/within.Milliseconds(), 36)
 }

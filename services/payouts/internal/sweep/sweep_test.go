@@ -116,6 +116,27 @@ func TestALostPlanCommandIsEmittedAgain(t *testing.T) {
 	e.CheckEvents()
 }
 
+// A command that died with its process is emitted again by the next one, long before JetStream would deliver it to anybody.
+func TestTheFirstLookAfterAStartIsNotPatient(t *testing.T) {
+	t.Parallel()
+	e := payoutstest.New(t)
+	payees(e, 3, 10_000)
+	if err := e.Fire(payoutstest.Daily(evening), "tick"); err != nil {
+		t.Fatal(err)
+	}
+	before := sweeper(e)
+	once(t, before)
+	e.Clock.Advance(3 * time.Second)
+	once(t, before)
+	if diff := cmp.Diff(map[string]int{"plan 0": 1}, commands(e)); diff != "" {
+		t.Errorf("the process that has run for a while (-want +got):\n%s", diff)
+	}
+	once(t, sweeper(e))
+	if diff := cmp.Diff(map[string]int{"plan 0": 1, "plan 0 again": 1}, commands(e)); diff != "" {
+		t.Errorf("the one that has just started (-want +got):\n%s", diff)
+	}
+}
+
 func TestALostDispatchCommandIsEmittedAgain(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -374,7 +395,8 @@ func TestRunSweepsByTheClockUntilItsContextEnds(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("ended with %v", err)
 	}
-	if diff := cmp.Diff(map[string]int{"plan 0": 1, "plan 0 again": 1}, commands(e)); diff != "" {
+	// At 2 s, since it has just started, and at 32 s.
+	if diff := cmp.Diff(map[string]int{"plan 0": 1, "plan 0 again": 2}, commands(e)); diff != "" {
 		t.Errorf("after 40 s (-want +got):\n%s", diff)
 	}
 }
