@@ -1,6 +1,6 @@
-//nolint:misspell // these are French words
 package report
 
+//nolint:misspell // these are French words
 func french() texts {
 	return texts{
 		clock: "15h04", start: "Démarrage du traitement des paiements quotidiens (%s)", created: "Payout créé pour %s:",
