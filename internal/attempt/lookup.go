@@ -76,6 +76,15 @@ func Lock(ctx context.Context, tx pgx.Tx, keys ...Key) ([]Attempt, error) {
 	return fromRows(rows), nil
 }
 
+// LockSubject reads all attempts of a tenant's subject for a change by a person, oldest first.
+func LockSubject(ctx context.Context, tx pgx.Tx, tenant string, subject uuid.UUID) ([]Attempt, error) {
+	rows, err := db.New(tx).LockSubject(ctx, db.LockSubjectParams{Tenant: tenant, SubjectID: subject})
+	if err != nil {
+		return nil, fmt.Errorf("lock attempts of %s: %w", subject, err)
+	}
+	return fromRows(rows), nil
+}
+
 // Reference names an attempt as the provider does.
 type Reference struct {
 	Tenant    string

@@ -397,6 +397,65 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 	return items, nil
 }
 
+const lockSubject = `-- name: LockSubject :many
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
+`
+
+type LockSubjectParams struct {
+	Tenant    string
+	SubjectID uuid.UUID
+}
+
+func (q *Queries) LockSubject(ctx context.Context, arg LockSubjectParams) ([]Attempt, error) {
+	rows, err := q.db.Query(ctx, lockSubject, arg.Tenant, arg.SubjectID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Attempt
+	for rows.Next() {
+		var i Attempt
+		if err := rows.Scan(
+			&i.SubjectID,
+			&i.Number,
+			&i.Tenant,
+			&i.Provider,
+			&i.Reference,
+			&i.Amount,
+			&i.Currency,
+			&i.Destination,
+			&i.State,
+			&i.Class,
+			&i.Scope,
+			&i.Code,
+			&i.ProviderCode,
+			&i.ProviderID,
+			&i.Fee,
+			&i.Sends,
+			&i.LeaseOwner,
+			&i.LeaseExpiresAt,
+			&i.SubmittedAt,
+			&i.Accepted,
+			&i.OpenedAt,
+			&i.ClosedAt,
+			&i.NextLookupAt,
+			&i.LookupExpiresAt,
+			&i.Lookups,
+			&i.LookedUpAt,
+			&i.AbsentReads,
+			&i.FirstAbsentAt,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const move = `-- name: Move :many
 UPDATE attempts a SET
     state = m.state, class = m.class, scope = m.scope, code = m.code, provider_code = m.provider_code,
@@ -405,7 +464,9 @@ UPDATE attempts a SET
     accepted = a.accepted OR m.accepted,
     opened_at = CASE WHEN m.open THEN COALESCE(a.opened_at, $1::timestamptz) ELSE a.opened_at END,
     closed_at = CASE WHEN m.open THEN NULL WHEN m.state = a.state THEN a.closed_at ELSE $1::timestamptz END,
-    next_lookup_at = NULLIF(m.next_lookup_at, '0001-01-01 00:00:00+00'), lookup_expires_at = NULL,
+    next_lookup_at = CASE WHEN m.lookups = 0 AND a.next_lookup_at <= $1::timestamptz THEN a.next_lookup_at
+                          ELSE NULLIF(m.next_lookup_at, '0001-01-01 00:00:00+00') END,
+    lookup_expires_at = NULL,
     lookups = a.lookups + m.lookups,
     looked_up_at = CASE WHEN m.lookups > 0 THEN $1::timestamptz ELSE a.looked_up_at END,
     absent_reads = m.absent_reads, first_absent_at = NULLIF(m.first_absent_at, '0001-01-01 00:00:00+00'),
@@ -442,7 +503,8 @@ type MoveParams struct {
 	FirstAbsents  []time.Time
 }
 
-// Compare-and-set on the version: whoever decided on an older row decided on nothing. The zero time stands for NULL.
+// Compare-and-set on the version: whoever decided on an older row decided on nothing. The zero time stands for NULL. A lookup
+// that is due stays due unless the decision came from one: whatever made it due may know more.
 func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 	rows, err := q.db.Query(ctx, move,
 		arg.At,

@@ -69,8 +69,12 @@ JOIN (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::intege
   ON a.subject_id = k.subject_id AND a.number = k.number
 ORDER BY a.subject_id, a.number FOR UPDATE OF a;
 
+-- name: LockSubject :many
+SELECT * FROM attempts WHERE tenant = @tenant AND subject_id = @subject_id ORDER BY number FOR UPDATE;
+
 -- name: Move :many
--- Compare-and-set on the version: whoever decided on an older row decided on nothing. The zero time stands for NULL.
+-- Compare-and-set on the version: whoever decided on an older row decided on nothing. The zero time stands for NULL. A lookup
+-- that is due stays due unless the decision came from one: whatever made it due may know more.
 UPDATE attempts a SET
     state = m.state, class = m.class, scope = m.scope, code = m.code, provider_code = m.provider_code,
     provider_id = CASE WHEN m.provider_id = '' THEN a.provider_id ELSE m.provider_id END,
@@ -78,7 +82,9 @@ UPDATE attempts a SET
     accepted = a.accepted OR m.accepted,
     opened_at = CASE WHEN m.open THEN COALESCE(a.opened_at, @at::timestamptz) ELSE a.opened_at END,
     closed_at = CASE WHEN m.open THEN NULL WHEN m.state = a.state THEN a.closed_at ELSE @at::timestamptz END,
-    next_lookup_at = NULLIF(m.next_lookup_at, '0001-01-01 00:00:00+00'), lookup_expires_at = NULL,
+    next_lookup_at = CASE WHEN m.lookups = 0 AND a.next_lookup_at <= @at::timestamptz THEN a.next_lookup_at
+                          ELSE NULLIF(m.next_lookup_at, '0001-01-01 00:00:00+00') END,
+    lookup_expires_at = NULL,
     lookups = a.lookups + m.lookups,
     looked_up_at = CASE WHEN m.lookups > 0 THEN @at::timestamptz ELSE a.looked_up_at END,
     absent_reads = m.absent_reads, first_absent_at = NULLIF(m.first_absent_at, '0001-01-01 00:00:00+00'),

@@ -162,6 +162,9 @@ CREATE TABLE payouts (
     reference     text NOT NULL DEFAULT '',    -- of the newest attempt
     retry_at      timestamptz,                 -- failed: when it is approved again; approved, held: not before
     cap_date      date,                        -- the local date against whose daily caps it counts
+    -- The provider says of a closed attempt that it was paid, or may be yet, or moved something else: nothing sends this
+    -- payout or frees its items until the books are corrected.
+    contradicted  boolean NOT NULL DEFAULT false,
     nominal_time  timestamptz NOT NULL,
     version       bigint NOT NULL DEFAULT 0,
     created_at    timestamptz NOT NULL,
@@ -185,6 +188,7 @@ CREATE INDEX payouts_open ON payouts (tenant, state) WHERE state IN ('created', 
 -- The first of two people who resolve a payout in manual review.
 CREATE TABLE proposals (
     payout_id   uuid PRIMARY KEY REFERENCES payouts,
+    attempt     integer NOT NULL, -- which it is about: a proposal says nothing of another one
     outcome     text NOT NULL CHECK (outcome IN ('paid', 'not_paid')),
     pay_again   boolean NOT NULL,
     evidence    text NOT NULL,

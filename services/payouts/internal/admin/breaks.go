@@ -16,13 +16,13 @@ import (
 
 // StartBreak opens a payee's break.
 func (s *Server) StartBreak(ctx context.Context, r *payoutsv1.StartBreakRequest) (*payoutsv1.Break, error) {
-	m := mutation{r.GetTenant(), "StartBreak", r.GetPayeeId(), "", r.GetRequestId()}
+	m := mutation{r.GetTenant(), "StartBreak", r.GetPayeeId(), "", r.GetRequestId(), nil}
 	return s.changeBreak(ctx, m, r.GetAt(), s.Breaks.Start)
 }
 
 // EndBreak closes a payee's break.
 func (s *Server) EndBreak(ctx context.Context, r *payoutsv1.EndBreakRequest) (*payoutsv1.Break, error) {
-	m := mutation{r.GetTenant(), "EndBreak", r.GetPayeeId(), "", r.GetRequestId()}
+	m := mutation{r.GetTenant(), "EndBreak", r.GetPayeeId(), "", r.GetRequestId(), nil}
 	return s.changeBreak(ctx, m, r.GetAt(), s.Breaks.End)
 }
 

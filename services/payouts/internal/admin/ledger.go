@@ -99,7 +99,7 @@ func (s *Server) TopUpFloat(ctx context.Context, r *payoutsv1.TopUpFloatRequest)
 		return nil, rpc.Invalid("currency", "%s keeps its float in %s; what moved in another currency is recorded as what arrived", t.ID, t.Currency)
 	}
 	sum := money.Amount{Minor: r.GetAmountMinor(), Currency: t.Currency}
-	m := mutation{t.ID, "TopUpFloat", r.GetProvider(), sum.Decimal() + " " + string(sum.Currency) + " " + r.GetReference(), ""}
+	m := mutation{t.ID, "TopUpFloat", r.GetProvider(), sum.Decimal() + " " + string(sum.Currency) + " " + r.GetReference(), "", nil}
 	out := &payoutsv1.TopUpFloatResponse{}
 	err = s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
 		float := ledger.Float(r.GetProvider())

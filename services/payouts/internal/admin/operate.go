@@ -21,9 +21,13 @@ func (s *Server) ResolvePayout(ctx context.Context, r *payoutsv1.ResolvePayoutRe
 		return nil, status.Errorf(codes.PermissionDenied, "resolving needs the role operator or approver on %s", r.GetTenant())
 	}
 	out := &payoutsv1.ResolvePayoutResponse{}
-	m := mutation{r.GetTenant(), "ResolvePayout", r.GetId(), r.GetOutcome() + ": " + r.GetEvidence(), r.GetRequestId()}
-	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (proto.Message, error) {
-		applied, err := s.Operate.Resolve(ctx, tx, r.GetTenant(), id, Resolution{Outcome: r.GetOutcome(), PayAgain: r.GetPayAgain(), Evidence: r.GetEvidence()})
+	var applied bool
+	m := mutation{
+		tenant: r.GetTenant(), action: "ResolvePayout", target: r.GetId(), detail: r.GetEvidence(), requestID: r.GetRequestId(),
+		became: func() string { return resolved(applied, r) },
+	}
+	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (_ proto.Message, err error) {
+		applied, err = s.Operate.Resolve(ctx, tx, r.GetTenant(), id, Resolution{Outcome: r.GetOutcome(), PayAgain: r.GetPayAgain(), Evidence: r.GetEvidence()})
 		if err != nil {
 			return nil, err
 		}
@@ -33,24 +37,37 @@ func (s *Server) ResolvePayout(ctx context.Context, r *payoutsv1.ResolvePayoutRe
 	return out, err
 }
 
+// resolved says what a call came to: the words of a proposal and of what was applied differ only in that.
+func resolved(applied bool, r *payoutsv1.ResolvePayoutRequest) string {
+	words := "proposed "
+	if applied {
+		words = "applied "
+	}
+	words += r.GetOutcome()
+	if r.GetPayAgain() {
+		words += ", pay again"
+	}
+	return words
+}
+
 // RetryPayout approves a failed payout again.
 func (s *Server) RetryPayout(ctx context.Context, r *payoutsv1.RetryPayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation{r.GetTenant(), "RetryPayout", r.GetId(), r.GetReason(), r.GetRequestId()}, s.Operate.Retry)
+	return s.operate(ctx, mutation{r.GetTenant(), "RetryPayout", r.GetId(), r.GetReason(), r.GetRequestId(), nil}, s.Operate.Retry)
 }
 
 // HoldPayout keeps a payout from being sent.
 func (s *Server) HoldPayout(ctx context.Context, r *payoutsv1.HoldPayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation{r.GetTenant(), "HoldPayout", r.GetId(), r.GetReason(), r.GetRequestId()}, s.Operate.Hold)
+	return s.operate(ctx, mutation{r.GetTenant(), "HoldPayout", r.GetId(), r.GetReason(), r.GetRequestId(), nil}, s.Operate.Hold)
 }
 
 // ReleasePayout lets a payout go that a person held.
 func (s *Server) ReleasePayout(ctx context.Context, r *payoutsv1.ReleasePayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation{r.GetTenant(), "ReleasePayout", r.GetId(), r.GetReason(), r.GetRequestId()}, s.Operate.Release)
+	return s.operate(ctx, mutation{r.GetTenant(), "ReleasePayout", r.GetId(), r.GetReason(), r.GetRequestId(), nil}, s.Operate.Release)
 }
 
 // CancelPayout ends a payout that was not sent.
 func (s *Server) CancelPayout(ctx context.Context, r *payoutsv1.CancelPayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation{r.GetTenant(), "CancelPayout", r.GetId(), r.GetReason(), r.GetRequestId()}, s.Operate.Cancel)
+	return s.operate(ctx, mutation{r.GetTenant(), "CancelPayout", r.GetId(), r.GetReason(), r.GetRequestId(), nil}, s.Operate.Cancel)
 }
 
 type operation func(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error

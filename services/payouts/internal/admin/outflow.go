@@ -18,13 +18,13 @@ import (
 
 // StopOutflow halts a tenant's sends: the row is read before every send by every replica.
 func (s *Server) StopOutflow(ctx context.Context, r *payoutsv1.StopOutflowRequest) (*payoutsv1.Outflow, error) {
-	m := mutation{r.GetTenant(), "StopOutflow", r.GetTenant(), r.GetReason(), r.GetRequestId()}
+	m := mutation{r.GetTenant(), "StopOutflow", r.GetTenant(), r.GetReason(), r.GetRequestId(), nil}
 	return s.turn(ctx, m, true, r.GetReason())
 }
 
 // StartOutflow lifts the stop, opens connectors that a fault had stopped, and wakes what waited.
 func (s *Server) StartOutflow(ctx context.Context, r *payoutsv1.StartOutflowRequest) (*payoutsv1.Outflow, error) {
-	m := mutation{r.GetTenant(), "StartOutflow", r.GetTenant(), "", r.GetRequestId()}
+	m := mutation{r.GetTenant(), "StartOutflow", r.GetTenant(), "", r.GetRequestId(), nil}
 	return s.turn(ctx, m, false, "")
 }
 

@@ -92,7 +92,7 @@ func (s *Server) ResumePayee(ctx context.Context, r *payoutsv1.ResumePayeeReques
 		return nil, err
 	}
 	out := &payoutsv1.Payee{}
-	m := mutation{r.GetTenant(), "ResumePayee", r.GetPayeeId(), r.GetReason(), r.GetRequestId()}
+	m := mutation{r.GetTenant(), "ResumePayee", r.GetPayeeId(), r.GetReason(), r.GetRequestId(), nil}
 	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
 		y, ok, err := s.Store.ResumePayee(ctx, tx, r.GetTenant(), r.GetPayeeId())
 		if err != nil {

@@ -210,7 +210,7 @@ func (s *Server) batches(ctx context.Context, rows []db.ListBatchesRow) ([]*payo
 
 // PauseBatch stops sending a batch's payouts.
 func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest) (*payoutsv1.Batch, error) {
-	m := mutation{r.GetTenant(), "PauseBatch", r.GetId(), r.GetReason(), r.GetRequestId()}
+	m := mutation{r.GetTenant(), "PauseBatch", r.GetId(), r.GetReason(), r.GetRequestId(), nil}
 	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
 		return s.Store.PauseBatchBy(ctx, tx, id, r.GetReason())
 	})
@@ -218,7 +218,7 @@ func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest)
 
 // ResumeBatch goes on with a paused batch and wakes what waited for it.
 func (s *Server) ResumeBatch(ctx context.Context, r *payoutsv1.ResumeBatchRequest) (*payoutsv1.Batch, error) {
-	m := mutation{r.GetTenant(), "ResumeBatch", r.GetId(), "", r.GetRequestId()}
+	m := mutation{r.GetTenant(), "ResumeBatch", r.GetId(), "", r.GetRequestId(), nil}
 	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
 		ok, err := s.Store.ResumeBatch(ctx, tx, id)
 		if err != nil || !ok {

@@ -76,6 +76,8 @@ type mutation struct {
 	target    string // resource id
 	detail    string // without personal data
 	requestID string
+	// became tells, once it is done, what the request came to, in front of the detail; nil adds nothing.
+	became func() string
 }
 
 // mutate runs fn in one transaction, once per request id, with its audit entry; out receives the answer, be it this one's
@@ -87,8 +89,12 @@ func (s *Server) mutate(ctx context.Context, m mutation, out proto.Message, fn f
 			if err != nil {
 				return nil, err
 			}
+			detail := m.detail
+			if m.became != nil {
+				detail = m.became() + ": " + detail
+			}
 			err = auth.Record(ctx, tx, s.Outbox, auth.Entry{
-				Tenant: m.tenant, Service: command.Service, Action: m.action, Target: m.target, Detail: m.detail, RequestID: m.requestID,
+				Tenant: m.tenant, Service: command.Service, Action: m.action, Target: m.target, Detail: detail, RequestID: m.requestID,
 				At: s.Clock.Now(),
 			})
 			if err != nil {

@@ -47,7 +47,7 @@ func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err := o.find(ctx, tx, valid); err != nil {
 		return nil, err
 	}
-	if err := o.hold(ctx, tx, valid); err != nil {
+	if err := o.contradict(ctx, tx, valid); err != nil {
 		return nil, err
 	}
 	return payouts, o.note(ctx, tx, valid)
@@ -101,7 +101,8 @@ func (o *Outcomes) note(ctx context.Context, tx pgx.Tx, updates []attempt.Update
 	p := db.NoteLookupsParams{At: o.Clock.Now()}
 	for _, u := range updates {
 		if said := said(u); said != "" {
-			p.Ids, p.Said = append(p.Ids, u.Attempt.Subject), append(p.Said, said)
+			p.Ids, p.Attempts = append(p.Ids, u.Attempt.Subject), append(p.Attempts, int32(u.Attempt.Number))
+			p.Said = append(p.Said, said)
 		}
 	}
 	if len(p.Ids) == 0 {
@@ -112,6 +113,10 @@ func (o *Outcomes) note(ctx context.Context, tx pgx.Tx, updates []attempt.Update
 	}
 	return nil
 }
+
+// absentReadsToSay is how many reads in a row must have found nothing before that speaks for not_paid: the number that
+// proves absence where nobody decides. Reads before the proposal count; the last one is after it.
+const absentReadsToSay = 2
 
 // What a lookup said, in the words of proposals.
 const (
@@ -127,7 +132,7 @@ func said(u attempt.Update) string {
 	switch {
 	case !u.Lookup || !d.Answered:
 		return ""
-	case d.Absent:
+	case d.Absent && d.AbsentReads >= absentReadsToSay:
 		return SaidAbsent
 	case d.State == attempt.Failed:
 		return SaidFailed
@@ -137,7 +142,7 @@ func said(u attempt.Update) string {
 		return SaidDiffers
 	case d.Accepted:
 		return SaidPending
-	default: // not found, too early to mean anything
+	default: // not found, too early or too seldom to mean anything
 		return ""
 	}
 }

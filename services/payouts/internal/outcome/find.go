@@ -15,7 +15,6 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome/db"
-	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
@@ -90,36 +89,15 @@ func (o *Outcomes) suspense(a attempt.Attempt, moved int) ledger.Posting {
 	return o.posting(a, KindMismatch, leg, debit, credit, a.Amount)
 }
 
-// hold keeps payouts from being sent again whose closed attempt turns out to have been paid, or to be under way still: one
-// that is approved, or failed and about to be tried again, is left to people.
-func (o *Outcomes) hold(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
+// contradict keeps payouts from being sent again whose closed attempt turns out to have been paid, or to be under way still,
+// in whatever state they are now.
+func (o *Outcomes) contradict(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
 	var ids []uuid.UUID
 	for _, u := range updates {
 		again := u.Attempt.State == attempt.NotSent || u.Attempt.State == attempt.Failed
-		if m := u.Decision.Mismatch; again && m != "" && !slices.Contains(ids, u.Attempt.Subject) {
+		if again && u.Decision.Mismatch != "" && !slices.Contains(ids, u.Attempt.Subject) {
 			ids = append(ids, u.Attempt.Subject)
 		}
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	payouts, err := o.Store.Get(ctx, tx, ids...)
-	if err != nil {
-		return err
-	}
-	var again, hold []store.Change
-	for _, p := range payouts {
-		retries := p.State == payout.Failed && p.RetryAt != nil // it still holds its items
-		if retries {
-			again = append(again, store.Change{PayoutID: p.ID, From: []payout.State{payout.Failed}, To: payout.Approved, Reason: payout.Reason{Code: payout.CodeRetry}})
-		}
-		if retries || p.State == payout.Approved {
-			hold = append(hold, store.Change{PayoutID: p.ID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(payout.CodeContradicted)})
-		}
-	}
-	if _, err := o.Store.Apply(ctx, tx, again); err != nil {
-		return err
-	}
-	_, err = o.Store.Apply(ctx, tx, hold)
-	return err
+	return o.Store.Contradict(ctx, tx, ids...)
 }

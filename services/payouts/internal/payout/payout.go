@@ -66,8 +66,11 @@ type Payout struct {
 	Counted     int
 	Reference   string
 	RetryAt     *time.Time
-	NominalTime time.Time
-	Version     int64
+	// Contradicted is set once the provider says of a closed attempt that money moved, or may yet: the payout is never
+	// sent again and keeps its items.
+	Contradicted bool
+	NominalTime  time.Time
+	Version      int64
 }
 
 // ID is the identity of a payout: planning twice gives the same one.

@@ -45,18 +45,22 @@ func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	if !ok {
 		return false, errors.New("resolve: no authenticated actor in the context")
 	}
-	p, err := r.lock(ctx, tx, tenant, id)
+	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
 		return false, err
 	}
+	p := sub.Payout
 	if p.State != payout.ManualReview {
 		return false, refused(p, "only a payout in manual_review is decided by people; lookups go on for the others")
+	}
+	if res.PayAgain && p.Contradicted {
+		return false, contradicted(p)
 	}
 	before, err := db.New(tx).LockProposal(ctx, id)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return false, fmt.Errorf("read the proposal for %s: %w", id, err)
 	}
-	same := err == nil && before.Outcome == res.Outcome && before.PayAgain == res.PayAgain && before.Evidence == res.Evidence
+	same := err == nil && int(before.Attempt) == p.Attempt && before.Outcome == res.Outcome && before.PayAgain == res.PayAgain && before.Evidence == res.Evidence
 	switch {
 	case same && before.Actor == actor.Name:
 		return false, nil // said already, and still waiting for somebody else
@@ -66,14 +70,17 @@ func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	if err := provable(before); err != nil {
 		return false, err
 	}
-	return true, r.apply(ctx, tx, p, res)
+	if err := r.apply(ctx, tx, sub, res); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // propose keeps the words and has the provider asked again.
 func (r *Resolver) propose(ctx context.Context, tx pgx.Tx, p payout.Payout, res admin.Resolution, actor string) error {
 	now := r.Clock.Now()
 	err := db.New(tx).Propose(ctx, db.ProposeParams{
-		PayoutID: p.ID, Outcome: res.Outcome, PayAgain: res.PayAgain, Evidence: res.Evidence, Actor: actor, Now: now,
+		PayoutID: p.ID, Attempt: int32(p.Attempt), Outcome: res.Outcome, PayAgain: res.PayAgain, Evidence: res.Evidence, Actor: actor, Now: now,
 	})
 	if err != nil {
 		return fmt.Errorf("propose for %s: %w", p.ID, err)
@@ -82,36 +89,37 @@ func (r *Resolver) propose(ctx context.Context, tx pgx.Tx, p payout.Payout, res 
 	return err
 }
 
-// provable refuses not_paid unless a lookup that was made after the proposal found nothing or a failure. No evidence of
-// people outweighs a provider that has not been asked.
+// provable refuses not_paid unless a lookup that was made after the proposal found a failure, or nothing, as others before it
+// did. No evidence of people outweighs a provider that has not been asked.
 func provable(p db.Proposal) error {
-	const wait = "the provider is being asked; give the same command again in a moment"
 	switch {
 	case p.Outcome == paid, p.LookupAt != nil && (p.LookupSaid == outcome.SaidAbsent || p.LookupSaid == outcome.SaidFailed):
 		return nil
 	case p.LookupAt == nil:
-		return rpc.Refused("lookup_outstanding", wait, "no lookup has been answered since the proposal")
+		return outstanding("no lookup after the proposal has proven anything yet")
 	default:
 		return rpc.Refused("lookup_contradicts", "look at the provider's own record; what stays unproven stays in review",
 			"the lookup after the proposal said %q, which speaks against not_paid", p.LookupSaid)
 	}
 }
 
-func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, p payout.Payout, res admin.Resolution) error {
-	locked, err := attempt.Lock(ctx, tx, attempt.Key{Subject: p.ID, Number: p.Attempt})
-	if err != nil {
+func outstanding(why string) error {
+	return rpc.Refused("lookup_outstanding", "the provider is being asked; give the same command again in a moment", "%s", why)
+}
+
+func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, res admin.Resolution) error {
+	a, ok := sub.newest()
+	if !ok || a.State != attempt.ManualReview {
+		return refused(sub.Payout, "its attempt has just moved; look at it again")
+	}
+	if due := a.NextLookupAt; due != nil && !due.After(r.Clock.Now()) {
+		// A webhook has spoken since, or a lookup is under way: what people knew when they decided may be over.
+		return outstanding("the provider is to be asked about the attempt now")
+	}
+	if err := r.Outcomes.Resolved(ctx, tx, a, res.Outcome == paid, res.PayAgain); err != nil {
 		return err
 	}
-	if len(locked) != 1 || locked[0].State != attempt.ManualReview {
-		return refused(p, "its attempt has just moved; look at it again")
-	}
-	if err := r.Outcomes.Resolved(ctx, tx, locked[0], res.Outcome == paid, res.PayAgain); err != nil {
-		return err
-	}
-	if err := db.New(tx).DropProposal(ctx, p.ID); err != nil {
-		return fmt.Errorf("close the proposal for %s: %w", p.ID, err)
-	}
-	return r.after(ctx, tx, p.ID)
+	return r.after(ctx, tx, sub.ID)
 }
 
 // after wakes the sending of what is approved now, and settles the run.
@@ -129,22 +137,52 @@ func (r *Resolver) after(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	return r.Store.Settle(ctx, tx, now[0].RunID)
 }
 
-// lock takes the payout's row, so that nobody else moves it before this decision commits.
-func (r *Resolver) lock(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) (payout.Payout, error) {
-	_, err := db.New(tx).LockPayout(ctx, db.LockPayoutParams{Tenant: tenant, PayoutID: id})
+// subject is a payout and its attempts, locked.
+type subject struct {
+	payout.Payout
+	attempts []attempt.Attempt
+}
+
+// newest is the attempt that the payout speaks of.
+func (s subject) newest() (attempt.Attempt, bool) {
+	for _, a := range s.attempts {
+		if a.Number == s.Attempt {
+			return a, true
+		}
+	}
+	return attempt.Attempt{}, false
+}
+
+// lock takes the attempts' rows and then the payout's, in the order of those who record outcomes, so that nobody else moves
+// it before this decision commits.
+func (r *Resolver) lock(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) (subject, error) {
+	attempts, err := attempt.LockSubject(ctx, tx, tenant, id)
+	if err != nil {
+		return subject{}, err
+	}
+	_, err = db.New(tx).LockPayout(ctx, db.LockPayoutParams{Tenant: tenant, PayoutID: id})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return payout.Payout{}, rpc.NotFound("payout", id.String())
+		return subject{}, rpc.NotFound("payout", id.String())
 	}
 	if err != nil {
-		return payout.Payout{}, fmt.Errorf("lock payout %s: %w", id, err)
+		return subject{}, fmt.Errorf("lock payout %s: %w", id, err)
 	}
 	found, err := r.Store.Get(ctx, tx, id)
 	if err != nil {
-		return payout.Payout{}, err
+		return subject{}, err
 	}
-	return found[0], nil
+	if found[0].Attempt > len(attempts) {
+		return subject{}, refused(found[0], "an attempt of it has just begun; look at it again")
+	}
+	return subject{Payout: found[0], attempts: attempts}, nil
 }
 
 func refused(p payout.Payout, next string) error {
 	return rpc.Refused("state", next, "payout %s is %s", p.ID, p.State)
+}
+
+// contradicted refuses what could pay a second time.
+func contradicted(p payout.Payout) error {
+	return rpc.Refused("contradicted", "reconcile it with the provider's statement; recon.mismatch_found names the difference, which is in suspense",
+		"the provider contradicts what is booked about an attempt of payout %s", p.ID)
 }

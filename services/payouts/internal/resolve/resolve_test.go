@@ -117,6 +117,7 @@ func TestPaidByTwoPeople(t *testing.T) {
 	d := inReview(t, simulator.ResetBefore)
 	d.mustDecide("ada", isPaid, false)
 	d.mustDecide("ada", isPaid, false) // again, and still alone
+	d.Pass(d.sender)
 	d.mustDecide("bob", isPaid, true)
 	if got := d.One(); got != "succeeded/resolved_paid" {
 		t.Errorf("got %s", got)

@@ -9,23 +9,28 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve/db"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
-// Retry approves a failed payout again, with all its items or not at all: one of them may be in another payout by now. One
-// that the provider says was paid after all is not tried again.
+// Retry approves a failed payout again, with all its items or not at all: one of them may be in another payout by now. It
+// counts against today's caps, unless it waits for its own retry and never ceased to count.
 func (r *Resolver) Retry(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
-	p, err := r.lock(ctx, tx, tenant, id)
+	if _, err := r.Store.LockOutflow(ctx, tx, tenant); err != nil { // before the payout, as everything that takes caps does
+		return err
+	}
+	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
 		return err
 	}
+	p := sub.Payout
 	if p.State != payout.Failed {
 		return refused(p, "only a failed payout is tried again")
 	}
-	if err := r.uncontradicted(ctx, tx, p); err != nil {
+	if err := sub.proven(); err != nil {
 		return err
 	}
 	err = r.Store.Reclaim(ctx, tx, id)
@@ -35,33 +40,44 @@ func (r *Resolver) Retry(ctx context.Context, tx pgx.Tx, tenant string, id uuid.
 	if err != nil {
 		return err
 	}
-	return r.move(ctx, tx, p, store.Change{To: payout.Approved, Reason: payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeRetry}}, "")
+	c := store.Change{To: payout.Approved, Reason: payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeRetry}}
+	if p.RetryAt == nil {
+		if c.CapDate, err = r.takeCap(ctx, tx, p); err != nil {
+			return err
+		}
+	}
+	return r.move(ctx, tx, p, c, "")
 }
 
 // Hold keeps a payout from being sent until a person releases it.
 func (r *Resolver) Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
-	p, err := r.lock(ctx, tx, tenant, id)
+	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
 		return err
 	}
-	return r.move(ctx, tx, p, store.Change{To: payout.Held, Reason: payout.HeldBy(payout.CodeByPerson)},
+	return r.move(ctx, tx, sub.Payout, store.Change{To: payout.Held, Reason: payout.HeldBy(payout.CodeByPerson)},
 		"only what has not been sent can be held", payout.Created, payout.Approved, payout.AwaitingApproval)
 }
 
 // Release lets a payout go that a person held, or confirms the payee's new wallet. What is held for another cause is
 // released when that is gone. A sum that needs an approval needs it after the release too.
 func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
-	p, err := r.lock(ctx, tx, tenant, id)
+	if _, err := r.Store.LockOutflow(ctx, tx, tenant); err != nil { // before the payout, as everything that takes caps does
+		return err
+	}
+	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
 		return err
 	}
-	if err := r.uncontradicted(ctx, tx, p); err != nil {
-		return err
-	}
-	if p.State == payout.Held && !slices.Contains(payout.NeedsPerson(), p.Reason.Code) {
+	p := sub.Payout
+	switch {
+	case p.Contradicted:
+		return contradicted(p)
+	case p.State != payout.Held:
+		return refused(p, "only a held payout can be released")
+	case !slices.Contains(payout.NeedsPerson(), p.Reason.Code):
 		return rpc.Refused("held_for_cause", "mend the cause: it is released by itself then", "payout %s is held for %s", id, p.Reason.Code)
-	}
-	if p.State == payout.Held && p.Reason.Code == payout.CodeDestination {
+	case p.Reason.Code == payout.CodeDestination:
 		if err := r.readdress(ctx, tx, id); err != nil {
 			return err
 		}
@@ -70,7 +86,23 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	if r.Store.NeedsApproval(p) {
 		c.To, c.Reason.Code = payout.AwaitingApproval, payout.CodeAboveTier
 	}
-	return r.move(ctx, tx, p, c, "only a held payout can be released", payout.Held)
+	if c.CapDate, err = r.takeCap(ctx, tx, p); err != nil {
+		return err
+	}
+	return r.move(ctx, tx, p, c, "")
+}
+
+// takeCap books a payout on today's caps and returns the date, or refuses.
+func (r *Resolver) takeCap(ctx context.Context, tx pgx.Tx, p payout.Payout) (string, error) {
+	today := r.Store.Today(p.Tenant)
+	caps, err := r.Store.Caps(ctx, tx, p.Tenant, today, []string{p.PayeeID})
+	if err != nil {
+		return "", err
+	}
+	if code := caps.Take(p.PayeeID, p.Net.Minor); code != "" {
+		return "", rpc.Refused(code, "give the command again tomorrow, or raise the cap", "payout %s of %d does not fit into what is left of today", p.ID, p.Net.Minor)
+	}
+	return today, nil
 }
 
 // readdress sends a payout to the wallet that its payee has now.
@@ -85,31 +117,38 @@ func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, id uuid.UUID) error
 	return nil
 }
 
-// uncontradicted refuses what could pay a second time: the provider says of a closed attempt that it was paid, or that it
-// may be yet.
-func (r *Resolver) uncontradicted(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
-	found, err := db.New(tx).Contradictions(ctx, p.ID)
-	if err != nil {
-		return fmt.Errorf("read what contradicts payout %s: %w", p.ID, err)
+// proven refuses unless everything that was ever sent for the payout is proven not to have been paid, with nothing left to
+// ask about.
+func (s subject) proven() error {
+	if s.Contradicted {
+		return contradicted(s.Payout)
 	}
-	if len(found) == 0 {
-		return nil
+	for _, a := range s.attempts {
+		if a.State != attempt.Failed && a.State != attempt.NotSent {
+			return refused(s.Payout, fmt.Sprintf("its attempt %d is %s", a.Number, a.State))
+		}
+		if a.NextLookupAt != nil {
+			return outstanding(fmt.Sprintf("attempt %d is being looked up again: a webhook spoke of it", a.Number))
+		}
 	}
-	return rpc.Refused("contradicted", "settle it with the provider; the difference is in suspense",
-		"the provider says of a closed attempt of payout %s: %s", p.ID, found[0])
+	return nil
 }
 
 // Cancel ends a payout that was not sent and frees its items.
 func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
-	p, err := r.lock(ctx, tx, tenant, id)
+	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
 		return err
 	}
-	if err := r.uncontradicted(ctx, tx, p); err != nil {
+	p := sub.Payout
+	const next = "only what is held or approved and not on its way can be cancelled"
+	if p.State != payout.Held && p.State != payout.Approved {
+		return refused(p, next)
+	}
+	if err := sub.proven(); err != nil {
 		return err
 	}
-	return r.move(ctx, tx, p, store.Change{To: payout.Cancelled, Reason: payout.HeldBy(payout.CodeByPerson)},
-		"only what is held or approved and not on its way can be cancelled", payout.Held, payout.Approved)
+	return r.move(ctx, tx, p, store.Change{To: payout.Cancelled, Reason: payout.HeldBy(payout.CodeByPerson)}, next)
 }
 
 // move applies one change, from the payout's present state if that is among those given (none given: any).

@@ -20,7 +20,8 @@ import (
 // that the state table does not have is an error.
 //
 // With the changes go what must always hold: items of a payout that ended unpaid are freed, a failed payout is only
-// approved again while it holds all its items, payee-scope failures in a row pause the payee (and hold what else was approved
+// approved again while it holds all its items, a contradicted one stays where it cannot pay again, what people proposed
+// about a review ends with it, payee-scope failures in a row pause the payee (and hold what else was approved
 // for them), and a batch whose failures pass the tenant's limit pauses itself. Postings are the caller's: only it knows the
 // attempt they belong to.
 func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payout.Payout, error) {
@@ -47,11 +48,31 @@ func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payou
 	if err := s.watchBatches(ctx, tx, q, moved); err != nil {
 		return nil, err
 	}
+	if err := closeReviews(ctx, q, moved); err != nil {
+		return nil, err
+	}
 	payouts := make([]payout.Payout, len(moved))
 	for i, m := range moved {
 		payouts[i] = m.Payout
 	}
-	return payouts, nil
+	return payouts, s.secure(ctx, tx, payouts)
+}
+
+// closeReviews drops the proposals about payouts that left manual_review: the next review of one is about something else.
+func closeReviews(ctx context.Context, q *db.Queries, moved []move) error {
+	var ids []uuid.UUID
+	for _, m := range moved {
+		if m.Previous == payout.ManualReview && m.State != payout.ManualReview {
+			ids = append(ids, m.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := q.DropProposals(ctx, ids); err != nil {
+		return fmt.Errorf("drop proposals of payouts that left review: %w", err)
+	}
+	return nil
 }
 
 // move is a payout as it will be, with what its change asks for beside the row.

@@ -84,6 +84,17 @@ func (s *Store) NeedsApproval(p payout.Payout) bool {
 	return above != nil && p.Net.Minor >= *above
 }
 
+// Today is the tenant's local date, against whose caps it counts what is approved now.
+func (s *Store) Today(tenant string) string {
+	now := s.Clock.Now()
+	if s.Tenants != nil {
+		if t, ok := s.Tenants.Tenant(tenant); ok {
+			now = now.In(t.Location)
+		}
+	}
+	return now.Format(time.DateOnly)
+}
+
 // StoppedConnectors lists the stopped connectors as "<tenant>/<provider>".
 func (s *Store) StoppedConnectors(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	if s.Stopped == nil {

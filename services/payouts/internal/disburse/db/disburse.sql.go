@@ -18,10 +18,11 @@ SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COA
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
-WHERE p.run_id = $1 AND p.page = $2 AND p.state = 'approved' AND p.provider = $3
+WHERE p.run_id = $1 AND p.page = $2 AND p.state = 'approved' AND p.provider = $3 AND NOT p.contradicted
   AND (p.retry_at IS NULL OR p.retry_at <= $4::timestamptz)
   AND NOT (p.payout_id = ANY($5::uuid[]))
-  AND (a.subject_id IS NULL OR (a.state IN ('failed', 'not_sent') AND a.next_lookup_at IS NULL))
+  AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
+                  AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
 ORDER BY p.payout_id LIMIT $6 FOR UPDATE OF p SKIP LOCKED
 `
 
@@ -46,8 +47,8 @@ type ClaimRow struct {
 	DestinationChanged bool
 }
 
-// Approved payouts of a page whose newest attempt is proven over, if there is one. An attempt of which a webhook has just
-// spoken is read again first.
+// Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
+// again first, and a payout that the provider contradicts is never sent.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
 		arg.RunID,

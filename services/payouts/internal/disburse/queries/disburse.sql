@@ -6,17 +6,18 @@ SELECT b.batch_id, b.control, COALESCE(o.stopped, false)::boolean AS stopped
 FROM batches b LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = @run_id;
 
 -- name: Claim :many
--- Approved payouts of a page whose newest attempt is proven over, if there is one. An attempt of which a webhook has just
--- spoken is read again first.
+-- Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
+-- again first, and a payout that the provider contradicts is never sent.
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
        y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
-WHERE p.run_id = @run_id AND p.page = @page AND p.state = 'approved' AND p.provider = @provider
+WHERE p.run_id = @run_id AND p.page = @page AND p.state = 'approved' AND p.provider = @provider AND NOT p.contradicted
   AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
   AND NOT (p.payout_id = ANY(@resting::uuid[]))
-  AND (a.subject_id IS NULL OR (a.state IN ('failed', 'not_sent') AND a.next_lookup_at IS NULL))
+  AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
+                  AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p SKIP LOCKED;
 
 -- name: CountFaults :many

@@ -71,19 +71,25 @@ func (q *Queries) InsertFindings(ctx context.Context, arg InsertFindingsParams) 
 
 const noteLookups = `-- name: NoteLookups :exec
 UPDATE proposals p SET lookup_at = $1::timestamptz, lookup_said = l.said
-FROM (SELECT unnest($2::uuid[]) AS payout_id, unnest($3::text[]) AS said) l
-WHERE p.payout_id = l.payout_id
+FROM (SELECT unnest($2::uuid[]) AS payout_id, unnest($3::integer[]) AS attempt, unnest($4::text[]) AS said) l
+WHERE p.payout_id = l.payout_id AND p.attempt = l.attempt
 `
 
 type NoteLookupsParams struct {
-	At   time.Time
-	Ids  []uuid.UUID
-	Said []string
+	At       time.Time
+	Ids      []uuid.UUID
+	Attempts []int32
+	Said     []string
 }
 
-// What the newest lookup said, for the two people who decide about a payout. Older proposals than the lookup only: asking
+// What the newest lookup said, for the two people who decide about an attempt. Older proposals than the lookup only: asking
 // at a proposal voids lookups that were under way.
 func (q *Queries) NoteLookups(ctx context.Context, arg NoteLookupsParams) error {
-	_, err := q.db.Exec(ctx, noteLookups, arg.At, arg.Ids, arg.Said)
+	_, err := q.db.Exec(ctx, noteLookups,
+		arg.At,
+		arg.Ids,
+		arg.Attempts,
+		arg.Said,
+	)
 	return err
 }

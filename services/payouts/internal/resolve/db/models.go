@@ -12,6 +12,7 @@ import (
 
 type Proposal struct {
 	PayoutID   uuid.UUID
+	Attempt    int32
 	Outcome    string
 	PayAgain   bool
 	Evidence   string

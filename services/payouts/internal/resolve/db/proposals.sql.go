@@ -12,43 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const contradictions = `-- name: Contradictions :many
-SELECT f.code FROM recon_findings f
-WHERE f.subject_id = $1 AND (f.code = 'paid_after_closed' OR f.code = 'pending_after_closed' AND EXISTS (
-    SELECT 1 FROM attempts a WHERE a.subject_id = f.subject_id AND a.number = f.attempt AND a.next_lookup_at IS NOT NULL))
-ORDER BY f.found_at
-`
-
-// What was paid after all, and what is still being asked about because the provider works on it.
-func (q *Queries) Contradictions(ctx context.Context, payoutID uuid.UUID) ([]string, error) {
-	rows, err := q.db.Query(ctx, contradictions, payoutID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []string
-	for rows.Next() {
-		var code string
-		if err := rows.Scan(&code); err != nil {
-			return nil, err
-		}
-		items = append(items, code)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const dropProposal = `-- name: DropProposal :exec
-DELETE FROM proposals WHERE payout_id = $1
-`
-
-func (q *Queries) DropProposal(ctx context.Context, payoutID uuid.UUID) error {
-	_, err := q.db.Exec(ctx, dropProposal, payoutID)
-	return err
-}
-
 const lockPayout = `-- name: LockPayout :one
 SELECT payout_id FROM payouts WHERE tenant = $1 AND payout_id = $2 FOR UPDATE
 `
@@ -66,7 +29,7 @@ func (q *Queries) LockPayout(ctx context.Context, arg LockPayoutParams) (uuid.UU
 }
 
 const lockProposal = `-- name: LockProposal :one
-SELECT payout_id, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said FROM proposals
+SELECT payout_id, attempt, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said FROM proposals
 WHERE payout_id = $1 FOR UPDATE
 `
 
@@ -75,6 +38,7 @@ func (q *Queries) LockProposal(ctx context.Context, payoutID uuid.UUID) (Proposa
 	var i Proposal
 	err := row.Scan(
 		&i.PayoutID,
+		&i.Attempt,
 		&i.Outcome,
 		&i.PayAgain,
 		&i.Evidence,
@@ -87,14 +51,15 @@ func (q *Queries) LockProposal(ctx context.Context, payoutID uuid.UUID) (Proposa
 }
 
 const propose = `-- name: Propose :exec
-INSERT INTO proposals (payout_id, outcome, pay_again, evidence, actor, proposed_at)
-VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (payout_id) DO UPDATE SET outcome = EXCLUDED.outcome, pay_again = EXCLUDED.pay_again, evidence = EXCLUDED.evidence,
+INSERT INTO proposals (payout_id, attempt, outcome, pay_again, evidence, actor, proposed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (payout_id) DO UPDATE SET attempt = EXCLUDED.attempt, outcome = EXCLUDED.outcome, pay_again = EXCLUDED.pay_again, evidence = EXCLUDED.evidence,
     actor = EXCLUDED.actor, proposed_at = EXCLUDED.proposed_at, lookup_at = NULL, lookup_said = ''
 `
 
 type ProposeParams struct {
 	PayoutID uuid.UUID
+	Attempt  int32
 	Outcome  string
 	PayAgain bool
 	Evidence string
@@ -106,6 +71,7 @@ type ProposeParams struct {
 func (q *Queries) Propose(ctx context.Context, arg ProposeParams) error {
 	_, err := q.db.Exec(ctx, propose,
 		arg.PayoutID,
+		arg.Attempt,
 		arg.Outcome,
 		arg.PayAgain,
 		arg.Evidence,

@@ -1,16 +1,13 @@
 -- name: LockProposal :one
-SELECT payout_id, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said FROM proposals
+SELECT payout_id, attempt, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said FROM proposals
 WHERE payout_id = @payout_id FOR UPDATE;
 
 -- name: Propose :exec
 -- A new proposal knows no lookup yet: only what is asked after it counts.
-INSERT INTO proposals (payout_id, outcome, pay_again, evidence, actor, proposed_at)
-VALUES (@payout_id, @outcome, @pay_again, @evidence, @actor, @now)
-ON CONFLICT (payout_id) DO UPDATE SET outcome = EXCLUDED.outcome, pay_again = EXCLUDED.pay_again, evidence = EXCLUDED.evidence,
+INSERT INTO proposals (payout_id, attempt, outcome, pay_again, evidence, actor, proposed_at)
+VALUES (@payout_id, @attempt, @outcome, @pay_again, @evidence, @actor, @now)
+ON CONFLICT (payout_id) DO UPDATE SET attempt = EXCLUDED.attempt, outcome = EXCLUDED.outcome, pay_again = EXCLUDED.pay_again, evidence = EXCLUDED.evidence,
     actor = EXCLUDED.actor, proposed_at = EXCLUDED.proposed_at, lookup_at = NULL, lookup_said = '';
-
--- name: DropProposal :exec
-DELETE FROM proposals WHERE payout_id = @payout_id;
 
 -- name: LockPayout :one
 SELECT payout_id FROM payouts WHERE tenant = @tenant AND payout_id = @payout_id FOR UPDATE;
@@ -18,10 +15,3 @@ SELECT payout_id FROM payouts WHERE tenant = @tenant AND payout_id = @payout_id 
 -- name: Readdress :execrows
 UPDATE payouts p SET destination = y.phone FROM payees y
 WHERE p.payout_id = @payout_id AND p.state = 'held' AND y.tenant = p.tenant AND y.payee_id = p.payee_id AND y.phone <> '';
-
--- name: Contradictions :many
--- What was paid after all, and what is still being asked about because the provider works on it.
-SELECT f.code FROM recon_findings f
-WHERE f.subject_id = @payout_id AND (f.code = 'paid_after_closed' OR f.code = 'pending_after_closed' AND EXISTS (
-    SELECT 1 FROM attempts a WHERE a.subject_id = f.subject_id AND a.number = f.attempt AND a.next_lookup_at IS NOT NULL))
-ORDER BY f.found_at;

@@ -96,6 +96,20 @@ func (q *Queries) BatchFailures(ctx context.Context, arg BatchFailuresParams) ([
 	return items, nil
 }
 
+const contradict = `-- name: Contradict :exec
+UPDATE payouts SET contradicted = true, updated_at = $1::timestamptz WHERE payout_id = ANY($2::uuid[])
+`
+
+type ContradictParams struct {
+	Now time.Time
+	Ids []uuid.UUID
+}
+
+func (q *Queries) Contradict(ctx context.Context, arg ContradictParams) error {
+	_, err := q.db.Exec(ctx, contradict, arg.Now, arg.Ids)
+	return err
+}
+
 const countPayeeFailures = `-- name: CountPayeeFailures :many
 UPDATE payees p SET failures = p.failures + c.failures, updated_at = $1::timestamptz
 FROM (SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS payee_id, unnest($4::integer[]) AS failures) c
@@ -158,10 +172,19 @@ func (q *Queries) CountReleased(ctx context.Context, payoutID uuid.UUID) (int64,
 	return count, err
 }
 
+const dropProposals = `-- name: DropProposals :exec
+DELETE FROM proposals WHERE payout_id = ANY($1::uuid[])
+`
+
+func (q *Queries) DropProposals(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, dropProposals, ids)
+	return err
+}
+
 const getPayouts = `-- name: GetPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
-       provider, destination, attempt, counted, reference, retry_at, nominal_time, version
+       provider, destination, attempt, counted, reference, retry_at, contradicted, nominal_time, version
 FROM payouts WHERE payout_id = ANY($1::uuid[]) ORDER BY payout_id
 `
 
@@ -192,6 +215,7 @@ type GetPayoutsRow struct {
 	Counted      int32
 	Reference    string
 	RetryAt      *time.Time
+	Contradicted bool
 	NominalTime  time.Time
 	Version      int64
 }
@@ -232,6 +256,7 @@ func (q *Queries) GetPayouts(ctx context.Context, ids []uuid.UUID) ([]GetPayouts
 			&i.Counted,
 			&i.Reference,
 			&i.RetryAt,
+			&i.Contradicted,
 			&i.NominalTime,
 			&i.Version,
 		); err != nil {
@@ -287,7 +312,7 @@ func (q *Queries) LockCarried(ctx context.Context, ids []uuid.UUID) ([]LockCarri
 const lockPayouts = `-- name: LockPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
-       provider, destination, attempt, counted, reference, retry_at, nominal_time, version
+       provider, destination, attempt, counted, reference, retry_at, contradicted, nominal_time, version
 FROM payouts WHERE payout_id = ANY($1::uuid[]) ORDER BY payout_id FOR UPDATE
 `
 
@@ -318,6 +343,7 @@ type LockPayoutsRow struct {
 	Counted      int32
 	Reference    string
 	RetryAt      *time.Time
+	Contradicted bool
 	NominalTime  time.Time
 	Version      int64
 }
@@ -359,6 +385,7 @@ func (q *Queries) LockPayouts(ctx context.Context, ids []uuid.UUID) ([]LockPayou
 			&i.Counted,
 			&i.Reference,
 			&i.RetryAt,
+			&i.Contradicted,
 			&i.NominalTime,
 			&i.Version,
 		); err != nil {
@@ -504,6 +531,43 @@ func (q *Queries) ReclaimCarries(ctx context.Context, payoutID uuid.UUID) (int64
 	return result.RowsAffected(), nil
 }
 
+const reclaimFreeCarries = `-- name: ReclaimFreeCarries :exec
+UPDATE carries c SET payout_id = i.payout_id FROM payout_items i
+WHERE i.payout_id = ANY($1::uuid[]) AND i.item_kind = 'carry' AND i.released_at IS NOT NULL
+  AND c.tenant = i.tenant AND c.carry_id = i.item_id AND c.payout_id IS NULL AND c.voided_at IS NULL
+`
+
+func (q *Queries) ReclaimFreeCarries(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, reclaimFreeCarries, ids)
+	return err
+}
+
+const reclaimFreeItems = `-- name: ReclaimFreeItems :exec
+UPDATE payout_items i SET released_at = NULL
+WHERE i.payout_id = ANY($1::uuid[]) AND i.released_at IS NOT NULL AND CASE i.item_kind
+    WHEN 'payment' THEN EXISTS (SELECT 1 FROM payments p WHERE p.tenant = i.tenant AND p.payment_id = i.item_id AND p.payout_id = i.payout_id)
+    ELSE EXISTS (SELECT 1 FROM carries c WHERE c.tenant = i.tenant AND c.carry_id = i.item_id AND c.payout_id = i.payout_id) END
+`
+
+// The released items whose payment or carry names their payout again.
+func (q *Queries) ReclaimFreeItems(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, reclaimFreeItems, ids)
+	return err
+}
+
+const reclaimFreePayments = `-- name: ReclaimFreePayments :exec
+UPDATE payments p SET payout_id = i.payout_id FROM payout_items i
+WHERE i.payout_id = ANY($1::uuid[]) AND i.item_kind = 'payment' AND i.released_at IS NOT NULL
+  AND p.tenant = i.tenant AND p.payment_id = i.item_id
+  AND p.payout_id IS NULL AND p.paid_reference = '' AND (p.status = 'completed' OR p.carried)
+`
+
+// What these payouts released and nobody has taken since, paid or refunded.
+func (q *Queries) ReclaimFreePayments(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, reclaimFreePayments, ids)
+	return err
+}
+
 const reclaimItems = `-- name: ReclaimItems :exec
 UPDATE payout_items SET released_at = NULL WHERE payout_id = $1 AND released_at IS NOT NULL
 `
@@ -636,6 +700,35 @@ func (q *Queries) ResumePayee(ctx context.Context, arg ResumePayeeParams) ([]Res
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const takersOf = `-- name: TakersOf :many
+SELECT DISTINCT o.payout_id FROM payout_items i
+JOIN payout_items o ON o.tenant = i.tenant AND o.item_kind = i.item_kind AND o.item_id = i.item_id AND o.released_at IS NULL
+JOIN payouts t ON t.payout_id = o.payout_id AND t.state <> 'succeeded' AND NOT t.contradicted
+WHERE i.payout_id = ANY($1::uuid[]) AND i.released_at IS NOT NULL AND o.payout_id <> i.payout_id
+ORDER BY o.payout_id
+`
+
+// The payouts that claim now what these released, and have not paid it.
+func (q *Queries) TakersOf(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, takersOf, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 const approvedPages = `-- name: ApprovedPages :many
 SELECT p.run_id, p.page FROM payouts p
 JOIN batches b ON b.batch_id = p.batch_id
-WHERE p.state = 'approved' AND b.control = 'open' AND p.updated_at <= $1::timestamptz
+WHERE p.state = 'approved' AND NOT p.contradicted AND b.control = 'open' AND p.updated_at <= $1::timestamptz
   AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz)
   AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
   AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
@@ -82,7 +82,7 @@ func (q *Queries) CapUse(ctx context.Context, arg CapUseParams) (int64, error) {
 const dueRetries = `-- name: DueRetries :many
 SELECT p.payout_id, (y.state <> 'active')::boolean AS payee_paused FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-WHERE p.state = 'failed' AND p.retry_at <= $1::timestamptz
+WHERE p.state = 'failed' AND p.retry_at <= $1::timestamptz AND NOT p.contradicted
 ORDER BY p.retry_at, p.payout_id LIMIT $2
 `
 
@@ -155,6 +155,7 @@ JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
 WHERE h.state = 'held' AND h.tenant = $1 AND h.provider = $2 AND NOT (h.reason_code = ANY($3::text[]))
+  AND NOT h.contradicted
   AND (h.created_at, h.payout_id) > ($4::timestamptz, $5::uuid)
 ORDER BY h.created_at, h.payout_id LIMIT $6
 `

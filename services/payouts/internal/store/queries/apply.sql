@@ -2,13 +2,13 @@
 -- In id order, so that two transactions never wait for each other in a circle.
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
-       provider, destination, attempt, counted, reference, retry_at, nominal_time, version
+       provider, destination, attempt, counted, reference, retry_at, contradicted, nominal_time, version
 FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id FOR UPDATE;
 
 -- name: GetPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
-       provider, destination, attempt, counted, reference, retry_at, nominal_time, version
+       provider, destination, attempt, counted, reference, retry_at, contradicted, nominal_time, version
 FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id;
 
 -- name: MovePayouts :execrows
@@ -28,6 +28,12 @@ FROM (
            unnest(@retry_ats::timestamptz[]) AS retry_at, unnest(@cap_dates::text[]) AS cap_date,
            unnest(@versions::bigint[]) AS version
 ) c WHERE p.payout_id = c.id;
+
+-- name: Contradict :exec
+UPDATE payouts SET contradicted = true, updated_at = @now::timestamptz WHERE payout_id = ANY(@ids::uuid[]);
+
+-- name: DropProposals :exec
+DELETE FROM proposals WHERE payout_id = ANY(@ids::uuid[]);
 
 -- name: ReleaseItems :exec
 WITH released AS (
@@ -77,6 +83,33 @@ WHERE i.payout_id = @payout_id AND i.item_kind = 'payment' AND i.released_at IS 
 UPDATE carries c SET payout_id = i.payout_id FROM payout_items i
 WHERE i.payout_id = @payout_id AND i.item_kind = 'carry' AND i.released_at IS NOT NULL
   AND c.tenant = i.tenant AND c.carry_id = i.item_id AND c.payout_id IS NULL AND c.voided_at IS NULL;
+
+-- name: ReclaimFreePayments :exec
+-- What these payouts released and nobody has taken since, paid or refunded.
+UPDATE payments p SET payout_id = i.payout_id FROM payout_items i
+WHERE i.payout_id = ANY(@ids::uuid[]) AND i.item_kind = 'payment' AND i.released_at IS NOT NULL
+  AND p.tenant = i.tenant AND p.payment_id = i.item_id
+  AND p.payout_id IS NULL AND p.paid_reference = '' AND (p.status = 'completed' OR p.carried);
+
+-- name: ReclaimFreeCarries :exec
+UPDATE carries c SET payout_id = i.payout_id FROM payout_items i
+WHERE i.payout_id = ANY(@ids::uuid[]) AND i.item_kind = 'carry' AND i.released_at IS NOT NULL
+  AND c.tenant = i.tenant AND c.carry_id = i.item_id AND c.payout_id IS NULL AND c.voided_at IS NULL;
+
+-- name: ReclaimFreeItems :exec
+-- The released items whose payment or carry names their payout again.
+UPDATE payout_items i SET released_at = NULL
+WHERE i.payout_id = ANY(@ids::uuid[]) AND i.released_at IS NOT NULL AND CASE i.item_kind
+    WHEN 'payment' THEN EXISTS (SELECT 1 FROM payments p WHERE p.tenant = i.tenant AND p.payment_id = i.item_id AND p.payout_id = i.payout_id)
+    ELSE EXISTS (SELECT 1 FROM carries c WHERE c.tenant = i.tenant AND c.carry_id = i.item_id AND c.payout_id = i.payout_id) END;
+
+-- name: TakersOf :many
+-- The payouts that claim now what these released, and have not paid it.
+SELECT DISTINCT o.payout_id FROM payout_items i
+JOIN payout_items o ON o.tenant = i.tenant AND o.item_kind = i.item_kind AND o.item_id = i.item_id AND o.released_at IS NULL
+JOIN payouts t ON t.payout_id = o.payout_id AND t.state <> 'succeeded' AND NOT t.contradicted
+WHERE i.payout_id = ANY(@ids::uuid[]) AND i.released_at IS NOT NULL AND o.payout_id <> i.payout_id
+ORDER BY o.payout_id;
 
 -- name: CountReleased :one
 SELECT count(*) FROM payout_items WHERE payout_id = @payout_id AND released_at IS NOT NULL;

@@ -7,6 +7,7 @@ JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
 WHERE h.state = 'held' AND h.tenant = @tenant AND h.provider = @provider AND NOT (h.reason_code = ANY(@needs_person::text[]))
+  AND NOT h.contradicted
   AND (h.created_at, h.payout_id) > (@after_created::timestamptz, @after_id::uuid)
 ORDER BY h.created_at, h.payout_id LIMIT @page_limit;
 
@@ -38,14 +39,14 @@ GROUP BY payee_id;
 -- name: DueRetries :many
 SELECT p.payout_id, (y.state <> 'active')::boolean AS payee_paused FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-WHERE p.state = 'failed' AND p.retry_at <= @now::timestamptz
+WHERE p.state = 'failed' AND p.retry_at <= @now::timestamptz AND NOT p.contradicted
 ORDER BY p.retry_at, p.payout_id LIMIT @page_limit;
 
 -- name: ApprovedPages :many
 -- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost.
 SELECT p.run_id, p.page FROM payouts p
 JOIN batches b ON b.batch_id = p.batch_id
-WHERE p.state = 'approved' AND b.control = 'open' AND p.updated_at <= @rested_since::timestamptz
+WHERE p.state = 'approved' AND NOT p.contradicted AND b.control = 'open' AND p.updated_at <= @rested_since::timestamptz
   AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
   AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
   AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
