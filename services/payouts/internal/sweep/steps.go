@@ -37,7 +37,7 @@ func (s *Sweeper) release(ctx context.Context, tx pgx.Tx) error {
 	}
 	after := make(map[store.Queue]store.Place, len(queues))
 	for _, q := range queues {
-		next, err := s.Store.Release(ctx, tx, q, s.after[q], pageLimit, s.today(q.Tenant), s.nonce(s.patience()))
+		next, err := s.Store.Release(ctx, tx, q, s.after[q], pageLimit, s.Store.Today(q.Tenant), s.nonce(s.patience()))
 		if err != nil {
 			return err
 		}
@@ -56,13 +56,4 @@ func (s *Sweeper) wake(ctx context.Context, tx pgx.Tx, patience time.Duration) e
 		return err
 	}
 	return s.Store.WakeStanding(ctx, tx, since, nonce, pageLimit)
-}
-
-// today is the tenant's local date, against whose caps a released payout counts.
-func (s *Sweeper) today(tenant string) string {
-	now := s.Clock.Now()
-	if t, ok := s.Tenants.Tenant(tenant); ok {
-		now = now.In(t.Location)
-	}
-	return now.Format(time.DateOnly)
 }
