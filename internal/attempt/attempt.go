@@ -62,7 +62,8 @@ type Attempt struct {
 	ProviderCode  string
 	ProviderID    string
 	Fee           *int64
-	Sends         int // how often this reference was begun
+	Sends         int  // how often this reference was begun
+	Reached       bool // an earlier one of them may have come to the provider
 	SubmittedAt   time.Time
 	Accepted      bool // the provider has had it at some time
 	OpenedAt      *time.Time
@@ -79,7 +80,7 @@ type Attempt struct {
 func (a Attempt) Transfer(description string) provider.Transfer {
 	return provider.Transfer{
 		Tenant: a.Tenant, Reference: a.Reference, Amount: a.Amount, Destination: a.Destination,
-		Description: description, Resend: a.Sends > 1,
+		Description: description, Resend: a.Reached,
 	}
 }
 
@@ -89,7 +90,7 @@ func fromRow(r db.Attempt) Attempt {
 		Tenant: r.Tenant, Provider: r.Provider, Reference: r.Reference,
 		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, Destination: r.Destination,
 		State: State(r.State), Class: r.Class, Scope: r.Scope, Code: r.Code, ProviderCode: r.ProviderCode,
-		ProviderID: r.ProviderID, Fee: r.Fee, Sends: int(r.Sends), SubmittedAt: r.SubmittedAt, Accepted: r.Accepted,
+		ProviderID: r.ProviderID, Fee: r.Fee, Sends: int(r.Sends), Reached: r.Reached, SubmittedAt: r.SubmittedAt, Accepted: r.Accepted,
 		OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt, NextLookupAt: r.NextLookupAt, Lookups: int(r.Lookups),
 		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, Version: r.Version,
 	}

@@ -61,7 +61,7 @@ func Record(ctx context.Context, tx pgx.Tx, owner string, at time.Time, outcomes
 	if len(outcomes) == 0 {
 		return nil, nil
 	}
-	p := db.RecordParams{Owner: owner, At: at}
+	p := db.RecordParams{Owner: owner, At: at, RateLimited: provider.CodeRateLimited}
 	for _, o := range outcomes {
 		p.SubjectIds, p.Numbers, p.Sends = append(p.SubjectIds, o.Subject), append(p.Numbers, int32(o.Number)), append(p.Sends, int32(o.Sends))
 		p.States, p.Opens = append(p.States, string(o.State)), append(p.Opens, o.State.Open())

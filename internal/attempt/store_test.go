@@ -101,8 +101,14 @@ func TestAnAttemptOpensOnceUnderItsReference(t *testing.T) {
 
 	record(t, pool, "me", outcome(a, NotSent, provider.NotSent, nil))
 	again := begin(t, pool, "other", time.Minute, s)[0]
-	if again.Sends != 2 || again.Reference != s.Reference || again.Number != 1 || !again.Transfer("").Resend {
+	if again.Sends != 2 || again.Reference != s.Reference || again.Number != 1 || again.Transfer("").Resend {
 		t.Errorf("a reference that was never sent came back as %+v", again)
+	}
+	slow := outcome(again, NotSent, provider.NotSent, nil)
+	slow.Result.Code = provider.CodeRateLimited
+	record(t, pool, "other", slow)
+	if again = begin(t, pool, "other", time.Minute, s)[0]; again.Sends != 3 || !again.Transfer("").Resend {
+		t.Errorf("a reference whose send was answered with 429 came back as %+v", again)
 	}
 
 	record(t, pool, "other", outcome(again, Failed, provider.RejectedFinal, nil))
@@ -153,6 +159,9 @@ func TestOnlyTheSendThatHoldsAnAttemptRecordsIt(t *testing.T) {
 		return RecordLookups(ctx, tx, sent, []Update{{Attempt: a, Decision: Decision{State: NotSent}, Lookup: true}})
 	})
 	second := begin(t, pool, "me", time.Minute, s)[0]
+	if !second.Transfer("").Resend {
+		t.Error("a reference that was in doubt goes again as if it were new")
+	}
 	if got := record(t, pool, "me", outcome(first, Failed, provider.RejectedFinal, nil)); len(got) != 0 {
 		t.Fatalf("the answer to the first send closed the second: %+v", got)
 	}

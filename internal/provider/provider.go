@@ -75,7 +75,7 @@ type Transfer struct {
 	Amount      money.Amount
 	Destination string // E.164
 	Description string
-	// Resend is set when this reference was submitted before. An answer that would mean "refused as a repetition" then
+	// Resend is set when an earlier call with this reference may have reached the provider. An answer that would mean "refused as a repetition" then
 	// speaks about our own first call, and proves nothing.
 	Resend bool
 }

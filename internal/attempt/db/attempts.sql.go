@@ -138,7 +138,7 @@ ON CONFLICT (subject_id, number) DO UPDATE SET
     class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
-RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version
+RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version
 `
 
 type BeginParams struct {
@@ -195,6 +195,7 @@ func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error)
 			&i.ProviderID,
 			&i.Fee,
 			&i.Sends,
+			&i.Reached,
 			&i.LeaseOwner,
 			&i.LeaseExpiresAt,
 			&i.SubmittedAt,
@@ -227,7 +228,7 @@ WHERE (a.subject_id, a.number) IN (
       AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
     ORDER BY d.next_lookup_at LIMIT $3 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
 `
 
 type ClaimLookupsParams struct {
@@ -262,6 +263,7 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 			&i.ProviderID,
 			&i.Fee,
 			&i.Sends,
+			&i.Reached,
 			&i.LeaseOwner,
 			&i.LeaseExpiresAt,
 			&i.SubmittedAt,
@@ -336,7 +338,7 @@ func (q *Queries) Hint(ctx context.Context, arg HintParams) ([]HintRow, error) {
 }
 
 const lockAttempts = `-- name: LockAttempts :many
-SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version FROM attempts a
+SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version FROM attempts a
 JOIN (SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS number) k
   ON a.subject_id = k.subject_id AND a.number = k.number
 ORDER BY a.subject_id, a.number FOR UPDATE OF a
@@ -373,6 +375,7 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 			&i.ProviderID,
 			&i.Fee,
 			&i.Sends,
+			&i.Reached,
 			&i.LeaseOwner,
 			&i.LeaseExpiresAt,
 			&i.SubmittedAt,
@@ -398,7 +401,7 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 }
 
 const lockSubject = `-- name: LockSubject :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
 `
 
 type LockSubjectParams struct {
@@ -432,6 +435,7 @@ func (q *Queries) LockSubject(ctx context.Context, arg LockSubjectParams) ([]Att
 			&i.ProviderID,
 			&i.Fee,
 			&i.Sends,
+			&i.Reached,
 			&i.LeaseOwner,
 			&i.LeaseExpiresAt,
 			&i.SubmittedAt,
@@ -462,6 +466,7 @@ UPDATE attempts a SET
     provider_id = CASE WHEN m.provider_id = '' THEN a.provider_id ELSE m.provider_id END,
     fee = COALESCE(NULLIF(m.fee, -1), a.fee),
     accepted = a.accepted OR m.accepted,
+    reached = a.reached OR m.state = 'not_sent', -- it was in doubt until now
     opened_at = CASE WHEN m.open THEN COALESCE(a.opened_at, $1::timestamptz) ELSE a.opened_at END,
     closed_at = CASE WHEN m.open THEN NULL WHEN m.state = a.state THEN a.closed_at ELSE $1::timestamptz END,
     next_lookup_at = CASE WHEN m.lookups = 0 AND a.next_lookup_at <= $1::timestamptz THEN a.next_lookup_at
@@ -480,7 +485,7 @@ FROM (
            unnest($16::integer[]) AS absent_reads, unnest($17::timestamptz[]) AS first_absent_at
 ) m
 WHERE a.subject_id = m.subject_id AND a.number = m.number AND a.version = m.version
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
 `
 
 type MoveParams struct {
@@ -549,6 +554,7 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 			&i.ProviderID,
 			&i.Fee,
 			&i.Sends,
+			&i.Reached,
 			&i.LeaseOwner,
 			&i.LeaseExpiresAt,
 			&i.SubmittedAt,
@@ -574,7 +580,7 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 }
 
 const ofSubjects = `-- name: OfSubjects :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
 `
 
 func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Attempt, error) {
@@ -603,6 +609,7 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Att
 			&i.ProviderID,
 			&i.Fee,
 			&i.Sends,
+			&i.Reached,
 			&i.LeaseOwner,
 			&i.LeaseExpiresAt,
 			&i.SubmittedAt,
@@ -633,23 +640,26 @@ UPDATE attempts a SET
     provider_id = CASE WHEN o.provider_id = '' THEN a.provider_id ELSE o.provider_id END,
     fee = COALESCE(NULLIF(o.fee, -1), a.fee), lease_owner = '', lease_expires_at = NULL,
     accepted = a.accepted OR o.state = 'processing',
-    opened_at = CASE WHEN o.open THEN COALESCE(a.opened_at, $1::timestamptz) ELSE a.opened_at END,
-    closed_at = CASE WHEN o.open THEN NULL ELSE $1::timestamptz END,
+    -- "Slow down" was an answer: that send arrived, though it should not have had an effect.
+    reached = a.reached OR (o.state = 'not_sent' AND o.code = $1::text),
+    opened_at = CASE WHEN o.open THEN COALESCE(a.opened_at, $2::timestamptz) ELSE a.opened_at END,
+    closed_at = CASE WHEN o.open THEN NULL ELSE $2::timestamptz END,
     next_lookup_at = LEAST(a.next_lookup_at, NULLIF(o.next_lookup_at, '0001-01-01 00:00:00+00')),
     version = a.version + 1
 FROM (
-    SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number, unnest($5::integer[]) AS sends,
-           unnest($6::text[]) AS state, unnest($7::boolean[]) AS open, unnest($8::text[]) AS class,
-           unnest($9::text[]) AS scope, unnest($10::text[]) AS code, unnest($11::text[]) AS provider_code,
-           unnest($12::text[]) AS provider_id, unnest($13::bigint[]) AS fee,
-           unnest($14::timestamptz[]) AS next_lookup_at
+    SELECT unnest($4::uuid[]) AS subject_id, unnest($5::integer[]) AS number, unnest($6::integer[]) AS sends,
+           unnest($7::text[]) AS state, unnest($8::boolean[]) AS open, unnest($9::text[]) AS class,
+           unnest($10::text[]) AS scope, unnest($11::text[]) AS code, unnest($12::text[]) AS provider_code,
+           unnest($13::text[]) AS provider_id, unnest($14::bigint[]) AS fee,
+           unnest($15::timestamptz[]) AS next_lookup_at
 ) o
 WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
-  AND a.state = 'submitting' AND a.lease_owner = $2
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+  AND a.state = 'submitting' AND a.lease_owner = $3
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
 `
 
 type RecordParams struct {
+	RateLimited   string
 	At            time.Time
 	Owner         string
 	SubjectIds    []uuid.UUID
@@ -670,6 +680,7 @@ type RecordParams struct {
 // under way (next_lookup_at is set already) stays due.
 func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, error) {
 	rows, err := q.db.Query(ctx, record,
+		arg.RateLimited,
 		arg.At,
 		arg.Owner,
 		arg.SubjectIds,
@@ -709,6 +720,7 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, erro
 			&i.ProviderID,
 			&i.Fee,
 			&i.Sends,
+			&i.Reached,
 			&i.LeaseOwner,
 			&i.LeaseExpiresAt,
 			&i.SubmittedAt,
@@ -743,7 +755,7 @@ WHERE (a.subject_id, a.number) IN (
     WHERE e.state = 'submitting' AND e.lease_expires_at < now()
     ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
 `
 
 type TakeOverParams struct {
@@ -777,6 +789,7 @@ func (q *Queries) TakeOver(ctx context.Context, arg TakeOverParams) ([]Attempt, 
 			&i.ProviderID,
 			&i.Fee,
 			&i.Sends,
+			&i.Reached,
 			&i.LeaseOwner,
 			&i.LeaseExpiresAt,
 			&i.SubmittedAt,

@@ -27,6 +27,7 @@ type Attempt struct {
 	ProviderID      string
 	Fee             *int64
 	Sends           int32
+	Reached         bool
 	LeaseOwner      string
 	LeaseExpiresAt  *time.Time
 	SubmittedAt     time.Time

@@ -19,6 +19,7 @@ CREATE TABLE attempts (
     provider_id       text NOT NULL DEFAULT '', -- the provider's id of the transfer
     fee               bigint,
     sends             integer NOT NULL DEFAULT 1, -- how often this reference was begun; a fence against answers to earlier sends
+    reached           boolean NOT NULL DEFAULT false, -- an earlier send of it may have come to the provider
     lease_owner       text NOT NULL DEFAULT '',
     lease_expires_at  timestamptz,      -- database time; only while submitting
     submitted_at      timestamptz NOT NULL, -- of the newest send

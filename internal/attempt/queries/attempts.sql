@@ -26,6 +26,8 @@ UPDATE attempts a SET
     provider_id = CASE WHEN o.provider_id = '' THEN a.provider_id ELSE o.provider_id END,
     fee = COALESCE(NULLIF(o.fee, -1), a.fee), lease_owner = '', lease_expires_at = NULL,
     accepted = a.accepted OR o.state = 'processing',
+    -- "Slow down" was an answer: that send arrived, though it should not have had an effect.
+    reached = a.reached OR (o.state = 'not_sent' AND o.code = @rate_limited::text),
     opened_at = CASE WHEN o.open THEN COALESCE(a.opened_at, @at::timestamptz) ELSE a.opened_at END,
     closed_at = CASE WHEN o.open THEN NULL ELSE @at::timestamptz END,
     next_lookup_at = LEAST(a.next_lookup_at, NULLIF(o.next_lookup_at, '0001-01-01 00:00:00+00')),
@@ -80,6 +82,7 @@ UPDATE attempts a SET
     provider_id = CASE WHEN m.provider_id = '' THEN a.provider_id ELSE m.provider_id END,
     fee = COALESCE(NULLIF(m.fee, -1), a.fee),
     accepted = a.accepted OR m.accepted,
+    reached = a.reached OR m.state = 'not_sent', -- it was in doubt until now
     opened_at = CASE WHEN m.open THEN COALESCE(a.opened_at, @at::timestamptz) ELSE a.opened_at END,
     closed_at = CASE WHEN m.open THEN NULL WHEN m.state = a.state THEN a.closed_at ELSE @at::timestamptz END,
     next_lookup_at = CASE WHEN m.lookups = 0 AND a.next_lookup_at <= @at::timestamptz THEN a.next_lookup_at
