@@ -185,26 +185,36 @@ func (pg *page) draft(ctx context.Context, payees []string) ([]draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read payees: %w", err)
 	}
-	sequences, err := pg.q.Sequences(ctx, db.SequencesParams{Tenant: pg.run.Tenant, Ids: payees, PeriodDate: pg.run.LocalDate, Kind: pg.run.Job})
-	if err != nil {
-		return nil, fmt.Errorf("read sequences: %w", err)
-	}
 	byID := make(map[string]db.PayeesRow, len(known))
 	for _, k := range known {
 		byID[k.PayeeID] = k
 	}
-	seq := make(map[string]int, len(sequences))
-	for _, s := range sequences {
-		seq[s.PayeeID] = int(s.Seq)
-	}
 	drafts := make([]draft, len(payees))
+	taken := make([]int, len(payees)) // the drafts whose id may be taken
 	for i, id := range payees {
 		k := byID[id]
-		drafts[i] = pg.numbered(draft{
-			payee: id, provider: cmp.Or(k.Provider, pg.tenant.Payouts.DefaultProvider), destination: k.Phone, paused: k.State != "active",
-		}, seq[id]+1)
+		drafts[i] = draft{payee: id, provider: cmp.Or(k.Provider, pg.tenant.Payouts.DefaultProvider), destination: k.Phone, paused: k.State != "active"}
+		taken[i] = i
 	}
-	return drafts, nil
+	return drafts, pg.number(ctx, drafts, taken)
+}
+
+// number gives each draft the first free seq. It asks by payout id, which follows from the seq, once per seq that somebody
+// has reached on this day: the primary key answers whatever the statistics of a table that is being filled say.
+func (pg *page) number(ctx context.Context, drafts []draft, taken []int) error {
+	for seq := 1; len(taken) > 0; seq++ {
+		ids := make([]uuid.UUID, len(taken))
+		for n, i := range taken {
+			drafts[i] = pg.numbered(drafts[i], seq)
+			ids[n] = drafts[i].id
+		}
+		existing, err := pg.q.Existing(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("find free sequence numbers: %w", err)
+		}
+		taken = slices.DeleteFunc(taken, func(i int) bool { return !slices.Contains(existing, drafts[i].id) })
+	}
+	return nil
 }
 
 // numbered gives a draft its place among the payouts of its payee's day, and with it its id.

@@ -192,6 +192,30 @@ func (q *Queries) DuePayees(ctx context.Context, arg DuePayeesParams) ([]string,
 	return items, nil
 }
 
+const existing = `-- name: Existing :many
+SELECT payout_id FROM payouts WHERE payout_id = ANY($1::uuid[])
+`
+
+func (q *Queries) Existing(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, existing, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertPayouts = `-- name: InsertPayouts :exec
 INSERT INTO payouts (payout_id, tenant, payee_id, run_id, batch_id, page, period_date, kind, seq, state, currency, gross, commission,
                      net, item_count, provider, destination, nominal_time, version, created_at, updated_at)
@@ -382,54 +406,6 @@ func (q *Queries) Payees(ctx context.Context, arg PayeesParams) ([]PayeesRow, er
 			&i.Provider,
 			&i.State,
 		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const sequences = `-- name: Sequences :many
-SELECT i.payee_id::text AS payee_id, l.seq FROM unnest($1::text[]) AS i(payee_id)
-CROSS JOIN LATERAL (
-    SELECT p.seq FROM payouts p WHERE p.tenant = $2 AND p.payee_id = i.payee_id
-      AND p.period_date = ($3::text)::date AND p.kind = $4
-    ORDER BY p.seq DESC LIMIT 1
-) l
-`
-
-type SequencesParams struct {
-	Ids        []string
-	Tenant     string
-	PeriodDate string
-	Kind       string
-}
-
-type SequencesRow struct {
-	PayeeID string
-	Seq     int32
-}
-
-// The highest seq of each payee for the day; without one there is no row. Payee by payee on purpose: each is one step of the
-// unique index, whatever the statistics of a table that is being filled say.
-func (q *Queries) Sequences(ctx context.Context, arg SequencesParams) ([]SequencesRow, error) {
-	rows, err := q.db.Query(ctx, sequences,
-		arg.Ids,
-		arg.Tenant,
-		arg.PeriodDate,
-		arg.Kind,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []SequencesRow
-	for rows.Next() {
-		var i SequencesRow
-		if err := rows.Scan(&i.PayeeID, &i.Seq); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -11,15 +11,8 @@ SELECT d.payee_id FROM (
 -- name: Payees :many
 SELECT payee_id, phone, provider, state FROM payees WHERE tenant = @tenant AND payee_id = ANY(@ids::text[]);
 
--- name: Sequences :many
--- The highest seq of each payee for the day; without one there is no row. Payee by payee on purpose: each is one step of the
--- unique index, whatever the statistics of a table that is being filled say.
-SELECT i.payee_id::text AS payee_id, l.seq FROM unnest(@ids::text[]) AS i(payee_id)
-CROSS JOIN LATERAL (
-    SELECT p.seq FROM payouts p WHERE p.tenant = @tenant AND p.payee_id = i.payee_id
-      AND p.period_date = (@period_date::text)::date AND p.kind = @kind
-    ORDER BY p.seq DESC LIMIT 1
-) l;
+-- name: Existing :many
+SELECT payout_id FROM payouts WHERE payout_id = ANY(@ids::uuid[]);
 
 -- name: ClaimPayments :many
 -- Claims what is due for the payees and says what was claimed, in one statement: a payment that is refunded or imported at
