@@ -18,18 +18,15 @@ import (
 // until the test is over.
 type dying struct {
 	*sending.Sender
-	reached chan struct{} // the first send has come to the place
-	stuck   atomic.Int64
-	done    sync.WaitGroup
+	stuck chan struct{} // a send has come to the place
+	done  sync.WaitGroup
 }
 
 func newDying(t *testing.T, e *sending.Env, place string) *dying {
-	d := &dying{reached: make(chan struct{})}
+	d := &dying{stuck: make(chan struct{}, 100)}
 	over := make(chan struct{})
-	var once sync.Once
 	stop := func() {
-		d.stuck.Add(1)
-		once.Do(func() { close(d.reached) })
+		d.stuck <- struct{}{}
 		<-over
 	}
 	d.Sender = e.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
@@ -51,9 +48,8 @@ func (d *dying) dispatch(t *testing.T, e *sending.Env, run uuid.UUID) {
 	ctx, cancel := context.WithCancel(e.Ctx())
 	t.Cleanup(cancel)
 	d.done.Go(func() { _ = d.Dispatch(ctx, run, 0) })
-	<-d.reached
-	for d.stuck.Load() < int64(d.Connector.Throttle.Capacity()) {
-		time.Sleep(time.Millisecond) // the calls are on their way to a real server
+	for range d.Connector.Throttle.Capacity() {
+		<-d.stuck
 	}
 	cancel() // it claims nothing more
 }
@@ -257,7 +253,10 @@ func TestNothingIsSentAfterTheLease(t *testing.T) {
 	e.ShortLeases(200 * time.Millisecond)
 	run := e.Plan(1)
 	s := e.Sender(sending.Hooks{Before: func(ctx context.Context, _ provider.Transfer) { <-ctx.Done() }})
-	go func() { _ = s.Dispatch(e.Ctx(), run, 0) }()
+	ctx, cancel := context.WithCancel(e.Ctx())
+	var working sync.WaitGroup
+	working.Go(func() { _ = s.Dispatch(ctx, run, 0) })
+	t.Cleanup(func() { cancel(); working.Wait() })
 	deadline := time.Now().Add(20 * time.Second)
 	for e.Count("SELECT COALESCE(max(sends), 0) FROM attempts") < 3 {
 		if time.Now().After(deadline) {
