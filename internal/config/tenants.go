@@ -66,13 +66,14 @@ const (
 func (l *loader) tenant(v at, t *Tenant) {
 	var payouts, schedules at
 	l.addresses = nil
+	t.Mode = modeSandbox // a file that says nothing moves no real money
 	l.object(
 		v,
 		required("id", l.text(&t.ID, checkWord)),
 		required("timezone", l.zone(t)),
 		required("currency", l.currency(&t.Currency)),
 		required("locale", l.locale(&t.Locale)),
-		required("mode", l.oneOf(&t.Mode, modeSandbox, modeLive)),
+		optional("mode", l.oneOf(&t.Mode, modeSandbox, modeLive)),
 		optional("payouts", func(v at) { payouts = v }),
 		optional("providers", func(v at) { l.providers(v, t) }),
 		optional("schedules", func(v at) { schedules = v }),

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -91,27 +92,53 @@ func (a *app) doctorCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		bad := 0
-		for _, s := range dev.Services {
-			addr, ok := info.HTTP[s]
-			if !ok {
-				continue
-			}
-			state := "ready"
-			if err := ready(c.Context(), addr); err != nil {
-				state, bad = err.Error(), bad+1
-			}
-			fmt.Fprintf(a.Out, "%-10s %-21s %s\n", s, addr, state)
+		if err := a.checkOutput(); err != nil {
+			return err
 		}
-		if f, err := os.Stat(info.NATS.Creds); info.NATS.Creds != "" && (err != nil || f.Mode().Perm()&0o077 != 0) {
-			fmt.Fprintf(a.Out, "%-10s %s must exist and be readable by its owner only\n", "nats", info.NATS.Creds)
-			bad++
+		return a.examine(c.Context(), info)
+	}, "agogo doctor", "agogo doctor -o json")
+}
+
+// finding is what doctor says of one part.
+type finding struct {
+	Part  string `json:"part"`
+	Addr  string `json:"addr"`
+	State string `json:"state"` // "ready", or what is wrong
+}
+
+func (a *app) examine(ctx context.Context, info *dev.Info) error {
+	list := listing[finding]{app: a, encode: func(f finding) ([]byte, error) { return json.Marshal(f) }, columns: []column[finding]{
+		col("part", func(f finding) string { return f.Part }),
+		col("address", func(f finding) string { return f.Addr }),
+		col("state", func(f finding) string { return f.State }),
+	}}
+	bad := 0
+	for _, s := range dev.Services {
+		addr, ok := info.HTTP[s]
+		if !ok {
+			continue
 		}
-		if bad > 0 {
-			return errFailed
+		f := finding{s, addr, "ready"}
+		if err := ready(ctx, addr); err != nil {
+			f.State, bad = err.Error(), bad+1
 		}
-		return nil
-	}, "agogo doctor")
+		if err := list.add(f); err != nil {
+			return err
+		}
+	}
+	if f, err := os.Stat(info.NATS.Creds); info.NATS.Creds != "" && (err != nil || f.Mode().Perm()&0o077 != 0) {
+		bad++
+		if err := list.add(finding{"nats", info.NATS.Creds, "must exist and be readable by its owner only"}); err != nil {
+			return err
+		}
+	}
+	if err := list.end(); err != nil {
+		return err
+	}
+	if bad > 0 {
+		return errFailed
+	}
+	return nil
 }
 
 func ready(ctx context.Context, addr string) error {
