@@ -83,6 +83,8 @@ func (t *tally) take(l line) {
 	case "fail", "build-fail":
 		if l.Test != "" {
 			t.failed++
+		} else {
+			t.showUnfinished(l.Package)
 		}
 		t.show(k)
 	case "skip":
@@ -96,6 +98,15 @@ func (t *tally) take(l line) {
 		return
 	}
 	delete(t.output, k)
+}
+
+// showUnfinished shows what the tests said that had not ended when their package did: one of them hung, or brought it down.
+func (t *tally) showUnfinished(pkg string) {
+	for k := range t.output {
+		if k.pkg == pkg && k.test != "" {
+			t.show(k)
+		}
+	}
 }
 
 func (t *tally) show(k key) {
