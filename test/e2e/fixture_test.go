@@ -1,8 +1,8 @@
 package e2e_test
 
 import (
+	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -104,7 +104,9 @@ func (f *fixture) end() {
 		}
 	}
 	if f.dir != "" {
-		_ = os.RemoveAll(filepath.Clean(f.dir))
+		if err := harness.Remove(f.dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 	}
 }
 

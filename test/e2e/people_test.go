@@ -128,11 +128,11 @@ func vanishedWasPaid(s scene) {
 
 const six = 6
 
-// slow makes the provider take half a second for each of six payouts, of which one may be on its way at a time.
+// slow makes the provider take a second for each of six payouts, of which one may be on its way at a time.
 func slow(s scene) {
 	s.Helper()
 	for i := range six {
-		s.fault(i, "cashin", "slow", harness.Rule{"delay": "500ms"})
+		s.fault(i, "cashin", "slow", harness.Rule{"delay": "1s"})
 	}
 	s.owe(2, 0, 1, 2, 3, 4, 5)
 	s.CLI(s.T, "schedules", "trigger", s.schedule("daily"), "--at", at(2))

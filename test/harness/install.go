@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Install is one installation: a folder with the data directory and the tenants file, and the environment that all its
@@ -36,7 +37,29 @@ const (
 // New makes an installation in a folder of the test's own.
 func New(t testing.TB, binary string) *Install {
 	t.Helper()
-	return &Install{Binary: binary, Dir: t.TempDir()}
+	dir, err := os.MkdirTemp("", "agogo-install-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return &Install{Binary: binary, Dir: dir}
+}
+
+// Remove removes an installation's folder. A Postgres whose dev was killed ends by itself and may still be writing its last
+// files, hence the patience.
+func Remove(dir string) error {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	err := os.RemoveAll(dir)
+	for tries := 0; err != nil && tries < 400; tries++ {
+		<-again.C
+		err = os.RemoveAll(dir)
+	}
+	return err
 }
 
 // WithSimulator starts a simulator that outlives dev, with its book in a file.
