@@ -48,8 +48,14 @@ func (d *dying) dispatch(t *testing.T, e *sending.Env, run uuid.UUID) {
 	ctx, cancel := context.WithCancel(e.Ctx())
 	t.Cleanup(cancel)
 	d.done.Go(func() { _ = d.Dispatch(ctx, run, 0) })
-	for range d.Connector.Throttle.Capacity() {
-		<-d.stuck
+	<-d.stuck
+	patience, done := context.WithTimeout(ctx, 10*time.Second) // on a busy machine some may be called off before they get here
+	defer done()
+	for range d.Connector.Throttle.Capacity() - 1 {
+		select {
+		case <-d.stuck:
+		case <-patience.Done():
+		}
 	}
 	cancel() // it claims nothing more
 }
