@@ -117,12 +117,36 @@ func (c *Nodes) Restart(i int) {
 	c.WaitReady()
 }
 
-// WaitReady waits until the running nodes have a leader and know it.
+// WaitReady waits until the running nodes have a leader, know it, and the leader has heard from every one of them: before
+// that it finds "no suitable peers" for a stream.
 func (c *Nodes) WaitReady() {
 	c.t.Helper()
 	c.await("a leader of the cluster", func() bool {
-		return c.find((*server.Server).JetStreamIsLeader) >= 0 && c.find(lagging) < 0
+		leader := c.find((*server.Server).JetStreamIsLeader)
+		return leader >= 0 && c.find(lagging) < 0 && c.heard(leader) == c.running()
 	})
+}
+
+// heard is how many nodes the leader counts on, itself among them.
+func (c *Nodes) heard(leader int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.servers[leader]; s != nil {
+		return len(s.JetStreamClusterPeers())
+	}
+	return 0
+}
+
+func (c *Nodes) running() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, s := range c.servers {
+		if s != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func lagging(s *server.Server) bool { return !s.JetStreamIsCurrent() }
