@@ -92,6 +92,8 @@ func doesIO(path string) bool {
 var domains = under(
 	"services/scheduler/internal/schedule",
 	"services/payouts/internal/payout",
+	"services/recurrences/internal/recurrence",
+	"services/recurrences/internal/charge",
 	"services/notifier/internal/notice",
 )
 

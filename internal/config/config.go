@@ -18,15 +18,17 @@ type File struct {
 
 // Tenant is one customer of this installation.
 type Tenant struct {
-	ID        string
-	Timezone  string
-	Location  *time.Location
-	Currency  money.Currency
-	Locale    string
-	Mode      string // sandbox or live
-	Payouts   *Payouts
-	Providers map[string]Provider
-	Schedules []Schedule
+	ID       string
+	Timezone string
+	Location *time.Location
+	Currency money.Currency
+	Locale   string
+	Mode     string // sandbox or live
+	Payouts  *Payouts
+	// Recurrences is nil for a tenant that charges nobody.
+	Recurrences *Recurrences
+	Providers   map[string]Provider
+	Schedules   []Schedule
 }
 
 // Payouts are the rules of a tenant's payouts. Amounts are in minor units; an absent limit is off (zero value, or nil
@@ -44,6 +46,18 @@ type Payouts struct {
 	PausePayeeAfter       int
 	MaxAttempts           int    // sends per payout that count; the file's default is 3
 	ApprovalAbove         *int64 // nil: no approval
+}
+
+// Recurrences are the rules of a tenant's recurring charges.
+type Recurrences struct {
+	MaxRetries       int      // after the first attempt; 3
+	RetryDays        []int    // after the day of the first attempt; 1, 3, 7
+	CatchUpDays      int      // a charge date this late is still charged; 7
+	BusinessDay      string   // none, following, modified_following, preceding; none
+	Holidays         []string // local dates beside weekends, YYYY-MM-DD
+	CardFailureLimit int      // straight failures that invalidate a card; 5
+	CleanupAfterDays int      // 180
+	DefaultGateway   string
 }
 
 // Provider is a tenant's connector. Common keys first, then those of single kinds.
@@ -67,6 +81,15 @@ type Provider struct {
 	PosID                 string
 	CallbackAuthorization string
 	FormsStep             bool
+
+	// cielo
+	QueryURL    string
+	MerchantID  string
+	MerchantKey string
+	// WebhookHeader and WebhookSecret are the static header that Cielo sends back to us; without them webhooks are refused.
+	WebhookHeader  string
+	WebhookSecret  string
+	SoftDescriptor string
 }
 
 // Schedule is a cron rule of the tenants file.

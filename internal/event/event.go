@@ -208,7 +208,14 @@ type Machine struct {
 	Transitions []Transition
 }
 
-// Event returns the event of the transition from one state to another; ok is false when the table does not have it.
+// Has reports whether the table has a transition that names this event. An aggregate that stays in its state may do so for
+// several reasons, each with an event of its own; those are looked for here.
+func (m Machine) Has(from, to string, t Type) bool {
+	return slices.ContainsFunc(m.Transitions, func(r Transition) bool { return r.From == from && r.To == to && r.Event == t })
+}
+
+// Event returns the event of the transition from one state to another; ok is false when the table does not have it. Of a
+// state that may stay for several reasons it is the first row's.
 func (m Machine) Event(from, to string) (Type, bool) {
 	for _, t := range m.Transitions {
 		if t.From == from && t.To == to {

@@ -140,6 +140,11 @@ var Recon = Machine{Aggregate: "recon", Service: "payouts, recurrences", Body: "
 // Recurrence charges a customer period after period (DESIGN 4).
 var Recurrence = Machine{Aggregate: "recurrence", Service: "recurrences", Body: "Recurrence", Transitions: []Transition{
 	{"", "active", "recurrence.activated", "imported or created"},
+	{"", "past_due", "recurrence.past_due", "imported so, from the system it comes from"},
+	{"", "hold", "recurrence.held", "imported so"},
+	{"", "paused", "recurrence.paused", "imported so"},
+	{"", "cancelled", "recurrence.cancelled", "imported so"},
+	{"", "completed", "recurrence.completed", "imported so"},
 	{"active", "past_due", "recurrence.past_due", "first failed attempt"},
 	{"past_due", "active", "recurrence.resumed", "paid"},
 	{"active", "hold", "recurrence.held", "hard decline, action needed, card invalid"},
@@ -161,6 +166,9 @@ var Recurrence = Machine{Aggregate: "recurrence", Service: "recurrences", Body: 
 	{"cancelled", "archived", "recurrence.archived", "180 days after its end"},
 	{"active", "active", "recurrence.cycle_missed", "a cycle too late to charge by itself"},
 	{"past_due", "past_due", "recurrence.cycle_missed", "a cycle too late to charge by itself"},
+	{"active", "active", "recurrence.payment_method_updated", "a new card"},
+	{"past_due", "past_due", "recurrence.payment_method_updated", "a new card, before the charge of what is open"},
+	{"paused", "paused", "recurrence.payment_method_updated", "a new card"},
 	{"hold", "hold", "recurrence.payment_method_updated", "a new card, before its charge"},
 }}
 
@@ -183,6 +191,8 @@ var Charge = Machine{Aggregate: "charge", Service: "recurrences", Body: "Charge"
 	{"processing", "failed_soft", "charge.failed", "likewise"},
 	{"processing", "failed_hard", "charge.failed", "likewise"},
 	{"processing", "manual_review", "charge.manual_review_opened", "open longer than review_after"},
+	{"processing", "unknown", "charge.outcome_unknown", "the gateway no longer knows it"},
+	{"unknown", "processing", "charge.processing", "lookup: the gateway has it and has not finished"},
 	{"unknown", "succeeded", "charge.succeeded", "lookup"},
 	{"unknown", "failed_soft", "charge.failed", "lookup; it re-enters the retries"},
 	{"unknown", "failed_hard", "charge.failed", "lookup"},

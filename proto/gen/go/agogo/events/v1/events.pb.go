@@ -1384,6 +1384,577 @@ func (x *Recon) GetReason() *Reason {
 	return nil
 }
 
+// Recurrence is the snapshot of an agreement to charge a customer period after period.
+type Recurrence struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	RecurrenceId string                 `protobuf:"bytes,1,opt,name=recurrence_id,json=recurrenceId,proto3" json:"recurrence_id,omitempty"`
+	Tenant       string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	CustomerId   string                 `protobuf:"bytes,3,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	SellerId     string                 `protobuf:"bytes,4,opt,name=seller_id,json=sellerId,proto3" json:"seller_id,omitempty"`
+	Amount       *Money                 `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	Period       string                 `protobuf:"bytes,6,opt,name=period,proto3" json:"period,omitempty"` // monthly, yearly, weekly, days
+	// next_cycle is the nominal date of the next cycle, YYYY-MM-DD; next_charge_date is that date moved by the tenant's
+	// business-day rule. Both are empty once the recurrence has ended.
+	NextCycle      string  `protobuf:"bytes,7,opt,name=next_cycle,json=nextCycle,proto3" json:"next_cycle,omitempty"`
+	NextChargeDate string  `protobuf:"bytes,8,opt,name=next_charge_date,json=nextChargeDate,proto3" json:"next_charge_date,omitempty"`
+	CardId         string  `protobuf:"bytes,9,opt,name=card_id,json=cardId,proto3" json:"card_id,omitempty"`
+	State          string  `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"` // active, past_due, hold, paused, cancelled, completed, archived
+	PreviousState  string  `protobuf:"bytes,11,opt,name=previous_state,json=previousState,proto3" json:"previous_state,omitempty"`
+	Reason         *Reason `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	// cycle is the nominal date that the event is about, for cycle_missed.
+	Cycle         string                 `protobuf:"bytes,13,opt,name=cycle,proto3" json:"cycle,omitempty"`
+	Cycles        int32                  `protobuf:"varint,14,opt,name=cycles,proto3" json:"cycles,omitempty"` // charged or missed so far
+	EndedAt       *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recurrence) Reset() {
+	*x = Recurrence{}
+	mi := &file_agogo_events_v1_events_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recurrence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recurrence) ProtoMessage() {}
+
+func (x *Recurrence) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_events_v1_events_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recurrence.ProtoReflect.Descriptor instead.
+func (*Recurrence) Descriptor() ([]byte, []int) {
+	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Recurrence) GetRecurrenceId() string {
+	if x != nil {
+		return x.RecurrenceId
+	}
+	return ""
+}
+
+func (x *Recurrence) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Recurrence) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *Recurrence) GetSellerId() string {
+	if x != nil {
+		return x.SellerId
+	}
+	return ""
+}
+
+func (x *Recurrence) GetAmount() *Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *Recurrence) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *Recurrence) GetNextCycle() string {
+	if x != nil {
+		return x.NextCycle
+	}
+	return ""
+}
+
+func (x *Recurrence) GetNextChargeDate() string {
+	if x != nil {
+		return x.NextChargeDate
+	}
+	return ""
+}
+
+func (x *Recurrence) GetCardId() string {
+	if x != nil {
+		return x.CardId
+	}
+	return ""
+}
+
+func (x *Recurrence) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Recurrence) GetPreviousState() string {
+	if x != nil {
+		return x.PreviousState
+	}
+	return ""
+}
+
+func (x *Recurrence) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *Recurrence) GetCycle() string {
+	if x != nil {
+		return x.Cycle
+	}
+	return ""
+}
+
+func (x *Recurrence) GetCycles() int32 {
+	if x != nil {
+		return x.Cycles
+	}
+	return 0
+}
+
+func (x *Recurrence) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+// Charge takes the amount of one cycle of a recurrence.
+type Charge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChargeId      string                 `protobuf:"bytes,1,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
+	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	RecurrenceId  string                 `protobuf:"bytes,3,opt,name=recurrence_id,json=recurrenceId,proto3" json:"recurrence_id,omitempty"`
+	CustomerId    string                 `protobuf:"bytes,4,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	SellerId      string                 `protobuf:"bytes,5,opt,name=seller_id,json=sellerId,proto3" json:"seller_id,omitempty"`
+	CardId        string                 `protobuf:"bytes,6,opt,name=card_id,json=cardId,proto3" json:"card_id,omitempty"`
+	RunId         string                 `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Cycle         string                 `protobuf:"bytes,8,opt,name=cycle,proto3" json:"cycle,omitempty"` // nominal date, YYYY-MM-DD
+	ChargeDate    string                 `protobuf:"bytes,9,opt,name=charge_date,json=chargeDate,proto3" json:"charge_date,omitempty"`
+	Amount        *Money                 `protobuf:"bytes,10,opt,name=amount,proto3" json:"amount,omitempty"`
+	Gateway       string                 `protobuf:"bytes,11,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	State         string                 `protobuf:"bytes,12,opt,name=state,proto3" json:"state,omitempty"`
+	PreviousState string                 `protobuf:"bytes,13,opt,name=previous_state,json=previousState,proto3" json:"previous_state,omitempty"`
+	Reason        *Reason                `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`
+	// attempt is the number of the newest attempt, 0 before the first.
+	Attempt           int32  `protobuf:"varint,15,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	ProviderReference string `protobuf:"bytes,16,opt,name=provider_reference,json=providerReference,proto3" json:"provider_reference,omitempty"`
+	// tries counts attempts that were declined: the first one and its retries.
+	Tries int32 `protobuf:"varint,17,opt,name=tries,proto3" json:"tries,omitempty"`
+	// first_attempt_date is D of the retry rule: the local date of the tick of the first attempt.
+	FirstAttemptDate string `protobuf:"bytes,18,opt,name=first_attempt_date,json=firstAttemptDate,proto3" json:"first_attempt_date,omitempty"`
+	// retry_on is the local date of the next automatic retry, "" when there is none.
+	RetryOn       string                 `protobuf:"bytes,19,opt,name=retry_on,json=retryOn,proto3" json:"retry_on,omitempty"`
+	Fee           *Money                 `protobuf:"bytes,20,opt,name=fee,proto3" json:"fee,omitempty"`
+	NominalTime   *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=nominal_time,json=nominalTime,proto3" json:"nominal_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Charge) Reset() {
+	*x = Charge{}
+	mi := &file_agogo_events_v1_events_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Charge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Charge) ProtoMessage() {}
+
+func (x *Charge) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_events_v1_events_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Charge.ProtoReflect.Descriptor instead.
+func (*Charge) Descriptor() ([]byte, []int) {
+	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Charge) GetChargeId() string {
+	if x != nil {
+		return x.ChargeId
+	}
+	return ""
+}
+
+func (x *Charge) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Charge) GetRecurrenceId() string {
+	if x != nil {
+		return x.RecurrenceId
+	}
+	return ""
+}
+
+func (x *Charge) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *Charge) GetSellerId() string {
+	if x != nil {
+		return x.SellerId
+	}
+	return ""
+}
+
+func (x *Charge) GetCardId() string {
+	if x != nil {
+		return x.CardId
+	}
+	return ""
+}
+
+func (x *Charge) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *Charge) GetCycle() string {
+	if x != nil {
+		return x.Cycle
+	}
+	return ""
+}
+
+func (x *Charge) GetChargeDate() string {
+	if x != nil {
+		return x.ChargeDate
+	}
+	return ""
+}
+
+func (x *Charge) GetAmount() *Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *Charge) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *Charge) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Charge) GetPreviousState() string {
+	if x != nil {
+		return x.PreviousState
+	}
+	return ""
+}
+
+func (x *Charge) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *Charge) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Charge) GetProviderReference() string {
+	if x != nil {
+		return x.ProviderReference
+	}
+	return ""
+}
+
+func (x *Charge) GetTries() int32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *Charge) GetFirstAttemptDate() string {
+	if x != nil {
+		return x.FirstAttemptDate
+	}
+	return ""
+}
+
+func (x *Charge) GetRetryOn() string {
+	if x != nil {
+		return x.RetryOn
+	}
+	return ""
+}
+
+func (x *Charge) GetFee() *Money {
+	if x != nil {
+		return x.Fee
+	}
+	return nil
+}
+
+func (x *Charge) GetNominalTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NominalTime
+	}
+	return nil
+}
+
+// Card is a tokenised card, by an id that says nothing of its token.
+type Card struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CardId        string                 `protobuf:"bytes,1,opt,name=card_id,json=cardId,proto3" json:"card_id,omitempty"`
+	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Brand         string                 `protobuf:"bytes,3,opt,name=brand,proto3" json:"brand,omitempty"`
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"` // valid, expiring, invalid
+	PreviousState string                 `protobuf:"bytes,5,opt,name=previous_state,json=previousState,proto3" json:"previous_state,omitempty"`
+	Reason        *Reason                `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Failures      int32                  `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"` // in a row, over all recurrences
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Card) Reset() {
+	*x = Card{}
+	mi := &file_agogo_events_v1_events_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Card) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Card) ProtoMessage() {}
+
+func (x *Card) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_events_v1_events_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Card.ProtoReflect.Descriptor instead.
+func (*Card) Descriptor() ([]byte, []int) {
+	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Card) GetCardId() string {
+	if x != nil {
+		return x.CardId
+	}
+	return ""
+}
+
+func (x *Card) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Card) GetBrand() string {
+	if x != nil {
+		return x.Brand
+	}
+	return ""
+}
+
+func (x *Card) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Card) GetPreviousState() string {
+	if x != nil {
+		return x.PreviousState
+	}
+	return ""
+}
+
+func (x *Card) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *Card) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+// HoldDigest tells a seller what of theirs is on hold on a local date.
+type HoldDigest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DigestId      string                 `protobuf:"bytes,1,opt,name=digest_id,json=digestId,proto3" json:"digest_id,omitempty"`
+	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	SellerId      string                 `protobuf:"bytes,3,opt,name=seller_id,json=sellerId,proto3" json:"seller_id,omitempty"`
+	LocalDate     string                 `protobuf:"bytes,4,opt,name=local_date,json=localDate,proto3" json:"local_date,omitempty"`
+	State         string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	PreviousState string                 `protobuf:"bytes,6,opt,name=previous_state,json=previousState,proto3" json:"previous_state,omitempty"`
+	RecurrenceIds []string               `protobuf:"bytes,7,rep,name=recurrence_ids,json=recurrenceIds,proto3" json:"recurrence_ids,omitempty"`
+	Total         *Money                 `protobuf:"bytes,8,opt,name=total,proto3" json:"total,omitempty"`
+	Reason        *Reason                `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldDigest) Reset() {
+	*x = HoldDigest{}
+	mi := &file_agogo_events_v1_events_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldDigest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldDigest) ProtoMessage() {}
+
+func (x *HoldDigest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_events_v1_events_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldDigest.ProtoReflect.Descriptor instead.
+func (*HoldDigest) Descriptor() ([]byte, []int) {
+	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *HoldDigest) GetDigestId() string {
+	if x != nil {
+		return x.DigestId
+	}
+	return ""
+}
+
+func (x *HoldDigest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *HoldDigest) GetSellerId() string {
+	if x != nil {
+		return x.SellerId
+	}
+	return ""
+}
+
+func (x *HoldDigest) GetLocalDate() string {
+	if x != nil {
+		return x.LocalDate
+	}
+	return ""
+}
+
+func (x *HoldDigest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *HoldDigest) GetPreviousState() string {
+	if x != nil {
+		return x.PreviousState
+	}
+	return ""
+}
+
+func (x *HoldDigest) GetRecurrenceIds() []string {
+	if x != nil {
+		return x.RecurrenceIds
+	}
+	return nil
+}
+
+func (x *HoldDigest) GetTotal() *Money {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *HoldDigest) GetReason() *Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
 // Notification is one message to one recipient over one or more channels.
 type Notification struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1404,7 +1975,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_agogo_events_v1_events_proto_msgTypes[12]
+	mi := &file_agogo_events_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1987,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_events_v1_events_proto_msgTypes[12]
+	mi := &file_agogo_events_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +2000,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Notification) GetNotificationId() string {
@@ -1525,7 +2096,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_agogo_events_v1_events_proto_msgTypes[13]
+	mi := &file_agogo_events_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +2108,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_events_v1_events_proto_msgTypes[13]
+	mi := &file_agogo_events_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +2121,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Device) GetDeviceId() string {
@@ -1621,7 +2192,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_agogo_events_v1_events_proto_msgTypes[14]
+	mi := &file_agogo_events_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +2204,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_events_v1_events_proto_msgTypes[14]
+	mi := &file_agogo_events_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +2217,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_agogo_events_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeadLetter) GetTenant() string {
@@ -1876,7 +2447,72 @@ const file_agogo_events_v1_events_proto_rawDesc = "" +
 	"difference\x18\n" +
 	" \x01(\v2\x16.agogo.events.v1.MoneyR\n" +
 	"difference\x12/\n" +
-	"\x06reason\x18\v \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\"\xea\x02\n" +
+	"\x06reason\x18\v \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\"\x84\x04\n" +
+	"\n" +
+	"Recurrence\x12#\n" +
+	"\rrecurrence_id\x18\x01 \x01(\tR\frecurrenceId\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1f\n" +
+	"\vcustomer_id\x18\x03 \x01(\tR\n" +
+	"customerId\x12\x1b\n" +
+	"\tseller_id\x18\x04 \x01(\tR\bsellerId\x12.\n" +
+	"\x06amount\x18\x05 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x16\n" +
+	"\x06period\x18\x06 \x01(\tR\x06period\x12\x1d\n" +
+	"\n" +
+	"next_cycle\x18\a \x01(\tR\tnextCycle\x12(\n" +
+	"\x10next_charge_date\x18\b \x01(\tR\x0enextChargeDate\x12\x17\n" +
+	"\acard_id\x18\t \x01(\tR\x06cardId\x12\x14\n" +
+	"\x05state\x18\n" +
+	" \x01(\tR\x05state\x12%\n" +
+	"\x0eprevious_state\x18\v \x01(\tR\rpreviousState\x12/\n" +
+	"\x06reason\x18\f \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\x12\x14\n" +
+	"\x05cycle\x18\r \x01(\tR\x05cycle\x12\x16\n" +
+	"\x06cycles\x18\x0e \x01(\x05R\x06cycles\x125\n" +
+	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\"\xd0\x05\n" +
+	"\x06Charge\x12\x1b\n" +
+	"\tcharge_id\x18\x01 \x01(\tR\bchargeId\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12#\n" +
+	"\rrecurrence_id\x18\x03 \x01(\tR\frecurrenceId\x12\x1f\n" +
+	"\vcustomer_id\x18\x04 \x01(\tR\n" +
+	"customerId\x12\x1b\n" +
+	"\tseller_id\x18\x05 \x01(\tR\bsellerId\x12\x17\n" +
+	"\acard_id\x18\x06 \x01(\tR\x06cardId\x12\x15\n" +
+	"\x06run_id\x18\a \x01(\tR\x05runId\x12\x14\n" +
+	"\x05cycle\x18\b \x01(\tR\x05cycle\x12\x1f\n" +
+	"\vcharge_date\x18\t \x01(\tR\n" +
+	"chargeDate\x12.\n" +
+	"\x06amount\x18\n" +
+	" \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x18\n" +
+	"\agateway\x18\v \x01(\tR\agateway\x12\x14\n" +
+	"\x05state\x18\f \x01(\tR\x05state\x12%\n" +
+	"\x0eprevious_state\x18\r \x01(\tR\rpreviousState\x12/\n" +
+	"\x06reason\x18\x0e \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\x12\x18\n" +
+	"\aattempt\x18\x0f \x01(\x05R\aattempt\x12-\n" +
+	"\x12provider_reference\x18\x10 \x01(\tR\x11providerReference\x12\x14\n" +
+	"\x05tries\x18\x11 \x01(\x05R\x05tries\x12,\n" +
+	"\x12first_attempt_date\x18\x12 \x01(\tR\x10firstAttemptDate\x12\x19\n" +
+	"\bretry_on\x18\x13 \x01(\tR\aretryOn\x12(\n" +
+	"\x03fee\x18\x14 \x01(\v2\x16.agogo.events.v1.MoneyR\x03fee\x12=\n" +
+	"\fnominal_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vnominalTime\"\xd7\x01\n" +
+	"\x04Card\x12\x17\n" +
+	"\acard_id\x18\x01 \x01(\tR\x06cardId\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
+	"\x05brand\x18\x03 \x01(\tR\x05brand\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12%\n" +
+	"\x0eprevious_state\x18\x05 \x01(\tR\rpreviousState\x12/\n" +
+	"\x06reason\x18\x06 \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\x12\x1a\n" +
+	"\bfailures\x18\a \x01(\x05R\bfailures\"\xc0\x02\n" +
+	"\n" +
+	"HoldDigest\x12\x1b\n" +
+	"\tdigest_id\x18\x01 \x01(\tR\bdigestId\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1b\n" +
+	"\tseller_id\x18\x03 \x01(\tR\bsellerId\x12\x1d\n" +
+	"\n" +
+	"local_date\x18\x04 \x01(\tR\tlocalDate\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12%\n" +
+	"\x0eprevious_state\x18\x06 \x01(\tR\rpreviousState\x12%\n" +
+	"\x0erecurrence_ids\x18\a \x03(\tR\rrecurrenceIds\x12,\n" +
+	"\x05total\x18\b \x01(\v2\x16.agogo.events.v1.MoneyR\x05total\x12/\n" +
+	"\x06reason\x18\t \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\"\xea\x02\n" +
 	"\fNotification\x12'\n" +
 	"\x0fnotification_id\x18\x01 \x01(\tR\x0enotificationId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12!\n" +
@@ -1929,7 +2565,7 @@ func file_agogo_events_v1_events_proto_rawDescGZIP() []byte {
 	return file_agogo_events_v1_events_proto_rawDescData
 }
 
-var file_agogo_events_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_agogo_events_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_agogo_events_v1_events_proto_goTypes = []any{
 	(*Money)(nil),                 // 0: agogo.events.v1.Money
 	(*Reason)(nil),                // 1: agogo.events.v1.Reason
@@ -1943,26 +2579,30 @@ var file_agogo_events_v1_events_proto_goTypes = []any{
 	(*Provider)(nil),              // 9: agogo.events.v1.Provider
 	(*Float)(nil),                 // 10: agogo.events.v1.Float
 	(*Recon)(nil),                 // 11: agogo.events.v1.Recon
-	(*Notification)(nil),          // 12: agogo.events.v1.Notification
-	(*Device)(nil),                // 13: agogo.events.v1.Device
-	(*DeadLetter)(nil),            // 14: agogo.events.v1.DeadLetter
-	nil,                           // 15: agogo.events.v1.Run.CountsEntry
-	nil,                           // 16: agogo.events.v1.Run.TotalsEntry
-	nil,                           // 17: agogo.events.v1.PayoutBatch.CountsEntry
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*Recurrence)(nil),            // 12: agogo.events.v1.Recurrence
+	(*Charge)(nil),                // 13: agogo.events.v1.Charge
+	(*Card)(nil),                  // 14: agogo.events.v1.Card
+	(*HoldDigest)(nil),            // 15: agogo.events.v1.HoldDigest
+	(*Notification)(nil),          // 16: agogo.events.v1.Notification
+	(*Device)(nil),                // 17: agogo.events.v1.Device
+	(*DeadLetter)(nil),            // 18: agogo.events.v1.DeadLetter
+	nil,                           // 19: agogo.events.v1.Run.CountsEntry
+	nil,                           // 20: agogo.events.v1.Run.TotalsEntry
+	nil,                           // 21: agogo.events.v1.PayoutBatch.CountsEntry
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_agogo_events_v1_events_proto_depIdxs = []int32{
-	18, // 0: agogo.events.v1.Tick.nominal_time:type_name -> google.protobuf.Timestamp
-	18, // 1: agogo.events.v1.Tick.window_start:type_name -> google.protobuf.Timestamp
-	18, // 2: agogo.events.v1.Tick.window_end:type_name -> google.protobuf.Timestamp
+	22, // 0: agogo.events.v1.Tick.nominal_time:type_name -> google.protobuf.Timestamp
+	22, // 1: agogo.events.v1.Tick.window_start:type_name -> google.protobuf.Timestamp
+	22, // 2: agogo.events.v1.Tick.window_end:type_name -> google.protobuf.Timestamp
 	1,  // 3: agogo.events.v1.Tick.reason:type_name -> agogo.events.v1.Reason
 	1,  // 4: agogo.events.v1.Schedule.reason:type_name -> agogo.events.v1.Reason
-	18, // 5: agogo.events.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	22, // 5: agogo.events.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
 	1,  // 6: agogo.events.v1.Run.reason:type_name -> agogo.events.v1.Reason
-	15, // 7: agogo.events.v1.Run.counts:type_name -> agogo.events.v1.Run.CountsEntry
-	16, // 8: agogo.events.v1.Run.totals:type_name -> agogo.events.v1.Run.TotalsEntry
+	19, // 7: agogo.events.v1.Run.counts:type_name -> agogo.events.v1.Run.CountsEntry
+	20, // 8: agogo.events.v1.Run.totals:type_name -> agogo.events.v1.Run.TotalsEntry
 	1,  // 9: agogo.events.v1.PayoutBatch.reason:type_name -> agogo.events.v1.Reason
-	17, // 10: agogo.events.v1.PayoutBatch.counts:type_name -> agogo.events.v1.PayoutBatch.CountsEntry
+	21, // 10: agogo.events.v1.PayoutBatch.counts:type_name -> agogo.events.v1.PayoutBatch.CountsEntry
 	0,  // 11: agogo.events.v1.PayoutBatch.gross:type_name -> agogo.events.v1.Money
 	0,  // 12: agogo.events.v1.PayoutBatch.commission:type_name -> agogo.events.v1.Money
 	0,  // 13: agogo.events.v1.PayoutBatch.net:type_name -> agogo.events.v1.Money
@@ -1971,22 +2611,32 @@ var file_agogo_events_v1_events_proto_depIdxs = []int32{
 	0,  // 16: agogo.events.v1.Payout.commission:type_name -> agogo.events.v1.Money
 	0,  // 17: agogo.events.v1.Payout.net:type_name -> agogo.events.v1.Money
 	0,  // 18: agogo.events.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	18, // 19: agogo.events.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	18, // 20: agogo.events.v1.Payout.retry_at:type_name -> google.protobuf.Timestamp
+	22, // 19: agogo.events.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	22, // 20: agogo.events.v1.Payout.retry_at:type_name -> google.protobuf.Timestamp
 	1,  // 21: agogo.events.v1.Payee.reason:type_name -> agogo.events.v1.Reason
 	1,  // 22: agogo.events.v1.Provider.reason:type_name -> agogo.events.v1.Reason
 	0,  // 23: agogo.events.v1.Float.available:type_name -> agogo.events.v1.Money
 	0,  // 24: agogo.events.v1.Float.needed:type_name -> agogo.events.v1.Money
 	0,  // 25: agogo.events.v1.Recon.difference:type_name -> agogo.events.v1.Money
 	1,  // 26: agogo.events.v1.Recon.reason:type_name -> agogo.events.v1.Reason
-	1,  // 27: agogo.events.v1.Notification.reason:type_name -> agogo.events.v1.Reason
-	1,  // 28: agogo.events.v1.Device.reason:type_name -> agogo.events.v1.Reason
-	0,  // 29: agogo.events.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	0,  // 27: agogo.events.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
+	1,  // 28: agogo.events.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
+	22, // 29: agogo.events.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
+	0,  // 30: agogo.events.v1.Charge.amount:type_name -> agogo.events.v1.Money
+	1,  // 31: agogo.events.v1.Charge.reason:type_name -> agogo.events.v1.Reason
+	0,  // 32: agogo.events.v1.Charge.fee:type_name -> agogo.events.v1.Money
+	22, // 33: agogo.events.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
+	1,  // 34: agogo.events.v1.Card.reason:type_name -> agogo.events.v1.Reason
+	0,  // 35: agogo.events.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
+	1,  // 36: agogo.events.v1.HoldDigest.reason:type_name -> agogo.events.v1.Reason
+	1,  // 37: agogo.events.v1.Notification.reason:type_name -> agogo.events.v1.Reason
+	1,  // 38: agogo.events.v1.Device.reason:type_name -> agogo.events.v1.Reason
+	0,  // 39: agogo.events.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_agogo_events_v1_events_proto_init() }
@@ -2000,7 +2650,7 @@ func file_agogo_events_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_events_v1_events_proto_rawDesc), len(file_agogo_events_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
