@@ -38,6 +38,9 @@ const (
 	ScopeProvider Scope = "provider"
 )
 
+// CodeRequiresAction is Agogo's word for a refusal that only the payer can lift: to authenticate, or to give new card data.
+const CodeRequiresAction = "requires_action"
+
 // Result is an adapter's answer.
 type Result struct {
 	Class      Class
@@ -109,6 +112,13 @@ var (
 // always read again from the provider. Errors wrap ErrForged or ErrUnreadable.
 type WebhookVerifier interface {
 	Verify(h http.Header, body []byte) (references []string, err error)
+}
+
+// WebhookReader is a verifier that also understands what an authentic webhook says, by reference. It proves nothing: a webhook
+// that repeats what is proven need not be followed by a second read, and that is all it is used for. What is not understood
+// in full is left out.
+type WebhookReader interface {
+	Read(body []byte) map[string]Found
 }
 
 // BalanceReader reads the float.
