@@ -9,8 +9,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sandboxEnv answers for every variable.
-func sandboxEnv(name string) string { return "sandbox-" + name }
+// sandboxEnv answers for every variable, with the shape that some have to have.
+func sandboxEnv(name string) string {
+	switch name {
+	case "CIELO_MERCHANT_ID":
+		return "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+	case "CIELO_MERCHANT_KEY":
+		return "0123456789012345678901234567890123456789"
+	}
+	return "sandbox-" + name
+}
 
 func TestLoadExample(t *testing.T) {
 	t.Parallel()
@@ -85,10 +93,24 @@ func TestLoadEverything(t *testing.T) {
 	if d := cmp.Diff(wantProvider, tenant.Providers["orange"]); d != "" {
 		t.Errorf("provider (-want +got):\n%s", d)
 	}
-	wantSchedules := []Schedule{{
-		Name: "daily", Service: "payouts", Job: "payouts/daily", Cron: "59 23 * * 1-5", CatchUp: "skip",
-		CatchUpWindow: 48 * time.Hour, CatchUpCap: 7,
-	}}
+	wantRecurrences := &Recurrences{
+		MaxRetries: 2, RetryDays: []int{2, 4}, CatchUpDays: 0, BusinessDay: "modified_following", Holidays: []string{"2025-11-20", "2025-12-25"},
+		CardFailureLimit: 9, CleanupAfterDays: 1, DefaultGateway: "cielo",
+	}
+	if d := cmp.Diff(wantRecurrences, tenant.Recurrences); d != "" {
+		t.Errorf("recurrences (-want +got):\n%s", d)
+	}
+	wantGateway := defaultProvider("cielo")
+	wantGateway.Kind, wantGateway.BaseURL, wantGateway.QueryURL = "cielo", "https://api.example.com", "https://apiquery.example.com"
+	wantGateway.MerchantID, wantGateway.MerchantKey = "6f9619ff-8b86-d011-b42d-00cf4fc964ff", "0123456789012345678901234567890123456789"
+	wantGateway.WebhookHeader, wantGateway.WebhookSecret, wantGateway.SoftDescriptor = "X-Agogo-Webhook", "sandbox-CIELO_WEBHOOK_SECRET", "EVERYTHING"
+	if d := cmp.Diff(wantGateway, tenant.Providers["cielo"]); d != "" {
+		t.Errorf("gateway (-want +got):\n%s", d)
+	}
+	wantSchedules := []Schedule{
+		{Name: "daily", Service: "payouts", Job: "payouts/daily", Cron: "59 23 * * 1-5", CatchUp: "skip", CatchUpWindow: 48 * time.Hour, CatchUpCap: 7},
+		{Name: "charge-due", Service: "recurrences", Job: "recurrences/charge-due", Cron: "0 8 * * *", CatchUp: "latest", CatchUpCap: 366},
+	}
 	if d := cmp.Diff(wantSchedules, tenant.Schedules); d != "" {
 		t.Errorf("schedules (-want +got):\n%s", d)
 	}
@@ -132,6 +154,37 @@ tenants:
 		} else if got := f.Tenants[0].Schedules[0].Cron; got != rule {
 			t.Errorf("cron %q reads as %q", rule, got)
 		}
+	}
+}
+
+func TestDefaultsOfRecurrences(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tenants.yaml")
+	err := os.WriteFile(path, []byte(`
+tenants:
+  - id: t
+    timezone: UTC
+    currency: BRL
+    locale: pt-BR
+    recurrences: {default_gateway: c}
+    providers:
+      c: {kind: cielo, base_url: "http://127.0.0.1:9900/cielo", query_url: "http://127.0.0.1:9900/cielo-query", merchant_id: "${CIELO_MERCHANT_ID}", merchant_key: "${CIELO_MERCHANT_KEY}"}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Load(path, sandboxEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Recurrences{
+		MaxRetries: 3, RetryDays: []int{1, 3, 7}, CatchUpDays: 7, BusinessDay: "none", CardFailureLimit: 5, CleanupAfterDays: 180, DefaultGateway: "c",
+	}
+	if d := cmp.Diff(want, f.Tenants[0].Recurrences); d != "" {
+		t.Errorf("recurrences (-want +got):\n%s", d)
+	}
+	if p := f.Tenants[0].Providers["c"]; p.QueryURL != "http://127.0.0.1:9900/cielo-query" || p.WebhookSecret != "" || p.Deduplicates {
+		t.Errorf("gateway %+v", p)
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 type kind struct {
 	fields   func(l *loader, p *Provider) []field
 	defaults func(p *Provider)
+	check    func(l *loader, v at, p Provider) // of keys together; may be nil
 }
 
 // providerKinds are the kinds that have an adapter; a new one is one entry here.
@@ -31,6 +33,54 @@ var providerKinds = map[string]kind{
 		},
 		defaults: func(p *Provider) { p.FormsStep = true },
 	},
+	"cielo": {
+		fields: func(l *loader, p *Provider) []field {
+			return []field{
+				required("query_url", l.httpURL(&p.QueryURL)),
+				required("merchant_id", l.text(&p.MerchantID, checkGUID)),
+				required("merchant_key", l.secretOf(&p.MerchantKey, merchantKeyLength)),
+				optional("webhook_header", l.text(&p.WebhookHeader, checkHeader)),
+				optional("webhook_secret", l.secret(&p.WebhookSecret)),
+				optional("soft_descriptor", l.text(&p.SoftDescriptor, checkDescriptor)),
+			}
+		},
+		defaults: func(*Provider) {},
+		check: func(l *loader, v at, p Provider) {
+			if (p.WebhookHeader == "") != (p.WebhookSecret == "") {
+				l.fail(v, "has one of webhook_header and webhook_secret: write both, or neither to take no webhooks")
+			}
+		},
+	},
+}
+
+// merchantKeyLength is what Cielo hands out; another length is a key of something else, or one that was cut while copying.
+const merchantKeyLength = 40
+
+var (
+	guid       = regexp.MustCompile(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)
+	header     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,63}$`)
+	descriptor = regexp.MustCompile(`^[A-Za-z0-9]{1,13}$`)
+)
+
+func checkGUID(s string) string {
+	if guid.MatchString(s) {
+		return ""
+	}
+	return "is not a GUID: write the 36 characters with their dashes, as the gateway shows them"
+}
+
+func checkHeader(s string) string {
+	if header.MatchString(s) {
+		return ""
+	}
+	return quoted(s) + " is not the name of a header: write letters, digits and -, such as X-Agogo-Webhook"
+}
+
+func checkDescriptor(s string) string {
+	if descriptor.MatchString(s) {
+		return ""
+	}
+	return quoted(s) + " does not fit a card statement: write 1 to 13 letters and digits"
 }
 
 // defaultProvider holds the values of absent keys. Rates are what a provider's documentation allows or, where it is
@@ -85,6 +135,9 @@ func (l *loader) provider(v at, p *Provider) {
 	k.defaults(p)
 	own := k.fields(l, p)
 	l.object(v, append(common, append(own, l.foreign(p.Kind, common, own)...)...)...)
+	if k.check != nil {
+		k.check(l, v, *p)
+	}
 }
 
 func (l *loader) kindFault(v at) {

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the messages of testdata/refused 
 func poorEnv(name string) string {
 	return map[string]string{
 		"A": "a", "POS": "p", "MULTILINE": "hunter2\nhunter2", "SHORT": "hunter2", "TOKEN": "0123456789abcdef0123456789abcdef",
-		"OTHER_TOKEN": "fedcba9876543210fedcba9876543210",
+		"OTHER_TOKEN": "fedcba9876543210fedcba9876543210", "KEY40": "0123456789012345678901234567890123456789",
 	}[name]
 }
 
@@ -73,7 +73,7 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	}
 }
 
-// TestKeysOfAnotherKind gives the loader a second kind, since orange_omr is the only one with an adapter so far.
+// TestKeysOfAnotherKind gives the loader a kind of its own, so that the message does not change with every new adapter.
 func TestKeysOfAnotherKind(t *testing.T) {
 	t.Parallel()
 	l := &loader{path: "f.yaml", getenv: poorEnv, readFile: readSecret, kinds: map[string]kind{

@@ -20,6 +20,11 @@ var jobs = map[string]job{
 	"payouts/daily":         {catchUp: catchUpAll, section: "payouts"},
 	"payouts/check-pending": {catchUp: catchUpLatest, section: "payouts"},
 	"payouts/reset-breaks":  {catchUp: catchUpLatest, section: "payouts"},
+	// Each of these looks at everything up to its day, so the latest does the work of all that were missed.
+	"recurrences/charge-due":   {catchUp: catchUpLatest, section: "recurrences"},
+	"recurrences/retry-failed": {catchUp: catchUpLatest, section: "recurrences"},
+	"recurrences/notify-holds": {catchUp: catchUpLatest, section: "recurrences"},
+	"recurrences/cleanup":      {catchUp: catchUpLatest, section: "recurrences"},
 }
 
 // The catch-up rules.
@@ -65,8 +70,8 @@ func checkJob(name string, t *Tenant) string {
 	switch {
 	case !ok:
 		return quoted(name) + " is served by no service: write " + strings.Join(slices.Sorted(maps.Keys(jobs)), ", ")
-	case j.section == "payouts" && t.Payouts == nil:
-		return quoted(name) + " needs the tenant's payouts section: add it"
+	case j.section == "payouts" && t.Payouts == nil, j.section == "recurrences" && t.Recurrences == nil:
+		return quoted(name) + " needs the tenant's " + j.section + " section: add it"
 	}
 	return ""
 }

@@ -64,7 +64,7 @@ const (
 )
 
 func (l *loader) tenant(v at, t *Tenant) {
-	var payouts, schedules at
+	var payouts, recurrences, schedules at
 	l.addresses = nil
 	t.Mode = modeSandbox // a file that says nothing moves no real money
 	l.object(
@@ -75,13 +75,18 @@ func (l *loader) tenant(v at, t *Tenant) {
 		required("locale", l.locale(&t.Locale)),
 		optional("mode", l.oneOf(&t.Mode, modeSandbox, modeLive)),
 		optional("payouts", func(v at) { payouts = v }),
+		optional("recurrences", func(v at) { recurrences = v }),
 		optional("providers", func(v at) { l.providers(v, t) }),
 		optional("schedules", func(v at) { schedules = v }),
 	)
-	// These two refer to what stands elsewhere in the tenant, in any order.
+	// These refer to what stands elsewhere in the tenant, in any order.
 	if payouts.node != nil {
 		t.Payouts = &Payouts{MaxAttempts: 3}
 		l.payouts(payouts, t)
+	}
+	if recurrences.node != nil {
+		t.Recurrences = defaultRecurrences()
+		l.recurrences(recurrences, t)
 	}
 	if schedules.node != nil {
 		l.schedules(schedules, t)

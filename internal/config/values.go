@@ -85,6 +85,19 @@ func (l *loader) secret(dst *string) func(at) {
 	}
 }
 
+// secretOf reads a secret of a known length. Its fault tells the length that was found, which says nothing about the rest.
+func (l *loader) secretOf(dst *string, length int) func(at) {
+	return func(v at) {
+		var s string
+		l.secret(&s)(v)
+		if s != "" && len(s) != length {
+			l.fail(v, "what it names has %d characters and this secret has %d: store all of it and nothing else", len(s), length)
+			return
+		}
+		*dst = s
+	}
+}
+
 func (l *loader) secretFile(v at, path string) (string, bool) {
 	data, err := l.readFile(l.resolve(path))
 	if err != nil {

@@ -167,7 +167,7 @@ func (d *dev) load() error {
 			if v := d.Getenv(name); v != "" {
 				return v
 			}
-			return "sandbox-" + name
+			return sandboxValue(name)
 		}
 	}
 	file, err := config.Load(path, getenv)
@@ -185,6 +185,18 @@ func (d *dev) load() error {
 		d.info.Tenants = append(d.info.Tenants, t.ID)
 	}
 	return err
+}
+
+// sandboxValue stands in for a variable of the built-in example. Cielo's have a shape that is checked.
+func sandboxValue(name string) string {
+	switch name {
+	case "CIELO_MERCHANT_ID":
+		return "00000000-0000-4000-8000-000000000001"
+	case "CIELO_MERCHANT_KEY":
+		return strings.Repeat("SANDBOX0", 5)
+	default:
+		return "sandbox-" + name
+	}
 }
 
 // devTokens are the actors of dev.json: one of every kind, and a second approver, because some things take two people.
