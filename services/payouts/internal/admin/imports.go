@@ -10,14 +10,14 @@ import (
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
-	"github.com/agogopay/agogo/services/payouts/internal/imports"
 )
 
 type importStream = grpc.BidiStreamingServer[payoutsv1.ImportRequest, payoutsv1.ImportResponse]
 
-type importFunc func(ctx context.Context, t config.Tenant, format string, r io.Reader, sink imports.Sink) (imports.Counts, error)
+type importFunc func(ctx context.Context, t config.Tenant, format string, r io.Reader, sink rows.Sink) (rows.Counts, error)
 
 // ImportPayments takes payments in chunks.
 func (s *Server) ImportPayments(stream importStream) error {
@@ -46,48 +46,39 @@ func (s *Server) importFile(stream importStream, do importFunc) error {
 	if err != nil {
 		return err
 	}
-	sink := imports.Sink{
-		Refused: func(r imports.RowError) error {
+	sink := rows.Sink{
+		Refused: func(r rows.Error) error {
 			return stream.Send(&payoutsv1.ImportResponse{Message: &payoutsv1.ImportResponse_Refusal{
 				Refusal: &payoutsv1.ImportRefusal{Line: r.Line, Field: r.Field, Message: r.Message},
 			}})
 		},
-		Progress: func(c imports.Counts) error {
+		Progress: func(c rows.Counts) error {
 			return stream.Send(&payoutsv1.ImportResponse{Message: &payoutsv1.ImportResponse_Progress{Progress: progress(c)}})
 		},
 	}
-	n, err := do(stream.Context(), t, o.GetFormat(), &chunks{stream: stream, rest: first.GetData()}, sink)
+	n, err := do(stream.Context(), t, o.GetFormat(), rows.Chunks(first.GetData(), chunks(stream)), sink)
 	if err != nil {
 		return err
 	}
 	return stream.Send(&payoutsv1.ImportResponse{Message: &payoutsv1.ImportResponse_Summary{Summary: progress(n)}})
 }
 
-func progress(c imports.Counts) *payoutsv1.ImportProgress {
+func progress(c rows.Counts) *payoutsv1.ImportProgress {
 	return &payoutsv1.ImportProgress{Rows: c.Rows, Inserted: c.Inserted, Updated: c.Updated, Unchanged: c.Unchanged, Refused: c.Refused}
 }
 
-// chunks is the file that a stream's messages carry.
-type chunks struct {
-	stream importStream
-	rest   []byte
-}
-
-func (c *chunks) Read(p []byte) (int, error) {
-	for len(c.rest) == 0 {
-		m, err := c.stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return 0, io.EOF
+// chunks are the pieces of a file that a stream's messages carry.
+func chunks(stream importStream) func() ([]byte, error) {
+	return func() ([]byte, error) {
+		m, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, io.EOF
+		case err != nil:
+			return nil, fmt.Errorf("receive chunk: %w", err)
+		case m.GetOptions() != nil:
+			return nil, rpc.Invalid("options", "only the first message carries them")
 		}
-		if err != nil {
-			return 0, fmt.Errorf("receive chunk: %w", err)
-		}
-		if m.GetOptions() != nil {
-			return 0, rpc.Invalid("options", "only the first message carries them")
-		}
-		c.rest = m.GetData()
+		return m.GetData(), nil
 	}
-	n := copy(p, c.rest)
-	c.rest = c.rest[n:]
-	return n, nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 )
 
-var rows = flag.Int("rows", 50_000, "payments that BenchmarkImport takes in, ten per payee")
+var lines = flag.Int("rows", 50_000, "payments that BenchmarkImport takes in, ten per payee")
 
 func BenchmarkImport(b *testing.B) {
 	for b.Loop() {
@@ -18,15 +18,15 @@ func BenchmarkImport(b *testing.B) {
 		r, w := io.Pipe()
 		go func() {
 			fmt.Fprint(w, payoutstest.Header)
-			for i := range *rows {
-				fmt.Fprint(w, payoutstest.Pay(fmt.Sprintf("pay-%d", i), fmt.Sprintf("drv-%d", i%(*rows/10)), int64(100+i%5000), at))
+			for i := range *lines {
+				fmt.Fprint(w, payoutstest.Pay(fmt.Sprintf("pay-%d", i), fmt.Sprintf("drv-%d", i%(*lines/10)), int64(100+i%5000), at))
 			}
 			_ = w.Close()
 		}()
 		b.StartTimer()
-		if n, refused := e.ImportFrom(r, "csv"); n.Inserted != int64(*rows) {
+		if n, refused := e.ImportFrom(r, "csv"); n.Inserted != int64(*lines) {
 			b.Fatalf("%+v, refused %v", n, refused)
 		}
 	}
-	b.ReportMetric(float64(*rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(*lines)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }

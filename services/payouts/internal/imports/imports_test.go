@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/internal/stream"
-	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 )
 
@@ -231,7 +231,7 @@ func TestADuplicateInOneBatchIsTakenInOrder(t *testing.T) {
 		payoutstest.Row("p", "drv-1", 1000, "completed", at, "") + // the same: unchanged
 		payoutstest.Row("p", "drv-1", 2000, "completed", at, "") + // another amount: refused
 		payoutstest.Row("p", "drv-1", 1000, "refunded", at, ""))
-	if want := (imports.Counts{Rows: 6, Inserted: 1, Updated: 2, Unchanged: 1, Refused: 2}); n != want {
+	if want := (rows.Counts{Rows: 6, Inserted: 1, Updated: 2, Unchanged: 1, Refused: 2}); n != want {
 		t.Errorf("%+v, want %+v; refused %v", n, want, refused)
 	}
 	if len(e.Balances()) != 0 {
@@ -340,11 +340,11 @@ func TestPayees(t *testing.T) {
 	t.Parallel()
 	e := payoutstest.New(t)
 	const header = "payee_id,name,phone,provider,locale\n"
-	load := func(csv string) (imports.Counts, []imports.RowError) {
+	load := func(csv string) (rows.Counts, []rows.Error) {
 		t.Helper()
-		var refused []imports.RowError
-		n, err := e.Importer.Payees(e.Ctx(), e.Tenants.Tenants[0], "csv", strings.NewReader(header+csv), imports.Sink{
-			Refused: func(r imports.RowError) error { refused = append(refused, r); return nil }, Progress: func(imports.Counts) error { return nil },
+		var refused []rows.Error
+		n, err := e.Importer.Payees(e.Ctx(), e.Tenants.Tenants[0], "csv", strings.NewReader(header+csv), rows.Sink{
+			Refused: func(r rows.Error) error { refused = append(refused, r); return nil }, Progress: func(rows.Counts) error { return nil },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -400,8 +400,8 @@ func TestAnImportStopsWhenNobodyListens(t *testing.T) {
 	t.Parallel()
 	e := payoutstest.New(t)
 	gone := fmt.Errorf("the caller is gone")
-	_, err := e.Importer.Payments(e.Ctx(), e.Tenants.Tenants[0], "csv", strings.NewReader(row+"bad\n"), imports.Sink{
-		Refused: func(imports.RowError) error { return gone }, Progress: func(imports.Counts) error { return nil },
+	_, err := e.Importer.Payments(e.Ctx(), e.Tenants.Tenants[0], "csv", strings.NewReader(row+"bad\n"), rows.Sink{
+		Refused: func(rows.Error) error { return gone }, Progress: func(rows.Counts) error { return nil },
 	})
 	if err == nil || !strings.Contains(err.Error(), gone.Error()) {
 		t.Errorf("went on: %v", err)

@@ -12,11 +12,12 @@ import (
 
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/rows"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/imports/db"
 )
 
-var payeeColumns = columns{required: 5, names: []string{"payee_id", "name", "phone", "provider", "locale"}}
+var payeeColumns = rows.Columns{Required: 5, Names: []string{"payee_id", "name", "phone", "provider", "locale"}}
 
 // payee is a checked row, and a payee as they are or will be.
 type payee struct {
@@ -36,29 +37,31 @@ func newPayeeCheck(t config.Tenant) payeeCheck {
 	return payeeCheck{providers: t.Providers, phones: &phones{region: region(t.Locale)}}
 }
 
-func (c payeeCheck) parse(r record) (payee, *RowError) {
-	v := func(name string) string { return r.values[payeeColumns.index(name)] }
+func (c payeeCheck) parse(r rows.Record) (payee, *rows.Error) {
+	v := func(name string) string { return r.Values[payeeColumns.Index(name)] }
 	p := payee{
 		id: strings.Clone(v("payee_id")), name: strings.Clone(v("name")), provider: strings.Clone(v("provider")), locale: strings.Clone(v("locale")),
 	}
 	var wrong string
-	refuse := func(field string) (payee, *RowError) { return payee{}, &RowError{r.line, field, wrong} }
-	if wrong = checkID(p.id); wrong != "" {
+	refuse := func(field string) (payee, *rows.Error) {
+		return payee{}, &rows.Error{Line: r.Line, Field: field, Message: wrong}
+	}
+	if wrong = rows.CheckID(p.id); wrong != "" {
 		return refuse("payee_id")
 	}
-	if wrong = checkText(p.name); wrong != "" {
+	if wrong = rows.CheckText(p.name); wrong != "" {
 		return refuse("name")
 	}
 	if p.phone, wrong = c.phones.parse(v("phone")); wrong != "" {
 		return refuse("phone")
 	}
 	if _, ok := c.providers[p.provider]; p.provider != "" && !ok {
-		wrong = fmt.Sprintf("%s is no provider of the tenant: %s", shape(p.provider), strings.Join(slices.Sorted(maps.Keys(c.providers)), ", "))
+		wrong = fmt.Sprintf("%s is no provider of the tenant: %s", rows.Shape(p.provider), strings.Join(slices.Sorted(maps.Keys(c.providers)), ", "))
 		return refuse("provider")
 	}
 	if p.locale != "" {
 		if _, err := language.Parse(p.locale); err != nil {
-			wrong = shape(p.locale) + " is no locale such as fr-CI"
+			wrong = rows.Shape(p.locale) + " is no locale such as fr-CI"
 			return refuse("locale")
 		}
 	}
@@ -66,16 +69,16 @@ func (c payeeCheck) parse(r record) (payee, *RowError) {
 }
 
 // storePayees stores a batch; the last row of a payee is the one that counts.
-func (im *Importer) storePayees(ctx context.Context, tx pgx.Tx, t config.Tenant, rows []payee) (stored, error) {
-	wanted := make(map[string]payee, len(rows))
-	for _, p := range rows {
+func (im *Importer) storePayees(ctx context.Context, tx pgx.Tx, t config.Tenant, batch []payee) (rows.Stored, error) {
+	wanted := make(map[string]payee, len(batch))
+	for _, p := range batch {
 		wanted[p.id] = p
 	}
 	inserted, updated, err := im.savePayees(ctx, tx, t.ID, wanted, func(_, given payee) payee { return given })
 	if err != nil {
-		return stored{}, err
+		return rows.Stored{}, err
 	}
-	return stored{inserted: inserted, updated: updated, unchanged: int64(len(rows)) - inserted - updated}, nil
+	return rows.Stored{Inserted: inserted, Updated: updated, Unchanged: int64(len(batch)) - inserted - updated}, nil
 }
 
 // savePayees inserts and updates payees, and tells of changed wallets. merge says what a known payee becomes.
@@ -132,7 +135,7 @@ func (im *Importer) updatePayees(ctx context.Context, tx pgx.Tx, change db.Updat
 		return fmt.Errorf("update payees: %w", err)
 	}
 	if n != int64(len(change.PayeeIds)) {
-		return errRaced
+		return rows.ErrRaced
 	}
 	if len(msgs) == 0 {
 		return nil
@@ -155,7 +158,7 @@ func (im *Importer) insertPayees(ctx context.Context, q *db.Queries, tenant stri
 		return fmt.Errorf("insert payees: %w", err)
 	}
 	if n != int64(len(fresh)) {
-		return errRaced
+		return rows.ErrRaced
 	}
 	return nil
 }

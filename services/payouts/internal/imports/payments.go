@@ -8,10 +8,11 @@ import (
 
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 )
 
-var paymentColumns = columns{required: 9, names: []string{
+var paymentColumns = rows.Columns{Required: 9, Names: []string{
 	"payment_id", "payee_id", "payee_name", "phone", "amount", "currency", "method", "status", "completed_at", "paid_reference",
 }}
 
@@ -76,21 +77,23 @@ func newPaymentCheck(t config.Tenant) paymentCheck {
 }
 
 // parse checks one row; the first thing wrong with it is what is told.
-func (c paymentCheck) parse(r record) (payment, *RowError) {
-	v := func(name string) string { return r.values[paymentColumns.index(name)] }
+func (c paymentCheck) parse(r rows.Record) (payment, *rows.Error) {
+	v := func(name string) string { return r.Values[paymentColumns.Index(name)] }
 	p := payment{
-		line: r.line, id: strings.Clone(v("payment_id")), payee: strings.Clone(v("payee_id")), name: strings.Clone(v("payee_name")),
+		line: r.Line, id: strings.Clone(v("payment_id")), payee: strings.Clone(v("payee_id")), name: strings.Clone(v("payee_name")),
 		method: strings.Clone(v("method")), status: status(strings.Clone(v("status"))), paidReference: strings.Clone(v("paid_reference")),
 	}
 	var wrong string
-	refuse := func(field string) (payment, *RowError) { return payment{}, &RowError{r.line, field, wrong} }
-	if wrong = checkID(p.id); wrong != "" {
+	refuse := func(field string) (payment, *rows.Error) {
+		return payment{}, &rows.Error{Line: r.Line, Field: field, Message: wrong}
+	}
+	if wrong = rows.CheckID(p.id); wrong != "" {
 		return refuse("payment_id")
 	}
-	if wrong = checkID(p.payee); wrong != "" {
+	if wrong = rows.CheckID(p.payee); wrong != "" {
 		return refuse("payee_id")
 	}
-	if wrong = checkText(p.name); wrong != "" {
+	if wrong = rows.CheckText(p.name); wrong != "" {
 		return refuse("payee_name")
 	}
 	if p.phone, wrong = c.phones.parse(v("phone")); wrong != "" {
@@ -103,15 +106,15 @@ func (c paymentCheck) parse(r record) (payment, *RowError) {
 		return refuse("amount")
 	}
 	p.commission, p.net = p.gross.Commission(c.bps)
-	if wrong = checkWord(p.method); wrong != "" {
+	if wrong = rows.CheckWord(p.method); wrong != "" {
 		return refuse("method")
 	}
 	if !slices.Contains([]status{pending, processing, completed, failed, refunded}, p.status) {
-		wrong = shape(string(p.status)) + " is none of pending, processing, completed, failed, refunded"
+		wrong = rows.Shape(string(p.status)) + " is none of pending, processing, completed, failed, refunded"
 		return refuse("status")
 	}
 	if p.paidReference != "" {
-		if wrong = checkText(p.paidReference); wrong != "" {
+		if wrong = rows.CheckText(p.paidReference); wrong != "" {
 			return refuse("paid_reference")
 		}
 	}
@@ -151,7 +154,7 @@ func (c paymentCheck) completion(p *payment, text string) string {
 		}
 		return ""
 	}
-	at, wrong := parseInstant(text)
+	at, wrong := rows.ParseInstant(text)
 	if wrong != "" || !p.status.done() {
 		return wrong
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/services/payouts/internal/imports/db"
 )
 
@@ -33,31 +34,31 @@ type effects struct {
 }
 
 // storePayments stores a batch: rows are taken in order against what is known, then written set-based.
-func (im *Importer) storePayments(ctx context.Context, tx pgx.Tx, t config.Tenant, rows []payment) (stored, error) {
+func (im *Importer) storePayments(ctx context.Context, tx pgx.Tx, t config.Tenant, batch []payment) (rows.Stored, error) {
 	q := db.New(tx)
-	payments, err := lockKnown(ctx, q, t, rows)
+	payments, err := lockKnown(ctx, q, t, batch)
 	if err != nil {
-		return stored{}, err
+		return rows.Stored{}, err
 	}
-	var done stored
+	var done rows.Stored
 	fx := effects{payees: map[string]payee{}}
-	for _, row := range rows {
+	for _, row := range batch {
 		k, seen := payments[row.id]
 		if seen {
 			if ref := k.differs(row); ref != nil {
-				done.refused = append(done.refused, *ref)
+				done.Refused = append(done.Refused, *ref)
 				continue
 			}
 			if row.status == k.status {
-				done.unchanged++
+				done.Unchanged++
 				continue
 			}
-			done.updated++
+			done.Updated++
 		} else {
 			k = &known{payment: row, fresh: true}
 			k.status, k.completedAt = pending, time.Time{}
 			payments[row.id] = k
-			done.inserted++
+			done.Inserted++
 		}
 		fx.advance(t.ID, k, row)
 	}
@@ -65,9 +66,9 @@ func (im *Importer) storePayments(ctx context.Context, tx pgx.Tx, t config.Tenan
 }
 
 // lockKnown reads the payments that exist and holds them, so that no run claims one while it changes.
-func lockKnown(ctx context.Context, q *db.Queries, t config.Tenant, rows []payment) (map[string]*known, error) {
-	ids := make([]string, len(rows))
-	for i, r := range rows {
+func lockKnown(ctx context.Context, q *db.Queries, t config.Tenant, batch []payment) (map[string]*known, error) {
+	ids := make([]string, len(batch))
+	for i, r := range batch {
 		ids[i] = r.id
 	}
 	slices.Sort(ids)
@@ -76,7 +77,7 @@ func lockKnown(ctx context.Context, q *db.Queries, t config.Tenant, rows []payme
 	if err != nil {
 		return nil, fmt.Errorf("lock payments: %w", err)
 	}
-	payments := make(map[string]*known, len(rows))
+	payments := make(map[string]*known, len(batch))
 	for _, r := range locked {
 		amount := func(minor int64) money.Amount {
 			return money.Amount{Minor: minor, Currency: money.Currency(r.Currency)}
@@ -94,19 +95,19 @@ func lockKnown(ctx context.Context, q *db.Queries, t config.Tenant, rows []payme
 }
 
 // differs refuses a row that says something else of a known payment than that it went on.
-func (k *known) differs(row payment) *RowError {
-	refuse := func(field, was, is string) *RowError {
-		return &RowError{row.line, field, fmt.Sprintf("payment %s is known with %s, given is %s; only status and completed_at may advance", row.id, was, is)}
+func (k *known) differs(row payment) *rows.Error {
+	refuse := func(field, was, is string) *rows.Error {
+		return &rows.Error{Line: row.line, Field: field, Message: fmt.Sprintf("payment %s is known with %s, given is %s; only status and completed_at may advance", row.id, was, is)}
 	}
 	switch {
 	case row.payee != k.payee:
-		return refuse("payee_id", shape(k.payee), shape(row.payee))
+		return refuse("payee_id", rows.Shape(k.payee), rows.Shape(row.payee))
 	case row.gross != k.gross:
 		return refuse("amount", k.gross.Decimal()+" "+string(k.gross.Currency), row.gross.Decimal()+" "+string(row.gross.Currency))
 	case row.method != k.method:
-		return refuse("method", shape(k.method), shape(row.method))
+		return refuse("method", rows.Shape(k.method), rows.Shape(row.method))
 	case row.paidReference != k.paidReference:
-		return refuse("paid_reference", shape(k.paidReference), shape(row.paidReference))
+		return refuse("paid_reference", rows.Shape(k.paidReference), rows.Shape(row.paidReference))
 	case row.status != k.status && !k.status.advances(row.status):
 		return refuse("status", string(k.status), string(row.status))
 	case row.status == k.status && !row.completedAt.Equal(k.completedAt), row.completedAt.Before(k.completedAt):
@@ -196,7 +197,7 @@ func (im *Importer) write(ctx context.Context, tx pgx.Tx, q *db.Queries, t confi
 	if n, err := q.InsertPayments(ctx, insert); err != nil {
 		return fmt.Errorf("insert payments: %w", err)
 	} else if n != int64(len(insert.PaymentIds)) {
-		return errRaced
+		return rows.ErrRaced
 	}
 	if err := q.AdvancePayments(ctx, advance); err != nil {
 		return fmt.Errorf("advance payments: %w", err)

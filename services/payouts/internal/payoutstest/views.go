@@ -15,9 +15,9 @@ import (
 
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/ledger"
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/internal/stream"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
-	"github.com/agogopay/agogo/services/payouts/internal/imports"
 )
 
 // Message is a row of the outbox.
@@ -222,18 +222,18 @@ func (e *Env) Balances() map[string]int64 {
 }
 
 // Import imports payments from CSV text and returns counts and refusals.
-func (e *Env) Import(csv string) (imports.Counts, []imports.RowError) {
+func (e *Env) Import(csv string) (rows.Counts, []rows.Error) {
 	e.t.Helper()
 	return e.ImportFrom(strings.NewReader(csv), "csv")
 }
 
 // ImportFrom imports payments in a format.
-func (e *Env) ImportFrom(r io.Reader, format string) (imports.Counts, []imports.RowError) {
+func (e *Env) ImportFrom(r io.Reader, format string) (rows.Counts, []rows.Error) {
 	e.t.Helper()
-	var refused []imports.RowError
-	n, err := e.Importer.Payments(e.Ctx(), e.Tenants.Tenants[0], format, r, imports.Sink{
-		Refused:  func(r imports.RowError) error { refused = append(refused, r); return nil },
-		Progress: func(imports.Counts) error { return nil },
+	var refused []rows.Error
+	n, err := e.Importer.Payments(e.Ctx(), e.Tenants.Tenants[0], format, r, rows.Sink{
+		Refused:  func(r rows.Error) error { refused = append(refused, r); return nil },
+		Progress: func(rows.Counts) error { return nil },
 	})
 	if err != nil {
 		e.t.Fatal(err)

@@ -1,4 +1,4 @@
-package imports
+package rows
 
 import (
 	"bufio"
@@ -14,51 +14,51 @@ import (
 type csvReader struct {
 	src     *budget
 	csv     *csv.Reader
-	columns columns
+	columns Columns
 	at      []int // column of ours by position in the file; nil before the header was read
 	values  []string
 	line    int64 // of the last record
 	ended   bool
 }
 
-func newCSV(r io.Reader, c columns) *csvReader {
+func newCSV(r io.Reader, c Columns) *csvReader {
 	src := &budget{r: r}
 	in := csv.NewReader(withoutBOM(src))
 	in.ReuseRecord, in.FieldsPerRecord = true, -1
-	return &csvReader{src: src, csv: in, columns: c, values: make([]string, len(c.names))}
+	return &csvReader{src: src, csv: in, columns: c, values: make([]string, len(c.Names))}
 }
 
-func (c *csvReader) next() (record, error) {
+func (c *csvReader) Next() (Record, error) {
 	if c.ended {
-		return record{}, io.EOF
+		return Record{}, io.EOF
 	}
 	if c.at == nil {
 		if err := c.readHeader(); err != nil {
 			c.ended = true
-			return record{}, err
+			return Record{}, err
 		}
 	}
 	fields, line, err := c.read()
 	if err != nil {
-		return record{}, err
+		return Record{}, err
 	}
 	if len(fields) != len(c.at) {
-		return record{}, &RowError{line, "", fmt.Sprintf("%d fields, the header has %d; quote fields that contain commas", len(fields), len(c.at))}
+		return Record{}, &Error{line, "", fmt.Sprintf("%d fields, the header has %d; quote fields that contain commas", len(fields), len(c.at))}
 	}
 	clear(c.values)
 	for i, v := range fields {
 		if !utf8.ValidString(v) {
-			return record{}, &RowError{line, c.columns.names[c.at[i]], "not UTF-8; save the file as UTF-8"}
+			return Record{}, &Error{line, c.columns.Names[c.at[i]], "not UTF-8; save the file as UTF-8"}
 		}
 		c.values[c.at[i]] = v
 	}
-	return record{line: line, values: c.values}, nil
+	return Record{Line: line, Values: c.values}, nil
 }
 
 func (c *csvReader) readHeader() error {
 	fields, line, err := c.read()
 	if errors.Is(err, io.EOF) {
-		return &RowError{1, "", "the file is empty; its first line must name the columns"}
+		return &Error{1, "", "the file is empty; its first line must name the columns"}
 	}
 	if err != nil {
 		return err
@@ -86,9 +86,9 @@ func (c *csvReader) read() (fields []string, line int64, err error) {
 		return nil, 0, io.EOF
 	case errors.Is(err, errRecordTooLong):
 		c.ended = true
-		return nil, 0, &RowError{c.line + 1, "", fmt.Sprintf("longer than %d bytes: is a quote left open? Nothing from here on was read", maxRecord)}
+		return nil, 0, &Error{c.line + 1, "", fmt.Sprintf("longer than %d bytes: is a quote left open? Nothing from here on was read", maxRecord)}
 	case errors.As(err, &bad):
-		return nil, 0, &RowError{int64(bad.StartLine), "", bad.Err.Error() + "; write a quote inside a quoted field twice"}
+		return nil, 0, &Error{int64(bad.StartLine), "", bad.Err.Error() + "; write a quote inside a quoted field twice"}
 	default:
 		return nil, 0, fmt.Errorf("read file: %w", err)
 	}

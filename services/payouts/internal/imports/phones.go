@@ -3,65 +3,10 @@ package imports
 import (
 	"fmt"
 	"strings"
-	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/nyaruka/phonenumbers"
 )
-
-const (
-	maxID   = 128
-	maxName = 200 // characters
-)
-
-// checkID says what is wrong with an id of the tenant's own. Ids travel in ledger accounts, headers and URLs, hence ASCII
-// without blanks.
-func checkID(s string) string {
-	switch {
-	case s == "":
-		return "missing"
-	case len(s) > maxID:
-		return fmt.Sprintf("longer than %d characters", maxID)
-	}
-	for _, c := range []byte(s) {
-		if !letter(c) && !strings.ContainsRune("._:@/+=-", rune(c)) {
-			return fmt.Sprintf("has the character %q; use letters, digits and . _ : @ / + = -", c)
-		}
-	}
-	return ""
-}
-
-func letter(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-}
-
-// checkWord says what is wrong with a word such as a method: lower case, digits and underscores.
-func checkWord(s string) string {
-	if s == "" {
-		return "missing"
-	}
-	for _, c := range []byte(s) {
-		if (!letter(c) && c != '_' && c != '-') || c >= 'A' && c <= 'Z' {
-			return "use lower-case letters, digits, _ and -"
-		}
-	}
-	if len(s) > 64 {
-		return "longer than 64 characters"
-	}
-	return ""
-}
-
-// checkText says what is wrong with free text, without showing it: it may be a name.
-func checkText(s string) string {
-	if n := utf8.RuneCountInString(s); n > maxName {
-		return fmt.Sprintf("%d characters long, at most %d are kept", n, maxName)
-	}
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		return "contains a control character"
-	}
-	return ""
-}
 
 // phones reads phone numbers of a region and remembers the last few thousand: reading one is the most expensive thing about
 // a row, and a file of payments repeats the same payees.
@@ -122,16 +67,4 @@ func region(locale string) string {
 		return ""
 	}
 	return strings.ToUpper(r)
-}
-
-// parseInstant reads an RFC 3339 time to the microsecond, which is what Postgres keeps.
-func parseInstant(s string) (time.Time, string) {
-	at, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return time.Time{}, shape(s) + " is no RFC 3339 time such as 2025-01-24T17:15:46Z"
-	}
-	if at.Year() < 1970 || at.Year() > 9999 {
-		return time.Time{}, fmt.Sprintf("year %d", at.Year())
-	}
-	return at.UTC().Truncate(time.Microsecond), ""
 }

@@ -1,4 +1,4 @@
-package imports
+package rows
 
 import (
 	"bufio"
@@ -14,35 +14,35 @@ import (
 // are taken as they are written, never through floating point. null is as good as absent.
 type jsonlReader struct {
 	in      *bufio.Reader
-	columns columns
+	columns Columns
 	values  []string
 	seen    []bool
 	line    int64
 }
 
-func newJSONL(r io.Reader, c columns) *jsonlReader {
+func newJSONL(r io.Reader, c Columns) *jsonlReader {
 	return &jsonlReader{
-		in: bufio.NewReaderSize(withoutBOM(r), maxRecord), columns: c, values: make([]string, len(c.names)), seen: make([]bool, len(c.names)),
+		in: bufio.NewReaderSize(withoutBOM(r), maxRecord), columns: c, values: make([]string, len(c.Names)), seen: make([]bool, len(c.Names)),
 	}
 }
 
-func (j *jsonlReader) next() (record, error) {
+func (j *jsonlReader) Next() (Record, error) {
 	for {
 		line, err := j.readLine()
 		if err != nil {
-			return record{}, err
+			return Record{}, err
 		}
 		if len(line) == 0 {
 			continue
 		}
 		if !utf8.Valid(line) {
-			return record{}, &RowError{j.line, "", "not UTF-8; save the file as UTF-8"}
+			return Record{}, &Error{j.line, "", "not UTF-8; save the file as UTF-8"}
 		}
 		if ref := j.object(line); ref != nil {
 			ref.Line = j.line
-			return record{}, ref
+			return Record{}, ref
 		}
-		return record{line: j.line, values: j.values}, nil
+		return Record{Line: j.line, Values: j.values}, nil
 	}
 }
 
@@ -58,7 +58,7 @@ func (j *jsonlReader) readLine() ([]byte, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read file: %w", err)
 		}
-		return nil, &RowError{j.line, "", fmt.Sprintf("longer than %d bytes", maxRecord)}
+		return nil, &Error{j.line, "", fmt.Sprintf("longer than %d bytes", maxRecord)}
 	case errors.Is(err, io.EOF) && len(line) > 0, err == nil:
 		return bytes.TrimSpace(line), nil
 	case errors.Is(err, io.EOF):
@@ -69,13 +69,13 @@ func (j *jsonlReader) readLine() ([]byte, error) {
 }
 
 // object reads one line. It goes by tokens, since a key that is there twice would otherwise be taken at its last word.
-func (j *jsonlReader) object(line []byte) *RowError {
+func (j *jsonlReader) object(line []byte) *Error {
 	clear(j.values)
 	clear(j.seen)
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return &RowError{Message: "not a JSON object; write one object per line"}
+		return &Error{Message: "not a JSON object; write one object per line"}
 	}
 	for d.More() {
 		if ref := j.member(d); ref != nil {
@@ -83,36 +83,36 @@ func (j *jsonlReader) object(line []byte) *RowError {
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return &RowError{Message: "the JSON object is not closed"}
+		return &Error{Message: "the JSON object is not closed"}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return &RowError{Message: "something follows the JSON object; write one object per line"}
+		return &Error{Message: "something follows the JSON object; write one object per line"}
 	}
-	for i, name := range j.columns.names[:j.columns.required] {
+	for i, name := range j.columns.Names[:j.columns.Required] {
 		if !j.seen[i] {
-			return &RowError{Field: name, Message: "missing"}
+			return &Error{Field: name, Message: "missing"}
 		}
 	}
 	return nil
 }
 
-func (j *jsonlReader) member(d *json.Decoder) *RowError {
+func (j *jsonlReader) member(d *json.Decoder) *Error {
 	key, err := d.Token()
 	name, ok := key.(string)
 	if err != nil || !ok {
-		return &RowError{Message: "not valid JSON"}
+		return &Error{Message: "not valid JSON"}
 	}
-	i := j.columns.index(name)
+	i := j.columns.Index(name)
 	switch {
 	case i < 0:
-		return &RowError{Field: shape(name), Message: "unknown field"}
+		return &Error{Field: Shape(name), Message: "unknown field"}
 	case j.seen[i]:
-		return &RowError{Field: name, Message: "the field is there twice"}
+		return &Error{Field: name, Message: "the field is there twice"}
 	}
 	j.seen[i] = true
 	value, err := d.Token()
 	if err != nil {
-		return &RowError{Field: name, Message: "not valid JSON"}
+		return &Error{Field: name, Message: "not valid JSON"}
 	}
 	switch v := value.(type) {
 	case string:
@@ -121,7 +121,7 @@ func (j *jsonlReader) member(d *json.Decoder) *RowError {
 		j.values[i] = v.String()
 	case nil:
 	default:
-		return &RowError{Field: name, Message: "neither a string nor a number"}
+		return &Error{Field: name, Message: "neither a string nor a number"}
 	}
 	return nil
 }
