@@ -1,0 +1,126 @@
+package charge
+
+// Answer is what is known of an attempt, in the words of provider results.
+type Answer struct {
+	Class string
+	Scope string
+	Code  string
+}
+
+// The classes and scopes that these rules tell apart. They are those of internal/provider, which does I/O and so cannot be
+// imported here; a test beside the adapters would not compile if they drifted.
+const (
+	ClassNotSent           = "NOT_SENT"
+	ClassRejectedFinal     = "REJECTED_FINAL"
+	ClassRejectedRetryable = "REJECTED_RETRYABLE"
+	ClassAccepted          = "ACCEPTED"
+	ClassSucceeded         = "SUCCEEDED"
+
+	ScopeCard     = "card"
+	ScopeFloat    = "float"
+	ScopeProvider = "provider"
+)
+
+// CodeRequiresAction is the code of a decline that only the customer can mend, by authenticating for instance.
+const CodeRequiresAction = "requires_action"
+
+// CardEffect is what an answer means for the card.
+type CardEffect int
+
+// The effects on a card.
+const (
+	CardUntouched  CardEffect = iota
+	CardPaid                  // its failures in a row are over
+	CardDeclined              // one failure more
+	CardInvalidate            // one failure more, and it will not work again
+)
+
+// Outcome is what an answer makes of a charge.
+type Outcome struct {
+	State State
+	// Declined counts as a try: it was definitely not charged, and not for want of having been sent.
+	Declined bool
+	// Again: the answer is not about this card. The charge goes back to where it was and is sent again as soon as that may be.
+	Again bool
+	Card  CardEffect
+}
+
+// Outcome reads an answer about a charge that is in a state and was declined tries times before. A charge whose answer
+// changes nothing keeps its state. What is not understood makes a submitted charge unknown and leaves any other as it is:
+// nothing is guessed.
+func (a Answer) Outcome(from State, tries int) Outcome {
+	switch a.Class {
+	case ClassSucceeded:
+		return Outcome{State: Succeeded, Card: CardPaid}
+	case ClassAccepted:
+		if from == ManualReview { // people look at it until it is decided
+			return Outcome{State: ManualReview}
+		}
+		return Outcome{State: Processing}
+	case ClassNotSent:
+		return a.again(from, tries)
+	case ClassRejectedFinal, ClassRejectedRetryable:
+		if a.Scope == ScopeProvider || a.Scope == ScopeFloat {
+			return a.refused(from, tries)
+		}
+		return a.declined(from)
+	}
+	if from == Submitting {
+		return Outcome{State: Unknown}
+	}
+	return Outcome{State: from}
+}
+
+// again puts a submitted charge back: to due before anything was declined, else to failed_soft. Of one that was in doubt it
+// proves nothing about what happened before.
+func (Answer) again(from State, tries int) Outcome {
+	switch {
+	case from != Submitting:
+		return Outcome{State: from}
+	case tries == 0:
+		return Outcome{State: Due, Again: true}
+	default:
+		return Outcome{State: FailedSoft, Again: true}
+	}
+}
+
+// refused reads a definite rejection that is about us and not about the card. It goes again, except where it ends a doubt:
+// then the charge has used up a try and waits for its next retry like any other.
+func (a Answer) refused(from State, tries int) Outcome {
+	if from == Submitting {
+		return a.again(from, tries)
+	}
+	return Outcome{State: FailedSoft, Declined: true}
+}
+
+// declined reads a rejection by the card or its issuer.
+func (a Answer) declined(from State) Outcome {
+	o := Outcome{State: FailedHard, Declined: true, Card: CardDeclined}
+	switch {
+	case a.Scope == ScopeCard:
+		o.Card = CardInvalidate
+	case a.Code == CodeRequiresAction && from == Submitting:
+		o.State = RequiresAction
+	case a.Class == ClassRejectedRetryable:
+		o.State = FailedSoft
+	}
+	return o
+}
+
+// CodeCardFailures is the reason of a card that was declined too often in a row.
+const CodeCardFailures = "card_failures"
+
+// Failures is how many failures in a row a card has after an outcome, and whether that makes it invalid. A limit of 0 is
+// none; a card that the gateway calls lost, expired or closed is invalid at the first one.
+func (o Outcome) Failures(before, limit int) (after int, invalid bool) {
+	switch o.Card {
+	case CardPaid:
+		return 0, false
+	case CardDeclined:
+		return before + 1, limit > 0 && before+1 >= limit
+	case CardInvalidate:
+		return before + 1, true
+	default:
+		return before, false
+	}
+}

@@ -1,0 +1,39 @@
+package charge
+
+import "github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+
+// Retries is a tenant's rule for declined charges.
+type Retries struct {
+	Calendar recurrence.Calendar
+	Days     []int // after the day of the first attempt
+	Max      int
+}
+
+// Next is the date of the next retry of a charge that was declined tries times, or false when its retries are over. The kth
+// retry is Days[k-1] after the first attempt, moved by the calendar; it is counted from the first attempt and not from the
+// last, so that a retry which a weekend moved does not move those behind it. A charge is never tried twice a day, so none
+// is on or before the date of the last attempt.
+func (r Retries) Next(first, last recurrence.Date, tries int) (recurrence.Date, bool) {
+	if r.Over(tries) {
+		return 0, false
+	}
+	on := r.Calendar.Move(first + recurrence.Date(r.Days[max(tries, 1)-1]))
+	return max(on, last+1), true
+}
+
+// Over reports whether the retries of a charge that was declined tries times are over: the first attempt and Max retries,
+// or as many as there are days for.
+func (r Retries) Over(tries int) bool { return max(tries, 1) > min(r.Max, len(r.Days)) }
+
+// Declined is what a decline makes of a charge that was declined tries times with it: its outcome, exhausted when the retries
+// are over, and the date of the next one otherwise.
+func (r Retries) Declined(o Outcome, first, last recurrence.Date, tries int) (Outcome, recurrence.Date) {
+	if o.State != FailedSoft || !o.Declined {
+		return o, 0
+	}
+	on, more := r.Next(first, last, tries)
+	if !more {
+		o.State = Exhausted
+	}
+	return o, on
+}
