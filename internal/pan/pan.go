@@ -85,19 +85,19 @@ func joins(c byte) bool {
 	return c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// digit is the value of a decimal digit of any script. Unicode keeps the ten of each together and in order.
+// digit is a decimal digit of any script as ASCII has it. Unicode keeps the ten of each together and in order.
 func digit(r rune) (byte, bool) {
 	if r < utf8.RuneSelf {
-		return byte(r - '0'), r >= '0' && r <= '9'
+		return byte(r), r >= '0' && r <= '9'
 	}
 	for _, t := range unicode.Nd.R16 {
 		if uint32(t.Lo) <= uint32(r) && uint32(r) <= uint32(t.Hi) {
-			return byte((uint32(r) - uint32(t.Lo)) % 10), true
+			return '0' + byte((uint32(r)-uint32(t.Lo))%10), true
 		}
 	}
 	for _, t := range unicode.Nd.R32 {
 		if t.Lo <= uint32(r) && uint32(r) <= t.Hi {
-			return byte((uint32(r) - t.Lo) % 10), true
+			return '0' + byte((uint32(r)-t.Lo)%10), true
 		}
 	}
 	return 0, false
@@ -134,7 +134,7 @@ func (c *cluster) holdsCard() bool {
 			if to-from > longest {
 				break
 			}
-			if to-from >= shortest && luhn(c.digits[from:to]) {
+			if to-from >= shortest && Luhn(c.digits[from:to]) {
 				return true
 			}
 		}
@@ -142,11 +142,11 @@ func (c *cluster) holdsCard() bool {
 	return false
 }
 
-// luhn reports whether the last digit is the check digit of those before it.
-func luhn(digits []byte) bool {
+// Luhn reports whether the last of some ASCII digits is the check digit of those before it.
+func Luhn[T string | []byte](digits T) bool {
 	sum := 0
-	for i := range digits {
-		d := int(digits[len(digits)-1-i])
+	for i := range len(digits) {
+		d := int(digits[len(digits)-1-i] - '0')
 		if i%2 == 1 {
 			if d *= 2; d > 9 {
 				d -= 9

@@ -16,13 +16,15 @@ import (
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/pan"
 )
 
-// guard stands before every method. From the outside in: recovery, metrics, authentication, policy, cause, errors,
+// guard stands before every method. From the outside in: recovery, metrics, authentication, policy, screen, cause, errors,
 // validation.
 type guard struct {
 	auth     auth.Authenticator
 	policy   auth.Policy
+	screen   func(proto.Message) error
 	log      *slog.Logger
 	metrics  *metrics
 	stopping context.Context
@@ -57,6 +59,9 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if !ok {
 		return nil, status.Error(codes.Internal, "the request is no protobuf message")
 	}
+	if err := g.look(msg); err != nil {
+		return nil, err
+	}
 	if err := c.tenant(msg); err != nil {
 		return nil, err
 	}
@@ -87,8 +92,17 @@ func (g *guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 		return err
 	}
 	ctx = withCause(c.ctx, c.actor, nil)
-	err = next(srv, &guarded{ServerStream: ss, ctx: ctx, call: c})
+	err = next(srv, &guarded{ServerStream: ss, ctx: ctx, call: c, look: g.look})
 	return g.explain(ctx, info.FullMethod, err)
+}
+
+// look is the screen, if there is one. It comes before everything that repeats a value: the answer to a tenant that is not
+// the caller's, the correlation of logs and events.
+func (g *guard) look(msg proto.Message) error {
+	if g.screen == nil {
+		return nil
+	}
+	return g.screen(msg)
 }
 
 // call is one that was let in.
@@ -222,9 +236,9 @@ func withCause(ctx context.Context, actor auth.Actor, msg proto.Message) context
 	return event.WithCause(ctx, cause)
 }
 
-// isID keeps ids from outside to what fits headers and logs.
+// isID keeps ids from outside to what fits headers and logs, for it goes into events, which cannot be erased.
 func isID(s string) bool {
-	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+	return s != "" && len(s) <= 128 && !pan.In(s) && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // guarded is a stream whose messages are checked as they come.
@@ -232,6 +246,7 @@ type guarded struct {
 	grpc.ServerStream
 	ctx  context.Context
 	call call
+	look func(proto.Message) error
 }
 
 func (s *guarded) Context() context.Context { return s.ctx }
@@ -243,6 +258,9 @@ func (s *guarded) RecvMsg(m any) error {
 	msg, ok := m.(proto.Message)
 	if !ok {
 		return status.Error(codes.Internal, "the message is no protobuf message")
+	}
+	if err := s.look(msg); err != nil {
+		return err
 	}
 	if err := s.call.tenant(msg); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/telemetry"
@@ -38,6 +39,9 @@ type ServerConfig struct {
 	Auth      auth.Authenticator
 	Policy    auth.Policy
 	Telemetry *telemetry.Telemetry
+	// Screen sees every request of an authenticated caller before anything looks at what it says; its error is the answer.
+	// Nil lets everything through.
+	Screen func(proto.Message) error
 	// TLS of the listener; nil is plaintext, for loopback or a mesh that encrypts.
 	TLS credentials.TransportCredentials
 }
@@ -64,7 +68,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 	}
 	s := &Server{config: c, health: health.NewServer(), served: make(chan struct{})}
 	s.stopping, s.stop = context.WithCancel(context.Background()) //nolint:forbidigo // the server's own life, ended by Stop
-	g := &guard{auth: c.Auth, policy: c.Policy, log: c.Telemetry.Logger, metrics: newMetrics(c.Telemetry.Registry), stopping: s.stopping}
+	g := &guard{auth: c.Auth, policy: c.Policy, screen: c.Screen, log: c.Telemetry.Logger, metrics: newMetrics(c.Telemetry.Registry), stopping: s.stopping}
 	s.Server = grpc.NewServer(append(g.options(), serverOptions(c)...)...)
 	healthv1.RegisterHealthServer(s.Server, s.health)
 	reflection.Register(s.Server)

@@ -131,7 +131,7 @@ func tokens(t *testing.T) auth.Authenticator {
 	return s
 }
 
-func start(t *testing.T) *server {
+func start(t *testing.T, change ...func(*rpc.ServerConfig)) *server {
 	t.Helper()
 	s := &server{log: &lockedBuffer{}, notifier: &fakeNotifier{}, scheduler: &fakeScheduler{}}
 	s.notifier.list = func(context.Context, *notifierv1.ListDevicesRequest) (*notifierv1.ListDevicesResponse, error) {
@@ -141,8 +141,11 @@ func start(t *testing.T) *server {
 	if s.tel, err = telemetry.New(t.Context(), "test", "debug,json", s.log); err != nil {
 		t.Fatal(err)
 	}
-	s.Server, err = rpc.NewServer(rpc.ServerConfig{Addr: "127.0.0.1:0", Auth: tokens(t), Policy: policy(), Telemetry: s.tel})
-	if err != nil {
+	c := rpc.ServerConfig{Addr: "127.0.0.1:0", Auth: tokens(t), Policy: policy(), Telemetry: s.tel}
+	for _, f := range change {
+		f(&c)
+	}
+	if s.Server, err = rpc.NewServer(c); err != nil {
 		t.Fatal(err)
 	}
 	notifierv1.RegisterNotifierServiceServer(s.Server, s.notifier)
@@ -520,6 +523,8 @@ func TestCause(t *testing.T) {
 		"none":        {"", "", event.Cause{Actor: "user:ada"}},
 		"bad header":  {"two words", "", event.Cause{Actor: "user:ada"}},
 		"long header": {strings.Repeat("x", 129), "", event.Cause{Actor: "user:ada"}},
+		"card":        {"4111111111111111", "", event.Cause{Actor: "user:ada"}},
+		"card twice":  {"4111-1111-1111-1111", "4111111111111111", event.Cause{Actor: "user:ada"}},
 	} {
 		ctx := t.Context()
 		if tc.header != "" {

@@ -3,6 +3,8 @@ package telemetry
 import (
 	"regexp"
 	"strings"
+
+	"github.com/agogopay/agogo/internal/pan"
 )
 
 var (
@@ -101,21 +103,8 @@ func sameLengths(groups []string, lengths []int) bool {
 	return true
 }
 
-// isCard reports 13 to 19 digits with a right check digit (Luhn). No payment card begins with 0 or 1, which keeps Unix
-// times out.
+// isCard reports 13 to 19 digits with a right check digit. No payment card begins with 0 or 1, which keeps Unix times out;
+// at the door (package pan) those are refused too, for there nobody needs a time.
 func isCard(digits string) bool {
-	if len(digits) < 13 || len(digits) > 19 || digits[0] < '2' {
-		return false
-	}
-	sum := 0
-	for i := range len(digits) {
-		d := int(digits[len(digits)-1-i] - '0')
-		if i%2 == 1 {
-			if d *= 2; d > 9 {
-				d -= 9
-			}
-		}
-		sum += d
-	}
-	return sum%10 == 0
+	return len(digits) >= 13 && len(digits) <= 19 && digits[0] >= '2' && pan.Luhn(digits)
 }

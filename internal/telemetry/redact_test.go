@@ -12,6 +12,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/telemetry"
 	payouts "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	recurrences "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 )
 
 // A published test number; every other number and name here is made up.
@@ -94,6 +95,36 @@ func TestNothingSecretIsLogged(t *testing.T) {
 						t.Errorf("%s: %q was written: %s", what, leak, out)
 					}
 				}
+			}
+		}
+	}
+}
+
+// TestNoCardOfAnyNetworkIsLogged writes test numbers of the networks as people print and type them, wherever a line can
+// hold them: in its message, in values under any key, in errors, groups, structs, maps and requests.
+func TestNoCardOfAnyNetworkIsLogged(t *testing.T) {
+	t.Parallel()
+	cards := map[string]string{ // network: groups
+		"visa": "4111 1111 1111 1111", "mastercard": "5555 5555 5555 4444", "mastercard 2": "2223 0031 2200 3222", "amex": "3782 822463 10005",
+		"diners": "3056 930902 5904", "elo": "6362 9700 0045 7013", "hipercard": "6062 8256 2425 4001", "discover": "6011 0009 9013 9424",
+		"jcb": "3566 0020 2036 0505", "maestro of 19": "6304 0000 0000 0000 000", "visa of 13": "4222 2222 2222 2",
+	}
+	for network, groups := range cards {
+		for _, card := range []string{groups, strings.ReplaceAll(groups, " ", "-"), strings.ReplaceAll(groups, " ", "")} {
+			tel, out := newTelemetry(t, "debug,json")
+			message := "charge of " + card + " at 2025-10-30 refused"
+			tel.Logger.InfoContext(t.Context(), message, "reason", card, "after_date", "2025-10-30 "+card, "error", fmt.Errorf("submit: %w", errors.New(message)),
+				slog.Group("call", "body", `{"number":"`+card+`"}`, "form", "number="+card), "map", map[string]string{"x": card},
+				"struct", connector{Kind: card}, "request", &recurrences.CancelChargeRequest{Id: card, Reason: message},
+				"list", []string{card}, "lazy", lazy{slog.StringValue(card)}, "bytes", []byte(card))
+			tel.Logger.With("reason", card).WarnContext(t.Context(), "line")
+			for _, leak := range []string{card, groups[len(groups)-9:]} {
+				if strings.Contains(out.String(), leak) {
+					t.Errorf("%s: %q was written: %s", network, leak, out)
+				}
+			}
+			if !strings.Contains(out.String(), "at 2025-10-30 refused") {
+				t.Errorf("%s: more than the number is gone: %s", network, out)
 			}
 		}
 	}
