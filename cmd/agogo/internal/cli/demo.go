@@ -17,7 +17,7 @@ func (a *app) demoCommand() *cobra.Command {
 		if err := o.Dev.Check(); err != nil {
 			return usageError{err}
 		}
-		o.Dev.Getenv, o.Dev.LogTo, o.Dev.Progress = a.Getenv, a.Err, a.Err
+		o.Dev.Getenv, o.Dev.LogTo, o.Dev.Progress = a.home, a.Err, a.Err
 		o.Console = terminal(a.Out)
 		if c.Flags().Changed("seed") {
 			o.Seed = &seed
@@ -32,12 +32,24 @@ func (a *app) demoCommand() *cobra.Command {
 	c.Long = `Everything runs on this machine: Postgres, NATS, the services and the providers' simulator. The evening of 24 January 2025
 in Abidjan is imported, its ticks are fired at their nominal times, 15 drivers are paid 450,000 XOF, and books, provider and
 expectation are compared. Exit 1 if anything differs. With --seed the evening is generated, faults included, and checked by
-an oracle that shares no code with the services.`
-	a.devFlags(c, &o.Dev)
+an oracle that shares no code with the services.
+
+The demo takes no tenants file, database or NATS of yours, and nothing from AGOGO_CONFIG and its like: its payments are invented.`
+	localFlags(c, &o.Dev)
+	c.Flags().StringVar(&o.Dev.Log, "log", quiet, logUsage)
 	c.Flags().Lookup("ports").DefValue, o.Dev.Ports = "free", "free"
 	c.Flags().BoolVar(&o.Once, "once", false, "end after the report instead of staying open")
 	c.Flags().Int64Var(&seed, "seed", 0, "generate an evening from this seed")
 	return c
+}
+
+// home is all that the demo takes from the environment: where this user keeps data. Everything else that stands there may be
+// meant for an installation that moves real money, and the demo's payments are invented.
+func (a *app) home(name string) string {
+	if name != "XDG_DATA_HOME" {
+		return ""
+	}
+	return a.Getenv(name)
 }
 
 // terminal reports whether w is one, so that progress may redraw a line.

@@ -15,23 +15,34 @@ import (
 	"github.com/agogopay/agogo/simulator"
 )
 
-// devFlags are shared by dev and demo.
-func (a *app) devFlags(c *cobra.Command, o *dev.Options) {
+// localFlags are those of everything that runs on this machine.
+func localFlags(c *cobra.Command, o *dev.Options) {
 	f := c.Flags()
-	f.StringVar(&o.Config, "config", a.Getenv("AGOGO_CONFIG"), "tenants file (AGOGO_CONFIG; default: the built-in example)")
 	f.StringVar(&o.DataDir, "data-dir", "", "where everything is kept")
 	f.StringVar(&o.Ports, "ports", "default", "default, free, or +N to shift the default ports")
+}
+
+const logUsage = "debug, info, warn or error, and after a comma text or json"
+
+// devFlags are those of localFlags and what takes parts from elsewhere, by default from the environment of every process.
+func (a *app) devFlags(c *cobra.Command, o *dev.Options) {
+	localFlags(c, o)
+	f := c.Flags()
+	f.StringVar(&o.Config, "config", a.Getenv("AGOGO_CONFIG"), "tenants file (AGOGO_CONFIG; default: the built-in example)")
 	f.StringVar(&o.NATSURL, "nats-url", a.Getenv("AGOGO_NATS_URL"), "use this NATS instead of an embedded one (AGOGO_NATS_URL)")
 	f.StringVar(&o.NATSCreds, "nats-creds", a.Getenv("AGOGO_NATS_CREDS"), "credentials file for --nats-url (AGOGO_NATS_CREDS)")
 	f.StringVar(&o.PostgresDSN, "postgres-dsn", a.Getenv("AGOGO_POSTGRES_DSN"), "use this Postgres instead of a child process (AGOGO_POSTGRES_DSN)")
-	f.StringVar(&o.Log, "log", logLevel(a.Getenv), "debug, info, warn or error, and after a comma text or json (AGOGO_LOG)")
+	f.StringVar(&o.Log, "log", logLevel(a.Getenv), logUsage+" (AGOGO_LOG)")
 }
+
+// quiet is what is logged where nothing else is asked for.
+const quiet = "warn,text"
 
 func logLevel(getenv func(string) string) string {
 	if l := getenv("AGOGO_LOG"); l != "" {
 		return l
 	}
-	return "warn,text"
+	return quiet
 }
 
 func (a *app) devCommand() *cobra.Command {

@@ -4,6 +4,7 @@ package dev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -41,6 +42,7 @@ type Options struct {
 	PostgresDSN string // "": a child
 	Only        []string
 	NoSimulator bool
+	Sealed      bool   // nothing of what runs may reach beyond this machine; see [Options.Check] and sealed
 	Yields      bool   // to a dev that is up already: the CLI stays pointed to that one
 	Log         string // level[,format]
 	LogTo       io.Writer
@@ -103,6 +105,9 @@ func (o Options) Check() error {
 		if !slices.Contains(Services, s) {
 			return fmt.Errorf("--only knows %s, not %q", strings.Join(Services, ", "), s)
 		}
+	}
+	if o.Sealed && (o.NATSURL != "" || o.PostgresDSN != "" || o.NoSimulator) {
+		return errors.New("this runs on its own NATS, Postgres and simulator only, because its payments are invented")
 	}
 	_, err := parsePorts(o.Ports)
 	return err
@@ -175,6 +180,11 @@ func (d *dev) load() error {
 		return err
 	}
 	d.file = file
+	if d.Sealed {
+		if err := sealed(file); err != nil {
+			return err
+		}
+	}
 	d.secrets, err = loadSecrets(d.DataDir, []string{"admin", "operator", "approver", "approver2"}, Services)
 	if err != nil {
 		return err

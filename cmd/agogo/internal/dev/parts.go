@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -85,7 +84,7 @@ func (d *dev) startSimulator(ctx context.Context) error {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.simulator = &outside{Simulator: sim, cancel: cancel, ended: make(chan error, 1)}
 	go func() { d.simulator.ended <- sim.Serve(own, l) }()
-	d.redirect("127.0.0.1:9900", l.Addr().String())
+	redirect(d.file, l.Addr().String())
 	return nil
 }
 
@@ -130,19 +129,6 @@ func (d *dev) connectCallbacks(context.Context) error {
 		}
 	}
 	return nil
-}
-
-// redirect points the tenants file's simulator addresses to where the simulator really listens.
-func (d *dev) redirect(from, to string) {
-	move := func(s *string) { *s = strings.Replace(*s, "//"+from, "//"+to, 1) }
-	for i := range d.file.Tenants {
-		for name, p := range d.file.Tenants[i].Providers {
-			move(&p.BaseURL)
-			move(&p.TokenURL)
-			d.file.Tenants[i].Providers[name] = p
-		}
-	}
-	move(&d.file.Notifier.FCM.Endpoint)
 }
 
 // service is what the three services have in common.

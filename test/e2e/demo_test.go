@@ -1,0 +1,62 @@
+package e2e_test
+
+import (
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/agogopay/agogo/test/harness"
+)
+
+// The demo's payments are invented. With everything exported that leads to an installation of the user's, it must neither
+// speak to that nor fail for it.
+func TestDemoKeepsToItself(t *testing.T) {
+	t.Parallel()
+	theirs, calls := listener(t)
+	in := harness.New(t, binary)
+	text, err := os.ReadFile(harness.Example(t, "tenants.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.UseConfig(t, strings.ReplaceAll(string(text), "127.0.0.1:9900", theirs))
+	env := []string{
+		"AGOGO_CONFIG=" + in.Config, "AGOGO_NATS_URL=nats://" + theirs, "AGOGO_NATS_CREDS=" + in.Config,
+		"AGOGO_POSTGRES_DSN=postgres://admin:secret@" + theirs + "/agogo",
+	}
+	r := in.TryWith(t, env, nil, "demo", "--once")
+	if r.Code != 0 || !strings.Contains(r.Out, "as the customer expects") {
+		t.Errorf("exit %d\n%s", r.Code, r)
+	}
+	if n := calls.Load(); n != 0 {
+		t.Errorf("what the environment names was called %d times", n)
+	}
+	for _, flag := range []string{"--config=" + in.Config, "--nats-url=nats://" + theirs, "--postgres-dsn=postgres://" + theirs} {
+		if r := in.Try(t, "demo", "--once", flag); r.Code != 2 {
+			t.Errorf("demo %s: exit %d, want 2\n%s", flag, r.Code, r)
+		}
+	}
+}
+
+// listener counts who calls, and hangs up.
+func listener(t *testing.T) (addr string, calls *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	calls = &atomic.Int64{}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			calls.Add(1)
+			_ = c.Close()
+		}
+	}()
+	return l.Addr().String(), calls
+}
