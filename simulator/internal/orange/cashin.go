@@ -39,14 +39,14 @@ func (s *Server) cashin(w http.ResponseWriter, r *http.Request) string {
 	}
 	before, after := s.callbacksFor(entry, settles, rule)
 	for _, d := range before {
-		s.callbacks.deliver(r.Context(), d)
+		s.callbacks.Deliver(r.Context(), d)
 	}
 	if len(after) > 0 && rule.Fault == fault.TimeoutAfter {
-		s.callbacks.start(after) // nobody waits for that answer
+		s.callbacks.Start(after) // nobody waits for that answer
 		after = nil
 	}
 	outcome := s.answer(w, r, entry, rule)
-	s.callbacks.start(after)
+	s.callbacks.Start(after)
 	return outcome
 }
 

@@ -5,9 +5,11 @@ package orange
 import (
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/agogopay/agogo/simulator/internal/book"
+	"github.com/agogopay/agogo/simulator/internal/callback"
 	"github.com/agogopay/agogo/simulator/internal/fault"
 	"github.com/agogopay/agogo/simulator/internal/wire"
 )
@@ -85,7 +87,8 @@ type Server struct {
 	mint      *mint
 	quota     *quota
 	recent    *recent
-	callbacks *callbacks
+	callbacks *callback.Poster
+	callback  atomic.Pointer[Callback]
 	expiries  alternation
 }
 
@@ -95,7 +98,8 @@ func New(cfg Config, deps Deps) *Server {
 	cfg.TokensPerMinute = or(cfg.TokensPerMinute, 50)
 	cfg.Minimum, cfg.Maximum = or(cfg.Minimum, 1), or(cfg.Maximum, 2_000_000)
 	s := &Server{cfg: cfg, Deps: deps, mint: newMint(deps.Seed), quota: &quota{}, recent: newRecent()}
-	s.callbacks = newCallbacks(cfg.Callback, deps)
+	s.callbacks = callback.New(deps.Count, deps.Clock, deps.Logger)
+	s.callback.Store(&cfg.Callback)
 	if cfg.Float != nil {
 		s.Book.Fill(*cfg.Float)
 	}
@@ -122,7 +126,13 @@ func (s *Server) Register(mux *http.ServeMux) {
 }
 
 // SetCallback changes what was provisioned.
-func (s *Server) SetCallback(c Callback) error { return s.callbacks.set(c) }
+func (s *Server) SetCallback(c Callback) error {
+	if err := callback.Check(c.URL, c.Mode); err != nil {
+		return err
+	}
+	s.callback.Store(&c)
+	return nil
+}
 
 // Reset forgets tokens, quotas and recent payments, and provisions again what the configuration says.
 func (s *Server) Reset() error {
@@ -132,11 +142,11 @@ func (s *Server) Reset() error {
 	if s.cfg.Float != nil {
 		s.Book.Fill(*s.cfg.Float)
 	}
-	return s.callbacks.set(s.cfg.Callback)
+	return s.SetCallback(s.cfg.Callback)
 }
 
 // Close ends callbacks that are under way and waits for them.
-func (s *Server) Close() { s.callbacks.close() }
+func (s *Server) Close() { s.callbacks.Close() }
 
 func notThere(w http.ResponseWriter, r *http.Request) string {
 	return refuse(w, problemNotFound("The requested URI or the requested resource does not exist."))

@@ -1,0 +1,136 @@
+// Package callback posts what providers tell those who provisioned an address: in the background, in no order, and once.
+package callback
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/agogopay/agogo/simulator/internal/fault"
+	"github.com/agogopay/agogo/simulator/internal/wire"
+)
+
+const (
+	answerWithin   = 5 * time.Second // what providers grant a callback's receiver
+	maxOutstanding = 10_000          // callbacks that wait or are under way; more are lost, as redelivery is promised nowhere
+	atOnce         = 32
+)
+
+// Delivery is one POST of JSON.
+type Delivery struct {
+	URL    string
+	Header http.Header
+	Kind   string // for the counts
+	Wait   time.Duration
+	Body   func() []byte // asked when the callback leaves
+}
+
+// Poster posts for one provider. Close it to end what is under way.
+type Poster struct {
+	count  wire.Count
+	clock  wire.Clock
+	logger *slog.Logger
+	client *http.Client
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	slots  chan struct{}
+	places chan struct{}
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// New makes a poster.
+func New(count wire.Count, clock wire.Clock, logger *slog.Logger) *Poster {
+	// Callbacks outlive the requests that cause them; Close ends them.
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Poster{
+		count: count, clock: clock, logger: logger, ctx: ctx, cancel: cancel,
+		client: &http.Client{Timeout: answerWithin, Transport: &http.Transport{MaxIdleConnsPerHost: atOnce}},
+		slots:  make(chan struct{}, atOnce), places: make(chan struct{}, maxOutstanding),
+	}
+}
+
+// Check says what is wrong with an address and a mode; an empty address is none.
+func Check(address, mode string) error {
+	if err := fault.CheckCallback(mode); err != nil {
+		return err
+	}
+	if u, err := url.Parse(address); err != nil || address != "" && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return fmt.Errorf("%q is no http or https address", address)
+	}
+	return nil
+}
+
+// Close ends callbacks that are under way and waits for them.
+func (p *Poster) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel()
+	p.wg.Wait()
+	p.client.CloseIdleConnections()
+}
+
+// Start posts in the background.
+func (p *Poster) Start(all []Delivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range all {
+		select {
+		case p.places <- struct{}{}:
+		default:
+			p.count("callback", "lost")
+			continue
+		}
+		if p.closed {
+			<-p.places
+			return
+		}
+		p.wg.Go(func() {
+			defer func() { <-p.places }()
+			if p.clock.Sleep(p.ctx, d.Wait) != nil {
+				return
+			}
+			p.slots <- struct{}{}
+			defer func() { <-p.slots }()
+			p.Deliver(p.ctx, d)
+		})
+	}
+}
+
+// Deliver posts now and waits for the answer.
+func (p *Poster) Deliver(ctx context.Context, d Delivery) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	outcome := d.Kind
+	if err := p.post(ctx, d); err != nil {
+		outcome += "_refused"
+		p.logger.DebugContext(ctx, "simulator: callback not taken", "error", err)
+	}
+	p.count("callback", outcome)
+}
+
+func (p *Poster) post(ctx context.Context, d Delivery) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(d.Body()))
+	if err != nil {
+		return err
+	}
+	r.Header = d.Header.Clone()
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := p.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode/100 != 2 {
+		return fmt.Errorf("status %d", answer.StatusCode)
+	}
+	return nil
+}
