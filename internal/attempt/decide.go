@@ -197,6 +197,15 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	return d
 }
 
+// News reports whether what a webhook says of an attempt goes beyond what is proven of it, so that the provider has to be
+// asked. Only the exact repetition of a proven success is none: the same transfer of the provider, with the same amount to
+// the same payee. Nothing is sent after a success, so nothing waits for such a read either.
+func News(a Attempt, said provider.Found) bool {
+	repeated := a.State == Succeeded && a.NextLookupAt == nil && said.Exists && said.Result.Class == provider.Succeeded &&
+		said.Result.Alarm == "" && said.Amount != nil && said.Destination != "" && said.Result.ProviderID == a.ProviderID
+	return !repeated || differs(a, said) != ""
+}
+
 // differs compares what the provider tells of a transfer with what we asked for.
 func differs(a Attempt, f provider.Found) string {
 	if f.Amount != nil && *f.Amount != a.Amount {

@@ -267,3 +267,43 @@ func check(t *rapid.T, a Attempt, ans Answer, d Decision, p Policy, now time.Tim
 		t.Fatalf("unknown for %s and not in review", now.Sub(*a.OpenedAt))
 	}
 }
+
+// Only the exact repetition of a proven success needs no second read.
+func TestNews(t *testing.T) {
+	t.Parallel()
+	success := func() (Attempt, provider.Found) {
+		amount := money.Amount{Minor: 24000, Currency: "XOF"}
+		return Attempt{State: Succeeded, Amount: amount, Destination: "+2250700000101", ProviderID: "MP1"},
+			provider.Found{Exists: true, Result: provider.Result{Class: provider.Succeeded, ProviderID: "MP1"}, Amount: &amount, Destination: "0700000101"}
+	}
+	if a, said := success(); News(a, said) {
+		t.Error("the same again is news")
+	}
+	for name, change := range map[string]func(*Attempt, *provider.Found){
+		"nothing understood":    func(_ *Attempt, f *provider.Found) { *f = provider.Found{} },
+		"failed":                func(_ *Attempt, f *provider.Found) { f.Result.Class = provider.RejectedFinal },
+		"pending":               func(_ *Attempt, f *provider.Found) { f.Result.Class = provider.Accepted },
+		"an alarm":              func(_ *Attempt, f *provider.Found) { f.Result.Alarm = "unknown word" },
+		"no amount":             func(_ *Attempt, f *provider.Found) { f.Amount = nil },
+		"another amount":        func(_ *Attempt, f *provider.Found) { f.Amount = &money.Amount{Minor: 1, Currency: "XOF"} },
+		"another currency":      func(_ *Attempt, f *provider.Found) { f.Amount = &money.Amount{Minor: 24000, Currency: "XAF"} },
+		"no payee":              func(_ *Attempt, f *provider.Found) { f.Destination = "" },
+		"another payee":         func(_ *Attempt, f *provider.Found) { f.Destination = "0700000102" },
+		"another transfer":      func(_ *Attempt, f *provider.Found) { f.Result.ProviderID = "MP2" },
+		"a transfer unknown":    func(a *Attempt, _ *provider.Found) { a.ProviderID = "" },
+		"asked about already":   func(a *Attempt, _ *provider.Found) { a.NextLookupAt = &a.SubmittedAt },
+		"closed as failed":      func(a *Attempt, _ *provider.Found) { a.State = Failed },
+		"closed as never sent":  func(a *Attempt, _ *provider.Found) { a.State = NotSent },
+		"under way":             func(a *Attempt, _ *provider.Found) { a.State = Submitting },
+		"pending here":          func(a *Attempt, _ *provider.Found) { a.State = Processing },
+		"unknown here":          func(a *Attempt, _ *provider.Found) { a.State = Unknown },
+		"in review here":        func(a *Attempt, _ *provider.Found) { a.State = ManualReview },
+		"failed on both sides":  func(a *Attempt, f *provider.Found) { a.State, f.Result.Class = Failed, provider.RejectedFinal },
+		"pending on both sides": func(a *Attempt, f *provider.Found) { a.State, f.Result.Class = Processing, provider.Accepted },
+	} {
+		a, said := success()
+		if change(&a, &said); !News(a, said) {
+			t.Errorf("%s: not read again", name)
+		}
+	}
+}

@@ -85,31 +85,30 @@ func LockSubject(ctx context.Context, tx pgx.Tx, tenant string, subject uuid.UUI
 	return fromRows(rows), nil
 }
 
-// Reference names an attempt as the provider does.
-type Reference struct {
-	Tenant    string
-	Provider  string
-	Reference string
+// OfReferences reads the attempts that a tenant's provider knows by these references; unknown ones are absent.
+func OfReferences(ctx context.Context, q db.DBTX, tenant, provider string, references []string) (map[string]Attempt, error) {
+	rows, err := db.New(q).OfReferences(ctx, db.OfReferencesParams{Tenant: tenant, Provider: provider, Refs: references})
+	if err != nil {
+		return nil, fmt.Errorf("read attempts by reference: %w", err)
+	}
+	known := make(map[string]Attempt, len(rows))
+	for _, a := range fromRows(rows) {
+		known[a.Reference] = a
+	}
+	return known, nil
 }
 
-// Hint makes the attempts of references due now, closed ones too, and returns those that exist.
-func Hint(ctx context.Context, tx pgx.Tx, at time.Time, refs []Reference) ([]Reference, error) {
-	if len(refs) == 0 {
+// Hint makes the attempts of references due now, closed ones too, and returns the references of those. Missing is what does
+// not exist, and what somebody is recording at this moment: hint at that again.
+func Hint(ctx context.Context, tx pgx.Tx, at time.Time, tenant, provider string, references []string) ([]string, error) {
+	if len(references) == 0 {
 		return nil, nil
 	}
-	p := db.HintParams{At: at}
-	for _, r := range refs {
-		p.Tenants, p.Providers, p.Refs = append(p.Tenants, r.Tenant), append(p.Providers, r.Provider), append(p.Refs, r.Reference)
-	}
-	rows, err := db.New(tx).Hint(ctx, p)
+	hinted, err := db.New(tx).Hint(ctx, db.HintParams{At: at, Tenant: tenant, Provider: provider, Refs: references})
 	if err != nil {
 		return nil, fmt.Errorf("hint at attempts: %w", err)
 	}
-	known := make([]Reference, 0, len(rows))
-	for _, r := range rows {
-		known = append(known, Reference(r))
-	}
-	return known, nil
+	return hinted, nil
 }
 
 // Ask makes the open attempts of one subject due now; a lookup that is under way already will not count.

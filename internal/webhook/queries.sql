@@ -1,10 +1,16 @@
--- name: InsertWebhook :execrows
+-- name: InsertWebhooks :many
+-- Those that were not there yet. Arrays of arrays have to be rectangular, so references name the place of their webhook.
 INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at, next_try_at)
-VALUES (@tenant, @provider, @digest, @body, @refs::text[], @now, @now)
-ON CONFLICT DO NOTHING;
+SELECT w.tenant, w.provider, w.digest, w.body, r.refs, @now::timestamptz, @now::timestamptz
+FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@providers::text[]) AS provider, unnest(@digests::bytea[]) AS digest,
+             unnest(@bodies::bytea[]) AS body, generate_series(1, cardinality(@tenants::text[])) AS place) w
+JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest(@refs::text[]) AS ref, unnest(@places::integer[]) AS place) n
+      GROUP BY n.place) r ON r.place = w.place
+ON CONFLICT DO NOTHING
+RETURNING digest;
 
 -- name: ClaimWebhooks :many
-SELECT id, tenant, provider, refs, received_at FROM webhooks
+SELECT id, tenant, provider, body, refs, received_at FROM webhooks
 WHERE state = 'received' AND next_try_at <= @now::timestamptz
 ORDER BY next_try_at, id LIMIT @batch_size FOR UPDATE SKIP LOCKED;
 

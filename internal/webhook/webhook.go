@@ -1,6 +1,6 @@
 // Package webhook takes in what providers post: authenticated over the raw bytes, stored before the 200, deduplicated, and
-// matched later to what it is about, even when it arrives before our own commit. What a webhook says is only a hint: it makes
-// the state be read again from the provider, in every mode, sandbox included.
+// matched later to what it is about, even when it arrives before our own commit. What a webhook says is only a hint: unless it
+// repeats what is proven already, it makes the state be read again from the provider, in every mode, sandbox included.
 package webhook
 
 import (
@@ -12,7 +12,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -42,9 +41,27 @@ type Source struct {
 	Verifier provider.WebhookVerifier
 }
 
-// Matcher looks, in tx, for what the references are about, has its state read again from the provider soon, and returns
-// the references that it knows.
-type Matcher func(ctx context.Context, tx pgx.Tx, tenant, provider string, references []string) (known []string, err error)
+// Notice is a reference that a webhook speaks of, and what it says of it; nothing when that was not understood.
+type Notice struct {
+	Reference string
+	Says      provider.Found
+}
+
+// Fate is what became of a notice.
+type Fate int
+
+// The fates. What is unknown may be known later, when our own commit is slower than the webhook; what is busy is being
+// recorded at this moment.
+const (
+	Unknown Fate = iota
+	Busy
+	Known // and nothing new
+	Asked // its state is read again from the provider soon
+)
+
+// Matcher looks, in tx, for what the notices are about, and has the state of what they bring news of read again. A reference
+// that is missing from the result is unknown.
+type Matcher func(ctx context.Context, tx pgx.Tx, tenant, provider string, notices []Notice) (map[string]Fate, error)
 
 // Deps are what the receiver needs.
 type Deps struct {
@@ -53,7 +70,7 @@ type Deps struct {
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 	Match    Matcher
-	// Matched is called after a commit that matched something; it may be nil.
+	// Matched is called after a commit that has something read again; it may be nil.
 	Matched func()
 }
 
@@ -64,6 +81,7 @@ type Receiver struct {
 	sources map[[2]string]provider.WebhookVerifier
 	counted *prometheus.CounterVec
 	stored  chan struct{}
+	inserts group
 }
 
 // New makes a receiver for POST /webhooks/<service>/{tenant}/{provider}.
@@ -74,6 +92,7 @@ func New(service string, sources []Source, d Deps) *Receiver {
 			Name: "agogo_webhooks_total", Help: "Incoming webhooks by what became of them.",
 		}, []string{"provider", "outcome"})),
 	}
+	r.inserts.flush = r.insert
 	for _, s := range sources {
 		r.sources[[2]string{s.Tenant, s.Provider}] = s.Verifier
 	}
@@ -119,19 +138,11 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (r *Receiver) keep(w http.ResponseWriter, req *http.Request, tenant, name string, body []byte, references []string) {
-	digest := sha256.Sum256(body)
-	now := r.Clock.Now()
-	stored, err := db.New(r.Pool).InsertWebhook(req.Context(), db.InsertWebhookParams{
-		Tenant: tenant, Provider: name, Digest: digest[:], Body: body, Refs: references, Now: now,
-	})
+	outcome, err := r.inserts.add(&entry{tenant: tenant, provider: name, digest: sha256.Sum256(body), body: body, refs: references})
 	if err != nil {
 		r.Logger.ErrorContext(req.Context(), "webhook: not stored, the provider has to send it again", "tenant", tenant, "provider", name, "error", err)
 		r.refuse(w, req, name, "not_stored", http.StatusServiceUnavailable)
 		return
-	}
-	outcome := "stored"
-	if stored == 0 {
-		outcome = "duplicate"
 	}
 	r.counted.WithLabelValues(name, outcome).Inc()
 	select {
@@ -145,125 +156,6 @@ func (r *Receiver) refuse(w http.ResponseWriter, req *http.Request, name, outcom
 	r.counted.WithLabelValues(name, outcome).Inc()
 	r.Logger.WarnContext(req.Context(), "webhook: refused", "provider", name, "outcome", outcome, "status", code)
 	http.Error(w, http.StatusText(code), code)
-}
-
-// Patience of the worker: a webhook may be faster than the commit it is about, but not by a day.
-const (
-	poll      = time.Second
-	batchSize = 100
-	giveUp    = 24 * time.Hour
-	keepFor   = 30 * 24 * time.Hour
-)
-
-// Run matches stored webhooks until ctx ends.
-func (r *Receiver) Run(ctx context.Context) error {
-	for {
-		more, err := r.Step(ctx)
-		if err != nil && ctx.Err() == nil {
-			r.Logger.ErrorContext(ctx, "webhook: matching failed, trying again", "error", err)
-		}
-		if more && err == nil {
-			continue
-		}
-		if !r.wait(ctx) {
-			return ctx.Err()
-		}
-	}
-}
-
-// wait returns true when there may be work: one was stored, or the poll interval passed.
-func (r *Receiver) wait(ctx context.Context) bool {
-	nap, cancel := context.WithCancel(ctx)
-	defer cancel()
-	slept := make(chan struct{})
-	go func() {
-		defer close(slept)
-		_ = r.Clock.Sleep(nap, poll)
-	}()
-	select {
-	case <-r.stored:
-	case <-slept:
-	}
-	cancel()
-	<-slept
-	return ctx.Err() == nil
-}
-
-// Step matches one batch and reports whether there may be more.
-func (r *Receiver) Step(ctx context.Context) (more bool, err error) {
-	matched := false
-	err = pg.InTx(ctx, r.Pool, func(tx pgx.Tx) error {
-		matched = false
-		due, err := db.New(tx).ClaimWebhooks(ctx, db.ClaimWebhooksParams{Now: r.Clock.Now(), BatchSize: batchSize})
-		if err != nil {
-			return err
-		}
-		more = len(due) == batchSize
-		for source, hooks := range bySource(due) {
-			hit, err := r.match(ctx, tx, source, hooks)
-			if err != nil {
-				return err
-			}
-			matched = matched || hit
-		}
-		return nil
-	})
-	if err == nil && matched && r.Matched != nil {
-		r.Matched()
-	}
-	return more, err
-}
-
-func bySource(hooks []db.ClaimWebhooksRow) map[[2]string][]db.ClaimWebhooksRow {
-	m := map[[2]string][]db.ClaimWebhooksRow{}
-	for _, h := range hooks {
-		k := [2]string{h.Tenant, h.Provider}
-		m[k] = append(m[k], h)
-	}
-	return m
-}
-
-// match hands the references of one source over together and records per webhook what became of it.
-func (r *Receiver) match(ctx context.Context, tx pgx.Tx, source [2]string, hooks []db.ClaimWebhooksRow) (bool, error) {
-	var references []string
-	for _, h := range hooks {
-		references = append(references, h.Refs...)
-	}
-	found, err := r.Match(ctx, tx, source[0], source[1], references)
-	if err != nil {
-		return false, err
-	}
-	known := make(map[string]bool, len(found))
-	for _, f := range found {
-		known[f] = true
-	}
-	now := r.Clock.Now()
-	set := db.SetWebhooksParams{}
-	for _, h := range hooks {
-		state, next := r.judge(ctx, h, known, now)
-		set.Ids, set.States, set.NextTries = append(set.Ids, h.ID), append(set.States, state), append(set.NextTries, next)
-	}
-	return len(found) > 0, db.New(tx).SetWebhooks(ctx, set)
-}
-
-// judge says what becomes of a webhook: matched when all it names is known, tried again for a day, then given up aloud.
-func (r *Receiver) judge(ctx context.Context, h db.ClaimWebhooksRow, known map[string]bool, now time.Time) (state string, next time.Time) {
-	all := true
-	for _, ref := range h.Refs {
-		all = all && known[ref]
-	}
-	age := now.Sub(h.ReceivedAt)
-	switch {
-	case all:
-		r.counted.WithLabelValues(h.Provider, "matched").Inc()
-		return "matched", now
-	case age < giveUp:
-		return "received", now.Add(min(max(age, poll), time.Hour))
-	default:
-		r.counted.WithLabelValues(h.Provider, "unmatched").Inc()
-		r.Logger.WarnContext(ctx, "webhook: nothing here has its references", "tenant", h.Tenant, "provider", h.Provider, "webhook", h.ID)
-		return "unmatched", now
-	}
 }
 
 // Retention forgets raw bodies, which hold personal data, once they are of no use.

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,34 +39,44 @@ func (plain) Verify(h http.Header, body []byte) ([]string, error) {
 	return refs, nil
 }
 
+// Read says of each reference that it went to a payee named like it.
+func (plain) Read(body []byte) map[string]provider.Found {
+	said := map[string]provider.Found{}
+	for _, ref := range strings.Fields(string(body)) {
+		said[ref] = provider.Found{Exists: true, Destination: "+" + ref}
+	}
+	return said
+}
+
 type bundle struct {
 	receiver *webhook.Receiver
 	pool     *pgxpool.Pool
 	clock    *clock.Virtual
 	registry *prometheus.Registry
 	mux      *http.ServeMux
-	known    map[string]bool
+	known    map[string]webhook.Fate
 	asked    atomic.Int64
 	matched  atomic.Int64
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	b := &bundle{pool: pgtest.Pool(t, webhook.Migrations), clock: clock.NewVirtual(time.Date(2025, 1, 24, 23, 59, 0, 0, time.UTC)), registry: prometheus.NewRegistry(), known: map[string]bool{}}
+	b := &bundle{pool: pgtest.Pool(t, webhook.Migrations), clock: clock.NewVirtual(time.Date(2025, 1, 24, 23, 59, 0, 0, time.UTC)), registry: prometheus.NewRegistry(), known: map[string]webhook.Fate{}}
 	b.receiver = webhook.New("payouts", []webhook.Source{{Tenant: "lebenis", Provider: "orange", Verifier: plain{}}}, webhook.Deps{
 		Pool: b.pool, Clock: b.clock, Logger: slog.New(slog.DiscardHandler), Registry: b.registry,
-		Match: func(_ context.Context, _ pgx.Tx, tenant, name string, refs []string) ([]string, error) {
+		Match: func(_ context.Context, _ pgx.Tx, tenant, name string, notices []webhook.Notice) (map[string]webhook.Fate, error) {
 			b.asked.Add(1)
 			if tenant != "lebenis" || name != "orange" {
 				t.Errorf("matched for %s/%s", tenant, name)
 			}
-			var found []string
-			for _, r := range refs {
-				if b.known[r] {
-					found = append(found, r)
+			fates := map[string]webhook.Fate{}
+			for _, n := range notices {
+				if n.Says.Destination != "+"+n.Reference {
+					t.Errorf("of %s was read %+v", n.Reference, n.Says)
 				}
+				fates[n.Reference] = b.known[n.Reference]
 			}
-			return found, nil
+			return fates, nil
 		},
 		Matched: func() { b.matched.Add(1) },
 	})
@@ -143,7 +155,7 @@ func TestRefusedAndNothingStored(t *testing.T) {
 func TestStoredBeforeThe200AndMatchedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.known["ref-1"] = true
+	b.known["ref-1"] = webhook.Asked
 	for range 3 {
 		if got := b.post("POST", here, "Basic right", "ref-1"); got != http.StatusOK {
 			t.Fatalf("answered %d", got)
@@ -177,11 +189,85 @@ func TestArrivesBeforeOurCommit(t *testing.T) {
 	if got := b.states(t); got["received"] != 1 {
 		t.Fatalf("given up at once: %v", got)
 	}
-	b.known["ref-early"] = true
+	b.known["ref-early"] = webhook.Asked
 	b.clock.Advance(2 * time.Second)
 	b.step(t)
 	if got := b.states(t); got["matched"] != 1 {
 		t.Errorf("not matched after our commit: %v", got)
+	}
+}
+
+// What is being recorded at this moment is neither known nor unknown: it is looked at again at once, however old the webhook.
+func TestBusyIsTriedAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.known["ref-1"], b.known["ref-2"] = webhook.Busy, webhook.Known
+	b.post("POST", here, "Basic right", "ref-1 ref-2")
+	b.clock.Advance(10 * time.Hour)
+	for range 3 {
+		b.step(t)
+		if got := b.states(t); got["received"] != 1 || b.matched.Load() != 0 {
+			t.Fatalf("states %v", got)
+		}
+		b.clock.Advance(200 * time.Millisecond)
+	}
+	b.known["ref-1"] = webhook.Known
+	b.step(t)
+	if got := b.states(t); got["matched"] != 1 || b.asked.Load() != 4 || b.matched.Load() != 0 {
+		t.Errorf("states %v, asked %d times, %d readings for no news", got, b.asked.Load(), b.matched.Load())
+	}
+}
+
+// What arrives at once is stored together, each with its own references and answer.
+func TestStoredTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const webhooks = 300
+	codes := make([]int, webhooks)
+	var wg sync.WaitGroup
+	for i := range webhooks {
+		wg.Go(func() {
+			n := strconv.Itoa(i / 2) // each one twice
+			codes[i] = b.post("POST", here, "Basic right", "ref-"+n+" other-"+n)
+		})
+	}
+	wg.Wait()
+	for i, code := range codes {
+		if code != http.StatusOK {
+			t.Errorf("webhook %d was answered %d", i, code)
+		}
+	}
+	var rows, right, commits int
+	err := b.pool.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE array_to_string(refs, ' ') = convert_from(body, 'UTF8')),
+		count(DISTINCT xmin::text) FROM webhooks`).Scan(&rows, &right, &commits)
+	if err != nil || rows != webhooks/2 || right != rows || commits > webhooks/4 {
+		t.Errorf("%d rows, %d with their references, in %d commits: %v", rows, right, commits, err)
+	}
+}
+
+// One that cannot be stored costs none of those that arrived with it.
+func TestADefectiveOneCostsItself(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.pool.Exec(t.Context(), "ALTER TABLE webhooks ADD CHECK (NOT 'bad' = ANY(refs))"); err != nil {
+		t.Fatal(err)
+	}
+	var refused atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			ref := "ref-" + strconv.Itoa(i)
+			if i == 7 {
+				ref = "bad"
+			}
+			if b.post("POST", here, "Basic right", ref) != http.StatusOK {
+				refused.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got := b.states(t); got["received"] != 19 || refused.Load() != 1 {
+		t.Errorf("stored %v, refused %d", got, refused.Load())
 	}
 }
 
@@ -204,7 +290,7 @@ func TestNeverMatchedIsGivenUpAfterADay(t *testing.T) {
 func TestRunMatchesWhatIsStored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.known["ref-1"] = true
+	b.known["ref-1"] = webhook.Asked
 	b.post("POST", here, "Basic right", "ref-1")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

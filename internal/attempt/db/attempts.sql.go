@@ -291,45 +291,42 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 const hint = `-- name: Hint :many
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, $1::timestamptz), lookup_expires_at = NULL, version = a.version + 1
 FROM (
-    SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS provider, unnest($4::text[]) AS reference
+    SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest($2::text[]) AS reference) r
+    JOIN attempts k ON k.tenant = $3 AND k.provider = $4 AND k.reference = r.reference
+    ORDER BY k.subject_id, k.number FOR UPDATE OF k SKIP LOCKED
 ) h
-WHERE a.tenant = h.tenant AND a.provider = h.provider AND a.reference = h.reference
-RETURNING a.tenant, a.provider, a.reference
+WHERE a.subject_id = h.subject_id AND a.number = h.number
+RETURNING a.reference
 `
 
 type HintParams struct {
-	At        time.Time
-	Tenants   []string
-	Providers []string
-	Refs      []string
-}
-
-type HintRow struct {
-	Tenant    string
-	Provider  string
-	Reference string
+	At       time.Time
+	Refs     []string
+	Tenant   string
+	Provider string
 }
 
 // A webhook spoke of these references: their state is read again at once. A send that is under way is asked about as soon
 // as its outcome is recorded. The version rises, so that the answer to a lookup that began before the hint decides nothing.
-func (q *Queries) Hint(ctx context.Context, arg HintParams) ([]HintRow, error) {
+// Whoever holds a row at this moment is recording an outcome, which must not wait for a hint; nor does the hint for it.
+func (q *Queries) Hint(ctx context.Context, arg HintParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, hint,
 		arg.At,
-		arg.Tenants,
-		arg.Providers,
 		arg.Refs,
+		arg.Tenant,
+		arg.Provider,
 	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []HintRow
+	var items []string
 	for rows.Next() {
-		var i HintRow
-		if err := rows.Scan(&i.Tenant, &i.Provider, &i.Reference); err != nil {
+		var reference string
+		if err := rows.Scan(&reference); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, reference)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -579,6 +576,69 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 	return items, nil
 }
 
+const ofReferences = `-- name: OfReferences :many
+SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r
+JOIN attempts a ON a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference
+`
+
+type OfReferencesParams struct {
+	Refs     []string
+	Tenant   string
+	Provider string
+}
+
+// Joined rather than compared with the array: one step of the index per reference, whatever the planner believes.
+func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]Attempt, error) {
+	rows, err := q.db.Query(ctx, ofReferences, arg.Refs, arg.Tenant, arg.Provider)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Attempt
+	for rows.Next() {
+		var i Attempt
+		if err := rows.Scan(
+			&i.SubjectID,
+			&i.Number,
+			&i.Tenant,
+			&i.Provider,
+			&i.Reference,
+			&i.Amount,
+			&i.Currency,
+			&i.Destination,
+			&i.State,
+			&i.Class,
+			&i.Scope,
+			&i.Code,
+			&i.ProviderCode,
+			&i.ProviderID,
+			&i.Fee,
+			&i.Sends,
+			&i.Reached,
+			&i.LeaseOwner,
+			&i.LeaseExpiresAt,
+			&i.SubmittedAt,
+			&i.Accepted,
+			&i.OpenedAt,
+			&i.ClosedAt,
+			&i.NextLookupAt,
+			&i.LookupExpiresAt,
+			&i.Lookups,
+			&i.LookedUpAt,
+			&i.AbsentReads,
+			&i.FirstAbsentAt,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ofSubjects = `-- name: OfSubjects :many
 SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
 `
@@ -654,7 +714,9 @@ FROM (
            unnest($15::timestamptz[]) AS next_lookup_at
 ) o
 WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
-  AND a.state = 'submitting' AND a.lease_owner = $3
+  -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
+  -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
+  AND a.lease_owner = $3 AND a.lease_expires_at IS NOT NULL
 RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
 `
 

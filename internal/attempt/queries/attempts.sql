@@ -40,7 +40,9 @@ FROM (
            unnest(@next_lookups::timestamptz[]) AS next_lookup_at
 ) o
 WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
-  AND a.state = 'submitting' AND a.lease_owner = @owner
+  -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
+  -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
+  AND a.lease_owner = @owner AND a.lease_expires_at IS NOT NULL
 RETURNING a.*;
 
 -- name: TakeOver :many
@@ -106,12 +108,20 @@ RETURNING a.*;
 -- name: Hint :many
 -- A webhook spoke of these references: their state is read again at once. A send that is under way is asked about as soon
 -- as its outcome is recorded. The version rises, so that the answer to a lookup that began before the hint decides nothing.
+-- Whoever holds a row at this moment is recording an outcome, which must not wait for a hint; nor does the hint for it.
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz), lookup_expires_at = NULL, version = a.version + 1
 FROM (
-    SELECT unnest(@tenants::text[]) AS tenant, unnest(@providers::text[]) AS provider, unnest(@refs::text[]) AS reference
+    SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r
+    JOIN attempts k ON k.tenant = @tenant AND k.provider = @provider AND k.reference = r.reference
+    ORDER BY k.subject_id, k.number FOR UPDATE OF k SKIP LOCKED
 ) h
-WHERE a.tenant = h.tenant AND a.provider = h.provider AND a.reference = h.reference
-RETURNING a.tenant, a.provider, a.reference;
+WHERE a.subject_id = h.subject_id AND a.number = h.number
+RETURNING a.reference;
+
+-- name: OfReferences :many
+-- Joined rather than compared with the array: one step of the index per reference, whatever the planner believes.
+SELECT a.* FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r
+JOIN attempts a ON a.tenant = @tenant AND a.provider = @provider AND a.reference = r.reference;
 
 -- name: AskPage :many
 -- Every open attempt of a tenant, of any age, in pages by subject; a lookup that is due sooner stays due then.

@@ -11,7 +11,7 @@ import (
 )
 
 const claimWebhooks = `-- name: ClaimWebhooks :many
-SELECT id, tenant, provider, refs, received_at FROM webhooks
+SELECT id, tenant, provider, body, refs, received_at FROM webhooks
 WHERE state = 'received' AND next_try_at <= $1::timestamptz
 ORDER BY next_try_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
 `
@@ -25,6 +25,7 @@ type ClaimWebhooksRow struct {
 	ID         int64
 	Tenant     string
 	Provider   string
+	Body       []byte
 	Refs       []string
 	ReceivedAt time.Time
 }
@@ -42,6 +43,7 @@ func (q *Queries) ClaimWebhooks(ctx context.Context, arg ClaimWebhooksParams) ([
 			&i.ID,
 			&i.Tenant,
 			&i.Provider,
+			&i.Body,
 			&i.Refs,
 			&i.ReceivedAt,
 		); err != nil {
@@ -76,34 +78,54 @@ func (q *Queries) ForgetWebhooks(ctx context.Context, arg ForgetWebhooksParams) 
 	return result.RowsAffected(), nil
 }
 
-const insertWebhook = `-- name: InsertWebhook :execrows
+const insertWebhooks = `-- name: InsertWebhooks :many
 INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at, next_try_at)
-VALUES ($1, $2, $3, $4, $5::text[], $6, $6)
+SELECT w.tenant, w.provider, w.digest, w.body, r.refs, $1::timestamptz, $1::timestamptz
+FROM (SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS provider, unnest($4::bytea[]) AS digest,
+             unnest($5::bytea[]) AS body, generate_series(1, cardinality($2::text[])) AS place) w
+JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest($6::text[]) AS ref, unnest($7::integer[]) AS place) n
+      GROUP BY n.place) r ON r.place = w.place
 ON CONFLICT DO NOTHING
+RETURNING digest
 `
 
-type InsertWebhookParams struct {
-	Tenant   string
-	Provider string
-	Digest   []byte
-	Body     []byte
-	Refs     []string
-	Now      time.Time
+type InsertWebhooksParams struct {
+	Now       time.Time
+	Tenants   []string
+	Providers []string
+	Digests   [][]byte
+	Bodies    [][]byte
+	Refs      []string
+	Places    []int32
 }
 
-func (q *Queries) InsertWebhook(ctx context.Context, arg InsertWebhookParams) (int64, error) {
-	result, err := q.db.Exec(ctx, insertWebhook,
-		arg.Tenant,
-		arg.Provider,
-		arg.Digest,
-		arg.Body,
-		arg.Refs,
+// Those that were not there yet. Arrays of arrays have to be rectangular, so references name the place of their webhook.
+func (q *Queries) InsertWebhooks(ctx context.Context, arg InsertWebhooksParams) ([][]byte, error) {
+	rows, err := q.db.Query(ctx, insertWebhooks,
 		arg.Now,
+		arg.Tenants,
+		arg.Providers,
+		arg.Digests,
+		arg.Bodies,
+		arg.Refs,
+		arg.Places,
 	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var digest []byte
+		if err := rows.Scan(&digest); err != nil {
+			return nil, err
+		}
+		items = append(items, digest)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const setWebhooks = `-- name: SetWebhooks :exec

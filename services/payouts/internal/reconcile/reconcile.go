@@ -20,6 +20,7 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -186,21 +187,37 @@ func (w *Worker) AskPage(ctx context.Context, tenant, after string, limit int) (
 	return next, asked, err
 }
 
-// Match makes due what webhooks speak of, and returns the references that are known here.
-func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, references []string) ([]string, error) {
-	refs := make([]attempt.Reference, 0, len(references))
-	for _, r := range references {
-		refs = append(refs, attempt.Reference{Tenant: tenant, Provider: name, Reference: r})
+// Match makes due what webhooks bring news of. A reference is asked about in any state but where the webhook only repeats a
+// success that is proven.
+func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, notices []webhook.Notice) (map[string]webhook.Fate, error) {
+	references := make([]string, 0, len(notices))
+	for _, n := range notices {
+		references = append(references, n.Reference)
 	}
-	hinted, err := attempt.Hint(ctx, tx, w.Clock.Now(), refs)
+	known, err := attempt.OfReferences(ctx, tx, tenant, name, references)
 	if err != nil {
 		return nil, err
 	}
-	known := make([]string, 0, len(hinted))
-	for _, h := range hinted {
-		known = append(known, h.Reference)
+	fates, news := make(map[string]webhook.Fate, len(known)), []string{}
+	for _, n := range notices {
+		a, ok := known[n.Reference]
+		switch {
+		case !ok:
+		case attempt.News(a, n.Says):
+			fates[n.Reference] = webhook.Busy // until it is hinted at below
+			news = append(news, n.Reference)
+		case fates[n.Reference] == webhook.Unknown:
+			fates[n.Reference] = webhook.Known
+		}
 	}
-	return known, nil
+	hinted, err := attempt.Hint(ctx, tx, w.Clock.Now(), tenant, name, news)
+	if err != nil {
+		return nil, err
+	}
+	for _, reference := range hinted {
+		fates[reference] = webhook.Asked
+	}
+	return fates, nil
 }
 
 func runsOf(payouts []payout.Payout) []uuid.UUID {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/pg/pgtest"
@@ -168,6 +169,54 @@ func TestWebhookBeforeTheAnswer(t *testing.T) {
 	}
 }
 
+// notices are webhooks of which nothing is understood but whom they are about.
+func notices(references ...string) (all []webhook.Notice) {
+	for _, r := range references {
+		all = append(all, webhook.Notice{Reference: r})
+	}
+	return all
+}
+
+// After each success the provider calls back and says the same. That is stored like any other callback, and nothing is asked
+// again; as soon as it says anything else, it is.
+func TestACallbackThatRepeatsASuccessIsNoNews(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	var lookups atomic.Int64
+	s := e.Sender(sending.Hooks{Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+		lookups.Add(1)
+		return real.Lookup(ctx, tr)
+	}})
+	r := serve(t, e, s, "normal")
+	e.Send(s, 5)
+	matched := func(want int64) func() bool {
+		return func() bool {
+			if _, err := r.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return e.Count("SELECT count(*) FROM webhooks WHERE state = 'matched'") == want
+		}
+	}
+	eventually(t, "matching", matched(5))
+	e.Pass(s)
+	if n := lookups.Load(); n != 0 {
+		t.Errorf("%d lookups after callbacks that say what is proven", n)
+	}
+	// The same callback with another word in it.
+	e.SQL(`INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at, next_try_at)
+		SELECT tenant, provider, 'other', convert_to(replace(convert_from(body, 'UTF8'), 'SUCCESS', 'FAILED'), 'UTF8'), refs, received_at, next_try_at
+		FROM webhooks ORDER BY id LIMIT 1`)
+	eventually(t, "matching", matched(6))
+	e.Pass(s)
+	if n := lookups.Load(); n != 1 {
+		t.Errorf("%d lookups after a callback that denies what is proven", n)
+	}
+	if got := e.PayoutStates(); got["succeeded"] != 5 {
+		t.Errorf("got %v", got)
+	}
+	e.Check()
+}
+
 // What the old system got wrong: sandbox mode accepted unsigned webhooks.
 func TestUnsignedWebhooksAreRefusedInSandboxMode(t *testing.T) {
 	t.Parallel()
@@ -225,9 +274,9 @@ func TestProviderTakesASuccessBack(t *testing.T) {
 	}
 	for range 3 {
 		e.InTx(func(tx pgx.Tx) error {
-			known, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, "orange", []string{reference, "another's"})
-			if len(known) != 1 {
-				t.Errorf("known %v", known)
+			fates, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, "orange", notices(reference, "another's"))
+			if diff := cmp.Diff(map[string]webhook.Fate{reference: webhook.Asked}, fates); diff != "" {
+				t.Errorf("fates (-want +got)\n%s", diff)
 			}
 			return err
 		})
@@ -262,7 +311,7 @@ func TestContradictedRetryIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.InTx(func(tx pgx.Tx) error {
-		_, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, "orange", []string{reference})
+		_, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, "orange", notices(reference))
 		return err
 	})
 	e.Pass(s)
@@ -368,7 +417,7 @@ func TestRacingRetries(t *testing.T) {
 	})
 	wg.Go(func() {
 		e.InTx(func(tx pgx.Tx) error {
-			_, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, "orange", refs)
+			_, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, "orange", notices(refs...))
 			return err
 		})
 		e.Pass(s)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
@@ -62,7 +63,7 @@ func (d *desk) hint() {
 		d.t.Fatal(err)
 	}
 	d.InTx(func(tx pgx.Tx) error {
-		_, err := d.sender.Worker.Match(d.as("ada"), tx, payoutstest.Tenant, "orange", []string{reference})
+		_, err := d.sender.Worker.Match(d.as("ada"), tx, payoutstest.Tenant, "orange", []webhook.Notice{{Reference: reference}})
 		return err
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
@@ -287,7 +288,7 @@ func TestContradictedPayoutIsNotPaidAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.InTx(func(tx pgx.Tx) error {
-		_, err := d.sender.Worker.Match(d.as("ada"), tx, payoutstest.Tenant, "orange", []string{reference})
+		_, err := d.sender.Worker.Match(d.as("ada"), tx, payoutstest.Tenant, "orange", []webhook.Notice{{Reference: reference}})
 		return err
 	})
 	d.Pass(d.sender)

@@ -46,6 +46,7 @@ var (
 	_ provider.Submitter       = (*Adapter)(nil)
 	_ provider.Lookuper        = (*Adapter)(nil)
 	_ provider.WebhookVerifier = (*Adapter)(nil)
+	_ provider.WebhookReader   = (*Adapter)(nil)
 )
 
 // cashIn is the body of a disbursement. amount is a JSON number in the currency's main unit.
@@ -155,6 +156,20 @@ func (a *Adapter) Verify(h http.Header, body []byte) ([]string, error) {
 		return nil, fmt.Errorf("%w: no transactionId", provider.ErrUnreadable)
 	}
 	return []string{tx.TransactionID}, nil
+}
+
+// Read is what a callback says of its transaction, when it says all of it.
+func (a *Adapter) Read(body []byte) map[string]provider.Found {
+	tx, err := parseTransaction(body)
+	if err != nil || tx.TransactionID == "" || tx.PeerID == "" {
+		return nil
+	}
+	amount, err := money.Parse(trimZeros(tx.Amount.String()), money.Currency(tx.Currency))
+	if err != nil {
+		return nil
+	}
+	said := a.result(tx, provider.Transfer{Reference: tx.TransactionID})
+	return map[string]provider.Found{tx.TransactionID: {Exists: true, Result: said, Amount: &amount, Destination: tx.PeerID}}
 }
 
 // call makes one request with a bearer token, and tells which one it used. err means that there was no token.

@@ -352,6 +352,34 @@ func TestCallbackNeedsTheAgreedSecret(t *testing.T) {
 	}
 }
 
+// A callback is understood in both shapes when it says all of its transaction, and not at all otherwise.
+func TestCallbackIsUnderstoodWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	a := New(config.Provider{}, clock.Real())
+	for _, body := range []string{
+		`{"status":"SUCCESS","transactionData":{"transactionId":"ref-1","peerId":"0700000101","amount":24000.0,"currency":"XOF","txnId":"MP1"}}`,
+		`{"status":"SUCCESS","transactionId":"ref-1","peerId":"0700000101","amount":"24000","currency":"XOF","reference":"MP1"}`,
+	} {
+		said := a.Read([]byte(body))["ref-1"]
+		if !said.Exists || said.Result.Class != provider.Succeeded || said.Result.ProviderID != "MP1" || said.Destination != "0700000101" ||
+			said.Amount == nil || *said.Amount != (money.Amount{Minor: 24000, Currency: "XOF"}) {
+			t.Errorf("%s\nis read as %+v", body, said)
+		}
+	}
+	for _, body := range []string{
+		`{"status":"SUCCESS","peerId":"0700000101","amount":24000,"currency":"XOF"}`,
+		`{"status":"SUCCESS","transactionId":"ref-1","amount":24000,"currency":"XOF"}`,
+		`{"status":"SUCCESS","transactionId":"ref-1","peerId":"0700000101","currency":"XOF"}`,
+		`{"status":"SUCCESS","transactionId":"ref-1","peerId":"0700000101","amount":24000}`,
+		`{"status":"SUCCESS","transactionId":"ref-1","peerId":"0700000101","amount":24000.5,"currency":"XOF"}`,
+		`<html>`,
+	} {
+		if said := a.Read([]byte(body)); len(said) != 0 {
+			t.Errorf("%s\nis read as %+v", body, said)
+		}
+	}
+}
+
 func TestResultsCarryNothingPersonalOrSecret(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})

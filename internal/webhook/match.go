@@ -1,0 +1,147 @@
+package webhook
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/webhook/db"
+)
+
+// Patience of the worker: a webhook may be faster than the commit it is about, but not by a day.
+const (
+	poll      = time.Second
+	gather    = 200 * time.Millisecond // most are faster than our own commit, and cheaper to match together
+	busy      = 200 * time.Millisecond
+	batchSize = 500
+	giveUp    = 24 * time.Hour
+	keepFor   = 30 * 24 * time.Hour
+)
+
+// Run matches stored webhooks until ctx ends.
+func (r *Receiver) Run(ctx context.Context) error {
+	for {
+		more, err := r.Step(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.Logger.ErrorContext(ctx, "webhook: matching failed, trying again", "error", err)
+		}
+		if more && err == nil {
+			continue
+		}
+		if !r.wait(ctx) {
+			return ctx.Err()
+		}
+	}
+}
+
+// wait returns true when there may be work: one was stored a moment ago, or the poll interval passed.
+func (r *Receiver) wait(ctx context.Context) bool {
+	nap, cancel := context.WithCancel(ctx)
+	defer cancel()
+	slept := make(chan struct{})
+	go func() {
+		defer close(slept)
+		_ = r.Clock.Sleep(nap, poll)
+	}()
+	arrived := false
+	select {
+	case <-r.stored:
+		arrived = true
+	case <-slept:
+	}
+	cancel()
+	<-slept
+	if arrived {
+		_ = r.Clock.Sleep(ctx, gather)
+	}
+	return ctx.Err() == nil
+}
+
+// Step matches one batch and reports whether there may be more.
+func (r *Receiver) Step(ctx context.Context) (more bool, err error) {
+	matched := false
+	err = pg.InTx(ctx, r.Pool, func(tx pgx.Tx) error {
+		matched = false
+		due, err := db.New(tx).ClaimWebhooks(ctx, db.ClaimWebhooksParams{Now: r.Clock.Now(), BatchSize: batchSize})
+		if err != nil {
+			return err
+		}
+		more = len(due) == batchSize
+		for source, hooks := range bySource(due) {
+			hit, err := r.match(ctx, tx, source, hooks)
+			if err != nil {
+				return err
+			}
+			matched = matched || hit
+		}
+		return nil
+	})
+	if err == nil && matched && r.Matched != nil {
+		r.Matched()
+	}
+	return more, err
+}
+
+func bySource(hooks []db.ClaimWebhooksRow) map[[2]string][]db.ClaimWebhooksRow {
+	m := map[[2]string][]db.ClaimWebhooksRow{}
+	for _, h := range hooks {
+		k := [2]string{h.Tenant, h.Provider}
+		m[k] = append(m[k], h)
+	}
+	return m
+}
+
+// match hands what the webhooks of one source say over together, and records per webhook what became of it. It reports
+// whether something is read again.
+func (r *Receiver) match(ctx context.Context, tx pgx.Tx, source [2]string, hooks []db.ClaimWebhooksRow) (bool, error) {
+	reader, _ := r.sources[source].(provider.WebhookReader)
+	notices := make([]Notice, 0, len(hooks))
+	for _, h := range hooks {
+		var said map[string]provider.Found
+		if reader != nil {
+			said = reader.Read(h.Body)
+		}
+		for _, ref := range h.Refs {
+			notices = append(notices, Notice{Reference: ref, Says: said[ref]})
+		}
+	}
+	fates, err := r.Match(ctx, tx, source[0], source[1], notices)
+	if err != nil {
+		return false, err
+	}
+	now, asked := r.Clock.Now(), false
+	set := db.SetWebhooksParams{}
+	for _, h := range hooks {
+		state, next := r.judge(ctx, h, fates, now)
+		set.Ids, set.States, set.NextTries = append(set.Ids, h.ID), append(set.States, state), append(set.NextTries, next)
+	}
+	for _, f := range fates {
+		asked = asked || f == Asked
+	}
+	return asked, db.New(tx).SetWebhooks(ctx, set)
+}
+
+// judge says what becomes of a webhook: matched when all it names is known, tried again for a day, then given up aloud.
+func (r *Receiver) judge(ctx context.Context, h db.ClaimWebhooksRow, fates map[string]Fate, now time.Time) (state string, next time.Time) {
+	worst := Asked
+	for _, ref := range h.Refs {
+		worst = min(worst, fates[ref])
+	}
+	age := now.Sub(h.ReceivedAt)
+	switch {
+	case worst == Busy:
+		return "received", now.Add(busy)
+	case worst > Busy:
+		r.counted.WithLabelValues(h.Provider, "matched").Inc()
+		return "matched", now
+	case age < giveUp:
+		return "received", now.Add(min(max(age, poll), time.Hour))
+	default:
+		r.counted.WithLabelValues(h.Provider, "unmatched").Inc()
+		r.Logger.WarnContext(ctx, "webhook: nothing here has its references", "tenant", h.Tenant, "provider", h.Provider, "webhook", h.ID)
+		return "unmatched", now
+	}
+}
