@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -53,22 +54,36 @@ func (t *Throttle) wake() {
 	t.changed = make(chan struct{})
 }
 
-// Slots takes up to most free slots; it waits until there is at least one.
+// gather is how long a free slot waits for others: they come back a few at a time, and what is done with them costs less
+// for many at once. Providers take longer than this to answer.
+const gather = 5 * time.Millisecond
+
+// Slots takes up to most free slots. It waits until there is at least one, and a moment for half of all to be free.
 func (t *Throttle) Slots(ctx context.Context, most int) (int, error) {
+	var enough <-chan time.Time
+	waited := false
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		t.mu.Lock()
-		if n := min(most, t.share-t.used); n > 0 {
+		n := min(most, t.share-t.used)
+		if n > 0 && (waited || n >= min(most, (t.share+1)/2)) {
 			t.used += n
 			t.mu.Unlock()
 			return n, nil
 		}
 		changed := t.changed
 		t.mu.Unlock()
+		if n > 0 && enough == nil {
+			timer := time.NewTimer(gather)
+			defer timer.Stop()
+			enough = timer.C
+		}
 		select {
 		case <-changed:
+		case <-enough:
+			waited = true
 		case <-ctx.Done():
 		}
 	}

@@ -19,6 +19,13 @@ func (s *Store) Settle(ctx context.Context, tx pgx.Tx, runIDs ...uuid.UUID) erro
 		return nil
 	}
 	q := db.New(tx)
+	runIDs, err := q.SettleableRuns(ctx, runIDs)
+	if err != nil {
+		return fmt.Errorf("find runs to settle: %w", err)
+	}
+	if len(runIDs) == 0 {
+		return nil
+	}
 	stopped, err := s.StoppedConnectors(ctx, tx)
 	if err != nil {
 		return err

@@ -33,6 +33,13 @@ FROM runs WHERE run_id = @run_id FOR UPDATE;
 UPDATE runs SET cursor = @cursor, page = page + 1, planned = @planned, asked = asked + @asked, moved_at = @now::timestamptz
 WHERE run_id = @run_id;
 
+-- name: SettleableRuns :many
+-- Those of the runs of which nothing is being sent or planned: until then neither they nor their batches can be done. Asked
+-- after every batch of outcomes, it nearly always ends at the first row of a small index.
+SELECT r.run_id FROM runs r
+WHERE r.run_id = ANY(@ids::uuid[]) AND (r.planned OR r.state <> 'running') AND (r.state <> 'running' OR
+  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting') LIMIT 1) IS NULL);
+
 -- name: FinishableRuns :many
 -- Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
 -- payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every batch
