@@ -176,7 +176,7 @@ func (l *lane) begin(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow, c *clai
 			Attempt: s.Number, Reference: s.Reference, Provider: s.Provider,
 		})
 	}
-	if c.begun, err = attempt.Begin(ctx, tx, l.d.Owner, l.conn.Policy.Lease, l.d.Clock.Now(), starts); err != nil {
+	if c.begun, err = attempt.Begin(ctx, tx, l.owner, l.conn.Policy.Lease, l.d.Clock.Now(), starts); err != nil {
 		return err
 	}
 	if err := l.d.Outcomes.Begun(ctx, tx, c.begun, payees); err != nil {

@@ -32,7 +32,7 @@ import (
 
 // Config tunes sending; zero values are the defaults.
 type Config struct {
-	// Owner names this process in leases: unique, and another one after a restart.
+	// Owner names this process in leases: unique, and another one after a restart. Each lane adds a name of its own.
 	Owner string
 	// PagesPerTenant is how many pages of a tenant are worked on at once in this process (2): they share the tenant's
 	// slots, so more would only keep workers from other tenants.
@@ -114,10 +114,10 @@ func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) er
 	tenant, finished := run.Tenant, false
 	defer func() {
 		if !finished { // a place that is never given back would keep the tenant's pages from this process for good
-			d.quota.leave(tenant)
+			d.quota.leave(tenant, next)
 		}
 	}()
-	for ok := true; ok; next, ok = d.quota.next(tenant) {
+	for ok := true; ok; next, ok = d.quota.next(tenant, next) {
 		if next.run != run.ID {
 			if run, err = d.Store.Run(ctx, d.Pool, next.run); err != nil {
 				return err

@@ -23,6 +23,9 @@ type lane struct {
 	conn *adapter.Connector
 	run  store.Run
 	page int
+	// owner fences this lane's attempts in the database. It is one lane's own: a claim whose commit was lost is recorded as
+	// never sent, and must not match what another lane of this process sends meanwhile under the same attempts.
+	owner string
 
 	answers  chan answer
 	sending  sync.WaitGroup
@@ -48,7 +51,7 @@ type answer struct {
 
 func newLane(d *Dispatcher, c *adapter.Connector, run store.Run, page int) *lane {
 	return &lane{
-		d: d, conn: c, run: run, page: page, answers: make(chan answer), progress: make(chan struct{}, 1),
+		d: d, conn: c, run: run, page: page, owner: d.Owner + "/" + uuid.NewString(), answers: make(chan answer), progress: make(chan struct{}, 1),
 		rest: map[uuid.UUID]time.Time{},
 	}
 }

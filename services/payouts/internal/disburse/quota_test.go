@@ -26,12 +26,12 @@ func TestQuotaKeepsATenantsMillionFromAnothersTen(t *testing.T) {
 	}
 	q.enter("large", job{run, 2}) // a repeated command is not worked on twice
 	for page := 2; page < 1000; page++ {
-		if j, ok := q.next("large"); !ok || j.page != page {
-			t.Fatalf("page %d is followed by %v, %v", page-1, j, ok)
+		if j, ok := q.next("large", job{run, page - 2}); !ok || j.page != page {
+			t.Fatalf("page %d is followed by %v, %v", page-2, j, ok)
 		}
 	}
-	for range 2 {
-		if j, ok := q.next("large"); ok {
+	for page := 998; page < 1000; page++ {
+		if j, ok := q.next("large", job{run, page}); ok {
 			t.Fatalf("page %d comes twice", j.page)
 		}
 	}
@@ -61,7 +61,7 @@ func TestQuotaLosesNoPage(t *testing.T) {
 				seen[j.page].Store(true)
 				// The place is given back inside next: count it free before.
 				working.Add(-1)
-				if j, ok = q.next("t"); ok {
+				if j, ok = q.next("t", j); ok {
 					working.Add(1)
 				}
 			}
@@ -75,5 +75,34 @@ func TestQuotaLosesNoPage(t *testing.T) {
 	}
 	if most.Load() > 3 {
 		t.Errorf("%d pages were worked on at once", most.Load())
+	}
+}
+
+// A page that is being worked on is not begun a second time beside it, by whatever command; it is looked at once more after.
+func TestQuotaWorksOnAPageOnceAtATime(t *testing.T) {
+	t.Parallel()
+	q, run := newQuota(3), uuid.New()
+	a, b := job{run, 1}, job{run, 2}
+	if !q.enter("t", a) || !q.enter("t", b) {
+		t.Fatal("there are places")
+	}
+	for range 3 {
+		if q.enter("t", a) {
+			t.Fatal("a page is worked on twice at once")
+		}
+	}
+	if j, ok := q.next("t", b); ok {
+		t.Fatalf("page %d is taken from the worker that has it", j.page)
+	}
+	if j, ok := q.next("t", a); !ok || j != a {
+		t.Fatalf("a command that came during the work is forgotten: %v, %v", j, ok)
+	}
+	if j, ok := q.next("t", a); ok {
+		t.Fatalf("page %d comes a third time", j.page)
+	}
+	q.enter("t", a)
+	q.leave("t", a)
+	if !q.enter("t", a) {
+		t.Error("a failed page cannot be worked on any more")
 	}
 }

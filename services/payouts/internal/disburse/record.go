@@ -122,7 +122,7 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 	for _, a := range batch {
 		outcomes = append(outcomes, l.outcome(a, now))
 	}
-	recorded, err := attempt.Record(ctx, tx, l.d.Owner, now, outcomes)
+	recorded, err := attempt.Record(ctx, tx, l.owner, now, outcomes)
 	if err != nil {
 		return err
 	}

@@ -339,6 +339,7 @@ func TestTwoReplicasShareAPage(t *testing.T) {
 func TestSlotsBoundWhatIsInDoubt(t *testing.T) {
 	t.Parallel()
 	e := sending.New(t)
+	e.Planner.PageSize = 50
 	run := e.Plan(100)
 	var most atomic.Int64
 	s := e.Sender(sending.Hooks{Before: func(context.Context, provider.Transfer) {
@@ -347,9 +348,9 @@ func TestSlotsBoundWhatIsInDoubt(t *testing.T) {
 		}
 	}})
 	var wg sync.WaitGroup
-	for range 3 {
+	for page := range 2 {
 		wg.Go(func() {
-			if err := s.Dispatch(e.Ctx(), run, 0); err != nil {
+			if err := s.Dispatch(e.Ctx(), run, page); err != nil {
 				t.Error(err)
 			}
 		})

@@ -266,11 +266,11 @@ func (e *Env) Commands(s *Sender) {
 // DispatchMoving is Dispatch while time passes.
 func (e *Env) DispatchMoving(s *Sender, run uuid.UUID) {
 	e.t.Helper()
-	e.moving(func() { e.Dispatch(s, run) })
+	e.Moving(func() { e.Dispatch(s, run) })
 }
 
-// moving runs fn while time passes: whenever something sleeps, the clock moves on by a second.
-func (e *Env) moving(fn func()) {
+// Moving runs fn while time passes: whenever something sleeps, the clock moves on by a second.
+func (e *Env) Moving(fn func()) {
 	ctx, cancel := context.WithCancel(e.t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -293,7 +293,7 @@ func (e *Env) StopTenant(stopped bool) {
 // SweepMoving is Sweep while time passes.
 func (e *Env) SweepMoving(s *Sender) {
 	e.t.Helper()
-	e.moving(func() { e.Sweep(s) })
+	e.Moving(func() { e.Sweep(s) })
 }
 
 // DyingPair lets two senders work on a run at once until each dies at a random send: from then on its calls do not return
@@ -313,7 +313,7 @@ func (e *Env) DyingPair(run uuid.UUID, random *rand.Rand) {
 		senders, dead = append(senders, s), append(dead, m)
 	}
 	pages := int(e.Count("SELECT COALESCE(max(page), -1) + 1 FROM payouts WHERE run_id = $1", run))
-	e.moving(func() {
+	e.Moving(func() {
 		var wg sync.WaitGroup
 		for i, m := range dead {
 			finished := make(chan struct{})
