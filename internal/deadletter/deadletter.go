@@ -67,18 +67,29 @@ func (t *Teller) owner(consumer string) string {
 	return t.Service
 }
 
-// unknown stands for the tenant of a message that names none.
-const unknown = "unknown"
+// Nobody stands for the tenant of a message that names none.
+const Nobody = "unknown"
 
 func (t *Teller) tenantOf(ctx context.Context, m stream.Message) string {
-	var found []string
-	if m.Header != nil {
-		if e, err := event.ParseHeaders(m.Header); err == nil {
-			found = append(found, e.Tenant)
+	header := m.Header
+	if header == nil {
+		header = func(string) string { return "" }
+	}
+	tenant := TenantOf(header, m.Origin.Subject)
+	if tenant == Nobody && t.Tenant != nil {
+		if asked := t.Tenant(ctx, m); asked != "" {
+			return asked
 		}
 	}
-	// agogo.evt.<tenant>… and agogo.tick.<tenant>…; a command names none.
-	if tokens := strings.Split(m.Origin.Subject, "."); len(tokens) > 2 && (tokens[1] == "evt" || tokens[1] == "tick") {
+	return tenant
+}
+
+// TenantOf is whose message it was by its own word, or [Nobody]. It asks for no more than the one header: commands are no
+// whole events, and what made a message a dead letter may be another header.
+func TenantOf(header func(name string) string, subject string) string {
+	found := []string{header("ce-tenantid")}
+	// agogo.evt.<tenant>… and agogo.tick.<tenant>…; a command's subject names none.
+	if tokens := strings.Split(subject, "."); len(tokens) > 2 && (tokens[1] == "evt" || tokens[1] == "tick") {
 		found = append(found, tokens[2])
 	}
 	for _, tenant := range found {
@@ -86,12 +97,7 @@ func (t *Teller) tenantOf(ctx context.Context, m stream.Message) string {
 			return tenant
 		}
 	}
-	if t.Tenant != nil {
-		if tenant := t.Tenant(ctx, m); tenant != "" {
-			return tenant
-		}
-	}
-	return unknown
+	return Nobody
 }
 
 // isToken says whether a tenant can stand in a subject: one that was made up by whoever broke the message must not keep the

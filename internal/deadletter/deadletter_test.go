@@ -131,6 +131,8 @@ func TestWhoseMessageItWas(t *testing.T) {
 		want    string
 	}{
 		"headers":                  {envelope, "agogo.evt.lebenis.payouts.payout.succeeded.p03", run("never"), "wallclub"},
+		"a command's header":       {map[string]string{"ce-id": "plan/1", "ce-tenantid": "wallclub"}, "agogo.cmd.payouts.plan.p03", nil, "wallclub"},
+		"a damaged envelope":       {map[string]string{"ce-type": "nonsense", "ce-tenantid": "wallclub"}, "agogo.cmd.payouts.plan.p03", nil, "wallclub"},
 		"a tick's subject":         {nil, "agogo.tick.lebenis.payouts.daily", run("never"), "lebenis"},
 		"a command, asked":         {nil, "agogo.cmd.payouts.plan.p03", run("lebenis"), "lebenis"},
 		"a command, nobody knows":  {nil, "agogo.cmd.payouts.plan.p03", run(""), "unknown"},

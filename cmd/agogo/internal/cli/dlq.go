@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/stream"
+	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
 func (a *app) dlqCommand() *cobra.Command {
@@ -31,25 +32,17 @@ func (a *app) dlqCommand() *cobra.Command {
 		}
 		return a.showDeadLetter(d)
 	}), "agogo dlq show 3")
-	replay := leaf("replay SEQ", "Give one to its service once more, after the cause is mended", exactly("SEQ"), a.withDeadLetter(func(ctx context.Context, js jetstream.JetStream, seq uint64) error {
-		r, err := stream.Replay(ctx, js, seq)
-		if err != nil {
-			return err
-		}
-		note := ""
-		if r.Already {
-			note = " (was under way already)"
-		}
-		fmt.Fprintf(a.Out, "replayed as %s on %s%s\n", r.MsgID, r.Subject, note)
-		return nil
-	}), "agogo dlq replay 3")
-	discard := leaf("discard SEQ", "Drop one for good", exactly("SEQ"), a.withDeadLetter(func(ctx context.Context, js jetstream.JetStream, seq uint64) error {
-		if err := stream.DiscardDeadLetter(ctx, js, seq); err != nil {
+	var reason string
+	replay := leaf("replay SEQ", "Give one to its service once more, after the cause is mended", exactly("SEQ"), a.decide(a.replayDeadLetter), "agogo dlq replay 3")
+	discard := leaf("discard SEQ", "Drop one for good", exactly("SEQ"), a.decide(func(ctx context.Context, s schedulerv1.SchedulerServiceClient, seq uint64) error {
+		if _, err := s.DiscardDeadLetter(ctx, &schedulerv1.DiscardDeadLetterRequest{Seq: seq, Reason: reason}); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.Out, "discarded %d\n", seq)
 		return nil
-	}), "agogo dlq discard 3")
+	}), `agogo dlq discard 3 --reason "sent by a test"`)
+	discard.Flags().StringVar(&reason, "reason", "", "why, for the audit trail (required)")
+	_ = discard.MarkFlagRequired("reason")
 	return noun("dlq", "Dead letters: messages that could not be handled", list, show, replay, discard)
 }
 
@@ -65,11 +58,47 @@ func (a *app) withJetStream(ctx context.Context, do func(jetstream.JetStream) er
 	return do(js)
 }
 
+// decide is for what changes something: it goes through the scheduler, which knows who asks and writes it down.
+func (a *app) decide(do func(context.Context, schedulerv1.SchedulerServiceClient, uint64) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		seq, err := letterNumber(args[0])
+		if err != nil {
+			return err
+		}
+		s, err := a.scheduler()
+		if err != nil {
+			return err
+		}
+		return do(c.Context(), s, seq)
+	}
+}
+
+func (a *app) replayDeadLetter(ctx context.Context, s schedulerv1.SchedulerServiceClient, seq uint64) error {
+	r, err := s.ReplayDeadLetter(ctx, &schedulerv1.ReplayDeadLetterRequest{Seq: seq})
+	if err != nil {
+		return err
+	}
+	note := ""
+	if r.Already {
+		note = " (was under way already)"
+	}
+	fmt.Fprintf(a.Out, "replayed as %s on %s%s\n", r.MessageId, r.Subject, note)
+	return nil
+}
+
+func letterNumber(s string) (uint64, error) {
+	seq, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || seq == 0 {
+		return 0, usagef("SEQ is the number in the first column of 'agogo dlq list', not %q", s)
+	}
+	return seq, nil
+}
+
 func (a *app) withDeadLetter(do func(ctx context.Context, js jetstream.JetStream, seq uint64) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		seq, err := strconv.ParseUint(args[0], 10, 64)
+		seq, err := letterNumber(args[0])
 		if err != nil {
-			return usagef("SEQ is the number in the first column of 'agogo dlq list', not %q", args[0])
+			return err
 		}
 		return a.withJetStream(c.Context(), func(js jetstream.JetStream) error {
 			err := do(c.Context(), js, seq)

@@ -1,4 +1,5 @@
-// Package admin serves agogo.scheduler.v1: it shows schedules and runs, and lets people trigger, pause and resume.
+// Package admin serves agogo.scheduler.v1: it shows schedules and runs, lets people trigger, pause and resume, and lets them
+// decide about dead letters.
 package admin
 
 import (
@@ -7,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -22,15 +24,17 @@ import (
 // Policy is the role that each method needs on the tenant it touches.
 func Policy() auth.Policy {
 	return auth.Policy{
-		schedulerv1.SchedulerService_ListSchedules_FullMethodName:   auth.Viewer,
-		schedulerv1.SchedulerService_GetSchedule_FullMethodName:     auth.Viewer,
-		schedulerv1.SchedulerService_NextTimes_FullMethodName:       auth.Viewer,
-		schedulerv1.SchedulerService_ListRuns_FullMethodName:        auth.Viewer,
-		schedulerv1.SchedulerService_GetRun_FullMethodName:          auth.Viewer,
-		schedulerv1.SchedulerService_WatchRun_FullMethodName:        auth.Viewer,
-		schedulerv1.SchedulerService_TriggerSchedule_FullMethodName: auth.Operator,
-		schedulerv1.SchedulerService_PauseSchedule_FullMethodName:   auth.Operator,
-		schedulerv1.SchedulerService_ResumeSchedule_FullMethodName:  auth.Operator,
+		schedulerv1.SchedulerService_ReplayDeadLetter_FullMethodName:  auth.Operator,
+		schedulerv1.SchedulerService_DiscardDeadLetter_FullMethodName: auth.Operator,
+		schedulerv1.SchedulerService_ListSchedules_FullMethodName:     auth.Viewer,
+		schedulerv1.SchedulerService_GetSchedule_FullMethodName:       auth.Viewer,
+		schedulerv1.SchedulerService_NextTimes_FullMethodName:         auth.Viewer,
+		schedulerv1.SchedulerService_ListRuns_FullMethodName:          auth.Viewer,
+		schedulerv1.SchedulerService_GetRun_FullMethodName:            auth.Viewer,
+		schedulerv1.SchedulerService_WatchRun_FullMethodName:          auth.Viewer,
+		schedulerv1.SchedulerService_TriggerSchedule_FullMethodName:   auth.Operator,
+		schedulerv1.SchedulerService_PauseSchedule_FullMethodName:     auth.Operator,
+		schedulerv1.SchedulerService_ResumeSchedule_FullMethodName:    auth.Operator,
 	}
 }
 
@@ -40,13 +44,14 @@ type Server struct {
 
 	store    *store.Store
 	watchers *runs.Watchers
+	js       jetstream.JetStream
 	clock    clock.Clock
 	log      *slog.Logger
 }
 
 // New makes a server.
-func New(s *store.Store, w *runs.Watchers, c clock.Clock, log *slog.Logger) *Server {
-	return &Server{store: s, watchers: w, clock: c, log: log}
+func New(s *store.Store, w *runs.Watchers, js jetstream.JetStream, c clock.Clock, log *slog.Logger) *Server {
+	return &Server{store: s, watchers: w, js: js, clock: c, log: log}
 }
 
 // visible is what the caller may see: the tenant it names, or all of its own.

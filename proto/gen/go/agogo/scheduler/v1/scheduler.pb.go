@@ -1019,6 +1019,199 @@ func (x *WatchRunRequest) GetTickId() string {
 	return ""
 }
 
+type ReplayDeadLetterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"` // its place in the stream DLQ
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayDeadLetterRequest) Reset() {
+	*x = ReplayDeadLetterRequest{}
+	mi := &file_agogo_scheduler_v1_scheduler_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayDeadLetterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayDeadLetterRequest) ProtoMessage() {}
+
+func (x *ReplayDeadLetterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_scheduler_v1_scheduler_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayDeadLetterRequest.ProtoReflect.Descriptor instead.
+func (*ReplayDeadLetterRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ReplayDeadLetterRequest) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+type ReplayDeadLetterResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	MessageId string                 `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	Subject   string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// already says that the same replay was under way.
+	Already       bool `protobuf:"varint,3,opt,name=already,proto3" json:"already,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayDeadLetterResponse) Reset() {
+	*x = ReplayDeadLetterResponse{}
+	mi := &file_agogo_scheduler_v1_scheduler_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayDeadLetterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayDeadLetterResponse) ProtoMessage() {}
+
+func (x *ReplayDeadLetterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_scheduler_v1_scheduler_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayDeadLetterResponse.ProtoReflect.Descriptor instead.
+func (*ReplayDeadLetterResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReplayDeadLetterResponse) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *ReplayDeadLetterResponse) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ReplayDeadLetterResponse) GetAlready() bool {
+	if x != nil {
+		return x.Already
+	}
+	return false
+}
+
+type DiscardDeadLetterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"` // its place in the stream DLQ
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscardDeadLetterRequest) Reset() {
+	*x = DiscardDeadLetterRequest{}
+	mi := &file_agogo_scheduler_v1_scheduler_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscardDeadLetterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscardDeadLetterRequest) ProtoMessage() {}
+
+func (x *DiscardDeadLetterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_scheduler_v1_scheduler_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscardDeadLetterRequest.ProtoReflect.Descriptor instead.
+func (*DiscardDeadLetterRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DiscardDeadLetterRequest) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *DiscardDeadLetterRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type DiscardDeadLetterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscardDeadLetterResponse) Reset() {
+	*x = DiscardDeadLetterResponse{}
+	mi := &file_agogo_scheduler_v1_scheduler_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscardDeadLetterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscardDeadLetterResponse) ProtoMessage() {}
+
+func (x *DiscardDeadLetterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_scheduler_v1_scheduler_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscardDeadLetterResponse.ProtoReflect.Descriptor instead.
+func (*DiscardDeadLetterResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_scheduler_v1_scheduler_proto_rawDescGZIP(), []int{18}
+}
+
 var File_agogo_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_agogo_scheduler_v1_scheduler_proto_rawDesc = "" +
@@ -1114,7 +1307,19 @@ const file_agogo_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\rGetRunRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"3\n" +
 	"\x0fWatchRunRequest\x12 \n" +
-	"\atick_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tickId2\xb0\x06\n" +
+	"\atick_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tickId\"4\n" +
+	"\x17ReplayDeadLetterRequest\x12\x19\n" +
+	"\x03seq\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x03seq\"m\n" +
+	"\x18ReplayDeadLetterResponse\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x18\n" +
+	"\aalready\x18\x03 \x01(\bR\aalready\"Y\n" +
+	"\x18DiscardDeadLetterRequest\x12\x19\n" +
+	"\x03seq\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\x03seq\x12\"\n" +
+	"\x06reason\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\"\x1b\n" +
+	"\x19DiscardDeadLetterResponse2\x91\b\n" +
 	"\x10SchedulerService\x12d\n" +
 	"\rListSchedules\x12(.agogo.scheduler.v1.ListSchedulesRequest\x1a).agogo.scheduler.v1.ListSchedulesResponse\x12S\n" +
 	"\vGetSchedule\x12&.agogo.scheduler.v1.GetScheduleRequest\x1a\x1c.agogo.scheduler.v1.Schedule\x12X\n" +
@@ -1124,7 +1329,9 @@ const file_agogo_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x0eResumeSchedule\x12).agogo.scheduler.v1.ResumeScheduleRequest\x1a\x1c.agogo.scheduler.v1.Schedule\x12U\n" +
 	"\bListRuns\x12#.agogo.scheduler.v1.ListRunsRequest\x1a$.agogo.scheduler.v1.ListRunsResponse\x12D\n" +
 	"\x06GetRun\x12!.agogo.scheduler.v1.GetRunRequest\x1a\x17.agogo.scheduler.v1.Run\x12J\n" +
-	"\bWatchRun\x12#.agogo.scheduler.v1.WatchRunRequest\x1a\x17.agogo.scheduler.v1.Run0\x01B\xd9\x01\n" +
+	"\bWatchRun\x12#.agogo.scheduler.v1.WatchRunRequest\x1a\x17.agogo.scheduler.v1.Run0\x01\x12m\n" +
+	"\x10ReplayDeadLetter\x12+.agogo.scheduler.v1.ReplayDeadLetterRequest\x1a,.agogo.scheduler.v1.ReplayDeadLetterResponse\x12p\n" +
+	"\x11DiscardDeadLetter\x12,.agogo.scheduler.v1.DiscardDeadLetterRequest\x1a-.agogo.scheduler.v1.DiscardDeadLetterResponseB\xd9\x01\n" +
 	"\x16com.agogo.scheduler.v1B\x0eSchedulerProtoP\x01ZEgithub.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1;schedulerv1\xa2\x02\x03ASX\xaa\x02\x12Agogo.Scheduler.V1\xca\x02\x12Agogo\\Scheduler\\V1\xe2\x02\x1eAgogo\\Scheduler\\V1\\GPBMetadata\xea\x02\x14Agogo::Scheduler::V1b\x06proto3"
 
 var (
@@ -1139,42 +1346,46 @@ func file_agogo_scheduler_v1_scheduler_proto_rawDescGZIP() []byte {
 	return file_agogo_scheduler_v1_scheduler_proto_rawDescData
 }
 
-var file_agogo_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_agogo_scheduler_v1_scheduler_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_agogo_scheduler_v1_scheduler_proto_goTypes = []any{
-	(*Schedule)(nil),                // 0: agogo.scheduler.v1.Schedule
-	(*ListSchedulesRequest)(nil),    // 1: agogo.scheduler.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),   // 2: agogo.scheduler.v1.ListSchedulesResponse
-	(*GetScheduleRequest)(nil),      // 3: agogo.scheduler.v1.GetScheduleRequest
-	(*NextTimesRequest)(nil),        // 4: agogo.scheduler.v1.NextTimesRequest
-	(*NextTimesResponse)(nil),       // 5: agogo.scheduler.v1.NextTimesResponse
-	(*TriggerScheduleRequest)(nil),  // 6: agogo.scheduler.v1.TriggerScheduleRequest
-	(*TriggerScheduleResponse)(nil), // 7: agogo.scheduler.v1.TriggerScheduleResponse
-	(*PauseScheduleRequest)(nil),    // 8: agogo.scheduler.v1.PauseScheduleRequest
-	(*ResumeScheduleRequest)(nil),   // 9: agogo.scheduler.v1.ResumeScheduleRequest
-	(*Run)(nil),                     // 10: agogo.scheduler.v1.Run
-	(*ListRunsRequest)(nil),         // 11: agogo.scheduler.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),        // 12: agogo.scheduler.v1.ListRunsResponse
-	(*GetRunRequest)(nil),           // 13: agogo.scheduler.v1.GetRunRequest
-	(*WatchRunRequest)(nil),         // 14: agogo.scheduler.v1.WatchRunRequest
-	nil,                             // 15: agogo.scheduler.v1.Run.CountsEntry
-	nil,                             // 16: agogo.scheduler.v1.Run.TotalsEntry
-	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
-	(*v1.Money)(nil),                // 18: agogo.events.v1.Money
+	(*Schedule)(nil),                  // 0: agogo.scheduler.v1.Schedule
+	(*ListSchedulesRequest)(nil),      // 1: agogo.scheduler.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),     // 2: agogo.scheduler.v1.ListSchedulesResponse
+	(*GetScheduleRequest)(nil),        // 3: agogo.scheduler.v1.GetScheduleRequest
+	(*NextTimesRequest)(nil),          // 4: agogo.scheduler.v1.NextTimesRequest
+	(*NextTimesResponse)(nil),         // 5: agogo.scheduler.v1.NextTimesResponse
+	(*TriggerScheduleRequest)(nil),    // 6: agogo.scheduler.v1.TriggerScheduleRequest
+	(*TriggerScheduleResponse)(nil),   // 7: agogo.scheduler.v1.TriggerScheduleResponse
+	(*PauseScheduleRequest)(nil),      // 8: agogo.scheduler.v1.PauseScheduleRequest
+	(*ResumeScheduleRequest)(nil),     // 9: agogo.scheduler.v1.ResumeScheduleRequest
+	(*Run)(nil),                       // 10: agogo.scheduler.v1.Run
+	(*ListRunsRequest)(nil),           // 11: agogo.scheduler.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),          // 12: agogo.scheduler.v1.ListRunsResponse
+	(*GetRunRequest)(nil),             // 13: agogo.scheduler.v1.GetRunRequest
+	(*WatchRunRequest)(nil),           // 14: agogo.scheduler.v1.WatchRunRequest
+	(*ReplayDeadLetterRequest)(nil),   // 15: agogo.scheduler.v1.ReplayDeadLetterRequest
+	(*ReplayDeadLetterResponse)(nil),  // 16: agogo.scheduler.v1.ReplayDeadLetterResponse
+	(*DiscardDeadLetterRequest)(nil),  // 17: agogo.scheduler.v1.DiscardDeadLetterRequest
+	(*DiscardDeadLetterResponse)(nil), // 18: agogo.scheduler.v1.DiscardDeadLetterResponse
+	nil,                               // 19: agogo.scheduler.v1.Run.CountsEntry
+	nil,                               // 20: agogo.scheduler.v1.Run.TotalsEntry
+	(*timestamppb.Timestamp)(nil),     // 21: google.protobuf.Timestamp
+	(*v1.Money)(nil),                  // 22: agogo.events.v1.Money
 }
 var file_agogo_scheduler_v1_scheduler_proto_depIdxs = []int32{
-	17, // 0: agogo.scheduler.v1.Schedule.cursor:type_name -> google.protobuf.Timestamp
-	17, // 1: agogo.scheduler.v1.Schedule.next_time:type_name -> google.protobuf.Timestamp
+	21, // 0: agogo.scheduler.v1.Schedule.cursor:type_name -> google.protobuf.Timestamp
+	21, // 1: agogo.scheduler.v1.Schedule.next_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: agogo.scheduler.v1.ListSchedulesResponse.items:type_name -> agogo.scheduler.v1.Schedule
-	17, // 3: agogo.scheduler.v1.NextTimesRequest.after:type_name -> google.protobuf.Timestamp
-	17, // 4: agogo.scheduler.v1.NextTimesResponse.items:type_name -> google.protobuf.Timestamp
-	17, // 5: agogo.scheduler.v1.TriggerScheduleRequest.nominal_time:type_name -> google.protobuf.Timestamp
-	17, // 6: agogo.scheduler.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	15, // 7: agogo.scheduler.v1.Run.counts:type_name -> agogo.scheduler.v1.Run.CountsEntry
-	16, // 8: agogo.scheduler.v1.Run.totals:type_name -> agogo.scheduler.v1.Run.TotalsEntry
-	17, // 9: agogo.scheduler.v1.Run.fired_at:type_name -> google.protobuf.Timestamp
-	17, // 10: agogo.scheduler.v1.Run.updated_at:type_name -> google.protobuf.Timestamp
+	21, // 3: agogo.scheduler.v1.NextTimesRequest.after:type_name -> google.protobuf.Timestamp
+	21, // 4: agogo.scheduler.v1.NextTimesResponse.items:type_name -> google.protobuf.Timestamp
+	21, // 5: agogo.scheduler.v1.TriggerScheduleRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	21, // 6: agogo.scheduler.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	19, // 7: agogo.scheduler.v1.Run.counts:type_name -> agogo.scheduler.v1.Run.CountsEntry
+	20, // 8: agogo.scheduler.v1.Run.totals:type_name -> agogo.scheduler.v1.Run.TotalsEntry
+	21, // 9: agogo.scheduler.v1.Run.fired_at:type_name -> google.protobuf.Timestamp
+	21, // 10: agogo.scheduler.v1.Run.updated_at:type_name -> google.protobuf.Timestamp
 	10, // 11: agogo.scheduler.v1.ListRunsResponse.items:type_name -> agogo.scheduler.v1.Run
-	18, // 12: agogo.scheduler.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	22, // 12: agogo.scheduler.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
 	1,  // 13: agogo.scheduler.v1.SchedulerService.ListSchedules:input_type -> agogo.scheduler.v1.ListSchedulesRequest
 	3,  // 14: agogo.scheduler.v1.SchedulerService.GetSchedule:input_type -> agogo.scheduler.v1.GetScheduleRequest
 	4,  // 15: agogo.scheduler.v1.SchedulerService.NextTimes:input_type -> agogo.scheduler.v1.NextTimesRequest
@@ -1184,17 +1395,21 @@ var file_agogo_scheduler_v1_scheduler_proto_depIdxs = []int32{
 	11, // 19: agogo.scheduler.v1.SchedulerService.ListRuns:input_type -> agogo.scheduler.v1.ListRunsRequest
 	13, // 20: agogo.scheduler.v1.SchedulerService.GetRun:input_type -> agogo.scheduler.v1.GetRunRequest
 	14, // 21: agogo.scheduler.v1.SchedulerService.WatchRun:input_type -> agogo.scheduler.v1.WatchRunRequest
-	2,  // 22: agogo.scheduler.v1.SchedulerService.ListSchedules:output_type -> agogo.scheduler.v1.ListSchedulesResponse
-	0,  // 23: agogo.scheduler.v1.SchedulerService.GetSchedule:output_type -> agogo.scheduler.v1.Schedule
-	5,  // 24: agogo.scheduler.v1.SchedulerService.NextTimes:output_type -> agogo.scheduler.v1.NextTimesResponse
-	7,  // 25: agogo.scheduler.v1.SchedulerService.TriggerSchedule:output_type -> agogo.scheduler.v1.TriggerScheduleResponse
-	0,  // 26: agogo.scheduler.v1.SchedulerService.PauseSchedule:output_type -> agogo.scheduler.v1.Schedule
-	0,  // 27: agogo.scheduler.v1.SchedulerService.ResumeSchedule:output_type -> agogo.scheduler.v1.Schedule
-	12, // 28: agogo.scheduler.v1.SchedulerService.ListRuns:output_type -> agogo.scheduler.v1.ListRunsResponse
-	10, // 29: agogo.scheduler.v1.SchedulerService.GetRun:output_type -> agogo.scheduler.v1.Run
-	10, // 30: agogo.scheduler.v1.SchedulerService.WatchRun:output_type -> agogo.scheduler.v1.Run
-	22, // [22:31] is the sub-list for method output_type
-	13, // [13:22] is the sub-list for method input_type
+	15, // 22: agogo.scheduler.v1.SchedulerService.ReplayDeadLetter:input_type -> agogo.scheduler.v1.ReplayDeadLetterRequest
+	17, // 23: agogo.scheduler.v1.SchedulerService.DiscardDeadLetter:input_type -> agogo.scheduler.v1.DiscardDeadLetterRequest
+	2,  // 24: agogo.scheduler.v1.SchedulerService.ListSchedules:output_type -> agogo.scheduler.v1.ListSchedulesResponse
+	0,  // 25: agogo.scheduler.v1.SchedulerService.GetSchedule:output_type -> agogo.scheduler.v1.Schedule
+	5,  // 26: agogo.scheduler.v1.SchedulerService.NextTimes:output_type -> agogo.scheduler.v1.NextTimesResponse
+	7,  // 27: agogo.scheduler.v1.SchedulerService.TriggerSchedule:output_type -> agogo.scheduler.v1.TriggerScheduleResponse
+	0,  // 28: agogo.scheduler.v1.SchedulerService.PauseSchedule:output_type -> agogo.scheduler.v1.Schedule
+	0,  // 29: agogo.scheduler.v1.SchedulerService.ResumeSchedule:output_type -> agogo.scheduler.v1.Schedule
+	12, // 30: agogo.scheduler.v1.SchedulerService.ListRuns:output_type -> agogo.scheduler.v1.ListRunsResponse
+	10, // 31: agogo.scheduler.v1.SchedulerService.GetRun:output_type -> agogo.scheduler.v1.Run
+	10, // 32: agogo.scheduler.v1.SchedulerService.WatchRun:output_type -> agogo.scheduler.v1.Run
+	16, // 33: agogo.scheduler.v1.SchedulerService.ReplayDeadLetter:output_type -> agogo.scheduler.v1.ReplayDeadLetterResponse
+	18, // 34: agogo.scheduler.v1.SchedulerService.DiscardDeadLetter:output_type -> agogo.scheduler.v1.DiscardDeadLetterResponse
+	24, // [24:35] is the sub-list for method output_type
+	13, // [13:24] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -1211,7 +1426,7 @@ func file_agogo_scheduler_v1_scheduler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_scheduler_v1_scheduler_proto_rawDesc), len(file_agogo_scheduler_v1_scheduler_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,15 +21,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SchedulerService_ListSchedules_FullMethodName   = "/agogo.scheduler.v1.SchedulerService/ListSchedules"
-	SchedulerService_GetSchedule_FullMethodName     = "/agogo.scheduler.v1.SchedulerService/GetSchedule"
-	SchedulerService_NextTimes_FullMethodName       = "/agogo.scheduler.v1.SchedulerService/NextTimes"
-	SchedulerService_TriggerSchedule_FullMethodName = "/agogo.scheduler.v1.SchedulerService/TriggerSchedule"
-	SchedulerService_PauseSchedule_FullMethodName   = "/agogo.scheduler.v1.SchedulerService/PauseSchedule"
-	SchedulerService_ResumeSchedule_FullMethodName  = "/agogo.scheduler.v1.SchedulerService/ResumeSchedule"
-	SchedulerService_ListRuns_FullMethodName        = "/agogo.scheduler.v1.SchedulerService/ListRuns"
-	SchedulerService_GetRun_FullMethodName          = "/agogo.scheduler.v1.SchedulerService/GetRun"
-	SchedulerService_WatchRun_FullMethodName        = "/agogo.scheduler.v1.SchedulerService/WatchRun"
+	SchedulerService_ListSchedules_FullMethodName     = "/agogo.scheduler.v1.SchedulerService/ListSchedules"
+	SchedulerService_GetSchedule_FullMethodName       = "/agogo.scheduler.v1.SchedulerService/GetSchedule"
+	SchedulerService_NextTimes_FullMethodName         = "/agogo.scheduler.v1.SchedulerService/NextTimes"
+	SchedulerService_TriggerSchedule_FullMethodName   = "/agogo.scheduler.v1.SchedulerService/TriggerSchedule"
+	SchedulerService_PauseSchedule_FullMethodName     = "/agogo.scheduler.v1.SchedulerService/PauseSchedule"
+	SchedulerService_ResumeSchedule_FullMethodName    = "/agogo.scheduler.v1.SchedulerService/ResumeSchedule"
+	SchedulerService_ListRuns_FullMethodName          = "/agogo.scheduler.v1.SchedulerService/ListRuns"
+	SchedulerService_GetRun_FullMethodName            = "/agogo.scheduler.v1.SchedulerService/GetRun"
+	SchedulerService_WatchRun_FullMethodName          = "/agogo.scheduler.v1.SchedulerService/WatchRun"
+	SchedulerService_ReplayDeadLetter_FullMethodName  = "/agogo.scheduler.v1.SchedulerService/ReplayDeadLetter"
+	SchedulerService_DiscardDeadLetter_FullMethodName = "/agogo.scheduler.v1.SchedulerService/DiscardDeadLetter"
 )
 
 // SchedulerServiceClient is the client API for SchedulerService service.
@@ -53,6 +55,12 @@ type SchedulerServiceClient interface {
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
 	// WatchRun sends the run at once and again on every change, and ends when it is completed or failed.
 	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Run], error)
+	// ReplayDeadLetter gives a message that could not be handled to its service once more and takes it off the list. The
+	// number names one letter for ever, so a repeated call finds nothing (NOT_FOUND) and replays nothing. Needs operator on
+	// the tenant whose message it is, and on all tenants where it names none.
+	ReplayDeadLetter(ctx context.Context, in *ReplayDeadLetterRequest, opts ...grpc.CallOption) (*ReplayDeadLetterResponse, error)
+	// DiscardDeadLetter drops one for good; what it was stays in the audit trail. Needs operator, as replaying does.
+	DiscardDeadLetter(ctx context.Context, in *DiscardDeadLetterRequest, opts ...grpc.CallOption) (*DiscardDeadLetterResponse, error)
 }
 
 type schedulerServiceClient struct {
@@ -162,6 +170,26 @@ func (c *schedulerServiceClient) WatchRun(ctx context.Context, in *WatchRunReque
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SchedulerService_WatchRunClient = grpc.ServerStreamingClient[Run]
 
+func (c *schedulerServiceClient) ReplayDeadLetter(ctx context.Context, in *ReplayDeadLetterRequest, opts ...grpc.CallOption) (*ReplayDeadLetterResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReplayDeadLetterResponse)
+	err := c.cc.Invoke(ctx, SchedulerService_ReplayDeadLetter_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *schedulerServiceClient) DiscardDeadLetter(ctx context.Context, in *DiscardDeadLetterRequest, opts ...grpc.CallOption) (*DiscardDeadLetterResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiscardDeadLetterResponse)
+	err := c.cc.Invoke(ctx, SchedulerService_DiscardDeadLetter_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SchedulerServiceServer is the server API for SchedulerService service.
 // All implementations must embed UnimplementedSchedulerServiceServer
 // for forward compatibility.
@@ -183,6 +211,12 @@ type SchedulerServiceServer interface {
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
 	// WatchRun sends the run at once and again on every change, and ends when it is completed or failed.
 	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[Run]) error
+	// ReplayDeadLetter gives a message that could not be handled to its service once more and takes it off the list. The
+	// number names one letter for ever, so a repeated call finds nothing (NOT_FOUND) and replays nothing. Needs operator on
+	// the tenant whose message it is, and on all tenants where it names none.
+	ReplayDeadLetter(context.Context, *ReplayDeadLetterRequest) (*ReplayDeadLetterResponse, error)
+	// DiscardDeadLetter drops one for good; what it was stays in the audit trail. Needs operator, as replaying does.
+	DiscardDeadLetter(context.Context, *DiscardDeadLetterRequest) (*DiscardDeadLetterResponse, error)
 	mustEmbedUnimplementedSchedulerServiceServer()
 }
 
@@ -219,6 +253,12 @@ func (UnimplementedSchedulerServiceServer) GetRun(context.Context, *GetRunReques
 }
 func (UnimplementedSchedulerServiceServer) WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[Run]) error {
 	return status.Error(codes.Unimplemented, "method WatchRun not implemented")
+}
+func (UnimplementedSchedulerServiceServer) ReplayDeadLetter(context.Context, *ReplayDeadLetterRequest) (*ReplayDeadLetterResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReplayDeadLetter not implemented")
+}
+func (UnimplementedSchedulerServiceServer) DiscardDeadLetter(context.Context, *DiscardDeadLetterRequest) (*DiscardDeadLetterResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DiscardDeadLetter not implemented")
 }
 func (UnimplementedSchedulerServiceServer) mustEmbedUnimplementedSchedulerServiceServer() {}
 func (UnimplementedSchedulerServiceServer) testEmbeddedByValue()                          {}
@@ -396,6 +436,42 @@ func _SchedulerService_WatchRun_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SchedulerService_WatchRunServer = grpc.ServerStreamingServer[Run]
 
+func _SchedulerService_ReplayDeadLetter_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReplayDeadLetterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SchedulerServiceServer).ReplayDeadLetter(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SchedulerService_ReplayDeadLetter_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SchedulerServiceServer).ReplayDeadLetter(ctx, req.(*ReplayDeadLetterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SchedulerService_DiscardDeadLetter_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiscardDeadLetterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SchedulerServiceServer).DiscardDeadLetter(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SchedulerService_DiscardDeadLetter_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SchedulerServiceServer).DiscardDeadLetter(ctx, req.(*DiscardDeadLetterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SchedulerService_ServiceDesc is the grpc.ServiceDesc for SchedulerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -434,6 +510,14 @@ var SchedulerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetRun",
 			Handler:    _SchedulerService_GetRun_Handler,
+		},
+		{
+			MethodName: "ReplayDeadLetter",
+			Handler:    _SchedulerService_ReplayDeadLetter_Handler,
+		},
+		{
+			MethodName: "DiscardDeadLetter",
+			Handler:    _SchedulerService_DiscardDeadLetter_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,137 @@
+package scheduler_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/stream"
+	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
+)
+
+// letters waits for n dead letters and returns their numbers by the id of the message.
+func (in *installation) letters(n int) map[string]uint64 {
+	in.t.Helper()
+	arrived := in.follow("DLQ", "agogo.dlq.>")
+	for range n {
+		in.next(arrived)
+	}
+	byID := map[string]uint64{}
+	for d, err := range stream.ListDeadLetters(in.ctx, in.nats.JS, "") {
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		byID[d.ID] = d.Seq
+	}
+	return byID
+}
+
+// trail is the audit trail as it is published.
+func (in *installation) trail(n int) []string {
+	in.t.Helper()
+	lines, follower := in.follow("AUDIT", "agogo.audit.>"), &auth.Follower{}
+	var got []string
+	for range n {
+		l, broken, err := follower.Follow(in.next(lines).Data())
+		if err != nil || broken != nil {
+			in.t.Fatalf("%v, %v", broken, err)
+		}
+		got = append(got, strings.Join([]string{l.Tenant, l.Actor, l.Action, l.Target, l.Detail}, " | "))
+	}
+	return got
+}
+
+// Promise 9: what becomes of a dead letter is decided by somebody who may, and stands in the trail.
+func TestDeadLettersAreDecidedByOperatorsAndOnRecord(t *testing.T) {
+	t.Parallel()
+	in := install(t, "2025-01-25T12:00:00Z")
+	r := in.start()
+	broken := func(tenant string) event.Envelope {
+		return event.New(in.ctx, "payouts", tenant, "run.started", "run-of-"+tenant, 1, 0, instant(t, "2025-01-25T12:00:00Z"))
+	}
+	for _, tenant := range []string{"lebenis", "wallclub"} {
+		in.publish(broken(tenant), []byte("{"))
+	}
+	for _, id := range []string{"nobody's", "nobody's other"} {
+		if _, err := in.nats.JS.Publish(in.ctx, "agogo.cmd.scheduler.dance.p00", []byte("x"), jetstream.WithMsgID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	letters := in.letters(4)
+	of := map[string]uint64{"nobody": letters["nobody's"], "nobody, other": letters["nobody's other"]}
+	for _, tenant := range []string{"lebenis", "wallclub"} {
+		of[tenant] = letters[broken(tenant).ID]
+	}
+	replay := func(who, whose string) error {
+		_, err := r.as(who).ReplayDeadLetter(in.ctx, &schedulerv1.ReplayDeadLetterRequest{Seq: of[whose]})
+		return err
+	}
+	discard := func(who, whose, reason string) error {
+		_, err := r.as(who).DiscardDeadLetter(in.ctx, &schedulerv1.DiscardDeadLetterRequest{Seq: of[whose], Reason: reason})
+		return err
+	}
+
+	for _, who := range []string{"", "stranger", "viewer", "approver", "operator"} {
+		for _, whose := range []string{"lebenis", "wallclub", "nobody"} {
+			want := codes.PermissionDenied
+			switch {
+			case who == "" || who == "stranger":
+				want = codes.Unauthenticated
+			case who == "operator" && whose == "lebenis":
+				continue
+			}
+			for what, err := range map[string]error{"replay": replay(who, whose), "discard": discard(who, whose, "because")} {
+				if status.Code(err) != want {
+					t.Errorf("%s of a letter of %s by %q: %v, want %s", what, whose, who, err, want)
+				}
+			}
+		}
+	}
+	if err := discard("admin", "nobody", ""); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("discard without a reason: %v", err)
+	}
+	if got := in.stored("DLQ"); got != 4 {
+		t.Fatalf("%d letters after nobody was let in, want 4", got)
+	}
+
+	if err := discard("operator", "lebenis", "sent by a test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := discard("admin", "nobody", "known"); err != nil {
+		t.Fatal(err)
+	}
+	if err := discard("admin", "nobody", "again"); status.Code(err) != codes.NotFound {
+		t.Errorf("discarded twice: %v", err)
+	}
+	if err := replay("admin", "wallclub"); err != nil {
+		t.Fatal(err)
+	}
+	if err := replay("admin", "wallclub"); status.Code(err) != codes.NotFound {
+		t.Errorf("replayed twice: %v", err)
+	}
+	line := func(tenant, who, action, whose, detail string) string {
+		return fmt.Sprintf("%s | user:%s | %s | dead letter %d | %s", tenant, who, action, of[whose], detail)
+	}
+	run := func(tenant string) string {
+		e := broken(tenant)
+		return "; message " + e.ID + " of scheduler-runs on " + e.StreamSubject()
+	}
+	want := []string{
+		line("lebenis", "operator", "DiscardDeadLetter", "lebenis", "discard: sent by a test"+run("lebenis")),
+		line("unknown", "admin", "DiscardDeadLetter", "nobody", "discard: known; message nobody's of scheduler-exec on agogo.cmd.scheduler.dance.p00"),
+		line("wallclub", "admin", "ReplayDeadLetter", "wallclub", "replay"+run("wallclub")),
+	}
+	got := in.trail(len(want))
+	slices.Sort(got) // of different tenants, so of no order
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("trail (-want +got):\n%s", diff)
+	}
+}
