@@ -28,7 +28,7 @@ CREATE TABLE recurrences (
     anchor_day       integer NOT NULL DEFAULT 0, -- day of the month, or ISO weekday for weekly
     anchor_month     integer NOT NULL DEFAULT 0, -- yearly
     interval_days    integer NOT NULL DEFAULT 0, -- days
-    next_cycle       date,              -- nominal date of the next cycle; NULL once there is none
+    next_cycle       date,              -- nominal date of the next cycle; NULL once there is none: the last one may still be unpaid
     next_charge_date date,              -- that date, moved by the tenant's business-day rule
     end_date         date,
     max_cycles       integer NOT NULL DEFAULT 0, -- 0: no limit
@@ -46,7 +46,9 @@ CREATE TABLE recurrences (
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
     PRIMARY KEY (tenant, recurrence_id),
-    CHECK (state NOT IN ('active', 'past_due') OR (next_cycle IS NOT NULL AND next_charge_date IS NOT NULL))
+    CHECK ((next_cycle IS NULL) = (next_charge_date IS NULL)),
+    CHECK (next_cycle IS NULL OR state NOT IN ('cancelled', 'completed', 'archived')),
+    CHECK (ended_at IS NOT NULL OR state NOT IN ('cancelled', 'completed', 'archived'))
 );
 -- What a morning takes: small however many recurrences have ended.
 CREATE INDEX recurrences_due ON recurrences (tenant, recurrence_id) INCLUDE (next_charge_date) WHERE state IN ('active', 'past_due');
@@ -81,11 +83,13 @@ CREATE TABLE charges (
     first_attempt_date date,                       -- D of the retry rule: local date of the tick of the first attempt
     last_attempt_date  date,                       -- local date of the tick of the newest attempt: never twice a day
     retry_on           date,                       -- failed_soft: local date of the next retry
-    -- The run and page that are to send it now. NULL: nothing sends it. That, and not the state, is what a claim looks for.
+    -- The run and page that are to send it, or are sending it now. NULL: nothing sends it. That, and not the state, is what a
+    -- claim looks for. An answer clears it; a send that never left keeps it.
     send_run           uuid REFERENCES runs,
     send_page          integer,
     send_date          date,                       -- local date that the send belongs to
-    not_before         timestamptz,                -- a send that never left rests until then
+    send_cause         text NOT NULL DEFAULT '' CHECK (send_cause IN ('', 'run', 'person', 'card')), -- kept until the next one is wanted
+    not_before         timestamptz,                -- a send that never left, or that its card's network would count against us, rests until then
     -- The gateway says of a closed attempt that it was charged, or may be yet: nothing charges this one again.
     contradicted       boolean NOT NULL DEFAULT false,
     run_id             uuid NOT NULL REFERENCES runs, -- that made it
@@ -95,11 +99,15 @@ CREATE TABLE charges (
     updated_at         timestamptz NOT NULL,
     UNIQUE (tenant, recurrence_id, cycle)
 );
+-- And the half of it that no constraint on cycles can keep: never while another charge of the recurrence is under way or in doubt.
+CREATE UNIQUE INDEX charges_one_under_way ON charges (tenant, recurrence_id) WHERE state IN ('submitting', 'processing', 'unknown', 'manual_review');
 CREATE INDEX charges_to_send ON charges (send_run, send_page, charge_id) WHERE send_run IS NOT NULL;
 CREATE INDEX charges_retry ON charges (tenant, recurrence_id, cycle) INCLUDE (retry_on) WHERE state = 'failed_soft';
 -- What keeps its recurrence from being charged, cleaned up or completed.
 CREATE INDEX charges_open ON charges (tenant, recurrence_id) WHERE state IN ('due', 'submitting', 'processing', 'unknown', 'manual_review', 'failed_soft');
-CREATE INDEX charges_submitting ON charges (send_run) WHERE state = 'submitting';
+CREATE INDEX charges_unpaid ON charges (tenant, recurrence_id, cycle) WHERE state NOT IN ('succeeded', 'cancelled');
+-- Never twice a day.
+CREATE INDEX charges_attempted ON charges (tenant, recurrence_id, last_attempt_date);
 CREATE INDEX charges_by_run ON charges (run_id, state) INCLUDE (amount, currency);
 CREATE INDEX charges_listed ON charges (tenant, cycle DESC, charge_id);
 
@@ -129,15 +137,18 @@ CREATE TABLE hold_digests (
     UNIQUE (tenant, seller_id, local_date)
 );
 
--- Network budgets count what was sent per card, amount and window, over all gateways of a tenant.
+-- What was sent: networks count it per card, amount and window, over all gateways of a tenant, and a run counts what it sent.
 CREATE TABLE card_attempts (
     charge_id uuid NOT NULL REFERENCES charges,
     attempt   integer NOT NULL,
     tenant    text NOT NULL,
     card_id   uuid NOT NULL REFERENCES cards,
     amount    bigint NOT NULL,
+    run_id    uuid NOT NULL, -- that sent it; no reference, or every claim would wait for the run's planning
     sent_at   timestamptz NOT NULL,
+    sent      boolean NOT NULL DEFAULT true,  -- false: proven never to have left; it counts for nothing
     declined  boolean NOT NULL DEFAULT false,
     PRIMARY KEY (charge_id, attempt)
 );
 CREATE INDEX card_attempts_window ON card_attempts (card_id, sent_at);
+CREATE INDEX card_attempts_by_run ON card_attempts (run_id, charge_id);

@@ -1,0 +1,88 @@
+-- name: LockCharges :many
+-- In id order, so that two transactions never wait for each other in a circle.
+SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
+       reason_class, reason_scope, reason_code, provider_code, fee, attempt, reference, tries, first_attempt_date, last_attempt_date,
+       retry_on, send_run, send_page, send_date, send_cause, not_before, contradicted, run_id, nominal_time, version
+FROM charges WHERE charge_id = ANY(@ids::uuid[]) ORDER BY charge_id FOR NO KEY UPDATE;
+
+-- name: GetCharges :many
+SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
+       reason_class, reason_scope, reason_code, provider_code, fee, attempt, reference, tries, first_attempt_date, last_attempt_date,
+       retry_on, send_run, send_page, send_date, send_cause, not_before, contradicted, run_id, nominal_time, version
+FROM charges WHERE charge_id = ANY(@ids::uuid[]) ORDER BY charge_id;
+
+-- name: UnpaidCharges :many
+-- Oldest cycle first.
+SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.charge_date, c.customer_id, c.seller_id, c.card_id, c.gateway, c.currency,
+       c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.attempt, c.reference, c.tries,
+       c.first_attempt_date, c.last_attempt_date, c.retry_on, c.send_run, c.send_page, c.send_date, c.send_cause, c.not_before,
+       c.contradicted, c.run_id, c.nominal_time, c.version
+FROM charges c
+JOIN (SELECT unnest(@tenants::text[]) AS tenant, unnest(@ids::text[]) AS id) k ON c.tenant = k.tenant AND c.recurrence_id = k.id
+WHERE c.state NOT IN ('succeeded', 'cancelled') ORDER BY c.tenant, c.recurrence_id, c.cycle;
+
+-- name: InsertCharges :many
+INSERT INTO charges (charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount,
+    state, send_run, send_page, send_date, send_cause, run_id, nominal_time, version, created_at, updated_at)
+SELECT n.id, n.tenant, n.recurrence_id, n.cycle::date, n.charge_date::date, n.customer_id, n.seller_id, n.card_id, n.gateway, n.currency,
+       n.amount, 'due', NULLIF(n.send_run, '00000000-0000-0000-0000-000000000000'), CASE WHEN n.send_date <> '' THEN n.send_page END,
+       NULLIF(n.send_date, '')::date, n.send_cause, n.run_id, n.nominal_time, 1, @now::timestamptz, @now::timestamptz
+FROM (
+    SELECT unnest(@ids::uuid[]) AS id, unnest(@tenants::text[]) AS tenant, unnest(@recurrence_ids::text[]) AS recurrence_id,
+           unnest(@cycles::text[]) AS cycle, unnest(@charge_dates::text[]) AS charge_date, unnest(@customer_ids::text[]) AS customer_id,
+           unnest(@seller_ids::text[]) AS seller_id, unnest(@card_ids::uuid[]) AS card_id, unnest(@gateways::text[]) AS gateway,
+           unnest(@currencies::text[]) AS currency, unnest(@amounts::bigint[]) AS amount, unnest(@send_runs::uuid[]) AS send_run,
+           unnest(@send_pages::integer[]) AS send_page, unnest(@send_dates::text[]) AS send_date,
+           unnest(@send_causes::text[]) AS send_cause, unnest(@run_ids::uuid[]) AS run_id,
+           unnest(@nominal_times::timestamptz[]) AS nominal_time
+) n
+ON CONFLICT DO NOTHING
+RETURNING charge_id;
+
+-- name: MoveCharges :execrows
+-- fee -1, '' and the zero values stand for NULL, since arrays of a driver's nullable elements are clumsy.
+UPDATE charges p SET
+    state = c.state, reason_class = c.reason_class, reason_scope = c.reason_scope, reason_code = c.reason_code,
+    provider_code = c.provider_code, card_id = c.card_id, fee = NULLIF(c.fee, -1), attempt = c.attempt, reference = c.reference,
+    tries = c.tries, first_attempt_date = NULLIF(c.first_attempt, '')::date, last_attempt_date = NULLIF(c.last_attempt, '')::date,
+    retry_on = NULLIF(c.retry_on, '')::date, send_run = NULLIF(c.send_run, '00000000-0000-0000-0000-000000000000'),
+    send_page = CASE WHEN c.send_date <> '' THEN c.send_page END, send_date = NULLIF(c.send_date, '')::date,
+    not_before = NULLIF(c.not_before, '0001-01-01 00:00:00+00'), version = c.version, updated_at = @now::timestamptz
+FROM (
+    SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnest(@reason_classes::text[]) AS reason_class,
+           unnest(@reason_scopes::text[]) AS reason_scope, unnest(@reason_codes::text[]) AS reason_code,
+           unnest(@provider_codes::text[]) AS provider_code, unnest(@card_ids::uuid[]) AS card_id, unnest(@fees::bigint[]) AS fee,
+           unnest(@attempts::integer[]) AS attempt, unnest(@refs::text[]) AS reference, unnest(@tries::integer[]) AS tries,
+           unnest(@first_attempts::text[]) AS first_attempt, unnest(@last_attempts::text[]) AS last_attempt,
+           unnest(@retry_ons::text[]) AS retry_on, unnest(@send_runs::uuid[]) AS send_run, unnest(@send_pages::integer[]) AS send_page,
+           unnest(@send_dates::text[]) AS send_date, unnest(@not_befores::timestamptz[]) AS not_before,
+           unnest(@versions::bigint[]) AS version
+) c WHERE p.charge_id = c.id;
+
+-- name: WantSent :many
+UPDATE charges c SET send_run = @send_run::uuid, send_page = @send_page::integer, send_date = (@send_date::text)::date,
+    send_cause = @send_cause, not_before = NULL, updated_at = @now::timestamptz
+FROM (SELECT charge_id FROM charges WHERE charge_id = ANY(@ids::uuid[]) AND NOT contradicted
+        AND state IN ('due', 'failed_soft', 'failed_hard', 'requires_action', 'exhausted')
+      ORDER BY charge_id FOR NO KEY UPDATE) w
+WHERE c.charge_id = w.charge_id
+RETURNING c.charge_id;
+
+-- name: UnwantSent :exec
+UPDATE charges c SET send_run = NULL, send_page = NULL, send_date = NULL, not_before = NULL, updated_at = @now::timestamptz
+FROM (SELECT charge_id FROM charges WHERE charge_id = ANY(@ids::uuid[]) AND state <> 'submitting' AND send_run IS NOT NULL
+      ORDER BY charge_id FOR NO KEY UPDATE) w
+WHERE c.charge_id = w.charge_id;
+
+-- name: RestSends :exec
+UPDATE charges c SET not_before = w.until, updated_at = @now::timestamptz
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@untils::timestamptz[]) AS until) w
+WHERE c.charge_id = w.id AND c.state <> 'submitting';
+
+-- name: Contradict :exec
+-- Nothing sends it from now on, unless it is on its way already.
+UPDATE charges c SET contradicted = true, send_run = CASE WHEN c.state = 'submitting' THEN c.send_run END,
+    send_page = CASE WHEN c.state = 'submitting' THEN c.send_page END, send_date = CASE WHEN c.state = 'submitting' THEN c.send_date END,
+    updated_at = @now::timestamptz
+FROM (SELECT charge_id FROM charges WHERE charge_id = ANY(@ids::uuid[]) ORDER BY charge_id FOR NO KEY UPDATE) w
+WHERE c.charge_id = w.charge_id;
