@@ -73,7 +73,11 @@ func (c *Consumer) Handle(ctx context.Context, m stream.Message) error {
 	if !heard {
 		return nil
 	}
-	d := notice.Decide(e)
+	var d notice.Decision
+	for _, e := range c.hearers(e) {
+		of := notice.Decide(e)
+		d.Notices, d.Changes = append(d.Notices, of.Notices...), append(d.Changes, of.Changes...)
+	}
 	if len(d.Notices)+len(d.Changes) == 0 {
 		return nil
 	}
@@ -119,6 +123,21 @@ func (c *Consumer) decode(m stream.Message) (e notice.Event, heard bool, err err
 	return notice.Event{
 		ID: env.ID, Type: t, Tenant: env.Tenant, Service: env.Service, Order: order(env), At: env.Time, Zone: zone(tenant), Snapshot: s,
 	}, true, nil
+}
+
+// hearers is the event as each tenant that hears of it does. A dead letter whose tenant cannot be told, or is not ours, is
+// for the operators of all: somebody must look, and nobody here knows who.
+func (c *Consumer) hearers(e notice.Event) []notice.Event {
+	all := c.deps.Tenants.Tenants
+	if _, ours := c.deps.Tenants.Tenant(e.Tenant); ours || len(all) == 0 {
+		return []notice.Event{e}
+	}
+	each := make([]notice.Event, len(all))
+	for i, t := range all {
+		each[i] = e
+		each[i].Tenant, each[i].Zone = t.ID, zone(t)
+	}
+	return each
 }
 
 // typeOf is the event's type if anybody hears of it.

@@ -436,21 +436,47 @@ func TestStateAfterRestore(t *testing.T) {
 	}
 }
 
-// TestDeadLetterOfNobody: a dead letter is told even where its tenant is unknown, in English, for somebody must look.
+// TestDeadLetterOfNobody: of a dead letter whose tenant is unknown the operators of every tenant are told, in their own
+// words, for somebody must look. One of a tenant that is known is that tenant's affair.
 func TestDeadLetterOfNobody(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	m := message(t, "event.dead_lettered", "EVENTS:7:payouts-exec", 1, 0, &eventsv1.DeadLetter{Service: "payouts", Consumer: "payouts-exec"})
-	get := m.Header
-	m.Header = func(name string) string {
-		if name == "ce-tenantid" {
-			return "unknown"
+	b.deps.Tenants.Tenants = append(b.deps.Tenants.Tenants, config.Tenant{ID: "wallclub", Timezone: "UTC", Location: time.UTC, Currency: "BRL", Locale: "pt-BR"})
+	letter := func(seq int, tenant string) stream.Message {
+		m := message(t, "event.dead_lettered", fmt.Sprintf("EVENTS:%d:payouts-exec", seq), 1, 0, &eventsv1.DeadLetter{Service: "payouts", Consumer: "payouts-exec"})
+		get := m.Header
+		m.Header = func(name string) string {
+			if name == "ce-tenantid" {
+				return tenant
+			}
+			return get(name)
 		}
-		return get(name)
+		return m
 	}
-	b.must(m)
-	if got := b.notifications(); len(got) != 1 || got[0].Locale != "en" || !strings.HasPrefix(got[0].Body, "1 message could not be handled by payouts-exec") {
-		t.Errorf("rows %+v", got)
+	told := func() []string {
+		rows, err := b.pool.Query(t.Context(), `SELECT tenant || ' ' || recipient_id || ' ' || locale || ': ' || body FROM notifications ORDER BY tenant`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	b.must(letter(7, "unknown"))
+	got := told()
+	if len(got) != 2 || !strings.HasPrefix(got[0], "lebenis operators fr-CI: ") || !strings.HasPrefix(got[1], "wallclub operators pt-BR: ") ||
+		!strings.Contains(got[0], "payouts-exec") {
+		t.Errorf("told %q", got)
+	}
+	b.must(letter(7, "unknown"))
+	if again := told(); !slices.Equal(again, got) {
+		t.Errorf("told again: %q", again)
+	}
+	b.must(letter(8, "wallclub"))
+	if after := told(); after[0] != got[0] || after[1] == got[1] {
+		t.Errorf("a letter of wallclub counted as %q", after)
 	}
 }
 
