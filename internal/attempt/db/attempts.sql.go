@@ -291,9 +291,9 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 const hint = `-- name: Hint :many
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, $1::timestamptz), lookup_expires_at = NULL, version = a.version + 1
 FROM (
-    SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest($2::text[]) AS reference) r
-    JOIN attempts k ON k.tenant = $3 AND k.provider = $4 AND k.reference = r.reference
-    ORDER BY k.subject_id, k.number FOR UPDATE OF k SKIP LOCKED
+    SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest($2::text[]) AS reference) r CROSS JOIN LATERAL (
+        SELECT b.subject_id, b.number FROM attempts b
+        WHERE b.tenant = $3 AND b.provider = $4 AND b.reference = r.reference LIMIT 1 FOR UPDATE SKIP LOCKED) k
 ) h
 WHERE a.subject_id = h.subject_id AND a.number = h.number
 RETURNING a.reference
@@ -577,8 +577,8 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 }
 
 const ofReferences = `-- name: OfReferences :many
-SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r
-JOIN attempts a ON a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference
+SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
+    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
 `
 
 type OfReferencesParams struct {
@@ -587,7 +587,7 @@ type OfReferencesParams struct {
 	Provider string
 }
 
-// Joined rather than compared with the array: one step of the index per reference, whatever the planner believes.
+// LIMIT keeps the planner from reading the whole table into a hash: one step of the unique index per reference.
 func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]Attempt, error) {
 	rows, err := q.db.Query(ctx, ofReferences, arg.Refs, arg.Tenant, arg.Provider)
 	if err != nil {

@@ -111,17 +111,17 @@ RETURNING a.*;
 -- Whoever holds a row at this moment is recording an outcome, which must not wait for a hint; nor does the hint for it.
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz), lookup_expires_at = NULL, version = a.version + 1
 FROM (
-    SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r
-    JOIN attempts k ON k.tenant = @tenant AND k.provider = @provider AND k.reference = r.reference
-    ORDER BY k.subject_id, k.number FOR UPDATE OF k SKIP LOCKED
+    SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r CROSS JOIN LATERAL (
+        SELECT b.subject_id, b.number FROM attempts b
+        WHERE b.tenant = @tenant AND b.provider = @provider AND b.reference = r.reference LIMIT 1 FOR UPDATE SKIP LOCKED) k
 ) h
 WHERE a.subject_id = h.subject_id AND a.number = h.number
 RETURNING a.reference;
 
 -- name: OfReferences :many
--- Joined rather than compared with the array: one step of the index per reference, whatever the planner believes.
-SELECT a.* FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r
-JOIN attempts a ON a.tenant = @tenant AND a.provider = @provider AND a.reference = r.reference;
+-- LIMIT keeps the planner from reading the whole table into a hash: one step of the unique index per reference.
+SELECT k.* FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r CROSS JOIN LATERAL (
+    SELECT a.* FROM attempts a WHERE a.tenant = @tenant AND a.provider = @provider AND a.reference = r.reference LIMIT 1) k;
 
 -- name: AskPage :many
 -- Every open attempt of a tenant, of any age, in pages by subject; a lookup that is due sooner stays due then.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,36 +86,59 @@ func (w *Worker) Wake() {
 	}
 }
 
-// Run reconciles until ctx ends. It looks by real time, as leases run by it, at what is due by the service's clock.
+// Run reconciles until ctx ends. It looks by real time, as leases run by it, at what is due by the service's clock. Takeovers
+// have a loop of their own: a provider that does not answer holds up lookups, and must not keep what lost its sender from
+// being known as unknown.
 func (w *Worker) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	loops.Go(func() { w.loop(ctx, "takeovers", nil, w.takeOver) })
+	w.loop(ctx, "lookups", w.wake, w.lookups)
+	loops.Wait()
+	return nil
+}
+
+// loop calls step until it finds less than a page, then waits for the next look.
+func (w *Worker) loop(ctx context.Context, what string, wake <-chan struct{}, step func(context.Context) (int, error)) {
+	ctx = w.cause(ctx)
 	tick := time.NewTicker(w.Every)
 	defer tick.Stop()
 	for {
-		more, err := w.Pass(ctx)
+		n, err := step(ctx)
 		if err != nil && ctx.Err() == nil {
-			w.Logger.ErrorContext(ctx, "payouts: reconciling failed, trying again", "error", err)
+			w.Logger.ErrorContext(ctx, "payouts: reconciling failed, trying again", "what", what, "error", err)
 		}
-		if more && err == nil && ctx.Err() == nil {
+		if n == w.Page && err == nil && ctx.Err() == nil {
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-w.wake:
+			return
+		case <-wake:
 		case <-tick.C:
 		}
 	}
 }
 
-// Pass takes over what has lost its sender and asks about one page of what is due. more says that there may be another.
-func (w *Worker) Pass(ctx context.Context) (more bool, err error) {
-	ctx = event.WithCause(ctx, event.Cause{Actor: store.Actor, CorrelationID: "reconcile"})
-	taken, takeErr := w.takeOver(ctx)
-	asked, askErr := w.ask(ctx)
+// cause is what events say of the worker's changes.
+func (w *Worker) cause(ctx context.Context) context.Context {
+	return event.WithCause(ctx, event.Cause{Actor: store.Actor, CorrelationID: "reconcile"})
+}
+
+// lookups asks about one page of what is due, and reads the ages of what is open now and then.
+func (w *Worker) lookups(ctx context.Context) (int, error) {
+	asked, err := w.ask(ctx)
 	if now := w.Clock.Now(); now.Sub(w.measured) >= measureEvery || now.Before(w.measured) {
 		w.measured = now
 		w.measure(ctx)
 	}
+	return asked, err
+}
+
+// Pass is one look of both loops, for tests.
+func (w *Worker) Pass(ctx context.Context) (more bool, err error) {
+	ctx = w.cause(ctx)
+	taken, takeErr := w.takeOver(ctx)
+	asked, askErr := w.lookups(ctx)
 	if err := errors.Join(takeErr, askErr); err != nil {
 		return false, err
 	}
@@ -146,6 +170,7 @@ func (w *Worker) takeOver(ctx context.Context) (int, error) {
 		w.metrics.takeovers.Add(float64(n))
 		w.Logger.WarnContext(ctx, "payouts: took over attempts whose sender is gone; their outcome is looked up", "attempts", n)
 		w.Outbox.Nudge()
+		w.Wake() // they are due at once
 	}
 	return n, nil
 }

@@ -438,6 +438,38 @@ func TestRacingRetries(t *testing.T) {
 	e.Check()
 }
 
+// A provider that does not answer lookups keeps nobody else's attempts from being taken over when their sender is gone.
+func TestAHangingProviderDelaysNoTakeover(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	e.Cashin(simulator.LostAnswer, 1)
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	s := e.Sender(sending.Hooks{Lookup: func(context.Context, provider.Transfer, provider.Lookuper) (provider.Found, error) {
+		asked <- struct{}{}
+		<-answer
+		return provider.Found{}, errors.New("no answer")
+	}})
+	e.Send(s, 2)
+	if got := e.PayoutStates(); got["unknown"] != 1 || got["succeeded"] != 1 {
+		t.Fatalf("got %v", got)
+	}
+	e.Clock.Advance(time.Minute) // the lost one is due
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Worker.Run(ctx) }()
+	<-asked
+	// The other one's sender had died instead of hearing the answer.
+	e.SQL("UPDATE payouts SET state = 'submitting' WHERE state = 'succeeded'")
+	e.SQL(`UPDATE attempts SET state = 'submitting', closed_at = NULL, lease_owner = 'gone', lease_expires_at = now() - interval '1 second'
+		WHERE state = 'succeeded'`)
+	eventually(t, "the takeover", func() bool { return e.PayoutStates()["unknown"] == 2 })
+	cancel()
+	close(answer)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // A provider that left the tenants file with money outstanding: nothing is concluded, and it is asked again when it is back.
 func TestProviderGoneFromTheFile(t *testing.T) {
 	t.Parallel()
