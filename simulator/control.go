@@ -20,6 +20,7 @@ func (s *Simulator) registerControl() {
 	s.mux.HandleFunc("POST /_control/rules", s.postRule)
 	s.mux.HandleFunc("PUT /_control/latency", s.putLatency)
 	s.mux.HandleFunc("PUT /_control/callback", s.putCallback)
+	s.mux.HandleFunc("POST /_control/chargeback", s.postChargeback)
 	s.mux.HandleFunc("POST /_control/float", s.postFloat)
 	s.mux.HandleFunc("POST /_control/reset", func(w http.ResponseWriter, _ *http.Request) { s.done(w, s.Reset()) })
 	s.mux.HandleFunc("GET /_control/book", s.getBook)
@@ -76,20 +77,40 @@ func (s *Simulator) putCallback(w http.ResponseWriter, r *http.Request) {
 	var c struct {
 		Provider      string `json:"provider"`
 		URL           string `json:"url"`
-		Authorization string `json:"authorization"`
+		Authorization string `json:"authorization"` // orange_omr
+		Header        string `json:"header"`        // cielo
+		Value         string `json:"value"`         // cielo
 		Mode          string `json:"mode"`
 		Delay         string `json:"delay"`
 	}
 	err := read(r, &c)
-	if err == nil && c.Provider != Orange {
-		err = errors.New("provider has to be " + Orange)
-	}
 	delay := time.Duration(0)
 	if err == nil && c.Delay != "" {
 		delay, err = time.ParseDuration(c.Delay)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case c.Provider == Orange && c.Header == "" && c.Value == "":
 		err = s.SetCallback(Callback{URL: c.URL, Authorization: c.Authorization, Mode: c.Mode, Delay: delay})
+	case c.Provider == Cielo && c.Authorization == "":
+		err = s.SetWebhook(Webhook{URL: c.URL, Header: c.Header, Value: c.Value, Mode: c.Mode, Delay: delay})
+	default:
+		err = errors.New("provider has to be " + Orange + ", with authorization, or " + Cielo + ", with header and value")
+	}
+	s.done(w, err)
+}
+
+func (s *Simulator) postChargeback(w http.ResponseWriter, r *http.Request) {
+	var c struct {
+		Provider  string `json:"provider"`
+		Reference string `json:"reference"`
+	}
+	err := read(r, &c)
+	if err == nil && c.Provider != Cielo {
+		err = errors.New("provider has to be " + Cielo)
+	}
+	if err == nil {
+		err = s.Dispute(c.Reference)
 	}
 	s.done(w, err)
 }

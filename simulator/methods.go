@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +56,9 @@ const (
 	WrongShape        = fault.WrongShape
 	NotSubscribed     = fault.NotSubscribed
 	Slow              = fault.Slow
+	TimeoutBefore     = fault.TimeoutBefore
+	AuthorizedOnly    = fault.AuthorizedOnly
+	Chargeback        = fault.Chargeback
 )
 
 // Faults of push services.
@@ -104,8 +109,8 @@ func (s *Simulator) AddRule(r Rule) error { return s.faults.Add(r) }
 
 // SetLatency makes every call of an operation, or of a provider, take its time.
 func (s *Simulator) SetLatency(l Latency) error {
-	if !slices.Contains([]string{Orange, FCM}, l.Provider) {
-		return fmt.Errorf("provider %q is not simulated; it is one of %s, %s", l.Provider, FCM, Orange)
+	if !slices.Contains([]string{Cielo, FCM, Orange}, l.Provider) {
+		return fmt.Errorf("provider %q is not simulated; it is one of %s, %s, %s", l.Provider, Cielo, FCM, Orange)
 	}
 	s.latencies.Set(l)
 	return nil
@@ -113,6 +118,21 @@ func (s *Simulator) SetLatency(l Latency) error {
 
 // SetCallback changes where Orange posts final states to.
 func (s *Simulator) SetCallback(c Callback) error { return s.orange.SetCallback(c) }
+
+// SetWebhook changes where Cielo posts notifications to.
+func (s *Simulator) SetWebhook(w Webhook) error { return s.cielo.SetWebhook(w) }
+
+// Dispute makes the card holder dispute what was charged for an order of Cielo, from now on.
+func (s *Simulator) Dispute(order string) error {
+	switch n, err := s.cielo.Dispute(order); {
+	case err != nil:
+		return err
+	case n == 0:
+		return fmt.Errorf("order %q was not charged, so nobody can dispute it", order)
+	default:
+		return nil
+	}
+}
 
 // Fill adds to the float that a provider pays from; before the first call it never runs dry.
 func (s *Simulator) Fill(provider string, minor int64) error {
@@ -154,13 +174,13 @@ func (s *Simulator) Reset() error {
 	if err := s.faults.Replace(Plan{}); err != nil {
 		return err
 	}
-	return s.orange.Reset()
+	return errors.Join(s.orange.Reset(), s.cielo.Reset())
 }
 
 func (s *Simulator) book(provider string) (*book.Book, error) {
 	b, ok := s.books[provider]
 	if !ok {
-		return nil, fmt.Errorf("provider %q has no book; %s has", provider, Orange)
+		return nil, fmt.Errorf("provider %q has no book; %s and %s have", provider, Cielo, Orange)
 	}
 	return b, nil
 }
@@ -176,24 +196,57 @@ func (s *Simulator) selection(provider string, f filter) (Book, error) {
 	if err != nil {
 		return Book{}, err
 	}
-	out := Book{Entries: []Entry{}}
+	out, orders := Book{Entries: []Entry{}}, map[string]Entry{}
 	err = b.Each(s.clock.Now(), func(e book.Entry) bool {
+		if provider == Cielo {
+			e.Reference = e.Account // its book is by transaction, of which an order may have several
+		}
 		if f.reference != "" && e.Reference != f.reference || f.peer != "" && e.Peer != f.peer {
 			return true
 		}
-		out.Totals.Entries++
 		out.Totals.MovedCount += int64(e.Moved)
 		out.Totals.MovedMinor += e.MovedMinor
-		if !f.totalsOnly {
+		switch {
+		case provider == Cielo:
+			orders[e.Reference] = merge(orders[e.Reference], entryOf(e))
+		case f.totalsOnly:
+			out.Totals.Entries++
+		default:
+			out.Totals.Entries++
 			out.Entries = append(out.Entries, entryOf(e))
 		}
 		return true
 	})
+	out.Totals.Entries += int64(len(orders))
+	if !f.totalsOnly {
+		out.Entries = slices.AppendSeq(out.Entries, maps.Values(orders))
+	}
 	slices.SortFunc(out.Entries, func(a, b Entry) int { return strings.Compare(a.Reference, b.Reference) })
 	if float, limited := b.Float(); limited {
 		out.Totals.Float = &float
 	}
 	return out, err
+}
+
+// merge puts two transactions of one order together: the money of both, and the status of the one that says most.
+func merge(a, b Entry) Entry {
+	if a.Requests == 0 {
+		return b
+	}
+	if b.FirstAt.Before(a.FirstAt) {
+		a, b = b, a
+	}
+	for _, status := range []book.Status{book.Success, book.Pending, book.Failed} {
+		if word := status.String(); a.Status == word || b.Status == word {
+			a.Status = word
+			break
+		}
+	}
+	a.Moved, a.MovedMinor, a.Requests = a.Moved+b.Moved, a.MovedMinor+b.MovedMinor, a.Requests+b.Requests
+	if b.LastAt.After(a.LastAt) {
+		a.LastAt = b.LastAt
+	}
+	return a
 }
 
 func entryOf(e book.Entry) Entry {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/agogopay/agogo/simulator/internal/book"
 	"github.com/agogopay/agogo/simulator/internal/calls"
+	"github.com/agogopay/agogo/simulator/internal/cielo"
 	"github.com/agogopay/agogo/simulator/internal/fault"
 	"github.com/agogopay/agogo/simulator/internal/fcm"
 	"github.com/agogopay/agogo/simulator/internal/orange"
@@ -21,6 +22,7 @@ import (
 // The providers, as they are named in rules, books and counts.
 const (
 	Orange = orange.Provider
+	Cielo  = cielo.Provider
 	FCM    = fcm.Provider
 )
 
@@ -35,6 +37,7 @@ type Config struct {
 	// BookPath keeps the book in an append-only file, so that the truth survives the process; "" keeps it in memory.
 	BookPath string
 	Orange   OrangeConfig
+	Cielo    CieloConfig
 	FCM      FCMConfig
 }
 
@@ -46,6 +49,12 @@ type OrangeConfig = orange.Config
 
 // Callback is where a provider posts final states to, and how.
 type Callback = orange.Callback
+
+// CieloConfig is what was agreed with the card gateway.
+type CieloConfig = cielo.Config
+
+// Webhook is where the card gateway posts notifications to, and with which static header.
+type Webhook = cielo.Webhook
 
 // FCMConfig is what the Firebase project has set up.
 type FCMConfig = fcm.Config
@@ -60,6 +69,7 @@ type Simulator struct {
 	books     map[string]*book.Book
 	journal   *book.Journal
 	orange    *orange.Server
+	cielo     *cielo.Server
 	fcm       *fcm.Server
 }
 
@@ -74,11 +84,11 @@ func New(cfg Config) (*Simulator, error) {
 	}
 	s := &Simulator{
 		mux: http.NewServeMux(), clock: cfg.Clock, latencies: &fault.Latencies{}, counter: &calls.Counter{},
-		faults: fault.NewSet(fault.Catalogue{Orange: orange.Operations(), FCM: fcm.Operations()}),
-		books:  map[string]*book.Book{Orange: book.New(Orange)},
+		faults: fault.NewSet(fault.Catalogue{Orange: orange.Operations(), Cielo: cielo.Operations(), FCM: fcm.Operations()}),
+		books:  map[string]*book.Book{Orange: book.New(Orange), Cielo: book.New(Cielo)},
 	}
 	if cfg.BookPath != "" {
-		journal, err := book.Persist(cfg.BookPath, s.books[Orange])
+		journal, err := book.Persist(cfg.BookPath, s.books[Orange], s.books[Cielo])
 		if err != nil {
 			return nil, err
 		}
@@ -88,11 +98,22 @@ func New(cfg Config) (*Simulator, error) {
 		Book: s.books[Orange], Faults: s.faults, Latencies: s.latencies, Count: s.count(Orange), Clock: cfg.Clock,
 		Logger: cfg.Logger, Seed: cfg.Seed,
 	})
+	gateway, err := cielo.New(cfg.Cielo, cielo.Deps{
+		Book: s.books[Cielo], Faults: s.faults, Latencies: s.latencies, Count: s.count(Cielo), Clock: cfg.Clock, Logger: cfg.Logger,
+	})
+	s.cielo = gateway
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read the orders of %s: %w", Cielo, err), s.Close())
+	}
 	s.fcm = fcm.New(cfg.FCM, fcm.Deps{Faults: s.faults, Latencies: s.latencies, Count: s.count(FCM), Clock: cfg.Clock})
 	if err := s.orange.SetCallback(cfg.Orange.Callback); err != nil {
 		return nil, errors.Join(fmt.Errorf("the callback of %s: %w", Orange, err), s.Close())
 	}
+	if err := s.cielo.SetWebhook(cfg.Cielo.Webhook); err != nil {
+		return nil, errors.Join(fmt.Errorf("the webhook of %s: %w", Cielo, err), s.Close())
+	}
 	s.orange.Register(s.mux)
+	s.cielo.Register(s.mux)
 	s.fcm.Register(s.mux)
 	s.registerControl()
 	return s, nil
@@ -104,6 +125,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Se
 // Close ends callbacks that are under way, waits for them and closes the file of the book.
 func (s *Simulator) Close() error {
 	s.orange.Close()
+	s.cielo.Close()
 	if s.journal == nil {
 		return nil
 	}

@@ -33,6 +33,9 @@ const (
 	WrongShape        Kind = "wrong_shape"               // numbers as strings, amounts as 24000.0
 	NotSubscribed     Kind = "403_not_subscribed"        // the application may not use this
 	Slow              Kind = "slow"                      // delay, then as usual
+	TimeoutBefore     Kind = "timeout_before_payment"    // no answer for delay, a minute if it is not set; nothing moved
+	AuthorizedOnly    Kind = "authorized_only"           // the card's limit is reserved; charged after duration, 0 is never
+	Chargeback        Kind = "chargeback"                // charged, and disputed after duration
 )
 
 // What push services do.
@@ -48,8 +51,8 @@ const (
 
 // Rule makes calls that it matches go wrong.
 type Rule struct {
-	Provider  string // "orange_omr", "fcm"
-	Operation string // "cashin", "lookup", "token", "services", "forms", "send"
+	Provider  string // "orange_omr", "cielo", "fcm"
+	Operation string // of the provider: "cashin", "lookup", "sale", "send", …
 	Match     Match
 	Fault     Kind
 	// Times is how many calls the rule decides before it is used up; 0 means all of them.
