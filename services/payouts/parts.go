@@ -10,7 +10,6 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/webhook"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
@@ -61,7 +60,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	return &parts{
 		outbox: relay, store: st, reconcile: worker,
 		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
-		webhooks: webhook.New(name, sources(s.connectors), webhook.Deps{
+		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
 			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Match: worker.Match, Matched: worker.Wake,
 		}),
 		ticks: &runs.Ticks{Pool: pool, Store: st, Outbox: relay, Tenants: file, Logger: s.log},
@@ -76,17 +75,6 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk},
 		}),
 	}
-}
-
-// sources are the connectors whose providers call back.
-func sources(connectors *adapter.Set) []webhook.Source {
-	var all []webhook.Source
-	for _, c := range connectors.All() {
-		if c.Verifier != nil {
-			all = append(all, webhook.Source{Tenant: c.Tenant, Provider: c.Provider, Verifier: c.Verifier})
-		}
-	}
-	return all
 }
 
 // mux puts the webhooks beside health and metrics.

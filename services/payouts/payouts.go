@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/ledger"
@@ -62,7 +63,7 @@ type Service struct {
 	deps       Deps
 	log        *slog.Logger
 	js         jetstream.JetStream
-	connectors *adapter.Set
+	connectors *connector.Set
 	owner      string // of leases: another one after each start
 	grpc       *rpc.Server
 	http       *web.Server
@@ -70,7 +71,7 @@ type Service struct {
 
 // New builds the tenants' connectors and prepares the servers. It connects to nothing.
 func New(c Config, d Deps) (*Service, error) {
-	connectors, err := adapter.Build(c.File, d.Clock)
+	connectors, err := connector.Build(c.File, d.Clock, adapter.Use())
 	if err != nil {
 		return nil, err
 	}

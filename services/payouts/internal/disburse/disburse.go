@@ -19,11 +19,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/stream"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse/db"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -70,7 +70,7 @@ type Deps struct {
 	Store      *store.Store
 	Outbox     *outbox.Outbox
 	Clock      clock.Clock
-	Connectors *adapter.Set
+	Connectors *connector.Set
 	States     *provider.States
 	Outcomes   *outcome.Outcomes
 	Logger     *slog.Logger

@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/crashpoint"
 	"github.com/agogopay/agogo/internal/provider"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
@@ -20,7 +20,7 @@ import (
 // its own slot and nothing else.
 type lane struct {
 	d    *Dispatcher
-	conn *adapter.Connector
+	conn *connector.Connector
 	run  store.Run
 	page int
 	// owner fences this lane's attempts in the database. It is one lane's own: a claim whose commit was lost is recorded as
@@ -49,7 +49,7 @@ type answer struct {
 	late      bool       // somebody else had taken the attempt over
 }
 
-func newLane(d *Dispatcher, c *adapter.Connector, run store.Run, page int) *lane {
+func newLane(d *Dispatcher, c *connector.Connector, run store.Run, page int) *lane {
 	return &lane{
 		d: d, conn: c, run: run, page: page, owner: d.Owner + "/" + uuid.NewString(), answers: make(chan answer), progress: make(chan struct{}, 1),
 		rest: map[uuid.UUID]time.Time{},

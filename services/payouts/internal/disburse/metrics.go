@@ -5,8 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/provider"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 )
 
 type metrics struct {
@@ -15,7 +15,7 @@ type metrics struct {
 	claimed prometheus.Histogram
 }
 
-func newMetrics(r prometheus.Registerer, connectors *adapter.Set) *metrics {
+func newMetrics(r prometheus.Registerer, connectors *connector.Set) *metrics {
 	m := &metrics{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "agogo_payouts_send_seconds", Help: "How long providers take to answer a payout.",

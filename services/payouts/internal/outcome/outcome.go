@@ -16,9 +16,9 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
@@ -29,7 +29,7 @@ type Deps struct {
 	Outbox     *outbox.Outbox
 	Clock      clock.Clock
 	Tenants    *config.File
-	Connectors *adapter.Set
+	Connectors *connector.Set
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer // nil: not measured
 }

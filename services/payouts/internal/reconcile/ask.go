@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/pg"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 )
 
 // lookupLease is how long a lookup may take before another replica may ask the same: the slowest call and the wait for
@@ -57,7 +57,7 @@ func (w *Worker) lookup(ctx context.Context, a attempt.Attempt) attempt.Update {
 }
 
 // question makes one call, within the provider's rate. A panic of the adapter is no answer.
-func (w *Worker) question(ctx context.Context, c *adapter.Connector, a attempt.Attempt) (ans attempt.Answer) {
+func (w *Worker) question(ctx context.Context, c *connector.Connector, a attempt.Attempt) (ans attempt.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			ans = attempt.Answer{Err: fmt.Errorf("the adapter panicked: %v", p)}

@@ -17,12 +17,12 @@ import (
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/webhook"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -57,7 +57,7 @@ type Deps struct {
 	Store      *store.Store
 	Outbox     *outbox.Outbox
 	Clock      clock.Clock
-	Connectors *adapter.Set
+	Connectors *connector.Set
 	States     *provider.States
 	Outcomes   *outcome.Outcomes
 	Logger     *slog.Logger

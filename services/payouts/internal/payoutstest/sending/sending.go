@@ -19,11 +19,11 @@ import (
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
 	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
@@ -98,8 +98,8 @@ func (e *Env) ShortLeases(d time.Duration) { e.lease.Store(int64(d)) }
 type Sender struct {
 	*disburse.Dispatcher
 	Worker     *reconcile.Worker
-	Connectors *adapter.Set
-	Connector  *adapter.Connector
+	Connectors *connector.Set
+	Connector  *connector.Connector
 	Outcomes   *outcome.Outcomes
 }
 
@@ -139,10 +139,10 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	if len(h) > 0 {
 		hooks = h[0]
 	}
-	conn := adapter.New(payoutstest.Tenant, e.Config, hooked{orangeomr.New(e.Config, e.Clock), hooks})
+	conn := connector.New(payoutstest.Tenant, e.Config, hooked{orangeomr.New(e.Config, e.Clock), hooks})
 	conn.Policy.Lease = time.Duration(e.lease.Load())
 	conn.Policy.Margin = conn.Policy.Lease / 10
-	s := &Sender{Connectors: &adapter.Set{}, Connector: conn}
+	s := &Sender{Connectors: &connector.Set{}, Connector: conn}
 	s.Connectors.Add(conn)
 	logger := slog.New(slog.NewTextHandler(testWriter{e.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s.Outcomes = outcome.New(outcome.Deps{
