@@ -9,6 +9,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
@@ -30,9 +31,9 @@ type parts struct {
 	replicas  *provider.Replicas
 	reconcile *reconcile.Worker
 	webhooks  *webhook.Receiver
-	ticks     *runs.Ticks
-	exec      *runs.Exec
-	sweeper   *sweep.Sweeper
+	ticks     *run.Ticks
+	exec      *run.Exec
+	sweeper   *run.Sweeper
 	admin     *admin.Server
 }
 
@@ -41,9 +42,12 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	file, clk, registry := s.cfg.File, s.deps.Clock, s.deps.Telemetry.Registry
 	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry})
 	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
+	stopped := func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) }
 	st := &store.Store{
-		Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Tenants: file,
-		Stopped: func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) },
+		Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Tenants: file, Stopped: stopped,
+		Runs: &run.Store{
+			Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Items: store.Items{Clock: clk, Stopped: stopped},
+		},
 	}
 	outcomes := outcome.New(outcome.Deps{
 		Store: st, Outbox: relay, Clock: clk, Tenants: file, Connectors: s.connectors, Logger: s.log, Registry: registry,
@@ -57,18 +61,16 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		Logger: s.log, Registry: registry,
 	})
 	counted := &breaks.Breaks{Store: st, Outbox: relay, Clock: clk, Tenants: file}
+	jobs := runs.Jobs(&plan.Planner{Store: st, Outbox: relay, Tenants: file}, counted, worker.AskPage)
 	return &parts{
 		outbox: relay, store: st, reconcile: worker,
 		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
 		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
 			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Match: worker.Match, Matched: worker.Wake,
 		}),
-		ticks: &runs.Ticks{Pool: pool, Store: st, Outbox: relay, Tenants: file, Logger: s.log},
-		exec: &runs.Exec{
-			Pool: pool, Store: st, Outbox: relay, Breaks: counted, Logger: s.log, Dispatch: dispatcher.Dispatch, AskPage: worker.AskPage,
-			Planner: &plan.Planner{Store: st, Outbox: relay, Tenants: file},
-		},
-		sweeper: &sweep.Sweeper{Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Logger: s.log},
+		ticks:   &run.Ticks{Runs: st.Runs, Jobs: jobs, Tenants: file, Logger: s.log},
+		exec:    &run.Exec{Runs: st.Runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: st.Settle},
+		sweeper: sweep.New(st, s.log),
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states,

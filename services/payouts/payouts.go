@@ -26,6 +26,7 @@ import (
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
 	"github.com/agogopay/agogo/internal/web"
@@ -99,7 +100,7 @@ func (s *Service) HTTPAddr() string { return s.http.Addr() }
 func Migrations() []pg.Set {
 	return []pg.Set{
 		outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		webhook.Migrations, migrations.Set,
+		webhook.Migrations, run.Migrations, migrations.Set,
 	}
 }
 
@@ -145,7 +146,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 // loops handle ticks and commands. A dead letter of either comes back, replayed, among the commands.
 func (s *Service) loops(p *parts) []*stream.Loop {
 	teller := &deadletter.Teller{
-		Service: name, Pool: p.store.Pool, Outbox: p.outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch, Tenant: p.store.TenantOf,
+		Service: name, Pool: p.store.Runs.Pool, Outbox: p.outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch, Tenant: p.store.Runs.TenantOf,
 	}
 	deps := stream.Deps{
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry,

@@ -61,7 +61,7 @@ func (s *Server) idsOfRun(ctx context.Context, r *payoutsv1.ListPayoutsRequest) 
 	}
 	size := rpc.PageSize(r.GetPageSize())
 	p := db.PayoutsOfRunParams{
-		Tenant: r.GetTenant(), RunID: run.RunID, PayeeID: r.GetPayeeId(), States: r.GetStates(), PeriodDate: r.GetPeriodDate(), PageLimit: int32(size + 1),
+		Tenant: r.GetTenant(), RunID: run.ID, PayeeID: r.GetPayeeId(), States: r.GetStates(), PeriodDate: r.GetPeriodDate(), PageLimit: int32(size + 1),
 	}
 	key, err := rpc.ParsePageToken(r.GetPageToken(), 2)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Server) idsOfRun(ctx context.Context, r *payoutsv1.ListPayoutsRequest) 
 	}
 	rows, err := s.queries().PayoutsOfRun(ctx, p)
 	if err != nil {
-		return nil, "", fmt.Errorf("list payouts of run %s: %w", run.RunID, err)
+		return nil, "", fmt.Errorf("list payouts of run %s: %w", run.ID, err)
 	}
 	rows, more := page(rows, size)
 	ids, next := make([]uuid.UUID, len(rows)), ""

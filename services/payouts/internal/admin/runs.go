@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/internal/run"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -20,87 +21,62 @@ import (
 
 // ListRuns lists runs, newest nominal time first.
 func (s *Server) ListRuns(ctx context.Context, r *payoutsv1.ListRunsRequest) (*payoutsv1.ListRunsResponse, error) {
-	p := db.ListRunsParams{Tenant: r.GetTenant(), Before: farFuture(), PageLimit: int32(rpc.PageSize(r.GetPageSize()) + 1)}
-	key, err := rpc.ParsePageToken(r.GetPageToken(), 2)
+	found, next, err := s.Store.Runs.List(ctx, s.Pool, r.GetTenant(), r.GetPageToken(), r.GetPageSize())
 	if err != nil {
 		return nil, err
 	}
-	if key != nil {
-		if p.Before, err = time.Parse(time.RFC3339Nano, key[0]); err != nil {
-			return nil, rpc.Invalid("page_token", "not one of ours")
-		}
-		if p.After, err = uuid.Parse(key[1]); err != nil {
-			return nil, rpc.Invalid("page_token", "not one of ours")
-		}
-	}
-	rows, err := s.queries().ListRuns(ctx, p)
+	items, err := s.runs(ctx, found)
 	if err != nil {
-		return nil, fmt.Errorf("list runs: %w", err)
-	}
-	rows, more := page(rows, rpc.PageSize(r.GetPageSize()))
-	resp := &payoutsv1.ListRunsResponse{}
-	if resp.Items, err = s.runs(ctx, rows); err != nil {
 		return nil, err
 	}
-	if more {
-		last := rows[len(rows)-1]
-		resp.NextPageToken = rpc.PageToken(last.NominalTime.UTC().Format(time.RFC3339Nano), last.RunID.String())
-	}
-	return resp, nil
+	return &payoutsv1.ListRunsResponse{Items: items, NextPageToken: next}, nil
 }
 
 // GetRun finds a run by its id or its tick's.
 func (s *Server) GetRun(ctx context.Context, r *payoutsv1.GetRunRequest) (*payoutsv1.Run, error) {
-	row, err := s.findRun(ctx, r.GetTenant(), r.GetId())
+	found, err := s.findRun(ctx, r.GetTenant(), r.GetId())
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.runs(ctx, []db.ListRunsRow{row})
+	all, err := s.runs(ctx, []run.Run{found})
 	if err != nil {
 		return nil, err
 	}
 	return all[0], nil
 }
 
-func (s *Server) findRun(ctx context.Context, tenant, id string) (db.ListRunsRow, error) {
-	p := db.FindRunParams{Tenant: tenant, TickID: id}
-	if u, err := uuid.Parse(id); err == nil {
-		p.RunID = u
+func (s *Server) findRun(ctx context.Context, tenant, id string) (run.Run, error) {
+	r, err := s.Store.Runs.Find(ctx, s.Pool, tenant, id)
+	if errors.Is(err, run.ErrNoRun) {
+		return run.Run{}, rpc.NotFound("run", id)
 	}
-	row, err := s.queries().FindRun(ctx, p)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return db.ListRunsRow{}, rpc.NotFound("run", id)
-	}
-	if err != nil {
-		return db.ListRunsRow{}, fmt.Errorf("find run %s: %w", id, err)
-	}
-	return db.ListRunsRow(row), nil
+	return r, err
 }
 
 // runs adds what the runs' payouts count and sum to.
-func (s *Server) runs(ctx context.Context, rows []db.ListRunsRow) ([]*payoutsv1.Run, error) {
-	batches := make([]uuid.UUID, len(rows))
-	for i, r := range rows {
-		batches[i] = store.BatchID(r.RunID)
+func (s *Server) runs(ctx context.Context, found []run.Run) ([]*payoutsv1.Run, error) {
+	batches := make([]uuid.UUID, len(found))
+	for i, r := range found {
+		batches[i] = store.BatchID(r.ID)
 	}
 	sums, err := s.sums(ctx, batches)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*payoutsv1.Run, len(rows))
-	for i, r := range rows {
+	all := make([]*payoutsv1.Run, len(found))
+	for i, r := range found {
 		t, _ := s.Tenants.Tenant(r.Tenant)
 		var counts []storedb.RunCountsRow
 		for _, c := range sums[batches[i]] {
 			counts = append(counts, storedb.RunCountsRow{State: c.State, Currency: string(t.Currency), Count: c.Count, Net: c.Net})
 		}
 		m := &payoutsv1.Run{
-			Id: r.RunID.String(), TickId: r.TickID, Tenant: r.Tenant, Schedule: r.Schedule, Job: r.Job, NominalTime: timestamppb.New(r.NominalTime),
+			Id: r.ID.String(), TickId: r.TickID, Tenant: r.Tenant, Schedule: r.Schedule, Job: r.Job, NominalTime: timestamppb.New(r.NominalTime),
 			LocalDate: r.LocalDate, State: r.State, Reason: r.Reason, StartedAt: instant(r.StartedAt), FinishedAt: instant(r.FinishedAt),
 		}
 		m.Counts, m.Totals = store.Totals(counts)
-		if r.Asked > 0 {
-			m.Counts["asked"] = r.Asked
+		if r.Done > 0 {
+			m.Counts["asked"] = r.Done
 		}
 		all[i] = m
 	}

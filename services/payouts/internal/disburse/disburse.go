@@ -23,6 +23,7 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse/db"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
@@ -100,30 +101,30 @@ type job struct {
 // Dispatch sends what is approved of a page and returns when nothing of it can be sent now. It is the handler of a command:
 // losing one or repeating one changes nothing, since the rows say what is to be done.
 func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) error {
-	run, err := d.Store.Run(ctx, d.Pool, runID)
-	if errors.Is(err, store.ErrNoRun) {
+	r, err := d.Store.Runs.Get(ctx, d.Pool, runID)
+	if errors.Is(err, run.ErrNoRun) {
 		return stream.Permanent(fmt.Errorf("dispatch page %d: %w", page, err))
 	}
 	if err != nil {
 		return err
 	}
 	next := job{runID, page}
-	if !d.quota.enter(run.Tenant, next) {
+	if !d.quota.enter(r.Tenant, next) {
 		return nil // whoever works for the tenant takes it along; should that process die, the sweeper finds the page
 	}
-	tenant, finished := run.Tenant, false
+	tenant, finished := r.Tenant, false
 	defer func() {
 		if !finished { // a place that is never given back would keep the tenant's pages from this process for good
 			d.quota.leave(tenant, next)
 		}
 	}()
 	for ok := true; ok; next, ok = d.quota.next(tenant, next) {
-		if next.run != run.ID {
-			if run, err = d.Store.Run(ctx, d.Pool, next.run); err != nil {
+		if next.run != r.ID {
+			if r, err = d.Store.Runs.Get(ctx, d.Pool, next.run); err != nil {
 				return err
 			}
 		}
-		if err := d.page(run.Cause(ctx), run, next.page); err != nil {
+		if err := d.page(r.Cause(ctx), r, next.page); err != nil {
 			return fmt.Errorf("dispatch page %d of run %s: %w", next.page, next.run, err)
 		}
 	}
@@ -132,7 +133,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) er
 }
 
 // page works on each provider of a page on its own, so that a slow one does not hold up the others.
-func (d *Dispatcher) page(ctx context.Context, run store.Run, page int) error {
+func (d *Dispatcher) page(ctx context.Context, run run.Run, page int) error {
 	providers, err := db.New(d.Pool).PageProviders(ctx, db.PageProvidersParams{RunID: run.ID, Page: int32(page)})
 	if err != nil {
 		return fmt.Errorf("read providers: %w", err)
@@ -151,7 +152,7 @@ func (d *Dispatcher) page(ctx context.Context, run store.Run, page int) error {
 
 // holdUnserved holds what was approved for a provider that the tenants file no longer has: left approved, it would keep its
 // run, and with it the schedule's next ones, waiting for ever.
-func (d *Dispatcher) holdUnserved(ctx context.Context, run store.Run, page int, name string) error {
+func (d *Dispatcher) holdUnserved(ctx context.Context, run run.Run, page int, name string) error {
 	d.Logger.ErrorContext(ctx, "payouts: approved for a provider that the tenants file does not have; held", "tenant", run.Tenant, "provider", name, "run", run.ID)
 	return pg.InTx(ctx, d.Pool, func(tx pgx.Tx) error {
 		rows, err := db.New(tx).Claim(ctx, db.ClaimParams{

@@ -12,8 +12,8 @@ import (
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/crashpoint"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
-	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
 // lane sends the payouts of a page that go through one connector. Claims, sends and records overlap: a slow answer holds
@@ -21,7 +21,7 @@ import (
 type lane struct {
 	d    *Dispatcher
 	conn *connector.Connector
-	run  store.Run
+	run  run.Run
 	page int
 	// owner fences this lane's attempts in the database. It is one lane's own: a claim whose commit was lost is recorded as
 	// never sent, and must not match what another lane of this process sends meanwhile under the same attempts.
@@ -49,7 +49,7 @@ type answer struct {
 	late      bool       // somebody else had taken the attempt over
 }
 
-func newLane(d *Dispatcher, c *connector.Connector, run store.Run, page int) *lane {
+func newLane(d *Dispatcher, c *connector.Connector, run run.Run, page int) *lane {
 	return &lane{
 		d: d, conn: c, run: run, page: page, owner: d.Owner + "/" + uuid.NewString(), answers: make(chan answer), progress: make(chan struct{}, 1),
 		rest: map[uuid.UUID]time.Time{},

@@ -25,6 +25,7 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
@@ -50,8 +51,8 @@ type Env struct {
 	Importer *imports.Importer
 	Planner  *plan.Planner
 	Breaks   *breaks.Breaks
-	Ticks    *runs.Ticks
-	Exec     *runs.Exec
+	Ticks    *run.Ticks
+	Exec     *run.Exec
 
 	t       testing.TB
 	handed  int64 // the last command that Work handed over
@@ -62,24 +63,25 @@ type Env struct {
 func New(t testing.TB) *Env {
 	t.Helper()
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		webhook.Migrations, migrations.Set)
+		webhook.Migrations, run.Migrations, migrations.Set)
 	e := &Env{
 		Pool: pool, Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
 		Outbox: outbox.New(outbox.Config{Service: command.Service}, outbox.Deps{Pool: pool}),
 	}
 	logger := slog.New(slog.DiscardHandler)
 	e.Store = &store.Store{
-		Pool: pool, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants,
-		Stopped: func(context.Context, pgx.Tx) ([]string, error) { return append([]string{}, e.stopped...), nil },
+		Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants,
+		Runs: &run.Store{Service: command.Service, Pool: pool, Outbox: e.Outbox, Clock: e.Clock},
 	}
+	e.StoppedBy(func(context.Context, pgx.Tx) ([]string, error) { return append([]string{}, e.stopped...), nil })
 	e.Importer = &imports.Importer{Pool: pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock}
 	e.Planner = &plan.Planner{Store: e.Store, Outbox: e.Outbox, Tenants: e.Tenants}
 	e.Breaks = &breaks.Breaks{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants}
-	e.Ticks = &runs.Ticks{Pool: pool, Store: e.Store, Outbox: e.Outbox, Tenants: e.Tenants, Logger: logger}
-	e.Exec = &runs.Exec{
-		Pool: pool, Store: e.Store, Outbox: e.Outbox, Planner: e.Planner, Breaks: e.Breaks, Logger: logger,
+	jobs := runs.Jobs(e.Planner, e.Breaks, func(context.Context, pgx.Tx, run.Run) (run.Page, error) { return run.Page{Last: true}, nil })
+	e.Ticks = &run.Ticks{Runs: e.Store.Runs, Jobs: jobs, Tenants: e.Tenants, Logger: logger}
+	e.Exec = &run.Exec{
+		Runs: e.Store.Runs, Jobs: jobs, Logger: logger, Settle: e.Store.Settle,
 		Dispatch: func(context.Context, uuid.UUID, int) error { return nil },
-		AskPage:  func(context.Context, string, string, int) (string, int, error) { return "", 0, nil },
 	}
 	return e
 }
@@ -159,7 +161,7 @@ func (e *Env) Run(tick *eventsv1.Tick) uuid.UUID {
 		e.t.Fatal(err)
 	}
 	e.Work()
-	return store.RunID(tick.GetTickId())
+	return run.ID(tick.GetTickId())
 }
 
 // Work hands over commands from the outbox until there are none left.
@@ -196,16 +198,21 @@ func (e *Env) Finish() {
 	}
 	e.InTx(func(tx pgx.Tx) error {
 		for _, id := range ids {
-			r, err := e.Store.LockRun(e.Ctx(), tx, id)
+			r, err := e.Store.Runs.Lock(e.Ctx(), tx, id)
 			if err != nil {
 				return err
 			}
-			if err := e.Store.FinishRun(e.Ctx(), tx, r, store.RunCompleted, ""); err != nil {
+			if err := e.Store.Runs.Finish(e.Ctx(), tx, r, run.Completed, ""); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// StoppedBy has a function say which connectors are stopped.
+func (e *Env) StoppedBy(stopped func(ctx context.Context, tx pgx.Tx) ([]string, error)) {
+	e.Store.Stopped, e.Store.Runs.Items = stopped, store.Items{Clock: e.Clock, Stopped: stopped}
 }
 
 // StopProviders stops connectors, named "<tenant>/<provider>", and opens all others.

@@ -21,7 +21,7 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/outbox"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/plan/db"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -43,7 +43,7 @@ type Planner struct {
 
 // page is what one transaction works on.
 type page struct {
-	run     store.Run
+	run     run.Run
 	tenant  config.Tenant
 	q       *db.Queries
 	batch   uuid.UUID
@@ -64,34 +64,34 @@ type draft struct {
 }
 
 // Page plans the run's next page. The caller holds the run's row and has checked that this page is the next one.
-func (p *Planner) Page(ctx context.Context, tx pgx.Tx, r store.Run) error {
+func (p *Planner) Page(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, error) {
 	t, ok := p.Tenants.Tenant(r.Tenant)
 	if !ok || t.Payouts == nil {
-		return fmt.Errorf("tenant %s: %w", r.Tenant, ErrNotConfigured)
+		return run.Page{}, run.Fail("not_configured", fmt.Errorf("tenant %s: %w", r.Tenant, ErrNotConfigured))
 	}
 	pg := &page{run: r, tenant: t, q: db.New(tx)}
 	if err := p.Store.PlanAnew(ctx, tx); err != nil {
-		return err
+		return run.Page{}, err
 	}
 	var err error
 	// One planner at a time per tenant: what follows reads sums and sequences that a second one would change.
 	if pg.outflow, err = p.Store.LockOutflow(ctx, tx, r.Tenant); err != nil {
-		return err
+		return run.Page{}, err
 	}
 	if pg.stopped, err = p.Store.StoppedConnectors(ctx, tx); err != nil {
-		return err
+		return run.Page{}, err
 	}
 	if pg.batch, err = p.Store.CreateBatch(ctx, tx, r, t.Currency); err != nil {
-		return err
+		return run.Page{}, err
 	}
 	payees, err := pg.due(ctx, p.pageSize())
 	if err != nil {
-		return err
+		return run.Page{}, err
 	}
 	if err := p.draftPage(ctx, tx, pg, payees); err != nil {
-		return err
+		return run.Page{}, err
 	}
-	return p.advance(ctx, tx, pg, payees)
+	return p.advance(pg, payees), nil
 }
 
 func (p *Planner) pageSize() int {
@@ -279,21 +279,13 @@ func moveTo(payments *db.MoveItemsParams, carries *db.MoveCarriesParams, from, t
 	}
 }
 
-// advance moves the run to its next page, or ends its planning.
-func (p *Planner) advance(ctx context.Context, tx pgx.Tx, pg *page, payees []string) error {
-	last := len(payees) < p.pageSize()
-	cursor := pg.run.Cursor
+// advance says where the next page goes on.
+func (p *Planner) advance(pg *page, payees []string) run.Page {
+	next := run.Page{Cursor: pg.run.Cursor, Last: len(payees) < p.pageSize()}
 	if len(payees) > 0 {
-		cursor = payees[len(payees)-1]
+		next.Cursor = payees[len(payees)-1]
 	}
-	if err := p.Store.Advance(ctx, tx, pg.run.ID, cursor, last, 0); err != nil {
-		return err
-	}
-	if !last {
-		next := command.Plan{RunID: pg.run.ID, Page: pg.run.Page + 1}
-		return p.Outbox.Append(ctx, tx, next.Message(ctx, p.Store.Epoch, ""))
-	}
-	return p.Store.Settle(ctx, tx, pg.run.ID)
+	return next
 }
 
 func (pg *page) money(minor int64) money.Amount {

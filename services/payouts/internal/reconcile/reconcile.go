@@ -22,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -200,16 +201,20 @@ func (w *Worker) apply(ctx context.Context, tx pgx.Tx, moved []outcome.Moved) (p
 	return payouts, nil
 }
 
-// AskPage makes a page of a tenant's open attempts due now, of any age; see [attempt.AskPage].
-func (w *Worker) AskPage(ctx context.Context, tenant, after string, limit int) (next string, asked int, err error) {
-	err = pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
-		next, asked, err = attempt.AskPage(ctx, tx, w.Clock.Now(), tenant, after, limit)
-		return err
-	})
-	if err == nil && asked > 0 {
-		w.Wake()
+// askPage is how many open attempts one page of a job asks about.
+const askPage = 100
+
+// AskPage is a job: it makes a page of the tenant's open attempts due now, of any age; see [attempt.AskPage].
+func (w *Worker) AskPage(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, error) {
+	next, asked, err := attempt.AskPage(ctx, tx, w.Clock.Now(), r.Tenant, r.Cursor, askPage)
+	if err != nil {
+		return run.Page{}, fmt.Errorf("ask about open attempts after %q: %w", r.Cursor, err)
 	}
-	return next, asked, err
+	p := run.Page{Cursor: next, Last: next == "", Done: asked}
+	if asked > 0 {
+		p.After = w.Wake
+	}
+	return p, nil
 }
 
 // Match makes due what webhooks bring news of. A reference is asked about in any state but where the webhook only repeats a

@@ -65,9 +65,9 @@ func TestCheckPendingAsksAboutAll(t *testing.T) {
 	s := e.Sender()
 	e.Send(s, 130)
 	e.Clock.Advance(40 * time.Hour)
-	e.Exec.AskPage = s.Worker.AskPage
+	e.Exec.Jobs[runs.JobCheckPending] = s.Worker.AskPage
 	id := e.Run(payoutstest.Tick("check-pending", runs.JobCheckPending, "2025-01-26T15:00:00Z"))
-	if n := e.Count("SELECT asked FROM runs WHERE run_id = $1 AND state = 'completed'", id); n != 130 {
+	if n := e.Count("SELECT done FROM runs WHERE run_id = $1 AND state = 'completed'", id); n != 130 {
 		t.Errorf("asked about %d of 130", n)
 	}
 	e.Pass(s)

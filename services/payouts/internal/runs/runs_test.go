@@ -10,9 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/command"
@@ -32,20 +34,17 @@ type attempts struct {
 	fail  error
 }
 
-func (a *attempts) page(_ context.Context, _, after string, limit int) (string, int, error) {
+func (a *attempts) page(_ context.Context, _ pgx.Tx, r run.Run) (run.Page, error) {
 	if a.fail != nil {
-		return "", 0, a.fail
+		return run.Page{}, a.fail
 	}
 	from := 0
-	if after != "" {
-		from = slices.Index(a.ids, after) + 1
+	if r.Cursor != "" {
+		from = slices.Index(a.ids, r.Cursor) + 1
 	}
-	to := min(from+limit, len(a.ids))
+	to := min(from+100, len(a.ids))
 	a.asked = append(a.asked, a.ids[from:to]...)
-	if to == len(a.ids) {
-		return "", to - from, nil
-	}
-	return a.ids[to-1], to - from, nil
+	return run.Page{Cursor: a.ids[to-1], Last: to == len(a.ids), Done: to - from}, nil
 }
 
 // TestCheckPendingAsksAboutAll: a payout still pending after 24 hours was never looked at again. The job has no age limit
@@ -57,12 +56,12 @@ func TestCheckPendingAsksAboutAll(t *testing.T) {
 	for i := range 250 {
 		open.ids = append(open.ids, fmt.Sprintf("%04d", i))
 	}
-	e.Exec.AskPage = open.page
+	e.Exec.Jobs[runs.JobCheckPending] = open.page
 	id := e.Run(payoutstest.Tick("check-pending", runs.JobCheckPending, "2025-01-25T00:00:00Z"))
 	if diff := cmp.Diff(open.ids, open.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
-	if n := e.Count("SELECT count(*) FROM runs WHERE run_id = $1 AND state = 'completed' AND asked = 250 AND page = 3", id); n != 1 {
+	if n := e.Count("SELECT count(*) FROM runs WHERE run_id = $1 AND state = 'completed' AND done = 250 AND page = 3", id); n != 1 {
 		t.Error("the run is not complete after three pages")
 	}
 	var told eventsv1.Run
@@ -80,7 +79,7 @@ func TestAFailedPageOfCheckPendingIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	e := payoutstest.New(t)
 	open := attempts{ids: []string{"1", "2"}, fail: errors.New("the provider is away")}
-	e.Exec.AskPage = open.page
+	e.Exec.Jobs[runs.JobCheckPending] = open.page
 	if err := e.Fire(payoutstest.Tick("check-pending", runs.JobCheckPending, "2025-01-25T00:00:00Z"), "tick"); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +104,7 @@ func TestResetBreaksByPages(t *testing.T) {
 	if n := e.Count("SELECT count(*) FROM breaks WHERE total_seconds = 0 AND local_date = '2025-01-25' AND last_reset_date = '2025-01-25'"); n != 2500 {
 		t.Errorf("%d breaks reset", n)
 	}
-	if n := e.Count("SELECT asked FROM runs WHERE run_id = $1", id); n != 2500 {
+	if n := e.Count("SELECT done FROM runs WHERE run_id = $1", id); n != 2500 {
 		t.Errorf("the run counts %d", n)
 	}
 	if n := len(e.EventTypes("break")); n != 2500 {
@@ -173,7 +172,7 @@ func TestARunThatCannotBePlannedFailsAndLetsTheNextOne(t *testing.T) {
 func TestCommandsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	e := payoutstest.New(t)
-	plan := command.Plan{RunID: uuid.New()}.Message(t.Context(), 0, "")
+	plan := run.Command{Verb: run.VerbPlan, Place: run.Place{Run: uuid.New()}}.Message(t.Context(), command.Service, 0, "")
 	for name, m := range map[string]stream.Message{
 		"unknown run":  {Subject: plan.Subject, Data: plan.Payload},
 		"no JSON":      {Subject: plan.Subject, Data: []byte("x")},
@@ -205,9 +204,9 @@ func TestAlreadyRunIsRemembered(t *testing.T) {
 	e := payoutstest.New(t)
 	e.Planner.PageSize = 1
 	e.Import(payoutstest.Header + payoutstest.Pay("a", "drv-1", 10_000, "2025-01-24T10:00:00Z") + payoutstest.Pay("b", "drv-2", 10_000, "2025-01-24T10:00:00Z"))
-	restarted := func() *runs.Exec {
+	restarted := func() *run.Exec {
 		x, planner := *e.Exec, *e.Planner
-		x.Planner = &planner
+		x.Jobs = runs.Jobs(&planner, e.Breaks, nil)
 		return &x
 	}
 	for range 3 {

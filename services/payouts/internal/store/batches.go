@@ -9,6 +9,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/run"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store/db"
@@ -30,7 +31,7 @@ const (
 func BatchID(run uuid.UUID) uuid.UUID { return event.UUID("batch", run.String()) }
 
 // CreateBatch makes a run's batch; a second call does nothing.
-func (s *Store) CreateBatch(ctx context.Context, tx pgx.Tx, r Run, currency money.Currency) (uuid.UUID, error) {
+func (s *Store) CreateBatch(ctx context.Context, tx pgx.Tx, r run.Run, currency money.Currency) (uuid.UUID, error) {
 	id := BatchID(r.ID)
 	n, err := db.New(tx).InsertBatch(ctx, db.InsertBatchParams{
 		BatchID: id, Tenant: r.Tenant, RunID: r.ID, PeriodDate: r.LocalDate, Currency: string(currency), Now: s.Clock.Now(),

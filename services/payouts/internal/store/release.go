@@ -9,8 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/agogopay/agogo/internal/outbox"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
@@ -105,20 +104,13 @@ func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, caps *Caps,
 
 // WakeDispatch emits one dispatch command per page among the approved ones of the payouts.
 func (s *Store) WakeDispatch(ctx context.Context, tx pgx.Tx, nonce string, payouts ...payout.Payout) error {
-	seen := map[command.Dispatch]bool{}
-	var msgs []outbox.Message
+	var at []run.Place
 	for _, p := range payouts {
-		d := command.Dispatch{RunID: p.RunID, Page: p.Page}
-		if p.State != payout.Approved || seen[d] {
-			continue
+		if p.State == payout.Approved {
+			at = append(at, run.Place{Run: p.RunID, Page: p.Page})
 		}
-		seen[d] = true
-		msgs = append(msgs, d.Message(ctx, s.Epoch, nonce))
 	}
-	if len(msgs) == 0 {
-		return nil
-	}
-	return s.Outbox.Append(ctx, tx, msgs...)
+	return s.Runs.WakeDispatch(ctx, tx, nonce, at...)
 }
 
 func payeesOf(held []db.HeldPayoutsRow) []string {

@@ -26,25 +26,8 @@ func (s *Store) Settle(ctx context.Context, tx pgx.Tx, runIDs ...uuid.UUID) erro
 	if len(runIDs) == 0 {
 		return nil
 	}
-	stopped, err := s.StoppedConnectors(ctx, tx)
-	if err != nil {
+	if err := s.Runs.Settle(ctx, tx, runIDs...); err != nil {
 		return err
-	}
-	done, err := q.FinishableRuns(ctx, db.FinishableRunsParams{Ids: runIDs, Now: s.Clock.Now(), Stopped: stopped})
-	if err != nil {
-		return fmt.Errorf("find finished runs: %w", err)
-	}
-	for _, id := range done { // as many as schedules fire, not as payouts there are
-		r, err := s.LockRun(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if r.State != RunRunning || !r.Planned {
-			continue
-		}
-		if err := s.FinishRun(ctx, tx, r, RunCompleted, ""); err != nil {
-			return err
-		}
 	}
 	return s.deriveBatches(ctx, tx, q, runIDs)
 }

@@ -9,27 +9,30 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
 
+// Actor is who acts when no person does.
+const Actor = "service:" + command.Service
+
 // Store reads and moves payouts.
 type Store struct {
-	Pool   *pgxpool.Pool
+	Runs   *run.Store
 	Outbox *outbox.Outbox
 	Clock  clock.Clock
 	Epoch  int
 	// Tenants holds the limits: pausing of payees and batches, caps, tiers. nil is a service without limits.
 	Tenants *config.File
-	// Stopped lists the stopped connectors as "<tenant>/<provider>", read in the transaction. nil means that none ever stops.
+	// Stopped lists the stopped connectors; see [Items].
 	Stopped func(ctx context.Context, tx pgx.Tx) ([]string, error)
 }
 
@@ -97,14 +100,7 @@ func (s *Store) Today(tenant string) string {
 
 // StoppedConnectors lists the stopped connectors as "<tenant>/<provider>".
 func (s *Store) StoppedConnectors(ctx context.Context, tx pgx.Tx) ([]string, error) {
-	if s.Stopped == nil {
-		return []string{}, nil
-	}
-	names, err := s.Stopped(ctx, tx)
-	if err != nil {
-		return nil, fmt.Errorf("stopped connectors: %w", err)
-	}
-	return names, nil
+	return Items{Stopped: s.Stopped}.stopped(ctx, tx)
 }
 
 // Get returns payouts in id order; unknown ids are absent.

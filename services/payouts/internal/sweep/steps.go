@@ -1,43 +1,49 @@
+// Package sweep says what the payouts service looks after beside its runs: payouts whose retry is due, held ones whose cause
+// is gone, batches that ended after their run, and approved payouts that nobody sends.
 package sweep
 
 import (
 	"context"
-	"time"
+	"log/slog"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
-// start starts queued runs whose start was lost.
-func (s *Sweeper) start(ctx context.Context, tx pgx.Tx) error {
-	return s.Store.StartQueued(ctx, tx)
+// New makes the service's sweeper.
+func New(st *store.Store, log *slog.Logger) *run.Sweeper {
+	s := &steps{store: st}
+	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Steps: []run.Step{
+		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
+		{Name: "release held payouts", Lock: 7113, Do: s.release},
+		{Name: "close batches", Lock: 7116, Do: s.close},
+		{Name: "wake standing pages", Lock: 7117, Wakes: true, Do: s.wake},
+	}}
 }
 
-// settle completes runs that are finished, and closes the batches of those that went on after their run was complete.
-func (s *Sweeper) settle(ctx context.Context, tx pgx.Tx) error {
-	next, err := s.Store.SettleAll(ctx, tx, s.batch, pageLimit)
-	if err != nil {
-		return err
-	}
-	s.batch = next
-	return nil
+type steps struct {
+	store *store.Store
+	after map[store.Queue]store.Place // how far each queue of held payouts was looked at
+	batch uuid.UUID                   // how far open batches were looked at
 }
 
 // retry approves failed payouts whose next attempt is due.
-func (s *Sweeper) retry(ctx context.Context, tx pgx.Tx) error {
-	return s.Store.RetryDue(ctx, tx, pageLimit, s.nonce(s.patience()))
+func (s *steps) retry(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	return s.store.RetryDue(ctx, tx, t.Limit, t.Nonce)
 }
 
 // release looks at one page of each queue of held payouts, where the last sweep left off.
-func (s *Sweeper) release(ctx context.Context, tx pgx.Tx) error {
-	queues, err := s.Store.HeldQueues(ctx, tx)
+func (s *steps) release(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	queues, err := s.store.HeldQueues(ctx, tx)
 	if err != nil {
 		return err
 	}
 	after := make(map[store.Queue]store.Place, len(queues))
 	for _, q := range queues {
-		next, err := s.Store.Release(ctx, tx, q, s.after[q], pageLimit, s.Store.Today(q.Tenant), s.nonce(s.patience()))
+		next, err := s.store.Release(ctx, tx, q, s.after[q], t.Limit, s.store.Today(q.Tenant), t.Nonce)
 		if err != nil {
 			return err
 		}
@@ -49,11 +55,17 @@ func (s *Sweeper) release(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// wake emits the commands of pages once more that have stood still for so long.
-func (s *Sweeper) wake(ctx context.Context, tx pgx.Tx, patience time.Duration) error {
-	since, nonce := s.Clock.Now().Add(-patience), s.nonce(patience)
-	if err := s.Store.WakePlanning(ctx, tx, since, nonce, pageLimit); err != nil {
+// close closes the batches of payouts that went on after their run was complete.
+func (s *steps) close(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	next, err := s.store.SettleOpen(ctx, tx, s.batch, t.Limit)
+	if err != nil {
 		return err
 	}
-	return s.Store.WakeStanding(ctx, tx, since, nonce, pageLimit)
+	s.batch = next
+	return nil
+}
+
+// wake emits the commands of pages once more whose payouts have stood still.
+func (s *steps) wake(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	return s.store.WakeStanding(ctx, tx, t.Since, t.Nonce, t.Limit)
 }

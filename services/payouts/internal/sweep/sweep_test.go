@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -25,13 +26,11 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const evening = "2025-01-24T23:59:00Z"
 
-func sweeper(e *payoutstest.Env) *sweep.Sweeper {
-	return &sweep.Sweeper{
-		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Logger: slog.New(slog.DiscardHandler),
-	}
+func sweeper(e *payoutstest.Env) *run.Sweeper {
+	return sweep.New(e.Store, slog.New(slog.DiscardHandler))
 }
 
-func once(t *testing.T, s *sweep.Sweeper) {
+func once(t *testing.T, s *run.Sweeper) {
 	t.Helper()
 	if err := s.Once(t.Context()); err != nil {
 		t.Fatal(err)

@@ -231,52 +231,6 @@ func (q *Queries) FindPayouts(ctx context.Context, arg FindPayoutsParams) ([]Fin
 	return items, nil
 }
 
-const findRun = `-- name: FindRun :one
-SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, state, reason, asked, started_at, finished_at
-FROM runs WHERE tenant = $1 AND (run_id = $2 OR tick_id = $3)
-`
-
-type FindRunParams struct {
-	Tenant string
-	RunID  uuid.UUID
-	TickID string
-}
-
-type FindRunRow struct {
-	RunID       uuid.UUID
-	TickID      string
-	Tenant      string
-	Schedule    string
-	Job         string
-	NominalTime time.Time
-	LocalDate   string
-	State       string
-	Reason      string
-	Asked       int64
-	StartedAt   *time.Time
-	FinishedAt  *time.Time
-}
-
-func (q *Queries) FindRun(ctx context.Context, arg FindRunParams) (FindRunRow, error) {
-	row := q.db.QueryRow(ctx, findRun, arg.Tenant, arg.RunID, arg.TickID)
-	var i FindRunRow
-	err := row.Scan(
-		&i.RunID,
-		&i.TickID,
-		&i.Tenant,
-		&i.Schedule,
-		&i.Job,
-		&i.NominalTime,
-		&i.LocalDate,
-		&i.State,
-		&i.Reason,
-		&i.Asked,
-		&i.StartedAt,
-		&i.FinishedAt,
-	)
-	return i, err
-}
-
 const listBatches = `-- name: ListBatches :many
 SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency FROM batches
 WHERE tenant = $1 AND (period_date < ($2::text)::date OR (period_date = ($2::text)::date AND batch_id > $3))
@@ -509,72 +463,6 @@ func (q *Queries) ListPaymentsOfPayee(ctx context.Context, arg ListPaymentsOfPay
 			&i.CompletedAt,
 			&i.PayoutID,
 			&i.PaidReference,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listRuns = `-- name: ListRuns :many
-SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, state, reason, asked, started_at, finished_at
-FROM runs WHERE tenant = $1 AND (nominal_time < $2::timestamptz OR (nominal_time = $2 AND run_id > $3))
-ORDER BY nominal_time DESC, run_id LIMIT $4
-`
-
-type ListRunsParams struct {
-	Tenant    string
-	Before    time.Time
-	After     uuid.UUID
-	PageLimit int32
-}
-
-type ListRunsRow struct {
-	RunID       uuid.UUID
-	TickID      string
-	Tenant      string
-	Schedule    string
-	Job         string
-	NominalTime time.Time
-	LocalDate   string
-	State       string
-	Reason      string
-	Asked       int64
-	StartedAt   *time.Time
-	FinishedAt  *time.Time
-}
-
-func (q *Queries) ListRuns(ctx context.Context, arg ListRunsParams) ([]ListRunsRow, error) {
-	rows, err := q.db.Query(ctx, listRuns,
-		arg.Tenant,
-		arg.Before,
-		arg.After,
-		arg.PageLimit,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ListRunsRow
-	for rows.Next() {
-		var i ListRunsRow
-		if err := rows.Scan(
-			&i.RunID,
-			&i.TickID,
-			&i.Tenant,
-			&i.Schedule,
-			&i.Job,
-			&i.NominalTime,
-			&i.LocalDate,
-			&i.State,
-			&i.Reason,
-			&i.Asked,
-			&i.StartedAt,
-			&i.FinishedAt,
 		); err != nil {
 			return nil, err
 		}

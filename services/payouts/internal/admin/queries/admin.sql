@@ -14,15 +14,6 @@ ORDER BY payment_id LIMIT @page_limit;
 SELECT payee_id, name, phone, provider, locale, state, pause_reason FROM payees
 WHERE tenant = @tenant AND payee_id > @after ORDER BY payee_id LIMIT @page_limit;
 
--- name: ListRuns :many
-SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, state, reason, asked, started_at, finished_at
-FROM runs WHERE tenant = @tenant AND (nominal_time < @before::timestamptz OR (nominal_time = @before AND run_id > @after))
-ORDER BY nominal_time DESC, run_id LIMIT @page_limit;
-
--- name: FindRun :one
-SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, state, reason, asked, started_at, finished_at
-FROM runs WHERE tenant = @tenant AND (run_id = @run_id OR tick_id = @tick_id);
-
 -- name: ListBatches :many
 SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency FROM batches
 WHERE tenant = @tenant AND (period_date < (@before::text)::date OR (period_date = (@before::text)::date AND batch_id > @after))

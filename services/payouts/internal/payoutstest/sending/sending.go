@@ -22,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
@@ -80,7 +81,7 @@ func New(t testing.TB, change ...func(*simulator.Config)) *Env {
 		}
 	})
 	e.States = &provider.States{Service: command.Service, Outbox: e.Outbox, Clock: e.Clock}
-	e.Store.Stopped = func(ctx context.Context, tx pgx.Tx) ([]string, error) { return e.States.Stopped(ctx, tx) }
+	e.StoppedBy(func(ctx context.Context, tx pgx.Tx) ([]string, error) { return e.States.Stopped(ctx, tx) })
 	e.Config = config.Provider{
 		Name: "orange", Kind: orangeomr.Kind, BaseURL: e.url + "/orange-money-b2b/v1/ci", TokenURL: e.url + "/oauth/v3/token",
 		ClientID: "client", ClientSecret: "secret", PosID: "pos", CallbackAuthorization: CallbackAuthorization, FormsStep: true,
@@ -236,9 +237,8 @@ func (e *Env) Sweep(s *Sender) {
 	for _, m := range e.Messages(stream.Commands) {
 		e.seen[m.Seq] = true
 	}
-	sw := &sweep.Sweeper{
-		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Logger: slog.New(slog.DiscardHandler), Patience: time.Second,
-	}
+	sw := sweep.New(e.Store, slog.New(slog.DiscardHandler))
+	sw.Patience = time.Second
 	if err := sw.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)
 	}
@@ -249,15 +249,15 @@ func (e *Env) Sweep(s *Sender) {
 func (e *Env) Commands(s *Sender) {
 	e.t.Helper()
 	for _, m := range e.Messages(stream.Commands) {
-		c, err := command.Decode(m.Subject, m.Payload)
+		c, err := run.Decode(command.Service, m.Subject, m.Payload)
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		if e.seen[m.Seq] || c.Dispatch == nil {
+		if e.seen[m.Seq] || c.Verb != run.VerbDispatch {
 			continue
 		}
 		e.seen[m.Seq] = true
-		if err := s.Dispatch(e.Ctx(), c.Dispatch.RunID, c.Dispatch.Page); err != nil {
+		if err := s.Dispatch(e.Ctx(), c.Run, c.Page); err != nil {
 			e.t.Fatal(err)
 		}
 	}

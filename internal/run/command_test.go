@@ -1,4 +1,4 @@
-package command_test
+package run_test
 
 import (
 	"strings"
@@ -8,14 +8,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
 )
 
 func TestMessagesAreDeterministic(t *testing.T) {
 	t.Parallel()
-	run := uuid.MustParse("0b1c7f3e-0000-5000-8000-000000000001")
-	target := run.String() + "/7"
+	id := uuid.MustParse("0b1c7f3e-0000-5000-8000-000000000001")
+	target := id.String() + "/7"
 	ctx := event.WithCause(t.Context(), event.Cause{Actor: "user:ada", CorrelationID: "lebenis/payouts/daily@2025-01-24T23:59:00Z", CausationID: "c"})
 	for want, m := range map[string]struct {
 		epoch int
@@ -27,7 +27,7 @@ func TestMessagesAreDeterministic(t *testing.T) {
 		"plan/" + target + "#n#e2":  {2, "n"},
 		"plan/" + target + "#n2#e2": {2, "n2"},
 	} {
-		got := command.Plan{RunID: run, Page: 7}.Message(ctx, m.epoch, m.nonce)
+		got := plan(id, 7).Message(ctx, "payouts", m.epoch, m.nonce)
 		if got.ID != want {
 			t.Errorf("id %q, want %q", got.ID, want)
 		}
@@ -38,9 +38,9 @@ func TestMessagesAreDeterministic(t *testing.T) {
 			t.Errorf("message %+v", got)
 		}
 	}
-	headers := command.Dispatch{RunID: run}.Message(ctx, 0, "").Headers
+	headers := dispatch(id, 0).Message(ctx, "payouts", 0, "").Headers
 	want := map[string]string{
-		"ce-id": "dispatch/" + run.String() + "/0", "ce-actor": "user:ada",
+		"ce-id": "dispatch/" + id.String() + "/0", "ce-actor": "user:ada",
 		"ce-correlationid": "lebenis/payouts/daily@2025-01-24T23:59:00Z", "ce-causationid": "c",
 	}
 	if diff := cmp.Diff(want, headers); diff != "" {
@@ -50,24 +50,32 @@ func TestMessagesAreDeterministic(t *testing.T) {
 
 func TestDecodeReadsWhatMessageWrote(t *testing.T) {
 	t.Parallel()
-	plan, dispatch := command.Plan{RunID: uuid.New(), Page: 3}, command.Dispatch{RunID: uuid.New(), Page: 9}
-	m := plan.Message(t.Context(), 1, "x")
-	if got, err := command.Decode(m.Subject, m.Payload); err != nil || got.Plan == nil || *got.Plan != plan || got.RunID() != plan.RunID {
-		t.Errorf("%+v, %v", got, err)
-	}
-	m = dispatch.Message(t.Context(), 1, "x")
-	if got, err := command.Decode(m.Subject, m.Payload); err != nil || got.Dispatch == nil || *got.Dispatch != dispatch || got.RunID() != dispatch.RunID {
-		t.Errorf("%+v, %v", got, err)
+	for _, want := range []run.Command{plan(uuid.New(), 3), dispatch(uuid.New(), 9)} {
+		m := want.Message(t.Context(), "payouts", 1, "x")
+		if got, err := run.Decode("payouts", m.Subject, m.Payload); err != nil || got != want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+		if got, err := run.Decode("recurrences", m.Subject, m.Payload); err == nil {
+			t.Errorf("another service took %+v", got)
+		}
 	}
 }
 
+func plan(id uuid.UUID, page int) run.Command {
+	return run.Command{Verb: run.VerbPlan, Place: run.Place{Run: id, Page: page}}
+}
+
+func dispatch(id uuid.UUID, page int) run.Command {
+	return run.Command{Verb: run.VerbDispatch, Place: run.Place{Run: id, Page: page}}
+}
+
 func FuzzDecode(f *testing.F) {
-	m := command.Plan{RunID: uuid.New(), Page: 3}.Message(f.Context(), 0, "")
+	m := plan(uuid.New(), 3).Message(f.Context(), "payouts", 0, "")
 	f.Add(m.Subject, m.Payload)
 	f.Add("agogo.cmd.payouts.dance.p00", []byte("{}"))
 	f.Fuzz(func(t *testing.T, subject string, data []byte) {
-		c, err := command.Decode(subject, data)
-		if err == nil && (c.RunID() == uuid.Nil || (c.Plan == nil) == (c.Dispatch == nil)) {
+		c, err := run.Decode("payouts", subject, data)
+		if err == nil && (c.Run == uuid.Nil || c.Page < 0 || (c.Verb != run.VerbPlan && c.Verb != run.VerbDispatch)) {
 			t.Fatalf("decoded %+v", c)
 		}
 	})

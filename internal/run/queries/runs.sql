@@ -1,0 +1,69 @@
+-- name: InsertRun :execrows
+INSERT INTO runs (run_id, tick_id, tenant, schedule, job, nominal_time, local_date, window_start, window_end, timezone,
+                  trigger, correlation, causation, state, created_at)
+VALUES (@run_id, @tick_id, @tenant, @schedule, @job, @nominal_time, (@local_date::text)::date, @window_start, @window_end, @timezone,
+        @trigger, @correlation, @causation, 'queued', @now)
+ON CONFLICT DO NOTHING;
+
+-- name: LockSchedule :exec
+-- Starting and finishing runs of a schedule must see each other's result; the lock ends with the transaction.
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || @tenant::text || '/' || @schedule::text, 7101));
+
+-- name: StartNextRun :many
+UPDATE runs SET state = 'running', version = version + 1, started_at = @now::timestamptz, moved_at = @now::timestamptz
+WHERE run_id = (
+    SELECT r.run_id FROM runs r WHERE r.tenant = @tenant AND r.schedule = @schedule AND r.state = 'queued'
+      AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = @tenant AND o.schedule = @schedule AND o.state = 'running')
+    ORDER BY r.nominal_time, r.run_id LIMIT 1
+)
+RETURNING run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+          timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at;
+
+-- name: GetRun :one
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+FROM runs WHERE run_id = @run_id;
+
+-- name: LockRun :one
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+FROM runs WHERE run_id = @run_id FOR UPDATE;
+
+-- name: FindRun :one
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+FROM runs WHERE tenant = @tenant AND (run_id = @run_id OR tick_id = @tick_id);
+
+-- name: ListRuns :many
+SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
+       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+FROM runs WHERE tenant = @tenant AND (nominal_time < @before::timestamptz OR (nominal_time = @before AND run_id > @after))
+ORDER BY nominal_time DESC, run_id LIMIT @page_limit;
+
+-- name: AdvanceRun :exec
+UPDATE runs SET cursor = @cursor, page = page + 1, planned = @planned, done = done + @done, moved_at = @now::timestamptz
+WHERE run_id = @run_id;
+
+-- name: FinishRun :execrows
+UPDATE runs SET state = @state, reason = @reason, version = version + 1, finished_at = @now::timestamptz
+WHERE run_id = @run_id AND state = @from_state;
+
+-- name: TouchStandingRuns :many
+-- Touching them makes the next look a whole patience away.
+UPDATE runs SET moved_at = @now::timestamptz WHERE run_id IN (
+    SELECT r.run_id FROM runs r WHERE r.state = 'running' AND NOT r.planned AND r.moved_at <= @moved_before::timestamptz
+    ORDER BY r.moved_at, r.run_id LIMIT @page_limit FOR UPDATE SKIP LOCKED)
+RETURNING run_id, page;
+
+-- name: PlannedRuns :many
+-- As many at most as there are schedules, since the runs of one follow each other.
+SELECT run_id FROM runs WHERE state = 'running' AND planned ORDER BY run_id;
+
+-- name: QueuedSchedules :many
+-- Schedules with a queued run and none running: their start was lost.
+SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued'
+  AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = q.tenant AND o.schedule = q.schedule AND o.state = 'running');
+
+-- name: TryLock :one
+-- Advisory locks belong to the database; the schema keeps installations that share one apart.
+SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), @key::bigint))::boolean AS mine;
