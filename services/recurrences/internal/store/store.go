@@ -34,6 +34,8 @@ type Store struct {
 	Clock   clock.Clock
 	Epoch   int
 	Tenants *config.File // for the tenants' time zones; nil: UTC
+	// Done names, by job, what a run counts that is no charge.
+	Done map[string]string
 	// Stopped lists the connectors that nothing goes through now, as "<tenant>/<gateway>". nil means that none ever stops.
 	Stopped func(ctx context.Context, tx pgx.Tx) ([]string, error)
 }
