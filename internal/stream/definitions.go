@@ -124,13 +124,15 @@ func (s ConsumerSpec) Config() jetstream.ConsumerConfig {
 
 // Durable names of consumers.
 const (
-	PayoutsTicks  = "payouts-ticks"
-	PayoutsExec   = "payouts-exec"
-	SchedulerRuns = "scheduler-runs"
-	SchedulerExec = "scheduler-exec"
-	Notifier      = "notifier"
-	NotifierExec  = "notifier-exec"
-	DLQKeeper     = "dlq-keeper"
+	PayoutsTicks     = "payouts-ticks"
+	PayoutsExec      = "payouts-exec"
+	RecurrencesTicks = "recurrences-ticks"
+	RecurrencesExec  = "recurrences-exec"
+	SchedulerRuns    = "scheduler-runs"
+	SchedulerExec    = "scheduler-exec"
+	Notifier         = "notifier"
+	NotifierExec     = "notifier-exec"
+	DLQKeeper        = "dlq-keeper"
 )
 
 // Consumers lists every durable consumer of the system; Consumer finds one by name.
@@ -138,6 +140,8 @@ func Consumers() []ConsumerSpec {
 	return []ConsumerSpec{
 		ticks(PayoutsTicks, "payouts"),
 		exec(PayoutsExec, "payouts"),
+		ticks(RecurrencesTicks, "recurrences"),
+		exec(RecurrencesExec, "recurrences"),
 		{
 			Stream: Events, Durable: SchedulerRuns, Service: "scheduler", Filter: []string{"agogo.evt.*.*.run.>"},
 			BackOff: minutes(.5, 1, 5, 15), MaxDeliver: 20, MaxAckPending: 256, Workers: 4,
