@@ -80,7 +80,7 @@ type Attempt struct {
 func (a Attempt) Transfer(description string) provider.Transfer {
 	return provider.Transfer{
 		Tenant: a.Tenant, Reference: a.Reference, Amount: a.Amount, Destination: a.Destination,
-		Description: description, Resend: a.Reached,
+		Description: description, Resend: a.Reached, SubmittedAt: a.SubmittedAt,
 	}
 }
 

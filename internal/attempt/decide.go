@@ -183,6 +183,7 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	}
 	switch ans.Found.Result.Class {
 	case provider.Succeeded:
+		d.Alarm = ans.Found.Result.Alarm // a success that is disputed since, for instance
 		if a.State != Succeeded {
 			d.Mismatch, d.Moved, d.Alarm = MismatchPaid, 1, "the provider paid what is booked as not paid"
 		}

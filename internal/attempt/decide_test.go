@@ -146,6 +146,16 @@ func TestAlarmOfTheProvidersWordsIsKept(t *testing.T) {
 	}
 }
 
+// A success that the provider affirms and has something to say about: nothing changes, and people hear of it.
+func TestAlarmOfARepeatedSuccessIsKept(t *testing.T) {
+	t.Parallel()
+	a := open(Succeeded)
+	d := Decide(a, Answer{Found: provider.Found{Exists: true, Result: provider.Result{Class: provider.Succeeded, Alarm: "disputed"}}}, policy(false), sent.Add(time.Hour))
+	if d.State != Succeeded || d.Mismatch != "" || d.Alarm != "disputed" {
+		t.Errorf("got %+v", d)
+	}
+}
+
 func TestLookupsHaveNoEnd(t *testing.T) {
 	t.Parallel()
 	p := policy(false)

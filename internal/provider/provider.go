@@ -76,8 +76,11 @@ type Transfer struct {
 	Tenant      string
 	Reference   string // the provider reference of this attempt, committed before the call
 	Amount      money.Amount
-	Destination string // E.164
+	Destination string // E.164, or "<brand>/<token>" of a card
 	Description string
+	// SubmittedAt is when this attempt was sent, zero when nobody knows: what a provider does not find proves nothing once
+	// it forgets transfers of that age.
+	SubmittedAt time.Time
 	// Resend is set when an earlier call with this reference may have reached the provider. An answer that would mean "refused as a repetition" then
 	// speaks about our own first call, and proves nothing.
 	Resend bool
