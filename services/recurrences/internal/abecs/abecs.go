@@ -71,7 +71,7 @@ type Decline struct {
 	CardInvalid bool
 	// Forbidden says that the network forbids to try this card again for this merchant, and fines it.
 	Forbidden bool
-	// Merchant says that the merchant was refused, not the card.
+	// Merchant says that the gateway refused the merchant and not the card: it would refuse every other charge, too.
 	Merchant bool
 	// After is how long the network wants to be left alone, 0 when it does not say.
 	After time.Duration

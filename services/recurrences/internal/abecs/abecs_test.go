@@ -88,10 +88,10 @@ elo R3 hard stopped_by_holder forbidden
 visa 58 hard not_permitted
 mastercard 58 hard not_permitted
 amex FD hard not_permitted
-elo 58 hard invalid_merchant merchant
-visa 03 hard invalid_merchant merchant
-mastercard 03 hard invalid_merchant merchant
-amex DA hard invalid_merchant merchant
+elo 58 hard invalid_merchant
+visa 03 hard invalid_merchant
+mastercard 03 hard invalid_merchant
+amex DA hard invalid_merchant
 elo 63 hard security
 visa 63 hard security
 amex 8 hard security

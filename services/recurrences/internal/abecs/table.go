@@ -17,7 +17,7 @@ type mark uint8
 const (
 	gone     mark = 1 << iota // no charge of this card will ever pass: a new card is needed
 	never                     // the network forbids to try this card again, and fines it
-	merchant                  // it is the merchant that is refused: every other charge would be, too
+	merchant                  // the gateway refuses the merchant: every other charge would be refused, too
 	byAdvice                  // the merchant advice code decides; without one it is as the row says
 	wait3d                    // not before 72 hours
 )
@@ -72,9 +72,9 @@ var rows = []row{
 	{"E", "57", Hard, "not_permitted", 0},
 	{"VM", "58", Hard, "not_permitted", 0},
 	{"A", "FD", Hard, "not_permitted", 0},
-	{"E", "58", Hard, "invalid_merchant", merchant},
-	{"VM", "03", Hard, "invalid_merchant", merchant},
-	{"A", "DA", Hard, "invalid_merchant", merchant},
+	{"E", "58", Hard, "invalid_merchant", 0},
+	{"VM", "03", Hard, "invalid_merchant", 0},
+	{"A", "DA", Hard, "invalid_merchant", 0},
 	{"EV", "63", Hard, "security", 0},
 	{"A", "08", Hard, "security", 0},
 	{every, "06 12", Hard, "card_error", 0},
