@@ -120,14 +120,9 @@ func absent(a Attempt, d Decision, p Policy, now time.Time) Decision {
 		return review(a, d, p, now)
 	}
 	d.Absent = true
-	switch {
-	case a.AbsentReads == 0 || a.FirstAbsentAt == nil:
-		d.AbsentReads, d.FirstAbsent = 1, &now
-		d.NextLookup = sooner(d.NextLookup, now.Add(p.absentGap()))
-	case now.Sub(*a.FirstAbsentAt) >= p.absentGap():
-		d.AbsentReads = a.AbsentReads + 1
-	default: // too close to the first to be a second read
-		d.NextLookup = sooner(d.NextLookup, a.FirstAbsentAt.Add(p.absentGap()))
+	var next time.Time
+	if d.AbsentReads, d.FirstAbsent, next = absentRead(a, p, now); next.After(now) {
+		d.NextLookup = sooner(d.NextLookup, next)
 	}
 	if a.State == Processing {
 		d.State, d.Result = Unknown, provider.Result{Class: provider.Ambiguous, Code: CodeNoLongerKnown}
@@ -172,11 +167,9 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	}
 	d.Answered = true
 	if !ans.Found.Exists {
-		if a.State == Succeeded {
-			d.Mismatch, d.Alarm = MismatchAbsent, "the provider does not know a transfer that is booked as paid"
-		}
-		return d
+		return recheckAbsent(a, d, p, now)
 	}
+	d.AbsentReads, d.FirstAbsent = 0, nil
 	if code := differs(a, ans.Found); code != "" {
 		d.Mismatch, d.Alarm = code, "the provider's transfer differs from ours: "+code
 		return d
@@ -196,6 +189,36 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 		return ask()
 	}
 	return d
+}
+
+// recheckAbsent handles "no such transfer" about what is closed. Something had it asked about, a webhook mostly, and the
+// provider's lookup may lag behind its own webhooks: the question stays open until absence counts and is proven.
+func recheckAbsent(a Attempt, d Decision, p Policy, now time.Time) Decision {
+	next := p.AbsentCounts(a.SubmittedAt)
+	if now.Before(next) {
+		d.NextLookup = &next
+		return d
+	}
+	if d.AbsentReads, d.FirstAbsent, next = absentRead(a, p, now); d.AbsentReads < absentReadsToProve {
+		d.NextLookup = &next
+		return d
+	}
+	if a.State == Succeeded {
+		d.Mismatch, d.Alarm = MismatchAbsent, "the provider does not know a transfer that is booked as paid"
+	}
+	return d
+}
+
+// absentRead counts a read that found nothing, late enough to count; next is from when on another would be a second one.
+func absentRead(a Attempt, p Policy, now time.Time) (reads int, first *time.Time, next time.Time) {
+	if a.AbsentReads == 0 || a.FirstAbsentAt == nil {
+		return 1, &now, now.Add(p.absentGap())
+	}
+	next = a.FirstAbsentAt.Add(p.absentGap())
+	if now.Before(next) { // too close to the first to be a second read
+		return a.AbsentReads, a.FirstAbsentAt, next
+	}
+	return a.AbsentReads + 1, a.FirstAbsentAt, next
 }
 
 // News reports whether what a webhook says of an attempt goes beyond what is proven of it, so that the provider has to be

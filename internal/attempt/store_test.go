@@ -261,6 +261,29 @@ func TestADecisionOnAnOlderRowDecidesNothing(t *testing.T) {
 	}
 }
 
+// What was not found before a webhook spoke of it has to be not found twice again.
+func TestAHintEndsTheProofOfAbsence(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	s := start(uuid.New(), 1)
+	next := sent.Add(time.Hour)
+	record(t, pool, "me", outcome(begin(t, pool, "me", time.Minute, s)[0], Unknown, provider.Ambiguous, &next))
+	a := claim(t, pool, next)[0]
+	in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+		return RecordLookups(ctx, tx, next, []Update{{Attempt: a, Decision: Decide(a, Answer{}, policy(true), next), Lookup: true}})
+	})
+	if a = read(t, pool, s.Key); a.AbsentReads != 1 || a.FirstAbsentAt == nil {
+		t.Fatalf("after one empty read: %+v", a)
+	}
+	in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]string, error) {
+		return Hint(ctx, tx, next, "lebenis", "orange", []string{s.Reference})
+	})
+	a = read(t, pool, s.Key)
+	if d := Decide(a, Answer{}, policy(true), next.Add(time.Minute)); d.State != Unknown || d.AbsentReads != 1 {
+		t.Errorf("one empty read after a webhook makes it %s, reads %d", d.State, d.AbsentReads)
+	}
+}
+
 // A webhook that overtakes the answer to the call: the attempt is asked about as soon as its outcome is recorded.
 func TestAHintDuringTheSendIsKept(t *testing.T) {
 	t.Parallel()

@@ -289,7 +289,8 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 }
 
 const hint = `-- name: Hint :many
-UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, $1::timestamptz), lookup_expires_at = NULL, version = a.version + 1
+UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, $1::timestamptz), lookup_expires_at = NULL,
+    absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 FROM (
     SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest($2::text[]) AS reference) r CROSS JOIN LATERAL (
         SELECT b.subject_id, b.number FROM attempts b
@@ -309,6 +310,7 @@ type HintParams struct {
 // A webhook spoke of these references: their state is read again at once. A send that is under way is asked about as soon
 // as its outcome is recorded. The version rises, so that the answer to a lookup that began before the hint decides nothing.
 // Whoever holds a row at this moment is recording an outcome, which must not wait for a hint; nor does the hint for it.
+// Reads that found nothing before the provider spoke prove nothing after it.
 func (q *Queries) Hint(ctx context.Context, arg HintParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, hint,
 		arg.At,

@@ -109,7 +109,9 @@ RETURNING a.*;
 -- A webhook spoke of these references: their state is read again at once. A send that is under way is asked about as soon
 -- as its outcome is recorded. The version rises, so that the answer to a lookup that began before the hint decides nothing.
 -- Whoever holds a row at this moment is recording an outcome, which must not wait for a hint; nor does the hint for it.
-UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz), lookup_expires_at = NULL, version = a.version + 1
+-- Reads that found nothing before the provider spoke prove nothing after it.
+UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz), lookup_expires_at = NULL,
+    absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 FROM (
     SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r CROSS JOIN LATERAL (
         SELECT b.subject_id, b.number FROM attempts b

@@ -133,7 +133,7 @@ func TestAPageIsWorkedOnOnceAtATime(t *testing.T) {
 	}})
 	first := make(chan error, 1)
 	go func() { first <- s.Dispatch(e.Ctx(), run, 0) }()
-	<-entered
+	await(t, e, entered)
 	returned := make(chan error, 1)
 	go func() { returned <- s.Dispatch(e.Ctx(), run, 0) }()
 	select {
@@ -145,7 +145,7 @@ func TestAPageIsWorkedOnOnceAtATime(t *testing.T) {
 		t.Error("a second command works on the page beside the first")
 	}
 	close(over)
-	if err := <-first; err != nil {
+	if err := awaitError(t, e, first); err != nil {
 		t.Fatal(err)
 	}
 	want(t, e, map[string]int64{"succeeded": 8})

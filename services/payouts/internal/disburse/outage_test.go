@@ -86,6 +86,7 @@ func weather(t *testing.T, deduplicates bool, random *rand.Rand, seed int64) {
 		e.DyingPair(run, random)
 	}
 	e.NoFaults()
+	e.ShortLeases(time.Minute)
 	heir := e.Sender()
 	e.TakeOver(heir)
 	e.Check()

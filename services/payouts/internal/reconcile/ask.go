@@ -119,14 +119,17 @@ func (w *Worker) persist(ctx context.Context, batch []attempt.Update) error {
 	case err == nil:
 		w.Outbox.Nudge()
 		return nil
-	case len(batch) > 1 && !pg.Transient(err) && ctx.Err() == nil:
-		for i := range batch {
-			if one := w.persist(ctx, batch[i:i+1]); one != nil {
-				w.Logger.ErrorContext(ctx, "payouts: the answer to a lookup cannot be applied", "payout", batch[i].Attempt.Subject, "attempt", batch[i].Attempt.Number, "error", one)
-			}
-		}
-		return nil
-	default:
+	case pg.Transient(err) || ctx.Err() != nil:
 		return fmt.Errorf("record lookups: %w", err)
+	case len(batch) == 1:
+		a := batch[0].Attempt
+		w.Logger.ErrorContext(ctx, "payouts: the answer to a lookup cannot be applied", "payout", a.Subject, "attempt", a.Number, "error", err)
+		return nil
 	}
+	for i := range batch {
+		if err := w.persist(ctx, batch[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

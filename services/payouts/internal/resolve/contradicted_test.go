@@ -180,10 +180,15 @@ func TestNothingIsCancelledOrRetriedBeforeTheProviderIsAsked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, _ := scripted(t, c.answer)
+			d, s := scripted(t, c.answer)
 			d.hint()
 			d.mustRefuse(d.single(c.op(d)), "lookup_outstanding")
-			d.Pass(d.sender) // the provider does not know it: as booked
+			d.Pass(d.sender) // the provider does not know it, and need not yet
+			d.mustRefuse(d.single(c.op(d)), "lookup_outstanding")
+			d.Env.Clock.Advance(2 * time.Minute)
+			d.Pass(d.sender)
+			d.mustRefuse(d.single(c.op(d)), "lookup_outstanding")
+			d.absentTwice(s) // as booked
 			if err := d.single(c.op(d)); err != nil {
 				t.Error(err)
 			}

@@ -92,7 +92,8 @@ func New(t testing.TB, change ...func(*simulator.Config)) *Env {
 	return e
 }
 
-// ShortLeases makes the leases of senders made from now on run out after d.
+// ShortLeases makes the leases of senders made from now on run out after d, in real time: a busy machine misses short ones, and
+// what was called off for that rests by the clock of the test. Let time move, or better, use TakeOver.
 func (e *Env) ShortLeases(d time.Duration) { e.lease.Store(int64(d)) }
 
 // Sender is one replica of the service: what sends and what reconciles.
@@ -207,9 +208,23 @@ func (e *Env) Send(s *Sender, n int) uuid.UUID {
 func (e *Env) Dispatch(s *Sender, run uuid.UUID) {
 	e.t.Helper()
 	for page := range int(e.Count("SELECT COALESCE(max(page), -1) + 1 FROM payouts WHERE run_id = $1", run)) {
-		if err := s.Dispatch(e.Ctx(), run, page); err != nil {
-			e.t.Fatal(err)
-		}
+		e.page(s, run, page)
+	}
+}
+
+// returns is how long a page may take, however busy the machine is. Time stands still in most tests: a page that waits for it
+// would wait for ever.
+const returns = 90 * time.Second
+
+func (e *Env) page(s *Sender, run uuid.UUID, page int) {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(e.Ctx(), returns)
+	defer cancel()
+	switch err := s.Dispatch(ctx, run, page); {
+	case ctx.Err() != nil:
+		e.t.Fatalf("page %d of run %s does not end (%v): %v", page, run, err, e.PayoutStates())
+	case err != nil:
+		e.t.Fatal(err)
 	}
 }
 
@@ -224,15 +239,22 @@ func (e *Env) Pass(s *Sender) {
 	}
 }
 
-// TakeOver waits until the leases of all submitting attempts have run out and lets s take them over.
+// TakeOver ends the leases of all submitting attempts, as time would, and lets s take them over.
 func (e *Env) TakeOver(s *Sender) {
 	e.t.Helper()
-	e.SQL("SELECT pg_sleep(GREATEST(0, EXTRACT(epoch FROM max(lease_expires_at) - clock_timestamp()) + 0.01)) FROM attempts WHERE state = 'submitting'")
+	e.SQL("UPDATE attempts SET lease_expires_at = now() - interval '1 second' WHERE state = 'submitting'")
 	e.Pass(s)
 }
 
 // Sweep sweeps once and hands the dispatch commands that follow to s.
 func (e *Env) Sweep(s *Sender) {
+	e.t.Helper()
+	e.SweepOnly()
+	e.Commands(s)
+}
+
+// SweepOnly sweeps once; the dispatch commands that follow wait for Commands.
+func (e *Env) SweepOnly() {
 	e.t.Helper()
 	for _, m := range e.Messages(stream.Commands) {
 		e.seen[m.Seq] = true
@@ -242,7 +264,19 @@ func (e *Env) Sweep(s *Sender) {
 	if err := sw.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)
 	}
-	e.Commands(s)
+}
+
+// Hint brings a webhook about every attempt there is; what it says of them was not understood.
+func (e *Env) Hint(s *Sender) {
+	e.t.Helper()
+	var notices []webhook.Notice
+	for _, a := range e.attempts() {
+		notices = append(notices, webhook.Notice{Reference: a.reference})
+	}
+	e.InTx(func(tx pgx.Tx) error {
+		_, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, "orange", notices)
+		return err
+	})
 }
 
 // Commands hands the dispatch commands that nobody has had yet to s.
@@ -257,9 +291,7 @@ func (e *Env) Commands(s *Sender) {
 			continue
 		}
 		e.seen[m.Seq] = true
-		if err := s.Dispatch(e.Ctx(), c.Run, c.Page); err != nil {
-			e.t.Fatal(err)
-		}
+		e.page(s, c.Run, c.Page)
 	}
 }
 
