@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
@@ -16,13 +17,13 @@ import (
 
 // StartBreak opens a payee's break.
 func (s *Server) StartBreak(ctx context.Context, r *payoutsv1.StartBreakRequest) (*payoutsv1.Break, error) {
-	m := mutation{r.GetTenant(), "StartBreak", r.GetPayeeId(), "", r.GetRequestId(), nil}
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "StartBreak", Target: r.GetPayeeId(), RequestID: r.GetRequestId()}
 	return s.changeBreak(ctx, m, r.GetAt(), s.Breaks.Start)
 }
 
 // EndBreak closes a payee's break.
 func (s *Server) EndBreak(ctx context.Context, r *payoutsv1.EndBreakRequest) (*payoutsv1.Break, error) {
-	m := mutation{r.GetTenant(), "EndBreak", r.GetPayeeId(), "", r.GetRequestId(), nil}
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "EndBreak", Target: r.GetPayeeId(), RequestID: r.GetRequestId()}
 	return s.changeBreak(ctx, m, r.GetAt(), s.Breaks.End)
 }
 
@@ -40,8 +41,8 @@ func (s *Server) GetBreak(ctx context.Context, r *payoutsv1.GetBreakRequest) (*p
 
 type breakFunc func(ctx context.Context, tx pgx.Tx, tenant, payee string, at time.Time) (breaks.Break, error)
 
-func (s *Server) changeBreak(ctx context.Context, m mutation, at *timestamppb.Timestamp, do breakFunc) (*payoutsv1.Break, error) {
-	if _, err := s.tenant(m.tenant); err != nil {
+func (s *Server) changeBreak(ctx context.Context, m mutation.Mutation, at *timestamppb.Timestamp, do breakFunc) (*payoutsv1.Break, error) {
+	if _, err := s.tenant(m.Tenant); err != nil {
 		return nil, err
 	}
 	when := s.Clock.Now()
@@ -53,9 +54,9 @@ func (s *Server) changeBreak(ctx context.Context, m mutation, at *timestamppb.Ti
 	}
 	out := &payoutsv1.Break{}
 	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
-		b, err := do(ctx, tx, m.tenant, m.target, when)
+		b, err := do(ctx, tx, m.Tenant, m.Target, when)
 		if err != nil {
-			return nil, breakError(err, m.target)
+			return nil, breakError(err, m.Target)
 		}
 		return breakOf(b), nil
 	})

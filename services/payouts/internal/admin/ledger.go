@@ -13,6 +13,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -99,7 +100,7 @@ func (s *Server) TopUpFloat(ctx context.Context, r *payoutsv1.TopUpFloatRequest)
 		return nil, rpc.Invalid("currency", "%s keeps its float in %s; what moved in another currency is recorded as what arrived", t.ID, t.Currency)
 	}
 	sum := money.Amount{Minor: r.GetAmountMinor(), Currency: t.Currency}
-	m := mutation{t.ID, "TopUpFloat", r.GetProvider(), sum.Decimal() + " " + string(sum.Currency) + " " + r.GetReference(), "", nil}
+	m := mutation.Mutation{Tenant: t.ID, Action: "TopUpFloat", Target: r.GetProvider(), Detail: sum.Decimal() + " " + string(sum.Currency) + " " + r.GetReference()}
 	out := &payoutsv1.TopUpFloatResponse{}
 	err = s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
 		float := ledger.Float(r.GetProvider())

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
@@ -22,9 +23,9 @@ func (s *Server) ResolvePayout(ctx context.Context, r *payoutsv1.ResolvePayoutRe
 	}
 	out := &payoutsv1.ResolvePayoutResponse{}
 	var applied bool
-	m := mutation{
-		tenant: r.GetTenant(), action: "ResolvePayout", target: r.GetId(), detail: r.GetEvidence(), requestID: r.GetRequestId(),
-		became: func() string { return resolved(applied, r) },
+	m := mutation.Mutation{
+		Tenant: r.GetTenant(), Action: "ResolvePayout", Target: r.GetId(), Detail: r.GetEvidence(), RequestID: r.GetRequestId(),
+		Became: func() string { return resolved(applied, r) },
 	}
 	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (_ proto.Message, err error) {
 		applied, err = s.Operate.Resolve(ctx, tx, r.GetTenant(), id, Resolution{Outcome: r.GetOutcome(), PayAgain: r.GetPayAgain(), Evidence: r.GetEvidence()})
@@ -52,46 +53,46 @@ func resolved(applied bool, r *payoutsv1.ResolvePayoutRequest) string {
 
 // RetryPayout approves a failed payout again.
 func (s *Server) RetryPayout(ctx context.Context, r *payoutsv1.RetryPayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation{r.GetTenant(), "RetryPayout", r.GetId(), r.GetReason(), r.GetRequestId(), nil}, s.Operate.Retry)
+	return s.operate(ctx, mutation.Mutation{Tenant: r.GetTenant(), Action: "RetryPayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}, s.Operate.Retry)
 }
 
 // HoldPayout keeps a payout from being sent.
 func (s *Server) HoldPayout(ctx context.Context, r *payoutsv1.HoldPayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation{r.GetTenant(), "HoldPayout", r.GetId(), r.GetReason(), r.GetRequestId(), nil}, s.Operate.Hold)
+	return s.operate(ctx, mutation.Mutation{Tenant: r.GetTenant(), Action: "HoldPayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}, s.Operate.Hold)
 }
 
 // ReleasePayout lets a payout go that a person held.
 func (s *Server) ReleasePayout(ctx context.Context, r *payoutsv1.ReleasePayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation{r.GetTenant(), "ReleasePayout", r.GetId(), r.GetReason(), r.GetRequestId(), nil}, s.Operate.Release)
+	return s.operate(ctx, mutation.Mutation{Tenant: r.GetTenant(), Action: "ReleasePayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}, s.Operate.Release)
 }
 
 // CancelPayout ends a payout that was not sent.
 func (s *Server) CancelPayout(ctx context.Context, r *payoutsv1.CancelPayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation{r.GetTenant(), "CancelPayout", r.GetId(), r.GetReason(), r.GetRequestId(), nil}, s.Operate.Cancel)
+	return s.operate(ctx, mutation.Mutation{Tenant: r.GetTenant(), Action: "CancelPayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}, s.Operate.Cancel)
 }
 
 type operation func(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 
 // operate does one thing to one payout and answers with the payout as it is then.
-func (s *Server) operate(ctx context.Context, m mutation, do operation) (*payoutsv1.Payout, error) {
+func (s *Server) operate(ctx context.Context, m mutation.Mutation, do operation) (*payoutsv1.Payout, error) {
 	out := &payoutsv1.Payout{}
 	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (proto.Message, error) {
-		if err := do(ctx, tx, m.tenant, id, m.detail); err != nil {
+		if err := do(ctx, tx, m.Tenant, id, m.Detail); err != nil {
 			return nil, err
 		}
-		return s.payout(ctx, tx, m.tenant, m.target)
+		return s.payout(ctx, tx, m.Tenant, m.Target)
 	})
 	return out, err
 }
 
 // single is a mutation of one payout.
-func (s *Server) single(ctx context.Context, m mutation, out proto.Message, fn func(tx pgx.Tx, id uuid.UUID) (proto.Message, error)) error {
-	if _, err := s.tenant(m.tenant); err != nil {
+func (s *Server) single(ctx context.Context, m mutation.Mutation, out proto.Message, fn func(tx pgx.Tx, id uuid.UUID) (proto.Message, error)) error {
+	if _, err := s.tenant(m.Tenant); err != nil {
 		return err
 	}
-	id, err := uuid.Parse(m.target)
+	id, err := uuid.Parse(m.Target)
 	if err != nil {
-		return rpc.Invalid("id", "%q is no payout id (a UUID)", m.target)
+		return rpc.Invalid("id", "%q is no payout id (a UUID)", m.Target)
 	}
 	return s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) { return fn(tx, id) })
 }

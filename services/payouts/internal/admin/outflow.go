@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/provider"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -18,29 +19,29 @@ import (
 
 // StopOutflow halts a tenant's sends: the row is read before every send by every replica.
 func (s *Server) StopOutflow(ctx context.Context, r *payoutsv1.StopOutflowRequest) (*payoutsv1.Outflow, error) {
-	m := mutation{r.GetTenant(), "StopOutflow", r.GetTenant(), r.GetReason(), r.GetRequestId(), nil}
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "StopOutflow", Target: r.GetTenant(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
 	return s.turn(ctx, m, true, r.GetReason())
 }
 
 // StartOutflow lifts the stop, opens connectors that a fault had stopped, and wakes what waited.
 func (s *Server) StartOutflow(ctx context.Context, r *payoutsv1.StartOutflowRequest) (*payoutsv1.Outflow, error) {
-	m := mutation{r.GetTenant(), "StartOutflow", r.GetTenant(), "", r.GetRequestId(), nil}
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "StartOutflow", Target: r.GetTenant(), RequestID: r.GetRequestId()}
 	return s.turn(ctx, m, false, "")
 }
 
-func (s *Server) turn(ctx context.Context, m mutation, stopped bool, reason string) (*payoutsv1.Outflow, error) {
-	if _, err := s.tenant(m.tenant); err != nil {
+func (s *Server) turn(ctx context.Context, m mutation.Mutation, stopped bool, reason string) (*payoutsv1.Outflow, error) {
+	if _, err := s.tenant(m.Tenant); err != nil {
 		return nil, err
 	}
 	actor, _ := auth.ActorFrom(ctx)
 	out := &payoutsv1.Outflow{}
 	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
-		o, err := s.Store.SetOutflow(ctx, tx, m.tenant, stopped, reason, actor.Name)
+		o, err := s.Store.SetOutflow(ctx, tx, m.Tenant, stopped, reason, actor.Name)
 		if err != nil {
 			return nil, err
 		}
 		if !stopped {
-			if err := s.reopen(ctx, tx, m.tenant); err != nil {
+			if err := s.reopen(ctx, tx, m.Tenant); err != nil {
 				return nil, err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/rpc"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
@@ -92,7 +93,7 @@ func (s *Server) ResumePayee(ctx context.Context, r *payoutsv1.ResumePayeeReques
 		return nil, err
 	}
 	out := &payoutsv1.Payee{}
-	m := mutation{r.GetTenant(), "ResumePayee", r.GetPayeeId(), r.GetReason(), r.GetRequestId(), nil}
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ResumePayee", Target: r.GetPayeeId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
 	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
 		y, ok, err := s.Store.ResumePayee(ctx, tx, r.GetTenant(), r.GetPayeeId())
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/run"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
@@ -186,7 +187,7 @@ func (s *Server) batches(ctx context.Context, rows []db.ListBatchesRow) ([]*payo
 
 // PauseBatch stops sending a batch's payouts.
 func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest) (*payoutsv1.Batch, error) {
-	m := mutation{r.GetTenant(), "PauseBatch", r.GetId(), r.GetReason(), r.GetRequestId(), nil}
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "PauseBatch", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
 	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
 		return s.Store.PauseBatchBy(ctx, tx, id, r.GetReason())
 	})
@@ -194,7 +195,7 @@ func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest)
 
 // ResumeBatch goes on with a paused batch and wakes what waited for it.
 func (s *Server) ResumeBatch(ctx context.Context, r *payoutsv1.ResumeBatchRequest) (*payoutsv1.Batch, error) {
-	m := mutation{r.GetTenant(), "ResumeBatch", r.GetId(), "", r.GetRequestId(), nil}
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ResumeBatch", Target: r.GetId(), RequestID: r.GetRequestId()}
 	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
 		ok, err := s.Store.ResumeBatch(ctx, tx, id)
 		if err != nil || !ok {
@@ -205,11 +206,11 @@ func (s *Server) ResumeBatch(ctx context.Context, r *payoutsv1.ResumeBatchReques
 }
 
 // control changes a batch's control, or refuses if it cannot be changed as it is.
-func (s *Server) control(ctx context.Context, m mutation, fn func(tx pgx.Tx, id uuid.UUID) (bool, error)) (*payoutsv1.Batch, error) {
+func (s *Server) control(ctx context.Context, m mutation.Mutation, fn func(tx pgx.Tx, id uuid.UUID) (bool, error)) (*payoutsv1.Batch, error) {
 	out := &payoutsv1.Batch{}
 	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
 		q := db.New(tx)
-		before, err := s.batch(ctx, q, m.tenant, m.target)
+		before, err := s.batch(ctx, q, m.Tenant, m.Target)
 		if err != nil {
 			return nil, err
 		}
@@ -218,9 +219,9 @@ func (s *Server) control(ctx context.Context, m mutation, fn func(tx pgx.Tx, id 
 			return nil, err
 		}
 		if !ok {
-			return nil, rpc.Refused("BATCH_STATE", "look at it with GetBatch", "batch %s is %s: %s is not possible", m.target, before.GetState(), m.action)
+			return nil, rpc.Refused("BATCH_STATE", "look at it with GetBatch", "batch %s is %s: %s is not possible", m.Target, before.GetState(), m.Action)
 		}
-		return s.batch(ctx, q, m.tenant, m.target)
+		return s.batch(ctx, q, m.Tenant, m.Target)
 	})
 	return out, err
 }

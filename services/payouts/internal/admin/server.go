@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,11 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/outbox"
-	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
@@ -69,49 +67,10 @@ func New(d Deps) *Server { return &Server{Deps: d} }
 
 var _ payoutsv1.PayoutsServiceServer = (*Server)(nil)
 
-// mutation says what a request changes, for the audit trail.
-type mutation struct {
-	tenant    string
-	action    string // the method's name
-	target    string // resource id
-	detail    string // without personal data
-	requestID string
-	// became tells, once it is done, what the request came to, in front of the detail; nil adds nothing.
-	became func() string
-}
-
-// mutate runs fn in one transaction, once per request id, with its audit entry; out receives the answer, be it this one's
-// or that of the request's first time.
-func (s *Server) mutate(ctx context.Context, m mutation, out proto.Message, fn func(tx pgx.Tx) (proto.Message, error)) error {
-	err := pg.InTx(ctx, s.Pool, func(tx pgx.Tx) error {
-		answer, err := auth.Once(ctx, tx, m.tenant, m.action, m.requestID, func() ([]byte, error) {
-			result, err := fn(tx)
-			if err != nil {
-				return nil, err
-			}
-			detail := m.detail
-			if m.became != nil {
-				detail = m.became() + ": " + detail
-			}
-			err = auth.Record(ctx, tx, s.Outbox, auth.Entry{
-				Tenant: m.tenant, Service: command.Service, Action: m.action, Target: m.target, Detail: detail, RequestID: m.requestID,
-				At: s.Clock.Now(),
-			})
-			if err != nil {
-				return nil, err
-			}
-			return proto.Marshal(result)
-		})
-		if err != nil {
-			return err
-		}
-		return proto.Unmarshal(answer, out)
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.action, err)
-	}
-	s.Outbox.Nudge()
-	return nil
+// mutate is a mutation of the service.
+func (s *Server) mutate(ctx context.Context, m mutation.Mutation, out proto.Message, fn func(tx pgx.Tx) (proto.Message, error)) error {
+	r := mutation.Runner{Pool: s.Pool, Outbox: s.Outbox, Clock: s.Clock, Service: command.Service}
+	return r.Run(ctx, m, out, fn)
 }
 
 // tenant finds a tenant that pays out.
