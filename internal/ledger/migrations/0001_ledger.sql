@@ -14,13 +14,12 @@ CREATE TABLE ledger_postings (
     amount      bigint NOT NULL CHECK (amount > 0),
     occurred_at timestamptz NOT NULL,
     PRIMARY KEY (posting_id),
-    UNIQUE (tenant, kind, ref, leg),
+    UNIQUE (tenant, ref, kind, leg), -- in this order also the index of what was posted about a payment or an attempt
     CHECK (debit <> credit)
 );
 -- Balances are sums over one of these two, read from the index alone.
 CREATE INDEX ledger_postings_debit ON ledger_postings (tenant, debit, posting_id) INCLUDE (currency, amount);
 CREATE INDEX ledger_postings_credit ON ledger_postings (tenant, credit, posting_id) INCLUDE (currency, amount);
-CREATE INDEX ledger_postings_ref ON ledger_postings (tenant, ref, posting_id);
 CREATE INDEX ledger_postings_tenant ON ledger_postings (tenant, posting_id);
 
 -- Also how Post learns that a repeated posting differs from the one there is: its ON CONFLICT tries to update it then.

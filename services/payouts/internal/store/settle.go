@@ -19,12 +19,14 @@ func (s *Store) Settle(ctx context.Context, tx pgx.Tx, runIDs ...uuid.UUID) erro
 		return nil
 	}
 	q := db.New(tx)
-	runIDs, err := q.SettleableRuns(ctx, runIDs)
-	if err != nil {
-		return fmt.Errorf("find runs to settle: %w", err)
-	}
-	if len(runIDs) == 0 {
-		return nil
+	if len(runIDs) == 1 {
+		busy, err := q.RunIsBusy(ctx, runIDs[0])
+		if err != nil {
+			return fmt.Errorf("look whether run %s is busy: %w", runIDs[0], err)
+		}
+		if busy {
+			return nil
+		}
 	}
 	if err := s.Runs.Settle(ctx, tx, runIDs...); err != nil {
 		return err

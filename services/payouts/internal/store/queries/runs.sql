@@ -1,9 +1,8 @@
--- name: SettleableRuns :many
--- Those of the runs of which nothing is being sent or planned: until then neither they nor their batches can be done. Asked
--- after every batch of outcomes, it nearly always ends at the first row of a small index.
-SELECT r.run_id FROM runs r
-WHERE r.run_id = ANY(@ids::uuid[]) AND (r.planned OR r.state <> 'running') AND (r.state <> 'running' OR
-  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting') LIMIT 1) IS NULL);
+-- name: RunIsBusy :one
+-- Running, and being planned or sent: until that ends neither it nor its batch can be done. Asked after every batch of outcomes,
+-- it nearly always ends at the first row of a small index; for one run, so that its plan is kept.
+SELECT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = @run_id AND r.state = 'running' AND (NOT r.planned OR
+  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting') LIMIT 1) IS NOT NULL));
 
 -- name: FinishableRuns :many
 -- Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
