@@ -60,11 +60,26 @@ func (tr trail) fill(t *testing.T, tenant, service string, n int) {
 	}
 }
 
-func (tr trail) verify(t *testing.T, tenant string) auth.Report {
+// report adds up what was found: entries that hold, and the first break.
+type report struct {
+	Entries int64
+	Break   *auth.Break
+}
+
+func (tr trail) verify(t *testing.T, tenant string) (r report) {
 	t.Helper()
-	r, err := auth.Verify(t.Context(), tr.pool, tenant)
+	chains, err := auth.Verify(t.Context(), tr.pool, tenant)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range chains {
+		r.Entries += c.Entries
+		if c.Tenant != tenant && tenant != "" {
+			t.Errorf("a chain of %s among those of %s", c.Tenant, tenant)
+		}
+		if r.Break == nil {
+			r.Break = c.Break
+		}
 	}
 	return r
 }
@@ -198,30 +213,30 @@ func TestVerifyNamesTheBreak(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		damage string
-		want   auth.Report
+		want   report
 	}{
-		"none":    {"SELECT 1", auth.Report{Entries: 8}},
-		"content": {"UPDATE audit_entries SET detail = 'nothing' WHERE service = 'payouts' AND seq = 2", auth.Report{Entries: 1, Break: &auth.Break{Service: "payouts", Seq: 2, Problem: "its content is not what was recorded"}}},
-		"time":    {"UPDATE audit_entries SET at = at + interval '1 microsecond' WHERE service = 'payouts' AND seq = 1", auth.Report{Break: &auth.Break{Service: "payouts", Seq: 1, Problem: "its content is not what was recorded"}}},
+		"none":    {"SELECT 1", report{Entries: 8}},
+		"content": {"UPDATE audit_entries SET detail = 'nothing' WHERE service = 'payouts' AND seq = 2", report{Entries: 1 + 3, Break: &auth.Break{Service: "payouts", Seq: 2, Problem: "its content is not what was recorded"}}},
+		"time":    {"UPDATE audit_entries SET at = at + interval '1 microsecond' WHERE service = 'payouts' AND seq = 1", report{Entries: 0 + 3, Break: &auth.Break{Service: "payouts", Seq: 1, Problem: "its content is not what was recorded"}}},
 		"moved text": {
 			"UPDATE audit_entries SET action = action || target, target = '' WHERE service = 'payouts' AND seq = 5",
-			auth.Report{Entries: 4, Break: &auth.Break{Service: "payouts", Seq: 5, Problem: "its content is not what was recorded"}},
+			report{Entries: 4 + 3, Break: &auth.Break{Service: "payouts", Seq: 5, Problem: "its content is not what was recorded"}},
 		},
-		"removed":   {"DELETE FROM audit_entries WHERE service = 'payouts' AND seq = 3", auth.Report{Entries: 2, Break: &auth.Break{Service: "payouts", Seq: 3, Problem: "missing: the next entry is 4"}}},
-		"first":     {"DELETE FROM audit_entries WHERE service = 'payouts' AND seq = 1", auth.Report{Break: &auth.Break{Service: "payouts", Seq: 1, Problem: "missing: the next entry is 2"}}},
-		"last":      {"DELETE FROM audit_entries WHERE service = 'payouts' AND seq = 5", auth.Report{Entries: 4, Break: &auth.Break{Service: "payouts", Seq: 5, Problem: "the chain ends here, but its head says 5 entries"}}},
-		"head":      {"DELETE FROM audit_heads WHERE service = 'scheduler'", auth.Report{Entries: 5, Break: &auth.Break{Service: "scheduler", Seq: 1, Problem: "the chain's head is gone"}}},
-		"all":       {"DELETE FROM audit_entries WHERE service = 'scheduler'", auth.Report{Entries: 5, Break: &auth.Break{Service: "scheduler", Seq: 1, Problem: "the chain ends here, but its head says 3 entries"}}},
-		"head hash": {"UPDATE audit_heads SET hash = '\\x00' WHERE service = 'payouts'", auth.Report{Entries: 5, Break: &auth.Break{Service: "payouts", Seq: 5, Problem: "the last entry is not the one that the chain's head names"}}},
+		"removed":   {"DELETE FROM audit_entries WHERE service = 'payouts' AND seq = 3", report{Entries: 2 + 3, Break: &auth.Break{Service: "payouts", Seq: 3, Problem: "missing: the next entry is 4"}}},
+		"first":     {"DELETE FROM audit_entries WHERE service = 'payouts' AND seq = 1", report{Entries: 0 + 3, Break: &auth.Break{Service: "payouts", Seq: 1, Problem: "missing: the next entry is 2"}}},
+		"last":      {"DELETE FROM audit_entries WHERE service = 'payouts' AND seq = 5", report{Entries: 4 + 3, Break: &auth.Break{Service: "payouts", Seq: 5, Problem: "the chain ends here, but its head says 5 entries"}}},
+		"head":      {"DELETE FROM audit_heads WHERE service = 'scheduler'", report{Entries: 5, Break: &auth.Break{Service: "scheduler", Seq: 1, Problem: "the chain's head is gone"}}},
+		"all":       {"DELETE FROM audit_entries WHERE service = 'scheduler'", report{Entries: 5, Break: &auth.Break{Service: "scheduler", Seq: 1, Problem: "the chain ends here, but its head says 3 entries"}}},
+		"head hash": {"UPDATE audit_heads SET hash = '\\x00' WHERE service = 'payouts'", report{Entries: 5 + 3, Break: &auth.Break{Service: "payouts", Seq: 5, Problem: "the last entry is not the one that the chain's head names"}}},
 		"other's entry": {
 			"UPDATE audit_entries e SET prev_hash = o.prev_hash, hash = o.hash FROM audit_entries o WHERE e.service = 'payouts' AND e.seq = 3 AND o.service = 'scheduler' AND o.seq = 3",
-			auth.Report{Entries: 2, Break: &auth.Break{Service: "payouts", Seq: 3, Problem: "it does not follow from the entry before it"}},
+			report{Entries: 2 + 3, Break: &auth.Break{Service: "payouts", Seq: 3, Problem: "it does not follow from the entry before it"}},
 		},
 		"newer than the head": {
 			"INSERT INTO audit_entries SELECT tenant, service, 6, at, actor, role, action, target, detail, request_id, correlation_id, hash, hash FROM audit_entries WHERE service = 'payouts' AND seq = 5",
-			auth.Report{Entries: 8},
+			report{Entries: 8},
 		},
-		"other tenant": {"DELETE FROM audit_entries WHERE tenant = 'wallclub'", auth.Report{Entries: 8}},
+		"other tenant": {"DELETE FROM audit_entries WHERE tenant = 'wallclub'", report{Entries: 8}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -238,6 +253,25 @@ func TestVerifyNamesTheBreak(t *testing.T) {
 				t.Errorf("report (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// TestVerifyEveryTenant is what an auditor of the whole installation asks for.
+func TestVerifyEveryTenant(t *testing.T) {
+	t.Parallel()
+	tr := newTrail(t)
+	tr.fill(t, "lebenis", "payouts", 2)
+	tr.fill(t, "wallclub", "payouts", 1)
+	chains, err := auth.Verify(t.Context(), tr.pool, "")
+	if err != nil || len(chains) != 2 || chains[0].Tenant != "lebenis" || chains[1].Tenant != "wallclub" || chains[0].Entries != 2 {
+		t.Fatalf("%+v, %v", chains, err)
+	}
+	var last string
+	if err := tr.pool.QueryRow(t.Context(), "SELECT encode(hash, 'hex') FROM audit_heads WHERE tenant = 'lebenis'").Scan(&last); err != nil {
+		t.Fatal(err)
+	}
+	if chains[0].Hash != last {
+		t.Errorf("hash %s, the head's is %s", chains[0].Hash, last)
 	}
 }
 

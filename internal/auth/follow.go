@@ -9,8 +9,8 @@ import (
 // Line is an entry of the audit trail as it is published: all that is needed to follow its chain without the database.
 type Line = line
 
-// Follower checks the messages of the AUDIT stream as they come. It begins in the middle where the stream does, so entries
-// that have expired there are not missed; from then on every line must follow from the one before it.
+// Follower checks the messages of the AUDIT stream as they come, from its beginning: nothing expires there, so every chain
+// must begin with its first line, and from then on each must follow from the one before it.
 type Follower struct {
 	last map[[2]string]*Line
 }
@@ -42,6 +42,8 @@ func (l Line) follows(before *Line) *Break {
 	switch {
 	case hex.EncodeToString(l.sum(prev)) != l.Hash:
 		return broken("its content is not what was recorded")
+	case before == nil && l.Seq != 1:
+		return broken("missing: what came before it, from entry 1 on")
 	case before != nil && l.Seq != before.Seq+1:
 		return broken(fmt.Sprintf("missing: it follows entry %d", before.Seq))
 	case before != nil && l.PrevHash != before.Hash, l.Seq == 1 && l.PrevHash != hex.EncodeToString(genesis(l.Tenant, l.Service)):

@@ -12,12 +12,12 @@ INSERT INTO audit_entries (tenant, service, seq, at, actor, role, action, target
 VALUES (@tenant, @service, @seq, @at, @actor, @role, @action, @target, @detail, @request_id, @correlation_id, @prev_hash, @hash);
 
 -- name: Chains :many
--- Every chain of a tenant, also one whose head is gone.
-SELECT s.service::text AS service, coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash
-FROM (SELECT service FROM audit_heads WHERE audit_heads.tenant = @tenant
-      UNION SELECT service FROM audit_entries WHERE audit_entries.tenant = @tenant) s
-LEFT JOIN audit_heads h ON h.tenant = @tenant AND h.service = s.service
-ORDER BY s.service;
+-- Every chain of a tenant (of all with ''), also one whose head is gone.
+SELECT s.tenant::text AS tenant, s.service::text AS service, coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash
+FROM (SELECT a.tenant, a.service FROM audit_heads a WHERE @tenant::text IN ('', a.tenant)
+      UNION SELECT e.tenant, e.service FROM audit_entries e WHERE @tenant::text IN ('', e.tenant)) s
+LEFT JOIN audit_heads h ON h.tenant = s.tenant AND h.service = s.service
+ORDER BY s.tenant, s.service;
 
 -- name: Entries :many
 SELECT * FROM audit_entries WHERE tenant = @tenant AND service = @service AND seq > @after ORDER BY seq LIMIT @size;

@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/agogopay/agogo/internal/auth/db"
@@ -15,31 +16,32 @@ type Break struct {
 	Problem string
 }
 
-// Report is what a verification found.
-type Report struct {
-	Entries int64 // entries that hold
-	Break   *Break
+// Chain is what a verification found of one chain.
+type Chain struct {
+	Tenant, Service string
+	Entries         int64  // those that hold, from the first on
+	Hash            string // hexadecimal, of the last one that holds
+	Break           *Break // nil: the whole chain holds
 }
 
-// Verify walks the tenant's chains in this service's schema up to their present ends and names the first break. It reads in
-// pages and holds no lock, so entries appended meanwhile are simply not looked at.
-func Verify(ctx context.Context, conn db.DBTX, tenant string) (Report, error) {
+// Verify walks the tenant's chains in this service's schema (those of all tenants with "") up to their present ends, and
+// names the first break of each. It reads in pages and holds no lock, so entries appended meanwhile are simply not looked at.
+func Verify(ctx context.Context, conn db.DBTX, tenant string) ([]Chain, error) {
 	q := db.New(conn)
-	chains, err := q.Chains(ctx, tenant)
+	rows, err := q.Chains(ctx, tenant)
 	if err != nil {
-		return Report{}, fmt.Errorf("audit: list the chains of %s: %w", tenant, err)
+		return nil, fmt.Errorf("audit: list the chains of %q: %w", tenant, err)
 	}
-	var r Report
-	for _, c := range chains {
-		w := walk{q: q, tenant: tenant, end: c, hash: genesis(tenant, c.Service)}
+	chains := make([]Chain, len(rows))
+	for i, c := range rows {
+		w := walk{q: q, tenant: c.Tenant, end: c, hash: genesis(c.Tenant, c.Service)}
 		broken, err := w.run(ctx)
-		r.Entries += w.seq
-		if broken != nil || err != nil {
-			r.Break = broken
-			return r, err
+		if err != nil {
+			return nil, err
 		}
+		chains[i] = Chain{Tenant: c.Tenant, Service: c.Service, Entries: w.seq, Hash: hex.EncodeToString(w.hash), Break: broken}
 	}
-	return r, nil
+	return chains, nil
 }
 
 // verifyPage bounds what a verification holds in memory.

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/agogopay/agogo/internal/audit"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
@@ -81,7 +82,7 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: admin.Policy(), Telemetry: d.Telemetry})
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(admin.Policy()), Telemetry: d.Telemetry})
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +121,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		Store: st, Texts: s.texts, Tenants: s.cfg.File, Metrics: consumer.NewMetrics(registry), Logger: s.log, Queued: pushes.Nudge,
 	})
 	notifierv1.RegisterNotifierServiceServer(s.grpc, admin.New(st, s.cfg.File, s.log))
+	audit.Register(s.grpc, pool)
 	return s.group(pool, relay, listener, pushes, s.loops(st, listener)).Run(ctx, ready)
 }
 

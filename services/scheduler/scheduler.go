@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/agogopay/agogo/internal/audit"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
@@ -75,7 +76,7 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: admin.Policy(), Telemetry: d.Telemetry})
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(admin.Policy()), Telemetry: d.Telemetry})
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +120,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	watchers := runs.NewWatchers()
 	loops := s.loops(st, &runs.Consumer{DB: pool, Recorder: st, Watchers: watchers})
 	schedulerv1.RegisterSchedulerServiceServer(s.grpc, admin.New(st, watchers, s.js, s.deps.Clock, s.log))
+	audit.Register(s.grpc, pool)
 
 	// The group stops what it started in reverse: first nothing new is begun, at last nobody is left to answer.
 	g := lifecycle.New(s.log, 0)

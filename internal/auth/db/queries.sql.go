@@ -83,20 +83,21 @@ func (q *Queries) AppendEntry(ctx context.Context, arg AppendEntryParams) error 
 }
 
 const chains = `-- name: Chains :many
-SELECT s.service::text AS service, coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash
-FROM (SELECT service FROM audit_heads WHERE audit_heads.tenant = $1
-      UNION SELECT service FROM audit_entries WHERE audit_entries.tenant = $1) s
-LEFT JOIN audit_heads h ON h.tenant = $1 AND h.service = s.service
-ORDER BY s.service
+SELECT s.tenant::text AS tenant, s.service::text AS service, coalesce(h.seq, 0)::bigint AS seq, coalesce(h.hash, '')::bytea AS hash
+FROM (SELECT a.tenant, a.service FROM audit_heads a WHERE $1::text IN ('', a.tenant)
+      UNION SELECT e.tenant, e.service FROM audit_entries e WHERE $1::text IN ('', e.tenant)) s
+LEFT JOIN audit_heads h ON h.tenant = s.tenant AND h.service = s.service
+ORDER BY s.tenant, s.service
 `
 
 type ChainsRow struct {
+	Tenant  string
 	Service string
 	Seq     int64
 	Hash    []byte
 }
 
-// Every chain of a tenant, also one whose head is gone.
+// Every chain of a tenant (of all with ”), also one whose head is gone.
 func (q *Queries) Chains(ctx context.Context, tenant string) ([]ChainsRow, error) {
 	rows, err := q.db.Query(ctx, chains, tenant)
 	if err != nil {
@@ -106,7 +107,12 @@ func (q *Queries) Chains(ctx context.Context, tenant string) ([]ChainsRow, error
 	var items []ChainsRow
 	for rows.Next() {
 		var i ChainsRow
-		if err := rows.Scan(&i.Service, &i.Seq, &i.Hash); err != nil {
+		if err := rows.Scan(
+			&i.Tenant,
+			&i.Service,
+			&i.Seq,
+			&i.Hash,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

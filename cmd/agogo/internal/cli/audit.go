@@ -15,7 +15,7 @@ func (a *app) auditCommand() *cobra.Command {
 	list := leaf("list", "Who changed what, oldest first", exactly(), func(c *cobra.Command, _ []string) error {
 		return a.listAudit(c.Context())
 	}, "agogo audit list --tenant lebenis")
-	verify := leaf("verify", "Check that the trail is whole: every line follows from the one before it", exactly(), func(c *cobra.Command, _ []string) error {
+	verify := leaf("verify", "Check that the trail is whole: every line follows from the one before it, and the services' tables say the same", exactly(), func(c *cobra.Command, _ []string) error {
 		return a.verifyAudit(c.Context())
 	}, "agogo audit verify")
 	return noun("audit", "The audit trail, hash-chained per tenant and service", list, verify)
@@ -40,58 +40,76 @@ func (a *app) listAudit(ctx context.Context) error {
 			col("detail", func(e auditEntry) string { return e.Detail }),
 		},
 	}
-	_, broken, err := a.followAudit(ctx, trail.add)
+	r, err := a.auditReader()
 	if err != nil {
+		return err
+	}
+	if err := r.toItsEnd(ctx, trail.add); err != nil {
 		return err
 	}
 	if err := trail.end(); err != nil {
 		return err
 	}
-	if broken > 0 {
+	if r.breaks > 0 {
 		return errFailed
 	}
 	return nil
 }
 
-func (a *app) verifyAudit(ctx context.Context) error {
-	lines, broken, err := a.followAudit(ctx, func(auditEntry) error { return nil })
-	if err != nil {
-		return err
-	}
-	if err := a.summary(fmt.Sprintf("%d entries, %d breaks", lines, broken), map[string]int{"entries": lines, "breaks": broken}); err != nil {
-		return err
-	}
-	if broken > 0 {
-		return errFailed
-	}
-	return nil
+// auditReader reads the AUDIT stream from its beginning and checks it on the way; what breaks a chain is told at once.
+type auditReader struct {
+	*app
+	tenant   string // "": of all
+	follower auth.Follower
+	last     uint64 // place in the stream
+	lines    int
+	breaks   int
 }
 
-// followAudit reads the AUDIT stream from its beginning and checks it on the way; what breaks the chain is told at once.
-func (a *app) followAudit(ctx context.Context, each func(auditEntry) error) (lines, broken int, err error) {
+func (a *app) auditReader() (*auditReader, error) {
 	if err := a.checkOutput(); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	tenant, err := a.anyTenant()
-	if err != nil {
-		return 0, 0, err
+	return &auditReader{app: a, tenant: tenant}, err
+}
+
+// toItsEnd reads to the stream's present end.
+func (r *auditReader) toItsEnd(ctx context.Context, each func(auditEntry) error) error {
+	return r.read(ctx, stream.Audit, r.from(jetstream.DeliverAllPolicy, 0), false, r.check(each))
+}
+
+// on waits for what comes after that, until ctx ends.
+func (r *auditReader) on(ctx context.Context, each func(auditEntry) error) error {
+	return r.read(ctx, stream.Audit, r.from(jetstream.DeliverByStartSequencePolicy, r.last+1), true, r.check(each))
+}
+
+func (r *auditReader) from(p jetstream.DeliverPolicy, seq uint64) jetstream.OrderedConsumerConfig {
+	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: p, OptStartSeq: seq}
+	if r.tenant != "" {
+		cfg.FilterSubjects = []string{"agogo.audit." + r.tenant + ".*"}
 	}
-	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
-	if tenant != "" {
-		cfg.FilterSubjects = []string{"agogo.audit." + tenant + ".*"}
-	}
-	var follower auth.Follower
-	err = a.read(ctx, stream.Audit, cfg, false, func(m jetstream.Msg) error {
-		l, b, err := follower.Follow(m.Data())
+	return cfg
+}
+
+func (r *auditReader) check(each func(auditEntry) error) func(jetstream.Msg) error {
+	return func(m jetstream.Msg) error {
+		if meta, err := m.Metadata(); err == nil {
+			r.last = meta.Sequence.Stream
+		}
+		l, b, err := r.follower.Follow(m.Data())
 		if err != nil {
 			return err
 		}
-		lines++
+		r.lines++
 		if b != nil {
-			broken++
-			fmt.Fprintf(a.Err, "%s/%s entry %d: %s\n", l.Tenant, b.Service, b.Seq, b.Problem)
+			r.broken(l.Tenant, b.Service, b.Seq, b.Problem)
 		}
 		return each(auditEntry{l, m.Data()})
-	})
-	return lines, broken, err
+	}
+}
+
+func (r *auditReader) broken(tenant, service string, seq int64, problem string) {
+	r.breaks++
+	fmt.Fprintf(r.Err, "%s/%s entry %d: %s\n", tenant, service, seq, problem)
 }
