@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/agogopay/agogo/simulator"
 )
 
 // installation is `agogo dev` with a tenant that nothing holds back, used through the command line like anybody's.
@@ -19,7 +22,8 @@ type installation struct {
 	binary, dir string
 	dev         *exec.Cmd
 	info        struct {
-		Simulator string `json:"simulator"`
+		Simulator string            `json:"simulator"`
+		HTTP      map[string]string `json:"http"`
 	}
 }
 
@@ -128,24 +132,38 @@ func (in *installation) stop() {
 	_ = os.RemoveAll(in.dir)
 }
 
-// resident is the memory of the process that runs all services, in bytes; 0 where the system does not tell.
-func (in *installation) resident() int64 {
-	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(in.dev.Process.Pid), "statm"))
+// callbacks has the provider call back at an address, as it does about every transfer.
+func (in *installation) callbacks(ctx context.Context, url string) error {
+	body, err := json.Marshal(map[string]string{"provider": simulator.Orange, "authorization": "bench", "url": url})
 	if err != nil {
-		return 0
+		return err
 	}
-	fields := strings.Fields(string(raw))
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, in.info.Simulator+"/_control/callback", bytes.NewReader(body))
 	if err != nil {
-		return 0
+		return err
 	}
-	return pages * int64(os.Getpagesize())
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode/100 != 2 {
+		return fmt.Errorf("the simulator's callbacks cannot be set: %s", answer.Status)
+	}
+	return nil
 }
 
 // result is one measured evening.
 type result struct {
 	payouts        int64
 	imported, took time.Duration
+	used           usage
+}
+
+// cpu is what a payout cost of a core: in the process of all services (the simulator and NATS included), and in Postgres.
+func (r result) cpu() string {
+	per := func(d time.Duration) int64 { return (d / time.Duration(r.payouts)).Microseconds() }
+	return fmt.Sprintf("cpu a payout %d µs + %d µs Postgres", per(r.used.services), per(r.used.postgres))
 }
 
 func (r result) perSecond() float64 { return float64(r.payouts) / r.took.Seconds() }
@@ -159,9 +177,13 @@ func (in *installation) evening(ctx context.Context, round, n int) (result, erro
 		return result{}, err
 	}
 	r := result{imported: time.Since(began)}
+	if err := in.callbacks(ctx, "http://"+in.info.HTTP["payouts"]+"/webhooks/payouts/bench/orange"); err != nil {
+		return r, err
+	}
+	before := in.usage()
 	began = time.Now()
 	raw, err := in.cli(ctx, nil, "schedules", "trigger", "bench/payouts/daily", "--at", day.Format(time.RFC3339), "--wait", "-o", "json")
-	r.took = time.Since(began)
+	r.took, r.used = time.Since(began), in.usage().since(before)
 	if err != nil {
 		return r, err
 	}

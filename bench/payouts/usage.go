@@ -1,0 +1,65 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// usage is the time that processes have spent on a core so far, and their memory. Unlike a rate it says the same on a
+// machine that has other work to do.
+type usage struct {
+	services, postgres time.Duration
+	resident           int64 // of the process of all services, in bytes
+}
+
+func (u usage) since(before usage) usage {
+	return usage{services: u.services - before.services, postgres: u.postgres - before.postgres, resident: u.resident}
+}
+
+// ticks is the unit of /proc: a hundredth of a second on every Linux that Go runs on.
+const ticks = time.Second / 100
+
+// usage reads /proc; zeroes where there is none.
+func (in *installation) usage() (u usage) {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	parent, spent := map[int]int{}, map[int]time.Duration{}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		// The name in parentheses may hold anything; what follows it is fixed: state, parent, …, utime, stime, cutime, cstime.
+		fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+		parent[pid], _ = strconv.Atoi(fields[1])
+		for _, at := range []int{11, 12, 13, 14} {
+			n, _ := strconv.ParseInt(fields[at], 10, 64)
+			spent[pid] += time.Duration(n) * ticks
+		}
+		if pid == in.dev.Process.Pid {
+			pages, _ := strconv.ParseInt(fields[21], 10, 64)
+			u.resident = pages * int64(os.Getpagesize())
+		}
+	}
+	for pid := range parent {
+		switch {
+		case pid == in.dev.Process.Pid:
+			u.services = spent[pid]
+		case below(parent, pid, in.dev.Process.Pid):
+			u.postgres += spent[pid]
+		}
+	}
+	return u
+}
+
+func below(parent map[int]int, pid, ancestor int) bool {
+	for pid > 1 {
+		if pid = parent[pid]; pid == ancestor {
+			return true
+		}
+	}
+	return false
+}
