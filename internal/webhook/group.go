@@ -38,21 +38,22 @@ const (
 )
 
 // add returns when the entry is committed, or that it is not.
-func (g *group) add(e *entry) (outcome string, err error) {
+func (g *group) add(ctx context.Context, e *entry) (outcome string, err error) {
 	e.done = make(chan struct{})
 	g.mu.Lock()
 	g.waiting = append(g.waiting, e)
 	if !g.storing {
 		g.storing = true
-		time.AfterFunc(storeAfter, g.store)
+		// It does not end with the request that happens to begin it.
+		time.AfterFunc(storeAfter, func() { g.store(context.WithoutCancel(ctx)) })
 	}
 	g.mu.Unlock()
 	<-e.done
 	return e.outcome, e.err
 }
 
-// store works until nothing waits. It does not end with the request that happened to begin it.
-func (g *group) store() {
+// store works until nothing waits.
+func (g *group) store(ctx context.Context) {
 	for {
 		g.mu.Lock()
 		batch := g.waiting[:min(len(g.waiting), insertMost)]
@@ -63,19 +64,19 @@ func (g *group) store() {
 			return
 		}
 		g.mu.Unlock()
-		g.settle(batch)
+		g.settle(ctx, batch)
 	}
 }
 
 // settle stores a batch, or, if that fails for a reason that time does not cure, each entry alone, so that a defective one
 // costs nothing but itself.
-func (g *group) settle(batch []*entry) {
-	ctx, cancel := context.WithTimeout(context.Background(), insertWithin)
-	err := g.flush(ctx, batch)
+func (g *group) settle(ctx context.Context, batch []*entry) {
+	within, cancel := context.WithTimeout(ctx, insertWithin)
+	err := g.flush(within, batch)
 	cancel()
 	if err != nil && len(batch) > 1 && !pg.Transient(err) {
 		for i := range batch {
-			g.settle(batch[i : i+1])
+			g.settle(ctx, batch[i:i+1])
 		}
 		return
 	}

@@ -138,7 +138,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (r *Receiver) keep(w http.ResponseWriter, req *http.Request, tenant, name string, body []byte, references []string) {
-	outcome, err := r.inserts.add(&entry{tenant: tenant, provider: name, digest: sha256.Sum256(body), body: body, refs: references})
+	outcome, err := r.inserts.add(req.Context(), &entry{tenant: tenant, provider: name, digest: sha256.Sum256(body), body: body, refs: references})
 	if err != nil {
 		r.Logger.ErrorContext(req.Context(), "webhook: not stored, the provider has to send it again", "tenant", tenant, "provider", name, "error", err)
 		r.refuse(w, req, name, "not_stored", http.StatusServiceUnavailable)
