@@ -1,0 +1,204 @@
+package plan_test
+
+import (
+	"testing"
+
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
+	"github.com/agogopay/agogo/services/recurrences/internal/plan"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+	"github.com/agogopay/agogo/services/recurrences/internal/store"
+)
+
+// TestRetriesFollowTheirDays: D+1, D+3 moved off the weekend, D+7, then hold. Every 10:00 between asks for nothing.
+func TestRetriesFollowTheirDays(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
+	e.morning("2025-10-30")
+	var attempted []string
+	for d := on("2025-10-30"); d <= on("2025-11-20"); d++ {
+		before := e.sentSoFar()
+		e.retry(d.String())
+		e.retry(d.String()) // again, by hand
+		if n := e.sentSoFar() - before; n == 1 {
+			attempted = append(attempted, d.String())
+		} else if n != 0 {
+			t.Errorf("%d attempts on %s", n, d)
+		}
+	}
+	same(t, "retries", []string{"2025-10-31", "2025-11-03", "2025-11-06"}, attempted)
+	same(t, "charges", []string{"rec-1 2025-10-30 exhausted"}, e.charges())
+	same(t, "recurrences", []string{"rec-1 hold retries_over next 2025-12-01"}, e.states())
+	e.checkEvents()
+}
+
+// TestRetriesAfterAnOutageGoOneADay: days that passed are not made up for at once.
+func TestRetriesAfterAnOutageGoOneADay(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
+	e.morning("2025-10-30")
+	var after []string
+	for _, date := range []string{"2025-11-10", "2025-11-10", "2025-11-11", "2025-11-12"} {
+		e.retry(date)
+		after = append(after, e.charges()...)
+	}
+	same(t, "charges", []string{
+		"rec-1 2025-10-30 failed_soft retry 2025-11-11", "rec-1 2025-10-30 failed_soft retry 2025-11-11",
+		"rec-1 2025-10-30 failed_soft retry 2025-11-12", "rec-1 2025-10-30 exhausted",
+	}, after)
+}
+
+func TestAPaidRetryEndsTheArrears(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
+	e.morning("2025-10-30")
+	same(t, "declined", []string{"rec-1 past_due next 2025-12-01"}, e.states())
+	e.exec("UPDATE cards SET token = 'tok_ok_1'")
+	e.retry("2025-10-31")
+	same(t, "paid", []string{"rec-1 active next 2025-12-01"}, e.states())
+	if n := e.count("SELECT failures FROM cards"); n != 0 {
+		t.Errorf("the card has %d failures", n)
+	}
+}
+
+// TestOfTwoDeclinedChargesTheOldestIsRetriedAndOnlyOneADay: a recurrence with a short rhythm may have several.
+func TestOfTwoDeclinedChargesTheOldestIsRetriedAndOnlyOneADay(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.rules.BusinessDay, e.rules.CardFailureLimit = recurrence.NoMove, 100
+	r := e.rec("rec-1", "2025-10-29", "tok_soft_1")
+	r.Terms.Rhythm = recurrence.Rhythm{Period: recurrence.Days, Interval: 1}
+	e.insert(r)
+	e.morning("2025-10-29")
+	e.morning("2025-10-30") // the second cycle, declined too
+	e.retry("2025-10-30")   // the first one's D+1
+	same(t, "sent", map[string]int{"rec-1 2025-10-29": 2, "rec-1 2025-10-30": 1}, e.sent)
+	e.retry("2025-10-31") // the second one's D+1; the first one's D+3 has not come
+	same(t, "sent", map[string]int{"rec-1 2025-10-29": 2, "rec-1 2025-10-30": 2}, e.sent)
+	e.retry("2025-11-02") // D+3 of the first and of the second: the oldest, once, however often it is asked
+	e.retry("2025-11-02")
+	same(t, "sent", map[string]int{"rec-1 2025-10-29": 3, "rec-1 2025-10-30": 2}, e.sent)
+	e.retry("2025-11-03")
+	same(t, "sent", map[string]int{"rec-1 2025-10-29": 3, "rec-1 2025-10-30": 3}, e.sent)
+}
+
+func TestWhatIsNotRetried(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, sql string
+	}{
+		{"paused", "UPDATE recurrences SET state = 'paused'"},
+		{"on hold", "UPDATE recurrences SET state = 'hold'"},
+		{"cancelled", "UPDATE recurrences SET state = 'cancelled', next_cycle = NULL, next_charge_date = NULL, ended_at = now()"},
+		{"invalid card", "UPDATE cards SET state = 'invalid'"},
+		{"contradicted", "UPDATE charges SET contradicted = true"},
+		{"no day", "UPDATE charges SET retry_on = NULL"},
+		{"tomorrow", "UPDATE charges SET retry_on = '2025-11-01'"},
+		{"attempted today", "UPDATE charges SET last_attempt_date = '2025-10-31'"},
+		{"attempted tomorrow", "UPDATE charges SET last_attempt_date = '2025-11-01'"},
+		{"unknown", "UPDATE charges SET state = 'unknown'"},
+		{"hard", "UPDATE charges SET state = 'failed_hard'"},
+		{"cancelled charge", "UPDATE charges SET state = 'cancelled'"},
+		{
+			"another one in doubt", `INSERT INTO charges SELECT (jsonb_populate_record(c, '{"charge_id": "00000000-0000-4000-8000-000000000001",
+				"cycle": "2025-09-30", "state": "unknown", "last_attempt_date": "2025-09-30"}')).* FROM charges c`,
+		},
+		{
+			"another one is to be sent", `INSERT INTO charges SELECT (jsonb_populate_record(c, jsonb_build_object('charge_id', '00000000-0000-4000-8000-000000000001',
+				'cycle', '2025-09-30', 'state', 'exhausted', 'send_run', c.run_id))).* FROM charges c`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
+			e.morning("2025-10-30")
+			e.exec(tt.sql)
+			before := e.dump()
+			e.run(plan.JobRetryFailed, "2025-10-31T13:00:00Z")
+			same(t, "rows", before, e.dump())
+		})
+	}
+}
+
+// TestARetryThatNeverLeftGoesAgainWithItsReference: a connection that is refused is no attempt.
+func TestARetryThatNeverLeftGoesAgainWithItsReference(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
+	e.morning("2025-10-30")
+	e.exec("UPDATE cards SET token = 'tok_down_1'")
+	e.retry("2025-10-31")
+	e.run(plan.JobRetryFailed, "2025-10-31T13:30:00Z")
+	e.run(plan.JobChargeDue, "2025-11-03T11:00:00Z")
+	all, err := e.store.Charges(e.ctx(), e.pool, charge.ID(tenant, "rec-1", "2025-10-30"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := all[0]
+	if c.State != charge.FailedSoft || c.Tries != 1 || c.LastAttempt != on("2025-10-30") || !c.Send.Wanted() || c.Send.Date != on("2025-10-31") {
+		t.Errorf("it is %+v", c)
+	}
+}
+
+// TestAPersonWasFaster: a retry that was found, and that a person had sent and answered before it could be locked, is not
+// sent a second time that day.
+func TestAPersonWasFaster(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
+	e.morning("2025-10-30")
+	r := e.tick(plan.JobRetryFailed, "2025-10-31T13:00:00Z")
+	person := e.tick("recurrences/by-hand", "2025-10-31T12:59:00Z")
+	id := charge.ID(tenant, "rec-1", "2025-10-30")
+
+	// The person's transaction holds the charge while the page looks for what to retry.
+	tx, err := e.pool.Begin(e.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(e.ctx()) // committed below
+	send := store.Send{Run: person.ID, Date: on("2025-10-31"), Cause: store.ByPerson}
+	if _, err := e.store.WantSent(e.ctx(), tx, send, id); err != nil {
+		t.Fatal(err)
+	}
+	paged := make(chan error, 1)
+	go func() {
+		_, err := e.page(r)
+		paged <- err
+	}()
+	e.waitForLock()
+	changes := []store.ChargeChange{
+		{ID: id, From: []charge.State{charge.FailedSoft}, To: charge.Submitting, Attempt: 2, Reference: charge.Reference(id, 2)},
+		{ID: id, From: []charge.State{charge.Submitting}, To: charge.FailedSoft, Tried: 1, RetryOn: on("2025-11-03")},
+	}
+	if _, err := e.store.ApplyCharges(e.ctx(), tx, changes); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(e.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-paged; err != nil {
+		t.Fatal(err)
+	}
+	if n := len(e.wanted()); n != 0 {
+		t.Error("it is to be sent once more")
+	}
+}
+
+// waitForLock returns once a statement of this schema waits for a lock.
+func (e *env) waitForLock() {
+	e.t.Helper()
+	for {
+		if err := e.t.Context().Err(); err != nil {
+			e.t.Fatal(err)
+		}
+		if e.count(`SELECT count(*) FROM pg_locks l WHERE NOT l.granted AND l.pid IN (
+			SELECT h.pid FROM pg_locks h WHERE h.relation = 'charges'::regclass AND h.granted)`) > 0 {
+			return
+		}
+	}
+}
