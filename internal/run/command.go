@@ -33,6 +33,9 @@ type Place struct {
 type Command struct {
 	Verb string
 	Place
+	// Tenant is whose run it is, a header and nothing that the handler needs: should the command kill every process that
+	// takes it, the scheduler tells of it, and cannot look up runs.
+	Tenant string
 }
 
 // Message makes the outbox row of a command. Epoch and nonce only change the Nats-Msg-Id, so that a restore or a
@@ -49,7 +52,7 @@ func (c Command) Message(ctx context.Context, service string, epoch int, nonce s
 		Stream:  stream.Commands,
 		Subject: stream.CommandSubject(service, c.Verb, target),
 		Key:     target,
-		Headers: headers(ctx, id),
+		Headers: headers(ctx, id, c.Tenant),
 		Payload: payload,
 	}
 }
@@ -91,12 +94,12 @@ func messageID(id string, epoch int, nonce string) string {
 }
 
 // headers carry the cause on, so that what a command leads to is still told to stem from the tick or request.
-func headers(ctx context.Context, id string) map[string]string {
+func headers(ctx context.Context, id, tenant string) map[string]string {
 	c := event.CauseFrom(ctx)
 	h := map[string]string{"ce-id": id}
 	for k, v := range map[string]string{
 		"ce-actor": c.Actor, "ce-correlationid": c.CorrelationID, "ce-causationid": c.CausationID,
-		"traceparent": telemetry.Traceparent(ctx),
+		"ce-tenantid": tenant, "traceparent": telemetry.Traceparent(ctx),
 	} {
 		if v != "" {
 			h[k] = encode(v)

@@ -38,9 +38,12 @@ func TestMessagesAreDeterministic(t *testing.T) {
 			t.Errorf("message %+v", got)
 		}
 	}
-	headers := dispatch(id, 0).Message(ctx, "payouts", 0, "").Headers
+	command := dispatch(id, 0)
+	command.Tenant = "lebenis"
+	headers := command.Message(ctx, "payouts", 0, "").Headers
 	want := map[string]string{
-		"ce-id": "dispatch/" + id.String() + "/0", "ce-actor": "user:ada",
+		"ce-tenantid": "lebenis",
+		"ce-id":       "dispatch/" + id.String() + "/0", "ce-actor": "user:ada",
 		"ce-correlationid": "lebenis/payouts/daily@2025-01-24T23:59:00Z", "ce-causationid": "c",
 	}
 	if diff := cmp.Diff(want, headers); diff != "" {

@@ -140,7 +140,7 @@ func (x *Exec) next(ctx context.Context, tx pgx.Tx, r Run, p Page) error {
 	if p.Last {
 		return x.Settle(ctx, tx, r.ID)
 	}
-	return x.Runs.Outbox.Append(ctx, tx, x.Runs.message(ctx, VerbPlan, Place{Run: r.ID, Page: r.Page + 1}, ""))
+	return x.Runs.Outbox.Append(ctx, tx, x.Runs.message(ctx, VerbPlan, r.Tenant, Place{Run: r.ID, Page: r.Page + 1}, ""))
 }
 
 // fail ends a run whose planning cannot go on.

@@ -463,3 +463,32 @@ func TestListAndFind(t *testing.T) {
 		}
 	}
 }
+
+// Promise 7: whoever tells that a command killed its handlers knows of no runs, so every command says whose it is.
+func TestEveryCommandSaysWhoseItIs(t *testing.T) {
+	t.Parallel()
+	b := newBakery(t)
+	id := b.mustFire(first)
+	wake := func() error {
+		return pg.InTx(b.ctx(), b.runs.Pool, func(tx pgx.Tx) error {
+			return b.runs.WakePlanning(b.ctx(), tx, b.clock.Now().Add(time.Hour), "woken", 10)
+		})
+	}
+	if err := wake(); err != nil { // while it stands at its first page
+		t.Fatal(err)
+	}
+	b.work()
+	seen := map[string]bool{}
+	for _, m := range b.messages(stream.Commands, 0) {
+		if got := m.Headers["ce-tenantid"]; got != "lebenis" {
+			t.Errorf("%s is of %q", m.ID, got)
+		}
+		verb, rest, _ := strings.Cut(m.ID, "/")
+		seen[verb+strings.TrimPrefix(rest, id.String())] = true
+	}
+	for _, want := range []string{"plan/0", "plan/1", "plan/0#woken#e2", "dispatch/0"} {
+		if !seen[want] && !seen[want+"#e2"] {
+			t.Errorf("no %s among %v", want, seen)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -91,7 +93,7 @@ func (s *Store) StartNext(ctx context.Context, tx pgx.Tx, tenant, schedule strin
 		if err != nil {
 			return err
 		}
-		first := s.message(ctx, VerbPlan, Place{Run: r.ID, Page: r.Page}, "")
+		first := s.message(ctx, VerbPlan, r.Tenant, Place{Run: r.ID, Page: r.Page}, "")
 		if err := s.Outbox.Append(ctx, tx, msg, first); err != nil {
 			return err
 		}
@@ -186,25 +188,48 @@ func (s *Store) WakePlanning(ctx context.Context, tx pgx.Tx, since time.Time, no
 	}
 	msgs := make([]outbox.Message, len(rows))
 	for i, r := range rows {
-		msgs[i] = s.message(ctx, VerbPlan, Place{Run: r.RunID, Page: int(r.Page)}, nonce)
+		msgs[i] = s.message(ctx, VerbPlan, r.Tenant, Place{Run: r.RunID, Page: int(r.Page)}, nonce)
 	}
 	return s.Outbox.Append(ctx, tx, msgs...)
 }
 
 // WakeDispatch emits one dispatch command for each of the places.
 func (s *Store) WakeDispatch(ctx context.Context, tx pgx.Tx, nonce string, at ...Place) error {
+	if len(at) == 0 {
+		return nil
+	}
+	tenants, err := s.tenants(ctx, tx, at)
+	if err != nil {
+		return err
+	}
 	seen := make(map[Place]bool, len(at))
 	msgs := make([]outbox.Message, 0, len(at))
 	for _, p := range at {
 		if !seen[p] {
 			seen[p] = true
-			msgs = append(msgs, s.message(ctx, VerbDispatch, p, nonce))
+			msgs = append(msgs, s.message(ctx, VerbDispatch, tenants[p.Run], p, nonce))
 		}
 	}
 	return s.Outbox.Append(ctx, tx, msgs...)
 }
 
-// TenantOf finds whose message a command is, which only names a run; "" when there is no such run.
+// tenants says whose the runs of places are.
+func (s *Store) tenants(ctx context.Context, tx pgx.Tx, at []Place) (map[uuid.UUID]string, error) {
+	tenants := map[uuid.UUID]string{}
+	for _, p := range at {
+		tenants[p.Run] = ""
+	}
+	rows, err := db.New(tx).TenantsOfRuns(ctx, slices.Collect(maps.Keys(tenants)))
+	if err != nil {
+		return nil, fmt.Errorf("find whose runs are woken: %w", err)
+	}
+	for _, r := range rows {
+		tenants[r.RunID] = r.Tenant
+	}
+	return tenants, nil
+}
+
+// TenantOf finds whose message a command is that does not say so itself; "" when there is no such run.
 func (s *Store) TenantOf(ctx context.Context, m stream.Message) string {
 	c, err := Decode(s.Service, m.Origin.Subject, m.Data)
 	if err != nil {
@@ -217,6 +242,6 @@ func (s *Store) TenantOf(ctx context.Context, m stream.Message) string {
 	return r.Tenant
 }
 
-func (s *Store) message(ctx context.Context, verb string, at Place, nonce string) outbox.Message {
-	return Command{Verb: verb, Place: at}.Message(ctx, s.Service, s.Epoch, nonce)
+func (s *Store) message(ctx context.Context, verb, tenant string, at Place, nonce string) outbox.Message {
+	return Command{Verb: verb, Place: at, Tenant: tenant}.Message(ctx, s.Service, s.Epoch, nonce)
 }

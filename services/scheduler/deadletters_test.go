@@ -1,12 +1,15 @@
 package scheduler_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -133,5 +136,46 @@ func TestDeadLettersAreDecidedByOperatorsAndOnRecord(t *testing.T) {
 	slices.Sort(got) // of different tenants, so of no order
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("trail (-want +got):\n%s", diff)
+	}
+}
+
+// Promise 7: a command that kills every process which takes it is told of to those whose it is. The scheduler, which keeps
+// JetStream's word of it, has no runs to look it up in.
+func TestACrashLoopingCommandIsToldToItsTenant(t *testing.T) {
+	t.Parallel()
+	in := install(t, "2025-01-25T12:00:00Z")
+	m := nats.NewMsg("agogo.cmd.payouts.plan.p00")
+	m.Header["ce-id"], m.Header["ce-tenantid"] = []string{"plan/r/0"}, []string{"wallclub"}
+	if _, err := in.nats.JS.PublishMsg(in.ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	in.kill(stream.Commands, stream.PayoutsExec)
+	in.start()
+	told := in.next(in.follow("EVENTS", "agogo.evt.*.scheduler.event.>"))
+	if !strings.HasPrefix(told.Subject(), "agogo.evt.wallclub.scheduler.event.dead_lettered.") {
+		t.Errorf("told on %s", told.Subject())
+	}
+}
+
+// kill takes every delivery of a consumer's first message and never answers, as processes do that it kills.
+func (in *installation) kill(streamName, durable string) {
+	in.t.Helper()
+	c, err := in.nats.JS.Consumer(in.ctx, streamName, durable)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	cfg := c.CachedInfo().Config
+	cfg.BackOff, cfg.AckWait, cfg.MaxDeliver = []time.Duration{50 * time.Millisecond}, 50*time.Millisecond, 2
+	if c, err = in.nats.JS.UpdateConsumer(in.ctx, streamName, cfg); err != nil {
+		in.t.Fatal(err)
+	}
+	for range cfg.MaxDeliver {
+		if _, err := c.Next(jetstream.FetchMaxWait(patience)); err != nil {
+			in.t.Fatal(err)
+		}
+	}
+	// The server looks at what is due, and gives up, when somebody asks for more.
+	if _, err := c.Next(jetstream.FetchMaxWait(time.Second)); !errors.Is(err, nats.ErrTimeout) {
+		in.t.Fatalf("one more delivery: %v", err)
 	}
 }

@@ -553,11 +553,40 @@ func (q *Queries) StartNextRun(ctx context.Context, arg StartNextRunParams) ([]S
 	return items, nil
 }
 
+const tenantsOfRuns = `-- name: TenantsOfRuns :many
+SELECT run_id, tenant FROM runs WHERE run_id = ANY($1::uuid[])
+`
+
+type TenantsOfRunsRow struct {
+	RunID  uuid.UUID
+	Tenant string
+}
+
+func (q *Queries) TenantsOfRuns(ctx context.Context, ids []uuid.UUID) ([]TenantsOfRunsRow, error) {
+	rows, err := q.db.Query(ctx, tenantsOfRuns, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TenantsOfRunsRow
+	for rows.Next() {
+		var i TenantsOfRunsRow
+		if err := rows.Scan(&i.RunID, &i.Tenant); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const touchStandingRuns = `-- name: TouchStandingRuns :many
 UPDATE runs SET moved_at = $1::timestamptz WHERE run_id IN (
     SELECT r.run_id FROM runs r WHERE r.state = 'running' AND NOT r.planned AND r.moved_at <= $2::timestamptz
     ORDER BY r.moved_at, r.run_id LIMIT $3 FOR UPDATE SKIP LOCKED)
-RETURNING run_id, page
+RETURNING run_id, tenant, page
 `
 
 type TouchStandingRunsParams struct {
@@ -567,8 +596,9 @@ type TouchStandingRunsParams struct {
 }
 
 type TouchStandingRunsRow struct {
-	RunID uuid.UUID
-	Page  int32
+	RunID  uuid.UUID
+	Tenant string
+	Page   int32
 }
 
 // Touching them makes the next look a whole patience away.
@@ -581,7 +611,7 @@ func (q *Queries) TouchStandingRuns(ctx context.Context, arg TouchStandingRunsPa
 	var items []TouchStandingRunsRow
 	for rows.Next() {
 		var i TouchStandingRunsRow
-		if err := rows.Scan(&i.RunID, &i.Page); err != nil {
+		if err := rows.Scan(&i.RunID, &i.Tenant, &i.Page); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

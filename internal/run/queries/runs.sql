@@ -53,7 +53,10 @@ WHERE run_id = @run_id AND state = @from_state;
 UPDATE runs SET moved_at = @now::timestamptz WHERE run_id IN (
     SELECT r.run_id FROM runs r WHERE r.state = 'running' AND NOT r.planned AND r.moved_at <= @moved_before::timestamptz
     ORDER BY r.moved_at, r.run_id LIMIT @page_limit FOR UPDATE SKIP LOCKED)
-RETURNING run_id, page;
+RETURNING run_id, tenant, page;
+
+-- name: TenantsOfRuns :many
+SELECT run_id, tenant FROM runs WHERE run_id = ANY(@ids::uuid[]);
 
 -- name: PlannedRuns :many
 -- As many at most as there are schedules, since the runs of one follow each other.
