@@ -68,6 +68,7 @@ func TestWhatALocalDateAsks(t *testing.T) {
 		{"200 days", monthly(13), "2025-04-13", "2025-10-30", "left, next 2025-04-13 on 2025-04-14"},
 		{"the last cycle", Terms{Rhythm: Rhythm{Period: Monthly, Day: 30}, EndDate: on("2025-11-29")}, "2025-10-30", "2025-10-30", "charge 2025-10-30, next "},
 		{"the end date itself is charged", Terms{Rhythm: Rhythm{Period: Monthly, Day: 30}, EndDate: on("2025-10-30")}, "2025-10-30", "2025-10-30", "charge 2025-10-30, next "},
+		{"the next one is on the end date", Terms{Rhythm: Rhythm{Period: Monthly, Day: 30}, EndDate: on("2025-11-30")}, "2025-10-30", "2025-10-30", "charge 2025-10-30, next 2025-11-30 on 2025-12-01"},
 		{"missed to the end", Terms{Rhythm: Rhythm{Period: Weekly, Day: 4}, EndDate: on("2025-10-22")}, "2025-10-09", "2025-10-30", "missed 2025-10-09, missed 2025-10-16, next "},
 	}
 	for _, tt := range tests {
@@ -155,15 +156,19 @@ func TestEveryCycleIsChargedOrMissedOnceOrLeft(t *testing.T) {
 			at = d.After
 			today++
 		}
-		// The oracle: the cycles from the start, as days of the calendar say.
-		var want []Date
-		for d := start; len(want) < len(taken) && d < today+800; d++ {
+		// The oracle: the cycles from the start, as days of the calendar say, and the one after those that were taken.
+		want := []Date{}
+		for d := start; len(want) <= len(taken) && d < today+800; d++ {
 			if falls(terms.Rhythm, start, d) && (terms.EndDate == 0 || d <= terms.EndDate) && (terms.MaxCycles == 0 || len(want) < terms.MaxCycles) {
 				want = append(want, d)
 			}
 		}
+		if at.Next != (Cycle{}) {
+			taken = append(taken, at.Next.Date)
+			at.Cycles++
+		}
 		if !slices.Equal(want, taken) || at.Cycles != len(taken) {
-			t.Fatalf("taken %v (%d counted), want %v", taken, at.Cycles, want)
+			t.Fatalf("taken and to come %v (%d counted), want %v", taken, at.Cycles, want)
 		}
 	})
 }
