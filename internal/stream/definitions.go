@@ -153,7 +153,10 @@ func Consumers() []ConsumerSpec {
 				"payout.approved", "payout.reversed", "payout_batch.paused", "payout_batch.resumed", "payout_batch.completed",
 				"payout_batch.partially_completed", "payout_batch.cancelled", "payee.paused", "tick.missed", "run.failed",
 				"event.dead_lettered", "recon.mismatch_found", "float.low", "float.insufficient", "float.restored",
-				"provider.stopped", "provider.degraded", "provider.recovered"),
+				"provider.stopped", "provider.degraded", "provider.recovered",
+				"charge.processing", "charge.succeeded", "charge.failed", "charge.exhausted", "charge.requires_action",
+				"charge.outcome_unknown", "charge.manual_review_opened", "card.invalidated", "recurrence.held",
+				"recurrence.cycle_missed", "hold_digest.created"),
 			BackOff: minutes(.5, 1, 5, 30), MaxDeliver: 15, MaxAckPending: 1000, Workers: 8,
 		},
 		exec(NotifierExec, "notifier"), // replays only, so far

@@ -23,7 +23,7 @@ CREATE INDEX devices_by_user ON devices (tenant, user_id, device_id);
 CREATE TABLE notifications (
     id             uuid PRIMARY KEY,
     tenant         text NOT NULL,
-    recipient_kind text NOT NULL CHECK (recipient_kind IN ('payee', 'operator')),
+    recipient_kind text NOT NULL CHECK (recipient_kind IN ('payee', 'customer', 'seller', 'operator')),
     recipient_id   text NOT NULL,
     kind           text NOT NULL,            -- event type
     subject_id     text NOT NULL,

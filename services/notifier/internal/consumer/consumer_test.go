@@ -288,6 +288,39 @@ func TestLocales(t *testing.T) {
 	}
 }
 
+// TestRecurringCharges: customers and sellers read Portuguese of the amounts and dates that the events carry.
+func TestRecurringCharges(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	amount := &eventsv1.Money{Minor: 4990, Currency: "BRL"}
+	b.register(store.Registration{UserID: "cus-1", Token: "a", Platform: "android", Locale: "pt-BR"},
+		store.Registration{UserID: "seller-1", Token: "b", Platform: "web", Locale: "pt-BR"})
+	b.must(message(t, "charge.failed", "C1", 3, 0, &eventsv1.Charge{
+		ChargeId: "C1", Tenant: "lebenis", CustomerId: "cus-1", Cycle: "2025-10-30", Amount: amount, State: "failed_soft", PreviousState: "submitting",
+		Reason: &eventsv1.Reason{Class: "REJECTED_RETRYABLE", Scope: "payment"}, Attempt: 1, RetryOn: "2025-10-31",
+	}))
+	b.must(message(t, "hold_digest.created", "H1", 1, 0, &eventsv1.HoldDigest{
+		DigestId: "H1", Tenant: "lebenis", SellerId: "seller-1", LocalDate: "2025-10-30", RecurrenceIds: []string{"rec-1", "rec-2"}, Total: amount,
+	}))
+	b.must(message(t, "recurrence.held", "rec-1", 4, 0, &eventsv1.Recurrence{
+		RecurrenceId: "rec-1", Tenant: "lebenis", CustomerId: "cus-1", CardId: "card-1", Amount: amount, Reason: &eventsv1.Reason{Code: "card_invalid"},
+	}))
+	b.must(message(t, "card.invalidated", "card-1", 2, 0, &eventsv1.Card{CardId: "card-1", Tenant: "lebenis"}))
+	got := map[string]string{}
+	for _, n := range b.notifications() {
+		got[n.Recipient+" "+n.Kind] = n.Body
+	}
+	want := map[string]string{
+		"cus-1 charge.failed":          "Seu cartão não aprovou a cobrança de R$ 49,90 referente a 30 de outubro de 2025. Vamos tentar de novo em 31 de outubro de 2025. Verifique seu limite ou saldo.",
+		"seller-1 hold_digest.created": "2 das suas recorrências estão em espera em 30 de outubro de 2025. São R$ 49,90 que não estão sendo cobrados. Peça um novo cartão aos clientes.",
+		"cus-1 recurrence.held":        "Seu cartão não pode mais ser cobrado. Informe um novo cartão para manter sua recorrência de R$ 49,90.",
+		"operators card.invalidated":   "1 carte a été mise hors d’usage aujourd’hui pour cause d’expiration, de perte, de clôture ou de refus répétés. Les abonnements concernés sont en attente jusqu’à ce qu’une nouvelle carte soit donnée.",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestFailureWords: another try and the final refusal are told in different words.
 func TestFailureWords(t *testing.T) {
 	t.Parallel()

@@ -25,11 +25,25 @@ func snapshot(t event.Type, body []byte) (notice.Snapshot, error) {
 }
 
 var decoders = map[string]func([]byte) (notice.Snapshot, error){
+	"card": decoder(func(m *eventsv1.Card) notice.Snapshot {
+		return notice.Card{ID: m.GetCardId()}
+	}),
+	"charge": decoder(func(m *eventsv1.Charge) notice.Snapshot {
+		return notice.Charge{
+			ID: m.GetChargeId(), CustomerID: m.GetCustomerId(), RunID: m.GetRunId(), Cycle: m.GetCycle(), PreviousState: m.GetPreviousState(),
+			Class: m.GetReason().GetClass(), Scope: m.GetReason().GetScope(), Amount: amount(m.GetAmount()), Attempt: m.GetAttempt(), RetryOn: m.GetRetryOn(),
+		}
+	}),
 	"event": decoder(func(m *eventsv1.DeadLetter) notice.Snapshot {
 		return notice.DeadLetter{Service: m.GetService(), Consumer: m.GetConsumer()}
 	}),
 	"float": decoder(func(m *eventsv1.Float) notice.Snapshot {
 		return notice.Float{Provider: m.GetProvider(), Available: amount(m.GetAvailable()), Needed: amount(m.GetNeeded())}
+	}),
+	"hold_digest": decoder(func(m *eventsv1.HoldDigest) notice.Snapshot {
+		return notice.Digest{
+			ID: m.GetDigestId(), SellerID: m.GetSellerId(), LocalDate: m.GetLocalDate(), Count: int64(len(m.GetRecurrenceIds())), Total: amount(m.GetTotal()),
+		}
 	}),
 	"payee": decoder(func(m *eventsv1.Payee) notice.Snapshot {
 		return notice.Payee{ID: m.GetPayeeId()}
@@ -43,6 +57,12 @@ var decoders = map[string]func([]byte) (notice.Snapshot, error){
 	}),
 	"recon": decoder(func(m *eventsv1.Recon) notice.Snapshot {
 		return notice.Recon{ID: m.GetReconId()}
+	}),
+	"recurrence": decoder(func(m *eventsv1.Recurrence) notice.Snapshot {
+		return notice.Recurrence{
+			ID: m.GetRecurrenceId(), CustomerID: m.GetCustomerId(), CardID: m.GetCardId(), Code: m.GetReason().GetCode(),
+			Cycle: m.GetCycle(), Amount: amount(m.GetAmount()),
+		}
 	}),
 	"run": decoder(func(m *eventsv1.Run) notice.Snapshot {
 		return notice.Run{ID: m.GetRunId(), Job: m.GetJob(), LocalDate: m.GetLocalDate()}

@@ -1,4 +1,4 @@
-// Package notice decides who hears what: it turns an event into messages for a payee and into changes of the alerts that
+// Package notice decides who hears what: it turns an event into messages for payees, customers and sellers, and into changes of the alerts that
 // operators see. It does no I/O and keeps no state, so a repeated event leads to the same decision.
 package notice
 
@@ -17,6 +17,8 @@ type RecipientKind string
 // Who can be told. An operator's devices are registered under the user id [Operators].
 const (
 	ToPayee    RecipientKind = "payee"
+	ToCustomer RecipientKind = "customer"
+	ToSeller   RecipientKind = "seller"
 	ToOperator RecipientKind = "operator"
 )
 
@@ -56,6 +58,7 @@ type Params struct {
 	Amount  money.Amount
 	Period  string // local date, YYYY-MM-DD
 	RetryAt time.Time
+	RetryOn string // local date
 	Count   int64
 	Where   string // provider, consumer, schedule or run, as operators call it
 	Needed  money.Amount
@@ -75,15 +78,26 @@ const (
 	ParamAmount  = "Amount"
 	ParamPeriod  = "Period"
 	ParamRetryAt = "RetryAt"
+	ParamRetryOn = "RetryOn"
 	ParamCount   = "Count"
 	ParamWhere   = "Where"
 	ParamNeeded  = "Needed"
 )
 
 var texts = []Text{
+	{Key: "card.invalidated", Params: []string{ParamCount}},
+	{Key: "charge.exhausted", Params: []string{ParamAmount, ParamPeriod}},
+	{Key: "charge.failed", Params: []string{ParamAmount, ParamPeriod}},
+	{Key: "charge.failed.card", Params: []string{ParamAmount, ParamPeriod}},
+	{Key: "charge.failed.retry", Params: []string{ParamAmount, ParamPeriod, ParamRetryOn}},
+	{Key: "charge.manual_review_opened", Params: []string{ParamAmount, ParamCount}},
+	{Key: "charge.outcome_unknown", Params: []string{ParamAmount, ParamCount}},
+	{Key: "charge.requires_action", Params: []string{ParamAmount, ParamPeriod}},
+	{Key: "charge.succeeded", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "event.dead_lettered", Params: []string{ParamCount, ParamWhere}},
 	{Key: "float.insufficient", Params: []string{ParamAmount, ParamNeeded, ParamWhere}},
 	{Key: "float.low", Params: []string{ParamAmount, ParamNeeded, ParamWhere}},
+	{Key: "hold_digest.created", Params: []string{ParamAmount, ParamCount, ParamPeriod}},
 	{Key: "payee.paused", Params: []string{ParamCount}},
 	{Key: "payout.failed", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "payout.failed.account", Params: []string{ParamAmount, ParamPeriod}},
@@ -97,6 +111,8 @@ var texts = []Text{
 	{Key: "provider.degraded", Params: []string{ParamWhere}},
 	{Key: "provider.stopped", Params: []string{ParamWhere}},
 	{Key: "recon.mismatch_found", Params: []string{ParamCount}},
+	{Key: "recurrence.cycle_missed", Params: []string{ParamCount}},
+	{Key: "recurrence.held", Params: []string{ParamAmount}},
 	{Key: "run.failed", Params: []string{ParamPeriod, ParamWhere}},
 	{Key: "tick.missed", Params: []string{ParamCount, ParamWhere}},
 }
@@ -149,15 +165,22 @@ func HeardTypes() []event.Type {
 	return types
 }
 
-// heard maps aggregates to their events. payout.approved says nothing to anybody, but it can end an unknown outcome.
+// heard maps aggregates to their events. payout.approved and charge.processing say nothing to anybody, but they can end an
+// unknown outcome.
 var heard = map[string][]string{
+	"card": {"invalidated"},
+	"charge": {
+		"exhausted", "failed", "manual_review_opened", "outcome_unknown", "processing", "requires_action", "succeeded",
+	},
 	"event":        {"dead_lettered"},
 	"float":        {"insufficient", "low", "restored"},
+	"hold_digest":  {"created"},
 	"payee":        {"paused"},
 	"payout":       {"approved", "failed", "manual_review_opened", "outcome_unknown", "processing", "reversed", "succeeded"},
 	"payout_batch": {"cancelled", "completed", "partially_completed", "paused", "resumed"},
 	"provider":     {"degraded", "recovered", "stopped"},
 	"recon":        {"mismatch_found"},
+	"recurrence":   {"cycle_missed", "held"},
 	"run":          {"failed"},
 	"tick":         {"missed"},
 }

@@ -368,6 +368,7 @@ func everyEvent() []Event {
 	snapshots := map[string]Snapshot{
 		"event": DeadLetter{}, "float": Float{}, "payee": Payee{}, "payout": Payout{}, "payout_batch": Batch{},
 		"provider": Provider{}, "recon": Recon{}, "run": Run{}, "tick": Tick{},
+		"card": Card{}, "charge": Charge{}, "hold_digest": Digest{}, "recurrence": Recurrence{Code: codeCardInvalid},
 	}
 	var all []Event
 	for _, ty := range HeardTypes() {
@@ -375,7 +376,9 @@ func everyEvent() []Event {
 	}
 	return append(all,
 		payoutEvent("payout.failed", 1, func(p *Payout) { p.RetryAt = at }),
-		payoutEvent("payout.failed", 1, func(p *Payout) { p.Scope = "payee" }))
+		payoutEvent("payout.failed", 1, func(p *Payout) { p.Scope = "payee" }),
+		chargeEvent("charge.failed", 1, func(c *Charge) { c.RetryOn = "2025-10-31" }),
+		chargeEvent("charge.failed", 1, func(c *Charge) { c.Scope = "card" }))
 }
 
 // TestHeardExist: the list names events that the state tables really have.

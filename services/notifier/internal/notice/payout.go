@@ -77,13 +77,16 @@ func (p Payout) left(e Event) []Change {
 	}
 }
 
-// change counts a payout into or out of its run's alert. Currencies never mix: each has an alert of its own.
 func (p Payout) change(e Event, kind event.Type, n int64) Change {
-	amount := p.Net
+	return counted(e, kind, p.RunID, n, p.Net)
+}
+
+// counted counts one of a run into or out of its alert. Currencies never mix: each has an alert of its own.
+func counted(e Event, kind event.Type, run string, n int64, amount money.Amount) Change {
 	amount.Minor *= n
 	return Change{
-		Key:       Key{Tenant: e.Tenant, Kind: kind, Scope: p.RunID + "/" + string(p.Net.Currency)},
-		SubjectID: p.RunID,
+		Key:       Key{Tenant: e.Tenant, Kind: kind, Scope: run + "/" + string(amount.Currency)},
+		SubjectID: run,
 		Count:     n,
 		Amount:    amount,
 	}

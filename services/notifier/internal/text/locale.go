@@ -44,6 +44,8 @@ func facts(p notice.Params, zone *time.Location, locale string) func(param strin
 			return s.localDate(p.Period)
 		case notice.ParamRetryAt:
 			return s.moment(p.RetryAt.In(zone))
+		case notice.ParamRetryOn:
+			return s.localDate(p.RetryOn)
 		case notice.ParamCount:
 			return count{n: p.Count, text: message.NewPrinter(language.Make(locale)).Sprint(number.Decimal(p.Count))}
 		default:

@@ -31,6 +31,7 @@ func example(key string, count int64, currency money.Currency) notice.Notice {
 		Period: "2025-01-24",
 		// 23:10 UTC on the 24th: 23:10 in Abidjan, 20:10 in São Paulo.
 		RetryAt: time.Date(2025, 1, 24, 23, 10, 0, 0, time.UTC),
+		RetryOn: "2025-11-03",
 		Count:   count,
 		Where:   "orange",
 	}}

@@ -1,0 +1,148 @@
+package notice
+
+import (
+	"strconv"
+
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/money"
+)
+
+// Charge is the snapshot of one cycle's charge.
+type Charge struct {
+	ID, CustomerID, RunID string
+	Cycle                 string // local date
+	PreviousState         string
+	Class, Scope          string // of the reason
+	Amount                money.Amount
+	Attempt               int32
+	RetryOn               string // local date of the next automatic try, "" when there is none
+}
+
+func (c Charge) decide(e Event) Decision {
+	d := Decision{Changes: c.left(e)}
+	switch e.Type.Name() {
+	case "outcome_unknown", "manual_review_opened":
+		d.Changes = append(d.Changes, c.change(e, e.Type, 1))
+	case "failed":
+		if text := c.failure(); text != "" {
+			d.Notices = append(d.Notices, c.toCustomer(e, text))
+		}
+	case "succeeded", "exhausted", "requires_action":
+		d.Notices = append(d.Notices, c.toCustomer(e, string(e.Type)))
+	}
+	return d
+}
+
+// failure chooses words by what the customer can do: nothing, give another card, or ask. A retry that never left is no
+// failure of theirs, and the last decline is told by charge.exhausted, which follows it.
+func (c Charge) failure() string {
+	switch {
+	case c.Class == "NOT_SENT":
+		return ""
+	case c.RetryOn != "":
+		return "charge.failed.retry"
+	case c.Class == "REJECTED_RETRYABLE":
+		return ""
+	case c.Scope == "card":
+		return "charge.failed.card"
+	default:
+		return "charge.failed"
+	}
+}
+
+// toCustomer tells the customer; the cause is that of [Payout.toPayee].
+func (c Charge) toCustomer(e Event, text string) Notice {
+	return Notice{
+		Tenant:    e.Tenant,
+		Recipient: Recipient{Kind: ToCustomer, ID: c.CustomerID},
+		Kind:      e.Type,
+		Text:      text,
+		SubjectID: c.ID,
+		Order:     e.Order,
+		Cause:     c.ID + "/" + string(e.Type) + "/" + strconv.Itoa(int(c.Attempt)),
+		Params:    Params{Amount: c.Amount, Period: c.Cycle, RetryOn: c.RetryOn},
+	}
+}
+
+// The kinds of alerts about charges. Leaving one of these states closes what entering it opened.
+const (
+	unknownCharge  event.Type = "charge.outcome_unknown"
+	chargeInReview event.Type = "charge.manual_review_opened"
+)
+
+func (c Charge) left(e Event) []Change {
+	switch c.PreviousState {
+	case "unknown":
+		return []Change{c.change(e, unknownCharge, -1)}
+	case "manual_review":
+		return []Change{c.change(e, chargeInReview, -1)}
+	default:
+		return nil
+	}
+}
+
+func (c Charge) change(e Event, kind event.Type, n int64) Change {
+	return counted(e, kind, c.RunID, n, c.Amount)
+}
+
+// Recurrence is the snapshot of an agreement to charge.
+type Recurrence struct {
+	ID, CustomerID, CardID string
+	Code                   string // of the reason
+	Cycle                  string
+	Amount                 money.Amount
+}
+
+// codeCardInvalid is the reason of a hold that no charge of the recurrence tells about: its card failed elsewhere.
+const codeCardInvalid = "card_invalid"
+
+// decide tells the customer whose card is of no use any more, once per card however many recurrences it carries, and the
+// operators what was missed.
+func (r Recurrence) decide(e Event) Decision {
+	switch {
+	case e.Type.Name() == "cycle_missed":
+		return raise(e, e.localDate(), r.ID, Params{})
+	case r.Code != codeCardInvalid:
+		return Decision{}
+	}
+	return Decision{Notices: []Notice{{
+		Tenant:    e.Tenant,
+		Recipient: Recipient{Kind: ToCustomer, ID: r.CustomerID},
+		Kind:      e.Type,
+		Text:      string(e.Type),
+		SubjectID: r.ID,
+		Order:     e.Order,
+		Cause:     r.CardID + "/" + string(e.Type),
+		Params:    Params{Amount: r.Amount},
+	}}}
+}
+
+// Card is the snapshot of a tokenised card.
+type Card struct {
+	ID string
+}
+
+// decide adds up a day's cards: when an issuer has a bad day, many become invalid at once.
+func (c Card) decide(e Event) Decision {
+	return raise(e, e.localDate(), c.ID, Params{})
+}
+
+// Digest is what a seller hears of on a local date.
+type Digest struct {
+	ID, SellerID, LocalDate string
+	Count                   int64
+	Total                   money.Amount
+}
+
+func (d Digest) decide(e Event) Decision {
+	return Decision{Notices: []Notice{{
+		Tenant:    e.Tenant,
+		Recipient: Recipient{Kind: ToSeller, ID: d.SellerID},
+		Kind:      e.Type,
+		Text:      string(e.Type),
+		SubjectID: d.ID,
+		Order:     e.Order,
+		Cause:     d.ID,
+		Params:    Params{Amount: d.Total, Count: d.Count, Period: d.LocalDate},
+	}}}
+}

@@ -1,0 +1,128 @@
+package notice
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/money"
+)
+
+func brl(n int64) money.Amount { return money.Amount{Minor: n, Currency: "BRL"} }
+
+func chargeEvent(t event.Type, order int64, change func(*Charge)) Event {
+	c := Charge{
+		ID: "C1", CustomerID: "cus-1", RunID: "R1", Cycle: "2025-10-30", PreviousState: "submitting", Class: "REJECTED_FINAL",
+		Amount: brl(4990), Attempt: 1,
+	}
+	if change != nil {
+		change(&c)
+	}
+	return Event{Type: t, Tenant: "wallclub", Service: "recurrences", Order: order, At: at, Zone: time.UTC, Snapshot: c}
+}
+
+// TestCustomerHears: the customer hears what he can act on, once per attempt, and never of doubt.
+func TestCustomerHears(t *testing.T) {
+	t.Parallel()
+	soft := func(on string) func(*Charge) {
+		return func(c *Charge) { c.Class, c.RetryOn = "REJECTED_RETRYABLE", on }
+	}
+	for _, c := range []struct {
+		name    string
+		event   Event
+		text    string // "" is silence
+		retryOn string
+	}{
+		{"paid", chargeEvent("charge.succeeded", 3, nil), "charge.succeeded", ""},
+		{"declined, tried again", chargeEvent("charge.failed", 3, soft("2025-10-31")), "charge.failed.retry", "2025-10-31"},
+		{"the last decline is told by what follows it", chargeEvent("charge.failed", 3, soft("")), "", ""},
+		{"retries over", chargeEvent("charge.exhausted", 4, soft("")), "charge.exhausted", ""},
+		{"a hard decline", chargeEvent("charge.failed", 3, nil), "charge.failed", ""},
+		{"a card of no use", chargeEvent("charge.failed", 3, func(c *Charge) { c.Scope = "card" }), "charge.failed.card", ""},
+		{"the customer must act", chargeEvent("charge.requires_action", 3, nil), "charge.requires_action", ""},
+		{"never sent is no failure of his", chargeEvent("charge.failed", 3, func(c *Charge) { c.Class, c.RetryOn = "NOT_SENT", "2025-10-31" }), "", ""},
+		{"doubt", chargeEvent("charge.outcome_unknown", 3, nil), "", ""},
+		{"not heard", chargeEvent("charge.due", 1, nil), "", ""},
+	} {
+		var want []Notice
+		if c.text != "" {
+			want = []Notice{{
+				Tenant: "wallclub", Recipient: Recipient{Kind: ToCustomer, ID: "cus-1"}, Kind: c.event.Type, Text: c.text,
+				SubjectID: "C1", Order: c.event.Order, Cause: "C1/" + string(c.event.Type) + "/1",
+				Params: Params{Amount: brl(4990), Period: "2025-10-30", RetryOn: c.retryOn},
+			}}
+		}
+		if diff := cmp.Diff(want, Decide(c.event).Notices); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// TestChargeAlerts: doubt about charges is counted per run, and counted out when it ends, whatever ends it.
+func TestChargeAlerts(t *testing.T) {
+	t.Parallel()
+	key := func(kind event.Type) Key { return Key{Tenant: "wallclub", Kind: kind, Scope: "R1/BRL"} }
+	from := func(state string) func(*Charge) { return func(c *Charge) { c.PreviousState = state } }
+	for _, c := range []struct {
+		name  string
+		event Event
+		want  []Change
+	}{
+		{"unknown", chargeEvent("charge.outcome_unknown", 3, nil), []Change{
+			{Key: key("charge.outcome_unknown"), SubjectID: "R1", Count: 1, Amount: brl(4990)},
+		}},
+		{"found", chargeEvent("charge.succeeded", 4, from("unknown")), []Change{
+			{Key: key("charge.outcome_unknown"), SubjectID: "R1", Count: -1, Amount: brl(-4990)},
+		}},
+		{"found under way", chargeEvent("charge.processing", 4, from("unknown")), []Change{
+			{Key: key("charge.outcome_unknown"), SubjectID: "R1", Count: -1, Amount: brl(-4990)},
+		}},
+		{"to people", chargeEvent("charge.manual_review_opened", 4, from("unknown")), []Change{
+			{Key: key("charge.outcome_unknown"), SubjectID: "R1", Count: -1, Amount: brl(-4990)},
+			{Key: key("charge.manual_review_opened"), SubjectID: "R1", Count: 1, Amount: brl(4990)},
+		}},
+	} {
+		if diff := cmp.Diff(c.want, Decide(c.event).Changes); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// TestCardTakenOutOfUse: its owner hears of it once, however many recurrences it carried; one whose own charge told him
+// already hears nothing more.
+func TestCardTakenOutOfUse(t *testing.T) {
+	t.Parallel()
+	held := func(id, code string) Event {
+		return Event{
+			Type: "recurrence.held", Tenant: "wallclub", Service: "recurrences", Order: 5, At: at, Zone: time.UTC,
+			Snapshot: Recurrence{ID: id, CustomerID: "cus-1", CardID: "card-1", Code: code, Amount: brl(4990)},
+		}
+	}
+	first, second := Decide(held("rec-1", "card_invalid")).Notices, Decide(held("rec-2", "card_invalid")).Notices
+	if len(first) != 1 || len(second) != 1 || first[0].ID() != second[0].ID() {
+		t.Errorf("two recurrences of one card are two messages: %+v %+v", first, second)
+	}
+	for _, code := range []string{"hard_decline", "retries_over", "by_person"} {
+		if got := Decide(held("rec-3", code)).Notices; len(got) != 0 {
+			t.Errorf("%s: told again: %+v", code, got)
+		}
+	}
+}
+
+// TestSellerDigest: one message per seller and day, and the same one when the digest is told again.
+func TestSellerDigest(t *testing.T) {
+	t.Parallel()
+	e := Event{
+		Type: "hold_digest.created", Tenant: "wallclub", Service: "recurrences", Order: 1, At: at, Zone: time.UTC,
+		Snapshot: Digest{ID: "H1", SellerID: "seller-1", LocalDate: "2025-10-30", Count: 4, Total: brl(32870)},
+	}
+	want := []Notice{{
+		Tenant: "wallclub", Recipient: Recipient{Kind: ToSeller, ID: "seller-1"}, Kind: "hold_digest.created", Text: "hold_digest.created",
+		SubjectID: "H1", Order: 1, Cause: "H1", Params: Params{Amount: brl(32870), Count: 4, Period: "2025-10-30"},
+	}}
+	if diff := cmp.Diff(want, Decide(e).Notices); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
