@@ -28,6 +28,10 @@ const (
 	IdenticalAfterResend Fault = "identical after resend" // may look like our own first call
 	TokenExpired         Fault = "token expired"          // once: renewed, and paid
 	AccessRefused        Fault = "access refused"         // wrong credentials or not subscribed
+	Declined             Fault = "declined"               // a card that may pay later
+	CardGone             Fault = "card gone"              // a card that will never pay again
+	ActionNeeded         Fault = "action needed"          // a charge that only the customer can let pass
+	AuthorizedOnly       Fault = "authorized only"        // reserved on the card and not charged
 )
 
 const anyScope provider.Scope = "any"
@@ -65,4 +69,8 @@ var expectations = map[Fault]expectation{
 	IdenticalAfterResend: {class: provider.Ambiguous, scope: anyScope},
 	TokenExpired:         {class: provider.Succeeded, scope: provider.ScopeNone, moved: 1},
 	AccessRefused:        {class: provider.RejectedRetryable, scope: provider.ScopeProvider, stop: true, lookup: true},
+	Declined:             {class: provider.RejectedRetryable, scope: provider.ScopePayment},
+	CardGone:             {class: provider.RejectedFinal, scope: provider.ScopeCard},
+	ActionNeeded:         {class: provider.RejectedFinal, scope: provider.ScopePayment},
+	AuthorizedOnly:       {class: provider.Accepted, scope: provider.ScopeNone, alarm: true},
 }

@@ -1,5 +1,5 @@
-// Package providertest is the conformance suite of payout adapters: whatever a provider does, an adapter says what is known
-// about the money, no more and no less. The judge is the provider's book of what really moved. It is imported by tests only.
+// Package providertest is the conformance suite of adapters, of those that pay out and of those that charge cards: whatever a
+// provider does, an adapter says what is known about the money, no more and no less. The judge is the provider's book of what really moved. It is imported by tests only.
 package providertest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/agogopay/agogo/internal/provider"
 )
 
-// Adapter is what a payout adapter can do at least.
+// Adapter is what an adapter can do at least.
 type Adapter interface {
 	provider.Submitter
 	provider.Lookuper
@@ -32,9 +32,11 @@ type Subject struct {
 	// Moved is how often money moved for a reference, Requests how often it was asked for, both by the provider's book.
 	Moved    func(reference string) int
 	Requests func(reference string) int
-	// Webhook is nil for a provider that sends none. Callback is then what the provider would post about a reference.
+	// Webhook is nil for a provider that sends none. Callback is then what the provider would post about a reference, and Names
+	// how it names it there, nil when by the reference itself.
 	Webhook  provider.WebhookVerifier
 	Callback func(reference string) (http.Header, []byte)
+	Names    func(reference string) string
 	// Secrets must not be in any result: keys, PINs.
 	Secrets []string
 }
@@ -264,8 +266,12 @@ func (r Rig) webhooks(t *testing.T) {
 		return
 	}
 	h, body := s.Callback("ref-1")
+	name := "ref-1"
+	if s.Names != nil {
+		name = s.Names(name)
+	}
 	refs, err := s.Webhook.Verify(h, body)
-	if err != nil || len(refs) != 1 || refs[0] != "ref-1" {
+	if err != nil || len(refs) != 1 || refs[0] != name {
 		t.Fatalf("an authentic webhook: %v, %v", refs, err)
 	}
 	for _, header := range forgeries(h) {

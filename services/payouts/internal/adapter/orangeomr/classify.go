@@ -2,8 +2,6 @@ package orangeomr
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -171,13 +169,4 @@ func trimZeros(n string) string {
 		return whole
 	}
 	return n
-}
-
-// sameSecret compares in constant time, and an unset secret equals nothing.
-func sameSecret(given, want string) bool {
-	if want == "" {
-		return false
-	}
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(want))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }

@@ -148,7 +148,7 @@ func (a *Adapter) found(reply provider.Reply, t provider.Transfer) (provider.Fou
 
 // Verify checks the Authorization value that was agreed at provisioning. Without one configured nobody is let in.
 func (a *Adapter) Verify(h http.Header, body []byte) ([]string, error) {
-	if !sameSecret(h.Get("Authorization"), a.cfg.CallbackAuthorization) {
+	if !provider.SameSecret(h.Get("Authorization"), a.cfg.CallbackAuthorization) {
 		return nil, provider.ErrForged
 	}
 	tx, err := parseTransaction(body)

@@ -1,0 +1,124 @@
+package cielo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+// remembers is how long the query host finds an order, with a week to spare: it says three months.
+const remembers = 83 * 24 * time.Hour
+
+// mostTransactions bounds what one lookup asks. An order has one transaction, or a few when something went wrong.
+const mostTransactions = 20
+
+// Lookup asks what became of an order: first which transactions it has, then each of them. Only the query host's word that
+// there are none means absent, and not for an order so old that it is forgotten.
+func (a *Adapter) Lookup(ctx context.Context, t provider.Transfer) (provider.Found, error) {
+	ids, err := a.list(ctx, t)
+	switch {
+	case err != nil:
+		return provider.Found{}, err
+	case len(ids) == 0 && !t.SubmittedAt.IsZero() && a.clock.Now().Sub(t.SubmittedAt) > remembers:
+		return provider.Found{}, errors.New("lookup: the gateway forgets orders of this age, so not finding it says nothing: look in its portal")
+	case len(ids) == 0:
+		return provider.Found{}, nil
+	case len(ids) > mostTransactions:
+		return provider.Found{}, fmt.Errorf("lookup: the order has %d transactions: look in the gateway's portal", len(ids))
+	}
+	var all []transaction
+	for _, id := range ids {
+		tx, err := a.fetch(ctx, t, id)
+		if err != nil {
+			return provider.Found{}, err
+		}
+		all = append(all, tx)
+	}
+	return found(all, t), nil
+}
+
+// list asks for the transactions of an order.
+func (a *Adapter) list(ctx context.Context, t provider.Transfer) ([]string, error) {
+	reply := a.get(ctx, t, "?merchantOrderId="+url.QueryEscape(t.Reference))
+	// A page says that something in between knows no such address, not that Cielo knows no such order.
+	if reply.Err == nil && reply.Status == http.StatusNotFound && !bytes.ContainsRune(reply.Body, '<') {
+		return nil, nil
+	}
+	if err := a.unanswered(reply); err != nil {
+		return nil, err
+	}
+	ids, err := parseListing(reply.Body)
+	if err != nil {
+		return nil, fmt.Errorf("lookup of an order: %w", err)
+	}
+	return ids, nil
+}
+
+// fetch asks for one transaction that the order is said to have.
+func (a *Adapter) fetch(ctx context.Context, t provider.Transfer, id string) (transaction, error) {
+	reply := a.get(ctx, t, "/"+id)
+	if err := a.unanswered(reply); err != nil {
+		return transaction{}, err
+	}
+	tx, err := parseTransaction(reply.Body)
+	switch {
+	case err != nil:
+		return transaction{}, fmt.Errorf("lookup of a transaction: %w", err)
+	case tx.ID != id || tx.Order != t.Reference:
+		return transaction{}, errors.New("lookup of a transaction: the answer is about another")
+	}
+	return tx, nil
+}
+
+func (a *Adapter) get(ctx context.Context, t provider.Transfer, rest string) provider.Reply {
+	return a.caller.Do(ctx, provider.Request{Method: http.MethodGet, URL: a.cfg.QueryURL + "/1/sales" + rest, Header: a.header(t, false)})
+}
+
+// unanswered is why a question was not answered, nil when it was.
+func (a *Adapter) unanswered(reply provider.Reply) error {
+	if res, refused := refusedUs(reply); refused {
+		return &provider.Failure{Result: res}
+	}
+	if res, failed := reply.Unanswered(a.clock.Now()); failed {
+		return &provider.Failure{Result: res}
+	}
+	return nil
+}
+
+// found puts the transactions of one order together. What was charged counts, and so does what may still be: the amount is
+// that of all of these, so that a second charge under one reference differs from what was asked for and goes to people.
+func found(all []transaction, t provider.Transfer) provider.Found {
+	brand, _ := cardOf(t)
+	var open, paid, refused []provider.Result
+	var sum, last int64
+	for _, tx := range all {
+		res := result(tx, brand)
+		switch res.Class {
+		case provider.Succeeded:
+			paid, sum = append(paid, res), sum+tx.Amount
+		case provider.Accepted:
+			open, sum = append(open, res), sum+tx.Amount
+		default:
+			refused, last = append(refused, res), tx.Amount
+		}
+	}
+	f := provider.Found{Exists: true, Amount: cents(sum)}
+	switch {
+	case len(open) > 0:
+		f.Result = open[0]
+	case len(paid) > 0:
+		f.Result = paid[0]
+	default:
+		f.Result, f.Amount = refused[len(refused)-1], cents(last)
+	}
+	if len(open)+len(paid) > 1 {
+		f.Result.Alarm = fmt.Sprintf("the order has %d transactions that are charged and %d that may be", len(paid), len(open))
+	}
+	return f
+}
