@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/run"
@@ -52,9 +53,9 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	outcomes := outcome.New(outcome.Deps{
 		Store: st, Outbox: relay, Clock: clk, Tenants: file, Connectors: s.connectors, Logger: s.log, Registry: registry,
 	})
-	dispatcher := disburse.New(disburse.Config{Owner: s.owner}, disburse.Deps{
-		Pool: pool, Store: st, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Outcomes: outcomes,
-		Logger: s.log, Registry: registry,
+	dispatcher := dispatch.New(dispatch.Config{Service: name, Item: item, Owner: s.owner}, dispatch.Deps{
+		Pool: pool, Runs: st.Runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Logger: s.log, Registry: registry,
+		Book: &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk},
 	})
 	worker := reconcile.New(reconcile.Config{}, reconcile.Deps{
 		Pool: pool, Store: st, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Outcomes: outcomes,

@@ -41,6 +41,9 @@ import (
 // name is the service's name and that of its schema.
 const name = "payouts"
 
+// item is what one row of its work is called in metrics.
+const item = "payout"
+
 // maxConns is for as many pages, outcomes and lookups at once as a process works on; sends hold no connection.
 const maxConns = 12
 

@@ -35,7 +35,7 @@ func (o *Outcomes) Begun(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt
 
 // post books what the new states say: a success reduces the float, a failure and what was never sent are owed again, and
 // doubt moves nothing.
-func (o *Outcomes) post(ctx context.Context, tx pgx.Tx, before map[uuid.UUID]payout.Payout, moved []Moved) error {
+func (o *Outcomes) post(ctx context.Context, tx pgx.Tx, before map[uuid.UUID]payout.Payout, moved []attempt.Moved) error {
 	var postings []ledger.Posting
 	for _, m := range moved {
 		a := m.Attempt

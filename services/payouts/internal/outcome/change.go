@@ -16,7 +16,7 @@ const defaultMaxAttempts = 3
 const providerPause = time.Minute
 
 // change is what an attempt's new state makes of its payout.
-func (o *Outcomes) change(p payout.Payout, m Moved) store.Change {
+func (o *Outcomes) change(p payout.Payout, m attempt.Moved) store.Change {
 	r := m.Result
 	c := store.Change{
 		PayoutID: p.ID, From: []payout.State{p.State},
@@ -37,7 +37,7 @@ func (o *Outcomes) change(p payout.Payout, m Moved) store.Change {
 
 // failed decides how a definite rejection goes on. One that concerns the float or the provider says nothing about the
 // payment: it is not counted, and a payout that was just being sent waits in held for the cause to go.
-func (o *Outcomes) failed(c *store.Change, p payout.Payout, m Moved) {
+func (o *Outcomes) failed(c *store.Change, p payout.Payout, m attempt.Moved) {
 	now, r := o.Clock.Now(), m.Result
 	ours := r.Scope == provider.ScopeFloat || r.Scope == provider.ScopeProvider
 	c.To = payout.Failed

@@ -24,7 +24,7 @@ func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 		now[a.Key] = a
 	}
 	var (
-		moved []Moved
+		moved []attempt.Moved
 		valid []attempt.Update // made on the row as it still was
 	)
 	for _, u := range updates {
@@ -36,7 +36,7 @@ func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 		if a.State != u.Attempt.State {
 			result := u.Decision.Result
 			result.Alarm = "" // told below, with the decision's own
-			moved = append(moved, Moved{Attempt: a, Result: result})
+			moved = append(moved, attempt.Moved{Attempt: a, Result: result})
 		}
 		o.Alarm(ctx, a, u.Decision.Alarm)
 	}
@@ -75,7 +75,6 @@ func (o *Outcomes) Late(ctx context.Context, tx pgx.Tx, answers []attempt.Outcom
 			updates = append(updates, u)
 		}
 	}
-	o.Logger.WarnContext(ctx, "payouts: answers came after their lease", "answers", len(answers), "proofs", len(updates))
 	return o.Decided(ctx, tx, updates)
 }
 

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,7 +17,6 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/outbox"
-	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
@@ -62,19 +60,9 @@ func New(d Deps) *Outcomes {
 	return o
 }
 
-// Moved is an attempt that has just changed its state, in the caller's transaction, and why.
-type Moved struct {
-	Attempt attempt.Attempt
-	Result  provider.Result
-	// NotBefore is, for an attempt that was not sent, when its reference may go again; nil is now.
-	NotBefore *time.Time
-	// Again is set when people decided that a payout whose attempt failed is to be paid by the next one at once.
-	Again bool
-}
-
 // Apply moves the payouts of attempts that have changed and posts what that means. Attempt and payout always move in one
 // transaction, so a payout that is not where its attempt says is a defect, and an error: nothing of the call is kept then.
-func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []Moved) ([]payout.Payout, error) {
+func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) ([]payout.Payout, error) {
 	if len(moved) == 0 {
 		return nil, nil
 	}
@@ -106,7 +94,7 @@ func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []Moved) ([]payou
 
 // payouts reads the payouts of attempts. Whoever moves a payout moves its attempt, whose row this transaction has written,
 // and Apply compares the state once more.
-func (o *Outcomes) payouts(ctx context.Context, tx pgx.Tx, moved []Moved) (map[uuid.UUID]payout.Payout, error) {
+func (o *Outcomes) payouts(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) (map[uuid.UUID]payout.Payout, error) {
 	ids := make([]uuid.UUID, 0, len(moved))
 	for _, m := range moved {
 		ids = append(ids, m.Attempt.Subject)
@@ -122,7 +110,7 @@ func (o *Outcomes) payouts(ctx context.Context, tx pgx.Tx, moved []Moved) (map[u
 	return byID, nil
 }
 
-func (o *Outcomes) count(ctx context.Context, moved []Moved) {
+func (o *Outcomes) count(ctx context.Context, moved []attempt.Moved) {
 	for _, m := range moved {
 		o.moved.WithLabelValues(m.Attempt.Tenant, m.Attempt.Provider, string(m.Attempt.State), m.Result.Code).Inc()
 		o.Alarm(ctx, m.Attempt, m.Result.Alarm)

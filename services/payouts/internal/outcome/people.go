@@ -41,6 +41,6 @@ func (o *Outcomes) Resolved(ctx context.Context, tx pgx.Tx, a attempt.Attempt, p
 	if len(closed) != 1 {
 		return ErrMoved
 	}
-	_, err = o.Apply(ctx, tx, []Moved{{Attempt: closed[0], Result: d.Result, Again: again}})
+	_, err = o.Apply(ctx, tx, []attempt.Moved{{Attempt: closed[0], Result: d.Result, Again: again}})
 	return err
 }

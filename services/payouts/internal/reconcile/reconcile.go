@@ -154,9 +154,9 @@ func (w *Worker) takeOver(ctx context.Context) (int, error) {
 		if n = len(expired); err != nil || n == 0 {
 			return err
 		}
-		moved := make([]outcome.Moved, 0, n)
+		moved := make([]attempt.Moved, 0, n)
 		for _, a := range expired {
-			moved = append(moved, outcome.Moved{Attempt: a, Result: provider.Result{Class: provider.Ambiguous, Code: attempt.CodeLeaseExpired}})
+			moved = append(moved, attempt.Moved{Attempt: a, Result: provider.Result{Class: provider.Ambiguous, Code: attempt.CodeLeaseExpired}})
 		}
 		payouts, err := w.apply(ctx, tx, moved)
 		if err != nil {
@@ -178,7 +178,7 @@ func (w *Worker) takeOver(ctx context.Context) (int, error) {
 
 // apply moves the payouts of attempts that were taken over: all at once, or, if one of them is where its attempt does not
 // say, one by one, so that a defective one costs nothing but itself. Its attempt is in doubt all the same, and is asked about.
-func (w *Worker) apply(ctx context.Context, tx pgx.Tx, moved []outcome.Moved) (payouts []payout.Payout, err error) {
+func (w *Worker) apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) (payouts []payout.Payout, err error) {
 	err = pg.InTx(ctx, tx, func(tx pgx.Tx) error {
 		payouts, err = w.Outcomes.Apply(ctx, tx, moved)
 		return err

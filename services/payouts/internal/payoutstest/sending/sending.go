@@ -20,6 +20,7 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
+	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/run"
@@ -98,7 +99,7 @@ func (e *Env) ShortLeases(d time.Duration) { e.lease.Store(int64(d)) }
 
 // Sender is one replica of the service: what sends and what reconciles.
 type Sender struct {
-	*disburse.Dispatcher
+	*dispatch.Dispatcher
 	Worker     *reconcile.Worker
 	Connectors *connector.Set
 	Connector  *connector.Connector
@@ -150,8 +151,9 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	s.Outcomes = outcome.New(outcome.Deps{
 		Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: s.Connectors, Logger: logger,
 	})
-	s.Dispatcher = disburse.New(disburse.Config{Owner: uuid.NewString()}, disburse.Deps{
-		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Outcomes: s.Outcomes, Logger: logger,
+	s.Dispatcher = dispatch.New(dispatch.Config{Service: command.Service, Item: "payout", Owner: uuid.NewString()}, dispatch.Deps{
+		Pool: e.Pool, Runs: e.Store.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger,
+		Book: &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock},
 	})
 	s.Worker = reconcile.New(reconcile.Config{}, reconcile.Deps{
 		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Outcomes: s.Outcomes, Logger: logger,

@@ -1,4 +1,4 @@
-package disburse
+package dispatch
 
 import (
 	"time"
@@ -15,17 +15,18 @@ type metrics struct {
 	claimed prometheus.Histogram
 }
 
-func newMetrics(r prometheus.Registerer, connectors *connector.Set) *metrics {
+func newMetrics(c Config, r prometheus.Registerer, connectors *connector.Set) *metrics {
+	prefix, item := "agogo_"+c.Service, c.Item
 	m := &metrics{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "agogo_payouts_send_seconds", Help: "How long providers take to answer a payout.",
+			Name: prefix + "_send_seconds", Help: "How long providers take to answer a " + item + ".",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"tenant", "provider"}),
 		sends: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "agogo_payouts_sends_total", Help: "Calls that were to move money, by what is known after them.",
+			Name: prefix + "_sends_total", Help: "Calls that were to move money, by what is known after them.",
 		}, []string{"tenant", "provider", "class"}),
 		claimed: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "agogo_payouts_claimed", Help: "Payouts claimed by one transaction.", Buckets: []float64{0, 1, 2, 4, 8, 16, 32, 64, 128},
+			Name: prefix + "_claimed", Help: "How many " + item + "s one transaction claims.", Buckets: []float64{0, 1, 2, 4, 8, 16, 32, 64, 128},
 		}),
 	}
 	if r == nil {
@@ -34,7 +35,7 @@ func newMetrics(r prometheus.Registerer, connectors *connector.Set) *metrics {
 	r.MustRegister(m.seconds, m.sends, m.claimed)
 	for _, c := range connectors.All() {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "agogo_payouts_slots_in_use", Help: "Payouts that a crash would leave in doubt now.",
+			Name: prefix + "_slots_in_use", Help: "How many " + item + "s a crash would leave in doubt now.",
 			ConstLabels: prometheus.Labels{"tenant": c.Tenant, "provider": c.Provider},
 		}, func() float64 { return float64(c.Throttle.InUse()) }))
 	}

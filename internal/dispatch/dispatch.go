@@ -1,9 +1,10 @@
-// Package disburse sends payouts: it claims as many as may be in doubt at once, commits what it is about to do, calls the
-// provider outside any transaction, and records the answers in batches as they come.
+// Package dispatch sends what a service has planned: it claims as many rows as may be in doubt at once, commits what it is
+// about to do, calls the provider outside any transaction, and records the answers in batches as they come. What the rows
+// are, the service's [Book] says.
 //
-// A payout holds one of its connector's slots from before the claim until its outcome is committed. However the process
-// dies, at most as many payouts as there are slots are left in doubt.
-package disburse
+// A row holds one of its connector's slots from before the claim until its outcome is committed. However the process dies,
+// at most as many rows as there are slots are left in doubt.
+package dispatch
 
 import (
 	"context"
@@ -25,25 +26,22 @@ import (
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
-	"github.com/agogopay/agogo/services/payouts/internal/disburse/db"
-	"github.com/agogopay/agogo/services/payouts/internal/outcome"
-	"github.com/agogopay/agogo/services/payouts/internal/payout"
-	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
 // Config tunes sending; zero values are the defaults.
 type Config struct {
+	// Service names the service in logs, metrics (agogo_<service>_…) and crash points (<service>.before_send); Item is what
+	// one row is called: "payout".
+	Service, Item string
 	// Owner names this process in leases: unique, and another one after a restart. Each lane adds a name of its own.
 	Owner string
 	// PagesPerTenant is how many pages of a tenant are worked on at once in this process (2): they share the tenant's
 	// slots, so more would only keep workers from other tenants.
 	PagesPerTenant int
-	// ClaimMost is how many payouts one transaction claims (100), RecordMost how many outcomes one records (200).
+	// ClaimMost is how many rows one transaction claims (100), RecordMost how many outcomes one records (200).
 	ClaimMost, RecordMost int
 	// Patience is how long a page waits for a connector that rests (30 s); what takes longer is left to the sweeper.
 	Patience time.Duration
-	// PauseAfterFaults is how many faults of a provider in a row pause a batch; at least twice the connector's slots (20).
-	PauseAfterFaults int
 }
 
 func (c Config) withDefaults() Config {
@@ -59,24 +57,24 @@ func (c Config) withDefaults() Config {
 	if c.Patience <= 0 {
 		c.Patience = provider.LongRest
 	}
-	if c.PauseAfterFaults <= 0 {
-		c.PauseAfterFaults = 20
-	}
 	return c
 }
 
 // Deps are what sending needs.
 type Deps struct {
 	Pool       *pgxpool.Pool
-	Store      *store.Store
+	Runs       *run.Store
 	Outbox     *outbox.Outbox
 	Clock      clock.Clock
 	Connectors *connector.Set
 	States     *provider.States
-	Outcomes   *outcome.Outcomes
+	Book       Book
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer // nil: not measured
 }
+
+// CodeStopped is of sends that were called off because another answer stopped the connector.
+const CodeStopped = "provider_stopped"
 
 // Dispatcher handles dispatch commands.
 type Dispatcher struct {
@@ -89,7 +87,7 @@ type Dispatcher struct {
 // New makes a dispatcher.
 func New(c Config, d Deps) *Dispatcher {
 	c = c.withDefaults()
-	return &Dispatcher{Config: c, Deps: d, quota: newQuota(c.PagesPerTenant), metrics: newMetrics(d.Registry, d.Connectors)}
+	return &Dispatcher{Config: c, Deps: d, quota: newQuota(c.PagesPerTenant), metrics: newMetrics(c, d.Registry, d.Connectors)}
 }
 
 // job is a page of a run.
@@ -98,10 +96,10 @@ type job struct {
 	page int
 }
 
-// Dispatch sends what is approved of a page and returns when nothing of it can be sent now. It is the handler of a command:
+// Dispatch sends what there is to send of a page and returns when nothing of it can be sent now. It is the handler of a command:
 // losing one or repeating one changes nothing, since the rows say what is to be done.
 func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) error {
-	r, err := d.Store.Runs.Get(ctx, d.Pool, runID)
+	r, err := d.Runs.Get(ctx, d.Pool, runID)
 	if errors.Is(err, run.ErrNoRun) {
 		return stream.Permanent(fmt.Errorf("dispatch page %d: %w", page, err))
 	}
@@ -120,7 +118,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) er
 	}()
 	for ok := true; ok; next, ok = d.quota.next(tenant, next) {
 		if next.run != r.ID {
-			if r, err = d.Store.Runs.Get(ctx, d.Pool, next.run); err != nil {
+			if r, err = d.Runs.Get(ctx, d.Pool, next.run); err != nil {
 				return err
 			}
 		}
@@ -133,43 +131,27 @@ func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) er
 }
 
 // page works on each provider of a page on its own, so that a slow one does not hold up the others.
-func (d *Dispatcher) page(ctx context.Context, run run.Run, page int) error {
-	providers, err := db.New(d.Pool).PageProviders(ctx, db.PageProvidersParams{RunID: run.ID, Page: int32(page)})
+func (d *Dispatcher) page(ctx context.Context, r run.Run, page int) error {
+	providers, err := d.Book.Providers(ctx, d.Pool, run.Place{Run: r.ID, Page: page})
 	if err != nil {
 		return fmt.Errorf("read providers: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range providers {
-		conn, ok := d.Connectors.Get(run.Tenant, name)
-		if !ok {
-			g.Go(func() error { return d.holdUnserved(ctx, run, page, name) })
-			continue
+		at := Lane{Run: r, Page: page, Provider: name}
+		var served bool
+		if at.Connector, served = d.Connectors.Get(r.Tenant, name); served {
+			g.Go(func() error { return newLane(d, at).work(ctx) })
+		} else {
+			g.Go(func() error { return d.unserved(ctx, at) })
 		}
-		g.Go(func() error { return newLane(d, conn, run, page).work(ctx) })
 	}
 	return g.Wait()
 }
 
-// holdUnserved holds what was approved for a provider that the tenants file no longer has: left approved, it would keep its
-// run, and with it the schedule's next ones, waiting for ever.
-func (d *Dispatcher) holdUnserved(ctx context.Context, run run.Run, page int, name string) error {
-	d.Logger.ErrorContext(ctx, "payouts: approved for a provider that the tenants file does not have; held", "tenant", run.Tenant, "provider", name, "run", run.ID)
-	return pg.InTx(ctx, d.Pool, func(tx pgx.Tx) error {
-		rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
-			RunID: run.ID, Page: int32(page), Provider: name, Now: d.Clock.Now(), Resting: []uuid.UUID{}, PageLimit: holdMost,
-		})
-		if err != nil {
-			return fmt.Errorf("claim payouts of a provider that is gone: %w", err)
-		}
-		changes := make([]store.Change, 0, len(rows))
-		for _, r := range rows {
-			changes = append(changes, store.Change{
-				PayoutID: r.PayoutID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(payout.CodeProviderStopped),
-			})
-		}
-		if _, err := d.Store.Apply(ctx, tx, changes); err != nil {
-			return err
-		}
-		return d.Store.Settle(ctx, tx, run.ID)
-	})
+// unserved has the book see to what is to be sent through a provider that the tenants file does not have.
+func (d *Dispatcher) unserved(ctx context.Context, at Lane) error {
+	d.Logger.ErrorContext(ctx, d.Service+": to be sent through a provider that the tenants file does not have; put aside",
+		"tenant", at.Run.Tenant, "provider", at.Provider, "run", at.Run.ID)
+	return pg.InTx(ctx, d.Pool, func(tx pgx.Tx) error { return d.Book.Unserved(ctx, tx, at) })
 }

@@ -1,4 +1,4 @@
-package disburse
+package dispatch
 
 import (
 	"context"
@@ -9,20 +9,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/agogopay/agogo/internal/attempt"
-	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/crashpoint"
 	"github.com/agogopay/agogo/internal/provider"
-	"github.com/agogopay/agogo/internal/run"
-	"github.com/agogopay/agogo/services/payouts/internal/payout"
 )
 
-// lane sends the payouts of a page that go through one connector. Claims, sends and records overlap: a slow answer holds
+// lane sends the rows of a page that go through one connector. Claims, sends and records overlap: a slow answer holds
 // its own slot and nothing else.
 type lane struct {
-	d    *Dispatcher
-	conn *connector.Connector
-	run  run.Run
-	page int
+	Lane
+	d *Dispatcher
 	// owner fences this lane's attempts in the database. It is one lane's own: a claim whose commit was lost is recorded as
 	// never sent, and must not match what another lane of this process sends meanwhile under the same attempts.
 	owner string
@@ -49,9 +44,9 @@ type answer struct {
 	late      bool       // somebody else had taken the attempt over
 }
 
-func newLane(d *Dispatcher, c *connector.Connector, run run.Run, page int) *lane {
+func newLane(d *Dispatcher, at Lane) *lane {
 	return &lane{
-		d: d, conn: c, run: run, page: page, owner: d.Owner + "/" + uuid.NewString(), answers: make(chan answer), progress: make(chan struct{}, 1),
+		Lane: at, d: d, owner: d.Owner + "/" + uuid.NewString(), answers: make(chan answer), progress: make(chan struct{}, 1),
 		rest: map[uuid.UUID]time.Time{},
 	}
 }
@@ -98,21 +93,21 @@ func (l *lane) feed(ctx context.Context) error {
 	}
 }
 
-// next takes slots and a share of the rate, claims payouts for them, and sends those.
+// next takes slots and a share of the rate, claims rows for them, and sends those.
 func (l *lane) next(ctx context.Context) (claimed, error) {
-	slots, err := l.conn.Throttle.Slots(ctx, l.d.ClaimMost)
+	slots, err := l.Connector.Throttle.Slots(ctx, l.d.ClaimMost)
 	if err != nil {
 		return claimed{}, err
 	}
-	most, err := l.conn.Throttle.Take(ctx, slots)
+	most, err := l.Connector.Throttle.Take(ctx, slots)
 	if err != nil {
-		l.conn.Throttle.Free(slots)
+		l.Connector.Throttle.Free(slots)
 		return claimed{}, err
 	}
 	// The lease ends by this process's clock before it does by the database's, which starts it later.
-	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.conn.Policy.Lease-l.conn.Policy.Margin)
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Connector.Policy.Lease-l.Connector.Policy.Margin)
 	c, err := l.claim(ctx, most)
-	l.conn.Throttle.Free(slots - len(c.begun))
+	l.Connector.Throttle.Free(slots - len(c.begun))
 	l.open.Add(int64(len(c.begun)))
 	if err != nil {
 		l.refuse(c.begun, "not_committed", false)
@@ -123,29 +118,29 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 		cancel()
 		return c, nil
 	}
-	crashpoint.Hit("payouts.after_claim_commit")
+	crashpoint.Hit(l.d.Service + ".after_claim_commit")
 	l.d.Outbox.Nudge()
-	l.send(sctx, cancel, c.begun)
+	l.send(sctx, cancel, c)
 	return c, nil
 }
 
 // send calls the provider for each attempt, all at once: they hold a slot each. done ends their common context.
-func (l *lane) send(ctx context.Context, done context.CancelFunc, begun []attempt.Attempt) {
+func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 	if code, err := l.called(ctx); code != "" {
-		l.refuse(begun, code, err == nil)
+		l.refuse(c.begun, code, err == nil)
 		done()
 		return
 	}
 	var wave sync.WaitGroup
-	for _, a := range begun {
+	for _, a := range c.begun {
 		l.sending.Add(1)
 		wave.Go(func() {
 			defer l.sending.Done()
 			if l.stopped.Load() {
-				l.refuse([]attempt.Attempt{a}, payout.CodeProviderStopped, true)
+				l.refuse([]attempt.Attempt{a}, CodeStopped, true)
 				return
 			}
-			l.answers <- answer{attempt: a, result: l.submit(ctx, a)}
+			l.answers <- answer{attempt: a, result: l.submit(ctx, a, c.about)}
 		})
 	}
 	l.sending.Go(func() { wave.Wait(); done() })
@@ -154,30 +149,26 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, begun []attemp
 // called reads the stops once more, right before the first byte, and returns the code of what calls the sends off.
 func (l *lane) called(ctx context.Context) (code string, err error) {
 	g, err := l.gate(ctx, l.d.Pool)
-	switch {
-	case err != nil:
-		l.d.Logger.WarnContext(ctx, "payouts: claimed and not sent, the stops cannot be read", "run", l.run.ID, "error", err)
+	if err != nil {
+		l.d.Logger.WarnContext(ctx, l.d.Service+": claimed and not sent, the stops cannot be read", "run", l.Run.ID, "error", err)
 		return "stops_unreadable", err
-	case g.wait:
-		return payout.CodeBatchPaused, nil
-	default:
-		return g.hold, nil
 	}
+	return g.Code, nil
 }
 
 // submit makes one call. Between the crash points lies the moment in which nobody but the provider knows what happened.
-func (l *lane) submit(ctx context.Context, a attempt.Attempt) (res provider.Result) {
+func (l *lane) submit(ctx context.Context, a attempt.Attempt, about string) (res provider.Result) {
 	defer func() {
 		// A defect of an adapter must not take the other sends down with it; what it did before is not known.
 		if p := recover(); p != nil {
 			res = provider.Result{Class: provider.Ambiguous, Scope: provider.ScopeProvider, Code: "adapter_panicked", Alarm: "the adapter panicked while sending"}
 		}
 	}()
-	crashpoint.Hit("payouts.before_send")
+	crashpoint.Hit(l.d.Service + ".before_send")
 	began := l.d.Clock.Now()
-	res = l.conn.Submitter.Submit(ctx, a.Transfer("payout "+l.run.LocalDate))
-	l.d.metrics.sent(l.conn.Connector, res.Class, l.d.Clock.Now().Sub(began))
-	crashpoint.Hit("payouts.after_send")
+	res = l.Connector.Submitter.Submit(ctx, a.Transfer(about))
+	l.d.metrics.sent(l.Connector.Connector, res.Class, l.d.Clock.Now().Sub(began))
+	crashpoint.Hit(l.d.Service + ".after_send")
 	if res.Stop {
 		l.stopped.Store(true)
 	}
@@ -191,7 +182,7 @@ func (l *lane) refuse(begun []attempt.Attempt, code string, calledOff bool) {
 	}
 }
 
-// idle waits for something to do after a claim that found nothing: an outcome that makes a payout claimable again, or the
+// idle waits for something to do after a claim that found nothing: an outcome that makes a row claimable again, or the
 // end of a rest. It reports false when there is nothing left to wait for.
 func (l *lane) idle(ctx context.Context) (bool, error) {
 	for l.open.Load() > 0 {
@@ -209,7 +200,9 @@ func (l *lane) idle(ctx context.Context) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	return true, l.d.Clock.Sleep(ctx, wake.Sub(l.d.Clock.Now()))
+	err := l.d.Clock.Sleep(ctx, wake.Sub(l.d.Clock.Now()))
+	l.resting() // forgets what is over: it has had its look, whatever that finds in its way
+	return true, err
 }
 
 // wait waits for outcomes to be committed.
@@ -222,7 +215,7 @@ func (l *lane) wait(ctx context.Context) error {
 	}
 }
 
-// resting lists the payouts that were not sent and should not go again yet.
+// resting lists the rows that were not sent and should not go again yet.
 func (l *lane) resting() []uuid.UUID {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,8 +1,7 @@
-package disburse
+package dispatch
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,9 +10,6 @@ import (
 	"github.com/agogopay/agogo/internal/crashpoint"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
-	"github.com/agogopay/agogo/services/payouts/internal/disburse/db"
-	"github.com/agogopay/agogo/services/payouts/internal/outcome"
-	"github.com/agogopay/agogo/services/payouts/internal/payout"
 )
 
 // record takes answers as they come and commits them in batches: while one batch is being written the next one gathers.
@@ -22,7 +18,7 @@ func (l *lane) record(ctx context.Context) {
 	for first := range l.answers {
 		batch := l.gather(first)
 		l.persist(ctx, batch)
-		l.conn.Throttle.Free(len(batch))
+		l.Connector.Throttle.Free(len(batch))
 		l.open.Add(int64(-len(batch)))
 		select {
 		case l.progress <- struct{}{}:
@@ -64,7 +60,7 @@ func (l *lane) persist(ctx context.Context, batch []answer) {
 	err := l.commit(ctx, batch)
 	switch {
 	case err == nil:
-		crashpoint.Hit("payouts.after_outcome_commit")
+		crashpoint.Hit(l.d.Service + ".after_outcome_commit")
 		l.d.Outbox.Nudge()
 		l.release(batch)
 	case len(batch) > 1 && !pg.Transient(err):
@@ -72,8 +68,8 @@ func (l *lane) persist(ctx context.Context, batch []answer) {
 			l.persist(ctx, batch[i:i+1])
 		}
 	default:
-		l.d.Logger.ErrorContext(ctx, "payouts: outcomes are not recorded; the attempts are taken over and looked up when their lease ends",
-			"run", l.run.ID, "provider", l.conn.Provider, "outcomes", len(batch), "error", err)
+		l.d.Logger.ErrorContext(ctx, l.d.Service+": outcomes are not recorded; the attempts are taken over and looked up when their lease ends",
+			"run", l.Run.ID, "provider", l.Connector.Provider, "outcomes", len(batch), "error", err)
 	}
 }
 
@@ -81,7 +77,7 @@ func (l *lane) persist(ctx context.Context, batch []answer) {
 // answers are in this process only. Once the lease is long over others have asked the provider themselves. A commit whose
 // outcome stays open is made again, which is harmless: only a send that is still open can be closed.
 func (l *lane) commit(ctx context.Context, batch []answer) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*l.conn.Policy.Lease+time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*l.Connector.Policy.Lease+time.Minute)
 	defer cancel()
 	pause := 50 * time.Millisecond
 	for {
@@ -89,7 +85,7 @@ func (l *lane) commit(ctx context.Context, batch []answer) error {
 		if err == nil || !pg.Transient(err) {
 			return err
 		}
-		l.d.Logger.WarnContext(ctx, "payouts: recording outcomes failed, trying again", "run", l.run.ID, "outcomes", len(batch), "in", pause, "error", err)
+		l.d.Logger.WarnContext(ctx, l.d.Service+": recording outcomes failed, trying again", "run", l.Run.ID, "outcomes", len(batch), "in", pause, "error", err)
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
@@ -127,23 +123,26 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 		return err
 	}
 	moved, late := l.sort(batch, outcomes, recorded)
-	if _, err := l.d.Outcomes.Apply(ctx, tx, moved); err != nil {
+	if err := l.d.Book.Apply(ctx, tx, moved); err != nil {
 		return err
 	}
-	if _, err := l.d.Outcomes.Late(ctx, tx, late); err != nil {
-		return err
+	if len(late) > 0 {
+		l.d.Logger.WarnContext(ctx, l.d.Service+": answers came after their lease", "run", l.Run.ID, "answers", len(late))
+		if err := l.d.Book.Late(ctx, tx, late); err != nil {
+			return err
+		}
 	}
 	results := make([]provider.Result, 0, len(batch))
 	for _, a := range batch {
 		results = append(results, a.result)
 	}
-	if _, err := l.d.States.Observe(ctx, tx, l.conn.Connector, results); err != nil {
+	if _, err := l.d.States.Observe(ctx, tx, l.Connector.Connector, results); err != nil {
 		return err
 	}
 	if err := l.watch(ctx, tx, results); err != nil {
 		return err
 	}
-	return l.d.Store.Settle(ctx, tx, l.run.ID)
+	return l.d.Book.Settle(ctx, tx, l.Run.ID)
 }
 
 // outcome is the attempt's next state. Whatever is neither proof nor a promise of the provider is doubt.
@@ -162,14 +161,14 @@ func (l *lane) outcome(a answer, now time.Time) attempt.Outcome {
 		o.State = attempt.Unknown
 	}
 	if o.State.Open() {
-		next := l.conn.Policy.NextLookup(a.attempt.SubmittedAt, now)
+		next := l.Connector.Policy.NextLookup(a.attempt.SubmittedAt, now)
 		o.NextLookup = &next
 	}
 	return o
 }
 
 // sort separates the outcomes that closed their send from those that came after somebody else had taken over.
-func (l *lane) sort(batch []answer, outcomes []attempt.Outcome, recorded []attempt.Attempt) (moved []outcome.Moved, late []attempt.Outcome) {
+func (l *lane) sort(batch []answer, outcomes []attempt.Outcome, recorded []attempt.Attempt) (moved []attempt.Moved, late []attempt.Outcome) {
 	byKey := make(map[attempt.Key]attempt.Attempt, len(recorded))
 	for _, a := range recorded {
 		byKey[a.Key] = a
@@ -180,12 +179,12 @@ func (l *lane) sort(batch []answer, outcomes []attempt.Outcome, recorded []attem
 			late = append(late, outcomes[i])
 			continue
 		}
-		moved = append(moved, outcome.Moved{Attempt: rec, Result: a.result, NotBefore: a.notBefore})
+		moved = append(moved, attempt.Moved{Attempt: rec, Result: a.result, NotBefore: a.notBefore})
 	}
 	return moved, late
 }
 
-// later decides when a payout that was not sent goes again. Short pauses are kept in this process, for the page is being
+// later decides when a row that was not sent goes again. Short pauses are kept in this process, for the page is being
 // worked on and its run stays open; longer ones are written down and count as waiting.
 func (l *lane) later(a answer, now time.Time) (notBefore *time.Time, rest time.Time) {
 	if a.result.Class != provider.NotSent || a.calledOff || a.result.Code == provider.CodeRateLimited {
@@ -203,8 +202,8 @@ func backoff(sends int) time.Duration {
 	return min(time.Second<<min(sends-1, 20), 10*time.Minute)
 }
 
-// watch pauses a batch that meets only faults: what each of them leaves in doubt needs people, so the rest does not follow.
-// Sends that provably never left are no reason; the connector rests then, and nothing is in doubt.
+// watch tells the book how many faults in a row there were. Sends that provably never left are no faults here: the
+// connector rests then, and nothing is in doubt.
 func (l *lane) watch(ctx context.Context, tx pgx.Tx, results []provider.Result) error {
 	faults, answered := 0, false
 	for _, r := range results {
@@ -216,17 +215,5 @@ func (l *lane) watch(ctx context.Context, tx pgx.Tx, results []provider.Result) 
 			faults, answered = 0, true
 		}
 	}
-	rows, err := db.New(tx).CountFaults(ctx, db.CountFaultsParams{RunID: l.run.ID, Answered: answered, Faults: int32(faults)})
-	if err != nil {
-		return fmt.Errorf("count provider faults of the batch: %w", err)
-	}
-	for _, b := range rows { // one: a run has one batch
-		if int(b.ProviderFaults) < max(l.d.PauseAfterFaults, 2*l.conn.Throttle.Capacity()) {
-			continue
-		}
-		if _, err := l.d.Store.PauseBatch(ctx, tx, b.BatchID, payout.Reason{Scope: payout.ScopeProvider, Code: "provider_faults"}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.d.Book.Watch(ctx, tx, l.Lane, faults, answered)
 }

@@ -1,0 +1,100 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+// claimed is what one claim brought.
+type claimed struct {
+	begun   []attempt.Attempt
+	about   string        // what the provider is told
+	held    int           // rows that may not go and were put aside
+	rest    time.Duration // the connector rests for so long; nothing was claimed
+	probing bool          // the connector is degraded and a transfer is under way; nothing was claimed
+}
+
+// claim is transaction A: it takes up to most rows, writes their attempts with references and leases, has them posted, and
+// commits.
+//
+// The commit may fail without telling whether it happened. Then nothing is sent: what was begun is returned with the error,
+// to be recorded as never sent.
+func (l *lane) claim(ctx context.Context, most int) (claimed, error) {
+	var c claimed
+	committing := false
+	err := pg.InTx(ctx, l.d.Pool, func(tx pgx.Tx) (err error) {
+		c, err = l.claimIn(ctx, tx, most)
+		committing = err == nil
+		return err
+	})
+	if err != nil && !committing {
+		c = claimed{}
+	}
+	l.d.metrics.claimed.Observe(float64(len(c.begun)))
+	return c, err
+}
+
+// holdMost is how many rows one transaction puts aside: a whole page.
+const holdMost = 500
+
+func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err error) {
+	g, err := l.gate(ctx, tx)
+	if err != nil {
+		return c, err
+	}
+	c.rest, c.probing = g.rest, g.degraded && l.open.Load() > 0
+	switch {
+	case g.Code != "" && g.Stay, c.rest > 0, c.probing:
+		return c, nil
+	case g.Code != "":
+		c.held, err = l.d.Book.Hold(ctx, tx, l.Lane, g.Code, holdMost)
+		return c, err
+	case g.degraded:
+		most = 1
+	}
+	claim, err := l.d.Book.Claim(ctx, tx, l.Lane, most, l.resting())
+	if err != nil {
+		return c, err
+	}
+	c.held, c.about = claim.Held, claim.Description
+	if len(claim.Starts) == 0 {
+		return c, nil
+	}
+	if c.begun, err = attempt.Begin(ctx, tx, l.owner, l.Connector.Policy.Lease, l.d.Clock.Now(), claim.Starts); err != nil {
+		return c, err
+	}
+	return c, claim.Begun(ctx, tx, c.begun)
+}
+
+// gates is everything that stands before a lane's rows.
+type gates struct {
+	Gate
+	rest     time.Duration // the connector's
+	degraded bool          // one row at a time
+}
+
+// gate reads the rows that every replica looks at before it sends.
+func (l *lane) gate(ctx context.Context, q DBTX) (gates, error) {
+	st, err := l.d.States.Get(ctx, q, l.Connector.Connector)
+	if err != nil {
+		return gates{}, err
+	}
+	var g gates
+	if g.Gate, err = l.d.Book.Gate(ctx, q, l.Lane, st); err != nil || g.Code != "" {
+		return g, err
+	}
+	now := l.d.Clock.Now()
+	switch {
+	case st.Resting(now):
+		g.rest = st.RestUntil.Sub(now)
+	case st.State == provider.Degraded:
+		g.degraded = true
+	}
+	return g, nil
+}

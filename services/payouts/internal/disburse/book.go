@@ -1,0 +1,216 @@
+// Package disburse knows the payouts that are sent: which of a page may go now, what holds the others, and what is written
+// when a send begins. How sends are claimed, called and recorded is internal/dispatch.
+package disburse
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/dispatch"
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/services/payouts/internal/disburse/db"
+	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+)
+
+// pauseAfterFaults is how many faults of a provider in a row pause a batch; at least twice the connector's slots.
+const pauseAfterFaults = 20
+
+// Book is the dispatcher's view of payouts.
+type Book struct {
+	Store    *store.Store
+	Outcomes *outcome.Outcomes
+	Clock    clock.Clock
+}
+
+var _ dispatch.Book = (*Book)(nil)
+
+// Providers lists the providers of a page's approved payouts.
+func (b *Book) Providers(ctx context.Context, q dispatch.DBTX, at run.Place) ([]string, error) {
+	return db.New(q).PageProviders(ctx, db.PageProvidersParams{RunID: at.Run, Page: int32(at.Page)})
+}
+
+// Gate reads the batch's control, the tenant's switch and the connector's state. Behind a paused batch payouts stay approved;
+// everything else holds them with its cause.
+func (b *Book) Gate(ctx context.Context, q dispatch.DBTX, l dispatch.Lane, st provider.Status) (dispatch.Gate, error) {
+	controls, err := db.New(q).Controls(ctx, l.Run.ID)
+	if err != nil {
+		return dispatch.Gate{}, fmt.Errorf("read controls: %w", err)
+	}
+	switch {
+	case controls.Control != store.ControlOpen:
+		return dispatch.Gate{Code: payout.CodeBatchPaused, Stay: true}, nil
+	case controls.Stopped:
+		return dispatch.Gate{Code: payout.CodeTenantStop}, nil
+	case st.State == provider.Stopped:
+		return dispatch.Gate{Code: payout.CodeProviderStopped}, nil
+	case st.Resting(b.Clock.Now()) && st.RestCode == provider.CodeFloat:
+		return dispatch.Gate{Code: provider.CodeFloat}, nil
+	default:
+		return dispatch.Gate{}, nil
+	}
+}
+
+// Hold holds what is approved of the lane.
+func (b *Book) Hold(ctx context.Context, tx pgx.Tx, l dispatch.Lane, code string, most int) (int, error) {
+	rows, err := b.take(ctx, tx, l, most, nil)
+	if err != nil {
+		return 0, err
+	}
+	return b.hold(ctx, tx, l, rows, func(db.ClaimRow) string { return code })
+}
+
+// Unserved holds what was approved for a provider that is gone.
+func (b *Book) Unserved(ctx context.Context, tx pgx.Tx, l dispatch.Lane) error {
+	_, err := b.Hold(ctx, tx, l, payout.CodeProviderStopped, unservedMost)
+	return err
+}
+
+// unservedMost is how many payouts one transaction holds whose provider is gone: a whole page.
+const unservedMost = 500
+
+// Claim takes approved payouts of the lane; those that may not go by themselves are held with their cause.
+func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) (dispatch.Claim, error) {
+	c := dispatch.Claim{Description: "payout " + l.Run.LocalDate}
+	rows, err := b.take(ctx, tx, l, most, resting)
+	if err != nil || len(rows) == 0 {
+		return c, err
+	}
+	if c.Held, err = b.hold(ctx, tx, l, rows, unfit); err != nil {
+		return c, err
+	}
+	payees := make(map[uuid.UUID]string, len(rows))
+	for _, r := range rows {
+		if unfit(r) == "" {
+			c.Starts, payees[r.PayoutID] = append(c.Starts, start(l, r)), r.PayeeID
+		}
+	}
+	c.Begun = func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
+		return b.begun(ctx, tx, begun, payees)
+	}
+	return c, nil
+}
+
+func (b *Book) take(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) ([]db.ClaimRow, error) {
+	if resting == nil {
+		resting = []uuid.UUID{}
+	}
+	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
+		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: b.Clock.Now(), Resting: resting, PageLimit: int32(most),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim payouts: %w", err)
+	}
+	return rows, nil
+}
+
+// hold holds the payouts for which cause names one, and returns how many that were.
+func (b *Book) hold(ctx context.Context, tx pgx.Tx, l dispatch.Lane, rows []db.ClaimRow, cause func(db.ClaimRow) string) (int, error) {
+	var changes []store.Change
+	for _, r := range rows {
+		if code := cause(r); code != "" {
+			changes = append(changes, store.Change{PayoutID: r.PayoutID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: holdReason(code)})
+		}
+	}
+	if len(changes) == 0 {
+		return 0, nil
+	}
+	if _, err := b.Store.Apply(ctx, tx, changes); err != nil {
+		return 0, err
+	}
+	return len(changes), b.Store.Settle(ctx, tx, l.Run.ID)
+}
+
+func holdReason(code string) payout.Reason {
+	if code == provider.CodeFloat {
+		return payout.Reason{Scope: payout.ScopeFloat, Code: code}
+	}
+	return payout.HeldBy(code)
+}
+
+// unfit is why a single payout may not go; "" when it may.
+func unfit(r db.ClaimRow) string {
+	switch {
+	case r.PayeeState != "active":
+		return payout.CodePayeePaused
+	case r.DestinationChanged: // by an import since it was planned; a person confirms the new wallet by releasing it
+		return payout.CodeDestination
+	default:
+		return ""
+	}
+}
+
+// begun moves the payouts of attempts to submitting and posts what they owe as in transit.
+func (b *Book) begun(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt, payees map[uuid.UUID]string) error {
+	if err := b.Outcomes.Begun(ctx, tx, begun, payees); err != nil {
+		return err
+	}
+	changes := make([]store.Change, 0, len(begun))
+	for _, a := range begun {
+		changes = append(changes, store.Change{
+			PayoutID: a.Subject, From: []payout.State{payout.Approved}, To: payout.Submitting,
+			Attempt: a.Number, Reference: a.Reference, Provider: a.Provider,
+		})
+	}
+	moved, err := b.Store.Apply(ctx, tx, changes)
+	if err == nil && len(moved) != len(changes) {
+		err = fmt.Errorf("claim payouts: %d of %d locked ones are not approved", len(changes)-len(moved), len(changes))
+	}
+	return err
+}
+
+// start is the next attempt of a payout: the same number and reference again while it is proven that nothing was sent
+// under it, the next one otherwise.
+func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
+	number := int(r.Attempt)
+	if attempt.State(r.AttemptState) != attempt.NotSent {
+		number++
+	}
+	return attempt.Start{
+		Key: attempt.Key{Subject: r.PayoutID, Number: number}, Tenant: l.Run.Tenant, Provider: l.Provider,
+		Reference: payout.Reference(r.PayoutID, number), Destination: r.Destination,
+		Amount: money.Amount{Minor: r.Net, Currency: money.Currency(r.Currency)},
+	}
+}
+
+// Apply moves payouts with their attempts.
+func (b *Book) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) error {
+	_, err := b.Outcomes.Apply(ctx, tx, moved)
+	return err
+}
+
+// Late takes in answers that somebody else did not wait for.
+func (b *Book) Late(ctx context.Context, tx pgx.Tx, answers []attempt.Outcome) error {
+	_, err := b.Outcomes.Late(ctx, tx, answers)
+	return err
+}
+
+// Watch pauses a batch that meets only faults: what each of them leaves in doubt needs people, so the rest does not follow.
+func (b *Book) Watch(ctx context.Context, tx pgx.Tx, l dispatch.Lane, faults int, answered bool) error {
+	rows, err := db.New(tx).CountFaults(ctx, db.CountFaultsParams{RunID: l.Run.ID, Answered: answered, Faults: int32(faults)})
+	if err != nil {
+		return fmt.Errorf("count provider faults of the batch: %w", err)
+	}
+	for _, r := range rows { // one: a run has one batch
+		if int(r.ProviderFaults) < max(pauseAfterFaults, 2*l.Connector.Throttle.Capacity()) {
+			continue
+		}
+		if _, err := b.Store.PauseBatch(ctx, tx, r.BatchID, payout.Reason{Scope: payout.ScopeProvider, Code: "provider_faults"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Settle completes runs and their batches.
+func (b *Book) Settle(ctx context.Context, tx pgx.Tx, runs ...uuid.UUID) error {
+	return b.Store.Settle(ctx, tx, runs...)
+}
