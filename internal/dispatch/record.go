@@ -127,7 +127,6 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 		return err
 	}
 	if len(late) > 0 {
-		l.d.Logger.WarnContext(ctx, l.d.Service+": answers came after their lease", "run", l.Run.ID, "answers", len(late))
 		if err := l.d.Book.Late(ctx, tx, late); err != nil {
 			return err
 		}

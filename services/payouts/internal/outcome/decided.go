@@ -75,6 +75,7 @@ func (o *Outcomes) Late(ctx context.Context, tx pgx.Tx, answers []attempt.Outcom
 			updates = append(updates, u)
 		}
 	}
+	o.Logger.WarnContext(ctx, "payouts: answers came after their lease", "answers", len(answers), "proofs", len(updates))
 	return o.Decided(ctx, tx, updates)
 }
 
