@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -241,4 +244,130 @@ func TestMainsAreShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestEveryCrashPointIsTried compares the points in the code with those at which test/chaos kills the process. A point of shared
+// mechanism, which puts the service's name before its own, is one point of each service that agogo runs and that has it.
+func TestEveryCrashPointIsTried(t *testing.T) {
+	t.Parallel()
+	tried := map[string]bool{}
+	eachFile(t, filepath.Join("test", "chaos"), func(_ string, tree *ast.File) {
+		ast.Inspect(tree, func(n ast.Node) bool {
+			if text, ok := literal(n); ok && crashPoint.MatchString(text) {
+				name, _, _ := strings.Cut(text, ":")
+				tried[name] = true
+			}
+			return true
+		})
+	})
+	there := crashPoints(t)
+	for point, file := range there {
+		if !tried[point] {
+			t.Errorf("%s (%s) is never tried: add it to the points of test/chaos", point, file)
+		}
+	}
+	for point := range tried {
+		if there[point] == "" {
+			t.Errorf("test/chaos tries %s, which the code does not have", point)
+		}
+	}
+	if len(there) < 9 {
+		t.Errorf("only %d crash points were found: %v", len(there), there)
+	}
+}
+
+var crashPoint = regexp.MustCompile(`^[a-z]+\.(after|before)_[a-z_]+(:[0-9]+)?$`)
+
+// crashPoints are the names that the code hits, with a file of each.
+func crashPoints(t *testing.T) map[string]string {
+	t.Helper()
+	there := map[string]string{}
+	users := usersOf(t)
+	eachFile(t, ".", func(file string, tree *ast.File) {
+		ast.Inspect(tree, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 1 || !isSelector(call.Fun, "crashpoint", "Hit") {
+				return true
+			}
+			if name, ok := literal(call.Args[0]); ok {
+				there[name] = file
+				return true
+			}
+			sum, _ := call.Args[0].(*ast.BinaryExpr)
+			if sum == nil {
+				t.Errorf("%s: a crash point is a literal, or a service's name + a literal: nothing else can be compared with the tests", file)
+				return true
+			}
+			suffix, ok := literal(sum.Y)
+			if !ok || !strings.HasPrefix(suffix, ".") {
+				t.Errorf("%s: a crash point that begins with its service's name ends with a literal that begins with a dot", file)
+				return true
+			}
+			for _, s := range users[module+"/"+filepath.ToSlash(filepath.Dir(file))] {
+				there[s+suffix] = file
+			}
+			return true
+		})
+	})
+	return there
+}
+
+// usersOf lists, for each package, the services that agogo runs and that reach it.
+func usersOf(t *testing.T) map[string][]string {
+	t.Helper()
+	users := map[string][]string{}
+	agogo := list(t, "./cmd/agogo")[0].Deps
+	for _, p := range list(t, "./services/...") {
+		name := service(p.ImportPath)
+		if p.ImportPath != module+"/services/"+name || !slices.Contains(agogo, p.ImportPath) {
+			continue
+		}
+		for _, d := range p.Deps {
+			users[d] = append(users[d], name)
+		}
+	}
+	return users
+}
+
+// eachFile parses the Go files below a folder: those of tests only where the folder itself is of tests.
+func eachFile(t *testing.T, root string, do func(path string, tree *ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && root == "." && (path == "test" || path == "bench" || strings.HasPrefix(d.Name(), ".") && path != ".") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(path) != ".go" || root == "." && strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		do(path, tree)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func literal(n ast.Node) (string, bool) {
+	lit, ok := n.(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return "", false
+	}
+	text, err := strconv.Unquote(lit.Value)
+	return text, err == nil
+}
+
+func isSelector(e ast.Expr, pkg, name string) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok || s.Sel.Name != name {
+		return false
+	}
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == pkg
 }

@@ -22,9 +22,11 @@ const (
 	slots = 16
 )
 
-// points lists every crash point on the way of the evening, and how often it is passed before the process dies.
+// points lists every crash point on the way of the evening, and how often it is passed before the process dies. A rule of
+// the root (rules_test.go) compares them with the code.
 var points = []string{
 	"scheduler.after_tick_commit",
+	"payouts.after_run_commit",
 	"payouts.after_plan_commit",
 	"outbox.after_publish",
 	"outbox.after_publish:7",
