@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -9,91 +8,6 @@ import (
 	"github.com/agogopay/agogo/internal/money"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
-
-func (a *app) ledgerCommand() *cobra.Command {
-	return noun("ledger", "The books: double entry, append-only", a.balancesCommand(), a.entriesCommand(), a.verifyCommand())
-}
-
-var balanceColumns = []column[*payoutsv1.Balance]{
-	col("account", (*payoutsv1.Balance).GetAccount),
-	num("debit", func(b *payoutsv1.Balance) string { return amount(b.Debit) }),
-	num("credit", func(b *payoutsv1.Balance) string { return amount(b.Credit) }),
-	num("balance", func(b *payoutsv1.Balance) string { return amount(b.Balance) }),
-}
-
-func (a *app) balancesCommand() *cobra.Command {
-	var prefix string
-	c := leaf("balances", "Balance of every account (debit minus credit)", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := forTenant(a, a.payouts)
-		if err != nil {
-			return err
-		}
-		return all(a, func(token string) ([]*payoutsv1.Balance, string, error) {
-			r, err := client.ListBalances(c.Context(), &payoutsv1.ListBalancesRequest{Tenant: tenant, AccountPrefix: prefix, PageSize: 1000, PageToken: token})
-			return r.GetItems(), r.GetNextPageToken(), err
-		}, balanceColumns...)
-	}, "agogo ledger balances", "agogo ledger balances --prefix payable:")
-	c.Flags().StringVar(&prefix, "prefix", "", "only accounts that begin so")
-	return c
-}
-
-func (a *app) entriesCommand() *cobra.Command {
-	req := &payoutsv1.ListPostingsRequest{PageSize: 1000}
-	c := leaf("entries", "List postings, oldest first", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := forTenant(a, a.payouts)
-		if err != nil {
-			return err
-		}
-		req.Tenant = tenant
-		return all(a, func(token string) ([]*payoutsv1.Posting, string, error) {
-			req.PageToken = token
-			r, err := client.ListPostings(c.Context(), req)
-			return r.GetItems(), r.GetNextPageToken(), err
-		},
-			col("occurred (utc)", func(p *payoutsv1.Posting) string { return when(p.OccurredAt) }),
-			col("kind", (*payoutsv1.Posting).GetKind),
-			col("debit", (*payoutsv1.Posting).GetDebit),
-			col("credit", (*payoutsv1.Posting).GetCredit),
-			num("amount", func(p *payoutsv1.Posting) string { return amount(p.Amount) }),
-			col("ref", (*payoutsv1.Posting).GetRef))
-	}, "agogo ledger entries --account payable:drv-01")
-	c.Flags().StringVar(&req.Account, "account", "", "only of this account")
-	c.Flags().StringVar(&req.Ref, "ref", "", "only about this payment or payout")
-	return c
-}
-
-func (a *app) verifyCommand() *cobra.Command {
-	return leaf("verify", "Recompute the books from payments, payouts and attempts; exit 1 on any difference", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := forTenant(a, a.payouts)
-		if err != nil {
-			return err
-		}
-		r, err := client.VerifyLedger(c.Context(), &payoutsv1.VerifyLedgerRequest{Tenant: tenant})
-		if err != nil {
-			return err
-		}
-		if err := a.checkOutput(); err != nil {
-			return err
-		}
-		switch {
-		case a.output == "json":
-			err = a.json(r)
-		case r.Balanced:
-			fmt.Fprintf(a.Out, "The books balance: %d postings checked.\n", r.Postings)
-		default:
-			table(a.Out, r.Findings, []column[*payoutsv1.LedgerFinding]{
-				col("account", (*payoutsv1.LedgerFinding).GetAccount),
-				num("expected", func(f *payoutsv1.LedgerFinding) string { return amount(f.Expected) }),
-				num("found", func(f *payoutsv1.LedgerFinding) string { return amount(f.Found) }),
-				col("why", (*payoutsv1.LedgerFinding).GetExplanation),
-			})
-		}
-		if err == nil && !r.Balanced {
-			return errFailed
-		}
-		return err
-	}, "agogo ledger verify --tenant lebenis")
-}
 
 func (a *app) floatCommand() *cobra.Command {
 	var provider, reference, currency string
@@ -114,7 +28,7 @@ func (a *app) floatCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return one(a, r.Balance, balanceColumns...)
+		return one(a, r.Balance, balanceColumns[*payoutsv1.Balance]()...)
 	}, "agogo float top-up 500000 --currency XOF --provider orange --reference BANK-2025-0117")
 	f := topUp.Flags()
 	f.StringVar(&provider, "provider", "", "name of the provider in the tenants file (required)")
@@ -131,7 +45,7 @@ func (a *app) floatCommand() *cobra.Command {
 		return all(a, func(token string) ([]*payoutsv1.Balance, string, error) {
 			r, err := client.ListBalances(c.Context(), &payoutsv1.ListBalancesRequest{Tenant: tenant, AccountPrefix: "float:", PageSize: 1000, PageToken: token})
 			return r.GetItems(), r.GetNextPageToken(), err
-		}, balanceColumns...)
+		}, balanceColumns[*payoutsv1.Balance]()...)
 	}, "agogo float list")
 	return noun("float", "Money held at providers", list, topUp)
 }

@@ -71,7 +71,7 @@ func (a *app) root() *cobra.Command {
 
 Run it on this machine:   agogo demo      one evening, start to end
                           agogo dev       everything, until Ctrl-C
-Administer it:            agogo schedules|runs|payouts|payments|payees|batches|ledger|…
+Administer it:            agogo schedules|runs|payouts|payments|payees|batches|recurrences|charges|ledger|…
 Audit it:                 agogo events tail
 
 Commands talk to the Agogo that 'agogo dev' started last, or to the one that AGOGO_CONTEXT names (a dev.json file).
@@ -91,6 +91,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused.`,
 		a.devCommand(), a.demoCommand(), a.simulatorCommand(), a.doctorCommand(),
 		a.stopCommand(), a.startCommand(),
 		a.schedulesCommand(), a.runsCommand(), a.payeesCommand(), a.paymentsCommand(), a.batchesCommand(), a.payoutsCommand(),
+		a.recurrencesCommand(), a.chargesCommand(), a.gatewaysCommand(),
 		a.breaksCommand(), a.ledgerCommand(), a.floatCommand(), a.devicesCommand(), a.notificationsCommand(),
 		a.eventsCommand(), a.auditCommand(), a.dlqCommand(),
 	)

@@ -17,6 +17,7 @@ import (
 	"github.com/agogopay/agogo/internal/rpc"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
@@ -115,6 +116,14 @@ func (a *app) payouts() (payoutsv1.PayoutsServiceClient, error) {
 		return nil, err
 	}
 	return payoutsv1.NewPayoutsServiceClient(c), nil
+}
+
+func (a *app) recurrences() (recurrencesv1.RecurrencesServiceClient, error) {
+	c, err := a.conn("recurrences")
+	if err != nil {
+		return nil, err
+	}
+	return recurrencesv1.NewRecurrencesServiceClient(c), nil
 }
 
 func (a *app) notifier() (notifierv1.NotifierServiceClient, error) {

@@ -227,6 +227,10 @@ func explain(st *status.Status) string {
 					lines = append(lines, "  "+v.Description)
 				}
 			}
+		case *errdetails.ResourceInfo:
+			if list := listOf(d.ResourceType); list != "" {
+				lines = append(lines, "  see which there are: "+list)
+			}
 		case *errdetails.Help:
 			for _, l := range d.Links {
 				lines = append(lines, "  "+l.Description)
@@ -236,6 +240,15 @@ func explain(st *status.Status) string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// listOf is the command that lists resources of a kind, "" when there is none.
+func listOf(kind string) string {
+	return map[string]string{
+		"recurrence": "agogo recurrences list", "charge": "agogo charges list", "missed cycle": "agogo recurrences list --missed",
+		"gateway": "agogo gateways list", "payout": "agogo payouts list", "batch": "agogo batches list", "run": "agogo runs list",
+		"schedule": "agogo schedules list", "payee": "agogo payees list",
+	}[kind]
 }
 
 // examples indents examples for --help.

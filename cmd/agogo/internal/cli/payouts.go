@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
@@ -19,11 +20,12 @@ var payoutColumns = []column[*payoutsv1.Payout]{
 	num("net", func(p *payoutsv1.Payout) string { return amount(p.Net) }),
 	num("items", func(p *payoutsv1.Payout) string { return strconv.Itoa(int(p.ItemCount)) }),
 	num("attempts", func(p *payoutsv1.Payout) string { return strconv.Itoa(len(p.Attempts)) }),
-	col("reason", reason),
+	col("reason", reason[*payoutsv1.Payout]),
 }
 
-func reason(p *payoutsv1.Payout) string {
-	r := p.GetReason()
+// reason says why something is in its state.
+func reason[T interface{ GetReason() *eventsv1.Reason }](m T) string {
+	r := m.GetReason()
 	return strings.Join(strings.Fields(strings.Join([]string{r.GetScope(), r.GetCode(), r.GetProviderCode()}, " ")), " ")
 }
 
@@ -73,7 +75,15 @@ func (a *app) payoutsCommand() *cobra.Command {
 
 // show prints what the payouts service answers about something of one tenant.
 func show[T proto.Message](a *app, columns []column[T], call func(payoutsv1.PayoutsServiceClient, string) (T, error)) error {
-	tenant, client, err := forTenant(a, a.payouts)
+	return showOf(a, a.payouts, columns, call)
+}
+
+// showOf prints what a service answers about something of one tenant.
+func showOf[T proto.Message, C any](a *app, service func() (C, error), columns []column[T], call func(client C, tenant string) (T, error)) error {
+	if err := a.checkOutput(); err != nil { // before anything is done
+		return err
+	}
+	tenant, client, err := forTenant(a, service)
 	if err != nil {
 		return err
 	}

@@ -1814,7 +1814,7 @@ type ListChargesRequest struct {
 	Tenant       string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	States       []string               `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
 	RecurrenceId string                 `protobuf:"bytes,3,opt,name=recurrence_id,json=recurrenceId,proto3" json:"recurrence_id,omitempty"`
-	// run_id is a run id or a tick id; it keeps the charges that the run made.
+	// run_id is a run id or a tick id; it keeps the charges that the run made, sent or is to send.
 	RunId         string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	Cycle         string `protobuf:"bytes,5,opt,name=cycle,proto3" json:"cycle,omitempty"`
 	PageSize      int32  `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -2164,8 +2164,8 @@ type ResolveChargeRequest struct {
 	Tenant  string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Id      string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Outcome string                 `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	// charge_again lets it re-enter the retries (failed_soft); only with not_paid. Without it nothing charges it again by itself
-	// (failed_hard).
+	// charge_again makes a new attempt with a new reference at once; only with not_paid. Without it the charge re-enters the
+	// retries.
 	ChargeAgain   bool   `protobuf:"varint,4,opt,name=charge_again,json=chargeAgain,proto3" json:"charge_again,omitempty"`
 	Evidence      string `protobuf:"bytes,5,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
