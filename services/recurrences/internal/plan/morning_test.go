@@ -164,13 +164,14 @@ func TestOneChargePerRecurrenceAndDayOldestFirst(t *testing.T) {
 func TestALateTickOfYesterdayChargesNobodyAgain(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	r := e.rec("rec-1", "2025-10-29", "tok_ok_1")
+	e.rules.BusinessDay = recurrence.NoMove
+	r := e.rec("rec-1", "2025-10-27", "tok_ok_1")
 	r.Terms.Rhythm = recurrence.Rhythm{Period: recurrence.Days, Interval: 1}
 	e.insert(r)
 	e.morning("2025-10-30")
-	e.morning("2025-10-29")
+	e.morning("2025-10-29") // the cycle of the 28th would be due on it
 	e.morning("2025-10-30")
-	same(t, "charged", "2025-10-29 on 2025-10-30", e.chargedOn())
+	same(t, "charged", "2025-10-27 on 2025-10-30", e.chargedOn())
 }
 
 func TestOthersAreLeftAlone(t *testing.T) {

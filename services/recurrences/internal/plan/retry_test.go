@@ -6,7 +6,6 @@ import (
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/plan"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
-	"github.com/agogopay/agogo/services/recurrences/internal/store"
 )
 
 // TestRetriesFollowTheirDays: D+1, D+3 moved off the weekend, D+7, then hold. Every 10:00 between asks for nothing.
@@ -89,6 +88,7 @@ func TestWhatIsNotRetried(t *testing.T) {
 	tests := []struct {
 		name, sql string
 	}{
+		{"active: a person resumed it", "UPDATE recurrences SET state = 'active'"},
 		{"paused", "UPDATE recurrences SET state = 'paused'"},
 		{"on hold", "UPDATE recurrences SET state = 'hold'"},
 		{"cancelled", "UPDATE recurrences SET state = 'cancelled', next_cycle = NULL, next_charge_date = NULL, ended_at = now()"},
@@ -141,64 +141,5 @@ func TestARetryThatNeverLeftGoesAgainWithItsReference(t *testing.T) {
 	c := all[0]
 	if c.State != charge.FailedSoft || c.Tries != 1 || c.LastAttempt != on("2025-10-30") || !c.Send.Wanted() || c.Send.Date != on("2025-10-31") {
 		t.Errorf("it is %+v", c)
-	}
-}
-
-// TestAPersonWasFaster: a retry that was found, and that a person had sent and answered before it could be locked, is not
-// sent a second time that day.
-func TestAPersonWasFaster(t *testing.T) {
-	t.Parallel()
-	e := newEnv(t)
-	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
-	e.morning("2025-10-30")
-	r := e.tick(plan.JobRetryFailed, "2025-10-31T13:00:00Z")
-	person := e.tick("recurrences/by-hand", "2025-10-31T12:59:00Z")
-	id := charge.ID(tenant, "rec-1", "2025-10-30")
-
-	// The person's transaction holds the charge while the page looks for what to retry.
-	tx, err := e.pool.Begin(e.ctx())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(e.ctx()) // committed below
-	send := store.Send{Run: person.ID, Date: on("2025-10-31"), Cause: store.ByPerson}
-	if _, err := e.store.WantSent(e.ctx(), tx, send, id); err != nil {
-		t.Fatal(err)
-	}
-	paged := make(chan error, 1)
-	go func() {
-		_, err := e.page(r)
-		paged <- err
-	}()
-	e.waitForLock()
-	changes := []store.ChargeChange{
-		{ID: id, From: []charge.State{charge.FailedSoft}, To: charge.Submitting, Attempt: 2, Reference: charge.Reference(id, 2)},
-		{ID: id, From: []charge.State{charge.Submitting}, To: charge.FailedSoft, Tried: 1, RetryOn: on("2025-11-03")},
-	}
-	if _, err := e.store.ApplyCharges(e.ctx(), tx, changes); err != nil {
-		t.Fatal(err)
-	}
-	if err := tx.Commit(e.ctx()); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-paged; err != nil {
-		t.Fatal(err)
-	}
-	if n := len(e.wanted()); n != 0 {
-		t.Error("it is to be sent once more")
-	}
-}
-
-// waitForLock returns once a statement of this schema waits for a lock.
-func (e *env) waitForLock() {
-	e.t.Helper()
-	for {
-		if err := e.t.Context().Err(); err != nil {
-			e.t.Fatal(err)
-		}
-		if e.count(`SELECT count(*) FROM pg_locks l WHERE NOT l.granted AND l.pid IN (
-			SELECT h.pid FROM pg_locks h WHERE h.relation = 'charges'::regclass AND h.granted)`) > 0 {
-			return
-		}
 	}
 }
