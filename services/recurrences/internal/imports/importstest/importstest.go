@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,10 +22,10 @@ import (
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/outbox"
-	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rows"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/recurrences/internal/imports"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
 	"github.com/agogopay/agogo/services/recurrences/migrations"
@@ -58,7 +57,7 @@ type Env struct {
 func New(t testing.TB) *Env {
 	t.Helper()
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		runs, migrations.Set)
+		run.Migrations, migrations.Set)
 	e := &Env{
 		Pool: pool, Clock: clock.NewVirtual(At("2025-10-30T10:30:00Z")), Tenants: Wallclub(t), t: t,
 		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),
@@ -67,14 +66,6 @@ func New(t testing.TB) *Env {
 	e.Importer = &imports.Importer{Pool: pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock}
 	return e
 }
-
-// runs stands in for the shared table until it has its own package.
-var runs = pg.Set{Name: "run", FS: fstest.MapFS{"0001_run.sql": {Data: []byte(`-- +goose Up
-CREATE TABLE runs (
-    run_id uuid PRIMARY KEY, tick_id text NOT NULL UNIQUE, tenant text NOT NULL, schedule text NOT NULL, job text NOT NULL,
-    nominal_time timestamptz NOT NULL, local_date date NOT NULL, state text NOT NULL, reason text NOT NULL DEFAULT '',
-    started_at timestamptz, finished_at timestamptz
-);`)}}}
 
 // Wallclub is the tenants file of the sample data.
 func Wallclub(t testing.TB) *config.File {
