@@ -135,7 +135,7 @@ func TestFaultsOfTheOtherOperations(t *testing.T) {
 	for _, operation := range []string{"token", "services", "forms", "lookup"} {
 		for fault, want := range map[simulator.Fault]string{
 			simulator.ServerErrorBefore: "503/5", simulator.ResetBefore: "reset", simulator.Garbage: "garbage",
-			simulator.TooMany: "429/53", simulator.NotSubscribed: "403/50", simulator.Unauthorized: "401/42",
+			simulator.TooMany: "429/53", simulator.NotSubscribed: "403/50", simulator.NotActivated: "404/60", simulator.Unauthorized: "401/42",
 		} {
 			t.Run(operation+" "+string(fault), func(t *testing.T) {
 				t.Parallel()

@@ -51,6 +51,7 @@ func TestFaultsOfCashin(t *testing.T) {
 		"401":                           {simulator.Rule{Fault: simulator.Unauthorized}, "401/42", "404/60", "404/60", 0},
 		"429":                           {simulator.Rule{Fault: simulator.TooMany}, "429/53", "404/60", "404/60", 0},
 		"403":                           {simulator.Rule{Fault: simulator.NotSubscribed}, "403/50", "404/60", "404/60", 0},
+		"not activated":                 {simulator.Rule{Fault: simulator.NotActivated}, "404/60", "404/60", "404/60", 0},
 		"unknown status":                {simulator.Rule{Fault: simulator.UnknownStatus, Duration: time.Minute}, "EN_COURS", "EN_COURS", "SUCCESS", 1},
 		"unknown status in other words": {simulator.Rule{Fault: simulator.UnknownStatus, Duration: time.Minute, Message: "INITIATED"}, "INITIATED", "INITIATED", "SUCCESS", 1},
 		"wrong shape":                   {simulator.Rule{Fault: simulator.WrongShape}, "SUCCESS", "SUCCESS", "SUCCESS", 1},

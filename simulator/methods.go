@@ -55,6 +55,7 @@ const (
 	UnknownStatus     = fault.UnknownStatus
 	WrongShape        = fault.WrongShape
 	NotSubscribed     = fault.NotSubscribed
+	NotActivated      = fault.NotActivated
 	Slow              = fault.Slow
 	TimeoutBefore     = fault.TimeoutBefore
 	AuthorizedOnly    = fault.AuthorizedOnly

@@ -186,7 +186,7 @@ func (l *lane) sort(batch []answer, outcomes []attempt.Outcome, recorded []attem
 // later decides when a row that was not sent goes again. Short pauses are kept in this process, for the page is being
 // worked on and its run stays open; longer ones are written down and count as waiting.
 func (l *lane) later(a answer, now time.Time) (notBefore *time.Time, rest time.Time) {
-	if a.result.Class != provider.NotSent || a.calledOff || a.result.Code == provider.CodeRateLimited {
+	if a.result.Class != provider.NotSent || a.calledOff || a.result.Stop || a.result.SlowDown {
 		return nil, time.Time{} // the next claim finds what is in the way: a stop, or a connector that rests
 	}
 	until := now.Add(max(a.result.RetryAfter, backoff(a.attempt.Sends)))

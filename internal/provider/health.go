@@ -69,8 +69,8 @@ func (h Health) After(n Status, results []Result, now time.Time) Status {
 			n.State, n.Reason, n.Faults = Stopped, why, n.Faults+1
 		case r.Fault():
 			n = h.fault(n, r, why, now)
-		case r.Code == CodeRateLimited:
-			n = h.pause(n, r, now)
+		case r.SlowDown:
+			n = h.pause(n, r, CodeRateLimited, now)
 		case r.Scope == ScopeFloat:
 			n.Float = FloatInsufficient
 			n = n.rest(CodeFloat, h.floatRest(), now)
@@ -88,14 +88,14 @@ func (h Health) fault(n Status, r Result, why Reason, now time.Time) Status {
 		n.State, n.Reason = Degraded, why
 	}
 	if many || r.RetryAfter > 0 {
-		n = h.pause(n, r, now)
+		n = h.pause(n, r, r.Code, now)
 	}
 	return n
 }
 
 // pause makes a connector rest for as long as the provider asks, or else for twice as long as the last time. What comes
 // while it rests already was sent before and is no news.
-func (h Health) pause(n Status, r Result, now time.Time) Status {
+func (h Health) pause(n Status, r Result, code string, now time.Time) Status {
 	d := r.RetryAfter
 	if !n.Resting(now) {
 		n.Rests++
@@ -103,7 +103,7 @@ func (h Health) pause(n Status, r Result, now time.Time) Status {
 			d = h.rest(n.Rests - 1)
 		}
 	}
-	return n.rest(r.Code, d, now)
+	return n.rest(code, d, now)
 }
 
 // answered takes in an answer that is about a payment. It ends the rests that faults brought about; those that the provider

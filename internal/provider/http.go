@@ -170,7 +170,7 @@ func (r Reply) Unanswered(now time.Time) (res Result, ok bool) {
 	case r.Err != nil && !r.Sent:
 		return r.neverSent(), true
 	case r.Status == http.StatusTooManyRequests:
-		return Result{Class: NotSent, Code: CodeRateLimited, ProviderCode: r.statusCode(), RetryAfter: r.RetryAfter(now)}, true
+		return Result{Class: NotSent, Code: CodeRateLimited, ProviderCode: r.statusCode(), RetryAfter: r.RetryAfter(now), SlowDown: true}, true
 	case r.Err != nil:
 		return Result{Class: Ambiguous, Scope: ScopeProvider, Code: lostCode(r.Err), ProviderCode: r.statusCode()}, true
 	case r.Status == http.StatusRequestTimeout || r.Status >= 500:

@@ -51,8 +51,11 @@ type Result struct {
 	ProviderCode string
 	Fee          *money.Amount
 	RetryAfter   time.Duration // asked for by the provider with 429 or 503
-	Stop         bool          // repeating makes it worse: stop the connector for all replicas
-	Alarm        string        // set when people must look: an unknown status text, for instance
+	// SlowDown says that the provider asked for fewer calls, at whatever step: the connector rests. That the transfer itself was
+	// answered so, and hence arrived, only the exact code CodeRateLimited says.
+	SlowDown bool
+	Stop     bool   // repeating makes it worse: stop the connector for all replicas
+	Alarm    string // set when people must look: an unknown status text, for instance
 }
 
 // Fault reports whether the call speaks against the connector itself: nothing came back, something unreadable did, or the

@@ -26,7 +26,7 @@ var (
 	evening  = time.Date(2025, 1, 24, 23, 59, 0, 0, time.UTC)
 	timedOut = Result{Class: Ambiguous, Scope: ScopeProvider, Code: CodeTimeout}
 	refused  = Result{Class: NotSent, Scope: ScopeProvider, Code: CodeRefused}
-	slowDown = Result{Class: NotSent, Code: CodeRateLimited, RetryAfter: 7 * time.Second}
+	slowDown = Result{Class: NotSent, Code: CodeRateLimited, RetryAfter: 7 * time.Second, SlowDown: true}
 	noFloat  = Result{Class: RejectedRetryable, Scope: ScopeFloat, Code: "insufficient_float"}
 	wrongPIN = Result{Class: RejectedRetryable, Scope: ScopeProvider, Code: "credentials_refused", Stop: true}
 	paid     = Result{Class: Succeeded}
@@ -64,8 +64,9 @@ func TestHealth(t *testing.T) {
 		"an answer recovers":                {append(many(timedOut, 9), paid), summary{Open, 0, 0, "", FloatOK}},
 		"our own lateness is no fault":      {many(ourFault, 50), summary{Open, 0, 0, "", FloatOK}},
 		"asked to slow down":                {[]Result{slowDown}, summary{Open, 0, 7 * time.Second, CodeRateLimited, FloatOK}},
-		"asked without saying for how long": {many(Result{Class: NotSent, Code: CodeRateLimited}, 5), summary{Open, 0, time.Second, CodeRateLimited, FloatOK}},
+		"asked without saying for how long": {many(Result{Class: NotSent, Code: CodeRateLimited, SlowDown: true}, 5), summary{Open, 0, time.Second, CodeRateLimited, FloatOK}},
 		"busy for a named time":             {[]Result{{Class: Ambiguous, Scope: ScopeProvider, Code: CodeServerError, RetryAfter: 9 * time.Second}}, summary{Open, 1, 9 * time.Second, CodeServerError, FloatOK}},
+		"asked at the step before":          {[]Result{slowDown.BeforeSend("token")}, summary{Open, 0, 7 * time.Second, CodeRateLimited, FloatOK}},
 		"an older answer does not speed up": {[]Result{slowDown, paid}, summary{Open, 0, 7 * time.Second, CodeRateLimited, FloatOK}},
 		"no float":                          {[]Result{noFloat}, summary{Open, 0, 10 * time.Minute, CodeFloat, FloatInsufficient}},
 		"a smaller one still went through":  {[]Result{noFloat, paid}, summary{Open, 0, 10 * time.Minute, CodeFloat, FloatInsufficient}},
@@ -90,7 +91,7 @@ func TestHealth(t *testing.T) {
 // Each rest without an answer is twice as long as the one before, up to a minute; an answer starts over.
 func TestRestsGrow(t *testing.T) {
 	t.Parallel()
-	for name, r := range map[string]Result{"faults": timedOut, "429": {Class: NotSent, Code: CodeRateLimited}} {
+	for name, r := range map[string]Result{"faults": timedOut, "429": {Class: NotSent, Code: CodeRateLimited, SlowDown: true}} {
 		n, now := Health{}.After(Status{State: Open, Float: FloatOK}, many(timedOut, 4), evening), evening
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			n = Health{}.After(n, []Result{r}, now)

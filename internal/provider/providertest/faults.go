@@ -32,6 +32,8 @@ const (
 	CardGone             Fault = "card gone"              // a card that will never pay again
 	ActionNeeded         Fault = "action needed"          // a charge that only the customer can let pass
 	AuthorizedOnly       Fault = "authorized only"        // reserved on the card and not charged
+	// AccessRefusedToResend is the same when the reference may have arrived before: it keeps its reference.
+	AccessRefusedToResend Fault = "access refused to resend"
 )
 
 const anyScope provider.Scope = "any"
@@ -43,6 +45,7 @@ type expectation struct {
 	stop       bool
 	alarm      bool
 	retryAfter bool
+	slowDown   bool
 	lookup     bool // can happen to a lookup as well
 }
 
@@ -59,8 +62,8 @@ var expectations = map[Fault]expectation{
 	UnavailableBefore:    {class: provider.Ambiguous, scope: anyScope, lookup: true},
 	Garbage:              {class: provider.Ambiguous, scope: anyScope, moved: 1, lookup: true},
 	WrongTypes:           {class: provider.Succeeded, scope: provider.ScopeNone, moved: 1},
-	TooMany:              {class: provider.NotSent, scope: provider.ScopeNone, lookup: true},
-	TooManyRetryAfter:    {class: provider.NotSent, scope: provider.ScopeNone, retryAfter: true, lookup: true},
+	TooMany:              {class: provider.NotSent, scope: provider.ScopeNone, slowDown: true, lookup: true},
+	TooManyRetryAfter:    {class: provider.NotSent, scope: provider.ScopeNone, slowDown: true, retryAfter: true, lookup: true},
 	Pending:              {class: provider.Accepted, scope: provider.ScopeNone},
 	UnknownStatus:        {class: provider.Accepted, scope: provider.ScopeNone, alarm: true},
 	Refused:              {class: provider.RejectedFinal, scope: anyScope},
@@ -73,4 +76,6 @@ var expectations = map[Fault]expectation{
 	CardGone:             {class: provider.RejectedFinal, scope: provider.ScopeCard},
 	ActionNeeded:         {class: provider.RejectedFinal, scope: provider.ScopePayment},
 	AuthorizedOnly:       {class: provider.Accepted, scope: provider.ScopeNone, alarm: true},
+
+	AccessRefusedToResend: {class: provider.NotSent, scope: provider.ScopeProvider, stop: true},
 }

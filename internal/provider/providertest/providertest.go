@@ -84,7 +84,7 @@ func (r Rig) fault(t *testing.T, f Fault, e expectation) {
 	s := r.New(t)
 	s.Break(f)
 	tr := s.Transfer("ref-1")
-	tr.Resend = f == IdenticalAfterResend
+	tr.Resend = f == IdenticalAfterResend || f == AccessRefusedToResend
 	res := s.Adapter.Submit(t.Context(), tr)
 	if res.Class != e.class {
 		t.Errorf("class %s, want %s (%+v)", res.Class, e.class, res)
@@ -97,6 +97,9 @@ func (r Rig) fault(t *testing.T, f Fault, e expectation) {
 	}
 	if e.alarm && res.Alarm == "" {
 		t.Errorf("nobody is told: %+v", res)
+	}
+	if res.SlowDown != e.slowDown {
+		t.Errorf("asked to slow down is %v, want %v", res.SlowDown, e.slowDown)
 	}
 	if e.retryAfter && res.RetryAfter <= 0 {
 		t.Errorf("the wait that the provider asked for is lost: %+v", res)

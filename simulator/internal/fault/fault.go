@@ -32,6 +32,7 @@ const (
 	UnknownStatus     Kind = "unknown_status"            // a status text that no documentation has, for duration
 	WrongShape        Kind = "wrong_shape"               // numbers as strings, amounts as 24000.0
 	NotSubscribed     Kind = "403_not_subscribed"        // the application may not use this
+	NotActivated      Kind = "404_not_activated"         // the service is not activated: 404 code 60, as for what does not exist
 	Slow              Kind = "slow"                      // delay, then as usual
 	TimeoutBefore     Kind = "timeout_before_payment"    // no answer for delay, a minute if it is not set; nothing moved
 	AuthorizedOnly    Kind = "authorized_only"           // the card's limit is reserved; charged after duration, 0 is never

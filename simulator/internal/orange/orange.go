@@ -65,7 +65,7 @@ type Deps struct {
 func Operations() map[string][]fault.Kind {
 	edge := []fault.Kind{
 		fault.ServerErrorBefore, fault.ResetBefore, fault.Garbage, fault.Unauthorized, fault.TooMany, fault.WrongShape,
-		fault.NotSubscribed, fault.Slow,
+		fault.NotSubscribed, fault.NotActivated, fault.Slow,
 	}
 	pay := []fault.Kind{
 		fault.LostAnswer, fault.TimeoutAfter, fault.ServerErrorAfter, fault.ResetAfter, fault.PendingSuccess,
@@ -173,6 +173,8 @@ func (s *Server) edge(w http.ResponseWriter, r *http.Request, call fault.Call, r
 		refuse(w, problemTooMany())
 	case fault.NotSubscribed:
 		refuse(w, problemNotSubscribed())
+	case fault.NotActivated:
+		refuse(w, problemNotFound("The requested URI or the requested resource does not exist."))
 	case fault.Unauthorized:
 		s.mint.revoke(bearer(r))
 		refuse(w, problemExpired())

@@ -169,6 +169,32 @@ func TestBurstOf429(t *testing.T) {
 	e.Check()
 }
 
+// 429 comes at the step before the transfer: the connector rests as it does for one at the transfer.
+func TestSlowDownAtTheTokenStep(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	if err := e.Sim.AddRule(simulator.Rule{Provider: simulator.Orange, Operation: "token", Fault: simulator.TooMany, Times: 4, RetryAfter: 10 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	run := e.Plan(20)
+	var within atomic.Int64
+	until := e.Clock.Now().Add(10 * time.Second)
+	s := e.Sender(sending.Hooks{Before: func(context.Context, provider.Transfer) {
+		if e.Clock.Now().Before(until) {
+			within.Add(1)
+		}
+	}})
+	e.DispatchMoving(s, run)
+	want(t, e, map[string]int64{"succeeded": 20})
+	if n := within.Load(); n > int64(s.Connector.Throttle.Capacity()) { // those had begun
+		t.Errorf("a provider that asked for 10 s was called for %d payouts within them", n)
+	}
+	if n := e.Count("SELECT count(*) FROM attempts WHERE reached"); n != 0 {
+		t.Errorf("%d attempts count as arrived, and no transfer was made", n)
+	}
+	e.Check()
+}
+
 // The provider cannot be reached for a while. Nothing is in doubt, the connector is tried more and more rarely, one payout
 // at a time, and everything goes out when it is back.
 func TestProviderAway(t *testing.T) {

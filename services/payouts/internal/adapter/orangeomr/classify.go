@@ -48,7 +48,7 @@ func refusedAccess(r provider.Reply) (provider.Result, bool) {
 	res := provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Stop: true, ProviderCode: "http " + strconv.Itoa(r.Status) + " code " + strconv.Itoa(p.Code)}
 	switch {
 	case r.Status == http.StatusForbidden && p.Code == codeQuota:
-		return provider.Result{Class: provider.NotSent, Code: provider.CodeRateLimited, ProviderCode: res.ProviderCode}, true
+		return provider.Result{Class: provider.NotSent, Code: provider.CodeRateLimited, ProviderCode: res.ProviderCode, SlowDown: true}, true
 	case r.Status == http.StatusUnauthorized:
 		res.Code = "credentials_refused"
 	case r.Status == http.StatusForbidden:

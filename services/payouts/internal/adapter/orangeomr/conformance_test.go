@@ -36,6 +36,8 @@ func rules() map[providertest.Fault]simulator.Rule {
 		providertest.IdenticalAfterResend: {Fault: simulator.Identical},
 		providertest.TokenExpired:         {Fault: simulator.Unauthorized, Times: 1},
 		providertest.AccessRefused:        {Fault: simulator.NotSubscribed},
+
+		providertest.AccessRefusedToResend: {Fault: simulator.NotActivated},
 	}
 }
 

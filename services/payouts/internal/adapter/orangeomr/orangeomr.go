@@ -31,6 +31,7 @@ type Adapter struct {
 	bearer *provider.Tokens
 	forms  *provider.Tokens
 	form   atomic.Pointer[form]
+	active activation
 }
 
 // New makes an adapter.
@@ -59,8 +60,18 @@ type cashIn struct {
 	TransactionID string      `json:"transactionId"`
 }
 
-// Submit pays once. Only an expired bearer token, a refusal before the payment was looked at, makes it ask a second time.
+// Submit pays once. A refusal of us says nothing about a reference that may have arrived before: it was not sent now, and
+// keeps its reference, for what became of it earlier is asked under that one.
 func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Result {
+	res := a.submit(ctx, t)
+	if t.Resend && res.Stop {
+		res.Class = provider.NotSent
+	}
+	return res
+}
+
+// submit asks a second time only after an expired bearer token, a refusal before the payment was looked at.
+func (a *Adapter) submit(ctx context.Context, t provider.Transfer) provider.Result {
 	peer, err := localNumber(t.Destination)
 	if err != nil {
 		return provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayee, Code: "wallet_number_invalid"}
@@ -110,7 +121,8 @@ func (a *Adapter) confirm(ctx context.Context, t provider.Transfer, refused prov
 	}
 }
 
-// Lookup asks what became of a reference. Only the provider's own 404 for it means absent.
+// Lookup asks what became of a reference. Only the provider's own 404 for it means absent, and only while the service is
+// activated for us.
 func (a *Adapter) Lookup(ctx context.Context, t provider.Transfer) (provider.Found, error) {
 	for first := true; ; first = false {
 		reply, token, err := a.call(ctx, http.MethodGet, "/transactions/"+t.Reference, nil, nil)
@@ -121,13 +133,13 @@ func (a *Adapter) Lookup(ctx context.Context, t provider.Transfer) (provider.Fou
 			a.bearer.Forget(token)
 			continue
 		}
-		return a.found(reply, t)
+		return a.found(ctx, reply, t)
 	}
 }
 
-func (a *Adapter) found(reply provider.Reply, t provider.Transfer) (provider.Found, error) {
+func (a *Adapter) found(ctx context.Context, reply provider.Reply, t provider.Transfer) (provider.Found, error) {
 	if reply.Err == nil && reply.Status == http.StatusNotFound && problemOf(reply).Code == codeNotFound {
-		return provider.Found{}, nil
+		return a.absent(ctx)
 	}
 	if res, failed := reply.Unanswered(a.clock.Now()); failed {
 		return provider.Found{}, &provider.Failure{Result: res}

@@ -213,6 +213,8 @@ func TestIdenticalIsConfirmedByALookup(t *testing.T) {
 					_, _ = w.Write([]byte(`{"access_token":"t","expires_in":3600}`))
 				case req.Method == http.MethodPost:
 					_, _ = w.Write([]byte(`{"transactionId":"ref-1","status":"FAILED","message":"Transaction identique."}`))
+				case strings.HasSuffix(req.URL.Path, "/services"):
+					_, _ = w.Write([]byte(`{"services":[],"token":{"value":"s","expiresIn":3600}}`))
 				case c.status == 0:
 					panic(http.ErrAbortHandler)
 				default:

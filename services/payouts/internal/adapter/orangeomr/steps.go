@@ -100,14 +100,36 @@ func (a *Adapter) fetchBearer(ctx context.Context) (provider.Token, error) {
 
 // fetchForm is GET /services, then GET /forms/cashin with the token of the first.
 func (a *Adapter) fetchForm(ctx context.Context) (provider.Token, error) {
-	var services struct {
+	services, err := a.services(ctx)
+	if err != nil {
+		return provider.Token{}, err
+	}
+	f, life, err := a.cashInForm(ctx, services)
+	if err != nil {
+		return provider.Token{}, err
+	}
+	a.form.Store(f)
+	return provider.Token{Value: f.token, Life: life}, nil
+}
+
+// services is GET /services and returns its token.
+func (a *Adapter) services(ctx context.Context) (string, error) {
+	var answer struct {
 		Token struct {
 			Value string `json:"value"`
 		} `json:"token"`
 	}
-	if err := a.step(ctx, "/services", nil, &services); err != nil {
-		return provider.Token{}, err
+	if err := a.step(ctx, "/services", nil, &answer); err != nil {
+		return "", err
 	}
+	if answer.Token.Value == "" {
+		return "", unreadable("services")
+	}
+	return answer.Token.Value, nil
+}
+
+// cashInForm is GET /forms/cashin, and how long its token lives.
+func (a *Adapter) cashInForm(ctx context.Context, services string) (*form, time.Duration, error) {
 	var answer struct {
 		Version  json.RawMessage `json:"version"`
 		Endpoint string          `json:"endpoint"`
@@ -122,21 +144,20 @@ func (a *Adapter) fetchForm(ctx context.Context) (provider.Token, error) {
 		} `json:"form"`
 	}
 	h := http.Header{}
-	h.Set("x-omr-services-token", services.Token.Value)
+	h.Set("x-omr-services-token", services)
 	if err := a.step(ctx, "/forms/cashin", h, &answer); err != nil {
-		return provider.Token{}, err
+		return nil, 0, err
 	}
 	f := &form{token: answer.Token.Value, version: strings.Trim(string(answer.Version), `"`), endpoint: answer.Endpoint}
 	if f.token == "" || !strings.HasPrefix(f.endpoint, "/transactions/") || strings.ContainsAny(f.endpoint, "?#\\") || strings.Contains(f.endpoint, "..") {
-		return provider.Token{}, unreadable("form")
+		return nil, 0, unreadable("form")
 	}
 	for _, field := range answer.Form {
 		if field.Name == "amount" {
 			f.minimum, f.maximum = field.Minimum, field.Maximum
 		}
 	}
-	a.form.Store(f)
-	return provider.Token{Value: f.token, Life: answer.Token.ExpiresIn.duration()}, nil
+	return f, answer.Token.ExpiresIn.duration(), nil
 }
 
 // step is a GET that only prepares; an expired bearer token is renewed once.
