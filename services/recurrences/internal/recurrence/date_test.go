@@ -83,3 +83,21 @@ func on(s string) Date {
 	}
 	return d
 }
+
+func FuzzParseDate(f *testing.F) {
+	for _, s := range []string{"2025-10-30", "2024-02-29", "2025-02-29", "0000-01-01", "0001-01-01", "9999-12-31", "10000-01-01", "2025-1-1", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := ParseDate(s)
+		if err != nil {
+			if d != 0 {
+				t.Errorf("%q is refused, and reads as %s", s, d)
+			}
+			return
+		}
+		if d < 1 || d.String() != s {
+			t.Errorf("%q reads as %s", s, d)
+		}
+	})
+}
