@@ -98,6 +98,20 @@ func OfReferences(ctx context.Context, q db.DBTX, tenant, provider string, refer
 	return known, nil
 }
 
+// OfProviderIDs finds the references of the attempts that a tenant's provider has given these ids; unknown ones are absent. It
+// is a webhook.Names.
+func OfProviderIDs(ctx context.Context, tx pgx.Tx, tenant, provider string, ids []string) (map[string]string, error) {
+	rows, err := db.New(tx).OfProviderIDs(ctx, db.OfProviderIDsParams{Tenant: tenant, Provider: provider, ProviderIds: ids})
+	if err != nil {
+		return nil, fmt.Errorf("read attempts by the provider's id: %w", err)
+	}
+	references := make(map[string]string, len(rows))
+	for _, r := range rows {
+		references[r.ProviderID] = r.Reference
+	}
+	return references, nil
+}
+
 // Hint makes the attempts of references due now, closed ones too, and returns the references of those. Missing is what does
 // not exist, and what somebody is recording at this moment: hint at that again.
 func Hint(ctx context.Context, tx pgx.Tx, at time.Time, tenant, provider string, references []string) ([]string, error) {

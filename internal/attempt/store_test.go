@@ -411,3 +411,23 @@ func TestAgeingTellsCountsAndTheOldest(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+func TestReferencesByTheProvidersIDs(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	one, two, three := uuid.New(), uuid.New(), uuid.New()
+	elsewhere := start(three, 1)
+	elsewhere.Tenant = "other"
+	begin(t, pool, "me", time.Minute, start(one, 1), start(two, 1), elsewhere)
+	record(t, pool, "me",
+		Outcome{Key: Key{one, 1}, Sends: 1, State: Succeeded, Result: provider.Result{Class: provider.Succeeded, ProviderID: "id-1"}},
+		Outcome{Key: Key{two, 1}, Sends: 1, State: Failed, Result: provider.Result{Class: provider.RejectedFinal}},
+		Outcome{Key: Key{three, 1}, Sends: 1, State: Succeeded, Result: provider.Result{Class: provider.Succeeded, ProviderID: "id-3"}},
+	)
+	got := in(t, pool, func(ctx context.Context, tx pgx.Tx) (map[string]string, error) {
+		return OfProviderIDs(ctx, tx, "lebenis", "orange", []string{"id-1", "", "id-3", "id-9"})
+	})
+	if d := cmp.Diff(map[string]string{"id-1": start(one, 1).Reference}, got); d != "" {
+		t.Error(d)
+	}
+}

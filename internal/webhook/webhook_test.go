@@ -171,6 +171,35 @@ func TestStoredBeforeThe200AndMatchedOnce(t *testing.T) {
 	}
 }
 
+// A webhook that carries neither id nor time says a second change in the words of the first.
+func TestTheSameBytesMuchLaterAreNewsAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.known["ref-1"] = webhook.Asked
+	post := func() {
+		if got := b.post("POST", here, "Basic right", "ref-1"); got != http.StatusOK {
+			t.Fatalf("answered %d", got)
+		}
+	}
+	post()
+	b.clock.Advance(2 * time.Minute)
+	post() // the first one is not settled: it is the same news still
+	b.step(t)
+	if n := b.asked.Load(); n != 1 {
+		t.Fatalf("asked %d times", n)
+	}
+	post() // settled, but a moment ago by the provider's word of two minutes ago
+	b.step(t)
+	if n, states := b.asked.Load(), b.states(t); n != 2 || states["matched"] != 1 {
+		t.Errorf("asked %d times, states %v", n, states)
+	}
+	post()
+	b.step(t)
+	if n := b.asked.Load(); n != 2 {
+		t.Errorf("a repetition at once is asked about: %d times", n)
+	}
+}
+
 // 200 must not be given for what a crash could lose.
 func TestNotStoredIsNot200(t *testing.T) {
 	t.Parallel()

@@ -578,6 +578,43 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 	return items, nil
 }
 
+const ofProviderIDs = `-- name: OfProviderIDs :many
+SELECT a.provider_id, a.reference FROM attempts a
+WHERE a.tenant = $1 AND a.provider = $2 AND a.provider_id = ANY($3::text[]) AND a.provider_id <> ''
+`
+
+type OfProviderIDsParams struct {
+	Tenant      string
+	Provider    string
+	ProviderIds []string
+}
+
+type OfProviderIDsRow struct {
+	ProviderID string
+	Reference  string
+}
+
+// A service whose provider names transfers by its own ids in webhooks has an index for this among its tables.
+func (q *Queries) OfProviderIDs(ctx context.Context, arg OfProviderIDsParams) ([]OfProviderIDsRow, error) {
+	rows, err := q.db.Query(ctx, ofProviderIDs, arg.Tenant, arg.Provider, arg.ProviderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OfProviderIDsRow
+	for rows.Next() {
+		var i OfProviderIDsRow
+		if err := rows.Scan(&i.ProviderID, &i.Reference); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ofReferences = `-- name: OfReferences :many
 SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
     SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k

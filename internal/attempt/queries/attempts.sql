@@ -125,6 +125,11 @@ RETURNING a.reference;
 SELECT k.* FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r CROSS JOIN LATERAL (
     SELECT a.* FROM attempts a WHERE a.tenant = @tenant AND a.provider = @provider AND a.reference = r.reference LIMIT 1) k;
 
+-- name: OfProviderIDs :many
+-- A service whose provider names transfers by its own ids in webhooks has an index for this among its tables.
+SELECT a.provider_id, a.reference FROM attempts a
+WHERE a.tenant = @tenant AND a.provider = @provider AND a.provider_id = ANY(@provider_ids::text[]) AND a.provider_id <> '';
+
 -- name: AskPage :many
 -- Every open attempt of a tenant, of any age, in pages by subject; a lookup that is due sooner stays due then.
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz)

@@ -79,27 +79,31 @@ func (q *Queries) ForgetWebhooks(ctx context.Context, arg ForgetWebhooksParams) 
 }
 
 const insertWebhooks = `-- name: InsertWebhooks :many
-INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at, next_try_at)
-SELECT w.tenant, w.provider, w.digest, w.body, r.refs, $1::timestamptz, $1::timestamptz
+INSERT INTO webhooks AS k (tenant, provider, digest, body, refs, received_at, next_try_at)
+SELECT DISTINCT ON (w.tenant, w.provider, w.digest) w.tenant, w.provider, w.digest, w.body, r.refs, $1::timestamptz, $1::timestamptz
 FROM (SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS provider, unnest($4::bytea[]) AS digest,
              unnest($5::bytea[]) AS body, generate_series(1, cardinality($2::text[])) AS place) w
 JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest($6::text[]) AS ref, unnest($7::integer[]) AS place) n
       GROUP BY n.place) r ON r.place = w.place
-ON CONFLICT DO NOTHING
+ON CONFLICT (tenant, provider, digest) DO UPDATE SET state = 'received', received_at = excluded.received_at, next_try_at = excluded.next_try_at
+WHERE k.state <> 'received' AND k.received_at < $8::timestamptz
 RETURNING digest
 `
 
 type InsertWebhooksParams struct {
-	Now       time.Time
-	Tenants   []string
-	Providers []string
-	Digests   [][]byte
-	Bodies    [][]byte
-	Refs      []string
-	Places    []int32
+	Now         time.Time
+	Tenants     []string
+	Providers   []string
+	Digests     [][]byte
+	Bodies      [][]byte
+	Refs        []string
+	Places      []int32
+	AgainBefore time.Time
 }
 
 // Those that were not there yet. Arrays of arrays have to be rectangular, so references name the place of their webhook.
+// A provider whose webhooks carry neither id nor time says a second change in the words of the first: once that is settled and
+// some time has passed, the same bytes are news again.
 func (q *Queries) InsertWebhooks(ctx context.Context, arg InsertWebhooksParams) ([][]byte, error) {
 	rows, err := q.db.Query(ctx, insertWebhooks,
 		arg.Now,
@@ -109,6 +113,7 @@ func (q *Queries) InsertWebhooks(ctx context.Context, arg InsertWebhooksParams) 
 		arg.Bodies,
 		arg.Refs,
 		arg.Places,
+		arg.AgainBefore,
 	)
 	if err != nil {
 		return nil, err

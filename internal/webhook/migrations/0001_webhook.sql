@@ -5,7 +5,7 @@ CREATE TABLE webhooks (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant      text NOT NULL,
     provider    text NOT NULL,
-    digest      bytea NOT NULL, -- SHA-256 of the body: the same bytes again are the same news
+    digest      bytea NOT NULL, -- SHA-256 of the body: the same bytes again at once are the same news
     body        bytea NOT NULL,
     refs        text[] NOT NULL,
     state       text NOT NULL DEFAULT 'received' CHECK (state IN ('received', 'matched', 'unmatched')),
