@@ -3,8 +3,11 @@ package e2e_test
 import (
 	"net"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/agogopay/agogo/test/harness"
@@ -59,4 +62,26 @@ func listener(t *testing.T) (addr string, calls *atomic.Int64) {
 		}
 	}()
 	return l.Addr().String(), calls
+}
+
+// Half an installation is worse than none: a dev whose Postgres has died ends, and says why.
+func TestDevEndsWithItsPostgres(t *testing.T) {
+	t.Parallel()
+	in := harness.New(t, binary)
+	dev := in.Dev(t)
+	raw, err := os.ReadFile(filepath.Join(in.DataDir(), "postgres", "pgdata", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(raw), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code := dev.AwaitExit(t, waiting); code != 1 || !strings.Contains(dev.Log(), "postgres stopped") {
+		t.Errorf("exit %d\n%s", code, dev.Log())
+	}
 }

@@ -141,7 +141,7 @@ func assemble(ctx context.Context, o Options) (*dev, error) {
 	}
 	d.group.Add("services", d.startServices, d.stopServices)
 	d.group.Add("callbacks", d.connectCallbacks, nil)
-	d.group.Go("watch", d.watchServices)
+	d.group.Go("watch", d.watch)
 	return d, nil
 }
 

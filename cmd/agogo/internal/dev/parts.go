@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,8 +83,11 @@ func (d *dev) startSimulator(ctx context.Context) error {
 		return errors.Join(err, l.Close())
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	d.simulator = &outside{Simulator: sim, cancel: cancel, ended: make(chan error, 1)}
-	go func() { d.simulator.ended <- sim.Serve(own, l) }()
+	d.simulator = &outside{Simulator: sim, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(d.simulator.ended)
+		d.simulator.err = sim.Serve(own, l)
+	}()
 	redirect(d.file, l.Addr().String())
 	return nil
 }
@@ -92,7 +96,8 @@ func (d *dev) startSimulator(ctx context.Context) error {
 type outside struct {
 	*simulator.Simulator
 	cancel context.CancelFunc
-	ended  chan error
+	ended  chan struct{}
+	err    error // of serving; read after ended
 }
 
 // stopSimulator does not wait for callers that it keeps waiting on purpose; its book is written before anybody is answered.
@@ -104,8 +109,8 @@ func (d *dev) stopSimulator(ctx context.Context) error {
 	defer cancel()
 	d.simulator.cancel()
 	select {
-	case err := <-d.simulator.ended:
-		return err
+	case <-d.simulator.ended:
+		return d.simulator.err
 	case <-ctx.Done():
 		return nil
 	}
@@ -222,22 +227,35 @@ func start(ctx context.Context, name string, svc service, nc *nats.Conn) (*runni
 	}
 }
 
-// watchServices ends the whole process when one service ends by itself: half an installation is worse than none.
-func (d *dev) watchServices(ctx context.Context) error {
+// watch ends the whole process when one part ends by itself: half an installation is worse than none.
+func (d *dev) watch(ctx context.Context) error {
 	failed := make(chan error, len(d.running))
 	for _, r := range d.running {
 		go func() {
 			<-r.done
-			failed <- fmt.Errorf("%s stopped: %w", r.name, r.err)
+			failed <- fmt.Errorf("%s stopped: %w", r.name, cmp.Or(r.err, errByItself))
 		}()
+	}
+	var postgres, simulator <-chan struct{} // nil, and so never ready, where they are not ours
+	if d.postgres != nil {
+		postgres = d.postgres.Done()
+	}
+	if d.simulator != nil {
+		simulator = d.simulator.ended
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-failed:
 		return err
+	case <-postgres:
+		return fmt.Errorf("postgres stopped: %w", errByItself)
+	case <-simulator:
+		return fmt.Errorf("simulator stopped: %w", cmp.Or(d.simulator.err, errByItself))
 	}
 }
+
+var errByItself = errors.New("it ended by itself")
 
 // stopServices stops all services side by side.
 func (d *dev) stopServices(ctx context.Context) error {
