@@ -1,11 +1,15 @@
 package abecs
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 )
 
 // Short forms of what a decline means, for the table of the test.
@@ -225,12 +229,15 @@ func describe(b Brand, code string, d Decline) string {
 	return strings.Join(parts, " ")
 }
 
-// What Visa forbids is never soft.
+// What Visa forbids is never soft, and the rules of charges forbid the same.
 func TestWhatANetworkForbidsIsNeverTriedAgain(t *testing.T) {
 	t.Parallel()
 	for code := range strings.FieldsSeq("04 07 12 14 15 41 43 46 57 R0 R1 R3") {
 		if d := Classify(Visa, code, ""); d.Class != Hard || !d.Forbidden {
 			t.Errorf("%s: %+v", code, d)
+		}
+		if got := charge.Forbidden("visa", code, make([]int, len(charge.Windows("visa")))); got != charge.CodeNever {
+			t.Errorf("%s: the rules of charges say %q", code, got)
 		}
 	}
 }
@@ -289,6 +296,27 @@ func TestNoTwoRowsDecideTheSame(t *testing.T) {
 					t.Errorf("%s of %s is in %v and %v", code, brand, other, r)
 				}
 				seen[brand+code] = r
+			}
+		}
+	}
+}
+
+// The page that people read has every code of the table.
+func TestDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../../../docs/providers/cielo.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, declines, _ := strings.Cut(string(doc), "## Declines")
+	words := map[string]bool{}
+	for _, w := range strings.FieldsFunc(declines, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		words[w] = true
+	}
+	for _, r := range rows {
+		for code := range strings.FieldsSeq(r.codes) {
+			if !words[code] {
+				t.Errorf("docs/providers/cielo.md does not have the code %s of %v", code, r)
 			}
 		}
 	}

@@ -296,7 +296,7 @@ func TestNotificationsNeedTheStaticHeader(t *testing.T) {
 	} {
 		open := New(settings("http://h", "http://h"), nil)
 		c(open)
-		if names, err := open.Verify(http.Header{"X-Shop": {""}, "": {""}}, body); err == nil {
+		if names, err := open.Verify(http.Header{"X-Shop": {""}, "": {webhookSecret}}, body); err == nil {
 			t.Errorf("nothing is agreed, and %v was let in", names)
 		}
 	}
