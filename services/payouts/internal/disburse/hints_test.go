@@ -147,3 +147,49 @@ func TestAPayoutThatIsAskedAboutIsNotClaimed(t *testing.T) {
 		t.Errorf("%s, money moved %d times", got, moved(e))
 	}
 }
+
+// The provider answers no question about an attempt that a webhook spoke of: its payout waits, and neither the run nor the next
+// evening's waits for it. It goes on by itself when the provider answers.
+func TestALookupThatIsNeverAnsweredKeepsNoRunOpen(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	var sends, answers atomic.Int64
+	s := e.Sender(sending.Hooks{
+		Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+			if sends.Add(1) == 1 {
+				return provider.Result{Class: provider.NotSent, Code: "busy", RetryAfter: time.Minute}
+			}
+			return real.Submit(ctx, tr)
+		},
+		Lookup: func(context.Context, provider.Transfer, provider.Lookuper) (provider.Found, error) {
+			if answers.Load() == 0 {
+				return provider.Found{}, errors.New("no answer")
+			}
+			return provider.Found{}, nil
+		},
+	})
+	run := e.Send(s, 1)
+	e.Hint(s)
+	e.SQL("UPDATE runs SET state = 'running', finished_at = NULL") // as if the answer had come while others were sent
+	for range 3 {
+		e.Clock.Advance(time.Hour)
+		e.Pass(s)
+		e.Sweep(s)
+	}
+	if got := e.One(); got != "approved/busy" {
+		t.Fatalf("got %s", got)
+	}
+	if n := e.Count("SELECT count(*) FROM runs WHERE run_id = $1 AND state = 'completed'", run); n != 1 {
+		t.Error("the run is still running, and tomorrow's waits behind it")
+	}
+	answers.Store(1)
+	for range 4 {
+		e.Clock.Advance(25 * time.Hour)
+		e.Pass(s)
+		e.Sweep(s)
+	}
+	if got := e.One(); got != "succeeded" {
+		t.Errorf("the provider has answered, and it is %s", got)
+	}
+	e.CheckItems()
+}

@@ -7,7 +7,8 @@ SELECT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = @run_id AND r.state = 'runn
 -- name: FinishableRuns :many
 -- Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
 -- payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every batch
--- of outcomes stays cheap.
+-- of outcomes stays cheap. What is approved while an attempt of it is to be asked about again later is behind a provider that has
+-- not answered: it cannot be claimed before it has, which may be never.
 SELECT r.run_id FROM runs r
 LEFT JOIN batches b ON b.run_id = r.run_id
 LEFT JOIN outflows o ON o.tenant = r.tenant
@@ -16,6 +17,7 @@ WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
   AND (b.control <> 'open' OR o.stopped OR (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
+      AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND a.next_lookup_at > @now::timestamptz)
     LIMIT 1) IS NULL)
 ORDER BY r.run_id;
 
