@@ -10,6 +10,7 @@ import (
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
@@ -18,7 +19,6 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
-	"github.com/agogopay/agogo/services/payouts/internal/reconcile"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -57,9 +57,8 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		Pool: pool, Runs: st.Runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Logger: s.log, Registry: registry,
 		Book: &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk},
 	})
-	worker := reconcile.New(reconcile.Config{}, reconcile.Deps{
-		Pool: pool, Store: st, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Outcomes: outcomes,
-		Logger: s.log, Registry: registry,
+	worker := reconcile.New(reconcile.Config{Service: name, Item: item}, reconcile.Deps{
+		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: &outcome.Book{Outcomes: outcomes}, Logger: s.log, Registry: registry,
 	})
 	counted := &breaks.Breaks{Store: st, Outbox: relay, Clock: clk, Tenants: file}
 	jobs := runs.Jobs(&plan.Planner{Store: st, Outbox: relay, Tenants: file}, counted, worker.AskPage)

@@ -25,7 +25,9 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/retention"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
@@ -104,7 +106,7 @@ func (s *Service) HTTPAddr() string { return s.http.Addr() }
 func Migrations() []pg.Set {
 	return []pg.Set{
 		outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		webhook.Migrations, run.Migrations, migrations.Set,
+		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set,
 	}
 }
 

@@ -154,19 +154,6 @@ CREATE INDEX payouts_capped ON payouts (tenant, cap_date, payee_id) INCLUDE (net
 CREATE INDEX payouts_listed ON payouts (tenant, period_date DESC, payout_id);
 CREATE INDEX payouts_open ON payouts (tenant, state) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review');
 
--- The first of two people who resolve a payout in manual review.
-CREATE TABLE proposals (
-    payout_id   uuid PRIMARY KEY REFERENCES payouts,
-    attempt     integer NOT NULL, -- which it is about: a proposal says nothing of another one
-    outcome     text NOT NULL CHECK (outcome IN ('paid', 'not_paid')),
-    pay_again   boolean NOT NULL,
-    evidence    text NOT NULL,
-    actor       text NOT NULL,
-    proposed_at timestamptz NOT NULL,
-    lookup_at   timestamptz, -- the first lookup answered after the proposal
-    lookup_said text NOT NULL DEFAULT '' -- absent, failed, or a state that speaks against not_paid
-);
-
 CREATE TABLE breaks (
     tenant          text NOT NULL,
     payee_id        text NOT NULL,

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
@@ -171,14 +172,14 @@ func (s *Server) payouts(ctx context.Context, conn db.DBTX, tenant string, ids [
 			p.Attempts = append(p.Attempts, attemptOf(a))
 		}
 	}
-	proposals, err := q.ProposalsOf(ctx, ids)
+	proposals, err := review.Of(ctx, conn, ids...)
 	if err != nil {
-		return nil, fmt.Errorf("read proposals: %w", err)
+		return nil, err
 	}
-	for _, pr := range proposals {
-		if p := byID[pr.PayoutID]; p != nil {
+	for id, pr := range proposals {
+		if p := byID[id]; p != nil {
 			p.Proposal = &payoutsv1.Proposal{
-				Outcome: pr.Outcome, PayAgain: pr.PayAgain, Evidence: pr.Evidence, Actor: pr.Actor, ProposedAt: timestamppb.New(pr.ProposedAt),
+				Outcome: pr.Outcome(), PayAgain: pr.Again, Evidence: pr.Evidence, Actor: pr.Actor, ProposedAt: timestamppb.New(pr.ProposedAt),
 			}
 		}
 	}

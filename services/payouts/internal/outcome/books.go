@@ -20,7 +20,6 @@ const (
 	KindUndone    = "attempt.undone"
 	KindSucceeded = "attempt.succeeded"
 	KindFee       = "attempt.fee"
-	KindMismatch  = "recon.mismatch"
 )
 
 // Begun posts what is now under way: owed to the payee before, in the provider's hands now. payees are the payees of the

@@ -16,7 +16,10 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
+	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
@@ -35,27 +38,28 @@ type Deps struct {
 // Outcomes applies them.
 type Outcomes struct {
 	Deps
-	moved      *prometheus.CounterVec
-	mismatches *prometheus.CounterVec
-	alarms     *prometheus.CounterVec
+	findings *reconcile.Findings
+	moved    *prometheus.CounterVec
+	alarms   *prometheus.CounterVec
 }
 
 // New makes Outcomes.
 func New(d Deps) *Outcomes {
 	o := &Outcomes{
 		Deps: d,
+		findings: &reconcile.Findings{
+			Service: command.Service, Outbox: d.Outbox, Clock: d.Clock, Epoch: d.Store.Epoch, Registry: d.Registry,
+			Account: func(a attempt.Attempt) string { return ledger.Float(a.Provider) },
+		},
 		moved: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "agogo_payouts_attempts_total", Help: "Attempts by the state they went to.",
 		}, []string{"tenant", "provider", "state", "code"}),
-		mismatches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "agogo_payouts_mismatches_total", Help: "Answers of providers that contradict what is booked.",
-		}, []string{"tenant", "provider", "code"}),
 		alarms: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "agogo_payouts_alarms_total", Help: "Answers of providers that people must look at.",
 		}, []string{"tenant", "provider"}),
 	}
 	if d.Registry != nil {
-		d.Registry.MustRegister(o.moved, o.mismatches, o.alarms)
+		d.Registry.MustRegister(o.moved, o.alarms)
 	}
 	return o
 }

@@ -25,6 +25,8 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
@@ -63,7 +65,7 @@ type Env struct {
 func New(t testing.TB) *Env {
 	t.Helper()
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		webhook.Migrations, run.Migrations, migrations.Set)
+		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set)
 	e := &Env{
 		Pool: pool, Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
 		Outbox: outbox.New(outbox.Config{Service: command.Service}, outbox.Deps{Pool: pool}),

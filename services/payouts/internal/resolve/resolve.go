@@ -13,17 +13,13 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve/db"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
-)
-
-const (
-	paid    = "paid"
-	notPaid = "not_paid"
 )
 
 // Resolver decides in the transaction of the request; it implements admin.Operate.
@@ -35,11 +31,11 @@ type Resolver struct {
 
 var _ admin.Operate = (*Resolver)(nil)
 
-// Resolve records the first person's proposal, and applies it when a second one gives the same words. Every proposal has
-// the provider asked anew; not_paid is only applied on a lookup that was answered after it.
+// Resolve records the first person's proposal, and applies it when a second one gives the same words; see [review.Say].
 func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, res admin.Resolution) (applied bool, err error) {
-	if res.PayAgain && res.Outcome != notPaid {
-		return false, rpc.Invalid("pay_again", "goes with outcome not_paid: what was paid is not paid again")
+	words := review.Words{Subject: id, Paid: res.Outcome == review.Paid, Again: res.PayAgain, Evidence: res.Evidence}
+	if err := words.Check(); err != nil {
+		return false, err
 	}
 	actor, ok := auth.ActorFrom(ctx)
 	if !ok {
@@ -56,67 +52,23 @@ func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	if res.PayAgain && p.Contradicted {
 		return false, contradicted(p)
 	}
-	before, err := db.New(tx).LockProposal(ctx, id)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return false, fmt.Errorf("read the proposal for %s: %w", id, err)
-	}
-	same := err == nil && int(before.Attempt) == p.Attempt && before.Outcome == res.Outcome && before.PayAgain == res.PayAgain && before.Evidence == res.Evidence
-	switch {
-	case same && before.Actor == actor.Name:
-		return false, nil // said already, and still waiting for somebody else
-	case !same:
-		return false, r.propose(ctx, tx, p, res, actor.Name)
-	}
-	if err := provable(before); err != nil {
+	words.Attempt = p.Attempt
+	agreed, err := review.Say(ctx, tx, r.Clock.Now(), words, actor.Name)
+	if err != nil || !agreed {
 		return false, err
 	}
-	if err := r.apply(ctx, tx, sub, res); err != nil {
-		return false, err
-	}
-	return true, nil
+	return true, r.apply(ctx, tx, sub, words)
 }
 
-// propose keeps the words and has the provider asked again.
-func (r *Resolver) propose(ctx context.Context, tx pgx.Tx, p payout.Payout, res admin.Resolution, actor string) error {
-	now := r.Clock.Now()
-	err := db.New(tx).Propose(ctx, db.ProposeParams{
-		PayoutID: p.ID, Attempt: int32(p.Attempt), Outcome: res.Outcome, PayAgain: res.PayAgain, Evidence: res.Evidence, Actor: actor, Now: now,
-	})
-	if err != nil {
-		return fmt.Errorf("propose for %s: %w", p.ID, err)
-	}
-	_, err = attempt.Ask(ctx, tx, now, p.ID)
-	return err
-}
-
-// provable refuses not_paid unless a lookup that was made after the proposal found a failure, or nothing, as others before it
-// did. No evidence of people outweighs a provider that has not been asked.
-func provable(p db.Proposal) error {
-	switch {
-	case p.Outcome == paid, p.LookupAt != nil && (p.LookupSaid == outcome.SaidAbsent || p.LookupSaid == outcome.SaidFailed):
-		return nil
-	case p.LookupAt == nil:
-		return outstanding("no lookup after the proposal has proven anything yet")
-	default:
-		return rpc.Refused("lookup_contradicts", "look at the provider's own record; what stays unproven stays in review",
-			"the lookup after the proposal said %q, which speaks against not_paid", p.LookupSaid)
-	}
-}
-
-func outstanding(why string) error {
-	return rpc.Refused("lookup_outstanding", "the provider is being asked; give the same command again in a moment", "%s", why)
-}
-
-func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, res admin.Resolution) error {
+func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, w review.Words) error {
 	a, ok := sub.newest()
 	if !ok || a.State != attempt.ManualReview {
 		return refused(sub.Payout, "its attempt has just moved; look at it again")
 	}
-	if due := a.NextLookupAt; due != nil && !due.After(r.Clock.Now()) {
-		// A webhook has spoken since, or a lookup is under way: what people knew when they decided may be over.
-		return outstanding("the provider is to be asked about the attempt now")
+	if err := review.Settled(a, r.Clock.Now()); err != nil {
+		return err
 	}
-	if err := r.Outcomes.Resolved(ctx, tx, a, res.Outcome == paid, res.PayAgain); err != nil {
+	if err := r.Outcomes.Resolved(ctx, tx, a, w.Paid, w.Again); err != nil {
 		return err
 	}
 	return r.after(ctx, tx, sub.ID)

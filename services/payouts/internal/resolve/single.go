@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve/db"
@@ -128,7 +129,7 @@ func (s subject) proven() error {
 			return refused(s.Payout, fmt.Sprintf("its attempt %d is %s", a.Number, a.State))
 		}
 		if a.NextLookupAt != nil {
-			return outstanding(fmt.Sprintf("attempt %d is being looked up again: a webhook spoke of it", a.Number))
+			return review.Outstanding(fmt.Sprintf("attempt %d is being looked up again: a webhook spoke of it", a.Number))
 		}
 	}
 	return nil

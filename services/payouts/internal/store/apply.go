@@ -11,6 +11,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
@@ -48,7 +49,7 @@ func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payou
 	if err := s.watchBatches(ctx, tx, q, moved); err != nil {
 		return nil, err
 	}
-	if err := closeReviews(ctx, q, moved); err != nil {
+	if err := closeReviews(ctx, tx, moved); err != nil {
 		return nil, err
 	}
 	payouts := make([]payout.Payout, len(moved))
@@ -59,20 +60,14 @@ func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payou
 }
 
 // closeReviews drops the proposals about payouts that left manual_review: the next review of one is about something else.
-func closeReviews(ctx context.Context, q *db.Queries, moved []move) error {
+func closeReviews(ctx context.Context, tx pgx.Tx, moved []move) error {
 	var ids []uuid.UUID
 	for _, m := range moved {
 		if m.Previous == payout.ManualReview && m.State != payout.ManualReview {
 			ids = append(ids, m.ID)
 		}
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	if err := q.DropProposals(ctx, ids); err != nil {
-		return fmt.Errorf("drop proposals of payouts that left review: %w", err)
-	}
-	return nil
+	return review.Drop(ctx, tx, ids...)
 }
 
 // move is a payout as it will be, with what its change asks for beside the row.

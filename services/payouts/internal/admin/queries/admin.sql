@@ -61,6 +61,3 @@ ORDER BY period_date DESC, payout_id LIMIT @page_limit;
 -- name: AttemptsOf :many
 SELECT subject_id, number, reference, state, class, scope, code, provider, provider_id, submitted_at, closed_at, next_lookup_at, lookups
 FROM attempts WHERE subject_id = ANY(@ids::uuid[]) ORDER BY subject_id, number;
-
--- name: ProposalsOf :many
-SELECT payout_id, outcome, pay_again, evidence, actor, proposed_at FROM proposals WHERE payout_id = ANY(@ids::uuid[]);

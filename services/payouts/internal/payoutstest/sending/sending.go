@@ -23,6 +23,7 @@ import (
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
@@ -31,7 +32,6 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
-	"github.com/agogopay/agogo/services/payouts/internal/reconcile"
 	"github.com/agogopay/agogo/services/payouts/internal/sweep"
 	"github.com/agogopay/agogo/simulator"
 )
@@ -155,8 +155,8 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 		Pool: e.Pool, Runs: e.Store.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger,
 		Book: &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock},
 	})
-	s.Worker = reconcile.New(reconcile.Config{}, reconcile.Deps{
-		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Outcomes: s.Outcomes, Logger: logger,
+	s.Worker = reconcile.New(reconcile.Config{Service: command.Service, Item: "payout"}, reconcile.Deps{
+		Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Book: &outcome.Book{Outcomes: s.Outcomes}, Logger: logger,
 	})
 	return s
 }

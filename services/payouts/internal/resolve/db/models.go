@@ -3,21 +3,3 @@
 //   sqlc v1.31.1
 
 package db
-
-import (
-	"time"
-
-	"github.com/google/uuid"
-)
-
-type Proposal struct {
-	PayoutID   uuid.UUID
-	Attempt    int32
-	Outcome    string
-	PayAgain   bool
-	Evidence   string
-	Actor      string
-	ProposedAt time.Time
-	LookupAt   *time.Time
-	LookupSaid string
-}

@@ -7,7 +7,6 @@ package db
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -26,59 +25,6 @@ func (q *Queries) LockPayout(ctx context.Context, arg LockPayoutParams) (uuid.UU
 	var payout_id uuid.UUID
 	err := row.Scan(&payout_id)
 	return payout_id, err
-}
-
-const lockProposal = `-- name: LockProposal :one
-SELECT payout_id, attempt, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said FROM proposals
-WHERE payout_id = $1 FOR UPDATE
-`
-
-func (q *Queries) LockProposal(ctx context.Context, payoutID uuid.UUID) (Proposal, error) {
-	row := q.db.QueryRow(ctx, lockProposal, payoutID)
-	var i Proposal
-	err := row.Scan(
-		&i.PayoutID,
-		&i.Attempt,
-		&i.Outcome,
-		&i.PayAgain,
-		&i.Evidence,
-		&i.Actor,
-		&i.ProposedAt,
-		&i.LookupAt,
-		&i.LookupSaid,
-	)
-	return i, err
-}
-
-const propose = `-- name: Propose :exec
-INSERT INTO proposals (payout_id, attempt, outcome, pay_again, evidence, actor, proposed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (payout_id) DO UPDATE SET attempt = EXCLUDED.attempt, outcome = EXCLUDED.outcome, pay_again = EXCLUDED.pay_again, evidence = EXCLUDED.evidence,
-    actor = EXCLUDED.actor, proposed_at = EXCLUDED.proposed_at, lookup_at = NULL, lookup_said = ''
-`
-
-type ProposeParams struct {
-	PayoutID uuid.UUID
-	Attempt  int32
-	Outcome  string
-	PayAgain bool
-	Evidence string
-	Actor    string
-	Now      time.Time
-}
-
-// A new proposal knows no lookup yet: only what is asked after it counts.
-func (q *Queries) Propose(ctx context.Context, arg ProposeParams) error {
-	_, err := q.db.Exec(ctx, propose,
-		arg.PayoutID,
-		arg.Attempt,
-		arg.Outcome,
-		arg.PayAgain,
-		arg.Evidence,
-		arg.Actor,
-		arg.Now,
-	)
-	return err
 }
 
 const readdress = `-- name: Readdress :execrows

@@ -172,15 +172,6 @@ func (q *Queries) CountReleased(ctx context.Context, payoutID uuid.UUID) (int64,
 	return count, err
 }
 
-const dropProposals = `-- name: DropProposals :exec
-DELETE FROM proposals WHERE payout_id = ANY($1::uuid[])
-`
-
-func (q *Queries) DropProposals(ctx context.Context, ids []uuid.UUID) error {
-	_, err := q.db.Exec(ctx, dropProposals, ids)
-	return err
-}
-
 const getPayouts = `-- name: GetPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,

@@ -32,9 +32,6 @@ FROM (
 -- name: Contradict :exec
 UPDATE payouts SET contradicted = true, updated_at = @now::timestamptz WHERE payout_id = ANY(@ids::uuid[]);
 
--- name: DropProposals :exec
-DELETE FROM proposals WHERE payout_id = ANY(@ids::uuid[]);
-
 -- name: ReleaseItems :exec
 WITH released AS (
     UPDATE payout_items SET released_at = @now::timestamptz

@@ -16,19 +16,19 @@ type metrics struct {
 	oldest    *prometheus.GaugeVec
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(service string, r prometheus.Registerer) *metrics {
 	m := &metrics{
 		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "agogo_payouts_lookups_total", Help: "Questions about the outcome of attempts, by what was answered.",
+			Name: "agogo_" + service + "_lookups_total", Help: "Questions about the outcome of attempts, by what was answered.",
 		}, []string{"tenant", "provider", "answer"}),
 		takeovers: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "agogo_payouts_takeovers_total", Help: "Attempts whose sender was gone before it recorded an outcome.",
+			Name: "agogo_" + service + "_takeovers_total", Help: "Attempts whose sender was gone before it recorded an outcome.",
 		}),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "agogo_payouts_attempts_open", Help: "Attempts whose outcome is outstanding.",
+			Name: "agogo_" + service + "_attempts_open", Help: "Attempts whose outcome is outstanding.",
 		}, []string{"tenant", "provider", "state"}),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "agogo_payouts_attempts_oldest_seconds", Help: "How long the oldest of them has been open.",
+			Name: "agogo_" + service + "_attempts_oldest_seconds", Help: "How long the oldest of them has been open.",
 		}, []string{"tenant", "provider", "state"}),
 	}
 	if r != nil {
@@ -53,7 +53,7 @@ func (m *metrics) lookup(c provider.Connector, ans attempt.Answer) {
 func (w *Worker) measure(ctx context.Context) {
 	ages, err := attempt.Ageing(ctx, w.Pool)
 	if err != nil {
-		w.Logger.DebugContext(ctx, "payouts: ages of open attempts are not known", "error", err)
+		w.Logger.DebugContext(ctx, w.Service+": ages of open attempts are not known", "error", err)
 		return
 	}
 	w.metrics.open.Reset()

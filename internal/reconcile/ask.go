@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,7 +47,7 @@ func (w *Worker) lookup(ctx context.Context, a attempt.Attempt) attempt.Update {
 	c, ok := w.Connectors.Get(a.Tenant, a.Provider)
 	if !ok {
 		// The provider left the tenants file with money outstanding: nobody can be asked, and people must know.
-		w.Outcomes.Alarm(ctx, a, "no such provider in the tenants file")
+		w.Book.Alarm(ctx, a, "no such provider in the tenants file")
 		unanswered := attempt.Answer{Err: fmt.Errorf("tenant %s has no provider %s", a.Tenant, a.Provider)}
 		return attempt.Update{Attempt: a, Lookup: true, Decision: attempt.Decide(a, unanswered, attempt.NewPolicy(0, 0, nil, 0, false), w.Clock.Now())}
 	}
@@ -61,7 +60,7 @@ func (w *Worker) question(ctx context.Context, c *connector.Connector, a attempt
 	defer func() {
 		if p := recover(); p != nil {
 			ans = attempt.Answer{Err: fmt.Errorf("the adapter panicked: %v", p)}
-			w.Outcomes.Alarm(ctx, a, "the adapter panicked while looking up")
+			w.Book.Alarm(ctx, a, "the adapter panicked while looking up")
 		}
 		w.metrics.lookup(c.Connector, ans)
 	}()
@@ -72,7 +71,7 @@ func (w *Worker) question(ctx context.Context, c *connector.Connector, a attempt
 	}
 	found, err := c.Lookuper.Lookup(ctx, a.Transfer(""))
 	if err != nil {
-		w.Logger.DebugContext(ctx, "payouts: a lookup was not answered", "payout", a.Subject, "attempt", a.Number, "error", err)
+		w.Logger.DebugContext(ctx, w.Service+": a lookup was not answered", w.Item, a.Subject, "attempt", a.Number, "error", err)
 	}
 	return attempt.Answer{Found: found, Err: err}
 }
@@ -100,35 +99,23 @@ func (w *Worker) keep(ctx context.Context, answers <-chan attempt.Update) error 
 	return first
 }
 
-// persist applies decisions. When that fails for a reason that time does not cure, they are applied one by one, so that a
-// defective one costs nothing but itself.
+// persist has decisions applied. When that fails for a reason that time does not cure, they are applied one by one, so that a
+// defective one costs nothing but itself: it is due again when its lookup's lease ends.
 func (w *Worker) persist(ctx context.Context, batch []attempt.Update) error {
-	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
-		payouts, err := w.Outcomes.Decided(ctx, tx, batch)
-		if err != nil {
-			return err
-		}
-		// What is proven never to have been created goes again under its reference; failed ones wait for their retry.
-		nonce := "l" + strconv.FormatInt(w.Clock.Now().UnixMilli(), 36)
-		if err := w.Store.WakeDispatch(ctx, tx, nonce, payouts...); err != nil {
-			return err
-		}
-		return w.Store.Settle(ctx, tx, runsOf(payouts)...)
-	})
+	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error { return w.Book.Decided(ctx, tx, batch) })
 	switch {
 	case err == nil:
 		w.Outbox.Nudge()
-		return nil
 	case pg.Transient(err) || ctx.Err() != nil:
 		return fmt.Errorf("record lookups: %w", err)
 	case len(batch) == 1:
 		a := batch[0].Attempt
-		w.Logger.ErrorContext(ctx, "payouts: the answer to a lookup cannot be applied", "payout", a.Subject, "attempt", a.Number, "error", err)
-		return nil
-	}
-	for i := range batch {
-		if err := w.persist(ctx, batch[i:i+1]); err != nil {
-			return err
+		w.Logger.ErrorContext(ctx, w.Service+": the answer to a lookup cannot be applied", w.Item, a.Subject, "attempt", a.Number, "error", err)
+	default:
+		for i := range batch {
+			if err := w.persist(ctx, batch[i:i+1]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

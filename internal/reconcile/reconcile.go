@@ -1,5 +1,5 @@
 // Package reconcile finds out what became of attempts whose outcome is outstanding: it takes over those whose sender died,
-// asks the providers about all that are due, without end, and applies what their answers prove.
+// asks the providers about all that are due, without end, and has a service's [Book] apply what their answers prove.
 package reconcile
 
 import (
@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,13 +23,13 @@ import (
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
-	"github.com/agogopay/agogo/services/payouts/internal/outcome"
-	"github.com/agogopay/agogo/services/payouts/internal/payout"
-	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
 // Config tunes the worker; zero values are the defaults.
 type Config struct {
+	// Service names the service in logs, events and metrics (agogo_<service>_…); Item is what one row is called: "payout".
+	Service, Item string
+
 	Every    time.Duration // between looks at what is due; 1 s
 	Page     int           // attempts taken at once; 200
 	Parallel int           // lookups under way at once; 16
@@ -55,14 +54,23 @@ const measureEvery = 15 * time.Second
 // Deps are what the worker needs.
 type Deps struct {
 	Pool       *pgxpool.Pool
-	Store      *store.Store
 	Outbox     *outbox.Outbox
 	Clock      clock.Clock
 	Connectors *connector.Set
-	States     *provider.States
-	Outcomes   *outcome.Outcomes
+	Book       Book
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer // nil: not measured
+}
+
+// Book is what a service does about its rows once it is known what became of their attempts.
+type Book interface {
+	// Apply moves the rows of attempts that were taken over, and settles. A row that is not where its attempt says is an
+	// error, and nothing of the call is kept then.
+	Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) error
+	// Decided records decisions (see [Decide]), applies those that change a state, wakes what may be sent now, and settles.
+	Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error
+	// Alarm tells people that an answer needs them.
+	Alarm(ctx context.Context, a attempt.Attempt, alarm string)
 }
 
 // Worker runs in every replica; rows are shared out by locks and leases.
@@ -76,7 +84,7 @@ type Worker struct {
 
 // New makes a worker.
 func New(c Config, d Deps) *Worker {
-	return &Worker{Config: c.withDefaults(), Deps: d, metrics: newMetrics(d.Registry), wake: make(chan struct{}, 1)}
+	return &Worker{Config: c.withDefaults(), Deps: d, metrics: newMetrics(c.Service, d.Registry), wake: make(chan struct{}, 1)}
 }
 
 // Wake makes Run look at once: a webhook or a person made something due.
@@ -106,7 +114,7 @@ func (w *Worker) loop(ctx context.Context, what string, wake <-chan struct{}, st
 	for {
 		n, err := step(ctx)
 		if err != nil && ctx.Err() == nil {
-			w.Logger.ErrorContext(ctx, "payouts: reconciling failed, trying again", "what", what, "error", err)
+			w.Logger.ErrorContext(ctx, w.Service+": reconciling failed, trying again", "what", what, "error", err)
 		}
 		if n == w.Page && err == nil && ctx.Err() == nil {
 			continue
@@ -122,7 +130,7 @@ func (w *Worker) loop(ctx context.Context, what string, wake <-chan struct{}, st
 
 // cause is what events say of the worker's changes.
 func (w *Worker) cause(ctx context.Context) context.Context {
-	return event.WithCause(ctx, event.Cause{Actor: store.Actor, CorrelationID: "reconcile"})
+	return event.WithCause(ctx, event.Cause{Actor: run.Actor(w.Service), CorrelationID: "reconcile"})
 }
 
 // lookups asks about one page of what is due, and reads the ages of what is open now and then.
@@ -146,7 +154,7 @@ func (w *Worker) Pass(ctx context.Context) (more bool, err error) {
 	return taken == w.Page || asked == w.Page, nil
 }
 
-// takeOver makes attempts unknown whose lease ran out, and their payouts with them. It never sends: the provider is asked.
+// takeOver makes attempts unknown whose lease ran out, and their rows with them. It never sends: the provider is asked.
 func (w *Worker) takeOver(ctx context.Context) (int, error) {
 	n := 0
 	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
@@ -158,47 +166,37 @@ func (w *Worker) takeOver(ctx context.Context) (int, error) {
 		for _, a := range expired {
 			moved = append(moved, attempt.Moved{Attempt: a, Result: provider.Result{Class: provider.Ambiguous, Code: attempt.CodeLeaseExpired}})
 		}
-		payouts, err := w.apply(ctx, tx, moved)
-		if err != nil {
-			return err
-		}
-		return w.Store.Settle(ctx, tx, runsOf(payouts)...)
+		return w.apply(ctx, tx, moved)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("take over expired attempts: %w", err)
 	}
 	if n > 0 {
 		w.metrics.takeovers.Add(float64(n))
-		w.Logger.WarnContext(ctx, "payouts: took over attempts whose sender is gone; their outcome is looked up", "attempts", n)
+		w.Logger.WarnContext(ctx, w.Service+": took over attempts whose sender is gone; their outcome is looked up", "attempts", n)
 		w.Outbox.Nudge()
 		w.Wake() // they are due at once
 	}
 	return n, nil
 }
 
-// apply moves the payouts of attempts that were taken over: all at once, or, if one of them is where its attempt does not
-// say, one by one, so that a defective one costs nothing but itself. Its attempt is in doubt all the same, and is asked about.
-func (w *Worker) apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) (payouts []payout.Payout, err error) {
-	err = pg.InTx(ctx, tx, func(tx pgx.Tx) error {
-		payouts, err = w.Outcomes.Apply(ctx, tx, moved)
-		return err
-	})
+// apply moves the rows of attempts that were taken over: all at once, or, if one of them is where its attempt does not say,
+// one by one, so that a defective one costs nothing but itself. Its attempt is in doubt all the same, and is asked about.
+func (w *Worker) apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) error {
+	err := pg.InTx(ctx, tx, func(tx pgx.Tx) error { return w.Book.Apply(ctx, tx, moved) })
 	if err == nil || pg.Transient(err) {
-		return payouts, err
+		return err
 	}
 	if len(moved) == 1 {
-		w.Outcomes.Alarm(ctx, moved[0].Attempt, "taken over, but its payout is not where the attempt says: "+err.Error())
-		return nil, nil
+		w.Book.Alarm(ctx, moved[0].Attempt, "taken over, but its "+w.Item+" is not where the attempt says: "+err.Error())
+		return nil
 	}
-	payouts = nil
 	for i := range moved {
-		one, err := w.apply(ctx, tx, moved[i:i+1])
-		if err != nil {
-			return nil, err
+		if err := w.apply(ctx, tx, moved[i:i+1]); err != nil {
+			return err
 		}
-		payouts = append(payouts, one...)
 	}
-	return payouts, nil
+	return nil
 }
 
 // askPage is how many open attempts one page of a job asks about.
@@ -248,15 +246,4 @@ func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, noti
 		fates[reference] = webhook.Asked
 	}
 	return fates, nil
-}
-
-func runsOf(payouts []payout.Payout) []uuid.UUID {
-	seen := map[uuid.UUID]bool{}
-	var ids []uuid.UUID
-	for _, p := range payouts {
-		if !seen[p.RunID] {
-			seen[p.RunID], ids = true, append(ids, p.RunID)
-		}
-	}
-	return ids
 }
