@@ -70,7 +70,8 @@ type initiated struct {
 	Subcategory string `json:"Subcategory"`
 }
 
-// Submit charges once. A reference that may have come to the gateway before is looked up first, for it would be charged again.
+// Submit charges once. A reference that may have come to the gateway before is looked up first, for it would be charged again;
+// a refusal of us says nothing about it, so it keeps its reference, under which it is asked about.
 func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Result {
 	brand, body, refused := a.body(t)
 	if refused != nil {
@@ -85,16 +86,21 @@ func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Resu
 		}
 	}
 	reply := a.caller.Do(ctx, provider.Request{Method: http.MethodPost, URL: a.cfg.BaseURL + "/1/sales/", Header: a.header(t, true), Body: body})
-	return a.classify(reply, t, brand)
+	res := a.classify(reply, t, brand)
+	if t.Resend && res.Stop && res.ProviderID == "" {
+		res.Class = provider.NotSent
+	}
+	return res
 }
 
 // unasked is the result of a charge whose reference could not be looked up before: it was not sent.
 func unasked(err error) provider.Result {
-	res := provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: provider.CodeUnreadable}
+	res := provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: "lookup_" + provider.CodeUnreadable}
 	if f, ok := asFailure(err); ok {
-		res = f.Result
+		res = f.Result.BeforeSend("lookup")
 	}
-	return res.BeforeSend("lookup")
+	res.Class = provider.NotSent
+	return res
 }
 
 // reference is what Cielo takes for an order. It gives another number to any other text, which no lookup would find.

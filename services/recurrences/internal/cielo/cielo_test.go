@@ -232,7 +232,9 @@ func TestAReferenceThatMayHaveArrivedIsLookedUpFirst(t *testing.T) {
 		"arrived, declined": {&simulator.Rule{Fault: simulator.Failed, Message: "51"}, nil, provider.RejectedRetryable, 0, 1},
 		"cannot be asked":   {nil, []simulator.Rule{{Operation: "orders", Fault: simulator.ServerErrorBefore}}, provider.NotSent, 0, 0},
 		"asked garbage":     {nil, []simulator.Rule{{Operation: "orders", Fault: simulator.Garbage}}, provider.NotSent, 0, 0},
-		"not let in":        {nil, []simulator.Rule{{Operation: "orders", Fault: simulator.Unauthorized, Times: 9}}, provider.RejectedRetryable, 0, 0},
+		"not let in":        {nil, []simulator.Rule{{Operation: "orders", Fault: simulator.Unauthorized, Times: 9}}, provider.NotSent, 0, 0},
+		"charging refused":  {nil, []simulator.Rule{{Fault: simulator.Unauthorized, Times: 9}}, provider.NotSent, 0, 0},
+		"declined now":      {nil, []simulator.Rule{{Fault: simulator.Failed, Message: "GK"}}, provider.RejectedRetryable, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -35,6 +35,8 @@ func rules() map[providertest.Fault]simulator.Rule {
 		providertest.CardGone:            {Fault: simulator.Failed, Message: "54"},
 		providertest.ActionNeeded:        {Fault: simulator.Failed, Message: "1A"},
 		providertest.AuthorizedOnly:      {Fault: simulator.AuthorizedOnly},
+
+		providertest.AccessRefusedToResend: {Fault: simulator.NotSubscribed},
 	}
 }
 
