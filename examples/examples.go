@@ -10,5 +10,5 @@ var Tenants []byte
 
 // Data holds one folder per tenant with what its demonstration imports and what it must come to.
 //
-//go:embed lebenis
+//go:embed lebenis wallclub
 var Data embed.FS

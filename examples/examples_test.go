@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +71,76 @@ func TestSampleAddsUp(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("expected-2025-01-24.json is not what the payments come to (-want +got):\n%s", d)
+	}
+}
+
+type group struct {
+	Count  int      `json:"count"`
+	Amount int64    `json:"amount_minor"`
+	IDs    []string `json:"ids"`
+}
+
+// TestMorningAddsUp sorts the recurrences by the rules alone: charged is who is active and due by the date, at most
+// catch_up_days late, and the card's token tells the rest.
+func TestMorningAddsUp(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		Morning map[string]json.RawMessage `json:"after_charge_due"`
+	}
+	if err := json.Unmarshal(read(t, "wallclub/expected-2025-10-30.json"), &file); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]group{}
+	for _, name := range []string{"charged", "soft_failed", "hard_failed", "unknown", "untouched"} {
+		var g group
+		if err := json.Unmarshal(file.Morning[name], &g); err != nil {
+			t.Fatal(err)
+		}
+		want[name] = g
+	}
+	got := map[string]group{}
+	for _, r := range rows(t, "wallclub/recurrences-2025-10-30.csv") {
+		name := "untouched"
+		if r["status"] == "active" && r["next_charge_date"] <= "2025-10-30" && r["next_charge_date"] >= "2025-10-23" {
+			for prefix, is := range map[string]string{"tok_ok_": "charged", "tok_soft_": "soft_failed", "tok_hard_": "hard_failed", "tok_timeout_paid_": "unknown"} {
+				if strings.HasPrefix(r["card_token"], prefix) {
+					name = is
+				}
+			}
+		}
+		a, err := money.Parse(r["amount"], money.Currency(r["currency"]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := got[name]
+		got[name] = group{g.Count + 1, g.Amount + a.Minor, append(g.IDs, r["recurrence_id"])}
+	}
+	for _, g := range got {
+		slices.Sort(g.IDs)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("expected-2025-10-30.json is not what the recurrences come to (-want +got):\n%s", d)
+	}
+}
+
+// TestDevicesOfTheClub: whoever is told something that day in the demonstration has somewhere to hear it.
+func TestDevicesOfTheClub(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{"operators": true}
+	for _, r := range rows(t, "wallclub/recurrences-2025-10-30.csv") {
+		known[r["customer_id"]], known[r["seller_id"]] = true, true
+	}
+	heard := map[string]string{}
+	for _, r := range rows(t, "wallclub/devices.csv") {
+		if !known[r["user_id"]] {
+			t.Errorf("device of %s, who is nobody", r["user_id"])
+		}
+		heard[r["user_id"]] = r["locale"]
+	}
+	for user, locale := range map[string]string{"cus-001": "pt", "cus-024": "pt", "cus-028": "pt", "cus-030": "pt", "seller-1": "pt", "operators": "en"} {
+		if heard[user] != locale {
+			t.Errorf("%s hears in %q, want %q", user, heard[user], locale)
+		}
 	}
 }
 

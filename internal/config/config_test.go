@@ -30,6 +30,10 @@ func TestLoadExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	saoPaulo, err := time.LoadLocation("America/Sao_Paulo")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := &File{
 		Path: "../../examples/tenants.yaml",
 		Tenants: []Tenant{{
@@ -52,6 +56,25 @@ func TestLoadExample(t *testing.T) {
 				{Name: "check-pending", Service: "payouts", Job: "payouts/check-pending", Cron: "0 * * * *", CatchUp: "latest", CatchUpCap: 366},
 				{Name: "reset-breaks", Service: "payouts", Job: "payouts/reset-breaks", Cron: "0 0 * * *", CatchUp: "latest", CatchUpCap: 366},
 			},
+		}, {
+			ID: "wallclub", Timezone: "America/Sao_Paulo", Location: saoPaulo, Currency: "BRL", Locale: "pt-BR", Mode: "sandbox",
+			Recurrences: &Recurrences{
+				MaxRetries: 3, RetryDays: []int{1, 3, 7}, CatchUpDays: 7, BusinessDay: "following", Holidays: []string{}, CardFailureLimit: 5,
+				CleanupAfterDays: 180, DefaultGateway: "cielo",
+			},
+			Providers: map[string]Provider{"cielo": {
+				Name: "cielo", Kind: "cielo", BaseURL: "http://127.0.0.1:9900/cielo", QueryURL: "http://127.0.0.1:9900/cielo-query",
+				MerchantID: "6f9619ff-8b86-d011-b42d-00cf4fc964ff", MerchantKey: "0123456789012345678901234567890123456789",
+				RatePerSec: 50, Concurrency: 16, Timeout: 2 * time.Second, QuietTime: 2 * time.Second,
+				LookupAfter: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second}, ReviewAfter: 24 * time.Hour,
+				RetryAfter: []time.Duration{time.Minute, 10 * time.Minute},
+			}},
+			Schedules: []Schedule{
+				{Name: "charge-due", Service: "recurrences", Job: "recurrences/charge-due", Cron: "0 8 * * *", CatchUp: "latest", CatchUpCap: 366},
+				{Name: "retry-failed", Service: "recurrences", Job: "recurrences/retry-failed", Cron: "0 10 * * *", CatchUp: "latest", CatchUpCap: 366},
+				{Name: "notify-holds", Service: "recurrences", Job: "recurrences/notify-holds", Cron: "0 18 * * *", CatchUp: "latest", CatchUpCap: 366},
+				{Name: "cleanup", Service: "recurrences", Job: "recurrences/cleanup", Cron: "0 2 * * 0", CatchUp: "latest", CatchUpCap: 366},
+			},
 		}},
 		Notifier: Notifier{FCM: FCM{ProjectID: "demo", Endpoint: "http://127.0.0.1:9900/fcm/v1"}},
 	}
@@ -61,7 +84,7 @@ func TestLoadExample(t *testing.T) {
 	if got, ok := f.Tenant("lebenis"); !ok || got.ID != "lebenis" {
 		t.Errorf("Tenant(lebenis) = %v, %v", got.ID, ok)
 	}
-	if _, ok := f.Tenant("wallclub"); ok {
+	if _, ok := f.Tenant("nobody"); ok {
 		t.Error("a tenant was found that is not in the file")
 	}
 }

@@ -101,7 +101,8 @@ func (in *installation) environment(t *testing.T) []string {
 	}
 	return append(os.Environ(),
 		"AGOGO_CONFIG="+path, "AGOGO_NATS_URL="+in.nats.URL, "AGOGO_NATS_CREDS="+in.nats.Creds, "AGOGO_POSTGRES_DSN="+in.dsn,
-		"TOKEN=operator-of-a-test-installation", "ORANGE_CLIENT_ID=x", "ORANGE_CLIENT_SECRET=x", "ORANGE_POS_ID=x", "ORANGE_CALLBACK_AUTH=x")
+		"TOKEN=operator-of-a-test-installation", "ORANGE_CLIENT_ID=x", "ORANGE_CLIENT_SECRET=x", "ORANGE_POS_ID=x", "ORANGE_CALLBACK_AUTH=x",
+		"CIELO_MERCHANT_ID=00000000-0000-4000-8000-000000000001", "CIELO_MERCHANT_KEY="+strings.Repeat("x", 40))
 }
 
 // launched is a scheduler in a process of its own.

@@ -56,7 +56,7 @@ func (f *fixture) begin(t *testing.T) {
 	if f.dir, err = os.MkdirTemp("", "agogo-e2e-evening-"); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Install: &harness.Install{Binary: binary, Dir: f.dir}, heard: &ear{}}
+	w := &world{Install: &harness.Install{Binary: binary, Dir: f.dir, Tenant: lebenis}, heard: &ear{}}
 	f.it = w
 	if w.spans, err = harness.Collect(); err != nil {
 		t.Fatal(err)

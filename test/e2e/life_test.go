@@ -28,6 +28,7 @@ var defaultPorts = map[string]int{
 func TestDevOverItsLife(t *testing.T) {
 	t.Parallel()
 	in := harness.New(t, binary)
+	in.Tenant = lebenis
 	in.Env = []string{"AGOGO_CONTEXT="} // commands find the dev that was started last by themselves
 	in.UseConfig(t, slowConfig(t))
 	shift := freeShift(t)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,8 @@ func Eventually(t testing.TB, within time.Duration, what string, ok func() (done
 func cleanEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "AGOGO_") && !strings.HasPrefix(v, "ORANGE_") && !strings.HasPrefix(v, "OTEL_") {
+		ours := func(prefix string) bool { return strings.HasPrefix(v, prefix) }
+		if !slices.ContainsFunc([]string{"AGOGO_", "ORANGE_", "CIELO_", "OTEL_"}, ours) {
 			env = append(env, v)
 		}
 	}

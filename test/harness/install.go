@@ -32,6 +32,8 @@ const (
 	ClientSecret = "client-secret-9d0e6a35"
 	PosID        = "pos-id-71b8c2ee"
 	CallbackAuth = "Basic Y2FsbGJhY2s6c2VjcmV0LTM4OGE="
+	MerchantID   = "c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15"
+	MerchantKey  = "MERCHANTKEY5E8A91C3D7F04B26D0B9D2C7E4F61"
 )
 
 // New makes an installation in a folder of the test's own.
@@ -90,6 +92,7 @@ func (in *Install) environment(extra []string) []string {
 	return slices.Concat(cleanEnv(), []string{
 		"XDG_DATA_HOME=" + in.Dir, "AGOGO_CONTEXT=" + filepath.Join(in.DataDir(), "dev.json"),
 		"ORANGE_CLIENT_ID=" + ClientID, "ORANGE_CLIENT_SECRET=" + ClientSecret, "ORANGE_POS_ID=" + PosID, "ORANGE_CALLBACK_AUTH=" + CallbackAuth,
+		"CIELO_MERCHANT_ID=" + MerchantID, "CIELO_MERCHANT_KEY=" + MerchantKey,
 	}, in.Env, extra)
 }
 
@@ -150,7 +153,7 @@ func (in *Install) Try(t testing.TB, args ...string) Result {
 // TryWith runs a command with more environment and a standard input; either may be nil.
 func (in *Install) TryWith(t testing.TB, env []string, stdin io.Reader, args ...string) Result {
 	t.Helper()
-	if in.Tenant != "" && !slices.Contains(args, "--tenant") && args[0] != "dev" {
+	if in.Tenant != "" && !slices.Contains(args, "--tenant") && args[0] != "dev" && !strings.HasPrefix(args[0], "-") {
 		args = append(args[:len(args):len(args)], "--tenant", in.Tenant)
 	}
 	cmd := exec.Command(in.Binary, args...)
