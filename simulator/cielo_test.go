@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -366,5 +368,32 @@ func TestOrdersSurviveTheProcess(t *testing.T) {
 	}
 	if err := again.sim.Reset(); err != nil || again.transactions("order1") != nil {
 		t.Errorf("after a reset: %v, %v", err, again.transactions("order1"))
+	}
+}
+
+// Like BenchmarkCashin: the simulated gateway has to be faster than what is measured against it.
+func BenchmarkSale(b *testing.B) {
+	for name, path := range map[string]string{"memory": "", "file": filepath.Join(b.TempDir(), "book.jsonl")} {
+		b.Run(name, func(b *testing.B) {
+			sim, err := simulator.New(simulator.Config{BookPath: path})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = sim.Close() }()
+			var n atomic.Int64
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					r := httptest.NewRequest(http.MethodPost, "/cielo/1/sales/", strings.NewReader(saleBody(fmt.Sprintf("order%d", n.Add(1)), "tok_ok_1", "Visa", 4990)))
+					r.Header = http.Header{"Content-Type": {"application/json"}, "Merchantid": {merchantID}, "Merchantkey": {merchantKey}}
+					w := httptest.NewRecorder()
+					sim.ServeHTTP(w, r)
+					if w.Code/100 != 2 {
+						b.Fatal(w.Code)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "charges/s")
+		})
 	}
 }
