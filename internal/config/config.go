@@ -137,3 +137,10 @@ func (f *File) Tenant(id string) (Tenant, bool) {
 	}
 	return Tenant{}, false
 }
+
+// Mode is the mode of a tenant, or "" of one that the file does not have. It stands in answers, so that nobody takes one for
+// the other.
+func (f *File) Mode(tenant string) string {
+	t, _ := f.Tenant(tenant)
+	return t.Mode
+}

@@ -119,7 +119,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 
 	watchers := runs.NewWatchers()
 	loops := s.loops(st, &runs.Consumer{DB: pool, Recorder: st, Watchers: watchers})
-	schedulerv1.RegisterSchedulerServiceServer(s.grpc, admin.New(st, watchers, s.js, s.deps.Clock, s.log))
+	schedulerv1.RegisterSchedulerServiceServer(s.grpc, admin.New(st, watchers, s.js, s.cfg.File, s.deps.Clock, s.log))
 	audit.Register(s.grpc, pool)
 
 	// The group stops what it started in reverse: first nothing new is begun, at last nobody is left to answer.

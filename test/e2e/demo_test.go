@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/test/harness"
 )
 
@@ -31,6 +32,9 @@ func TestDemoKeepsToItself(t *testing.T) {
 	r := in.TryWith(t, env, nil, "demo", "--once")
 	if r.Code != 0 || !strings.Contains(r.Out, "as the customer expects") {
 		t.Errorf("exit %d\n%s", r.Code, r)
+	}
+	if !strings.Contains(r.Out, "lebenis (sandbox)") {
+		t.Error("the report shows no mode")
 	}
 	if n := calls.Load(); n != 0 {
 		t.Errorf("what the environment names was called %d times", n)
@@ -69,6 +73,7 @@ func TestDevEndsWithItsPostgres(t *testing.T) {
 	t.Parallel()
 	in := harness.New(t, binary)
 	dev := in.Dev(t)
+	checkModes(t, in, dev)
 	raw, err := os.ReadFile(filepath.Join(in.DataDir(), "postgres", "pgdata", "postmaster.pid"))
 	if err != nil {
 		t.Fatal(err)
@@ -83,5 +88,42 @@ func TestDevEndsWithItsPostgres(t *testing.T) {
 	}
 	if code := dev.AwaitExit(t, waiting); code != 1 || !strings.Contains(dev.Log(), "postgres stopped") {
 		t.Errorf("exit %d\n%s", code, dev.Log())
+	}
+}
+
+// checkModes looks for the tenant's mode wherever somebody could take one installation for another, and for its stop.
+func checkModes(t *testing.T, in *harness.Install, dev *harness.Process) {
+	t.Helper()
+	if !strings.Contains(dev.Output(), "tenants lebenis (sandbox)") {
+		t.Errorf("ready:\n%s", dev.Output())
+	}
+	raw, err := os.ReadFile(filepath.Join(in.DataDir(), "dev.json"))
+	if err != nil || !strings.Contains(string(raw), `"lebenis": "sandbox"`) {
+		t.Errorf("dev.json: %v\n%s", err, raw)
+	}
+	for _, command := range [][]string{{"doctor"}, {"schedules", "list"}, {"schedules", "list", "-o", "json"}, {"tenants", "list"}} {
+		if out := in.CLI(t, command...); !strings.Contains(out, "sandbox") {
+			t.Errorf("%v shows no mode:\n%s", command, out)
+		}
+	}
+	in.CLI(t, "stop", "--reason", "to be seen")
+	if out := in.CLI(t, "tenants", "list"); !strings.Contains(out, "stopped") || !strings.Contains(out, "to be seen") {
+		t.Errorf("tenants list shows no stop:\n%s", out)
+	}
+	in.CLI(t, "start")
+	if all := harness.Items[payoutsv1.Tenant](t, in, "tenants", "list"); len(all) != 1 || all[0].GetOutflow().GetState() != "running" || all[0].GetMode() != "sandbox" {
+		t.Errorf("tenants: %v", all)
+	}
+}
+
+func TestAnswersSayTheMode(t *testing.T) {
+	w := evening(t)
+	for _, p := range harness.Items[payoutsv1.Payout](t, w.Install, "payouts", "list") {
+		if p.GetMode() != "sandbox" {
+			t.Errorf("payout %s has mode %q", p.GetId(), p.GetMode())
+		}
+	}
+	if w.run.GetMode() != "sandbox" {
+		t.Errorf("run %s has mode %q", w.run.GetTickId(), w.run.GetMode())
 	}
 }

@@ -89,7 +89,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused.`,
 	f.StringVar(&a.context, "context", "", "path of a dev.json (AGOGO_CONTEXT; default: the dev started last)")
 	root.AddCommand(
 		a.devCommand(), a.demoCommand(), a.simulatorCommand(), a.doctorCommand(),
-		a.stopCommand(), a.startCommand(),
+		a.tenantsCommand(), a.stopCommand(), a.startCommand(),
 		a.schedulesCommand(), a.runsCommand(), a.payeesCommand(), a.paymentsCommand(), a.batchesCommand(), a.payoutsCommand(),
 		a.recurrencesCommand(), a.chargesCommand(), a.gatewaysCommand(),
 		a.breaksCommand(), a.ledgerCommand(), a.floatCommand(), a.devicesCommand(), a.notificationsCommand(),

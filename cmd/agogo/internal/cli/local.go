@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +72,11 @@ find it.`
 }
 
 func (a *app) announce(dir string, info *dev.Info) {
-	fmt.Fprintf(a.Out, "ready  %d services, tenants %v\n", len(info.GRPC), info.Tenants)
+	tenants := make([]string, len(info.Tenants))
+	for i, t := range info.Tenants {
+		tenants[i] = t + " (" + info.Modes[t] + ")"
+	}
+	fmt.Fprintf(a.Out, "ready  %d services, tenants %s\n", len(info.GRPC), strings.Join(tenants, ", "))
 	for _, s := range dev.Services {
 		if addr, ok := info.GRPC[s]; ok {
 			fmt.Fprintf(a.Out, "  %-10s grpc %-21s http %s\n", s, addr, info.HTTP[s])
@@ -114,7 +119,7 @@ func (a *app) doctorCommand() *cobra.Command {
 type finding struct {
 	Part  string `json:"part"`
 	Addr  string `json:"addr"`
-	State string `json:"state"` // "ready", or what is wrong
+	State string `json:"state"` // "ready", or what is wrong; of a tenant its mode
 }
 
 func (a *app) examine(ctx context.Context, info *dev.Info) error {
@@ -140,6 +145,11 @@ func (a *app) examine(ctx context.Context, info *dev.Info) error {
 	if f, err := os.Stat(info.NATS.Creds); info.NATS.Creds != "" && (err != nil || f.Mode().Perm()&0o077 != 0) {
 		bad++
 		if err := list.add(finding{"nats", info.NATS.Creds, "must exist and be readable by its owner only"}); err != nil {
+			return err
+		}
+	}
+	for _, t := range info.Tenants {
+		if err := list.add(finding{"tenant " + t, "", info.Modes[t]}); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 var scheduleColumns = []column[*schedulerv1.Schedule]{
 	col("name", (*schedulerv1.Schedule).GetName),
+	col("mode", (*schedulerv1.Schedule).GetMode),
 	col("job", (*schedulerv1.Schedule).GetJob),
 	col("cron", (*schedulerv1.Schedule).GetCron),
 	col("timezone", (*schedulerv1.Schedule).GetTimezone),

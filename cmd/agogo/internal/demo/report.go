@@ -35,7 +35,7 @@ func (d *demo) report(ctx context.Context, run *schedulerv1.Run) error {
 		}
 		r.Payouts = append(r.Payouts, line)
 	}
-	fmt.Fprintln(d.Out)
+	fmt.Fprintf(d.Out, "\n%s (%s)\n", run.Tenant, run.Mode)
 	if err := report.Write(d.Out, r); err != nil {
 		return err
 	}

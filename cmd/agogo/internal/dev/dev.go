@@ -190,9 +190,10 @@ func (d *dev) load() error {
 		return err
 	}
 	d.auth, err = auth.NewStatic(append(devTokens(d.secrets.Tokens), file.Auth.Tokens...))
-	d.info = &Info{Version: 1, Tokens: d.secrets.Tokens}
+	d.info = &Info{Version: 1, Tokens: d.secrets.Tokens, Modes: map[string]string{}}
 	for _, t := range file.Tenants {
 		d.info.Tenants = append(d.info.Tenants, t.ID)
+		d.info.Modes[t.ID] = t.Mode
 	}
 	return err
 }

@@ -22,6 +22,7 @@ type Info struct {
 	Console     string            `json:"console"`
 	Tokens      map[string]string `json:"tokens"`
 	Tenants     []string          `json:"tenants"`
+	Modes       map[string]string `json:"modes"` // sandbox or live, by tenant
 }
 
 // NATS says how to connect.

@@ -12,6 +12,7 @@ import (
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -72,4 +73,32 @@ func outflow(o store.Outflow) *payoutsv1.Outflow {
 		m.State = "stopped"
 	}
 	return m
+}
+
+// ListTenants lists the tenants of the file that the caller may see. Their rows are as few as the file has lines for them.
+func (s *Server) ListTenants(ctx context.Context, r *payoutsv1.ListTenantsRequest) (*payoutsv1.ListTenantsResponse, error) {
+	if r.GetTenant() != "" {
+		if _, ok := s.Tenants.Tenant(r.GetTenant()); !ok {
+			return nil, rpc.NotFound("tenant", r.GetTenant())
+		}
+	}
+	turned, err := s.Store.Outflows(ctx, s.Pool)
+	if err != nil {
+		return nil, err
+	}
+	actor, _ := auth.ActorFrom(ctx)
+	resp := &payoutsv1.ListTenantsResponse{}
+	for _, t := range s.Tenants.Tenants {
+		if r.GetTenant() != "" && r.GetTenant() != t.ID || !actor.May(auth.Viewer, t.ID) {
+			continue
+		}
+		item := &payoutsv1.Tenant{
+			Id: t.ID, Mode: t.Mode, Currency: string(t.Currency), Timezone: t.Timezone, Outflow: &payoutsv1.Outflow{Tenant: t.ID, State: "running"},
+		}
+		if o, ok := turned[t.ID]; ok {
+			item.Outflow = outflow(o)
+		}
+		resp.Items = append(resp.Items, item)
+	}
+	return resp, nil
 }

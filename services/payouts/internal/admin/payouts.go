@@ -161,7 +161,7 @@ func (s *Server) payouts(ctx context.Context, conn db.DBTX, tenant string, ids [
 	}
 	byID := make(map[uuid.UUID]*payoutsv1.Payout, len(rows))
 	for _, r := range rows {
-		byID[r.PayoutID] = payoutOf(r)
+		byID[r.PayoutID] = s.payoutOf(r)
 	}
 	attempts, err := q.AttemptsOf(ctx, ids)
 	if err != nil {
@@ -192,14 +192,14 @@ func (s *Server) payouts(ctx context.Context, conn db.DBTX, tenant string, ids [
 	return all, nil
 }
 
-func payoutOf(r db.FindPayoutsRow) *payoutsv1.Payout {
+func (s *Server) payoutOf(r db.FindPayoutsRow) *payoutsv1.Payout {
 	p := &payoutsv1.Payout{
 		Id: r.PayoutID.String(), Tenant: r.Tenant, PayeeId: r.PayeeID, PayeeName: r.PayeeName, RunId: r.RunID.String(), BatchId: r.BatchID.String(),
 		PeriodDate: r.PeriodDate, Kind: r.Kind, Seq: r.Seq, State: r.State,
 		Reason: store.ReasonProto(payout.Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode}),
 		Gross:  amount(r.Gross, r.Currency), Commission: amount(r.Commission, r.Currency), Net: amount(r.Net, r.Currency),
 		ItemCount: r.ItemCount, Provider: r.Provider, NominalTime: timestamppb.New(r.NominalTime), UpdatedAt: timestamppb.New(r.UpdatedAt),
-		Version: r.Version,
+		Version: r.Version, Mode: s.Tenants.Mode(r.Tenant),
 	}
 	if r.Fee != nil {
 		p.Fee = &eventsv1.Money{Minor: *r.Fee, Currency: r.Currency}

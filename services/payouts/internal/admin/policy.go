@@ -30,6 +30,7 @@ func Policy() auth.Policy {
 		payoutsv1.PayoutsService_CancelPayout_FullMethodName:   auth.Operator,
 		payoutsv1.PayoutsService_StopOutflow_FullMethodName:    auth.Operator,
 		payoutsv1.PayoutsService_StartOutflow_FullMethodName:   auth.Operator,
+		payoutsv1.PayoutsService_ListTenants_FullMethodName:    auth.Viewer,
 		payoutsv1.PayoutsService_StartBreak_FullMethodName:     auth.Operator,
 		payoutsv1.PayoutsService_EndBreak_FullMethodName:       auth.Operator,
 		payoutsv1.PayoutsService_GetBreak_FullMethodName:       auth.Viewer,

@@ -63,6 +63,19 @@ func (c *Caps) Take(payee string, net int64) string {
 // Outflow is a tenant's switch, locked by planning, releasing and by who turns it.
 type Outflow = db.Outflow
 
+// Outflows are the switches that were ever turned, by tenant.
+func (s *Store) Outflows(ctx context.Context, q db.DBTX) (map[string]Outflow, error) {
+	rows, err := db.New(q).Outflows(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the outflow switches: %w", err)
+	}
+	all := make(map[string]Outflow, len(rows))
+	for _, o := range rows {
+		all[o.Tenant] = o
+	}
+	return all, nil
+}
+
 // LockOutflow makes the tenant's outflow row if it has none and locks it.
 func (s *Store) LockOutflow(ctx context.Context, tx pgx.Tx, tenant string) (Outflow, error) {
 	q := db.New(tx)

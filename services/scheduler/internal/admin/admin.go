@@ -14,6 +14,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/rpc"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 	"github.com/agogopay/agogo/services/scheduler/internal/runs"
@@ -45,13 +46,14 @@ type Server struct {
 	store    *store.Store
 	watchers *runs.Watchers
 	js       jetstream.JetStream
+	tenants  *config.File
 	clock    clock.Clock
 	log      *slog.Logger
 }
 
 // New makes a server.
-func New(s *store.Store, w *runs.Watchers, js jetstream.JetStream, c clock.Clock, log *slog.Logger) *Server {
-	return &Server{store: s, watchers: w, js: js, clock: c, log: log}
+func New(s *store.Store, w *runs.Watchers, js jetstream.JetStream, tenants *config.File, c clock.Clock, log *slog.Logger) *Server {
+	return &Server{store: s, watchers: w, js: js, tenants: tenants, clock: c, log: log}
 }
 
 // visible is what the caller may see: the tenant it names, or all of its own.

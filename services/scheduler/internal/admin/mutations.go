@@ -74,7 +74,7 @@ func (s *Server) shown(ctx context.Context, tx pgx.Tx, key schedule.Key, settled
 	if err != nil {
 		return done{}, err
 	}
-	return done{answer: scheduleProto(v), settled: settled, detail: detail}, nil
+	return done{answer: s.scheduleProto(v), settled: settled, detail: detail}, nil
 }
 
 // mutation names a change of one schedule.

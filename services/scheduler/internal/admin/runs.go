@@ -38,7 +38,7 @@ func (s *Server) ListRuns(ctx context.Context, req *schedulerv1.ListRunsRequest)
 	}
 	resp := &schedulerv1.ListRunsResponse{}
 	for _, r := range found {
-		resp.Items = append(resp.Items, runProto(r))
+		resp.Items = append(resp.Items, s.runProto(r))
 	}
 	if len(found) == size {
 		last := found[size-1]
@@ -86,7 +86,7 @@ func (s *Server) GetRun(ctx context.Context, req *schedulerv1.GetRunRequest) (*s
 	if _, err := auth.Require(ctx, auth.Viewer, r.Tenant); err != nil {
 		return nil, err
 	}
-	return runProto(r), nil
+	return s.runProto(r), nil
 }
 
 // WatchRun sends a tick's run at once and whenever it has changed, until it ends. Changes that follow each other closely
@@ -114,7 +114,7 @@ func (s *Server) WatchRun(req *schedulerv1.WatchRunRequest, out grpc.ServerStrea
 		case err != nil:
 			s.log.WarnContext(ctx, "a watched run cannot be read at the moment", "tick", req.GetTickId(), "error", err)
 		default:
-			if now := runProto(r); !proto.Equal(now, sent) {
+			if now := s.runProto(r); !proto.Equal(now, sent) {
 				if err := out.Send(now); err != nil {
 					return err
 				}
@@ -133,11 +133,12 @@ func (s *Server) WatchRun(req *schedulerv1.WatchRunRequest, out grpc.ServerStrea
 	}
 }
 
-func runProto(r store.Run) *schedulerv1.Run {
+func (s *Server) runProto(r store.Run) *schedulerv1.Run {
 	p := &schedulerv1.Run{
 		RunId: r.RunID, TickId: r.TickID, Tenant: r.Tenant, Service: r.Service, Schedule: r.Schedule, Job: r.Job,
 		NominalTime: timestamppb.New(r.Nominal), LocalDate: r.LocalDate, State: r.State, Reason: r.Reason, Counts: r.Counts,
 		FiredAt: timestamp(r.FiredAt), UpdatedAt: timestamppb.New(r.UpdatedAt),
+		Mode: s.tenants.Mode(r.Tenant),
 	}
 	if len(r.Totals) > 0 {
 		p.Totals = make(map[string]*eventsv1.Money, len(r.Totals))

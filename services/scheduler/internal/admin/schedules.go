@@ -35,7 +35,7 @@ func (s *Server) ListSchedules(ctx context.Context, req *schedulerv1.ListSchedul
 	}
 	resp := &schedulerv1.ListSchedulesResponse{}
 	for _, v := range views {
-		resp.Items = append(resp.Items, scheduleProto(v))
+		resp.Items = append(resp.Items, s.scheduleProto(v))
 	}
 	if len(views) == size {
 		last := views[size-1]
@@ -50,7 +50,7 @@ func (s *Server) GetSchedule(ctx context.Context, req *schedulerv1.GetScheduleRe
 	if err != nil {
 		return nil, err
 	}
-	return scheduleProto(v), nil
+	return s.scheduleProto(v), nil
 }
 
 // NextTimes previews nominal times, also those of a paused schedule.
@@ -92,11 +92,12 @@ func (s *Server) find(ctx context.Context, name string) (store.View, error) {
 	return v, nil
 }
 
-func scheduleProto(v store.View) *schedulerv1.Schedule {
+func (s *Server) scheduleProto(v store.View) *schedulerv1.Schedule {
 	return &schedulerv1.Schedule{
 		Name: v.String(), Tenant: v.Tenant, Service: v.Service, Schedule: v.Name, Job: v.Job,
 		Cron: v.Cron.String(), Timezone: v.Zone.String(), State: string(v.State), PauseReason: v.PauseReason,
 		CatchUp: string(v.CatchUp.Mode), Cursor: timestamp(v.Cursor), NextTime: timestamp(v.NextTime), LastTickId: v.LastTickID,
+		Mode: s.tenants.Mode(v.Tenant),
 	}
 }
 

@@ -284,6 +284,36 @@ func (q *Queries) LockOutflow(ctx context.Context, tenant string) (Outflow, erro
 	return i, err
 }
 
+const outflows = `-- name: Outflows :many
+SELECT tenant, stopped, reason, actor, changed_at FROM outflows
+`
+
+func (q *Queries) Outflows(ctx context.Context) ([]Outflow, error) {
+	rows, err := q.db.Query(ctx, outflows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Outflow
+	for rows.Next() {
+		var i Outflow
+		if err := rows.Scan(
+			&i.Tenant,
+			&i.Stopped,
+			&i.Reason,
+			&i.Actor,
+			&i.ChangedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const payeeCapUse = `-- name: PayeeCapUse :many
 SELECT payee_id, COALESCE(sum(net), 0)::bigint AS net FROM payouts
 WHERE tenant = $1 AND cap_date = ($2::text)::date AND payee_id = ANY($3::text[])

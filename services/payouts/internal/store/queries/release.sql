@@ -61,6 +61,9 @@ SELECT tenant, stopped, reason, actor, changed_at FROM outflows WHERE tenant = @
 -- name: GetOutflow :one
 SELECT tenant, stopped, reason, actor, changed_at FROM outflows WHERE tenant = @tenant;
 
+-- name: Outflows :many
+SELECT tenant, stopped, reason, actor, changed_at FROM outflows;
+
 -- name: SetOutflow :one
 INSERT INTO outflows (tenant, stopped, reason, actor, changed_at) VALUES (@tenant, @stopped, @reason, @actor, @now::timestamptz)
 ON CONFLICT (tenant) DO UPDATE SET stopped = EXCLUDED.stopped, reason = EXCLUDED.reason, actor = EXCLUDED.actor, changed_at = EXCLUDED.changed_at

@@ -1791,6 +1791,7 @@ type Payout struct {
 	Version     int64                  `protobuf:"varint,21,opt,name=version,proto3" json:"version,omitempty"`
 	// proposal is an open resolution, waiting for a second actor.
 	Proposal      *Proposal `protobuf:"bytes,22,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	Mode          string    `protobuf:"bytes,23,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1977,6 +1978,13 @@ func (x *Payout) GetProposal() *Proposal {
 		return x.Proposal
 	}
 	return nil
+}
+
+func (x *Payout) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
 }
 
 type Proposal struct {
@@ -2850,6 +2858,172 @@ func (x *Outflow) GetChangedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+type Tenant struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Mode     string                 `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"` // sandbox, live
+	Currency string                 `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
+	Timezone string                 `protobuf:"bytes,4,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	// outflow is what StopOutflow and StartOutflow turn; "running" since ever where nobody did.
+	Outflow       *Outflow `protobuf:"bytes,5,opt,name=outflow,proto3" json:"outflow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tenant) Reset() {
+	*x = Tenant{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tenant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tenant) ProtoMessage() {}
+
+func (x *Tenant) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
+func (*Tenant) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Tenant) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Tenant) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Tenant) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Tenant) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
+}
+
+func (x *Tenant) GetOutflow() *Outflow {
+	if x != nil {
+		return x.Outflow
+	}
+	return nil
+}
+
+type ListTenantsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// tenant, if it is set, is the only one to list.
+	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTenantsRequest) Reset() {
+	*x = ListTenantsRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTenantsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTenantsRequest) ProtoMessage() {}
+
+func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
+func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListTenantsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+type ListTenantsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Tenant              `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTenantsResponse) Reset() {
+	*x = ListTenantsResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTenantsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTenantsResponse) ProtoMessage() {}
+
+func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
+func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListTenantsResponse) GetItems() []*Tenant {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
 type StartBreakRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Tenant  string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -2863,7 +3037,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +3049,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +3062,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -2931,7 +3105,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3117,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3130,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -2997,7 +3171,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3009,7 +3183,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,7 +3196,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -3053,7 +3227,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +3239,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3078,7 +3252,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Break) GetTenant() string {
@@ -3136,7 +3310,7 @@ type Balance struct {
 
 func (x *Balance) Reset() {
 	*x = Balance{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3148,7 +3322,7 @@ func (x *Balance) String() string {
 func (*Balance) ProtoMessage() {}
 
 func (x *Balance) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3161,7 +3335,7 @@ func (x *Balance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Balance.ProtoReflect.Descriptor instead.
 func (*Balance) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Balance) GetAccount() string {
@@ -3205,7 +3379,7 @@ type ListBalancesRequest struct {
 
 func (x *ListBalancesRequest) Reset() {
 	*x = ListBalancesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3217,7 +3391,7 @@ func (x *ListBalancesRequest) String() string {
 func (*ListBalancesRequest) ProtoMessage() {}
 
 func (x *ListBalancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,7 +3404,7 @@ func (x *ListBalancesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBalancesRequest.ProtoReflect.Descriptor instead.
 func (*ListBalancesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListBalancesRequest) GetTenant() string {
@@ -3271,7 +3445,7 @@ type ListBalancesResponse struct {
 
 func (x *ListBalancesResponse) Reset() {
 	*x = ListBalancesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3457,7 @@ func (x *ListBalancesResponse) String() string {
 func (*ListBalancesResponse) ProtoMessage() {}
 
 func (x *ListBalancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3470,7 @@ func (x *ListBalancesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBalancesResponse.ProtoReflect.Descriptor instead.
 func (*ListBalancesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListBalancesResponse) GetItems() []*Balance {
@@ -3328,7 +3502,7 @@ type Posting struct {
 
 func (x *Posting) Reset() {
 	*x = Posting{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3340,7 +3514,7 @@ func (x *Posting) String() string {
 func (*Posting) ProtoMessage() {}
 
 func (x *Posting) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3353,7 +3527,7 @@ func (x *Posting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Posting.ProtoReflect.Descriptor instead.
 func (*Posting) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Posting) GetId() string {
@@ -3418,7 +3592,7 @@ type ListPostingsRequest struct {
 
 func (x *ListPostingsRequest) Reset() {
 	*x = ListPostingsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3604,7 @@ func (x *ListPostingsRequest) String() string {
 func (*ListPostingsRequest) ProtoMessage() {}
 
 func (x *ListPostingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3617,7 @@ func (x *ListPostingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPostingsRequest.ProtoReflect.Descriptor instead.
 func (*ListPostingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListPostingsRequest) GetTenant() string {
@@ -3491,7 +3665,7 @@ type ListPostingsResponse struct {
 
 func (x *ListPostingsResponse) Reset() {
 	*x = ListPostingsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3503,7 +3677,7 @@ func (x *ListPostingsResponse) String() string {
 func (*ListPostingsResponse) ProtoMessage() {}
 
 func (x *ListPostingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3516,7 +3690,7 @@ func (x *ListPostingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPostingsResponse.ProtoReflect.Descriptor instead.
 func (*ListPostingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListPostingsResponse) GetItems() []*Posting {
@@ -3542,7 +3716,7 @@ type VerifyLedgerRequest struct {
 
 func (x *VerifyLedgerRequest) Reset() {
 	*x = VerifyLedgerRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3554,7 +3728,7 @@ func (x *VerifyLedgerRequest) String() string {
 func (*VerifyLedgerRequest) ProtoMessage() {}
 
 func (x *VerifyLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3567,7 +3741,7 @@ func (x *VerifyLedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLedgerRequest.ProtoReflect.Descriptor instead.
 func (*VerifyLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *VerifyLedgerRequest) GetTenant() string {
@@ -3588,7 +3762,7 @@ type VerifyLedgerResponse struct {
 
 func (x *VerifyLedgerResponse) Reset() {
 	*x = VerifyLedgerResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3600,7 +3774,7 @@ func (x *VerifyLedgerResponse) String() string {
 func (*VerifyLedgerResponse) ProtoMessage() {}
 
 func (x *VerifyLedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3613,7 +3787,7 @@ func (x *VerifyLedgerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLedgerResponse.ProtoReflect.Descriptor instead.
 func (*VerifyLedgerResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *VerifyLedgerResponse) GetBalanced() bool {
@@ -3649,7 +3823,7 @@ type LedgerFinding struct {
 
 func (x *LedgerFinding) Reset() {
 	*x = LedgerFinding{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3835,7 @@ func (x *LedgerFinding) String() string {
 func (*LedgerFinding) ProtoMessage() {}
 
 func (x *LedgerFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +3848,7 @@ func (x *LedgerFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerFinding.ProtoReflect.Descriptor instead.
 func (*LedgerFinding) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *LedgerFinding) GetAccount() string {
@@ -3720,7 +3894,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +3906,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +3919,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -3792,7 +3966,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3804,7 +3978,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3817,7 +3991,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *Balance {
@@ -3999,7 +4173,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\tclosed_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12@\n" +
 	"\x0enext_lookup_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fnextLookupAt\x12\x18\n" +
-	"\alookups\x18\f \x01(\x05R\alookups\"\xa2\x06\n" +
+	"\alookups\x18\f \x01(\x05R\alookups\"\xb6\x06\n" +
 	"\x06Payout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x19\n" +
@@ -4029,7 +4203,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
 	"\aversion\x18\x15 \x01(\x03R\aversion\x126\n" +
-	"\bproposal\x18\x16 \x01(\v2\x1a.agogo.payouts.v1.ProposalR\bproposal\"\xb0\x01\n" +
+	"\bproposal\x18\x16 \x01(\v2\x1a.agogo.payouts.v1.ProposalR\bproposal\x12\x12\n" +
+	"\x04mode\x18\x17 \x01(\tR\x04mode\"\xb0\x01\n" +
 	"\bProposal\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x1b\n" +
 	"\tpay_again\x18\x02 \x01(\bR\bpayAgain\x12\x1a\n" +
@@ -4110,7 +4285,17 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05actor\x18\x04 \x01(\tR\x05actor\x129\n" +
 	"\n" +
-	"changed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\"\xad\x01\n" +
+	"changed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\"\x99\x01\n" +
+	"\x06Tenant\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x1a\n" +
+	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x12\x1a\n" +
+	"\btimezone\x18\x04 \x01(\tR\btimezone\x123\n" +
+	"\aoutflow\x18\x05 \x01(\v2\x19.agogo.payouts.v1.OutflowR\aoutflow\",\n" +
+	"\x12ListTenantsRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"E\n" +
+	"\x13ListTenantsResponse\x12.\n" +
+	"\x05items\x18\x01 \x03(\v2\x18.agogo.payouts.v1.TenantR\x05items\"\xad\x01\n" +
 	"\x11StartBreakRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\"\n" +
 	"\bpayee_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\apayeeId\x12*\n" +
@@ -4189,7 +4374,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"I\n" +
 	"\x12TopUpFloatResponse\x123\n" +
-	"\abalance\x18\x01 \x01(\v2\x19.agogo.payouts.v1.BalanceR\abalance2\xd6\x11\n" +
+	"\abalance\x18\x01 \x01(\v2\x19.agogo.payouts.v1.BalanceR\abalance2\xb2\x12\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.payouts.v1.ImportRequest\x1a .agogo.payouts.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.payouts.v1.ImportRequest\x1a .agogo.payouts.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -4213,7 +4398,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\rReleasePayout\x12&.agogo.payouts.v1.ReleasePayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12O\n" +
 	"\fCancelPayout\x12%.agogo.payouts.v1.CancelPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12N\n" +
 	"\vStopOutflow\x12$.agogo.payouts.v1.StopOutflowRequest\x1a\x19.agogo.payouts.v1.Outflow\x12P\n" +
-	"\fStartOutflow\x12%.agogo.payouts.v1.StartOutflowRequest\x1a\x19.agogo.payouts.v1.Outflow\x12J\n" +
+	"\fStartOutflow\x12%.agogo.payouts.v1.StartOutflowRequest\x1a\x19.agogo.payouts.v1.Outflow\x12Z\n" +
+	"\vListTenants\x12$.agogo.payouts.v1.ListTenantsRequest\x1a%.agogo.payouts.v1.ListTenantsResponse\x12J\n" +
 	"\n" +
 	"StartBreak\x12#.agogo.payouts.v1.StartBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12F\n" +
 	"\bEndBreak\x12!.agogo.payouts.v1.EndBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12F\n" +
@@ -4237,7 +4423,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*ImportRequest)(nil),         // 0: agogo.payouts.v1.ImportRequest
 	(*ImportOptions)(nil),         // 1: agogo.payouts.v1.ImportOptions
@@ -4276,140 +4462,147 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*StopOutflowRequest)(nil),    // 34: agogo.payouts.v1.StopOutflowRequest
 	(*StartOutflowRequest)(nil),   // 35: agogo.payouts.v1.StartOutflowRequest
 	(*Outflow)(nil),               // 36: agogo.payouts.v1.Outflow
-	(*StartBreakRequest)(nil),     // 37: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),       // 38: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),       // 39: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                 // 40: agogo.payouts.v1.Break
-	(*Balance)(nil),               // 41: agogo.payouts.v1.Balance
-	(*ListBalancesRequest)(nil),   // 42: agogo.payouts.v1.ListBalancesRequest
-	(*ListBalancesResponse)(nil),  // 43: agogo.payouts.v1.ListBalancesResponse
-	(*Posting)(nil),               // 44: agogo.payouts.v1.Posting
-	(*ListPostingsRequest)(nil),   // 45: agogo.payouts.v1.ListPostingsRequest
-	(*ListPostingsResponse)(nil),  // 46: agogo.payouts.v1.ListPostingsResponse
-	(*VerifyLedgerRequest)(nil),   // 47: agogo.payouts.v1.VerifyLedgerRequest
-	(*VerifyLedgerResponse)(nil),  // 48: agogo.payouts.v1.VerifyLedgerResponse
-	(*LedgerFinding)(nil),         // 49: agogo.payouts.v1.LedgerFinding
-	(*TopUpFloatRequest)(nil),     // 50: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),    // 51: agogo.payouts.v1.TopUpFloatResponse
-	nil,                           // 52: agogo.payouts.v1.Run.CountsEntry
-	nil,                           // 53: agogo.payouts.v1.Run.TotalsEntry
-	nil,                           // 54: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),              // 55: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 57: agogo.events.v1.Reason
+	(*Tenant)(nil),                // 37: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),    // 38: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),   // 39: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),     // 40: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),       // 41: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),       // 42: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                 // 43: agogo.payouts.v1.Break
+	(*Balance)(nil),               // 44: agogo.payouts.v1.Balance
+	(*ListBalancesRequest)(nil),   // 45: agogo.payouts.v1.ListBalancesRequest
+	(*ListBalancesResponse)(nil),  // 46: agogo.payouts.v1.ListBalancesResponse
+	(*Posting)(nil),               // 47: agogo.payouts.v1.Posting
+	(*ListPostingsRequest)(nil),   // 48: agogo.payouts.v1.ListPostingsRequest
+	(*ListPostingsResponse)(nil),  // 49: agogo.payouts.v1.ListPostingsResponse
+	(*VerifyLedgerRequest)(nil),   // 50: agogo.payouts.v1.VerifyLedgerRequest
+	(*VerifyLedgerResponse)(nil),  // 51: agogo.payouts.v1.VerifyLedgerResponse
+	(*LedgerFinding)(nil),         // 52: agogo.payouts.v1.LedgerFinding
+	(*TopUpFloatRequest)(nil),     // 53: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),    // 54: agogo.payouts.v1.TopUpFloatResponse
+	nil,                           // 55: agogo.payouts.v1.Run.CountsEntry
+	nil,                           // 56: agogo.payouts.v1.Run.TotalsEntry
+	nil,                           // 57: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),              // 58: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
+	(*v1.Reason)(nil),             // 60: agogo.events.v1.Reason
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
 	1,  // 0: agogo.payouts.v1.ImportRequest.options:type_name -> agogo.payouts.v1.ImportOptions
 	3,  // 1: agogo.payouts.v1.ImportResponse.refusal:type_name -> agogo.payouts.v1.ImportRefusal
 	4,  // 2: agogo.payouts.v1.ImportResponse.progress:type_name -> agogo.payouts.v1.ImportProgress
 	4,  // 3: agogo.payouts.v1.ImportResponse.summary:type_name -> agogo.payouts.v1.ImportProgress
-	55, // 4: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	55, // 5: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	55, // 6: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	56, // 7: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	58, // 4: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	58, // 5: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	58, // 6: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	59, // 7: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	5,  // 8: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
 	8,  // 9: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	56, // 10: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	52, // 11: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	53, // 12: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	56, // 13: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	56, // 14: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	59, // 10: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	55, // 11: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	56, // 12: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	59, // 13: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	59, // 14: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
 	12, // 15: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	54, // 16: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	55, // 17: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	55, // 18: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	55, // 19: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	57, // 16: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	58, // 17: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	58, // 18: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	58, // 19: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	16, // 20: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	56, // 21: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	56, // 22: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	56, // 23: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	57, // 24: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	55, // 25: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	55, // 26: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	55, // 27: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	55, // 28: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	59, // 21: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	59, // 22: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	59, // 23: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	60, // 24: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	58, // 25: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	58, // 26: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	58, // 27: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	58, // 28: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
 	22, // 29: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	56, // 30: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	56, // 31: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	59, // 30: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	59, // 31: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
 	24, // 32: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	56, // 33: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	59, // 33: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	23, // 34: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
 	23, // 35: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	56, // 36: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	56, // 37: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	56, // 38: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	56, // 39: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	55, // 40: agogo.payouts.v1.Balance.debit:type_name -> agogo.events.v1.Money
-	55, // 41: agogo.payouts.v1.Balance.credit:type_name -> agogo.events.v1.Money
-	55, // 42: agogo.payouts.v1.Balance.balance:type_name -> agogo.events.v1.Money
-	41, // 43: agogo.payouts.v1.ListBalancesResponse.items:type_name -> agogo.payouts.v1.Balance
-	55, // 44: agogo.payouts.v1.Posting.amount:type_name -> agogo.events.v1.Money
-	56, // 45: agogo.payouts.v1.Posting.occurred_at:type_name -> google.protobuf.Timestamp
-	44, // 46: agogo.payouts.v1.ListPostingsResponse.items:type_name -> agogo.payouts.v1.Posting
-	49, // 47: agogo.payouts.v1.VerifyLedgerResponse.findings:type_name -> agogo.payouts.v1.LedgerFinding
-	55, // 48: agogo.payouts.v1.LedgerFinding.expected:type_name -> agogo.events.v1.Money
-	55, // 49: agogo.payouts.v1.LedgerFinding.found:type_name -> agogo.events.v1.Money
-	41, // 50: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.payouts.v1.Balance
-	55, // 51: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	0,  // 52: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.payouts.v1.ImportRequest
-	0,  // 53: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.payouts.v1.ImportRequest
-	6,  // 54: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	9,  // 55: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	11, // 56: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	13, // 57: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	15, // 58: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	17, // 59: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	19, // 60: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	20, // 61: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	21, // 62: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	25, // 63: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	27, // 64: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	28, // 65: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	30, // 66: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	31, // 67: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	32, // 68: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	33, // 69: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	34, // 70: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	35, // 71: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	37, // 72: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	38, // 73: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	39, // 74: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	42, // 75: agogo.payouts.v1.PayoutsService.ListBalances:input_type -> agogo.payouts.v1.ListBalancesRequest
-	45, // 76: agogo.payouts.v1.PayoutsService.ListPostings:input_type -> agogo.payouts.v1.ListPostingsRequest
-	47, // 77: agogo.payouts.v1.PayoutsService.VerifyLedger:input_type -> agogo.payouts.v1.VerifyLedgerRequest
-	50, // 78: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	2,  // 79: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.payouts.v1.ImportResponse
-	2,  // 80: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.payouts.v1.ImportResponse
-	7,  // 81: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	10, // 82: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	8,  // 83: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	14, // 84: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	12, // 85: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	18, // 86: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	16, // 87: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	16, // 88: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	16, // 89: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	26, // 90: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	23, // 91: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	29, // 92: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	23, // 93: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	23, // 94: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	23, // 95: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	23, // 96: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	36, // 97: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	36, // 98: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	40, // 99: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	40, // 100: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	40, // 101: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	43, // 102: agogo.payouts.v1.PayoutsService.ListBalances:output_type -> agogo.payouts.v1.ListBalancesResponse
-	46, // 103: agogo.payouts.v1.PayoutsService.ListPostings:output_type -> agogo.payouts.v1.ListPostingsResponse
-	48, // 104: agogo.payouts.v1.PayoutsService.VerifyLedger:output_type -> agogo.payouts.v1.VerifyLedgerResponse
-	51, // 105: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	79, // [79:106] is the sub-list for method output_type
-	52, // [52:79] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	59, // 36: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	36, // 37: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	37, // 38: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	59, // 39: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	59, // 40: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	59, // 41: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	58, // 42: agogo.payouts.v1.Balance.debit:type_name -> agogo.events.v1.Money
+	58, // 43: agogo.payouts.v1.Balance.credit:type_name -> agogo.events.v1.Money
+	58, // 44: agogo.payouts.v1.Balance.balance:type_name -> agogo.events.v1.Money
+	44, // 45: agogo.payouts.v1.ListBalancesResponse.items:type_name -> agogo.payouts.v1.Balance
+	58, // 46: agogo.payouts.v1.Posting.amount:type_name -> agogo.events.v1.Money
+	59, // 47: agogo.payouts.v1.Posting.occurred_at:type_name -> google.protobuf.Timestamp
+	47, // 48: agogo.payouts.v1.ListPostingsResponse.items:type_name -> agogo.payouts.v1.Posting
+	52, // 49: agogo.payouts.v1.VerifyLedgerResponse.findings:type_name -> agogo.payouts.v1.LedgerFinding
+	58, // 50: agogo.payouts.v1.LedgerFinding.expected:type_name -> agogo.events.v1.Money
+	58, // 51: agogo.payouts.v1.LedgerFinding.found:type_name -> agogo.events.v1.Money
+	44, // 52: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.payouts.v1.Balance
+	58, // 53: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	0,  // 54: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.payouts.v1.ImportRequest
+	0,  // 55: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.payouts.v1.ImportRequest
+	6,  // 56: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	9,  // 57: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	11, // 58: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	13, // 59: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	15, // 60: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	17, // 61: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	19, // 62: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	20, // 63: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	21, // 64: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	25, // 65: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	27, // 66: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	28, // 67: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	30, // 68: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	31, // 69: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	32, // 70: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	33, // 71: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	34, // 72: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	35, // 73: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	38, // 74: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	40, // 75: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	41, // 76: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	42, // 77: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	45, // 78: agogo.payouts.v1.PayoutsService.ListBalances:input_type -> agogo.payouts.v1.ListBalancesRequest
+	48, // 79: agogo.payouts.v1.PayoutsService.ListPostings:input_type -> agogo.payouts.v1.ListPostingsRequest
+	50, // 80: agogo.payouts.v1.PayoutsService.VerifyLedger:input_type -> agogo.payouts.v1.VerifyLedgerRequest
+	53, // 81: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	2,  // 82: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.payouts.v1.ImportResponse
+	2,  // 83: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.payouts.v1.ImportResponse
+	7,  // 84: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	10, // 85: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	8,  // 86: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	14, // 87: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	12, // 88: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	18, // 89: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	16, // 90: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	16, // 91: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	16, // 92: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	26, // 93: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	23, // 94: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	29, // 95: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	23, // 96: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	23, // 97: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	23, // 98: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	23, // 99: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	36, // 100: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	36, // 101: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	39, // 102: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	43, // 103: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	43, // 104: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	43, // 105: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	46, // 106: agogo.payouts.v1.PayoutsService.ListBalances:output_type -> agogo.payouts.v1.ListBalancesResponse
+	49, // 107: agogo.payouts.v1.PayoutsService.ListPostings:output_type -> agogo.payouts.v1.ListPostingsResponse
+	51, // 108: agogo.payouts.v1.PayoutsService.VerifyLedger:output_type -> agogo.payouts.v1.VerifyLedgerResponse
+	54, // 109: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	82, // [82:110] is the sub-list for method output_type
+	54, // [54:82] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -4428,7 +4621,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   55,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

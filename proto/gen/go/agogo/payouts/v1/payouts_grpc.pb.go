@@ -42,6 +42,7 @@ const (
 	PayoutsService_CancelPayout_FullMethodName   = "/agogo.payouts.v1.PayoutsService/CancelPayout"
 	PayoutsService_StopOutflow_FullMethodName    = "/agogo.payouts.v1.PayoutsService/StopOutflow"
 	PayoutsService_StartOutflow_FullMethodName   = "/agogo.payouts.v1.PayoutsService/StartOutflow"
+	PayoutsService_ListTenants_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListTenants"
 	PayoutsService_StartBreak_FullMethodName     = "/agogo.payouts.v1.PayoutsService/StartBreak"
 	PayoutsService_EndBreak_FullMethodName       = "/agogo.payouts.v1.PayoutsService/EndBreak"
 	PayoutsService_GetBreak_FullMethodName       = "/agogo.payouts.v1.PayoutsService/GetBreak"
@@ -84,6 +85,8 @@ type PayoutsServiceClient interface {
 	// StopOutflow halts a tenant's sends at once, on every replica, until StartOutflow. Money already on its way is followed.
 	StopOutflow(ctx context.Context, in *StopOutflowRequest, opts ...grpc.CallOption) (*Outflow, error)
 	StartOutflow(ctx context.Context, in *StartOutflowRequest, opts ...grpc.CallOption) (*Outflow, error)
+	// ListTenants lists the tenants that the caller may see, with their mode and whether their outflow is stopped. Needs viewer.
+	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
 	StartBreak(ctx context.Context, in *StartBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	EndBreak(ctx context.Context, in *EndBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	GetBreak(ctx context.Context, in *GetBreakRequest, opts ...grpc.CallOption) (*Break, error)
@@ -308,6 +311,16 @@ func (c *payoutsServiceClient) StartOutflow(ctx context.Context, in *StartOutflo
 	return out, nil
 }
 
+func (c *payoutsServiceClient) ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTenantsResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ListTenants_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *payoutsServiceClient) StartBreak(ctx context.Context, in *StartBreakRequest, opts ...grpc.CallOption) (*Break, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Break)
@@ -411,6 +424,8 @@ type PayoutsServiceServer interface {
 	// StopOutflow halts a tenant's sends at once, on every replica, until StartOutflow. Money already on its way is followed.
 	StopOutflow(context.Context, *StopOutflowRequest) (*Outflow, error)
 	StartOutflow(context.Context, *StartOutflowRequest) (*Outflow, error)
+	// ListTenants lists the tenants that the caller may see, with their mode and whether their outflow is stopped. Needs viewer.
+	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
 	StartBreak(context.Context, *StartBreakRequest) (*Break, error)
 	EndBreak(context.Context, *EndBreakRequest) (*Break, error)
 	GetBreak(context.Context, *GetBreakRequest) (*Break, error)
@@ -488,6 +503,9 @@ func (UnimplementedPayoutsServiceServer) StopOutflow(context.Context, *StopOutfl
 }
 func (UnimplementedPayoutsServiceServer) StartOutflow(context.Context, *StartOutflowRequest) (*Outflow, error) {
 	return nil, status.Error(codes.Unimplemented, "method StartOutflow not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTenants not implemented")
 }
 func (UnimplementedPayoutsServiceServer) StartBreak(context.Context, *StartBreakRequest) (*Break, error) {
 	return nil, status.Error(codes.Unimplemented, "method StartBreak not implemented")
@@ -869,6 +887,24 @@ func _PayoutsService_StartOutflow_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_ListTenants_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTenantsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ListTenants(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ListTenants_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ListTenants(ctx, req.(*ListTenantsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PayoutsService_StartBreak_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StartBreakRequest)
 	if err := dec(in); err != nil {
@@ -1073,6 +1109,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "StartOutflow",
 			Handler:    _PayoutsService_StartOutflow_Handler,
+		},
+		{
+			MethodName: "ListTenants",
+			Handler:    _PayoutsService_ListTenants_Handler,
 		},
 		{
 			MethodName: "StartBreak",

@@ -41,6 +41,7 @@ type Schedule struct {
 	Cursor        *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	NextTime      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	LastTickId    string                 `protobuf:"bytes,13,opt,name=last_tick_id,json=lastTickId,proto3" json:"last_tick_id,omitempty"`
+	Mode          string                 `protobuf:"bytes,14,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,6 +163,13 @@ func (x *Schedule) GetNextTime() *timestamppb.Timestamp {
 func (x *Schedule) GetLastTickId() string {
 	if x != nil {
 		return x.LastTickId
+	}
+	return ""
+}
+
+func (x *Schedule) GetMode() string {
+	if x != nil {
+		return x.Mode
 	}
 	return ""
 }
@@ -670,6 +678,7 @@ type Run struct {
 	Totals        map[string]*v1.Money   `protobuf:"bytes,12,rep,name=totals,proto3" json:"totals,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	FiredAt       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=fired_at,json=firedAt,proto3" json:"fired_at,omitempty"`
 	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	Mode          string                 `protobuf:"bytes,15,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -800,6 +809,13 @@ func (x *Run) GetUpdatedAt() *timestamppb.Timestamp {
 		return x.UpdatedAt
 	}
 	return nil
+}
+
+func (x *Run) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
 }
 
 type ListRunsRequest struct {
@@ -1216,7 +1232,7 @@ var File_agogo_scheduler_v1_scheduler_proto protoreflect.FileDescriptor
 
 const file_agogo_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\n" +
-	"\"agogo/scheduler/v1/scheduler.proto\x12\x12agogo.scheduler.v1\x1a\x1cagogo/events/v1/events.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x03\n" +
+	"\"agogo/scheduler/v1/scheduler.proto\x12\x12agogo.scheduler.v1\x1a\x1cagogo/events/v1/events.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n" +
 	"\bSchedule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x18\n" +
@@ -1232,7 +1248,8 @@ const file_agogo_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06cursor\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x06cursor\x127\n" +
 	"\tnext_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bnextTime\x12 \n" +
 	"\flast_tick_id\x18\r \x01(\tR\n" +
-	"lastTickId\"v\n" +
+	"lastTickId\x12\x12\n" +
+	"\x04mode\x18\x0e \x01(\tR\x04mode\"v\n" +
 	"\x14ListSchedulesRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -1268,7 +1285,7 @@ const file_agogo_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x15ResumeScheduleRequest\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+$R\x04name\x12'\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9b\x05\n" +
+	"request_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xaf\x05\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x17\n" +
 	"\atick_id\x18\x02 \x01(\tR\x06tickId\x12\x16\n" +
@@ -1286,7 +1303,8 @@ const file_agogo_scheduler_v1_scheduler_proto_rawDesc = "" +
 	"\x06totals\x18\f \x03(\v2#.agogo.scheduler.v1.Run.TotalsEntryR\x06totals\x125\n" +
 	"\bfired_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\afiredAt\x129\n" +
 	"\n" +
-	"updated_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x1a9\n" +
+	"updated_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x12\n" +
+	"\x04mode\x18\x0f \x01(\tR\x04mode\x1a9\n" +
 	"\vCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aQ\n" +
