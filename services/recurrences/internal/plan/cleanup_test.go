@@ -55,7 +55,7 @@ func TestWhatTheCleanUpEndsAndArchives(t *testing.T) {
 	before := e.dump()
 	e.run(plan.JobCleanup, sunday)
 	same(t, "again", before, e.dump())
-	e.checkEvents()
+	e.CheckEvents()
 }
 
 // TestWhatIsUnresolvedIsLeft: also where the recurrence was forgotten long ago, or ended.
@@ -67,12 +67,12 @@ func TestWhatIsUnresolvedIsLeft(t *testing.T) {
 			e := newEnv(t)
 			e.insert(e.rec("rec-1", "2025-01-30", "tok_ok_1"), e.rec("rec-2", "2025-01-30", "tok_ok_2"))
 			e.morning("2025-01-30")
-			e.exec("UPDATE charges SET state = $1", s)
-			e.exec("UPDATE recurrences SET state = 'cancelled', next_cycle = NULL, next_charge_date = NULL, ended_at = '2025-01-31' WHERE recurrence_id = 'rec-2'")
+			e.SQL("UPDATE charges SET state = $1", s)
+			e.SQL("UPDATE recurrences SET state = 'cancelled', next_cycle = NULL, next_charge_date = NULL, ended_at = '2025-01-31' WHERE recurrence_id = 'rec-2'")
 			before := e.dump()
 			e.run(plan.JobCleanup, sunday)
 			same(t, "rows", before, e.dump())
-			e.exec("UPDATE charges SET state = 'failed_hard'")
+			e.SQL("UPDATE charges SET state = 'failed_hard'")
 			e.run(plan.JobCleanup, sunday)
 			same(t, "recurrences", []string{"rec-1 completed expired next", "rec-2 archived next"}, e.states())
 		})
@@ -86,8 +86,8 @@ func TestAChargeThatIsToBeSentIsUnresolved(t *testing.T) {
 	e.insert(e.rec("rec-1", "2025-01-30", "tok_hard_1"))
 	e.morning("2025-01-30")
 	r := e.tick("recurrences/by-hand", "2025-11-01T10:00:00Z")
-	e.inTx(func(tx pgx.Tx) error {
-		_, err := e.store.WantSent(e.ctx(), tx, store.Send{Run: r.ID, Date: on("2025-11-01"), Cause: store.ByPerson}, charge.ID(tenant, "rec-1", "2025-01-30"))
+	e.InTx(func(tx pgx.Tx) error {
+		_, err := e.store.WantSent(e.Ctx(), tx, store.Send{Run: r.ID, Date: on("2025-11-01"), Cause: store.ByPerson}, charge.ID(tenant, "rec-1", "2025-01-30"))
 		return err
 	})
 	before := e.dump()
@@ -107,9 +107,9 @@ func TestWhatHasNoNextCycleIsForgottenByItsLastCharge(t *testing.T) {
 	e.insert(once("rec-1", "2025-05-05"), once("rec-2", "2025-05-06"))
 	e.morning("2025-05-05")
 	e.morning("2025-05-06")
-	same(t, "on hold", []string{"rec-1 hold card_invalid next", "rec-2 hold card_invalid next"}, e.states())
+	same(t, "on hold", []string{"rec-1 hold hard_decline next", "rec-2 hold hard_decline next"}, e.states())
 	e.run(plan.JobCleanup, sunday)
-	same(t, "recurrences", []string{"rec-1 completed expired next", "rec-2 hold card_invalid next"}, e.states())
+	same(t, "recurrences", []string{"rec-1 completed expired next", "rec-2 hold hard_decline next"}, e.states())
 }
 
 // TestWhatIsFinishedIsCompleted: its last charge was cancelled, say, and nothing came after it.
@@ -122,7 +122,7 @@ func TestWhatIsFinishedIsCompleted(t *testing.T) {
 	e.morning("2025-10-30")
 	e.run(plan.JobCleanup, sunday)
 	same(t, "with its charge unpaid", []string{"rec-1 past_due next"}, e.states())
-	e.exec("UPDATE charges SET state = 'cancelled'")
+	e.SQL("UPDATE charges SET state = 'cancelled'")
 	if done := e.run(plan.JobCleanup, sunday); done != 1 {
 		t.Errorf("%d done", done)
 	}

@@ -3,12 +3,10 @@ package plan_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -34,7 +32,7 @@ func TestTheTaskRanTwice(t *testing.T) {
 	e.day(t, "2025-11-02", plan.JobCleanup)
 
 	sent := 0
-	for cycle, n := range e.sent {
+	for cycle, n := range e.sent() {
 		if sent++; n > 2 || n == 2 && cycle[:7] < "rec-024" {
 			t.Errorf("%s was sent %d times", cycle, n)
 		}
@@ -45,30 +43,29 @@ func TestTheTaskRanTwice(t *testing.T) {
 	same(t, "charges by state", []string{"failed_hard 2", "failed_soft 4", "succeeded 23", "unknown 2"},
 		list[string](e, "SELECT state || ' ' || count(*) FROM charges GROUP BY state ORDER BY 1"))
 	same(t, "runs", []string{"completed 7"}, list[string](e, "SELECT state || ' ' || count(*) FROM runs GROUP BY state"))
-	same(t, "digests", int64(2), e.count("SELECT count(*) FROM hold_digests"))
-	e.checkEvents()
+	same(t, "digests", int64(2), e.Count("SELECT count(*) FROM hold_digests"))
+	e.CheckEvents()
 }
 
 // day fires a local date's ticks one after the other and does what follows.
 func (e *env) day(t *testing.T, date string, jobs ...string) {
 	t.Helper()
 	hours := map[string]string{plan.JobCleanup: "05", plan.JobChargeDue: "11", plan.JobRetryFailed: "13", plan.JobNotifyHolds: "21"}
-	ticks, exec := e.engine()
 	for _, job := range jobs {
 		tick := e.message(job, date+"T"+hours[job]+":00:00Z")
 		other := tick
 		other.ID += "#e1" // as after a restore
 		for _, m := range []stream.Message{tick, tick, other} {
-			if err := ticks.Handle(e.ctx(), m); err != nil {
+			if err := e.Ticks.Handle(e.Ctx(), m); err != nil {
 				t.Fatal(err)
 			}
 		}
-		e.deliver(exec)
+		e.deliver()
 	}
 }
 
 // deliver hands over the commands that are there, three times in turn, until none follows.
-func (e *env) deliver(exec *run.Exec) {
+func (e *env) deliver() {
 	e.t.Helper()
 	for handed := -1; ; {
 		all := e.commands()
@@ -79,7 +76,7 @@ func (e *env) deliver(exec *run.Exec) {
 		backwards := slices.Clone(all)
 		slices.Reverse(backwards)
 		for _, m := range slices.Concat(all, backwards, all) {
-			if err := exec.Handle(e.ctx(), m); err != nil {
+			if err := e.Exec.Handle(e.Ctx(), m); err != nil {
 				e.t.Fatalf("%s: %v", m.ID, err)
 			}
 		}
@@ -103,24 +100,6 @@ func (e *env) commands() []stream.Message {
 	return all
 }
 
-// engine is what runs the jobs, with this test's gateway behind it.
-func (e *env) engine() (*run.Ticks, *run.Exec) {
-	e.runs.Items = e.store
-	logger, jobs := slog.New(slog.DiscardHandler), e.planner.Jobs()
-	dispatch := func(_ context.Context, id uuid.UUID, page int) error {
-		for _, c := range e.wanted() {
-			if c.Send.Run == id && c.Send.Page == page {
-				e.begin(c)
-				e.record(c.ID, byToken(e.token(c.CardID)))
-			}
-		}
-		e.inTx(func(tx pgx.Tx) error { return e.runs.Settle(e.ctx(), tx, id) })
-		return nil
-	}
-	return &run.Ticks{Runs: e.runs, Jobs: jobs, Tenants: e.store.Tenants, Logger: logger},
-		&run.Exec{Runs: e.runs, Jobs: jobs, Logger: logger, Dispatch: dispatch, Settle: e.runs.Settle}
-}
-
 // message is a tick's.
 func (e *env) message(job, nominal string) stream.Message {
 	e.t.Helper()
@@ -128,6 +107,7 @@ func (e *env) message(job, nominal string) stream.Message {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	e.Clock.Set(at.Add(5 * time.Second))
 	t, _ := e.store.Tenants.Tenant(tenant)
 	schedule := job[len("recurrences/"):]
 	body, err := event.Encode(&eventsv1.Tick{
@@ -153,8 +133,7 @@ func TestARunGoesOnWhereItWasKilled(t *testing.T) {
 	e.insert(e.crowd(20, 20, "tok_ok")...)
 	killed := map[string]bool{}
 	job := e.planner.ChargeDue
-	ticks, exec := e.engine()
-	exec.Jobs = run.Jobs{plan.JobChargeDue: func(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, error) {
+	e.Exec.Jobs = run.Jobs{plan.JobChargeDue: func(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, error) {
 		out, err := job(ctx, tx, r)
 		if place := fmt.Sprint(r.Page); err == nil && !killed[place] {
 			killed[place] = true
@@ -162,24 +141,24 @@ func TestARunGoesOnWhereItWasKilled(t *testing.T) {
 		}
 		return out, err
 	}}
-	if err := ticks.Handle(e.ctx(), e.message(plan.JobChargeDue, "2025-10-30T11:00:00Z")); err != nil {
+	if err := e.Ticks.Handle(e.Ctx(), e.message(plan.JobChargeDue, "2025-10-30T11:00:00Z")); err != nil {
 		t.Fatal(err)
 	}
-	for round := 0; round < 40 && e.count("SELECT count(*) FROM runs WHERE state = 'completed'") == 0; round++ {
+	for round := 0; round < 40 && e.Count("SELECT count(*) FROM runs WHERE state = 'completed'") == 0; round++ {
 		for _, m := range e.commands() {
-			_ = exec.Handle(e.ctx(), m) // an error has it delivered again
+			_ = e.Exec.Handle(e.Ctx(), m) // an error has it delivered again
 		}
 	}
 	if len(killed) != 20/3+1 {
 		t.Errorf("%d pages were killed", len(killed))
 	}
 	same(t, "charges", []string{"18"}, list[string](e, "SELECT count(*)::text FROM charges WHERE state = $1", charge.Succeeded))
-	same(t, "missed", int64(2), e.count("SELECT done FROM runs"))
+	same(t, "missed", int64(2), e.Count("SELECT done FROM runs"))
 	same(t, "runs", []string{"completed"}, list[string](e, "SELECT state FROM runs"))
-	for cycle, n := range e.sent {
+	for cycle, n := range e.sent() {
 		if n != 1 {
 			t.Errorf("%s was sent %d times", cycle, n)
 		}
 	}
-	e.checkEvents()
+	e.CheckEvents()
 }

@@ -1,13 +1,9 @@
 package plan_test
 
 import (
-	"cmp"
-	"context"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,76 +13,39 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/agogopay/agogo/internal/attempt"
-	"github.com/agogopay/agogo/internal/auth"
-	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
-	"github.com/agogopay/agogo/internal/event"
-	"github.com/agogopay/agogo/internal/inbox"
-	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/money"
-	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
-	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
-	"github.com/agogopay/agogo/internal/webhook"
-	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/plan"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
-	"github.com/agogopay/agogo/services/recurrences/migrations"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const tenant = "wallclub"
+const tenant = recurrencestest.Tenant
 
-// env is the jobs on a fresh schema, with a tenant as in the sample data and a gateway that answers by the card's token.
+// env is the service on a fresh schema. Its tests do the pages of runs themselves: before an answer, in the middle, again.
 type env struct {
+	*recurrencestest.Env
 	pool    *pgxpool.Pool
-	clock   *clock.Virtual
 	store   *store.Store
-	runs    *run.Store
 	planner *plan.Planner
 	rules   *config.Recurrences
-	sent    map[string]int // attempts by recurrence and cycle, as the gateway saw them
 	t       testing.TB
 }
 
 func newEnv(t testing.TB) *env {
 	t.Helper()
-	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations,
-		attempt.Migrations, webhook.Migrations, run.Migrations, migrations.Set)
-	saoPaulo, err := time.LoadLocation("America/Sao_Paulo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules := &config.Recurrences{
-		MaxRetries: 3, RetryDays: []int{1, 3, 7}, CatchUpDays: 7, BusinessDay: recurrence.Following, CardFailureLimit: 5,
-		CleanupAfterDays: 180, DefaultGateway: "cielo",
-	}
-	clk := clock.NewVirtual(time.Date(2025, 10, 30, 11, 0, 5, 0, time.UTC))
-	out := outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool})
-	e := &env{pool: pool, clock: clk, rules: rules, sent: map[string]int{}, t: t}
-	e.store = &store.Store{Pool: pool, Outbox: out, Clock: clk, Tenants: &config.File{Tenants: []config.Tenant{{
-		ID: tenant, Timezone: "America/Sao_Paulo", Location: saoPaulo, Currency: "BRL", Locale: "pt-BR", Mode: "sandbox", Recurrences: rules,
-	}}}}
-	e.runs = &run.Store{Service: store.Service, Pool: pool, Outbox: out, Clock: clk}
-	e.planner = &plan.Planner{Store: e.store, Runs: e.runs}
+	e := &env{Env: recurrencestest.New(t), t: t}
+	e.pool, e.store, e.rules = e.Pool, e.Store, e.Rules()
+	e.planner = &plan.Planner{Store: e.Store, Runs: e.Runs}
+	e.Ticks.Jobs, e.Exec.Jobs = e.planner.Jobs(), e.planner.Jobs()
 	return e
-}
-
-func (e *env) ctx() context.Context {
-	return event.WithCause(e.t.Context(), event.Cause{Actor: "user:test", CorrelationID: "test"})
-}
-
-func (e *env) inTx(fn func(tx pgx.Tx) error) {
-	e.t.Helper()
-	if err := pg.InTx(e.ctx(), e.pool, fn); err != nil {
-		e.t.Fatal(err)
-	}
 }
 
 func (e *env) policy() recurrence.Policy {
@@ -97,13 +56,7 @@ func (e *env) policy() recurrence.Policy {
 	return recurrence.Policy{Calendar: c, CatchUpDays: e.rules.CatchUpDays, CleanupAfterDays: e.rules.CleanupAfterDays}
 }
 
-func on(s string) recurrence.Date {
-	d, err := recurrence.ParseDate(s)
-	if err != nil {
-		panic(err)
-	}
-	return d
-}
+func on(s string) recurrence.Date { return recurrencestest.On(s) }
 
 // rec is a monthly recurrence of seller-1 whose card answers by its token; change what a test is about.
 func (e *env) rec(id, next, token string) store.Recurrence {
@@ -127,11 +80,11 @@ func (e *env) insert(all ...store.Recurrence) {
 		}
 		cards[i] = store.Card{Tenant: tenant, Token: token, Brand: "visa"}
 	}
-	e.inTx(func(tx pgx.Tx) error {
-		if err := e.store.InsertCards(e.ctx(), tx, cards); err != nil {
+	e.InTx(func(tx pgx.Tx) error {
+		if err := e.store.InsertCards(e.Ctx(), tx, cards); err != nil {
 			return err
 		}
-		in, err := e.store.InsertRecurrences(e.ctx(), tx, all)
+		in, err := e.store.InsertRecurrences(e.Ctx(), tx, all)
 		if err == nil && len(in) != len(all) {
 			err = fmt.Errorf("%d of %d inserted", len(in), len(all))
 		}
@@ -192,6 +145,9 @@ func (e *env) tick(job, nominal string) run.Run {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	if late := at.Add(5 * time.Second); late.After(e.Clock.Now()) {
+		e.Clock.Set(late)
+	}
 	t, _ := e.store.Tenants.Tenant(tenant)
 	schedule := strings.TrimPrefix(job, "recurrences/")
 	id := fmt.Sprintf("%s/recurrences/%s@%s", tenant, schedule, nominal)
@@ -200,7 +156,7 @@ func (e *env) tick(job, nominal string) run.Run {
 		LocalDate: at.In(t.Location).Format(time.DateOnly), WindowStart: at.AddDate(0, 0, -1), WindowEnd: at, Timezone: t.Timezone,
 		Trigger: "cron", Correlation: id, Causation: id,
 	}
-	e.inTx(func(tx pgx.Tx) error { _, err := e.runs.Insert(e.ctx(), tx, r); return err })
+	e.InTx(func(tx pgx.Tx) error { _, err := e.Runs.Insert(e.Ctx(), tx, r); return err })
 	return r
 }
 
@@ -222,8 +178,8 @@ func (e *env) pages(r run.Run) (done, pages int) {
 }
 
 func (e *env) page(r run.Run) (out run.Page, err error) {
-	err = pg.InTx(e.ctx(), e.pool, func(tx pgx.Tx) error {
-		out, err = e.planner.Jobs()[r.Job](e.ctx(), tx, r)
+	err = pg.InTx(e.Ctx(), e.pool, func(tx pgx.Tx) error {
+		out, err = e.planner.Jobs()[r.Job](e.Ctx(), tx, r)
 		return err
 	})
 	return out, err
@@ -251,131 +207,50 @@ func (e *env) retry(date string) {
 	e.answer()
 }
 
-// answer sends what is wanted and records what the gateway says of each token.
+// answer sends what is wanted and takes the gateway's answers.
 func (e *env) answer() {
 	e.t.Helper()
-	for _, c := range e.wanted() {
-		e.begin(c)
-		e.record(c.ID, byToken(e.token(c.CardID)))
+	for at := range e.places() {
+		if err := e.Dispatch(e.Ctx(), at.Run, at.Page); err != nil {
+			e.t.Fatal(err)
+		}
 	}
 }
 
+// places are the pages that have something to send.
+func (e *env) places() map[run.Place]bool {
+	e.t.Helper()
+	places := map[run.Place]bool{}
+	for _, c := range e.wanted() {
+		places[run.Place{Run: c.Send.Run, Page: c.Send.Page}] = true
+	}
+	return places
+}
+
+// wanted are the charges that are to be sent.
 func (e *env) wanted() []store.Charge {
 	e.t.Helper()
-	ids := list[uuid.UUID](e, "SELECT charge_id FROM charges WHERE send_run IS NOT NULL AND state <> 'submitting' ORDER BY recurrence_id, cycle")
-	all, err := e.store.Charges(e.ctx(), e.pool, ids...)
+	ids := list[uuid.UUID](e, "SELECT charge_id FROM charges WHERE send_run IS NOT NULL AND state <> 'submitting'")
+	all, err := e.store.Charges(e.Ctx(), e.pool, ids...)
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	slices.SortFunc(all, func(a, b store.Charge) int { return cmp.Compare(a.RecurrenceID, b.RecurrenceID) })
 	return all
 }
 
-// begin is what a claim does.
-func (e *env) begin(c store.Charge) {
+// sent is how often each cycle came to the gateway, by "<recurrence> <cycle>".
+func (e *env) sent() map[string]int {
 	e.t.Helper()
-	e.inTx(func(tx pgx.Tx) error {
-		_, err := e.store.ApplyCharges(e.ctx(), tx, []store.ChargeChange{{
-			ID: c.ID, From: []charge.State{c.State}, To: charge.Submitting, Attempt: c.Attempt + 1, Reference: charge.Reference(c.ID, c.Attempt+1),
-		}})
-		return err
-	})
-	e.sent[c.RecurrenceID+" "+c.Cycle.Date.String()]++
-}
-
-func byToken(token string) charge.Answer {
-	switch {
-	case strings.HasPrefix(token, "tok_soft"):
-		return charge.Answer{Class: charge.ClassRejectedRetryable, Scope: "payment", Code: "insufficient_funds"}
-	case strings.HasPrefix(token, "tok_hard"):
-		return charge.Answer{Class: charge.ClassRejectedFinal, Scope: charge.ScopeCard, Code: "expired_card"}
-	case strings.HasPrefix(token, "tok_timeout"):
-		return charge.Answer{Class: "AMBIGUOUS", Code: "timeout"}
-	case strings.HasPrefix(token, "tok_down"):
-		return charge.Answer{Class: charge.ClassNotSent, Code: "connect"}
-	default:
-		return charge.Answer{Class: charge.ClassSucceeded}
+	cycles := map[string]string{}
+	for _, row := range list[string](e, "SELECT replace(charge_id::text, '-', '') || ' ' || recurrence_id || ' ' || cycle FROM charges") {
+		id, cycle, _ := strings.Cut(row, " ")
+		cycles[id] = cycle
 	}
-}
-
-func (e *env) record(id uuid.UUID, a charge.Answer) {
-	e.t.Helper()
-	if err := e.recorded(id, a); err != nil {
-		e.t.Fatal(err)
+	sent := map[string]int{}
+	for _, t := range e.Gateway.Sends() {
+		sent[cycles[t.Reference[:32]]]++
 	}
-}
-
-// recorded writes an answer down by the rules of package charge.
-func (e *env) recorded(id uuid.UUID, a charge.Answer) error {
-	return pg.InTx(e.ctx(), e.pool, func(tx pgx.Tx) error {
-		locked, err := e.store.LockCharges(e.ctx(), tx, id)
-		if err != nil {
-			return err
-		}
-		c := locked[0]
-		o := a.Outcome(c.State, c.Tries)
-		tried := 0
-		if o.Declined {
-			tried = 1
-		}
-		attempted := cmp.Or(c.Send.Date, c.LastAttempt)
-		policy := e.policy()
-		retries := charge.Retries{Calendar: policy.Calendar, Days: e.rules.RetryDays, Max: e.rules.MaxRetries}
-		o, next := retries.Declined(o, cmp.Or(c.FirstAttempt, attempted), attempted, c.Tries+tried)
-		reason := store.Reason{Class: a.Class, Scope: a.Scope, Code: a.Code}
-		first := store.ChargeChange{ID: id, From: []charge.State{c.State}, To: o.State, Reason: reason, Tried: tried, RetryOn: next, Again: o.Again}
-		changes := []store.ChargeChange{first}
-		if o.State == charge.Exhausted {
-			changes[0].To = charge.FailedSoft
-			changes = append(changes, store.ChargeChange{ID: id, From: []charge.State{charge.FailedSoft}, To: charge.Exhausted, Reason: reason})
-		}
-		if _, err := e.store.ApplyCharges(e.ctx(), tx, changes); err != nil {
-			return err
-		}
-		return e.follow(tx, c, o)
-	})
-}
-
-// follow moves what hangs on a charge: its card, its recurrence.
-func (e *env) follow(tx pgx.Tx, c store.Charge, o charge.Outcome) error {
-	ctx := e.ctx()
-	cards, err := e.store.LockCards(ctx, tx, c.CardID)
-	if err != nil {
-		return err
-	}
-	failures, invalid := o.Failures(cards[0].Failures, e.rules.CardFailureLimit)
-	if err := e.store.CountFailures(ctx, tx, map[uuid.UUID]int{c.CardID: failures}); err != nil {
-		return err
-	}
-	unpaid, err := e.store.Unpaid(ctx, tx, c.Key())
-	if err != nil {
-		return err
-	}
-	all, err := e.store.LockRecurrences(ctx, tx, c.Key())
-	if err != nil {
-		return err
-	}
-	others := slices.ContainsFunc(unpaid[c.Key()], func(u store.Charge) bool { return u.ID != c.ID && u.State != charge.Due })
-	r := all[0]
-	to, code := charge.Standing{State: r.State, OthersUnpaid: others, CardInvalid: invalid}.After(o)
-	if to != r.State {
-		change := store.RecurrenceChange{Key: r.Key, From: []recurrence.State{r.State}, To: to, Reason: store.Reason{Code: code}, HeldBy: &c.NominalTime}
-		if _, err := e.store.ApplyRecurrences(ctx, tx, []store.RecurrenceChange{change}); err != nil {
-			return err
-		}
-	}
-	if invalid {
-		why := map[uuid.UUID]store.Reason{c.CardID: {Code: charge.CodeCardFailures}}
-		if _, err := e.store.InvalidateCards(ctx, tx, why, map[uuid.UUID]*time.Time{c.CardID: &c.NominalTime}); err != nil {
-			return err
-		}
-	}
-	_, err = e.store.CompleteFinished(ctx, tx, r.Key)
-	return err
-}
-
-func (e *env) token(card uuid.UUID) string {
-	return list[string](e, "SELECT token FROM cards WHERE card_id = $1", card)[0]
+	return sent
 }
 
 // list reads one column.
@@ -390,19 +265,6 @@ func list[T any](e *env, sql string, args ...any) []T {
 		e.t.Fatal(err)
 	}
 	return all
-}
-
-func (e *env) exec(sql string, args ...any) {
-	e.t.Helper()
-	if _, err := e.pool.Exec(e.t.Context(), sql, args...); err != nil {
-		e.t.Fatal(err)
-	}
-}
-
-// count reads one number.
-func (e *env) count(sql string, args ...any) int64 {
-	e.t.Helper()
-	return list[int64](e, sql, args...)[0]
 }
 
 // states are the recurrences' states with the codes of their reasons, and their next charge dates.
@@ -426,53 +288,6 @@ func (e *env) dump() string {
 			fmt.Fprintf(&b, "%s %s\n", table, row)
 		}
 	}
-	fmt.Fprintf(&b, "%d events\n", e.count("SELECT count(*) FROM outbox WHERE stream = $1", stream.Events))
+	fmt.Fprintf(&b, "%d events\n", e.Count("SELECT count(*) FROM outbox WHERE stream = $1 AND subject NOT LIKE '%.run.%'", stream.Events))
 	return b.String()
-}
-
-// checkEvents fails the test unless events have contiguous versions per aggregate, each follows from the one before it, and
-// the last one tells what the tables hold (promise 5).
-func (e *env) checkEvents() {
-	e.t.Helper()
-	versions, states := map[string]int64{}, map[string]string{}
-	rows, err := e.pool.Query(e.t.Context(), "SELECT headers, payload FROM outbox WHERE stream = $1 ORDER BY seq", stream.Events)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	var headers, payload []byte
-	_, err = pgx.ForEachRow(rows, []any{&headers, &payload}, func() error {
-		var h map[string]string
-		var body struct {
-			State    string `json:"state"`
-			Previous string `json:"previous_state"`
-		}
-		if err := cmp.Or(json.Unmarshal(headers, &h), json.Unmarshal(payload, &body)); err != nil {
-			return err
-		}
-		ev, err := event.ParseHeaders(func(k string) string { return h[k] })
-		if err != nil {
-			return err
-		}
-		key := ev.Type.Aggregate() + " " + ev.Subject
-		before, known := states[key]
-		if ev.Version != versions[key]+1 || known && before != body.Previous {
-			e.t.Errorf("%s: %s from %q has version %d, after %q with %d", key, ev.Type, body.Previous, ev.Version, before, versions[key])
-		}
-		versions[key], states[key] = ev.Version, body.State
-		return nil
-	})
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	for table, sql := range map[string]string{
-		"recurrence": "SELECT recurrence_id || ' ' || state || ' ' || version FROM recurrences",
-		"charge":     "SELECT charge_id || ' ' || state || ' ' || version FROM charges",
-	} {
-		for _, row := range list[string](e, sql) {
-			id, want, _ := strings.Cut(row, " ")
-			if got := fmt.Sprintf("%s %d", states[table+" "+id], versions[table+" "+id]); got != want {
-				e.t.Errorf("%s %s: events end in %q, the table has %q", table, id, got, want)
-			}
-		}
-	}
 }

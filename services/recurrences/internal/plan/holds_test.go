@@ -51,7 +51,7 @@ func TestALateDigestSaysWhatItWouldHaveSaidInTime(t *testing.T) {
 		t.Errorf("%d digests made again", made)
 	}
 	same(t, "again", both, e.digests())
-	e.checkEvents()
+	e.CheckEvents()
 }
 
 func TestDigestsOfManySellers(t *testing.T) {
@@ -67,7 +67,7 @@ func TestDigestsOfManySellers(t *testing.T) {
 	if done != 10 || pages != 3 {
 		t.Errorf("%d digests on %d pages", done, pages)
 	}
-	if n := e.count("SELECT count(*) FROM hold_digests WHERE total = 3 * 4990 AND cardinality(recurrence_ids) = 3"); n != 10 {
+	if n := e.Count("SELECT count(*) FROM hold_digests WHERE total = 3 * 4990 AND cardinality(recurrence_ids) = 3"); n != 10 {
 		t.Errorf("%d digests of three recurrences", n)
 	}
 }

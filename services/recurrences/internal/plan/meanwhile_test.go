@@ -16,11 +16,11 @@ import (
 func (e *env) whileItWaits(job, nominal string, first, then func(tx pgx.Tx) error) {
 	e.t.Helper()
 	r := e.tick(job, nominal)
-	tx, err := e.pool.Begin(e.ctx())
+	tx, err := e.pool.Begin(e.Ctx())
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	defer tx.Rollback(e.ctx()) // committed below
+	defer tx.Rollback(e.Ctx()) // committed below
 	if err := first(tx); err != nil {
 		e.t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func (e *env) whileItWaits(job, nominal string, first, then func(tx pgx.Tx) erro
 	if err := then(tx); err != nil {
 		e.t.Fatal(err)
 	}
-	if err := tx.Commit(e.ctx()); err != nil {
+	if err := tx.Commit(e.Ctx()); err != nil {
 		e.t.Fatal(err)
 	}
 	if err := <-paged; err != nil {
@@ -48,7 +48,7 @@ func (e *env) waitForLock() {
 		if err := e.t.Context().Err(); err != nil {
 			e.t.Fatal(err)
 		}
-		if e.count(`SELECT count(*) FROM pg_locks l WHERE NOT l.granted AND l.pid IN (
+		if e.Count(`SELECT count(*) FROM pg_locks l WHERE NOT l.granted AND l.pid IN (
 			SELECT h.pid FROM pg_locks h WHERE h.granted AND h.relation IN ('charges'::regclass, 'recurrences'::regclass))`) > 0 {
 			return
 		}
@@ -57,7 +57,7 @@ func (e *env) waitForLock() {
 
 func (e *env) lock(id string) func(tx pgx.Tx) error {
 	return func(tx pgx.Tx) error {
-		_, err := e.store.LockRecurrences(e.ctx(), tx, store.Key{Tenant: tenant, ID: id})
+		_, err := e.store.LockRecurrences(e.Ctx(), tx, store.Key{Tenant: tenant, ID: id})
 		return err
 	}
 }
@@ -65,7 +65,7 @@ func (e *env) lock(id string) func(tx pgx.Tx) error {
 func (e *env) move(id string, from, to recurrence.State) func(tx pgx.Tx) error {
 	return func(tx pgx.Tx) error {
 		change := store.RecurrenceChange{Key: store.Key{Tenant: tenant, ID: id}, From: []recurrence.State{from}, To: to}
-		_, err := e.store.ApplyRecurrences(e.ctx(), tx, []store.RecurrenceChange{change})
+		_, err := e.store.ApplyRecurrences(e.Ctx(), tx, []store.RecurrenceChange{change})
 		return err
 	}
 }
@@ -89,10 +89,10 @@ func TestARetryThatAPersonHadSentMeanwhileIsNotSentAgain(t *testing.T) {
 	e.morning("2025-10-30")
 	id, person := charge.ID(tenant, "rec-1", "2025-10-30"), e.tick("recurrences/by-hand", "2025-10-31T12:59:00Z")
 	e.whileItWaits(plan.JobRetryFailed, "2025-10-31T13:00:00Z", func(tx pgx.Tx) error {
-		_, err := e.store.WantSent(e.ctx(), tx, store.Send{Run: person.ID, Date: on("2025-10-31"), Cause: store.ByPerson}, id)
+		_, err := e.store.WantSent(e.Ctx(), tx, store.Send{Run: person.ID, Date: on("2025-10-31"), Cause: store.ByPerson}, id)
 		return err
 	}, func(tx pgx.Tx) error {
-		_, err := e.store.ApplyCharges(e.ctx(), tx, []store.ChargeChange{
+		_, err := e.store.ApplyCharges(e.Ctx(), tx, []store.ChargeChange{
 			{ID: id, From: []charge.State{charge.FailedSoft}, To: charge.Submitting, Attempt: 2, Reference: charge.Reference(id, 2)},
 			{ID: id, From: []charge.State{charge.Submitting}, To: charge.FailedSoft, Tried: 1, RetryOn: on("2025-10-31")},
 		})
@@ -112,7 +112,7 @@ func TestWhatAPersonHasChargedMeanwhileIsNotCleanedUp(t *testing.T) {
 	person := e.tick("recurrences/by-hand", "2025-11-02T04:59:00Z")
 	e.whileItWaits(plan.JobCleanup, sunday, e.lock("rec-1"), func(tx pgx.Tx) error {
 		send := store.Send{Run: person.ID, Date: on("2025-11-02"), Cause: store.ByPerson}
-		_, err := e.store.WantSent(e.ctx(), tx, send, charge.ID(tenant, "rec-1", "2025-01-30"))
+		_, err := e.store.WantSent(e.Ctx(), tx, send, charge.ID(tenant, "rec-1", "2025-01-30"))
 		return err
 	})
 	same(t, "recurrences", []string{"rec-1 past_due next 2025-02-28", "rec-2 completed expired next"}, e.states())
@@ -124,7 +124,7 @@ func TestEveryPageWakesItsSends(t *testing.T) {
 	e := newEnv(t)
 	e.planner.PageSize = 1
 	dispatches := func() int64 {
-		return e.count("SELECT count(*) FROM outbox WHERE subject LIKE 'agogo.cmd.recurrences.dispatch.%'")
+		return e.Count("SELECT count(*) FROM outbox WHERE subject LIKE 'agogo.cmd.recurrences.dispatch.%'")
 	}
 	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"), e.rec("rec-2", "2025-10-30", "tok_soft_2"), e.rec("rec-3", "2025-10-01", "tok_ok_3"))
 	e.morning("2025-10-30")

@@ -89,7 +89,7 @@ func TestCyclesThroughTheJob(t *testing.T) {
 			e.insert(r)
 			e.through(tt.next, tt.days)
 			same(t, "charged", tt.want, e.chargedOn())
-			e.checkEvents()
+			e.CheckEvents()
 		})
 	}
 }
@@ -119,12 +119,12 @@ func TestEightDaysOfOutage(t *testing.T) {
 		list[string](e, "SELECT recurrence_id || ' ' || cycle FROM missed_cycles ORDER BY 1"))
 	same(t, "charges", []string{"rec-3 2025-10-30 succeeded"}, e.charges())
 	same(t, "recurrences", []string{"rec-1 active next 2025-11-24", "rec-2 active next 2025-11-05", "rec-3 active next 2025-11-06"}, e.states())
-	e.checkEvents()
+	e.CheckEvents()
 	// What a cycle_missed tells: its cycle, and where the recurrence goes on.
 	same(t, "told", []string{"2025-10-16 then 2025-10-23", "2025-10-23 then 2025-10-30"}, list[string](e, `
 		SELECT convert_from(payload, 'UTF8')::jsonb->>'cycle' || ' then ' || (convert_from(payload, 'UTF8')::jsonb->>'next_cycle')
 		FROM outbox WHERE subject LIKE '%.cycle\_missed.%' AND convert_from(payload, 'UTF8')::jsonb->>'recurrence_id' = 'rec-3' ORDER BY seq`))
-	same(t, "counted", int64(2+1), e.count("SELECT cycles FROM recurrences WHERE recurrence_id = 'rec-3'"))
+	same(t, "counted", int64(2+1), e.Count("SELECT cycles FROM recurrences WHERE recurrence_id = 'rec-3'"))
 }
 
 func TestTwoHundredDaysAreLeftForTheCleanUp(t *testing.T) {
@@ -137,7 +137,7 @@ func TestTwoHundredDaysAreLeftForTheCleanUp(t *testing.T) {
 	}
 	same(t, "forgotten", before, e.states()[0])
 	same(t, "178 days", "rec-2 active next 2025-11-05", e.states()[1])
-	if n := e.count("SELECT count(*) FROM charges"); n != 0 {
+	if n := e.Count("SELECT count(*) FROM charges"); n != 0 {
 		t.Errorf("%d charges", n)
 	}
 }
@@ -208,8 +208,7 @@ func TestNeverWhileAChargeIsUnknown(t *testing.T) {
 			e.insert(r)
 			e.run(plan.JobChargeDue, "2025-10-27T11:00:00Z")
 			if s != charge.Due {
-				e.begin(e.wanted()[0])
-				e.exec("UPDATE charges SET state = $1, send_run = CASE WHEN $1 = 'submitting' THEN send_run END, last_attempt_date = '2025-10-27'", s)
+				e.SQL("UPDATE charges SET state = $1, send_run = CASE WHEN $1 = 'submitting' THEN send_run END, last_attempt_date = '2025-10-27'", s)
 			}
 			before := e.dump()
 			for _, date := range []string{"2025-10-28", "2025-10-29", "2025-10-30"} {
@@ -217,7 +216,7 @@ func TestNeverWhileAChargeIsUnknown(t *testing.T) {
 				e.run(plan.JobRetryFailed, date+"T13:00:00Z")
 			}
 			same(t, "rows", before, e.dump())
-			e.exec("UPDATE charges SET state = 'succeeded', send_run = NULL, send_date = NULL, send_page = NULL, version = version + 1")
+			e.SQL("UPDATE charges SET state = 'succeeded', send_run = NULL, send_date = NULL, send_page = NULL, version = version + 1")
 			e.run(plan.JobChargeDue, "2025-10-30T11:00:00Z")
 			same(t, "charges", []string{"rec-1 2025-10-27 succeeded", "rec-1 2025-10-29 due"}, e.charges())
 		})
@@ -252,7 +251,7 @@ func TestAChargeThatNothingSendsIsSentAgain(t *testing.T) {
 			e := newEnv(t)
 			e.insert(e.rec("rec-1", "2025-10-30", "tok_ok_1"))
 			e.run(plan.JobChargeDue, "2025-10-30T11:00:00Z")
-			e.inTx(func(tx pgx.Tx) error { return e.store.UnwantSent(e.ctx(), tx, e.wanted()[0].ID) })
+			e.InTx(func(tx pgx.Tx) error { return e.store.UnwantSent(e.Ctx(), tx, e.wanted()[0].ID) })
 			e.morning(tt.resumed)
 			same(t, "charges", []string{tt.want}, e.charges())
 			e.morning("2025-12-01")
@@ -266,14 +265,14 @@ func TestACardThatDoesNotWorkHoldsWhatCameWithIt(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.insert(e.rec("rec-1", "2025-10-30", "tok_bad"), e.rec("rec-2", "2025-10-30", "tok_ok"))
-	e.exec("UPDATE cards SET state = 'invalid' WHERE token = 'tok_bad'")
+	e.SQL("UPDATE cards SET state = 'invalid' WHERE token = 'tok_bad'")
 	e.morning("2025-10-30")
 	same(t, "charges", []string{"rec-2 2025-10-30 succeeded"}, e.charges())
 	same(t, "recurrences", []string{"rec-1 hold card_invalid next 2025-10-30", "rec-2 active next 2025-12-01"}, e.states())
-	if held := e.count("SELECT count(*) FROM recurrences WHERE held_by = '2025-10-30T11:00:00Z'"); held != 1 {
+	if held := e.Count("SELECT count(*) FROM recurrences WHERE held_by = '2025-10-30T11:00:00Z'"); held != 1 {
 		t.Errorf("%d were put on hold by the tick", held)
 	}
-	e.checkEvents()
+	e.CheckEvents()
 }
 
 func TestTheLastCycle(t *testing.T) {
@@ -298,7 +297,7 @@ func TestTheLastCycle(t *testing.T) {
 	same(t, "at the end", []string{
 		"rec-1 completed last_cycle next", "rec-2 hold retries_over next", "rec-3 completed last_cycle next", "rec-4 completed last_cycle next",
 	}, e.states())
-	e.checkEvents()
+	e.CheckEvents()
 }
 
 // TestATenantWithoutRulesFailsItsRun: the tenants file may have lost them.

@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/agogopay/agogo/internal/run"
-	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/plan"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
 )
 
@@ -24,7 +24,7 @@ func (e *env) planners(job, nominal string, schedules int) {
 		if n > 0 { // schedules of their own that fire in the same moment
 			first := r.ID
 			r.ID = uuid.New()
-			e.exec("INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object('run_id', $2::uuid, 'tick_id', $2::text))).* FROM runs r WHERE run_id = $1", first, r.ID)
+			e.SQL("INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object('run_id', $2::uuid, 'tick_id', $2::text))).* FROM runs r WHERE run_id = $1", first, r.ID)
 		}
 		for range 2 {
 			all.Go(func() { e.allPages(r) })
@@ -57,7 +57,7 @@ func (e *env) crowd(n, cards int, token string) []store.Recurrence {
 			next = "2025-10-15"
 		}
 		all[i] = e.rec(fmt.Sprintf("rec-%04d", i), next, fmt.Sprintf("%s_%02d", token, i%cards))
-		all[i].SellerID = fmt.Sprintf("seller-%02d", i%7)
+		all[i].SellerID, all[i].Amount.Minor = fmt.Sprintf("seller-%02d", i%7), int64(1000+i) // networks count by amount
 	}
 	return all
 }
@@ -70,13 +70,13 @@ func TestTwoPlannersRace(t *testing.T) {
 	e.insert(e.crowd(200, 20, "tok_soft")...)
 
 	e.planners(plan.JobChargeDue, "2025-10-30T11:00:00Z", 3)
-	if n := e.count("SELECT count(*) FROM charges WHERE cycle = '2025-10-30' AND state = 'due' AND send_run IS NOT NULL"); n != 180 {
+	if n := e.Count("SELECT count(*) FROM charges WHERE cycle = '2025-10-30' AND state = 'due' AND send_run IS NOT NULL"); n != 180 {
 		t.Errorf("%d charges of 180", n)
 	}
-	if n := e.count("SELECT count(*) FROM charges"); n != 180 {
+	if n := e.Count("SELECT count(*) FROM charges"); n != 180 {
 		t.Errorf("%d charges in all", n)
 	}
-	if n := e.count("SELECT count(*) FROM missed_cycles"); n != 20 {
+	if n := e.Count("SELECT count(*) FROM missed_cycles"); n != 20 {
 		t.Errorf("%d cycles missed", n)
 	}
 	same(t, "where they stand", []string{"1 2025-11-17 20", "1 2025-12-01 180"}, list[string](e,
@@ -84,26 +84,26 @@ func TestTwoPlannersRace(t *testing.T) {
 	e.answer()
 
 	e.planners(plan.JobRetryFailed, "2025-10-31T13:00:00Z", 3)
-	if n := e.count("SELECT count(*) FROM charges WHERE send_date = '2025-10-31'"); n != 180 {
+	if n := e.Count("SELECT count(*) FROM charges WHERE send_date = '2025-10-31'"); n != 180 {
 		t.Errorf("%d retries of 180", n)
 	}
 	e.answer()
-	for cycle, n := range e.sent {
+	for cycle, n := range e.sent() {
 		if n != 2 {
 			t.Errorf("%s was sent %d times", cycle, n)
 		}
 	}
-	e.exec("UPDATE recurrences SET state = 'hold', version = version") // the events do not know; the digests do
+	e.SQL("UPDATE recurrences SET state = 'hold', version = version") // the events do not know; the digests do
 	e.planners(plan.JobNotifyHolds, "2025-10-31T21:00:00Z", 3)
-	if n := e.count("SELECT count(*) FROM outbox WHERE subject LIKE '%.hold\\_digest.created.%'"); n != 7 {
+	if n := e.Count("SELECT count(*) FROM outbox WHERE subject LIKE '%.hold\\_digest.created.%'"); n != 7 {
 		t.Errorf("%d digests of 7 sellers", n)
 	}
-	e.clock.Set(time.Date(2026, 11, 1, 5, 0, 5, 0, time.UTC))
+	e.Clock.Set(time.Date(2026, 11, 1, 5, 0, 5, 0, time.UTC))
 	e.planners(plan.JobCleanup, "2026-11-01T05:00:00Z", 3)
-	if n := e.count("SELECT count(*) FROM outbox WHERE subject LIKE '%.recurrence.completed.%'"); n != 200 {
+	if n := e.Count("SELECT count(*) FROM outbox WHERE subject LIKE '%.recurrence.completed.%'"); n != 200 {
 		t.Errorf("%d were completed", n)
 	}
-	if n := e.count("SELECT count(*) FROM recurrences WHERE state = 'completed' AND reason_code = 'expired'"); n != 200 {
+	if n := e.Count("SELECT count(*) FROM recurrences WHERE state = 'completed' AND reason_code = 'expired'"); n != 200 {
 		t.Errorf("%d are completed", n)
 	}
 }
@@ -114,40 +114,40 @@ func TestAnswersAndPlansDoNotWaitForEachOtherInACircle(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.planner.PageSize, e.rules.CardFailureLimit = 25, 0
-	everyDay := e.crowd(150, 3, "tok_soft")
+	everyDay := e.crowd(150, 3, recurrencestest.OK)
+	declined := e.crowd(150, 150, recurrencestest.Soft)
 	for i := range everyDay {
+		if i%3 == 0 {
+			everyDay[i] = declined[i]
+		}
 		everyDay[i].Terms.Rhythm = recurrence.Rhythm{Period: recurrence.Days, Interval: 1}
 		everyDay[i].At.Next = e.policy().Cycle(on("2025-10-28"))
 	}
 	e.insert(everyDay...)
 	for d := on("2025-10-28"); d < on("2025-11-01"); d++ {
 		e.run(plan.JobChargeDue, d.String()+"T11:00:00Z")
-		wanted := e.wanted()
-		for _, c := range wanted {
-			e.begin(c)
-		}
 		tomorrow := (d + 1).String()
+		runs := []run.Run{
+			e.tick(plan.JobChargeDue, tomorrow+"T11:00:00Z"), e.tick(plan.JobRetryFailed, tomorrow+"T13:00:00Z"),
+			e.tick(plan.JobNotifyHolds, tomorrow+"T21:00:00Z"), e.tick(plan.JobCleanup, tomorrow+"T05:00:00Z"),
+		}
 		var all sync.WaitGroup
-		for part := range 4 {
+		for at := range e.places() {
 			all.Go(func() {
-				for i := part; i < len(wanted); i += 4 {
-					if err := e.recorded(wanted[i].ID, charge.Answer{Class: charge.ClassRejectedRetryable, Scope: "payment"}); err != nil {
-						t.Errorf("answer: %v", err)
-					}
+				if err := e.Dispatch(e.Ctx(), at.Run, at.Page); err != nil {
+					t.Errorf("answers: %v", err)
 				}
 			})
 		}
-		for _, r := range []run.Run{
-			e.tick(plan.JobChargeDue, tomorrow+"T11:00:00Z"), e.tick(plan.JobRetryFailed, tomorrow+"T13:00:00Z"),
-			e.tick(plan.JobNotifyHolds, tomorrow+"T21:00:00Z"), e.tick(plan.JobCleanup, tomorrow+"T05:00:00Z"),
-		} {
+		for _, r := range runs {
 			all.Go(func() { e.allPages(r) })
 		}
 		all.Wait()
 		e.answer()
 	}
-	e.checkEvents()
-	if n := e.count("SELECT count(*) FROM (SELECT 1 FROM charges GROUP BY recurrence_id, first_attempt_date HAVING count(*) > 1) twice"); n != 0 {
+	e.CheckEvents()
+	e.CheckBooks()
+	if n := e.Count("SELECT count(*) FROM (SELECT 1 FROM charges GROUP BY recurrence_id, first_attempt_date HAVING count(*) > 1) twice"); n != 0 {
 		t.Errorf("%d recurrences were charged for two cycles on one day", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/plan"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
 )
 
 // TestRetriesFollowTheirDays: D+1, D+3 moved off the weekend, D+7, then hold. Every 10:00 between asks for nothing.
@@ -28,7 +29,7 @@ func TestRetriesFollowTheirDays(t *testing.T) {
 	same(t, "retries", []string{"2025-10-31", "2025-11-03", "2025-11-06"}, attempted)
 	same(t, "charges", []string{"rec-1 2025-10-30 exhausted"}, e.charges())
 	same(t, "recurrences", []string{"rec-1 hold retries_over next 2025-12-01"}, e.states())
-	e.checkEvents()
+	e.CheckEvents()
 }
 
 // TestRetriesAfterAnOutageGoOneADay: days that passed are not made up for at once.
@@ -54,10 +55,10 @@ func TestAPaidRetryEndsTheArrears(t *testing.T) {
 	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
 	e.morning("2025-10-30")
 	same(t, "declined", []string{"rec-1 past_due next 2025-12-01"}, e.states())
-	e.exec("UPDATE cards SET token = 'tok_ok_1'")
+	e.Gateway.Say("tok_soft_1", recurrencestest.OK)
 	e.retry("2025-10-31")
 	same(t, "paid", []string{"rec-1 active next 2025-12-01"}, e.states())
-	if n := e.count("SELECT failures FROM cards"); n != 0 {
+	if n := e.Count("SELECT failures FROM cards"); n != 0 {
 		t.Errorf("the card has %d failures", n)
 	}
 }
@@ -66,21 +67,21 @@ func TestAPaidRetryEndsTheArrears(t *testing.T) {
 func TestOfTwoDeclinedChargesTheOldestIsRetriedAndOnlyOneADay(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	e.rules.BusinessDay, e.rules.CardFailureLimit = recurrence.NoMove, 100
-	r := e.rec("rec-1", "2025-10-29", "tok_soft_1")
+	e.rules.CardFailureLimit = 100
+	r := e.rec("rec-1", "2025-11-03", "tok_soft_1")
 	r.Terms.Rhythm = recurrence.Rhythm{Period: recurrence.Days, Interval: 1}
 	e.insert(r)
-	e.morning("2025-10-29")
-	e.morning("2025-10-30") // the second cycle, declined too
-	e.retry("2025-10-30")   // the first one's D+1
-	same(t, "sent", map[string]int{"rec-1 2025-10-29": 2, "rec-1 2025-10-30": 1}, e.sent)
-	e.retry("2025-10-31") // the second one's D+1; the first one's D+3 has not come
-	same(t, "sent", map[string]int{"rec-1 2025-10-29": 2, "rec-1 2025-10-30": 2}, e.sent)
-	e.retry("2025-11-02") // D+3 of the first and of the second: the oldest, once, however often it is asked
-	e.retry("2025-11-02")
-	same(t, "sent", map[string]int{"rec-1 2025-10-29": 3, "rec-1 2025-10-30": 2}, e.sent)
-	e.retry("2025-11-03")
-	same(t, "sent", map[string]int{"rec-1 2025-10-29": 3, "rec-1 2025-10-30": 3}, e.sent)
+	e.morning("2025-11-03")
+	e.morning("2025-11-04") // the second cycle, declined too
+	e.retry("2025-11-04")   // the first one's D+1
+	same(t, "sent", map[string]int{"rec-1 2025-11-03": 2, "rec-1 2025-11-04": 1}, e.sent())
+	e.retry("2025-11-05") // the second one's D+1; the first one's D+3 has not come
+	same(t, "sent", map[string]int{"rec-1 2025-11-03": 2, "rec-1 2025-11-04": 2}, e.sent())
+	e.retry("2025-11-07") // D+3 of both has come: the oldest, once, however often it is asked
+	e.retry("2025-11-07")
+	same(t, "sent", map[string]int{"rec-1 2025-11-03": 3, "rec-1 2025-11-04": 2}, e.sent())
+	e.retry("2025-11-08")
+	same(t, "sent", map[string]int{"rec-1 2025-11-03": 3, "rec-1 2025-11-04": 3}, e.sent())
 }
 
 func TestWhatIsNotRetried(t *testing.T) {
@@ -116,7 +117,7 @@ func TestWhatIsNotRetried(t *testing.T) {
 			e := newEnv(t)
 			e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
 			e.morning("2025-10-30")
-			e.exec(tt.sql)
+			e.SQL(tt.sql)
 			before := e.dump()
 			e.run(plan.JobRetryFailed, "2025-10-31T13:00:00Z")
 			same(t, "rows", before, e.dump())
@@ -130,11 +131,11 @@ func TestARetryThatNeverLeftGoesAgainWithItsReference(t *testing.T) {
 	e := newEnv(t)
 	e.insert(e.rec("rec-1", "2025-10-30", "tok_soft_1"))
 	e.morning("2025-10-30")
-	e.exec("UPDATE cards SET token = 'tok_down_1'")
-	e.retry("2025-10-31")
+	e.Gateway.Say("tok_soft_1", recurrencestest.Down)
+	e.WhileTimePasses(func() { e.retry("2025-10-31") })
 	e.run(plan.JobRetryFailed, "2025-10-31T13:30:00Z")
 	e.run(plan.JobChargeDue, "2025-11-03T11:00:00Z")
-	all, err := e.store.Charges(e.ctx(), e.pool, charge.ID(tenant, "rec-1", "2025-10-30"))
+	all, err := e.store.Charges(e.Ctx(), e.pool, charge.ID(tenant, "rec-1", "2025-10-30"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -48,7 +49,7 @@ type expectation struct {
 func (e *env) group(sql string, args ...any) group {
 	e.t.Helper()
 	ids := list[string](e, "SELECT recurrence_id FROM ("+sql+") q ORDER BY 1", args...)
-	return group{Count: len(ids), IDs: ids, AmountMinor: e.count("SELECT COALESCE(sum(amount), 0)::bigint FROM ("+sql+") q", args...)}
+	return group{Count: len(ids), IDs: ids, AmountMinor: e.Count("SELECT COALESCE(sum(amount), 0)::bigint FROM ("+sql+") q", args...)}
 }
 
 func (e *env) charged(s charge.State) group {
@@ -91,9 +92,7 @@ func TestTheDayOf30October2025(t *testing.T) {
 			same(t, "untouched", due.Untouched, e.group(
 				"SELECT recurrence_id, amount FROM recurrences r WHERE NOT EXISTS (SELECT 1 FROM charges c WHERE c.recurrence_id = r.recurrence_id)"))
 
-			for _, id := range list[uuid.UUID](e, "SELECT charge_id FROM charges WHERE state = 'unknown'") {
-				e.record(id, charge.Answer{Class: charge.ClassSucceeded})
-			}
+			e.LookUp(10 * time.Second)
 			got := e.charged(charge.Succeeded)
 			got.IDs = nil
 			same(t, "charged after the lookups", want.AfterLookup.Charged, got)
@@ -128,12 +127,13 @@ func TestTheDayOf30October2025(t *testing.T) {
 			e.twice(plan.JobCleanup, "2025-11-02T05:00:00Z")
 			same(t, "cleaned up", want.Cleanup.Completed, list[string](e,
 				"SELECT recurrence_id FROM recurrences WHERE state = 'completed' AND reason_code = $1 ORDER BY 1", want.Cleanup.Reason))
-			for cycle, n := range e.sent {
+			for cycle, n := range e.sent() {
 				if n != 1 && !slices.Contains(want.RetryFailed.Attempted, cycle[:7]) {
 					t.Errorf("%s was sent %d times", cycle, n)
 				}
 			}
-			e.checkEvents()
+			e.CheckEvents()
+			e.CheckBooks()
 		})
 	}
 }
@@ -148,7 +148,7 @@ func (e *env) twice(job, nominal string) {
 	e.pages(r)
 	byHand := e.tick(job, nominal)
 	byHand.ID = uuid.New()
-	e.exec("INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object('run_id', $2::uuid, 'tick_id', $2::text))).* FROM runs r WHERE run_id = $1", r.ID, byHand.ID)
+	e.SQL("INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object('run_id', $2::uuid, 'tick_id', $2::text))).* FROM runs r WHERE run_id = $1", r.ID, byHand.ID)
 	e.pages(byHand)
 	e.answer()
 	same(e.t, job+" again", before, e.dump())
@@ -156,7 +156,7 @@ func (e *env) twice(job, nominal string) {
 
 func (e *env) sentSoFar() int {
 	n := 0
-	for _, times := range e.sent {
+	for _, times := range e.sent() {
 		n += times
 	}
 	return n
