@@ -132,7 +132,11 @@ type bomSkipper struct {
 func (s *bomSkipper) Read(p []byte) (int, error) {
 	if s.in == nil {
 		s.in = bufio.NewReaderSize(s.r, 4<<10)
-		if head, _ := s.in.Peek(3); bytes.Equal(head, []byte("\xEF\xBB\xBF")) {
+		head, err := s.in.Peek(3)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err // a peek takes it: the next read would not tell it again
+		}
+		if bytes.Equal(head, []byte("\xEF\xBB\xBF")) {
 			_, _ = s.in.Discard(3) // they were just peeked
 		}
 	}

@@ -161,6 +161,43 @@ func fuzzRead(t *testing.T, r Reader, columns int) {
 	}
 }
 
+// TestAFileThatBreaksIsNoEnd wherever it breaks: what could not be read must not look as if there were nothing more.
+func TestAFileThatBreaksIsNoEnd(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("connection lost")
+	c := columnsOf(2, "id", "name", "ref")
+	for format, file := range map[string]string{"csv": "id,name\na,b\nc,d\n", "jsonl": `{"id":"a","name":"b"}` + "\n" + `{"id":"c","name":"d"}` + "\n"} {
+		for at := range len(file) {
+			// The error is told once, as a stream of messages may do.
+			pieces := [][]byte{[]byte(file[:at])}
+			once := false
+			r, err := NewReader(format, Chunks(nil, func() ([]byte, error) {
+				switch {
+				case len(pieces) > 0:
+					piece := pieces[0]
+					pieces = nil
+					return piece, nil
+				case !once:
+					once = true
+					return nil, broken
+				default:
+					return nil, io.EOF
+				}
+			}), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ref *Error
+			for err = nil; err == nil || errors.As(err, &ref); {
+				_, err = r.Next()
+			}
+			if !errors.Is(err, broken) {
+				t.Errorf("%s broken after %d bytes: %v", format, at, err)
+			}
+		}
+	}
+}
+
 var fuzzed = Columns{Required: 2, Names: []string{"id", "name", "ref"}}
 
 func FuzzCSV(f *testing.F) {
