@@ -41,6 +41,8 @@ type Findings struct {
 	Registry prometheus.Registerer // nil: not measured
 	// Account is the account that mirrors what the provider of an attempt holds for us, or owes us.
 	Account func(a attempt.Attempt) string
+	// Collects is set where providers take money in for us: what they moved unbooked is owed to us. Otherwise it has left us.
+	Collects bool
 
 	once       sync.Once
 	mismatches *prometheus.CounterVec
@@ -122,7 +124,10 @@ func difference(u attempt.Update) money.Amount {
 func (f *Findings) suspense(a attempt.Attempt, moved int) ledger.Posting {
 	debit, credit, leg := ledger.Suspense, f.Account(a), 0
 	if moved < 0 {
-		debit, credit, leg = credit, debit, 1
+		leg = 1
+	}
+	if f.Collects != (moved < 0) {
+		debit, credit = credit, debit
 	}
 	return ledger.Posting{
 		Tenant: a.Tenant, Kind: KindMismatch, Ref: fmt.Sprintf("%s/%d", a.Subject, a.Number), Leg: leg,

@@ -1,0 +1,190 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/dispatch"
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
+	"github.com/agogopay/agogo/services/recurrences/internal/collect/db"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+	"github.com/agogopay/agogo/services/recurrences/internal/store"
+)
+
+// Claim takes charges of a lane, one per recurrence, that may go. What may not is put aside; see [verdict].
+func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) (dispatch.Claim, error) {
+	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
+		RunID: l.Run.ID, Page: int32(l.Page), Gateway: l.Provider, Now: b.Clock.Now(), Resting: resting, PageLimit: int32(most),
+	})
+	if err != nil {
+		return dispatch.Claim{}, fmt.Errorf("claim charges: %w", err)
+	}
+	rows, err = b.alone(ctx, tx, rows)
+	if err != nil || len(rows) == 0 {
+		return dispatch.Claim{}, err
+	}
+	fit, aside, err := b.check(ctx, tx, rows)
+	if err != nil {
+		return dispatch.Claim{}, err
+	}
+	if err := b.putAside(ctx, tx, l, aside); err != nil {
+		return dispatch.Claim{}, err
+	}
+	c := dispatch.Claim{Held: len(aside), Description: "charge " + l.Run.LocalDate}
+	for _, r := range fit {
+		c.Starts = append(c.Starts, start(l, r))
+	}
+	c.Begun = func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
+		return b.begun(ctx, tx, l, fit, begun)
+	}
+	return c, nil
+}
+
+// alone keeps one charge per recurrence, the oldest, and none of a recurrence with another one under way. The claim's own
+// look at that is as old as its snapshot; now that the recurrences are locked, nothing can begin behind this one.
+func (b *Book) alone(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) ([]db.ClaimRow, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	first := map[store.Key]db.ClaimRow{}
+	var p db.UnderWayParams
+	for _, r := range rows {
+		k := store.Key{Tenant: r.Tenant, ID: r.RecurrenceID}
+		if f, ok := first[k]; !ok || r.Cycle < f.Cycle {
+			first[k] = r
+		}
+		p.Tenants, p.Ids = append(p.Tenants, k.Tenant), append(p.Ids, k.ID)
+	}
+	busy, err := db.New(tx).UnderWay(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("find charges under way: %w", err)
+	}
+	for _, r := range busy {
+		delete(first, store.Key{Tenant: r.Tenant, ID: r.RecurrenceID})
+	}
+	return slices.DeleteFunc(rows, func(r db.ClaimRow) bool {
+		f, ok := first[store.Key{Tenant: r.Tenant, ID: r.RecurrenceID}]
+		return !ok || f.ChargeID != r.ChargeID
+	}), nil
+}
+
+// verdict is why a charge may not go.
+type verdict struct {
+	row   db.ClaimRow
+	code  string
+	until time.Time // it goes then; zero: nothing sends it any more
+}
+
+// codeNotWanted is the verdict about a charge whose recurrence is not charged any more: paused, on hold or ended since.
+const codeNotWanted = "not_wanted"
+
+// check looks at each charge once more.
+func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []db.ClaimRow, aside []verdict, err error) {
+	for _, r := range rows {
+		state := recurrence.State(r.RecurrenceState)
+		asked := r.SendCause == store.ByPerson || r.SendCause == store.ByCard
+		switch {
+		case r.CardState == store.CardInvalid:
+			aside = append(aside, verdict{row: r, code: recurrence.CodeCardInvalid})
+		case !recurrence.Charges(state) && (!asked || recurrence.Ended(state)):
+			aside = append(aside, verdict{row: r, code: codeNotWanted})
+		default:
+			fit = append(fit, r)
+		}
+	}
+	fit, over, err := b.budget(ctx, tx, fit)
+	return fit, append(aside, over...), err
+}
+
+// putAside ends the sends of charges that may not go, or has them rest. What their recurrences have to say about it is said.
+func (b *Book) putAside(ctx context.Context, tx pgx.Tx, l dispatch.Lane, aside []verdict) error {
+	if len(aside) == 0 {
+		return nil
+	}
+	var (
+		drop []uuid.UUID
+		rest = map[uuid.UUID]time.Time{}
+		over []store.ChargeChange
+		hold []store.RecurrenceChange
+	)
+	for _, v := range aside {
+		b.Logger.WarnContext(ctx, "recurrences: a charge is not sent now", "tenant", v.row.Tenant, "charge", v.row.ChargeID, "code", v.code, "until", v.until)
+		if !v.until.IsZero() {
+			rest[v.row.ChargeID] = v.until
+			continue
+		}
+		drop = append(drop, v.row.ChargeID)
+		if v.code == codeNotWanted {
+			continue
+		}
+		if v.code == charge.CodeNever && charge.State(v.row.State) == charge.FailedSoft {
+			over = append(over, store.ChargeChange{
+				ID: v.row.ChargeID, From: []charge.State{charge.FailedSoft}, To: charge.Exhausted, Reason: store.Reason{Scope: "card", Code: v.code},
+			})
+		}
+		hold = append(hold, store.RecurrenceChange{
+			Key: store.Key{Tenant: v.row.Tenant, ID: v.row.RecurrenceID}, From: []recurrence.State{recurrence.Active, recurrence.PastDue},
+			To: recurrence.Hold, Reason: store.Reason{Scope: "card", Code: recurrence.CodeCardInvalid}, HeldBy: &l.Run.NominalTime,
+		})
+	}
+	if err := b.Store.UnwantSent(ctx, tx, drop...); err != nil {
+		return err
+	}
+	if err := b.Store.RestSends(ctx, tx, rest); err != nil {
+		return err
+	}
+	if _, err := b.Store.ApplyCharges(ctx, tx, over); err != nil {
+		return err
+	}
+	if _, err := b.Store.ApplyRecurrences(ctx, tx, hold); err != nil {
+		return err
+	}
+	return b.Runs.Settle(ctx, tx, l.Run.ID)
+}
+
+// start is the next attempt of a charge: the same number and reference again while it is proven that nothing was sent under
+// it, the next one otherwise.
+func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
+	number := int(r.Attempt)
+	if attempt.State(r.AttemptState) != attempt.NotSent {
+		number++
+	}
+	return attempt.Start{
+		Key: attempt.Key{Subject: r.ChargeID, Number: number}, Tenant: r.Tenant, Provider: l.Provider,
+		Reference: charge.Reference(r.ChargeID, number), Destination: store.Card{Brand: r.Brand, Token: r.Token}.Destination(),
+		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)},
+	}
+}
+
+// begun moves charges with their attempts, and counts them for their cards' networks.
+func (b *Book) begun(ctx context.Context, tx pgx.Tx, l dispatch.Lane, rows []db.ClaimRow, begun []attempt.Attempt) error {
+	byID := make(map[uuid.UUID]db.ClaimRow, len(rows))
+	for _, r := range rows {
+		byID[r.ChargeID] = r
+	}
+	changes := make([]store.ChargeChange, 0, len(begun))
+	p := db.InsertCardAttemptsParams{RunID: l.Run.ID, Now: b.Clock.Now()}
+	for _, a := range begun {
+		r := byID[a.Subject]
+		changes = append(changes, store.ChargeChange{
+			ID: a.Subject, From: []charge.State{charge.State(r.State)}, To: charge.Submitting, Attempt: a.Number, Reference: a.Reference, CardID: r.CardID,
+		})
+		p.Ids, p.Attempts, p.Tenants = append(p.Ids, a.Subject), append(p.Attempts, int32(a.Number)), append(p.Tenants, a.Tenant)
+		p.CardIds, p.Amounts = append(p.CardIds, r.CardID), append(p.Amounts, a.Amount.Minor)
+	}
+	if err := db.New(tx).InsertCardAttempts(ctx, p); err != nil {
+		return fmt.Errorf("note attempts on cards: %w", err)
+	}
+	moved, err := b.Store.ApplyCharges(ctx, tx, changes)
+	if err == nil && len(moved) != len(changes) {
+		err = fmt.Errorf("claim charges: %d of %d locked ones are not to be sent", len(changes)-len(moved), len(changes))
+	}
+	return err
+}

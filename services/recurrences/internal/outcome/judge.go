@@ -1,0 +1,107 @@
+package outcome
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+	"github.com/agogopay/agogo/services/recurrences/internal/store"
+)
+
+// ourPause is how long a charge rests that was refused because of us rather than because of its card.
+const ourPause = time.Minute
+
+// news is what an attempt's new state makes of its charge.
+type news struct {
+	attempt.Moved
+	before  store.Charge
+	outcome charge.Outcome
+	retryOn recurrence.Date
+}
+
+// judge reads the charges of attempts and holds their rows.
+func (o *Outcomes) judge(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) ([]news, error) {
+	ids := make([]uuid.UUID, len(moved))
+	for i, m := range moved {
+		ids[i] = m.Attempt.Subject
+	}
+	rows, err := o.Store.LockCharges(ctx, tx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[uuid.UUID]store.Charge, len(rows))
+	for _, c := range rows {
+		byID[c.ID] = c
+	}
+	all := make([]news, len(moved))
+	for i, m := range moved {
+		c, ok := byID[m.Attempt.Subject]
+		if !ok {
+			return nil, fmt.Errorf("attempt %d of charge %s: there is no such charge", m.Attempt.Number, m.Attempt.Subject)
+		}
+		all[i] = news{Moved: m, before: c, outcome: read(c, m)}
+		all[i].outcome, all[i].retryOn = o.retry(all[i])
+	}
+	return all, nil
+}
+
+// read is what the answer means by itself.
+func read(c store.Charge, m attempt.Moved) charge.Outcome {
+	r := m.Result
+	doubt := c.State != charge.Submitting
+	switch {
+	case m.Attempt.State.Open(): // the same word on both sides
+		return charge.Outcome{State: charge.State(m.Attempt.State)}
+	case m.Again: // people want the next attempt now; this one is not counted
+		return charge.Outcome{State: charge.FailedSoft}
+	case doubt && (m.Attempt.State == attempt.NotSent || r.Code == CodeResolvedNotPaid):
+		// It was not charged, and the card never said no. It waits for its next retry like any other.
+		return charge.Outcome{State: charge.FailedSoft, Declined: true}
+	default:
+		return charge.Answer{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code}.Outcome(c.State, c.Tries)
+	}
+}
+
+// retry finds the date of the next retry, or that there is none.
+func (o *Outcomes) retry(n news) (charge.Outcome, recurrence.Date) {
+	first, last := n.before.FirstAttempt, n.before.LastAttempt
+	if n.before.State == charge.Submitting {
+		last = n.before.Send.Date
+		if first == 0 {
+			first = last
+		}
+	}
+	return o.retries[n.before.Tenant].Declined(n.outcome, first, last, n.before.Tries+1)
+}
+
+// changes are the charge's: retries that are over are told after the failure that was the last of them.
+func (n news) changes(now time.Time) []store.ChargeChange {
+	r, to := n.Result, n.outcome.State
+	c := store.ChargeChange{
+		ID: n.before.ID, From: []charge.State{n.before.State}, To: to, RetryOn: n.retryOn, Again: n.outcome.Again, NotBefore: n.NotBefore,
+		Reason: store.Reason{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code, ProviderCode: r.ProviderCode},
+	}
+	if n.outcome.Declined {
+		c.Tried = 1
+	}
+	if to == charge.Succeeded {
+		c.Fee = n.Attempt.Fee
+	}
+	if n.outcome.Again && n.Attempt.State == attempt.Failed && !r.Stop {
+		rest := now.Add(ourPause)
+		c.NotBefore = &rest
+	}
+	if to != charge.Exhausted {
+		return []store.ChargeChange{c}
+	}
+	c.To = charge.FailedSoft
+	over := store.ChargeChange{ID: c.ID, From: []charge.State{charge.FailedSoft}, To: charge.Exhausted, Reason: c.Reason}
+	over.Reason.Code = recurrence.CodeRetriesOver
+	return []store.ChargeChange{c, over}
+}

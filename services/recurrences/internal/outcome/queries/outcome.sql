@@ -1,0 +1,12 @@
+-- name: NoteAttempts :exec
+-- What networks count of attempts that were answered.
+UPDATE card_attempts k SET declined = n.declined, sent = n.sent
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@attempts::integer[]) AS attempt, unnest(@declineds::boolean[]) AS declined,
+             unnest(@sents::boolean[]) AS sent) n
+WHERE k.charge_id = n.id AND k.attempt = n.attempt;
+
+-- name: NominalTimes :many
+-- When, by their schedules, the runs fired that sent these attempts.
+SELECT k.charge_id, r.nominal_time FROM card_attempts k
+JOIN (SELECT unnest(@ids::uuid[]) AS id, unnest(@attempts::integer[]) AS attempt) n ON k.charge_id = n.id AND k.attempt = n.attempt
+JOIN runs r ON r.run_id = k.run_id;

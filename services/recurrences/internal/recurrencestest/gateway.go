@@ -1,0 +1,148 @@
+package recurrencestest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+// What a card makes the gateway do. A token begins with one of these, and may be given another later.
+const (
+	OK          = "tok_ok"           // charged
+	Soft        = "tok_soft"         // declined: insufficient funds
+	Hard        = "tok_hard"         // declined for good
+	Lost        = "tok_lost"         // declined: the card was lost
+	Action      = "tok_action"       // the customer must act
+	TimeoutPaid = "tok_timeout_paid" // charged, and the answer is lost
+	TimeoutSoft = "tok_timeout_soft" // declined, and the answer is lost
+	TimeoutGone = "tok_timeout_gone" // nothing happened, and nobody said so
+	Pending     = "tok_pending"      // accepted, until [Gateway.Finish]
+	Down        = "tok_down"         // it cannot be reached
+	WrongKey    = "tok_key"          // it does not know us
+)
+
+// Sale is what the gateway's book holds of a reference.
+type Sale struct {
+	Reference, Destination string
+	Amount                 money.Amount
+	Result                 provider.Result
+}
+
+// Gateway is a card gateway with a book. It does not deduplicate: what is sent twice is charged twice.
+type Gateway struct {
+	// Before, if set, is called before a send is looked at.
+	Before func(ctx context.Context, t provider.Transfer)
+
+	mu    sync.Mutex
+	book  []Sale
+	says  map[string]string
+	sends []provider.Transfer
+}
+
+// Say has the gateway treat a token like another kind from now on.
+func (g *Gateway) Say(token, kind string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.says == nil {
+		g.says = map[string]string{}
+	}
+	g.says[token] = kind
+}
+
+// Submit charges a card.
+func (g *Gateway) Submit(ctx context.Context, t provider.Transfer) provider.Result {
+	if g.Before != nil {
+		g.Before(ctx, t)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sends = append(g.sends, t)
+	sale, answer := g.decide(t)
+	if sale != nil {
+		g.book = append(g.book, Sale{t.Reference, t.Destination, t.Amount, *sale})
+	}
+	return answer
+}
+
+// decide is what the gateway writes into its book, nil for nothing, and what it answers.
+func (g *Gateway) decide(t provider.Transfer) (sale *provider.Result, answer provider.Result) {
+	_, token, _ := strings.Cut(t.Destination, "/")
+	kind, ok := g.says[token]
+	if !ok {
+		kind = token
+	}
+	lost := provider.Result{Class: provider.Ambiguous, Code: "timeout"}
+	paid := provider.Result{Class: provider.Succeeded}
+	soft := provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopePayment, Code: "insufficient_funds", ProviderCode: "51"}
+	switch {
+	case strings.HasPrefix(kind, OK):
+		return &paid, paid
+	case strings.HasPrefix(kind, Soft):
+		return &soft, soft
+	case strings.HasPrefix(kind, Hard):
+		hard := provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "not_permitted", ProviderCode: "58"}
+		return &hard, hard
+	case strings.HasPrefix(kind, Lost):
+		gone := provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeCard, Code: "lost_card", ProviderCode: "41"}
+		return &gone, gone
+	case strings.HasPrefix(kind, Action):
+		act := provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: provider.CodeRequiresAction}
+		return &act, act
+	case strings.HasPrefix(kind, TimeoutPaid):
+		return &paid, lost
+	case strings.HasPrefix(kind, TimeoutSoft):
+		return &soft, lost
+	case strings.HasPrefix(kind, TimeoutGone):
+		return nil, lost
+	case strings.HasPrefix(kind, Pending):
+		pending := provider.Result{Class: provider.Accepted, Code: "pending"}
+		return &pending, pending
+	case strings.HasPrefix(kind, WrongKey):
+		return nil, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "wrong_key", Stop: true}
+	default: // down
+		return nil, provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: "connect"}
+	}
+}
+
+// Lookup finds what became of a reference.
+func (g *Gateway) Lookup(_ context.Context, t provider.Transfer) (provider.Found, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range g.book {
+		if s.Reference == t.Reference {
+			return provider.Found{Exists: true, Result: s.Result, Amount: &s.Amount}, nil
+		}
+	}
+	return provider.Found{}, nil
+}
+
+// Finish changes what the book says of a reference.
+func (g *Gateway) Finish(reference string, r provider.Result) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.book {
+		if g.book[i].Reference == reference {
+			g.book[i].Result = r
+			return
+		}
+	}
+	g.book = append(g.book, Sale{Reference: reference, Result: r})
+}
+
+// Paid lists the sales that took money, as "<reference>".
+func (g *Gateway) Paid() []Sale {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(g.book), func(s Sale) bool { return s.Result.Class != provider.Succeeded })
+}
+
+// Sends lists every call that was to take money.
+func (g *Gateway) Sends() []provider.Transfer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.sends)
+}

@@ -1,0 +1,211 @@
+package resolve
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+	"github.com/agogopay/agogo/services/recurrences/internal/store"
+)
+
+// Pause keeps a recurrence from being charged until a person resumes it. What is on its way is seen to its end.
+func (r *Resolver) Pause(ctx context.Context, tx pgx.Tx, tenant, id, _ string) error {
+	owner, unpaid, err := r.agreement(ctx, tx, store.Key{Tenant: tenant, ID: id})
+	if err != nil {
+		return err
+	}
+	err = r.move(ctx, tx, owner, recurrence.Paused, "only what is active or past due can be paused", recurrence.Active, recurrence.PastDue)
+	if err != nil {
+		return err
+	}
+	waiting := waitingOf(unpaid)
+	if err := r.Store.UnwantSent(ctx, tx, idsOf(waiting)...); err != nil {
+		return err
+	}
+	return r.Runs.Settle(ctx, tx, senders(waiting)...)
+}
+
+// Resume has a paused recurrence charged again: what was due when it was paused now, its next cycle by the rules of the
+// morning job, and what was declined on its next retry day.
+func (r *Resolver) Resume(ctx context.Context, tx pgx.Tx, tenant, id, _ string) error {
+	owner, unpaid, err := r.agreement(ctx, tx, store.Key{Tenant: tenant, ID: id})
+	if err != nil {
+		return err
+	}
+	to := recurrence.Active
+	if in(unpaid, charge.FailedSoft) {
+		to = recurrence.PastDue
+	}
+	if err := r.move(ctx, tx, owner, to, "only a paused recurrence can be resumed", recurrence.Paused); err != nil {
+		return err
+	}
+	due := slices.DeleteFunc(waitingOf(unpaid), func(c store.Charge) bool { return c.State != charge.Due })
+	if err := r.send(ctx, tx, store.ByRun, due...); err != nil {
+		return err
+	}
+	_, err = r.Store.CompleteFinished(ctx, tx, owner.Key)
+	return err
+}
+
+// Cancel ends a recurrence, and with it what is not paid of it and not on its way.
+func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant, id, _ string) error {
+	owner, unpaid, err := r.agreement(ctx, tx, store.Key{Tenant: tenant, ID: id})
+	if err != nil {
+		return err
+	}
+	err = r.move(ctx, tx, owner, recurrence.Cancelled, "what has ended cannot be cancelled",
+		recurrence.Active, recurrence.PastDue, recurrence.Paused, recurrence.Hold)
+	if err != nil {
+		return err
+	}
+	open := waitingOf(unpaid)
+	if err := r.Store.UnwantSent(ctx, tx, idsOf(open)...); err != nil {
+		return err
+	}
+	open = slices.DeleteFunc(open, func(c store.Charge) bool { return !slices.Contains(cancellable(), c.State) })
+	return r.cancel(ctx, tx, open...)
+}
+
+// Reactivate ends a hold by a person's word. A charge that was declined goes on with its retries if any are left; others are
+// for the person to charge.
+func (r *Resolver) Reactivate(ctx context.Context, tx pgx.Tx, tenant, id, _ string) error {
+	owner, unpaid, err := r.agreement(ctx, tx, store.Key{Tenant: tenant, ID: id})
+	if err != nil {
+		return err
+	}
+	cards, err := r.Store.Cards(ctx, tx, owner.CardID)
+	if err != nil {
+		return err
+	}
+	if owner.State == recurrence.Hold && cards[0].State == store.CardInvalid {
+		return invalidCard(owner)
+	}
+	if err := r.move(ctx, tx, owner, recurrence.Active, "only a recurrence on hold is reactivated", recurrence.Hold); err != nil {
+		return err
+	}
+	if in(unpaid, charge.FailedSoft) { // past due is what the retry job looks for
+		owner.State = recurrence.Active
+		return r.move(ctx, tx, owner, recurrence.PastDue, "", recurrence.Active)
+	}
+	_, err = r.Store.CompleteFinished(ctx, tx, owner.Key)
+	return err
+}
+
+// SetCard gives a recurrence another card. What is open of one that is past due or on hold is tried with it at once; paid, it
+// is active, and on hold otherwise. A hold that only waited for a card, with nothing left to pay, is over.
+func (r *Resolver) SetCard(ctx context.Context, tx pgx.Tx, tenant, id, token, brand string) error {
+	card := store.Card{ID: store.CardID(tenant, token), Tenant: tenant, Token: token, Brand: brand}
+	if err := r.Store.InsertCards(ctx, tx, []store.Card{card}); err != nil {
+		return err
+	}
+	owner, unpaid, err := r.agreement(ctx, tx, store.Key{Tenant: tenant, ID: id}, card.ID)
+	if err != nil {
+		return err
+	}
+	known, err := r.Store.Cards(ctx, tx, card.ID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case recurrence.Ended(owner.State):
+		return refusedRecurrence(owner, "what has ended needs no card")
+	case known[0].State == store.CardInvalid:
+		return invalidCard(owner)
+	case known[0].Brand != brand:
+		return rpc.Invalid("brand", "this token is known as one of %s", known[0].Brand)
+	}
+	_, err = r.Store.ApplyRecurrences(ctx, tx, []store.RecurrenceChange{{
+		Key: owner.Key, From: []recurrence.State{owner.State}, To: owner.State, Event: "recurrence.payment_method_updated", CardID: card.ID,
+	}})
+	if err != nil || (owner.State != recurrence.PastDue && owner.State != recurrence.Hold) {
+		return err
+	}
+	open := slices.DeleteFunc(waitingOf(unpaid), func(c store.Charge) bool { return c.Contradicted })
+	if len(open) == 0 && len(unpaid) == 0 && needsCard(owner) {
+		return r.move(ctx, tx, owner, recurrence.Active, "", recurrence.Hold)
+	}
+	return r.send(ctx, tx, store.ByCard, open...)
+}
+
+// needsCard reports whether a hold is one that a new card ends.
+func needsCard(owner store.Recurrence) bool {
+	codes := []string{recurrence.CodeCardInvalid, recurrence.CodeHardDecline, recurrence.CodeRetriesOver, recurrence.CodeRequiresAction}
+	return owner.State == recurrence.Hold && slices.Contains(codes, owner.Reason.Code)
+}
+
+// recurrence holds one recurrence.
+func (r *Resolver) recurrence(ctx context.Context, tx pgx.Tx, k store.Key) (store.Recurrence, error) {
+	found, err := r.Store.LockRecurrences(ctx, tx, k)
+	if err != nil {
+		return store.Recurrence{}, err
+	}
+	if len(found) == 0 {
+		return store.Recurrence{}, rpc.NotFound("recurrence", k.ID)
+	}
+	return found[0], nil
+}
+
+// agreement holds a recurrence with what is unpaid of it, charges first, then the given cards, as everybody does. A charge that
+// appears in between is the morning job's, which has the recurrence to itself until it commits.
+func (r *Resolver) agreement(ctx context.Context, tx pgx.Tx, k store.Key, cards ...uuid.UUID) (store.Recurrence, []store.Charge, error) {
+	seen, err := r.Store.Unpaid(ctx, tx, k)
+	if err != nil {
+		return store.Recurrence{}, nil, err
+	}
+	if _, err := r.Store.LockCharges(ctx, tx, idsOf(seen[k])...); err != nil {
+		return store.Recurrence{}, nil, err
+	}
+	if _, err := r.Store.LockCards(ctx, tx, cards...); err != nil {
+		return store.Recurrence{}, nil, err
+	}
+	owner, err := r.recurrence(ctx, tx, k)
+	if err != nil {
+		return store.Recurrence{}, nil, err
+	}
+	unpaid, err := r.Store.Unpaid(ctx, tx, k)
+	return owner, unpaid[k], err
+}
+
+// move changes the state of a recurrence that the caller holds.
+func (r *Resolver) move(ctx context.Context, tx pgx.Tx, owner store.Recurrence, to recurrence.State, next string, from ...recurrence.State) error {
+	moved, err := r.Store.ApplyRecurrences(ctx, tx, []store.RecurrenceChange{{
+		Key: owner.Key, From: from, To: to, Reason: store.Reason{Code: recurrence.CodeByPerson},
+	}})
+	if err != nil {
+		return err
+	}
+	if len(moved) == 0 {
+		return refusedRecurrence(owner, next)
+	}
+	return nil
+}
+
+// waitingOf are the charges that are neither on their way nor in doubt.
+func waitingOf(unpaid []store.Charge) []store.Charge {
+	return slices.DeleteFunc(slices.Clone(unpaid), func(c store.Charge) bool { return !slices.Contains(charge.Open(), c.State) })
+}
+
+func in(charges []store.Charge, state charge.State) bool {
+	return slices.ContainsFunc(charges, func(c store.Charge) bool { return c.State == state })
+}
+
+func idsOf(charges []store.Charge) []uuid.UUID {
+	ids := make([]uuid.UUID, len(charges))
+	for i, c := range charges {
+		ids[i] = c.ID
+	}
+	return ids
+}
+
+func refusedRecurrence(r store.Recurrence, next string) error {
+	return rpc.Refused("state", next, "recurrence %s is %s", r.ID, r.State)
+}
+
+func invalidCard(r store.Recurrence) error {
+	return rpc.Refused("card_invalid", "give it another card: recurrences set-card", "the card of recurrence %s does not work any more", r.ID)
+}

@@ -1,0 +1,91 @@
+package recurrences
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/agogopay/agogo/internal/dispatch"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/internal/webhook"
+	"github.com/agogopay/agogo/services/recurrences/internal/admin"
+	"github.com/agogopay/agogo/services/recurrences/internal/collect"
+	"github.com/agogopay/agogo/services/recurrences/internal/imports"
+	"github.com/agogopay/agogo/services/recurrences/internal/outcome"
+	"github.com/agogopay/agogo/services/recurrences/internal/plan"
+	"github.com/agogopay/agogo/services/recurrences/internal/resolve"
+	"github.com/agogopay/agogo/services/recurrences/internal/store"
+)
+
+// parts are what the service consists of, on one database.
+type parts struct {
+	outbox    *outbox.Outbox
+	runs      *run.Store
+	replicas  *provider.Replicas
+	reconcile *reconcile.Worker
+	webhooks  *webhook.Receiver
+	ticks     *run.Ticks
+	exec      *run.Exec
+	sweeper   *run.Sweeper
+	admin     *admin.Server
+}
+
+// done names what the runs of jobs without charges count, and what the morning counts beside them.
+func done() map[string]string {
+	return map[string]string{plan.JobChargeDue: "missed", plan.JobNotifyHolds: "digests", plan.JobCleanup: "ended"}
+}
+
+// assemble wires the parts, from the tables upwards.
+func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
+	file, clk, registry := s.cfg.File, s.deps.Clock, s.deps.Telemetry.Registry
+	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry})
+	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
+	st := &store.Store{
+		Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Tenants: file, Done: done(),
+		Stopped: func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) },
+	}
+	runs := &run.Store{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Items: st}
+	outcomes, err := outcome.New(outcome.Deps{
+		Store: st, Runs: runs, Clock: clk, Tenants: file, Connectors: s.connectors, Logger: s.log, Registry: registry,
+		Findings: &reconcile.Findings{Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Account: outcome.Account, Collects: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	book := &collect.Book{Store: st, Runs: runs, Outcomes: outcomes, Clock: clk, Logger: s.log}
+	dispatcher := dispatch.New(dispatch.Config{Service: name, Item: "charge", Owner: s.owner}, dispatch.Deps{
+		Pool: pool, Runs: runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Book: book, Logger: s.log, Registry: registry,
+	})
+	worker := reconcile.New(reconcile.Config{Service: name, Item: "charge"}, reconcile.Deps{
+		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: outcomes, Logger: s.log, Registry: registry,
+	})
+	jobs := (&plan.Planner{Store: st, Runs: runs}).Jobs()
+	return &parts{
+		outbox: relay, runs: runs, reconcile: worker,
+		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
+		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
+			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Match: worker.Match, Matched: worker.Wake,
+		}),
+		ticks:   &run.Ticks{Runs: runs, Jobs: jobs, Tenants: file, Logger: s.log},
+		exec:    &run.Exec{Runs: runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: runs.Settle},
+		sweeper: &run.Sweeper{Runs: runs, Logger: s.log, Settle: runs.Settle, Steps: []run.Step{book.Standing()}},
+		admin: admin.New(admin.Deps{
+			Pool: pool, Store: st, Runs: runs, Outbox: relay, Clock: clk, Tenants: file, Connectors: states,
+			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk},
+			Operate:  &resolve.Resolver{Store: st, Runs: runs, Outcomes: outcomes, Clock: clk}, Wake: book.Wake,
+		}),
+	}, nil
+}
+
+// mux puts the webhooks beside health and metrics.
+func (p *parts) mux(health http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(p.webhooks.Pattern(), p.webhooks)
+	mux.Handle("/", health)
+	return mux
+}

@@ -1,0 +1,197 @@
+// Package recurrences charges customers what they have agreed to, cycle after cycle: it takes recurrences in, turns each
+// morning's ticks into charges, sends them through the tenant's card gateways, follows every one until its outcome is proven,
+// tries again what may be tried again, and keeps the books.
+package recurrences
+
+import (
+	"context"
+	"log/slog"
+	"time"
+	_ "time/tzdata" // the same zones on a machine without its own
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/connector"
+	"github.com/agogopay/agogo/internal/deadletter"
+	"github.com/agogopay/agogo/internal/inbox"
+	"github.com/agogopay/agogo/internal/ledger"
+	"github.com/agogopay/agogo/internal/lifecycle"
+	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/retention"
+	"github.com/agogopay/agogo/internal/review"
+	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/internal/web"
+	"github.com/agogopay/agogo/internal/webhook"
+	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
+	"github.com/agogopay/agogo/services/recurrences/internal/admin"
+	"github.com/agogopay/agogo/services/recurrences/internal/cielo"
+	"github.com/agogopay/agogo/services/recurrences/internal/store"
+	"github.com/agogopay/agogo/services/recurrences/migrations"
+)
+
+// name is the service's name and that of its schema.
+const name = store.Service
+
+// maxConns is for as many pages, outcomes and lookups at once as a process works on; sends hold no connection.
+const maxConns = 12
+
+// Config is what an installation decides.
+type Config struct {
+	File    *config.File
+	Process config.Process
+	Epoch   int // rises after a restore
+}
+
+// Deps are given by the process.
+type Deps struct {
+	NATS      *nats.Conn
+	Auth      auth.Authenticator
+	Clock     clock.Clock
+	Telemetry *telemetry.Telemetry
+}
+
+// Service is the recurrences service.
+type Service struct {
+	cfg        Config
+	deps       Deps
+	log        *slog.Logger
+	js         jetstream.JetStream
+	connectors *connector.Set
+	owner      string // of leases: another one after each start
+	grpc       *rpc.Server
+	http       *web.Server
+}
+
+// gateways says for which tenants connectors are built, and of which kinds. Adding a gateway is a package and a line here.
+func gateways() connector.Use {
+	return connector.Use{
+		Kinds: map[string]func(config.Provider, clock.Clock) connector.Adapter{
+			cielo.Kind: func(c config.Provider, clk clock.Clock) connector.Adapter { return cielo.New(c, clk) },
+		},
+		Serves: func(t config.Tenant) (byDefault string, ok bool) {
+			if t.Recurrences == nil {
+				return "", false
+			}
+			return t.Recurrences.DefaultGateway, true
+		},
+		Verb: "charge",
+	}
+}
+
+// New builds the tenants' connectors and prepares the servers. It connects to nothing.
+func New(c Config, d Deps) (*Service, error) {
+	connectors, err := connector.Build(c.File, d.Clock, gateways())
+	if err != nil {
+		return nil, err
+	}
+	js, err := stream.JetStream(d.NATS)
+	if err != nil {
+		return nil, err
+	}
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: admin.Policy(), Telemetry: d.Telemetry})
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, connectors: connectors, owner: uuid.NewString(), grpc: server,
+		http: &web.Server{Address: c.Process.HTTPAddr},
+	}, nil
+}
+
+// GRPCAddr is where the admin service listens once Run has called ready.
+func (s *Service) GRPCAddr() string { return s.grpc.Addr() }
+
+// HTTPAddr is where health, metrics and webhooks are served once Run has called ready.
+func (s *Service) HTTPAddr() string { return s.http.Addr() }
+
+// Migrations are the tables of the service's schema, shared mechanism first.
+func Migrations() []pg.Set {
+	return []pg.Set{
+		outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
+		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set,
+	}
+}
+
+// Run brings the tables up to date, then charges until ctx ends or a part fails. ready (may be nil) is called when everything
+// is up.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	database := pg.Config{DSN: s.cfg.Process.PostgresDSN, Schema: name, AppName: "agogo-" + name, MaxConns: maxConns}
+	if err := pg.Migrate(ctx, database, Migrations()...); err != nil {
+		return err
+	}
+	pool, err := pg.Open(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer pool.Close() // when every part that uses it has ended
+	p, err := s.assemble(pool)
+	if err != nil {
+		return err
+	}
+	recurrencesv1.RegisterRecurrencesServiceServer(s.grpc, p.admin)
+
+	// The group stops what it started in reverse: first nothing new is begun, then what is under way ends, at last nobody
+	// is left to answer.
+	g := lifecycle.New(s.log, 0)
+	s.http.Handler = p.mux(s.deps.Telemetry.Handler(g.Ready))
+	g.Add("health, metrics and webhooks", s.http.Start, s.http.Stop)
+	g.Check("postgres", pool.Ping)
+	g.Check("nats", stream.Connected(s.deps.NATS))
+	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
+	g.Go("outbox relay", p.outbox.Run)
+	g.Add("replicas", p.replicas.Start, nil)
+	g.Go("replicas' heartbeat", p.replicas.Run)
+	g.Check("replicas", p.replicas.Ready)
+	g.Go("webhooks", p.webhooks.Run)
+	g.Go("reconcile", p.reconcile.Run)
+	for _, l := range s.loops(p) {
+		g.Go(l.Name(), l.Run)
+		g.Check(l.Name(), l.Ready)
+	}
+	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention()}
+	g.Go("retention", retention.New(s.deps.Clock, s.log, old...).Run)
+	g.Go("sweeper", p.sweeper.Run)
+	return g.Run(ctx, ready)
+}
+
+// loops handle ticks and commands. A dead letter of either comes back, replayed, among the commands.
+func (s *Service) loops(p *parts) []*stream.Loop {
+	teller := &deadletter.Teller{
+		Service: name, Pool: p.runs.Pool, Outbox: p.outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch, Tenant: p.runs.TenantOf,
+	}
+	deps := stream.Deps{
+		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry,
+		Traces: s.deps.Telemetry.Traces,
+	}
+	// A page may take minutes, so it is not waited for: a stop ends its claims at once, and the calls that are under way are
+	// seen to their answers, or else their charges would be in doubt.
+	exec := deps
+	exec.DrainBudget, exec.Patience = drainPages, drainCalls
+	commands := stream.Route(p.exec.Handle, map[string]stream.Handler{
+		stream.RecurrencesTicks: p.ticks.Handle, stream.RecurrencesExec: p.exec.Handle,
+	})
+	return []*stream.Loop{
+		stream.NewLoop(stream.Consumer(stream.RecurrencesTicks), p.ticks.Handle, deps),
+		stream.NewLoop(stream.Consumer(stream.RecurrencesExec), commands, exec),
+	}
+}
+
+const (
+	drainPages = 500 * time.Millisecond
+	drainCalls = 15 * time.Second
+)
+
+// keepInbox exceeds the age of TICKS by far. A tick that comes back after that still finds its run.
+const keepInbox = 60 * 24 * time.Hour
