@@ -82,7 +82,7 @@ func install(t testing.TB) *installation {
 	t.Cleanup(cancel)
 	in := &installation{t: t, ctx: ctx, dsn: pgtest.Installed(t, "recurrences"), nats: natstest.Provisioned(t), clock: &wallClock{at: recurrencestest.At("2025-10-30T11:00:05Z")}}
 	var err error
-	if in.sim, err = simulator.New(simulator.Config{Clock: in.clock}); err != nil {
+	if in.sim, err = simulator.New(simulator.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(in.sim)
