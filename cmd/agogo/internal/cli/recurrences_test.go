@@ -160,7 +160,7 @@ func (s *charging) ListHoldDigests(_ context.Context, r *recurrencesv1.ListHoldD
 func (s *charging) Report(_ context.Context, r *recurrencesv1.ReportRequest) (*recurrencesv1.ReportResponse, error) {
 	s.asked = r
 	return &recurrencesv1.ReportResponse{
-		Tenant: r.GetTenant(), LocalDate: "2025-10-30",
+		Tenant: r.GetTenant(), Mode: "sandbox", LocalDate: "2025-10-30",
 		Recurrences: []*recurrencesv1.StateSum{{State: "active", Count: 37, Amount: brl(643570)}, {State: "hold", Count: 2, Amount: brl(17980)}},
 		Charges:     []*recurrencesv1.StateSum{{State: "succeeded", Count: 25, Amount: brl(384290)}},
 		DueToday:    &recurrencesv1.Sum{Count: 28, Amount: brl(430000)}, Overdue: &recurrencesv1.Sum{Count: 4, Amount: brl(62830)},

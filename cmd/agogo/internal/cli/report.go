@@ -37,7 +37,7 @@ func (a *app) reportCommand() *cobra.Command {
 }
 
 func (a *app) report(r *recurrencesv1.ReportResponse) {
-	fmt.Fprintf(a.Out, "%s on %s\n\n", r.Tenant, r.LocalDate)
+	fmt.Fprintf(a.Out, "%s (%s) on %s\n\n", r.Tenant, r.Mode, r.LocalDate)
 	states := func(title string, sums []*recurrencesv1.StateSum) {
 		if len(sums) > 0 {
 			table(a.Out, sums, sumColumns(title, (*recurrencesv1.StateSum).GetState))

@@ -130,7 +130,7 @@ func (s *Server) charges(ctx context.Context, conn db.DBTX, tenant string, ids [
 	}
 	byID := make(map[uuid.UUID]*recurrencesv1.Charge, len(rows))
 	for _, r := range rows {
-		byID[r.ChargeID] = chargeOf(r)
+		byID[r.ChargeID] = s.chargeOf(r)
 	}
 	attempts, err := q.AttemptsOf(ctx, ids)
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *Server) charges(ctx context.Context, conn db.DBTX, tenant string, ids [
 	return all, nil
 }
 
-func chargeOf(r db.FindChargesRow) *recurrencesv1.Charge {
+func (s *Server) chargeOf(r db.FindChargesRow) *recurrencesv1.Charge {
 	c := &recurrencesv1.Charge{
 		Id: r.ChargeID.String(), Tenant: r.Tenant, RecurrenceId: r.RecurrenceID, CustomerId: r.CustomerID, SellerId: r.SellerID,
 		CardId: r.CardID.String(), RunId: r.RunID.String(), Cycle: r.Cycle.String(), ChargeDate: r.ChargeDate.String(),
@@ -169,7 +169,7 @@ func chargeOf(r db.FindChargesRow) *recurrencesv1.Charge {
 		Reason: store.ReasonProto(store.Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode}),
 		Tries:  r.Tries, FirstAttemptDate: r.FirstAttemptDate.String(), LastAttemptDate: r.LastAttemptDate.String(), RetryOn: r.RetryOn.String(),
 		Waiting: r.Waiting, Contradicted: r.Contradicted, NominalTime: timestamppb.New(r.NominalTime), UpdatedAt: timestamppb.New(r.UpdatedAt),
-		Version: r.Version,
+		Version: r.Version, Mode: s.Tenants.Mode(r.Tenant),
 	}
 	if r.Fee != nil {
 		c.Fee = &eventsv1.Money{Minor: *r.Fee, Currency: r.Currency}

@@ -131,9 +131,9 @@ func TestARecurrenceWithEverything(t *testing.T) {
 	}
 	got := fmt.Sprint(r.GetCustomerId(), r.GetCustomerName(), r.GetSellerId(), r.GetAmount().GetMinor(), r.GetAmount().GetCurrency(), r.GetPeriod(), r.GetAnchorDay(),
 		r.GetAnchorMonth(), r.GetNextCycle(), r.GetNextChargeDate(), r.GetEndDate(), r.GetMaxCycles(), r.GetState(), r.GetReason().GetCode(),
-		r.GetCard().GetBrand(), r.GetCard().GetState(), r.GetCard().GetFailures(), r.GetVersion(), r.GetHeldBy(), r.GetEndedAt())
+		r.GetCard().GetBrand(), r.GetCard().GetState(), r.GetCard().GetFailures(), r.GetVersion(), r.GetHeldBy(), r.GetEndedAt(), r.GetMode())
 	want := fmt.Sprint("cus-1", "Ana Souza", "seller-1", 4990, "BRL", "yearly", 29, 2, "2026-02-28", "2026-03-02", "2030-12-31", 5, "past_due", "imported",
-		"visa", "valid", 2, 1, nil, nil)
+		"visa", "valid", 2, 1, nil, nil, "sandbox")
 	if strings.ReplaceAll(got, "<nil>", "") != strings.ReplaceAll(want, "<nil>", "") {
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}
@@ -218,7 +218,7 @@ func TestListsOfChargesAndRuns(t *testing.T) {
 
 	c, err := d.as("viewer").GetCharge(t.Context(), &recurrencesv1.GetChargeRequest{Tenant: tenant, Id: first[1].ID.String()})
 	if err != nil || len(c.GetAttempts()) != 2 || c.GetAttempts()[1].GetProviderReference() != "ref2" || c.GetAttempts()[1].GetLookups() != 2 ||
-		c.GetTries() != 1 || c.GetRetryOn() != "2025-11-03" || c.GetWaiting() || c.GetAmount().GetMinor() != 4990 || c.GetRunId() != october.ID.String() {
+		c.GetTries() != 1 || c.GetRetryOn() != "2025-11-03" || c.GetWaiting() || c.GetAmount().GetMinor() != 4990 || c.GetRunId() != october.ID.String() || c.GetMode() != "sandbox" {
 		t.Errorf("the charge: %v, %v", c, err)
 	}
 	c, err = d.as("viewer").GetCharge(t.Context(), &recurrencesv1.GetChargeRequest{Tenant: tenant, Id: second[0].ID.String()})
@@ -310,7 +310,7 @@ func TestReport(t *testing.T) {
 	if h := r.GetOnHoldBySeller(); len(h) != 1 || h[0].GetSellerId() != "seller-1" || (sum{h[0].GetCount(), h[0].GetAmount().GetMinor()}) != sellers["seller-1"] {
 		t.Errorf("on hold by seller: %v, want %v", h, sellers)
 	}
-	if c := r.GetCharges(); len(c) != 1 || c[0].GetState() != "due" || c[0].GetCount() != 2 || r.GetMissedCycles() != 1 || r.GetLocalDate() != "2025-10-30" {
+	if c := r.GetCharges(); len(c) != 1 || c[0].GetState() != "due" || c[0].GetCount() != 2 || r.GetMissedCycles() != 1 || r.GetLocalDate() != "2025-10-30" || r.GetMode() != "sandbox" {
 		t.Errorf("%v", r)
 	}
 	r, err = d.as("viewer").Report(t.Context(), &recurrencesv1.ReportRequest{Tenant: tenant, LocalDate: "2025-11-13"})

@@ -152,7 +152,7 @@ func (s *Server) recurrences(ctx context.Context, q db.DBTX, tenant string, ids 
 	}
 	byID := make(map[string]*recurrencesv1.Recurrence, len(rows))
 	for _, r := range rows {
-		byID[r.RecurrenceID] = recurrenceOf(r)
+		byID[r.RecurrenceID] = s.recurrenceOf(r)
 	}
 	all := make([]*recurrencesv1.Recurrence, 0, len(ids))
 	for _, id := range ids {
@@ -163,7 +163,7 @@ func (s *Server) recurrences(ctx context.Context, q db.DBTX, tenant string, ids 
 	return all, nil
 }
 
-func recurrenceOf(r db.FindRecurrencesRow) *recurrencesv1.Recurrence {
+func (s *Server) recurrenceOf(r db.FindRecurrencesRow) *recurrencesv1.Recurrence {
 	return &recurrencesv1.Recurrence{
 		Id: r.RecurrenceID, Tenant: r.Tenant, CustomerId: r.CustomerID, CustomerName: r.CustomerName, SellerId: r.SellerID,
 		Amount: amount(r.Amount, r.Currency), Description: r.Description, Period: r.Period, AnchorDay: r.AnchorDay, AnchorMonth: r.AnchorMonth,
@@ -171,7 +171,7 @@ func recurrenceOf(r db.FindRecurrencesRow) *recurrencesv1.Recurrence {
 		MaxCycles: r.MaxCycles, Cycles: r.Cycles, State: r.State,
 		Reason: store.ReasonProto(store.Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode}),
 		HeldBy: instant(r.HeldBy), EndedAt: instant(r.EndedAt), CreatedAt: timestamppb.New(r.CreatedAt), UpdatedAt: timestamppb.New(r.UpdatedAt),
-		Version: r.Version,
+		Version: r.Version, Mode: s.Tenants.Mode(r.Tenant),
 		Card: &recurrencesv1.Card{
 			Id: r.CardID.String(), Brand: r.CardBrand, State: r.CardState, Reason: store.ReasonProto(store.Reason{Code: r.CardReason}),
 			Failures: r.CardFailures,

@@ -29,7 +29,7 @@ func (s *Server) Report(ctx context.Context, r *recurrencesv1.ReportRequest) (*r
 			return nil, err
 		}
 	}
-	resp := &recurrencesv1.ReportResponse{Tenant: t.ID, LocalDate: on.String()}
+	resp := &recurrencesv1.ReportResponse{Tenant: t.ID, Mode: t.Mode, LocalDate: on.String()}
 	err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return fill(ctx, db.New(tx), resp, on, string(t.Currency))
 	})

@@ -472,6 +472,7 @@ type Recurrence struct {
 	// missed_cycles are those that were too late to be charged by themselves and have no charge yet, oldest first. Only
 	// GetRecurrence has them.
 	MissedCycles  []*MissedCycle `protobuf:"bytes,25,rep,name=missed_cycles,json=missedCycles,proto3" json:"missed_cycles,omitempty"`
+	Mode          string         `protobuf:"bytes,26,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -679,6 +680,13 @@ func (x *Recurrence) GetMissedCycles() []*MissedCycle {
 		return x.MissedCycles
 	}
 	return nil
+}
+
+func (x *Recurrence) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
 }
 
 // MissedCycle can be charged by a person with ChargeNow.
@@ -1524,6 +1532,7 @@ type Charge struct {
 	NominalTime   *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=nominal_time,json=nominalTime,proto3" json:"nominal_time,omitempty"`
 	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	Version       int64                  `protobuf:"varint,25,opt,name=version,proto3" json:"version,omitempty"`
+	Mode          string                 `protobuf:"bytes,26,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1731,6 +1740,13 @@ func (x *Charge) GetVersion() int64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *Charge) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
 }
 
 type Proposal struct {
@@ -2899,6 +2915,7 @@ type ReportResponse struct {
 	OnHold         *Sum         `protobuf:"bytes,7,opt,name=on_hold,json=onHold,proto3" json:"on_hold,omitempty"`
 	OnHoldBySeller []*SellerSum `protobuf:"bytes,8,rep,name=on_hold_by_seller,json=onHoldBySeller,proto3" json:"on_hold_by_seller,omitempty"`
 	MissedCycles   int64        `protobuf:"varint,9,opt,name=missed_cycles,json=missedCycles,proto3" json:"missed_cycles,omitempty"` // without a charge
+	Mode           string       `protobuf:"bytes,10,opt,name=mode,proto3" json:"mode,omitempty"`                                     // of the tenant: sandbox, live
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2994,6 +3011,13 @@ func (x *ReportResponse) GetMissedCycles() int64 {
 		return x.MissedCycles
 	}
 	return 0
+}
+
+func (x *ReportResponse) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
 }
 
 type Sum struct {
@@ -4021,7 +4045,7 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\x05brand\x18\x02 \x01(\tR\x05brand\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12/\n" +
 	"\x06reason\x18\x04 \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\x12\x1a\n" +
-	"\bfailures\x18\x05 \x01(\x05R\bfailures\"\xbe\a\n" +
+	"\bfailures\x18\x05 \x01(\x05R\bfailures\"\xd2\a\n" +
 	"\n" +
 	"Recurrence\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -4055,7 +4079,8 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
 	"\aversion\x18\x18 \x01(\x03R\aversion\x12F\n" +
-	"\rmissed_cycles\x18\x19 \x03(\v2!.agogo.recurrences.v1.MissedCycleR\fmissedCycles\"}\n" +
+	"\rmissed_cycles\x18\x19 \x03(\v2!.agogo.recurrences.v1.MissedCycleR\fmissedCycles\x12\x12\n" +
+	"\x04mode\x18\x1a \x01(\tR\x04mode\"}\n" +
 	"\vMissedCycle\x12\x14\n" +
 	"\x05cycle\x18\x01 \x01(\tR\x05cycle\x12\x1f\n" +
 	"\vcharge_date\x18\x02 \x01(\tR\n" +
@@ -4141,7 +4166,7 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\tclosed_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12@\n" +
 	"\x0enext_lookup_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fnextLookupAt\x12\x18\n" +
-	"\alookups\x18\f \x01(\x05R\alookups\"\x89\a\n" +
+	"\alookups\x18\f \x01(\x05R\alookups\"\x9d\a\n" +
 	"\x06Charge\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12#\n" +
@@ -4171,7 +4196,8 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\fnominal_time\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\vnominalTime\x129\n" +
 	"\n" +
 	"updated_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
-	"\aversion\x18\x19 \x01(\x03R\aversion\"\xb6\x01\n" +
+	"\aversion\x18\x19 \x01(\x03R\aversion\x12\x12\n" +
+	"\x04mode\x18\x1a \x01(\tR\x04mode\"\xb6\x01\n" +
 	"\bProposal\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12!\n" +
 	"\fcharge_again\x18\x02 \x01(\bR\vchargeAgain\x12\x1a\n" +
@@ -4289,7 +4315,7 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\rReportRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12E\n" +
 	"\n" +
-	"local_date\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\tlocalDate\"\xd5\x03\n" +
+	"local_date\x18\x02 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\tlocalDate\"\xe9\x03\n" +
 	"\x0eReportResponse\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1d\n" +
 	"\n" +
@@ -4300,7 +4326,9 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\aoverdue\x18\x06 \x01(\v2\x19.agogo.recurrences.v1.SumR\aoverdue\x122\n" +
 	"\aon_hold\x18\a \x01(\v2\x19.agogo.recurrences.v1.SumR\x06onHold\x12J\n" +
 	"\x11on_hold_by_seller\x18\b \x03(\v2\x1f.agogo.recurrences.v1.SellerSumR\x0eonHoldBySeller\x12#\n" +
-	"\rmissed_cycles\x18\t \x01(\x03R\fmissedCycles\"K\n" +
+	"\rmissed_cycles\x18\t \x01(\x03R\fmissedCycles\x12\x12\n" +
+	"\x04mode\x18\n" +
+	" \x01(\tR\x04mode\"K\n" +
 	"\x03Sum\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x03R\x05count\x12.\n" +
 	"\x06amount\x18\x02 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\"f\n" +
