@@ -1,7 +1,6 @@
 package attempt
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -14,14 +13,48 @@ import (
 	"github.com/agogopay/agogo/internal/attempt/db"
 )
 
+// Room is how many lookups of a connector may begin.
+type Room struct {
+	Tenant   string
+	Provider string
+	Most     int
+}
+
 // ClaimLookups takes attempts that are due to be asked about, for the length of a lookup; the same one is not handed out
 // twice meanwhile. A lookup that is never recorded is due again when the lease ends.
-func ClaimLookups(ctx context.Context, tx pgx.Tx, at time.Time, lease time.Duration, limit int) ([]Attempt, error) {
-	rows, err := db.New(tx).ClaimLookups(ctx, db.ClaimLookupsParams{At: at, LeaseSeconds: lease.Seconds(), PageLimit: int32(limit)})
+func ClaimLookups(ctx context.Context, tx pgx.Tx, at time.Time, lease time.Duration, rooms ...Room) ([]Attempt, error) {
+	p := db.ClaimLookupsParams{At: at, LeaseSeconds: lease.Seconds()}
+	for _, r := range rooms {
+		p.Tenants, p.Providers, p.Rooms = append(p.Tenants, r.Tenant), append(p.Providers, r.Provider), append(p.Rooms, int32(r.Most))
+	}
+	rows, err := db.New(tx).ClaimLookups(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("claim lookups: %w", err)
 	}
 	return fromRows(rows), nil
+}
+
+// ClaimUnserved is ClaimLookups for the attempts of all connectors but those served, which are named "<tenant>/<provider>".
+func ClaimUnserved(ctx context.Context, tx pgx.Tx, at time.Time, lease time.Duration, served []string, limit int) ([]Attempt, error) {
+	rows, err := db.New(tx).ClaimUnserved(ctx, db.ClaimUnservedParams{At: at, LeaseSeconds: lease.Seconds(), Served: served, PageLimit: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("claim lookups of unknown connectors: %w", err)
+	}
+	return fromRows(rows), nil
+}
+
+// UnderWay reports whether a send of a connector is under way in any replica, and keeps the others from asking until tx ends:
+// whoever begins one only if not is alone.
+func UnderWay(ctx context.Context, tx pgx.Tx, tenant, provider string) (bool, error) {
+	q := db.New(tx)
+	if err := q.LockConnector(ctx, db.LockConnectorParams{Tenant: tenant, Provider: provider}); err != nil {
+		return false, fmt.Errorf("lock connector %s/%s: %w", tenant, provider, err)
+	}
+	busy, err := q.UnderWay(ctx, db.UnderWayParams{Tenant: tenant, Provider: provider})
+	if err != nil {
+		return false, fmt.Errorf("read sends of %s/%s: %w", tenant, provider, err)
+	}
+	return busy, nil
 }
 
 // Update is a decision about an attempt as it was when the decision was made.
@@ -147,16 +180,14 @@ func AskPage(ctx context.Context, tx pgx.Tx, at time.Time, tenant, after string,
 	if err != nil {
 		return "", 0, fmt.Errorf("ask about open attempts of %s: %w", tenant, err)
 	}
-	if len(rows) < limit {
-		return "", len(rows), nil
+	if len(rows) == 0 {
+		return "", 0, nil
 	}
-	var last db.AskPageRow
-	for _, r := range rows {
-		if c := bytes.Compare(r.SubjectID[:], last.SubjectID[:]); c > 0 || (c == 0 && r.Number > last.Number) {
-			last = r
-		}
+	last := rows[len(rows)-1]
+	if len(rows) == limit {
+		next = fmt.Sprintf("%s/%d", last.SubjectID, last.Number)
 	}
-	return fmt.Sprintf("%s/%d", last.SubjectID, last.Number), len(rows), nil
+	return next, int(last.Asked), nil
 }
 
 func parseCursor(s string) (Key, error) {

@@ -62,7 +62,7 @@ func takeOver(t *testing.T, pool *pgxpool.Pool) []Attempt {
 func claim(t *testing.T, pool *pgxpool.Pool, at time.Time) []Attempt {
 	t.Helper()
 	return in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
-		return ClaimLookups(ctx, tx, at, time.Minute, 100)
+		return ClaimLookups(ctx, tx, at, time.Minute, Room{"lebenis", "orange", 100})
 	})
 }
 
@@ -258,6 +258,54 @@ func TestADecisionOnAnOlderRowDecidesNothing(t *testing.T) {
 	}
 	if again := claim(t, pool, next); len(again) != 1 {
 		t.Errorf("the hinted attempt is not due at once: %d", len(again))
+	}
+}
+
+// An attempt that is closed while a page is being asked about does not make it the last one.
+func TestAPageThatLosesAnAttemptIsNotTheLast(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	next := sent.Add(time.Hour)
+	for range 6 {
+		record(t, pool, "me", outcome(begin(t, pool, "me", time.Minute, start(uuid.New(), 1))[0], Unknown, provider.Ambiguous, &next))
+	}
+	closing, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := closing.Exec(t.Context(), `UPDATE attempts SET state = 'succeeded', next_lookup_at = NULL
+		WHERE subject_id = (SELECT subject_id FROM attempts ORDER BY subject_id LIMIT 1)`); err != nil {
+		t.Fatal(err)
+	}
+	type page struct {
+		next  string
+		asked int
+	}
+	pages := make(chan page, 1)
+	go func() {
+		pages <- in(t, pool, func(ctx context.Context, tx pgx.Tx) (page, error) {
+			next, asked, err := AskPage(ctx, tx, sent, "lebenis", "", 3)
+			return page{next, asked}, err
+		})
+	}()
+	for waiting := 0; waiting == 0; { // for the row that is being closed
+		if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%name: AskPage%'").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := closing.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := <-pages
+	if got.next == "" || got.asked != 2 {
+		t.Fatalf("the page lost one of three: next %q, asked about %d", got.next, got.asked)
+	}
+	last := in(t, pool, func(ctx context.Context, tx pgx.Tx) (page, error) {
+		next, asked, err := AskPage(ctx, tx, sent, "lebenis", got.next, 4)
+		return page{next, asked}, err
+	})
+	if last.next != "" || last.asked != 3 {
+		t.Errorf("then next %q, asked about %d of 3", last.next, last.asked)
 	}
 }
 

@@ -17,7 +17,7 @@ type claimed struct {
 	about   string        // what the provider is told
 	held    int           // rows that may not go and were put aside
 	rest    time.Duration // the connector rests for so long; nothing was claimed
-	probing bool          // the connector is degraded and a transfer is under way; nothing was claimed
+	probing bool          // the connector is degraded and a transfer is under way, here or elsewhere; nothing was claimed
 }
 
 // claim is transaction A: it takes up to most rows, writes their attempts with references and leases, has them posted, and
@@ -48,7 +48,12 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 	if err != nil {
 		return c, err
 	}
-	c.rest, c.probing = g.rest, g.degraded && l.open.Load() > 0
+	c.rest = g.rest
+	if g.degraded && g.Code == "" && g.rest == 0 {
+		if c.probing, err = attempt.UnderWay(ctx, tx, l.Connector.Tenant, l.Connector.Provider); err != nil {
+			return c, err
+		}
+	}
 	switch {
 	case g.Code != "" && g.Stay, c.rest > 0, c.probing:
 		return c, nil

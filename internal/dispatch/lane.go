@@ -66,6 +66,9 @@ func (l *lane) work(ctx context.Context) error {
 	return err
 }
 
+// probeEvery is how often a lane looks whether another one's probe of a degraded connector is over.
+const probeEvery = time.Second
+
 func (l *lane) feed(ctx context.Context) error {
 	for {
 		l.again.Store(false)
@@ -75,6 +78,8 @@ func (l *lane) feed(ctx context.Context) error {
 			return err
 		case len(c.begun) > 0 || c.held > 0:
 			continue
+		case c.probing && l.open.Load() == 0:
+			err = l.d.Clock.Sleep(ctx, probeEvery)
 		case c.probing:
 			err = l.wait(ctx)
 		case c.rest > l.d.Patience:
@@ -161,6 +166,7 @@ func (l *lane) submit(ctx context.Context, a attempt.Attempt, about string) (res
 	defer func() {
 		// A defect of an adapter must not take the other sends down with it; what it did before is not known.
 		if p := recover(); p != nil {
+			l.d.Logger.ErrorContext(ctx, l.d.Service+": the adapter panicked while sending", l.d.Item, a.Subject, "attempt", a.Number, "panic", provider.Panic(p))
 			res = provider.Result{Class: provider.Ambiguous, Scope: provider.ScopeProvider, Code: "adapter_panicked", Alarm: "the adapter panicked while sending"}
 		}
 	}()

@@ -31,8 +31,8 @@ type Config struct {
 	Service, Item string
 
 	Every    time.Duration // between looks at what is due; 1 s
-	Page     int           // attempts taken at once; 200
-	Parallel int           // lookups under way at once; 16
+	Page     int           // attempts taken over, and answers recorded, at once; 200
+	Parallel int           // lookups under way at once, per connector; 16
 }
 
 func (c Config) withDefaults() Config {
@@ -79,6 +79,7 @@ type Worker struct {
 	Deps
 	metrics  *metrics
 	wake     chan struct{}
+	asking   asking
 	measured time.Time
 }
 
@@ -96,27 +97,35 @@ func (w *Worker) Wake() {
 }
 
 // Run reconciles until ctx ends. It looks by real time, as leases run by it, at what is due by the service's clock. Takeovers
-// have a loop of their own: a provider that does not answer holds up lookups, and must not keep what lost its sender from
-// being known as unknown.
+// have a loop of their own, and lookups do not wait for each other: a provider that does not answer must not keep what lost its
+// sender from being known as unknown, nor others from being asked.
 func (w *Worker) Run(ctx context.Context) error {
-	var loops sync.WaitGroup
+	ctx = w.cause(ctx)
+	answers := make(chan attempt.Update)
+	var kept, loops sync.WaitGroup
+	kept.Go(func() { w.keep(ctx, answers, func(err error) { w.failed(ctx, "answers", err) }) })
 	loops.Go(func() { w.loop(ctx, "takeovers", nil, w.takeOver) })
-	w.loop(ctx, "lookups", w.wake, w.lookups)
+	w.loop(ctx, "lookups", w.wake, func(ctx context.Context) (bool, error) {
+		_, err := w.lookups(ctx, answers)
+		return false, err // a connector without room waits for its lookups to end, which wakes the loop
+	})
 	loops.Wait()
+	w.asking.working.Wait()
+	close(answers)
+	kept.Wait()
 	return nil
 }
 
-// loop calls step until it finds less than a page, then waits for the next look.
-func (w *Worker) loop(ctx context.Context, what string, wake <-chan struct{}, step func(context.Context) (int, error)) {
-	ctx = w.cause(ctx)
+// loop calls step until there is no more, then waits for the next look.
+func (w *Worker) loop(ctx context.Context, what string, wake <-chan struct{}, step func(context.Context) (more bool, err error)) {
 	tick := time.NewTicker(w.Every)
 	defer tick.Stop()
 	for {
-		n, err := step(ctx)
-		if err != nil && ctx.Err() == nil {
-			w.Logger.ErrorContext(ctx, w.Service+": reconciling failed, trying again", "what", what, "error", err)
+		more, err := step(ctx)
+		if err != nil {
+			w.failed(ctx, what, err)
 		}
-		if n == w.Page && err == nil && ctx.Err() == nil {
+		if more && err == nil && ctx.Err() == nil {
 			continue
 		}
 		select {
@@ -128,36 +137,47 @@ func (w *Worker) loop(ctx context.Context, what string, wake <-chan struct{}, st
 	}
 }
 
+func (w *Worker) failed(ctx context.Context, what string, err error) {
+	if ctx.Err() == nil {
+		w.Logger.ErrorContext(ctx, w.Service+": reconciling failed, trying again", "what", what, "error", err)
+	}
+}
+
 // cause is what events say of the worker's changes.
 func (w *Worker) cause(ctx context.Context) context.Context {
 	return event.WithCause(ctx, event.Cause{Actor: run.Actor(w.Service), CorrelationID: "reconcile"})
 }
 
-// lookups asks about one page of what is due, and reads the ages of what is open now and then.
-func (w *Worker) lookups(ctx context.Context) (int, error) {
-	asked, err := w.ask(ctx)
+// lookups begins to ask about what is due, and now and then looks after what nobody can be asked about and how old all is.
+func (w *Worker) lookups(ctx context.Context, answers chan<- attempt.Update) (more bool, err error) {
+	more, err = w.ask(ctx, answers)
 	if now := w.Clock.Now(); now.Sub(w.measured) >= measureEvery || now.Before(w.measured) {
 		w.measured = now
+		err = errors.Join(err, w.askUnserved(ctx, answers))
 		w.measure(ctx)
 	}
-	return asked, err
+	return more, err
 }
 
-// Pass is one look of both loops, for tests.
+// Pass is one look of both loops, to its end, for tests.
 func (w *Worker) Pass(ctx context.Context) (more bool, err error) {
 	ctx = w.cause(ctx)
 	taken, takeErr := w.takeOver(ctx)
-	asked, askErr := w.lookups(ctx)
-	if err := errors.Join(takeErr, askErr); err != nil {
-		return false, err
-	}
-	return taken == w.Page || asked == w.Page, nil
+	answers := make(chan attempt.Update)
+	var kept sync.WaitGroup
+	var keepErr error
+	kept.Go(func() { w.keep(ctx, answers, func(err error) { keepErr = errors.Join(keepErr, err) }) })
+	more, askErr := w.lookups(ctx, answers)
+	w.asking.working.Wait()
+	close(answers)
+	kept.Wait()
+	return more || taken, errors.Join(takeErr, askErr, keepErr)
 }
 
 // takeOver makes attempts unknown whose lease ran out, and their rows with them. It never sends: the provider is asked.
-func (w *Worker) takeOver(ctx context.Context) (int, error) {
+func (w *Worker) takeOver(ctx context.Context) (more bool, err error) {
 	n := 0
-	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
+	err = pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
 		expired, err := attempt.TakeOver(ctx, tx, w.Clock.Now(), w.Page)
 		if n = len(expired); err != nil || n == 0 {
 			return err
@@ -169,7 +189,7 @@ func (w *Worker) takeOver(ctx context.Context) (int, error) {
 		return w.apply(ctx, tx, moved)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("take over expired attempts: %w", err)
+		return false, fmt.Errorf("take over expired attempts: %w", err)
 	}
 	if n > 0 {
 		w.metrics.takeovers.Add(float64(n))
@@ -177,7 +197,7 @@ func (w *Worker) takeOver(ctx context.Context) (int, error) {
 		w.Outbox.Nudge()
 		w.Wake() // they are due at once
 	}
-	return n, nil
+	return n == w.Page, nil
 }
 
 // apply moves the rows of attempts that were taken over: all at once, or, if one of them is where its attempt does not say,

@@ -53,37 +53,43 @@ func (q *Queries) Ageing(ctx context.Context) ([]AgeingRow, error) {
 }
 
 const askPage = `-- name: AskPage :many
-UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, $1::timestamptz)
-WHERE a.state IN ('processing', 'unknown', 'manual_review') AND (a.subject_id, a.number) IN (
+WITH page AS (
     SELECT o.subject_id, o.number FROM attempts o
-    WHERE o.tenant = $2 AND o.state IN ('processing', 'unknown', 'manual_review')
-      AND (o.subject_id, o.number) > ($3::uuid, $4::integer)
-    ORDER BY o.subject_id, o.number LIMIT $5
+    WHERE o.tenant = $1 AND o.state IN ('processing', 'unknown', 'manual_review')
+      AND (o.subject_id, o.number) > ($2::uuid, $3::integer)
+    ORDER BY o.subject_id, o.number LIMIT $4
+), asked AS (
+    UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, $5::timestamptz)
+    FROM page p
+    WHERE a.subject_id = p.subject_id AND a.number = p.number AND a.state IN ('processing', 'unknown', 'manual_review')
+    RETURNING a.subject_id
 )
-RETURNING a.subject_id, a.number
+SELECT p.subject_id, p.number, (SELECT count(*) FROM asked)::bigint AS asked FROM page p ORDER BY p.subject_id, p.number
 `
 
 type AskPageParams struct {
-	At           time.Time
 	Tenant       string
 	AfterSubject uuid.UUID
 	AfterNumber  int32
 	PageLimit    int32
+	At           time.Time
 }
 
 type AskPageRow struct {
 	SubjectID uuid.UUID
 	Number    int32
+	Asked     int64
 }
 
-// Every open attempt of a tenant, of any age, in pages by subject; a lookup that is due sooner stays due then.
+// Every open attempt of a tenant, of any age, in pages by subject; a lookup that is due sooner stays due then. The page is what was
+// read: what another transaction closes meanwhile is not asked about, and does not make the page a short one, which would be the last.
 func (q *Queries) AskPage(ctx context.Context, arg AskPageParams) ([]AskPageRow, error) {
 	rows, err := q.db.Query(ctx, askPage,
-		arg.At,
 		arg.Tenant,
 		arg.AfterSubject,
 		arg.AfterNumber,
 		arg.PageLimit,
+		arg.At,
 	)
 	if err != nil {
 		return nil, err
@@ -92,7 +98,7 @@ func (q *Queries) AskPage(ctx context.Context, arg AskPageParams) ([]AskPageRow,
 	var items []AskPageRow
 	for rows.Next() {
 		var i AskPageRow
-		if err := rows.Scan(&i.SubjectID, &i.Number); err != nil {
+		if err := rows.Scan(&i.SubjectID, &i.Number, &i.Asked); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -223,22 +229,110 @@ func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error)
 const claimLookups = `-- name: ClaimLookups :many
 UPDATE attempts a SET lookup_expires_at = now() + make_interval(secs => $1)
 WHERE (a.subject_id, a.number) IN (
-    SELECT d.subject_id, d.number FROM attempts d
-    WHERE d.next_lookup_at <= $2::timestamptz AND d.state <> 'submitting'
-      AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
-    ORDER BY d.next_lookup_at LIMIT $3 FOR UPDATE SKIP LOCKED
+    SELECT d.subject_id, d.number
+    FROM (SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS provider, unnest($4::integer[]) AS room) c
+    CROSS JOIN LATERAL (
+        SELECT o.subject_id, o.number FROM attempts o
+        WHERE o.tenant = c.tenant AND o.provider = c.provider AND o.next_lookup_at <= $5::timestamptz AND o.state <> 'submitting'
+          AND (o.lookup_expires_at IS NULL OR o.lookup_expires_at < now())
+        ORDER BY o.next_lookup_at LIMIT c.room FOR UPDATE SKIP LOCKED
+    ) d
 )
 RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
 `
 
 type ClaimLookupsParams struct {
 	LeaseSeconds float64
+	Tenants      []string
+	Providers    []string
+	Rooms        []int32
 	At           time.Time
+}
+
+// The longest due of each connector, as many as there is room for: one that does not answer costs the others nothing.
+func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]Attempt, error) {
+	rows, err := q.db.Query(ctx, claimLookups,
+		arg.LeaseSeconds,
+		arg.Tenants,
+		arg.Providers,
+		arg.Rooms,
+		arg.At,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Attempt
+	for rows.Next() {
+		var i Attempt
+		if err := rows.Scan(
+			&i.SubjectID,
+			&i.Number,
+			&i.Tenant,
+			&i.Provider,
+			&i.Reference,
+			&i.Amount,
+			&i.Currency,
+			&i.Destination,
+			&i.State,
+			&i.Class,
+			&i.Scope,
+			&i.Code,
+			&i.ProviderCode,
+			&i.ProviderID,
+			&i.Fee,
+			&i.Sends,
+			&i.Reached,
+			&i.LeaseOwner,
+			&i.LeaseExpiresAt,
+			&i.SubmittedAt,
+			&i.Accepted,
+			&i.OpenedAt,
+			&i.ClosedAt,
+			&i.NextLookupAt,
+			&i.LookupExpiresAt,
+			&i.Lookups,
+			&i.LookedUpAt,
+			&i.AbsentReads,
+			&i.FirstAbsentAt,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimUnserved = `-- name: ClaimUnserved :many
+UPDATE attempts a SET lookup_expires_at = now() + make_interval(secs => $1)
+WHERE (a.subject_id, a.number) IN (
+    SELECT d.subject_id, d.number FROM attempts d
+    WHERE d.next_lookup_at <= $2::timestamptz AND d.state <> 'submitting' AND NOT (d.tenant || '/' || d.provider = ANY($3::text[]))
+      AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
+    ORDER BY d.next_lookup_at LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+`
+
+type ClaimUnservedParams struct {
+	LeaseSeconds float64
+	At           time.Time
+	Served       []string
 	PageLimit    int32
 }
 
-func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]Attempt, error) {
-	rows, err := q.db.Query(ctx, claimLookups, arg.LeaseSeconds, arg.At, arg.PageLimit)
+// What is due of connectors that nobody knows any more.
+func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([]Attempt, error) {
+	rows, err := q.db.Query(ctx, claimUnserved,
+		arg.LeaseSeconds,
+		arg.At,
+		arg.Served,
+		arg.PageLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -397,6 +491,21 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 		return nil, err
 	}
 	return items, nil
+}
+
+const lockConnector = `-- name: LockConnector :exec
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1::text || '/' || $2::text, 7120))
+`
+
+type LockConnectorParams struct {
+	Tenant   string
+	Provider string
+}
+
+// One at a time looks whether another transfer of a connector is under way, across replicas; the lock ends with the transaction.
+func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) error {
+	_, err := q.db.Exec(ctx, lockConnector, arg.Tenant, arg.Provider)
+	return err
 }
 
 const lockSubject = `-- name: LockSubject :many
@@ -913,4 +1022,20 @@ func (q *Queries) TakeOver(ctx context.Context, arg TakeOverParams) ([]Attempt, 
 		return nil, err
 	}
 	return items, nil
+}
+
+const underWay = `-- name: UnderWay :one
+SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 'submitting' AND tenant = $1 AND provider = $2)
+`
+
+type UnderWayParams struct {
+	Tenant   string
+	Provider string
+}
+
+func (q *Queries) UnderWay(ctx context.Context, arg UnderWayParams) (bool, error) {
+	row := q.db.QueryRow(ctx, underWay, arg.Tenant, arg.Provider)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }

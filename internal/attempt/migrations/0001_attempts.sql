@@ -41,5 +41,5 @@ CREATE TABLE attempts (
 );
 -- Work that is waiting: small however many attempts are closed.
 CREATE INDEX attempts_leased ON attempts (lease_expires_at) WHERE state = 'submitting';
-CREATE INDEX attempts_due ON attempts (next_lookup_at) WHERE next_lookup_at IS NOT NULL;
+CREATE INDEX attempts_due ON attempts (tenant, provider, next_lookup_at) WHERE next_lookup_at IS NOT NULL;
 CREATE INDEX attempts_open ON attempts (tenant, subject_id, number) WHERE state IN ('processing', 'unknown', 'manual_review');

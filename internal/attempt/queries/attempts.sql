@@ -58,14 +58,37 @@ WHERE (a.subject_id, a.number) IN (
 RETURNING a.*;
 
 -- name: ClaimLookups :many
+-- The longest due of each connector, as many as there is room for: one that does not answer costs the others nothing.
+UPDATE attempts a SET lookup_expires_at = now() + make_interval(secs => @lease_seconds)
+WHERE (a.subject_id, a.number) IN (
+    SELECT d.subject_id, d.number
+    FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@providers::text[]) AS provider, unnest(@rooms::integer[]) AS room) c
+    CROSS JOIN LATERAL (
+        SELECT o.subject_id, o.number FROM attempts o
+        WHERE o.tenant = c.tenant AND o.provider = c.provider AND o.next_lookup_at <= @at::timestamptz AND o.state <> 'submitting'
+          AND (o.lookup_expires_at IS NULL OR o.lookup_expires_at < now())
+        ORDER BY o.next_lookup_at LIMIT c.room FOR UPDATE SKIP LOCKED
+    ) d
+)
+RETURNING a.*;
+
+-- name: ClaimUnserved :many
+-- What is due of connectors that nobody knows any more.
 UPDATE attempts a SET lookup_expires_at = now() + make_interval(secs => @lease_seconds)
 WHERE (a.subject_id, a.number) IN (
     SELECT d.subject_id, d.number FROM attempts d
-    WHERE d.next_lookup_at <= @at::timestamptz AND d.state <> 'submitting'
+    WHERE d.next_lookup_at <= @at::timestamptz AND d.state <> 'submitting' AND NOT (d.tenant || '/' || d.provider = ANY(@served::text[]))
       AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
     ORDER BY d.next_lookup_at LIMIT @page_limit FOR UPDATE SKIP LOCKED
 )
 RETURNING a.*;
+
+-- name: LockConnector :exec
+-- One at a time looks whether another transfer of a connector is under way, across replicas; the lock ends with the transaction.
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || @tenant::text || '/' || @provider::text, 7120));
+
+-- name: UnderWay :one
+SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 'submitting' AND tenant = @tenant AND provider = @provider);
 
 -- name: LockAttempts :many
 SELECT a.* FROM attempts a
@@ -131,15 +154,20 @@ SELECT a.provider_id, a.reference FROM attempts a
 WHERE a.tenant = @tenant AND a.provider = @provider AND a.provider_id = ANY(@provider_ids::text[]) AND a.provider_id <> '';
 
 -- name: AskPage :many
--- Every open attempt of a tenant, of any age, in pages by subject; a lookup that is due sooner stays due then.
-UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz)
-WHERE a.state IN ('processing', 'unknown', 'manual_review') AND (a.subject_id, a.number) IN (
+-- Every open attempt of a tenant, of any age, in pages by subject; a lookup that is due sooner stays due then. The page is what was
+-- read: what another transaction closes meanwhile is not asked about, and does not make the page a short one, which would be the last.
+WITH page AS (
     SELECT o.subject_id, o.number FROM attempts o
     WHERE o.tenant = @tenant AND o.state IN ('processing', 'unknown', 'manual_review')
       AND (o.subject_id, o.number) > (@after_subject::uuid, @after_number::integer)
     ORDER BY o.subject_id, o.number LIMIT @page_limit
+), asked AS (
+    UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz)
+    FROM page p
+    WHERE a.subject_id = p.subject_id AND a.number = p.number AND a.state IN ('processing', 'unknown', 'manual_review')
+    RETURNING a.subject_id
 )
-RETURNING a.subject_id, a.number;
+SELECT p.subject_id, p.number, (SELECT count(*) FROM asked)::bigint AS asked FROM page p ORDER BY p.subject_id, p.number;
 
 -- name: OfSubjects :many
 SELECT * FROM attempts WHERE subject_id = ANY(@subject_ids::uuid[]) ORDER BY subject_id, number;

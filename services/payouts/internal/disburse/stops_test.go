@@ -389,13 +389,14 @@ func TestSlotsBoundWhatIsInDoubt(t *testing.T) {
 	e.Check()
 }
 
-// A degraded connector is tried by one payout at a time.
+// A degraded connector is tried by one payout at a time, whatever pages and replicas there are.
 func TestDegradedConnectorIsProbed(t *testing.T) {
 	t.Parallel()
 	e := sending.New(t)
+	e.Planner.PageSize = 10
 	run := e.Plan(20)
 	var open, most, calls atomic.Int64
-	s := e.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+	hooks := sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
 		n := open.Add(1)
 		defer open.Add(-1)
 		if calls.Add(1) <= 10 {
@@ -407,7 +408,8 @@ func TestDegradedConnectorIsProbed(t *testing.T) {
 			return provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: provider.CodeRefused}
 		}
 		return real.Submit(ctx, tr)
-	}})
+	}}
+	s, other := e.Sender(hooks), e.Sender(hooks)
 	e.InTx(func(tx pgx.Tx) error {
 		faults := make([]provider.Result, 5)
 		for i := range faults {
@@ -418,7 +420,19 @@ func TestDegradedConnectorIsProbed(t *testing.T) {
 	})
 	for range 10 {
 		e.Clock.Advance(time.Minute)
-		e.DispatchMoving(s, run)
+		e.Moving(func() {
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			for _, s := range []*sending.Sender{s, other} {
+				for page := range 2 {
+					wg.Go(func() {
+						if err := s.Dispatch(e.Ctx(), run, page); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			}
+		})
 	}
 	if most.Load() != 1 {
 		t.Errorf("%d payouts at once tried a degraded connector", most.Load())

@@ -470,6 +470,62 @@ func TestAHangingProviderDelaysNoTakeover(t *testing.T) {
 	}
 }
 
+// One lookup that is never answered keeps no other from being made: not those of its own connector that become due while it
+// hangs, nor, when a provider answers none of as many as may be under way, those of another provider.
+func TestAHangingLookupDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		hang  int    // payees whose lookups are never answered
+		other string // provider of the others
+	}{
+		"of its own connector":    {1, "orange"},
+		"of another, all hanging": {5, "elsewhere"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := sending.New(t)
+			e.States.Health.DegradeAfter = 100
+			e.Cashin(simulator.LostAnswer, 0)
+			answer := make(chan struct{})
+			hanging := func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+				for n := range c.hang {
+					if tr.Destination == sending.Phone(n+1) {
+						<-answer
+						return provider.Found{}, errors.New("no answer")
+					}
+				}
+				return real.Lookup(ctx, tr)
+			}
+			s := e.Sender(sending.Hooks{Lookup: hanging})
+			elsewhere := *s.Connector
+			elsewhere.Provider = "elsewhere"
+			s.Connectors.Add(&elsewhere)
+			s.Worker.Parallel = 4
+			e.Send(s, 10)
+			later := "UPDATE attempts SET provider = $1, next_lookup_at = next_lookup_at + $2 WHERE NOT (destination = ANY($3))"
+			slow := []string{}
+			for n := range c.hang {
+				slow = append(slow, sending.Phone(n+1))
+			}
+			e.SQL(later, c.other, time.Hour, slow)
+			e.Clock.Advance(time.Minute)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- s.Worker.Run(ctx) }()
+			eventually(t, "the lookups that hang", func() bool {
+				return e.Count("SELECT count(*) FROM attempts WHERE lookup_expires_at IS NOT NULL") == int64(min(c.hang, 4))
+			})
+			e.Clock.Advance(time.Hour)
+			eventually(t, "the others", func() bool { return e.PayoutStates()["succeeded"] == int64(10-c.hang) })
+			cancel()
+			close(answer)
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A provider that left the tenants file with money outstanding: nothing is concluded, and it is asked again when it is back.
 func TestProviderGoneFromTheFile(t *testing.T) {
 	t.Parallel()
