@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/audit"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
@@ -100,7 +101,9 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: admin.Policy(), Telemetry: d.Telemetry})
+	server, err := rpc.NewServer(rpc.ServerConfig{
+		Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(admin.Policy()), Telemetry: d.Telemetry, Screen: admin.Screen,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +144,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	recurrencesv1.RegisterRecurrencesServiceServer(s.grpc, p.admin)
+	audit.Register(s.grpc, pool)
 
 	// The group stops what it started in reverse: first nothing new is begun, then what is under way ends, at last nobody
 	// is left to answer.
