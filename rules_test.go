@@ -119,9 +119,9 @@ var boundaries = []boundary{
 		why: "it is the judge of what the services did; code shared with them would share their mistakes",
 	},
 	{
-		name: "the oracle imports nothing of ours", of: under("cmd/agogo/internal/oracle", "cmd/agogo/internal/evening"),
+		name: "the oracle imports nothing of ours", of: under("cmd/agogo/internal/oracle", "cmd/agogo/internal/evening", "cmd/agogo/internal/week"),
 		forbid: func(_, imported string) bool {
-			return strings.HasPrefix(imported, module) && !under("cmd/agogo/internal/oracle", "cmd/agogo/internal/evening", "simulator")(imported)
+			return strings.HasPrefix(imported, module) && !under("cmd/agogo/internal/oracle", "cmd/agogo/internal/evening", "cmd/agogo/internal/week", "simulator")(imported)
 		},
 		why: "it says what should have happened; code shared with the services would share their mistakes",
 	},

@@ -86,6 +86,23 @@ func (m *Model) tick(nominal time.Time) time.Time {
 	return dateOf(nominal.In(m.rules.Zone))
 }
 
+// Tick does a job at its nominal time.
+func (m *Model) Tick(job string, nominal time.Time) error {
+	switch job {
+	case "charge-due":
+		return m.ChargeDue(nominal)
+	case "retry-failed":
+		return m.RetryFailed(nominal)
+	case "notify-holds":
+		m.NotifyHolds(nominal)
+	case "cleanup":
+		m.Cleanup(nominal)
+	default:
+		return fmt.Errorf("no job is called %q", job)
+	}
+	return nil
+}
+
 // ChargeDue is what the morning's tick must do. It is an error when the outcome would depend on which of several charges on
 // one card is answered first: such a file says nothing.
 func (m *Model) ChargeDue(nominal time.Time) error {

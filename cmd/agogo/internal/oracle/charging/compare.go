@@ -90,6 +90,28 @@ func (m *Model) Charged() (count int, total int64) {
 	return count, total
 }
 
+// Census counts what the model has, by what the rules tell apart.
+func (m *Model) Census() map[string]int {
+	n := map[string]int{"digest": len(m.digests)}
+	for _, r := range m.recurrences {
+		n["missed"] += len(r.missed)
+		n["recurrence "+r.state]++
+		n["recurrence "+r.state+" "+r.reason]++
+	}
+	for _, c := range m.charges {
+		n["charge "+c.state]++
+		if c.state == "succeeded" && c.tries > 0 {
+			n["paid by a retry"]++
+		}
+	}
+	for _, k := range m.cards {
+		if k.dead {
+			n["invalid card"]++
+		}
+	}
+	return n
+}
+
 type key struct{ recurrence, cycle string }
 
 func (m *Model) byKey() map[key]*charge {
