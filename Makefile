@@ -49,7 +49,8 @@ bench: ## Run the benchmarks; figures are for this machine only
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf .cache/protovalidate ## Lint Go and protos
-	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/golangci-lint run $(PACKAGES)
+	$(TOOLS)/golangci-lint run --build-tags crash,crashpoints ./test/chaos/... ./internal/crashpoint/...
 	$(TOOLS)/buf lint
 
 .PHONY: gen

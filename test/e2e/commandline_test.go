@@ -49,12 +49,17 @@ func TestExitCodes(t *testing.T) {
 		{"payments import /dev/null --token approver", 4, "needs the role operator"},
 		{"payouts list --token nobody-s-token", 4, "not known"},
 		{"payments import /no/such/file.csv", 1, "no such file"},
+		{"payments import .", 1, "is a directory"},
+		{"events tail --type nope", 2, "no type of event"},
 		{"payouts list --context /no/such/dev.json", 1, "agogo dev"},
 	} {
 		t.Run(c.command, func(t *testing.T) {
 			r := w.Try(t, strings.Fields(c.command)...)
 			if r.Code != c.code || !strings.Contains(r.String(), c.says) {
 				t.Errorf("exit %d, want %d and %q in\n%s", r.Code, c.code, c.says, r)
+			}
+			if strings.Contains(r.String(), "the file is empty") {
+				t.Errorf("what was not read was taken for an empty file:\n%s", r)
 			}
 			if r.Code != 0 && strings.Contains(r.Err, "goroutine ") {
 				t.Errorf("a panic:\n%s", r.Err)

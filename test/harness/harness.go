@@ -4,7 +4,6 @@ package harness
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,17 +39,6 @@ func Build(dir string, flags ...string) (string, error) {
 		return "", fmt.Errorf("go build ./cmd/agogo: %w\n%s", err, out)
 	}
 	return binary, nil
-}
-
-// FreeAddr is an address of this machine that nobody listened on a moment ago.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // WriteFile writes a file of the test's own and returns its path.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -67,9 +68,11 @@ func Remove(dir string) error {
 // WithSimulator starts a simulator that outlives dev, with its book in a file.
 func (in *Install) WithSimulator(t testing.TB) {
 	t.Helper()
-	addr := FreeAddr(t)
-	start(t, in.Binary, in.environment(nil), "simulator", "--addr", addr, "--book", filepath.Join(in.Dir, "book.jsonl")).AwaitReady(t)
-	in.Simulator = "http://" + addr
+	sim := start(t, in.Binary, in.environment(nil), "simulator", "--addr", "127.0.0.1:0", "--book", filepath.Join(in.Dir, "book.jsonl"))
+	sim.AwaitReady(t)
+	if in.Simulator = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`).FindString(sim.Output()); in.Simulator == "" {
+		t.Fatalf("the simulator does not say where it listens:\n%s", sim.Output())
+	}
 }
 
 // UseConfig makes text the tenants file. The simulator's default address in it becomes that of the simulator beside dev.
