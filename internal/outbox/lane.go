@@ -179,7 +179,7 @@ func (l *lane) hold(ctx context.Context, key string, f failure) {
 	if f.message && s.failed == 1 || s.failed%alarmEvery == 0 {
 		l.r.metrics.refused.WithLabelValues(l.r.cfg.Service, l.stream).Inc()
 		l.r.deps.Logger.ErrorContext(ctx, "outbox message is refused: it and all later ones of its key wait",
-			"service", l.r.cfg.Service, "stream", l.stream, "id", f.id, "subject", f.subject, "tries", s.failed, "err", f.err)
+			"stream", l.stream, "id", f.id, "subject", f.subject, "tries", s.failed, "err", f.err)
 	}
 	time.AfterFunc(backoff(s.failed), func() {
 		l.mu.Lock()
@@ -196,10 +196,10 @@ func (l *lane) backOff(ctx context.Context, err error) {
 	}
 	l.failed++
 	if l.failed == 1 {
-		l.r.deps.Logger.WarnContext(ctx, "outbox retries", "service", l.r.cfg.Service, "stream", l.stream, "err", err)
+		l.r.deps.Logger.WarnContext(ctx, "outbox retries", "stream", l.stream, "err", err)
 	}
 	if l.failed%alarmEvery == 0 {
-		l.r.deps.Logger.ErrorContext(ctx, "outbox is stalled", "service", l.r.cfg.Service, "stream", l.stream, "tries", l.failed, "err", err)
+		l.r.deps.Logger.ErrorContext(ctx, "outbox is stalled", "stream", l.stream, "tries", l.failed, "err", err)
 	}
 	t := time.NewTimer(backoff(l.failed))
 	defer t.Stop()

@@ -81,7 +81,7 @@ func (s *leases) beat(ctx context.Context) {
 	if err != nil {
 		fresh.Stop()
 		if ctx.Err() == nil {
-			s.o.deps.Logger.WarnContext(ctx, "outbox cannot renew its leases", "service", s.o.cfg.Service, "err", err)
+			s.o.deps.Logger.WarnContext(ctx, "outbox cannot renew its leases", "err", err)
 		}
 		return
 	}
@@ -200,7 +200,7 @@ func (s *leases) leave(ctx context.Context) {
 		err = s.o.queries.Leave(ctx, s.owner)
 	}
 	if err != nil {
-		s.o.deps.Logger.WarnContext(ctx, "outbox could not give its leases back: they run out", "service", s.o.cfg.Service, "in", s.o.cfg.Lease, "err", err)
+		s.o.deps.Logger.WarnContext(ctx, "outbox could not give its leases back: they run out", "in", s.o.cfg.Lease, "err", err)
 	}
 }
 

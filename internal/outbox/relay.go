@@ -76,7 +76,7 @@ func (r *relay) poll(ctx context.Context) {
 		next := time.After(pace)
 		err := r.look(ctx)
 		if err != nil && ctx.Err() == nil && !failed {
-			r.deps.Logger.ErrorContext(ctx, "outbox cannot read its table", "service", r.cfg.Service, "err", err)
+			r.deps.Logger.ErrorContext(ctx, "outbox cannot read its table", "err", err)
 		}
 		failed = err != nil
 		select {

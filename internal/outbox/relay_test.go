@@ -231,6 +231,9 @@ func TestRefusedMessageHoldsItsKeyOnly(t *testing.T) {
 	if log.contains("filler") {
 		t.Error("the log shows what the message says")
 	}
+	if log.contains("service=") {
+		t.Error("the outbox names the service, which the service's own logger does on every line")
+	}
 	if _, err := b.js.UpdateStream(t.Context(), size(-1)); err != nil {
 		t.Fatal(err)
 	}

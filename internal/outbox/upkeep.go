@@ -24,7 +24,7 @@ func (r *relay) upkeep(ctx context.Context) {
 	for ctx.Err() == nil {
 		for _, work := range []func(context.Context, pgx.Tx) error{r.addPartitions, r.dropPartitions} {
 			if err := r.alone(ctx, work); err != nil && ctx.Err() == nil {
-				r.deps.Logger.WarnContext(ctx, "outbox upkeep failed: it is repeated", "service", r.cfg.Service, "in", upkeepEvery, "err", err)
+				r.deps.Logger.WarnContext(ctx, "outbox upkeep failed: it is repeated", "in", upkeepEvery, "err", err)
 			}
 		}
 		select {
@@ -61,7 +61,7 @@ func (o *Outbox) addPartitions(ctx context.Context, tx pgx.Tx) error {
 func (o *Outbox) dropPartitions(ctx context.Context, tx pgx.Tx) error {
 	n, err := o.queries.WithTx(tx).DropPartitions(ctx, o.cfg.Keep.Seconds())
 	if err == nil && n > 0 {
-		o.deps.Logger.InfoContext(ctx, "outbox dropped old days", "service", o.cfg.Service, "days", n)
+		o.deps.Logger.InfoContext(ctx, "outbox dropped old days", "days", n)
 	}
 	return err
 }

@@ -3,9 +3,11 @@ package natstest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -36,15 +38,16 @@ type Nodes struct {
 func Cluster(t testing.TB, n int) *Nodes {
 	t.Helper()
 	c := &Nodes{t: t, servers: make([]*server.Server, n)}
-	dir, ports := t.TempDir(), freePorts(t, 2*n)
+	dir, host := t.TempDir(), ownHost()
+	ports := freePorts(t, host, 2*n)
 	routes := make([]*url.URL, n)
 	for i := range n {
-		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", ports[i])}
+		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprintf("%s:%d", host, ports[i])}
 	}
 	for i := range n {
 		c.opts = append(c.opts, &server.Options{
-			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: ports[n+i], NoSigs: true, NoLog: true,
-			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: ports[i]}, Routes: routes,
+			ServerName: fmt.Sprintf("n%d", i), Host: host, Port: ports[n+i], NoSigs: true, NoLog: true,
+			Cluster: server.ClusterOpts{Name: "test", Host: host, Port: ports[i]}, Routes: routes,
 			JetStream: true, StoreDir: filepath.Join(dir, fmt.Sprintf("n%d", i)), DisableJetStreamBanner: true,
 			JetStreamMaxStore: 64 << 30, JetStreamMaxMemory: 64 << 20,
 		})
@@ -197,12 +200,22 @@ func (c *Nodes) stopAll() {
 	wg.Wait()
 }
 
+// ownHost is an address of this machine that nobody else uses, so that no other process can take a port between the moment
+// when it was found to be free and the moment when a node listens there, or while a node is stopped. Linux answers on all of
+// 127.0.0.0/8; elsewhere there is only the one that everybody shares.
+func ownHost() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1"
+	}
+	return fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+}
+
 // freePorts asks the system for ports. A node must keep its own over a restart, so none can listen on "any".
-func freePorts(t testing.TB, n int) []int {
+func freePorts(t testing.TB, host string, n int) []int {
 	t.Helper()
 	ports := make([]int, n)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,8 @@
 package natstest_test
 
 import (
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +24,9 @@ func TestServersOfTwoTestsAreApart(t *testing.T) {
 func TestClusterKeepsAStreamWhenItsLeaderStops(t *testing.T) {
 	t.Parallel()
 	c := natstest.Cluster(t, 3)
+	if at := c.Conn(0).ConnectedAddr(); runtime.GOOS == "linux" && strings.HasPrefix(at, "127.0.0.1:") {
+		t.Errorf("the cluster is at %s, where others take ports", at)
+	}
 	js := c.JS(0)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "A", Subjects: []string{"a"}, Replicas: 3}); err != nil {
 		t.Fatal(err)

@@ -165,7 +165,7 @@ func (d *dev) load() error {
 	path, getenv := d.Config, d.Getenv
 	if path == "" {
 		path = filepath.Join(d.DataDir, "tenants.yaml")
-		if err := os.WriteFile(path, examples.Tenants, 0o600); err != nil {
+		if err := os.WriteFile(path, append([]byte(builtIn), examples.Tenants...), 0o600); err != nil {
 			return err
 		}
 		getenv = func(name string) string {
@@ -197,6 +197,11 @@ func (d *dev) load() error {
 	}
 	return err
 }
+
+// builtIn is written above the built-in example, which lies where people look for a file to change.
+const builtIn = `# Written anew by agogo at each start, so changes here are lost. To change something, copy this file and name the copy with --config.
+#
+`
 
 // sandboxValue stands in for a variable of the built-in example. Cielo's have a shape that is checked.
 func sandboxValue(name string) string {

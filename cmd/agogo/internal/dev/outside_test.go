@@ -92,3 +92,20 @@ func TestRedirectMovesEveryAddressOfTheSimulator(t *testing.T) {
 		}
 	}
 }
+
+// The built-in example lies where people look for a file to change, and is written anew at each start.
+func TestBuiltInExampleSaysThatChangesAreLost(t *testing.T) {
+	t.Parallel()
+	d := &dev{Options: Options{DataDir: t.TempDir(), Getenv: func(string) string { return "" }}}
+	if err := d.load(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(d.DataDir, "tenants.yaml"))
+	first, _, _ := strings.Cut(string(raw), "\n")
+	if err != nil || !strings.Contains(first, "changes here are lost") || !strings.Contains(string(raw), string(examples.Tenants)) {
+		t.Errorf("%v: %s", err, first)
+	}
+	if d.info.Modes["lebenis"] != "sandbox" {
+		t.Errorf("modes %v", d.info.Modes)
+	}
+}

@@ -42,18 +42,29 @@ type Importer interface {
 
 // File sends everything from r and returns the summary.
 func File(ctx context.Context, open Open, tenant, format string, r io.Reader, heard Heard) (Tally, error) {
+	wanted := ctx
+	ctx, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
 	in, err := open(ctx, tenant, format)
 	if err != nil {
 		return Tally{}, err
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- sendAll(ctx, in, r) }()
+	go func() {
+		err := sendAll(ctx, in, r)
+		if err != nil {
+			broken(err) // rather than an end of the stream: the server would take half a file for a whole one
+		}
+		sent <- err
+	}()
 	var sum Tally
 	for {
 		refusal, progress, summary, err := in.recv()
 		switch {
 		case errors.Is(err, io.EOF):
 			return sum, <-sent
+		case err != nil && ctx.Err() != nil && wanted.Err() == nil:
+			return sum, context.Cause(ctx)
 		case err != nil:
 			// The server's word is the cause; the sender only saw the stream end.
 			return sum, err
@@ -80,7 +91,6 @@ func sendAll(ctx context.Context, in Importer, r io.Reader) error {
 			return in.finish()
 		}
 		if err != nil {
-			_ = in.finish()
 			return fmt.Errorf("reading the file: %w", err)
 		}
 	}
