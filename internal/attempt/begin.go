@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt/db"
@@ -99,13 +98,4 @@ func timeOrZero(t *time.Time) time.Time {
 		return time.Time{}
 	}
 	return *t
-}
-
-// Subjects are the ids of attempts, in their order.
-func Subjects(all []Attempt) []uuid.UUID {
-	ids := make([]uuid.UUID, 0, len(all))
-	for _, a := range all {
-		ids = append(ids, a.Subject)
-	}
-	return ids
 }

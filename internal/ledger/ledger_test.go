@@ -222,29 +222,6 @@ func TestBalancesPageByAccount(t *testing.T) {
 	}
 }
 
-func TestSumByPrefix(t *testing.T) {
-	t.Parallel()
-	pool := pgtest.Pool(t, ledger.Migrations)
-	mustPost(t, pool, append(completed("p1", "a", 80, 20), completed("p2", "b", 40, 10)...)...)
-	mustPost(t, pool, ledger.Posting{
-		Tenant: "lebenis", Kind: "attempt.submitted", Ref: "o1/1",
-		Debit: ledger.Payable("a"), Credit: ledger.InTransit("orange"), Amount: xof(80), OccurredAt: evening,
-	})
-	for prefix, want := range map[string][]ledger.Balance{
-		"payable:": {{Account: "payable:", Currency: "XOF", Debits: 80, Credits: 120}},
-		"":         {{Currency: "XOF", Debits: 230, Credits: 230}},
-		"nothing":  {},
-	} {
-		got, err := ledger.Sum(t.Context(), pool, "lebenis", prefix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%q: %s", prefix, diff)
-		}
-	}
-}
-
 func TestPostingsByAccountRefAndAll(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Pool(t, ledger.Migrations)

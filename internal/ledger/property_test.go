@@ -112,13 +112,4 @@ func check(rt *rapid.T, t *testing.T, pool *pgxpool.Pool, tenant string, facts b
 			rt.Fatalf("books lean by %d %s", net, currency)
 		}
 	}
-	sums, err := ledger.Sum(t.Context(), pool, tenant, "")
-	if err != nil {
-		rt.Fatal(err)
-	}
-	for _, s := range sums {
-		if s.Net() != 0 {
-			rt.Fatalf("debits %d, credits %d %s", s.Debits, s.Credits, s.Currency)
-		}
-	}
 }

@@ -38,16 +38,6 @@ FROM (SELECT d.debit AS account, d.currency, d.amount, true AS is_debit FROM led
       WHERE c.tenant = @tenant AND c.credit >= (SELECT low FROM bounds) AND c.credit <= (SELECT high FROM bounds)) b
 GROUP BY b.account, b.currency ORDER BY b.account, b.currency;
 
--- name: Sum :many
-SELECT b.currency, coalesce(sum(b.amount) FILTER (WHERE b.is_debit), 0)::bigint AS debits,
-       coalesce(sum(b.amount) FILTER (WHERE NOT b.is_debit), 0)::bigint AS credits
-FROM (SELECT d.currency, d.amount, true AS is_debit FROM ledger_postings d
-      WHERE d.tenant = @tenant AND d.debit >= @prefix::text AND starts_with(d.debit, @prefix::text)
-      UNION ALL
-      SELECT c.currency, c.amount, false FROM ledger_postings c
-      WHERE c.tenant = @tenant AND c.credit >= @prefix::text AND starts_with(c.credit, @prefix::text)) b
-GROUP BY b.currency ORDER BY b.currency;
-
 -- name: AllPostings :many
 SELECT * FROM ledger_postings WHERE tenant = @tenant AND posting_id > @after ORDER BY posting_id LIMIT @size;
 

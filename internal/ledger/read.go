@@ -33,20 +33,6 @@ func Balances(ctx context.Context, conn db.DBTX, tenant, prefix, after string, l
 	return balances, nil
 }
 
-// Sum adds up all accounts whose names begin with prefix, per currency. With prefix "" it is the check of the books:
-// debits and credits, added up independently, must be equal.
-func Sum(ctx context.Context, conn db.DBTX, tenant, prefix string) ([]Balance, error) {
-	rows, err := db.New(conn).Sum(ctx, db.SumParams{Tenant: tenant, Prefix: prefix})
-	if err != nil {
-		return nil, fmt.Errorf("sum of %s of %s: %w", prefix, tenant, err)
-	}
-	sums := make([]Balance, len(rows))
-	for i, r := range rows {
-		sums[i] = Balance{Account: prefix, Currency: money.Currency(r.Currency), Debits: r.Debits, Credits: r.Credits}
-	}
-	return sums, nil
-}
-
 // Filter chooses postings of one tenant: of an account, of a ref, or all.
 type Filter struct {
 	Tenant  string

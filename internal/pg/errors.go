@@ -80,12 +80,6 @@ func connectionLost(err error) bool {
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
-// IsUnique reports a violation of a unique constraint; with a name, of that constraint or index.
-func IsUnique(err error, constraint string) bool {
-	var pe *pgconn.PgError
-	return errors.As(err, &pe) && pe.Code == "23505" && (constraint == "" || pe.ConstraintName == constraint)
-}
-
 // Transient reports whether the same statement may succeed later: connection loss, shutdown, deadlock, serialization,
 // too many connections, lock timeout.
 func Transient(err error) bool {

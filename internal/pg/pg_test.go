@@ -295,21 +295,6 @@ func canceled(t *testing.T, pool *pgxpool.Pool) error {
 	return err
 }
 
-func TestIsUniqueNamesTheConstraint(t *testing.T) {
-	t.Parallel()
-	pool := pgtest.Pool(t, counter())
-	_, err := pool.Exec(t.Context(), "INSERT INTO counter VALUES (1, 0)")
-	for constraint, want := range map[string]bool{"": true, "counter_pkey": true, "other": false} {
-		if got := pg.IsUnique(err, constraint); got != want {
-			t.Errorf("%q: %v, want %v", constraint, got, want)
-		}
-	}
-	_, err = pool.Exec(t.Context(), "UPDATE counter SET n = 5000")
-	if pg.IsUnique(err, "") {
-		t.Error("a check constraint counts as unique")
-	}
-}
-
 func TestMigrateBringsEachSetForwardOnItsOwn(t *testing.T) {
 	t.Parallel()
 	first := "CREATE TABLE a (x int);\n"
