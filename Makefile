@@ -8,7 +8,7 @@ TOOLS    := bin/tools
 ARGS     ?=
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-SERVICES := scheduler payouts notifier
+SERVICES := scheduler payouts recurrences notifier
 PACKAGES := ./... ./test/...
 
 .PHONY: help

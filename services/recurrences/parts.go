@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
@@ -69,7 +70,8 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 		outbox: relay, runs: runs, reconcile: worker,
 		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
 		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
-			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Match: worker.Match, Matched: worker.Wake,
+			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Matched: worker.Wake,
+			Match: webhook.ByProviderID(attempt.OfProviderIDs, worker.Match), // Cielo names a sale by its own id
 		}),
 		ticks:   &run.Ticks{Runs: runs, Jobs: jobs, Tenants: file, Logger: s.log},
 		exec:    &run.Exec{Runs: runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: runs.Settle},

@@ -30,7 +30,7 @@ import (
 )
 
 // Services that dev can run, in starting order.
-var Services = []string{"payouts", "notifier", "scheduler"}
+var Services = []string{"payouts", "recurrences", "notifier", "scheduler"}
 
 // Options are the flags of `agogo dev`.
 type Options struct {

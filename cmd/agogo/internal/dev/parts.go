@@ -18,6 +18,7 @@ import (
 	"github.com/agogopay/agogo/internal/telemetry"
 	"github.com/agogopay/agogo/services/notifier"
 	"github.com/agogopay/agogo/services/payouts"
+	"github.com/agogopay/agogo/services/recurrences"
 	"github.com/agogopay/agogo/services/scheduler"
 	"github.com/agogopay/agogo/simulator"
 )
@@ -118,17 +119,13 @@ func (d *dev) stopSimulator(ctx context.Context) error {
 
 // connectCallbacks tells the simulated providers where to post final states to, as is done once at a real provider.
 func (d *dev) connectCallbacks(context.Context) error {
-	_, http := d.addresses()
-	if d.simulator == nil || http["payouts"] == "" {
+	if d.simulator == nil {
 		return nil
 	}
+	_, http := d.addresses()
 	for _, t := range d.file.Tenants {
 		for _, p := range t.Providers {
-			if p.Kind != "orange_omr" {
-				continue
-			}
-			url := fmt.Sprintf("http://%s/webhooks/payouts/%s/%s", http["payouts"], t.ID, p.Name)
-			if err := d.simulator.SetCallback(simulator.Callback{URL: url, Authorization: p.CallbackAuthorization}); err != nil {
+			if err := d.connectCallback(http, t.ID, p); err != nil {
 				return err
 			}
 		}
@@ -136,7 +133,22 @@ func (d *dev) connectCallbacks(context.Context) error {
 	return nil
 }
 
-// service is what the three services have in common.
+// connectCallback does so for one provider, if its service runs and callbacks were agreed on.
+func (d *dev) connectCallback(http map[string]string, tenant string, p config.Provider) error {
+	address := func(service string) string {
+		return fmt.Sprintf("http://%s/webhooks/%s/%s/%s", http[service], service, tenant, p.Name)
+	}
+	switch {
+	case p.Kind == "orange_omr" && http["payouts"] != "":
+		return d.simulator.SetCallback(simulator.Callback{URL: address("payouts"), Authorization: p.CallbackAuthorization})
+	case p.Kind == "cielo" && http["recurrences"] != "" && p.WebhookHeader != "":
+		return d.simulator.SetWebhook(simulator.Webhook{URL: address("recurrences"), Header: p.WebhookHeader, Value: p.WebhookSecret})
+	default:
+		return nil
+	}
+}
+
+// service is what the services have in common.
 type service interface {
 	Run(ctx context.Context, ready func()) error
 	GRPCAddr() string
@@ -198,6 +210,8 @@ func (d *dev) newService(name string, env config.Process, nc *nats.Conn, tel *te
 		return scheduler.New(scheduler.Config{File: d.file, Process: env}, scheduler.Deps{NATS: nc, Auth: d.auth, Clock: d.clock, Telemetry: tel})
 	case "payouts":
 		return payouts.New(payouts.Config{File: d.file, Process: env}, payouts.Deps{NATS: nc, Auth: d.auth, Clock: d.clock, Telemetry: tel})
+	case "recurrences":
+		return recurrences.New(recurrences.Config{File: d.file, Process: env}, recurrences.Deps{NATS: nc, Auth: d.auth, Clock: d.clock, Telemetry: tel})
 	case "notifier":
 		return notifier.New(notifier.Config{File: d.file, Process: env}, notifier.Deps{NATS: nc, Auth: d.auth, Clock: d.clock, Telemetry: tel})
 	default:
