@@ -317,6 +317,42 @@ func TestAStopIsTheLastCall(t *testing.T) {
 	}
 }
 
+// Between the answer that stops a connector and the commit that tells everybody, the lane already knows: what it claims
+// meanwhile is not sent.
+func TestAStopHoldsBeforeItIsCommitted(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	p.parcels(2, 0, "dhl")
+	p.dispatcher.ClaimMost = 1
+	p.answer = func(context.Context, provider.Transfer) provider.Result {
+		return provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "wrong_pin", Stop: true}
+	}
+	var claims atomic.Int64
+	var once sync.Once
+	second, answered := make(chan struct{}), make(chan struct{})
+	p.fail = func(step string) error {
+		switch step {
+		case "gate":
+		case "begun":
+			if claims.Add(1) == 2 {
+				<-answered
+				close(second)
+			}
+		default: // the first answer is being recorded
+			once.Do(func() {
+				close(answered)
+				<-second
+				<-time.After(200 * time.Millisecond) // the second send is about to begin
+			})
+		}
+		return nil
+	}
+	p.dispatch()
+	if p.sent() != 1 || p.in("waiting") != 1 {
+		t.Errorf("%d calls with a wrong PIN, %d wait", p.sent(), p.in("waiting"))
+	}
+}
+
 // A connector that rests for longer than a page is patient leaves its rows where they are.
 func TestALongRest(t *testing.T) {
 	t.Parallel()

@@ -252,6 +252,23 @@ func TestARunFromItsTickToItsEnd(t *testing.T) {
 	}
 }
 
+// A run of which nothing is left when its last page is done is over with that page.
+func TestARunWithoutItemsEndsWithItsPages(t *testing.T) {
+	t.Parallel()
+	b := newBakery(t)
+	b.exec.Jobs = run.Jobs{jobBake: func(_ context.Context, _ pgx.Tx, r run.Run) (run.Page, error) {
+		return run.Page{Cursor: r.Cursor + "x", Last: r.Page == pages-1, Done: 1}, nil
+	}}
+	id := b.mustFire(first)
+	b.work()
+	if r := b.get(id); r.State != run.Completed || r.Done != pages {
+		t.Errorf("the run is %s after %d pages", r.State, r.Done)
+	}
+	if n := len(b.messages(stream.Commands, 0)); n != pages {
+		t.Errorf("%d commands for %d pages", n, pages)
+	}
+}
+
 // A tick again: the same message, another one, and one of another time while the first run has not ended.
 func TestATickHasOneRun(t *testing.T) {
 	t.Parallel()
