@@ -19,7 +19,6 @@ import (
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
@@ -69,7 +68,7 @@ var _ payoutsv1.PayoutsServiceServer = (*Server)(nil)
 
 // mutate is a mutation of the service.
 func (s *Server) mutate(ctx context.Context, m mutation.Mutation, out proto.Message, fn func(tx pgx.Tx) (proto.Message, error)) error {
-	r := mutation.Runner{Pool: s.Pool, Outbox: s.Outbox, Clock: s.Clock, Service: command.Service}
+	r := mutation.Runner{Pool: s.Pool, Outbox: s.Outbox, Clock: s.Clock, Service: store.Service}
 	return r.Run(ctx, m, out, fn)
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/rows"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
@@ -50,12 +49,12 @@ func (im *Importer) Payees(ctx context.Context, t config.Tenant, format string, 
 }
 
 // keep stores a batch in one transaction. Its statements are few and large, and planned for the tables as they are.
-func keep[T any](im *Importer, t config.Tenant, action string, store func(context.Context, pgx.Tx, config.Tenant, []T) (rows.Stored, error)) func(context.Context, []T, int64) (rows.Stored, error) {
-	k := rows.Keeper{Pool: im.Pool, Outbox: im.Outbox, Clock: im.Clock, Service: command.Service, Action: action, Tenant: t.ID}
+func keep[T any](im *Importer, t config.Tenant, action string, put func(context.Context, pgx.Tx, config.Tenant, []T) (rows.Stored, error)) func(context.Context, []T, int64) (rows.Stored, error) {
+	k := rows.Keeper{Pool: im.Pool, Outbox: im.Outbox, Clock: im.Clock, Service: store.Service, Action: action, Tenant: t.ID}
 	return rows.Keep(k, func(ctx context.Context, tx pgx.Tx, batch []T) (rows.Stored, error) {
 		if err := im.Store.PlanAnew(ctx, tx); err != nil {
 			return rows.Stored{}, err
 		}
-		return store(ctx, tx, t, batch)
+		return put(ctx, tx, t, batch)
 	})
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/reconcile"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
@@ -48,7 +47,7 @@ func New(d Deps) *Outcomes {
 	o := &Outcomes{
 		Deps: d,
 		findings: &reconcile.Findings{
-			Service: command.Service, Outbox: d.Outbox, Clock: d.Clock, Epoch: d.Store.Epoch, Registry: d.Registry,
+			Service: store.Service, Outbox: d.Outbox, Clock: d.Clock, Epoch: d.Store.Epoch, Registry: d.Registry,
 			Account: func(a attempt.Attempt) string { return ledger.Float(a.Provider) },
 		},
 		moved: prometheus.NewCounterVec(prometheus.CounterOpts{

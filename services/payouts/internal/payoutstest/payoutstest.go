@@ -32,7 +32,6 @@ import (
 	"github.com/agogopay/agogo/internal/webhook"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
@@ -68,12 +67,12 @@ func New(t testing.TB) *Env {
 		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set)
 	e := &Env{
 		Pool: pool, Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
-		Outbox: outbox.New(outbox.Config{Service: command.Service}, outbox.Deps{Pool: pool}),
+		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),
 	}
 	logger := slog.New(slog.DiscardHandler)
 	e.Store = &store.Store{
 		Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants,
-		Runs: &run.Store{Service: command.Service, Pool: pool, Outbox: e.Outbox, Clock: e.Clock},
+		Runs: &run.Store{Service: store.Service, Pool: pool, Outbox: e.Outbox, Clock: e.Clock},
 	}
 	e.StoppedBy(func(context.Context, pgx.Tx) ([]string, error) { return append([]string{}, e.stopped...), nil })
 	e.Importer = &imports.Importer{Pool: pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock}

@@ -17,7 +17,6 @@ import (
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -172,7 +171,7 @@ func TestARunThatCannotBePlannedFailsAndLetsTheNextOne(t *testing.T) {
 func TestCommandsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	e := payoutstest.New(t)
-	plan := run.Command{Verb: run.VerbPlan, Place: run.Place{Run: uuid.New()}}.Message(t.Context(), command.Service, 0, "")
+	plan := run.Command{Verb: run.VerbPlan, Place: run.Place{Run: uuid.New()}}.Message(t.Context(), store.Service, 0, "")
 	for name, m := range map[string]stream.Message{
 		"unknown run":  {Subject: plan.Subject, Data: plan.Payload},
 		"no JSON":      {Subject: plan.Subject, Data: []byte("x")},

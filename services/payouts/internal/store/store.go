@@ -16,13 +16,15 @@ import (
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/run"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
 
+// Service is the name of the service in subjects and events.
+const Service = "payouts"
+
 // Actor is who acts when no person does.
-const Actor = "service:" + command.Service
+const Actor = "service:" + Service
 
 // Store reads and moves payouts.
 type Store struct {
@@ -122,7 +124,7 @@ func (s *Store) Event(ctx context.Context, tenant string, t event.Type, id strin
 	if err != nil {
 		return outbox.Message{}, fmt.Errorf("encode %s of %s: %w", t, id, err)
 	}
-	return outbox.FromEvent(ctx, event.New(ctx, command.Service, tenant, t, id, version, s.Epoch, s.Clock.Now()), data), nil
+	return outbox.FromEvent(ctx, event.New(ctx, Service, tenant, t, id, version, s.Epoch, s.Clock.Now()), data), nil
 }
 
 // PlanAnew has the transaction's statements planned for the tables as they are: a plan that was cached while a table was

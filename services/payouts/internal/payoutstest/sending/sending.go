@@ -28,10 +28,10 @@ import (
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
-	"github.com/agogopay/agogo/services/payouts/internal/command"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
 	"github.com/agogopay/agogo/services/payouts/internal/sweep"
 	"github.com/agogopay/agogo/simulator"
 )
@@ -81,7 +81,7 @@ func New(t testing.TB, change ...func(*simulator.Config)) *Env {
 			t.Error(err)
 		}
 	})
-	e.States = &provider.States{Service: command.Service, Outbox: e.Outbox, Clock: e.Clock}
+	e.States = &provider.States{Service: store.Service, Outbox: e.Outbox, Clock: e.Clock}
 	e.StoppedBy(func(ctx context.Context, tx pgx.Tx) ([]string, error) { return e.States.Stopped(ctx, tx) })
 	e.Config = config.Provider{
 		Name: "orange", Kind: orangeomr.Kind, BaseURL: e.url + "/orange-money-b2b/v1/ci", TokenURL: e.url + "/oauth/v3/token",
@@ -151,11 +151,11 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	s.Outcomes = outcome.New(outcome.Deps{
 		Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: s.Connectors, Logger: logger,
 	})
-	s.Dispatcher = dispatch.New(dispatch.Config{Service: command.Service, Item: "payout", Owner: uuid.NewString()}, dispatch.Deps{
+	s.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString()}, dispatch.Deps{
 		Pool: e.Pool, Runs: e.Store.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger,
 		Book: &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock},
 	})
-	s.Worker = reconcile.New(reconcile.Config{Service: command.Service, Item: "payout"}, reconcile.Deps{
+	s.Worker = reconcile.New(reconcile.Config{Service: store.Service, Item: "payout"}, reconcile.Deps{
 		Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Book: &outcome.Book{Outcomes: s.Outcomes}, Logger: logger,
 	})
 	return s
@@ -285,7 +285,7 @@ func (e *Env) Hint(s *Sender) {
 func (e *Env) Commands(s *Sender) {
 	e.t.Helper()
 	for _, m := range e.Messages(stream.Commands) {
-		c, err := run.Decode(command.Service, m.Subject, m.Payload)
+		c, err := run.Decode(store.Service, m.Subject, m.Payload)
 		if err != nil {
 			e.t.Fatal(err)
 		}
