@@ -23,19 +23,23 @@ func TestFindings(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		moved         int
+		collects      bool
 		debit, credit string
 		difference    int64
 	}{
-		"money moved that is booked as not": {1, ledger.Suspense, "float:orange", 700},
-		"money did not that is booked":      {-1, "float:orange", ledger.Suspense, -700},
-		"something else":                    {0, "", "", 0},
+		"money left us that is booked as not":  {1, false, ledger.Suspense, "float:orange", 700},
+		"money did not leave that is booked":   {-1, false, "float:orange", ledger.Suspense, -700},
+		"money came in that is booked as not":  {1, true, "float:orange", ledger.Suspense, 700},
+		"money did not come in that is booked": {-1, true, ledger.Suspense, "float:orange", -700},
+		"something else":                       {0, false, "", "", 0},
+		"something else, of one that collects": {0, true, "", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLost(t)
 			registry := prometheus.NewRegistry()
 			f := &reconcile.Findings{
-				Service: "lost", Outbox: l.outbox(), Clock: l.clock, Registry: registry,
+				Service: "lost", Outbox: l.outbox(), Clock: l.clock, Registry: registry, Collects: c.collects,
 				Account: func(a attempt.Attempt) string { return ledger.Float(a.Provider) },
 			}
 			a := l.closed(attempt.Failed)

@@ -2,6 +2,7 @@ package review_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -221,5 +222,41 @@ func TestRefusals(t *testing.T) {
 		if err := review.Settled(attempt.Attempt{NextLookupAt: c.due}, noon); (err == nil) != c.want {
 			t.Errorf("due %v: %v", c.due, err)
 		}
+	}
+}
+
+// What two agreed on is the attempt's outcome, on the row as they saw it.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		paid, again bool
+		want        attempt.State
+		class       provider.Class
+		code        string
+	}{
+		"paid":                    {true, false, attempt.Succeeded, provider.Succeeded, review.CodePaid},
+		"not paid":                {false, false, attempt.Failed, provider.RejectedRetryable, review.CodeNotPaid},
+		"not paid, to be another": {false, true, attempt.Failed, provider.RejectedRetryable, review.CodeAgain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoubt(t)
+			w := d.words(c.paid)
+			w.Again = c.again
+			d.inTx(func(ctx context.Context, tx pgx.Tx) error {
+				all, err := attempt.LockSubject(ctx, tx, "lebenis", d.subject)
+				if err != nil {
+					return err
+				}
+				m, err := review.Close(ctx, tx, noon, all[0], w, provider.RejectedRetryable)
+				if m.Attempt.State != c.want || m.Result.Class != c.class || m.Result.Code != c.code || m.Again != c.again || m.Attempt.Code != c.code {
+					t.Errorf("closed as %+v", m)
+				}
+				if _, stale := review.Close(ctx, tx, noon, all[0], w, provider.RejectedRetryable); !errors.Is(stale, review.ErrMoved) {
+					t.Errorf("a row that has changed since was closed: %v", stale)
+				}
+				return err
+			})
+		})
 	}
 }

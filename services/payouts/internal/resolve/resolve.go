@@ -68,7 +68,7 @@ func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, w review.W
 	if err := review.Settled(a, r.Clock.Now()); err != nil {
 		return err
 	}
-	if err := r.Outcomes.Resolved(ctx, tx, a, w.Paid, w.Again); err != nil {
+	if err := r.Outcomes.Resolved(ctx, tx, a, w); err != nil {
 		return err
 	}
 	return r.after(ctx, tx, sub.ID)

@@ -2,7 +2,6 @@ package outcome
 
 import (
 	"context"
-	"errors"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -56,36 +55,12 @@ func (o *Outcomes) Late(ctx context.Context, tx pgx.Tx, answers []attempt.Outcom
 	return o.Decided(ctx, tx, updates)
 }
 
-// Codes of what people decided.
-const (
-	CodeResolvedPaid    = "resolved_paid"
-	CodeResolvedNotPaid = "resolved_not_paid"
-	CodeResolvedAgain   = "resolved_pay_again"
-)
-
-// ErrMoved says that an attempt changed between being read and being decided about.
-var ErrMoved = errors.New("the attempt has changed meanwhile")
-
-// Resolved applies what two people decided about an attempt in manual review, which the caller has locked: it was charged,
-// it was not, or it was not and the next attempt is to follow now.
-func (o *Outcomes) Resolved(ctx context.Context, tx pgx.Tx, a attempt.Attempt, paid, again bool) error {
-	d := attempt.Decision{
-		State: attempt.Succeeded, Accepted: a.Accepted, AbsentReads: a.AbsentReads, FirstAbsent: a.FirstAbsentAt,
-		Result: provider.Result{Class: provider.Succeeded, Code: CodeResolvedPaid, ProviderID: a.ProviderID},
-	}
-	if !paid {
-		d.State = attempt.Failed
-		d.Result = provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopePayment, Code: CodeResolvedNotPaid}
-	}
-	if again {
-		d.Result.Code = CodeResolvedAgain
-	}
-	closed, err := attempt.RecordLookups(ctx, tx, o.Clock.Now(), []attempt.Update{{Attempt: a, Decision: d}})
+// Resolved applies what two people agreed on about an attempt in manual review, which the caller has locked. What was not
+// charged is tried again as after a decline.
+func (o *Outcomes) Resolved(ctx context.Context, tx pgx.Tx, a attempt.Attempt, w review.Words) error {
+	moved, err := review.Close(ctx, tx, o.Clock.Now(), a, w, provider.RejectedRetryable)
 	if err != nil {
 		return err
 	}
-	if len(closed) != 1 {
-		return ErrMoved
-	}
-	return o.Apply(ctx, tx, []attempt.Moved{{Attempt: closed[0], Result: d.Result, Again: again}})
+	return o.Apply(ctx, tx, []attempt.Moved{moved})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
@@ -60,7 +61,7 @@ func read(c store.Charge, m attempt.Moved) charge.Outcome {
 		return charge.Outcome{State: charge.State(m.Attempt.State)}
 	case m.Again: // people want the next attempt now; this one is not counted
 		return charge.Outcome{State: charge.FailedSoft}
-	case doubt && (m.Attempt.State == attempt.NotSent || r.Code == CodeResolvedNotPaid):
+	case doubt && (m.Attempt.State == attempt.NotSent || r.Code == review.CodeNotPaid):
 		// It was not charged, and the card never said no. It waits for its next retry like any other.
 		return charge.Outcome{State: charge.FailedSoft, Declined: true}
 	default:

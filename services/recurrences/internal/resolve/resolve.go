@@ -80,7 +80,7 @@ func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, w review.W
 	if err := review.Settled(a, r.Clock.Now()); err != nil {
 		return err
 	}
-	if err := r.Outcomes.Resolved(ctx, tx, a, w.Paid, w.Again); err != nil || !w.Again {
+	if err := r.Outcomes.Resolved(ctx, tx, a, w); err != nil || !w.Again {
 		return err
 	}
 	return r.send(ctx, tx, store.ByPerson, sub.Charge)
