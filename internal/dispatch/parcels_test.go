@@ -212,7 +212,11 @@ func (p *post) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, 
 		})
 	}
 	c.Begun = func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
-		_, err := tx.Exec(ctx, "UPDATE parcels SET state = 'away' WHERE id = ANY($1)", attempt.Subjects(begun))
+		var ids []uuid.UUID
+		for _, a := range begun {
+			ids = append(ids, a.Subject)
+		}
+		_, err := tx.Exec(ctx, "UPDATE parcels SET state = 'away' WHERE id = ANY($1)", ids)
 		return errors.Join(err, p.failing("begun"))
 	}
 	return c, nil

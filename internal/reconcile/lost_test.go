@@ -86,7 +86,10 @@ func (l *lost) begin(n int, through string, expired bool) []uuid.UUID {
 		begun, err = attempt.Begin(ctx, tx, "gone", time.Minute, l.clock.Now(), starts)
 		return err
 	})
-	ids := attempt.Subjects(begun)
+	var ids []uuid.UUID
+	for _, a := range begun {
+		ids = append(ids, a.Subject)
+	}
 	if expired {
 		l.sql("UPDATE attempts SET lease_expires_at = now() - interval '1 second' WHERE subject_id = ANY($1)", ids)
 	}
