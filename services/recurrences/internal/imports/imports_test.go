@@ -182,7 +182,7 @@ func TestImportsAtOnce(t *testing.T) {
 	t.Parallel()
 	e := importstest.New(t)
 	var lines []string
-	for i := range 3000 {
+	for i := range 1200 {
 		lines = append(lines, fmt.Sprintf("rec-%04d,cus-1,Ana,seller-1,49.90,BRL,monthly,30,,2025-10-30,tok_%d,visa,past_due,x,,,,1", i, i%7))
 	}
 	backwards := slices.Clone(lines)
@@ -199,13 +199,13 @@ func TestImportsAtOnce(t *testing.T) {
 	for _, n := range counts {
 		sum.Inserted, sum.Unchanged, sum.Refused = sum.Inserted+n.Inserted, sum.Unchanged+n.Unchanged, sum.Refused+n.Refused
 	}
-	if sum.Inserted != 3000 || sum.Unchanged != 9000 || sum.Refused != 0 {
+	if sum.Inserted != 1200 || sum.Unchanged != 3600 || sum.Refused != 0 {
 		t.Errorf("%+v of %+v", sum, counts)
 	}
-	if got := e.Strings("SELECT sum(failures) || ' ' || count(*) FROM cards"); !slices.Equal(got, []string{"3000 7"}) {
+	if got := e.Strings("SELECT sum(failures) || ' ' || count(*) FROM cards"); !slices.Equal(got, []string{"1200 7"}) {
 		t.Errorf("failures and cards: %v", got)
 	}
-	if got := e.Strings("SELECT count(*)::text FROM outbox WHERE stream = 'EVENTS'"); got[0] != "3000" {
+	if got := e.Strings("SELECT count(*)::text FROM outbox WHERE stream = 'EVENTS'"); got[0] != "1200" {
 		t.Errorf("%s events", got[0])
 	}
 }
