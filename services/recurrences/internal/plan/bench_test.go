@@ -21,12 +21,15 @@ func (e *env) fill(n, behind int) {
 		SELECT 'wallclub', 'rec-' || to_char(n, 'FM0000000'), 'cus-' || n, 'seller-' || n % 100, 'BRL', 4990, 'monthly', 30, '2025-10-30',
 			'2025-10-30', md5('card' || n)::uuid, 'active', '{}', 1, now(), now() FROM generate_series(1, $1::int) n`, n)
 	r := e.tick(plan.JobChargeDue, "2024-10-30T11:00:00Z")
-	e.SQL(`INSERT INTO charges (charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount,
-			state, attempt, tries, first_attempt_date, last_attempt_date, run_id, nominal_time, version, created_at, updated_at)
-		SELECT md5('charge' || n || ' ' || m)::uuid, 'wallclub', 'rec-' || to_char(n, 'FM0000000'), d, d, 'cus-' || n, 'seller-' || n % 100,
-			md5('card' || n)::uuid, 'cielo', 'BRL', 4990, 'succeeded', 1, 0, d, d, $3, now(), 4, now(), now()
-		FROM generate_series(1, $1::int) n, generate_series(1, $2::int) m, LATERAL (SELECT ('2025-10-30'::date - m * interval '1 month')::date AS d) at`,
-		n, behind, r.ID)
+	const part = 5000 // a statement has a minute
+	for from := 1; from <= n; from += part {
+		e.SQL(`INSERT INTO charges (charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency,
+				amount, state, attempt, tries, first_attempt_date, last_attempt_date, run_id, nominal_time, version, created_at, updated_at)
+			SELECT md5('charge' || n || ' ' || m)::uuid, 'wallclub', 'rec-' || to_char(n, 'FM0000000'), d, d, 'cus-' || n, 'seller-' || n % 100,
+				md5('card' || n)::uuid, 'cielo', 'BRL', 4990, 'succeeded', 1, 0, d, d, $4, now(), 4, now(), now()
+			FROM generate_series($1::int, $2::int) n, generate_series(1, $3::int) m,
+				LATERAL (SELECT ('2025-10-30'::date - m * interval '1 month')::date AS d) at`, from, min(from+part-1, n), behind, r.ID)
+	}
 	e.SQL("ANALYZE")
 }
 
