@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/agogopay/agogo/test/harness"
@@ -231,7 +232,9 @@ func TestDeadLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 	const poison = `{"run_id":"+2250700000103","page":"Livreur 03"}`
-	if _, err := js.Publish(t.Context(), "agogo.cmd.payouts.plan.p07", []byte(poison), jetstream.WithMsgID("poison")); err != nil {
+	m := nats.NewMsg("agogo.cmd.payouts.plan.p07")
+	m.Data, m.Header["ce-tenantid"] = []byte(poison), []string{lebenis} // as every command says whose it is
+	if _, err := js.PublishMsg(t.Context(), m, jetstream.WithMsgID("poison")); err != nil {
 		t.Fatal(err)
 	}
 	letter := awaitLetter(t, w, "")

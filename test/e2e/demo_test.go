@@ -72,6 +72,7 @@ func listener(t *testing.T) (addr string, calls *atomic.Int64) {
 func TestDevEndsWithItsPostgres(t *testing.T) {
 	t.Parallel()
 	in := harness.New(t, binary)
+	in.Tenant = lebenis
 	dev := in.Dev(t)
 	checkModes(t, in, dev)
 	raw, err := os.ReadFile(filepath.Join(in.DataDir(), "postgres", "pgdata", "postmaster.pid"))
