@@ -13,7 +13,7 @@ import (
 func (a *app) demoCommand() *cobra.Command {
 	o := demo.Options{Out: a.Out}
 	var seed int64
-	c := leaf("demo", "Pay the drivers of one evening, start to end, and check the result", exactly(), func(c *cobra.Command, _ []string) error {
+	c := leaf("demo", "Pay the drivers of one evening and charge the members of a club, start to end, and check the results", exactly(), func(c *cobra.Command, _ []string) error {
 		if err := o.Dev.Check(); err != nil {
 			return usageError{err}
 		}
@@ -28,18 +28,20 @@ func (a *app) demoCommand() *cobra.Command {
 			return errFailed
 		}
 		return err
-	}, "agogo demo", "agogo demo --once", "agogo demo --seed 7 --once   # a generated evening with random faults")
-	c.Long = `Everything runs on this machine: Postgres, NATS, the services and the providers' simulator. The evening of 24 January 2025
-in Abidjan is imported, its ticks are fired at their nominal times, 15 drivers are paid 450,000 XOF, and books, provider and
-expectation are compared. Exit 1 if anything differs. With --seed the evening is generated, faults included, and checked by
-an oracle that shares no code with the services.
+	}, "agogo demo", "agogo demo --once", "agogo demo --seed 7 --once   # a generated evening and a generated week with random faults")
+	c.Long = `Everything runs on this machine: Postgres, NATS, the services and the simulated companies, with two tenants side by side.
+lebenis, in Abidjan: the evening of 24 January 2025 is imported and 15 drivers are paid 450,000 XOF. wallclub, in São Paulo:
+42 recurrences are charged on 30 October 2025, lost answers are looked up, sellers hear what is on hold, declined charges are
+tried again, old recurrences are cleaned up. Ticks fire at their nominal times; books, the companies' books and independent
+expectations are compared. Exit 1 if anything differs. With --seed an evening and a week are generated, faults included, and
+checked by oracles that share no code with the services.
 
 The demo takes no tenants file, database or NATS of yours, and nothing from AGOGO_CONFIG and its like: its payments are invented.`
 	localFlags(c, &o.Dev)
 	c.Flags().StringVar(&o.Dev.Log, "log", quiet, logUsage)
 	c.Flags().Lookup("ports").DefValue, o.Dev.Ports = "free", "free"
 	c.Flags().BoolVar(&o.Once, "once", false, "end after the report instead of staying open")
-	c.Flags().Int64Var(&seed, "seed", 0, "generate an evening from this seed")
+	c.Flags().Int64Var(&seed, "seed", 0, "generate an evening and a week from this seed")
 	return c
 }
 

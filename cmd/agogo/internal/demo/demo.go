@@ -1,5 +1,6 @@
-// Package demo pays the drivers of one evening with everything running on this machine, shows it, and holds the books, the
-// provider's book and an independent expectation against each other.
+// Package demo runs both tenants of the examples side by side with everything on this machine, shows what happens, and holds
+// the books, the providers' books and independent expectations against each other: the drivers of one evening in Abidjan are
+// paid, and a club in São Paulo charges its members.
 package demo
 
 import (
@@ -9,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -17,22 +17,29 @@ import (
 	"github.com/agogopay/agogo/internal/rpc"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
 // ErrDiffers says that what happened is not what should have happened; the differences were printed.
-var ErrDiffers = errors.New("books, provider and expectation differ")
+var ErrDiffers = errors.New("books, providers and expectations differ")
 
 // Options are the flags of `agogo demo`.
 type Options struct {
 	Dev     dev.Options
 	Once    bool   // end after the report instead of staying open
-	Seed    *int64 // a generated evening instead of 24 January 2025
+	Seed    *int64 // a generated evening and a generated week instead of the examples
 	Out     io.Writer
 	Console bool // Out is a terminal: progress is drawn on one line
 }
 
-// Run shows the evening. It returns ErrDiffers when anything is not as it should be.
+const hint = `
+Everything stays up until Ctrl-C. Try in another terminal:
+  agogo payouts list --tenant lebenis         agogo recurrences list --tenant wallclub
+  agogo ledger balances --tenant lebenis      agogo charges list --tenant wallclub
+  agogo events tail --follow=false`
+
+// Run shows both tenants. It returns ErrDiffers when anything is not as it should be.
 func Run(ctx context.Context, o Options) error {
 	o.Dev.Sealed = true // the payments are invented: they must not meet a real provider, whatever the options say
 	if o.Dev.DataDir == "" {
@@ -54,7 +61,7 @@ func Run(ctx context.Context, o Options) error {
 	case info := <-up:
 		err := show(ctx, o, info)
 		if err == nil && !o.Once {
-			fmt.Fprintln(o.Out, "\nEverything stays up until Ctrl-C. Try in another terminal:  agogo payouts list   agogo ledger balances   agogo events tail --follow=false")
+			fmt.Fprintln(o.Out, hint)
 			<-ctx.Done()
 		}
 		cancel()
@@ -62,89 +69,59 @@ func Run(ctx context.Context, o Options) error {
 	}
 }
 
-// demo is a running demonstration.
-type demo struct {
-	Options
-	tenant    string
-	scheduler schedulerv1.SchedulerServiceClient
-	payouts   payoutsv1.PayoutsServiceClient
-	second    payoutsv1.PayoutsServiceClient // as another person, for what takes two
-	notifier  notifierv1.NotifierServiceClient
-	simulator string
-}
-
 func show(ctx context.Context, o Options, info *dev.Info) error {
-	d := &demo{Options: o, tenant: "lebenis", simulator: info.Simulator}
 	if info.Simulator == "" {
 		return errors.New("the demo needs the simulator: it asks its book what money moved")
 	}
-	close, err := d.connect(info)
-	if err != nil {
-		return err
+	l := &line{info: info}
+	defer l.hangUp()
+	tell := func(tenant, service string, out io.Writer, console bool) story {
+		return story{
+			out: out, console: console, tenant: tenant, service: service, simulator: info.Simulator,
+			scheduler: schedulerv1.NewSchedulerServiceClient(l.to("scheduler")), notifier: notifierv1.NewNotifierServiceClient(l.to("notifier")),
+		}
 	}
-	defer close()
+	later := &held{to: o.Out}
+	d := &drivers{tell("lebenis", "payouts", o.Out, o.Console), payoutsv1.NewPayoutsServiceClient(l.to("payouts"))}
+	c := &club{tell("wallclub", "recurrences", later, false), recurrencesv1.NewRecurrencesServiceClient(l.to("recurrences"))}
+	if l.failed != nil {
+		return l.failed
+	}
+	first, second := d.january, c.october
 	if o.Seed != nil {
-		return d.generated(ctx, *o.Seed)
+		first = func(ctx context.Context) error { return d.generated(ctx, *o.Seed) }
+		second = func(ctx context.Context) error { return c.generated(ctx, *o.Seed) }
 	}
-	return d.january(ctx)
+	return together(ctx, later, first, second)
 }
 
-func (d *demo) connect(info *dev.Info) (func(), error) {
-	var conns []*grpc.ClientConn
-	var failed error
-	dial := func(service, token string) *grpc.ClientConn {
-		c, err := rpc.Dial(info.GRPC[service], info.Tokens[token])
-		if err != nil {
-			failed = errors.Join(failed, err)
-			return nil
-		}
-		conns = append(conns, c)
-		return c
-	}
-	s, p, p2, n := dial("scheduler", "admin"), dial("payouts", "admin"), dial("payouts", "operator"), dial("notifier", "admin")
-	if failed == nil {
-		d.scheduler, d.payouts = schedulerv1.NewSchedulerServiceClient(s), payoutsv1.NewPayoutsServiceClient(p)
-		d.second, d.notifier = payoutsv1.NewPayoutsServiceClient(p2), notifierv1.NewNotifierServiceClient(n)
-	}
-	return func() {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}, failed
+// together lets two stories happen at once. The second one is told when the first one has been.
+func together(ctx context.Context, later *held, first, second func(context.Context) error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- second(ctx) }()
+	err := first(ctx)
+	return errors.Join(err, later.release(), <-ended)
 }
 
-// pauseCron keeps real evenings out of the demonstration.
-func (d *demo) pauseCron(ctx context.Context) error {
-	r, err := d.scheduler.ListSchedules(ctx, &schedulerv1.ListSchedulesRequest{Tenant: d.tenant, PageSize: 1000})
+// line connects to services and remembers what to close, and the first failure.
+type line struct {
+	info   *dev.Info
+	conns  []*grpc.ClientConn
+	failed error
+}
+
+func (l *line) to(service string) *grpc.ClientConn {
+	c, err := rpc.Dial(l.info.GRPC[service], l.info.Tokens["admin"])
 	if err != nil {
-		return err
+		l.failed = errors.Join(l.failed, fmt.Errorf("%s: %w", service, err))
+		return nil
 	}
-	for _, s := range r.Items {
-		if s.State == "paused" {
-			continue
-		}
-		if _, err := d.scheduler.PauseSchedule(ctx, &schedulerv1.PauseScheduleRequest{Name: s.Name, Reason: "demo: ticks are fired by hand"}); err != nil {
-			return err
-		}
-	}
-	return nil
+	l.conns = append(l.conns, c)
+	return c
 }
 
-// poll asks until done says so; what it waits for is named when time runs out.
-func poll(ctx context.Context, within time.Duration, what string, done func() (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("%s: not within %s", what, within))
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, err := done()
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
+func (l *line) hangUp() {
+	for _, c := range l.conns {
+		_ = c.Close()
 	}
 }

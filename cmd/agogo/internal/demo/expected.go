@@ -4,22 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
-	"github.com/agogopay/agogo/cmd/agogo/internal/oracle"
+	"github.com/agogopay/agogo/examples"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
 // expectTotals holds the run's own totals against the customer's file, which neither the services nor the oracle wrote.
-func (d *demo) expectTotals(run *schedulerv1.Run) error {
-	r, err := example("expected-2025-01-24.json")
-	if err != nil {
-		return err
-	}
-	raw, err := io.ReadAll(r)
+func (d *drivers) expectTotals(run *schedulerv1.Run) error {
+	raw, err := examples.Data.ReadFile("lebenis/expected-2025-01-24.json")
 	if err != nil {
 		return err
 	}
@@ -32,15 +26,14 @@ func (d *demo) expectTotals(run *schedulerv1.Run) error {
 	}
 	paid, total := run.Counts["succeeded"], run.Totals["succeeded"].GetMinor()
 	if paid != want.Payouts || total != want.TotalNet {
-		fmt.Fprintf(d.Out, "✗ the customer expects %d payouts and %s, the run says %d and %s\n", want.Payouts, xof(want.TotalNet), paid, xof(total))
-		return ErrDiffers
+		return d.differ("the customer expects %d payouts and %s, the run says %d and %s", want.Payouts, xof(want.TotalNet), paid, xof(total))
 	}
-	fmt.Fprintf(d.Out, "✓ %d payouts and %s, as the customer expects\n", paid, xof(total))
+	fmt.Fprintf(d.out, "✓ %d payouts and %s, as the customer expects\n", paid, xof(total))
 	return nil
 }
 
 // told waits until every driver who was paid has a row and a push, and shows one.
-func (d *demo) told(ctx context.Context, _ *oracle.Model) error {
+func (d *drivers) told(ctx context.Context) error {
 	const drivers = 15
 	var sample string
 	pushed := map[string]bool{}
@@ -58,23 +51,20 @@ func (d *demo) told(ctx context.Context, _ *oracle.Model) error {
 				}
 			}
 		}
-		var pushes struct {
-			Pushes []struct {
-				Token string `json:"token"`
-			} `json:"pushes"`
-		}
-		if err := d.control(ctx, http.MethodGet, "/_control/pushes", nil, &pushes); err != nil {
+		pushes, err := d.pushes(ctx)
+		if err != nil {
 			return false, err
 		}
-		for _, p := range pushes.Pushes {
-			pushed[p.Token] = true
+		for token := range pushes {
+			if strings.HasPrefix(token, "demo-device-drv-") { // the other tenant's people hear things, too
+				pushed[token] = true
+			}
 		}
 		return len(delivered) == drivers && len(pushed) == drivers, nil
 	})
 	if err != nil {
-		fmt.Fprintf(d.Out, "✗ %v\n", err)
-		return ErrDiffers
+		return d.differ("%v", err)
 	}
-	fmt.Fprintf(d.Out, "✓ %d drivers have a row and a push. drv-01 reads: %s\n", drivers, sample)
+	fmt.Fprintf(d.out, "✓ %d drivers have a row and a push. drv-01 reads: %s\n", drivers, sample)
 	return nil
 }

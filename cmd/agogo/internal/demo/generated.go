@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -16,18 +15,18 @@ import (
 
 // generated shows a made-up evening with everything that can be odd about payments and everything that can go wrong at a
 // provider, and the evening after it, each checked by the oracle.
-func (d *demo) generated(ctx context.Context, seed int64) error {
+func (d *drivers) generated(ctx context.Context, seed int64) error {
 	model := oracle.New(lebenis())
 	e, err := evening.Generate(seed, lebenis())
 	if err != nil {
 		return err
 	}
 	model.Fates(e.Fates)
-	fmt.Fprintf(d.Out, "\n── Evening of seed %d: %s, %d payees in trouble\n", seed, e.First.Format(time.DateOnly), len(e.Fates))
+	fmt.Fprintf(d.out, "\n── lebenis, evening of seed %d: %s, %d payees in trouble\n", seed, e.First.Format(time.DateOnly), len(e.Fates))
 	if err := d.pauseCron(ctx); err != nil {
 		return err
 	}
-	if err := d.control(ctx, http.MethodPut, "/_control/plan", e.Faults, nil); err != nil {
+	if err := d.misbehave(ctx, e.Faults); err != nil {
 		return err
 	}
 	if err := d.importFile(ctx, "devices", feed.Devices(d.notifier), bytes.NewReader(e.Devices)); err != nil {
@@ -36,13 +35,13 @@ func (d *demo) generated(ctx context.Context, seed int64) error {
 	if err := d.generatedEvening(ctx, model, e.Payments, e.First); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.Out, "\n── The evening after it, %s: the provider is well again\n", e.Next.Format(time.DateOnly))
+	fmt.Fprintf(d.out, "\n── lebenis, the evening after it, %s: the provider is well again\n", e.Next.Format(time.DateOnly))
 	model.Fates(nil)
 	return d.generatedEvening(ctx, model, e.Later, e.Next)
 }
 
 // generatedEvening imports, pays, checks what is so far, waits until lookups have decided what they can, and checks again.
-func (d *demo) generatedEvening(ctx context.Context, model *oracle.Model, payments []byte, at time.Time) error {
+func (d *drivers) generatedEvening(ctx context.Context, model *oracle.Model, payments []byte, at time.Time) error {
 	if err := d.importFile(ctx, "payments", feed.Payments(d.payouts), bytes.NewReader(payments)); err != nil {
 		return err
 	}
@@ -75,7 +74,7 @@ func (d *demo) generatedEvening(ctx context.Context, model *oracle.Model, paymen
 }
 
 // settle asks about everything that is open until the outcomes are known that can be.
-func (d *demo) settle(ctx context.Context, model *oracle.Model, at time.Time) error {
+func (d *drivers) settle(ctx context.Context, model *oracle.Model, at time.Time) error {
 	if _, _, err := d.fire(ctx, "check-pending", at.Add(time.Minute), nil); err != nil {
 		return err
 	}
@@ -89,26 +88,20 @@ func (d *demo) settle(ctx context.Context, model *oracle.Model, at time.Time) er
 		return len(open) == 0, nil
 	})
 	if err != nil {
-		fmt.Fprintf(d.Out, "✗ %v; open: %s\n", err, strings.Join(open, ", "))
-		return ErrDiffers
+		return d.differ("%v; open: %s", err, strings.Join(open, ", "))
 	}
 	r, err := d.payouts.ListPayouts(ctx, &payoutsv1.ListPayoutsRequest{Tenant: d.tenant, States: []string{"manual_review", "unknown", "processing"}, PageSize: 1000})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.Out, "lookups have decided what they can; %d payouts wait for people or for the provider\n", len(r.Items))
+	fmt.Fprintf(d.out, "lookups have decided what they can; %d payouts wait for people or for the provider\n", len(r.Items))
 	return nil
 }
 
 // again fires the same tick: nothing may change.
-func (d *demo) again(ctx context.Context, model *oracle.Model, at time.Time) error {
-	_, already, err := d.fire(ctx, "daily", at, nil)
-	if err != nil {
+func (d *drivers) again(ctx context.Context, model *oracle.Model, at time.Time) error {
+	if err := d.once(ctx, "daily", at); err != nil {
 		return err
-	}
-	if !already {
-		fmt.Fprintln(d.Out, "✗ the tick fired a second time")
-		return ErrDiffers
 	}
 	return d.compare(ctx, model.Expected(true))
 }

@@ -31,38 +31,31 @@ func lebenis() oracle.Rules {
 }
 
 // january shows the evening of the customer's own document and checks it against the customer's expectation.
-func (d *demo) january(ctx context.Context) error {
-	steps := []struct {
-		title string
-		do    func(context.Context, *oracle.Model) error
-	}{
-		{"Payments and devices are imported; cron is paused, ticks are fired by hand", d.importJanuary},
-		{"24 January 2025, 23:59 in Abidjan: the daily tick fires", d.payJanuary},
-		{"The same tick again", d.repeatJanuary},
-		{"25 January, 00:00: pending payouts are checked, break times are reset", d.midnight},
-		{"25 January, 23:59: the next evening", d.nextEvening},
-		{"Rows and pushes", d.told},
-	}
+func (d *drivers) january(ctx context.Context) error {
 	model := oracle.New(lebenis())
-	for _, s := range steps {
-		fmt.Fprintf(d.Out, "\n── %s\n", s.title)
-		if err := s.do(ctx, model); err != nil {
-			return err
-		}
+	with := func(do func(context.Context, *oracle.Model) error) func(context.Context) error {
+		return func(ctx context.Context) error { return do(ctx, model) }
 	}
-	return nil
+	return d.play(ctx, []step{
+		{"lebenis: payments and devices are imported; cron is paused, ticks are fired by hand", with(d.importJanuary)},
+		{"lebenis, 24 January 2025, 23:59 in Abidjan: the daily tick fires", with(d.payJanuary)},
+		{"lebenis: the same tick again", with(d.repeatJanuary)},
+		{"lebenis, 25 January, 00:00: pending payouts are checked, break times are reset", d.midnight},
+		{"lebenis, 25 January, 23:59: the next evening", with(d.nextEvening)},
+		{"lebenis: rows and pushes", d.told},
+	})
 }
 
 func example(name string) (io.Reader, error) {
-	raw, err := examples.Data.ReadFile("lebenis/" + name)
+	raw, err := examples.Data.ReadFile(name)
 	return bytes.NewReader(raw), err
 }
 
-func (d *demo) importJanuary(ctx context.Context, model *oracle.Model) error {
+func (d *drivers) importJanuary(ctx context.Context, model *oracle.Model) error {
 	if err := d.pauseCron(ctx); err != nil {
 		return err
 	}
-	payments, err := example("payments-2025-01-24.csv")
+	payments, err := example("lebenis/payments-2025-01-24.csv")
 	if err != nil {
 		return err
 	}
@@ -73,7 +66,7 @@ func (d *demo) importJanuary(ctx context.Context, model *oracle.Model) error {
 	if err := model.Import(&copied); err != nil {
 		return fmt.Errorf("the expectation cannot read the file: %w", err)
 	}
-	devices, err := example("devices.csv")
+	devices, err := example("lebenis/devices.csv")
 	if err != nil {
 		return err
 	}
@@ -84,7 +77,7 @@ func (d *demo) importJanuary(ctx context.Context, model *oracle.Model) error {
 }
 
 // takeBreak lets one driver rest: 45 minutes in the afternoon, and again over midnight, so that the reset has something to do.
-func (d *demo) takeBreak(ctx context.Context) error {
+func (d *drivers) takeBreak(ctx context.Context) error {
 	at := func(before time.Duration) *timestamppb.Timestamp { return timestamppb.New(cutOff.Add(-before)) }
 	start := func(before time.Duration) error {
 		_, err := d.payouts.StartBreak(ctx, &payoutsv1.StartBreakRequest{Tenant: d.tenant, PayeeId: "drv-01", At: at(before)})
@@ -97,27 +90,14 @@ func (d *demo) takeBreak(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.Out, "breaks    drv-01 has rested %s on %s, and rests again when midnight comes\n", time.Duration(b.TotalSeconds)*time.Second, b.LocalDate)
+	fmt.Fprintf(d.out, "breaks      drv-01 has rested %s on %s, and rests again when midnight comes\n", time.Duration(b.TotalSeconds)*time.Second, b.LocalDate)
 	if b.TotalSeconds != 45*60 || b.LocalDate != "2025-01-24" {
-		fmt.Fprintln(d.Out, "✗ want 45m0s on 2025-01-24")
-		return ErrDiffers
+		return d.differ("want 45m0s on 2025-01-24")
 	}
 	return start(30 * time.Minute)
 }
 
-func (d *demo) importFile(ctx context.Context, what string, open feed.Open, r io.Reader) error {
-	sum, err := feed.File(ctx, open, d.tenant, "csv", r, feed.Heard{Refused: func(line string) { fmt.Fprintln(d.Out, "  refused:", line) }})
-	if err != nil {
-		return fmt.Errorf("import %s: %w", what, err)
-	}
-	fmt.Fprintf(d.Out, "%-9s %s\n", what, sum)
-	if sum.Refused > 0 {
-		return fmt.Errorf("import %s: %d rows were refused", what, sum.Refused)
-	}
-	return nil
-}
-
-func (d *demo) payJanuary(ctx context.Context, model *oracle.Model) error {
+func (d *drivers) payJanuary(ctx context.Context, model *oracle.Model) error {
 	run, _, err := d.fire(ctx, "daily", cutOff, d.progress)
 	if err != nil {
 		return err
@@ -132,35 +112,33 @@ func (d *demo) payJanuary(ctx context.Context, model *oracle.Model) error {
 	return d.compare(ctx, model.Expected(true))
 }
 
-func (d *demo) repeatJanuary(ctx context.Context, model *oracle.Model) error {
+func (d *drivers) repeatJanuary(ctx context.Context, model *oracle.Model) error {
 	run, already, err := d.fire(ctx, "daily", cutOff, nil)
 	if err != nil {
 		return err
 	}
 	if !already {
-		fmt.Fprintln(d.Out, "✗ the tick fired a second time")
-		return ErrDiffers
+		return d.differ("the tick fired a second time")
 	}
-	fmt.Fprintf(d.Out, "%s had fired already: its run is %s\n", run.TickId, run.State)
+	fmt.Fprintf(d.out, "%s had fired already: its run is %s\n", run.TickId, run.State)
 	return d.compare(ctx, model.Expected(true))
 }
 
-func (d *demo) midnight(ctx context.Context, _ *oracle.Model) error {
+func (d *drivers) midnight(ctx context.Context) error {
 	for _, job := range []string{"check-pending", "reset-breaks"} {
 		run, _, err := d.fire(ctx, job, cutOff.Add(time.Minute), nil)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(d.Out, "%s: %s, %d done\n", run.TickId, run.State, run.Counts["asked"])
+		fmt.Fprintf(d.out, "%s: %s, %d done\n", run.TickId, run.State, run.Counts["asked"])
 		if want := map[string]int64{"check-pending": 0, "reset-breaks": 1}[job]; run.Counts["asked"] != want {
-			fmt.Fprintf(d.Out, "✗ want %d: nothing is pending, and one driver has rested\n", want)
-			return ErrDiffers
+			return d.differ("want %d: nothing is pending, and one driver has rested", want)
 		}
 	}
 	return nil
 }
 
-func (d *demo) nextEvening(ctx context.Context, model *oracle.Model) error {
+func (d *drivers) nextEvening(ctx context.Context, model *oracle.Model) error {
 	next := cutOff.Add(24 * time.Hour)
 	run, _, err := d.fire(ctx, "daily", next, d.progress)
 	if err != nil {
@@ -174,7 +152,7 @@ func (d *demo) nextEvening(ctx context.Context, model *oracle.Model) error {
 }
 
 // progress draws a run on one line of a terminal, or says each change on a line of its own.
-func (d *demo) progress(r *schedulerv1.Run) {
+func (d *drivers) progress(r *schedulerv1.Run) {
 	var parts []string
 	for _, state := range []string{"approved", "submitting", "processing", "unknown", "succeeded", "failed", "held", "waiting"} {
 		if n := r.Counts[state]; n > 0 {
@@ -182,13 +160,13 @@ func (d *demo) progress(r *schedulerv1.Run) {
 		}
 	}
 	line := r.State + " " + strings.Join(parts, ", ")
-	if !d.Console {
-		fmt.Fprintln(d.Out, line)
+	if !d.console {
+		fmt.Fprintln(d.out, line)
 		return
 	}
-	fmt.Fprintf(d.Out, "\r\x1b[K%s", line)
+	fmt.Fprintf(d.out, "\r\x1b[K%s", line)
 	if r.State == "completed" || r.State == "failed" {
-		fmt.Fprintln(d.Out)
+		fmt.Fprintln(d.out)
 	}
 }
 

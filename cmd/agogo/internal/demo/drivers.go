@@ -4,15 +4,20 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/oracle"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
+// drivers is the story of lebenis: those who deliver are paid in the evening.
+type drivers struct {
+	story
+	payouts payoutsv1.PayoutsServiceClient
+}
+
 // observe asks every public surface what there is: the services over gRPC, the provider's book over the simulator.
-func (d *demo) observe(ctx context.Context) (oracle.Observed, error) {
+func (d *drivers) observe(ctx context.Context) (oracle.Observed, error) {
 	o := oracle.Observed{Balances: map[string]int64{}}
 	payouts, err := d.payoutsOf(ctx, "")
 	if err != nil {
@@ -24,7 +29,7 @@ func (d *demo) observe(ctx context.Context) (oracle.Observed, error) {
 	if o.Payments, err = d.payments(ctx); err != nil {
 		return o, err
 	}
-	book, err := d.book(ctx)
+	book, err := d.book(ctx, "orange_omr")
 	if err != nil {
 		return o, err
 	}
@@ -45,7 +50,7 @@ func observedPayout(p *payoutsv1.Payout) oracle.Payout {
 	return seen
 }
 
-func (d *demo) payments(ctx context.Context) ([]oracle.Payment, error) {
+func (d *drivers) payments(ctx context.Context) ([]oracle.Payment, error) {
 	var all []oracle.Payment
 	req := &payoutsv1.ListPaymentsRequest{Tenant: d.tenant, PageSize: 1000}
 	for {
@@ -65,7 +70,7 @@ func (d *demo) payments(ctx context.Context) ([]oracle.Payment, error) {
 	}
 }
 
-func (d *demo) balances(ctx context.Context, into map[string]int64) error {
+func (d *drivers) balances(ctx context.Context, into map[string]int64) error {
 	req := &payoutsv1.ListBalancesRequest{Tenant: d.tenant, PageSize: 1000}
 	for {
 		r, err := d.payouts.ListBalances(ctx, req)
@@ -83,7 +88,7 @@ func (d *demo) balances(ctx context.Context, into map[string]int64) error {
 
 // steady observes until two observations in a row say the same: lookups, callbacks and retries go on between the calls that
 // make up one, and what is half from before and half from after a change is no observation.
-func (d *demo) steady(ctx context.Context) (oracle.Observed, error) {
+func (d *drivers) steady(ctx context.Context) (oracle.Observed, error) {
 	var last oracle.Observed
 	err := poll(ctx, 30*time.Second, "two observations that say the same", func() (bool, error) {
 		o, err := d.observe(ctx)
@@ -95,7 +100,7 @@ func (d *demo) steady(ctx context.Context) (oracle.Observed, error) {
 }
 
 // compare holds everything that can be observed against the expectation, and the books against themselves.
-func (d *demo) compare(ctx context.Context, expected oracle.Expected) error {
+func (d *drivers) compare(ctx context.Context, expected oracle.Expected) error {
 	o, err := d.steady(ctx)
 	if err != nil {
 		return err
@@ -115,10 +120,5 @@ func (d *demo) compare(ctx context.Context, expected oracle.Expected) error {
 	for _, e := range o.Book {
 		moved += e.Moved
 	}
-	if len(found) > 0 {
-		fmt.Fprintf(d.Out, "✗ %d differences:\n  %s\n", len(found), strings.Join(found, "\n  "))
-		return ErrDiffers
-	}
-	fmt.Fprintf(d.Out, "✓ books (%d postings), provider's book (%d movements) and expectation agree\n", books.Postings, moved)
-	return nil
+	return d.agree(found, "provider", books.Postings, moved)
 }
