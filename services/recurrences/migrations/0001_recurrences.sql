@@ -56,6 +56,7 @@ CREATE INDEX recurrences_on_hold ON recurrences (tenant, seller_id, recurrence_i
 CREATE INDEX recurrences_ended ON recurrences (tenant, recurrence_id) WHERE state IN ('completed', 'cancelled');
 CREATE INDEX recurrences_by_card ON recurrences (card_id);
 CREATE INDEX recurrences_listed ON recurrences (tenant, state, recurrence_id);
+CREATE INDEX recurrences_by_seller ON recurrences (tenant, seller_id, recurrence_id);
 
 -- Promise 6: one charge per cycle. The unique constraint is what keeps it, whatever else fails.
 CREATE TABLE charges (
