@@ -31,6 +31,8 @@ type Decision struct {
 	// which the books deny (+1), or did not which they affirm (-1).
 	Mismatch string
 	Moved    int
+	// Said is what the provider said in it, where it contradicts: "succeeded", "failed", "pending", "absent".
+	Said string
 	// Alarm is set when people must look.
 	Alarm string
 }
@@ -54,6 +56,14 @@ const (
 // Decide says what an answer makes of an attempt. It is the only place where "we do not know" becomes anything else, and
 // it never turns silence, age or a single empty answer into "did not happen".
 func Decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
+	d := decide(a, ans, p, now)
+	if d.Mismatch != "" {
+		d.Said = said(ans.Found)
+	}
+	return d
+}
+
+func decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	if a.State.Closed() {
 		return recheck(a, ans, p, now)
 	}
@@ -81,6 +91,23 @@ func Decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 		return review(a, d, p, now)
 	}
 	return d
+}
+
+// said is what a provider says of a transfer, in the words of findings; its amount too when that may be what differs.
+func said(f provider.Found) string {
+	word := "pending"
+	switch {
+	case !f.Exists:
+		return "absent"
+	case f.Result.Class == provider.Succeeded:
+		word = "succeeded"
+	case f.Result.Class == provider.RejectedFinal || f.Result.Class == provider.RejectedRetryable:
+		word = "failed"
+	}
+	if f.Amount != nil {
+		word += " " + f.Amount.Decimal() + " " + string(f.Amount.Currency)
+	}
+	return word
 }
 
 // undecided classes are no statement about a transfer that was found: an adapter that returns one has not understood.

@@ -137,6 +137,9 @@ func TestDecide(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
+			if (d.Said != "") != (c.mismatch != "") || d.Said == c.mismatch && c.mismatch != "" {
+				t.Errorf("mismatch %q, and the provider said %q", c.mismatch, d.Said)
+			}
 			if needsPeople := d.State == ManualReview && c.a.State != ManualReview || c.mismatch != ""; needsPeople && d.Alarm == "" {
 				t.Error("nobody is told")
 			}

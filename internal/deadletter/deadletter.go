@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/internal/webhook"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 )
 
@@ -38,24 +39,51 @@ func (t *Teller) Tell(ctx context.Context, m stream.Message, reason error) error
 	if m.Header != nil && m.Header("ce-type") == kind.CloudEvent() {
 		return nil
 	}
-	tenant := t.tenantOf(ctx, m)
-	body, err := event.Encode(&eventsv1.DeadLetter{
-		Tenant: tenant, Service: t.owner(m.Origin.Consumer), Stream: m.Origin.Stream, Consumer: m.Origin.Consumer, StreamSeq: m.Seq,
-		Subject: m.Origin.Subject, Error: telemetry.Mask(reason.Error()), Deliveries: int64(m.Delivered), State: state,
-	})
-	if err != nil {
-		return fmt.Errorf("encode dead letter: %w", err)
-	}
 	ctx = event.WithCause(ctx, event.Cause{
 		Actor: "service:" + t.Service, CorrelationID: event.CauseFrom(ctx).CorrelationID, CausationID: m.ID,
 	})
 	id := fmt.Sprintf("%s:%d:%s", m.Stream, m.Seq, m.Origin.Consumer)
-	msg := outbox.FromEvent(ctx, event.New(ctx, t.Service, tenant, kind, id, 1, t.Epoch, t.Clock.Now()), body)
+	msg, err := t.message(ctx, id, &eventsv1.DeadLetter{
+		Tenant: t.tenantOf(ctx, m), Service: t.owner(m.Origin.Consumer), Stream: m.Origin.Stream, Consumer: m.Origin.Consumer, StreamSeq: m.Seq,
+		Subject: m.Origin.Subject, Error: telemetry.Mask(reason.Error()), Deliveries: int64(m.Delivered), State: state,
+	})
+	if err != nil {
+		return err
+	}
 	if err := pg.InTx(ctx, t.Pool, func(tx pgx.Tx) error { return t.Outbox.Append(ctx, tx, msg) }); err != nil {
 		return fmt.Errorf("tell of dead letter %s: %w", id, err)
 	}
 	t.Outbox.Nudge()
 	return nil
+}
+
+// Webhooks tells, in tx, of webhooks that were given up. They are no messages of a stream: there is no copy of them in the
+// dead-letter stream, whose readers are not meant to see what providers write of payees, and nothing to replay, for the
+// service's table keeps them and asks the provider by itself about everything that is open.
+func (t *Teller) Webhooks(ctx context.Context, tx pgx.Tx, lost []webhook.Lost) error {
+	ctx = event.WithCause(ctx, event.Cause{Actor: "service:" + t.Service, CorrelationID: "webhooks"})
+	msgs := make([]outbox.Message, 0, len(lost))
+	for _, l := range lost {
+		msg, err := t.message(ctx, "webhook:"+t.Service+":"+l.ID, &eventsv1.DeadLetter{
+			Tenant: l.Tenant, Service: t.Service, Stream: "webhooks", Consumer: l.Provider, Subject: "webhook " + l.ID, Deliveries: 1,
+			Error: "nothing here has its references: is another system using this account of the provider?", State: event.DeadLetter.States()[0],
+		})
+		if err != nil {
+			return err
+		}
+		msgs = append(msgs, msg)
+	}
+	return t.Outbox.Append(ctx, tx, msgs...)
+}
+
+// message makes the outbox row of a dead letter's only event.
+func (t *Teller) message(ctx context.Context, id string, body *eventsv1.DeadLetter) (outbox.Message, error) {
+	kind, _ := event.DeadLetter.Event("", body.GetState())
+	data, err := event.Encode(body)
+	if err != nil {
+		return outbox.Message{}, fmt.Errorf("encode dead letter %s: %w", id, err)
+	}
+	return outbox.FromEvent(ctx, event.New(ctx, t.Service, body.GetTenant(), kind, id, 1, t.Epoch, t.Clock.Now()), data), nil
 }
 
 // owner is the service whose message it was: the scheduler also tells of what killed others.

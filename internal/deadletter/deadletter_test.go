@@ -16,8 +16,10 @@ import (
 	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/internal/webhook"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 )
 
@@ -178,5 +180,32 @@ func TestWhichServiceItDiedIn(t *testing.T) {
 		if letter.GetService() != want {
 			t.Errorf("a message of %s died in %s, want %s", consumer, letter.GetService(), want)
 		}
+	}
+}
+
+// Webhooks that nobody knows are told of in the transaction that gives them up, once each, and nothing of what they say.
+func TestLostWebhooksAreTold(t *testing.T) {
+	t.Parallel()
+	teller, pool := setup(t)
+	lost := []webhook.Lost{{Tenant: "lebenis", Provider: "orange", ID: "1@1"}, {Tenant: "lebenis", Provider: "orange", ID: "2@1"}}
+	for range 2 {
+		if err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error { return teller.Webhooks(t.Context(), tx, lost[:1]) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error { return teller.Webhooks(t.Context(), tx, lost[1:]) }); err != nil {
+		t.Fatal(err)
+	}
+	var ids int
+	if err := pool.QueryRow(t.Context(), "SELECT count(DISTINCT headers->>'ce-id') FROM outbox").Scan(&ids); err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range told(t, pool) {
+		if !strings.HasPrefix(subject, "agogo.evt.lebenis.notifier.event.dead_lettered.") {
+			t.Errorf("told on %s", subject)
+		}
+	}
+	if ids != 2 {
+		t.Errorf("%d events of 2 webhooks", ids)
 	}
 }

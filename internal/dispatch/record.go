@@ -122,7 +122,7 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 	if err != nil {
 		return err
 	}
-	moved, late := l.sort(batch, outcomes, recorded)
+	moved, late := l.split(batch, outcomes, recorded)
 	if err := l.d.Book.Apply(ctx, tx, moved); err != nil {
 		return err
 	}
@@ -166,8 +166,8 @@ func (l *lane) outcome(a answer, now time.Time) attempt.Outcome {
 	return o
 }
 
-// sort separates the outcomes that closed their send from those that came after somebody else had taken over.
-func (l *lane) sort(batch []answer, outcomes []attempt.Outcome, recorded []attempt.Attempt) (moved []attempt.Moved, late []attempt.Outcome) {
+// split separates the outcomes that closed their send from those that came after somebody else had taken over.
+func (l *lane) split(batch []answer, outcomes []attempt.Outcome, recorded []attempt.Attempt) (moved []attempt.Moved, late []attempt.Outcome) {
 	byKey := make(map[attempt.Key]attempt.Attempt, len(recorded))
 	for _, a := range recorded {
 		byKey[a.Key] = a

@@ -69,9 +69,10 @@ func (s *States) Get(ctx context.Context, q db.DBTX, c Connector) (Status, error
 }
 
 // Stopped lists, as "<tenant>/<provider>", the connectors of all tenants that nothing goes through for now: stopped ones,
-// and those that rest for longer than [LongRest].
+// those that rest for longer than [LongRest], and those that wait for float, to the end of that.
 func (s *States) Stopped(ctx context.Context, q db.DBTX) ([]string, error) {
-	rows, err := db.New(q).StoppedConnectors(ctx, s.Clock.Now().Add(LongRest))
+	now := s.Clock.Now()
+	rows, err := db.New(q).StoppedConnectors(ctx, db.StoppedConnectorsParams{RestBeyond: now.Add(LongRest), FloatCode: CodeFloat, Now: now})
 	if err != nil {
 		return nil, fmt.Errorf("read stopped connectors: %w", err)
 	}

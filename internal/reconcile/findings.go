@@ -72,7 +72,7 @@ func (f *Findings) Record(ctx context.Context, tx pgx.Tx, updates []attempt.Upda
 		p.Ids, p.Tenants, p.Providers = append(p.Ids, id), append(p.Tenants, a.Tenant), append(p.Providers, a.Provider)
 		p.SubjectIds, p.Attempts, p.Refs = append(p.SubjectIds, a.Subject), append(p.Attempts, int32(a.Number)), append(p.Refs, a.Reference)
 		p.Codes, p.Expecteds = append(p.Codes, u.Decision.Mismatch), append(p.Expecteds, string(a.State))
-		p.Founds = append(p.Founds, u.Decision.Mismatch)
+		p.Founds = append(p.Founds, u.Decision.Said)
 		p.Differences, p.Currencies = append(p.Differences, difference(u).Minor), append(p.Currencies, string(a.Amount.Currency))
 	}
 	if len(p.Ids) == 0 {
@@ -97,7 +97,7 @@ func (f *Findings) tell(ctx context.Context, tx pgx.Tx, fresh []uuid.UUID, byID 
 		f.count(a, u.Decision.Mismatch)
 		msg, err := f.message(ctx, id, &eventsv1.Recon{
 			Tenant: a.Tenant, Provider: a.Provider, ReconId: id.String(), State: "mismatch", SubjectId: a.Subject.String(),
-			AttemptReference: a.Reference, Expected: string(a.State), Found: u.Decision.Mismatch, Difference: &eventsv1.Money{Minor: diff.Minor, Currency: string(diff.Currency)},
+			AttemptReference: a.Reference, Expected: string(a.State), Found: u.Decision.Said, Difference: &eventsv1.Money{Minor: diff.Minor, Currency: string(diff.Currency)},
 			Reason: &eventsv1.Reason{Code: u.Decision.Mismatch},
 		})
 		if err != nil {

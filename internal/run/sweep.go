@@ -53,6 +53,9 @@ type Step struct {
 	// Wakes is set for a step that emits lost commands again: it is done once per patience, after all others.
 	Wakes bool
 	Do    func(ctx context.Context, tx pgx.Tx, t Turn) error
+	// More is asked after each commit, and may be nil: while it reports true the step goes on, each time in a transaction of its
+	// own, so that what it locks for one tenant is not kept while it looks after the others.
+	More func() bool
 }
 
 // Turn is what a step is given.
@@ -140,11 +143,19 @@ func (s *Sweeper) wake(ctx context.Context, tx pgx.Tx, t Turn) error {
 	return s.Runs.WakePlanning(ctx, tx, t.Since, t.Nonce, t.Limit)
 }
 
-// do runs a step unless another replica is at it.
+// do runs a step, in as many transactions as it wants.
 func (s *Sweeper) do(ctx context.Context, st Step, t Turn) error {
-	return pg.InTx(ctx, s.Runs.Pool, func(tx pgx.Tx) error {
-		mine, err := db.New(tx).TryLock(ctx, st.Lock)
-		if err != nil {
+	for {
+		if mine, err := s.once(ctx, st, t); err != nil || !mine || st.More == nil || !st.More() {
+			return err
+		}
+	}
+}
+
+// once runs a step unless another replica is at it.
+func (s *Sweeper) once(ctx context.Context, st Step, t Turn) (mine bool, err error) {
+	err = pg.InTx(ctx, s.Runs.Pool, func(tx pgx.Tx) (err error) {
+		if mine, err = db.New(tx).TryLock(ctx, st.Lock); err != nil {
 			return fmt.Errorf("advisory lock %d: %w", st.Lock, err)
 		}
 		if !mine {
@@ -152,6 +163,7 @@ func (s *Sweeper) do(ctx context.Context, st Step, t Turn) error {
 		}
 		return st.Do(ctx, tx, t)
 	})
+	return mine, err
 }
 
 func (s *Sweeper) every() time.Duration {

@@ -2,6 +2,7 @@ package run_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -116,5 +117,40 @@ func TestASweeperStopsWithItsContext(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// A step that has more to do goes on in transactions of its own: what fails does not undo what came before it.
+func TestAStepGoesOnInTransactionsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	b := newBakery(t)
+	if _, err := b.runs.Pool.Exec(t.Context(), "CREATE TABLE looked (queue integer)"); err != nil {
+		t.Fatal(err)
+	}
+	left, failing := 4, true
+	step := run.Step{
+		Name: "look", Lock: 9101, More: func() bool { return left > 0 },
+		Do: func(ctx context.Context, tx pgx.Tx, _ run.Turn) error {
+			left--
+			_, err := tx.Exec(ctx, "INSERT INTO looked VALUES ($1)", left)
+			if left == 1 && failing {
+				return errors.New("this one cannot")
+			}
+			return err
+		},
+	}
+	count := func() (n int) {
+		if err := b.runs.Pool.QueryRow(t.Context(), "SELECT count(*) FROM looked").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	s := b.sweeper(step)
+	if err := s.Once(t.Context()); err == nil || count() != 2 {
+		t.Errorf("%v; %d of the two before the failing one are kept", err, count())
+	}
+	failing = false
+	if b.sweep(s); left != 0 || count() != 3 {
+		t.Errorf("the next sweep leaves %d, %d are kept", left, count())
 	}
 }

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,6 +61,9 @@ func (r *Receiver) wait(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
+// unmatched is the state of what is given up.
+const unmatched = "unmatched"
+
 // Step matches one batch and reports whether there may be more.
 func (r *Receiver) Step(ctx context.Context) (more bool, err error) {
 	matched := false
@@ -114,12 +118,21 @@ func (r *Receiver) match(ctx context.Context, tx pgx.Tx, source [2]string, hooks
 	}
 	now, asked := r.Clock.Now(), false
 	set := db.SetWebhooksParams{}
+	var lost []Lost
 	for _, h := range hooks {
 		state, next := r.judge(ctx, h, fates, now)
+		if state == unmatched {
+			lost = append(lost, Lost{h.Tenant, h.Provider, fmt.Sprintf("%d@%d", h.ID, h.ReceivedAt.Unix())})
+		}
 		set.Ids, set.States, set.NextTries = append(set.Ids, h.ID), append(set.States, state), append(set.NextTries, next)
 	}
 	for _, f := range fates {
 		asked = asked || f == Asked
+	}
+	if len(lost) > 0 && r.GivenUp != nil {
+		if err := r.GivenUp(ctx, tx, lost); err != nil {
+			return false, err
+		}
 	}
 	return asked, db.New(tx).SetWebhooks(ctx, set)
 }
@@ -140,8 +153,8 @@ func (r *Receiver) judge(ctx context.Context, h db.ClaimWebhooksRow, fates map[s
 	case age < giveUp:
 		return "received", now.Add(min(max(age, poll), time.Hour))
 	default:
-		r.counted.WithLabelValues(h.Provider, "unmatched").Inc()
-		r.Logger.WarnContext(ctx, "webhook: nothing here has its references", "tenant", h.Tenant, "provider", h.Provider, "webhook", h.ID)
-		return "unmatched", now
+		r.counted.WithLabelValues(h.Provider, unmatched).Inc()
+		r.Logger.ErrorContext(ctx, "webhook: nothing here has its references", "tenant", h.Tenant, "provider", h.Provider, "webhook", h.ID)
+		return unmatched, now
 	}
 }

@@ -59,6 +59,13 @@ const (
 	Asked // its state is read again from the provider soon
 )
 
+// Lost is a webhook that was given up. It stays in the table, body and all, as long as any other.
+type Lost struct {
+	Tenant   string
+	Provider string
+	ID       string // its row, and when it came
+}
+
 // Matcher looks, in tx, for what the notices are about, and has the state of what they bring news of read again. A reference
 // that is missing from the result is unknown.
 type Matcher func(ctx context.Context, tx pgx.Tx, tenant, provider string, notices []Notice) (map[string]Fate, error)
@@ -70,6 +77,8 @@ type Deps struct {
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 	Match    Matcher
+	// GivenUp tells people, in tx, of webhooks that nothing here knows the references of after a day; it may be nil.
+	GivenUp func(ctx context.Context, tx pgx.Tx, lost []Lost) error
 	// Matched is called after a commit that has something read again; it may be nil.
 	Matched func()
 }

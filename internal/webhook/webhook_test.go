@@ -55,6 +55,7 @@ type bundle struct {
 	registry *prometheus.Registry
 	mux      *http.ServeMux
 	known    map[string]webhook.Fate
+	lost     []webhook.Lost
 	asked    atomic.Int64
 	matched  atomic.Int64
 }
@@ -79,6 +80,10 @@ func setup(t *testing.T) *bundle {
 			return fates, nil
 		},
 		Matched: func() { b.matched.Add(1) },
+		GivenUp: func(_ context.Context, _ pgx.Tx, lost []webhook.Lost) error {
+			b.lost = append(b.lost, lost...)
+			return nil
+		},
 	})
 	b.mux = http.NewServeMux()
 	b.mux.Handle(b.receiver.Pattern(), b.receiver)
@@ -310,6 +315,9 @@ func TestNeverMatchedIsGivenUpAfterADay(t *testing.T) {
 	}
 	if got := b.states(t); got["unmatched"] != 1 {
 		t.Errorf("states %v", got)
+	}
+	if len(b.lost) != 1 || b.lost[0].Tenant != "lebenis" || b.lost[0].Provider != "orange" {
+		t.Errorf("people are told of %v", b.lost)
 	}
 	if n := b.asked.Load(); n < 20 || n > 30 {
 		t.Errorf("asked %d times in a day", n)

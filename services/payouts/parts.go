@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
@@ -62,11 +63,12 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	})
 	counted := &breaks.Breaks{Store: st, Outbox: relay, Clock: clk, Tenants: file}
 	jobs := runs.Jobs(&plan.Planner{Store: st, Outbox: relay, Tenants: file}, counted, worker.AskPage)
+	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
 	return &parts{
 		outbox: relay, store: st, reconcile: worker,
 		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
 		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
-			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Match: worker.Match, Matched: worker.Wake,
+			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Match: worker.Match, Matched: worker.Wake, GivenUp: teller.Webhooks,
 		}),
 		ticks:   &run.Ticks{Runs: st.Runs, Jobs: jobs, Tenants: file, Logger: s.log},
 		exec:    &run.Exec{Runs: st.Runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: st.Settle},

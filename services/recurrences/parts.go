@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
@@ -66,11 +67,12 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: outcomes, Logger: s.log, Registry: registry,
 	})
 	jobs := (&plan.Planner{Store: st, Runs: runs}).Jobs()
+	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
 	return &parts{
 		outbox: relay, runs: runs, reconcile: worker,
 		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
 		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
-			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Matched: worker.Wake,
+			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Matched: worker.Wake, GivenUp: teller.Webhooks,
 			Match: webhook.ByProviderID(attempt.OfProviderIDs, worker.Match), // Cielo names a sale by its own id
 		}),
 		ticks:   &run.Ticks{Runs: runs, Jobs: jobs, Tenants: file, Logger: s.log},

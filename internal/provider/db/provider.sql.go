@@ -231,18 +231,25 @@ func (q *Queries) SetState(ctx context.Context, arg SetStateParams) error {
 }
 
 const stoppedConnectors = `-- name: StoppedConnectors :many
-SELECT tenant, provider FROM provider_states WHERE state = 'stopped' OR rest_until > $1::timestamptz
+SELECT tenant, provider FROM provider_states
+WHERE state = 'stopped' OR rest_until > $1::timestamptz OR (rest_code = $2::text AND rest_until > $3::timestamptz)
 ORDER BY tenant, provider
 `
+
+type StoppedConnectorsParams struct {
+	RestBeyond time.Time
+	FloatCode  string
+	Now        time.Time
+}
 
 type StoppedConnectorsRow struct {
 	Tenant   string
 	Provider string
 }
 
-// Stopped, or resting for longer than anybody should wait for.
-func (q *Queries) StoppedConnectors(ctx context.Context, restBeyond time.Time) ([]StoppedConnectorsRow, error) {
-	rows, err := q.db.Query(ctx, stoppedConnectors, restBeyond)
+// Stopped, or resting for longer than anybody should wait for. What waits for float is held, however short the rest still is.
+func (q *Queries) StoppedConnectors(ctx context.Context, arg StoppedConnectorsParams) ([]StoppedConnectorsRow, error) {
+	rows, err := q.db.Query(ctx, stoppedConnectors, arg.RestBeyond, arg.FloatCode, arg.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,9 @@
 SELECT * FROM provider_states WHERE tenant = @tenant ORDER BY provider;
 
 -- name: StoppedConnectors :many
--- Stopped, or resting for longer than anybody should wait for.
-SELECT tenant, provider FROM provider_states WHERE state = 'stopped' OR rest_until > @rest_beyond::timestamptz
+-- Stopped, or resting for longer than anybody should wait for. What waits for float is held, however short the rest still is.
+SELECT tenant, provider FROM provider_states
+WHERE state = 'stopped' OR rest_until > @rest_beyond::timestamptz OR (rest_code = @float_code::text AND rest_until > @now::timestamptz)
 ORDER BY tenant, provider;
 
 -- name: GetState :one

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -118,17 +119,22 @@ func (s *Server) TopUpFloat(ctx context.Context, r *payoutsv1.TopUpFloatRequest)
 		if _, err := s.Connectors.FloatRestored(ctx, tx, c); err != nil {
 			return nil, fmt.Errorf("wake connector %s/%s: %w", t.ID, r.GetProvider(), err)
 		}
-		b, err := floatBalance(ctx, tx, t.ID, float, t.Currency)
-		if err != nil {
-			return nil, err
-		}
-		return &payoutsv1.TopUpFloatResponse{Balance: balance(b)}, nil
+		return &payoutsv1.TopUpFloatResponse{}, nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	// The sum of an account grows with its history: it is read when nobody waits for the connector's row any more.
+	b, err := floatBalance(ctx, s.Pool, t.ID, ledger.Float(r.GetProvider()), t.Currency)
+	if err != nil {
+		return nil, err
+	}
+	out.Balance = balance(b)
+	return out, nil
 }
 
-func floatBalance(ctx context.Context, tx pgx.Tx, tenant, account string, c money.Currency) (ledger.Balance, error) {
-	all, err := ledger.Balances(ctx, tx, tenant, account, "", 1)
+func floatBalance(ctx context.Context, pool *pgxpool.Pool, tenant, account string, c money.Currency) (ledger.Balance, error) {
+	all, err := ledger.Balances(ctx, pool, tenant, account, "", 1)
 	if err != nil {
 		return ledger.Balance{}, err
 	}

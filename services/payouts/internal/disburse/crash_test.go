@@ -284,7 +284,7 @@ func TestLateSuccessOfWhatIsBookedAsFailed(t *testing.T) {
 		t.Errorf("a closed payout changed to %s", got)
 	}
 	var reference string
-	if err := e.Pool.QueryRow(t.Context(), "SELECT reference FROM recon_findings WHERE code = 'paid_after_closed' AND difference = 24000").Scan(&reference); err != nil {
+	if err := e.Pool.QueryRow(t.Context(), "SELECT reference FROM recon_findings WHERE code = 'paid_after_closed' AND found LIKE 'succeeded%' AND difference = 24000").Scan(&reference); err != nil {
 		t.Fatalf("no finding: %v", err)
 	}
 	if got := e.EventTypes("recon"); len(got) != 1 || got[0] != "recon.mismatch_found" {

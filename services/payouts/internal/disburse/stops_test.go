@@ -147,6 +147,25 @@ func TestFloatRunsDry(t *testing.T) {
 	e.Check()
 }
 
+// What is held for want of float stays held until the rest is over, its last half minute included.
+func TestAFloatRestHoldsToItsEnd(t *testing.T) {
+	t.Parallel()
+	float := int64(10 * 24000)
+	e := sending.New(t, func(c *simulator.Config) { c.Orange.Float = &float })
+	s := e.Sender()
+	e.Send(s, 30)
+	before := e.Count("SELECT sum(version) FROM payouts WHERE state = 'held'")
+	e.Clock.Advance(9*time.Minute + 32*time.Second)
+	for range 12 {
+		e.Clock.Advance(2 * time.Second)
+		e.SweepMoving(s)
+	}
+	want(t, e, map[string]int64{"succeeded": 10, "held": 20})
+	if n := e.Count("SELECT sum(version) FROM payouts WHERE state = 'held'") - before; n != 0 {
+		t.Errorf("%d needless transitions of 20 held payouts", n)
+	}
+}
+
 // Every call of a burst is refused with 429: the connector rests as long as it is told to, and every payout goes out under
 // its first reference.
 func TestBurstOf429(t *testing.T) {

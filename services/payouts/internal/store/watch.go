@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/event"
@@ -143,16 +142,16 @@ func (s *Store) ResumePayee(ctx context.Context, tx pgx.Tx, tenant, payee string
 
 // watchBatches pauses a batch whose failures pass the tenant's limit: whatever is wrong, sending the rest will not mend it.
 func (s *Store) watchBatches(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
-	var ids []uuid.UUID
+	p := db.BatchFailuresParams{MinFailures: minFailures}
 	for _, m := range moved {
-		if m.State == payout.Failed && s.rules(m.Tenant).PauseAboveFailureRate > 0 && !slices.Contains(ids, m.BatchID) {
-			ids = append(ids, m.BatchID)
+		if rate := s.rules(m.Tenant).PauseAboveFailureRate; m.State == payout.Failed && rate > 0 && !slices.Contains(p.Ids, m.BatchID) {
+			p.Ids, p.Rates = append(p.Ids, m.BatchID), append(p.Rates, rate)
 		}
 	}
-	if len(ids) == 0 {
+	if len(p.Ids) == 0 {
 		return nil
 	}
-	rows, err := q.BatchFailures(ctx, db.BatchFailuresParams{Ids: ids, MinFailures: minFailures})
+	rows, err := q.BatchFailures(ctx, p)
 	if err != nil {
 		return fmt.Errorf("count failures of batches: %w", err)
 	}

@@ -5,6 +5,8 @@ package sweep
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,10 +17,10 @@ import (
 
 // New makes the service's sweeper.
 func New(st *store.Store, log *slog.Logger) *run.Sweeper {
-	s := &steps{store: st}
+	s := &steps{store: st, after: map[store.Queue]store.Place{}}
 	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Steps: []run.Step{
 		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
-		{Name: "release held payouts", Lock: 7113, Do: s.release},
+		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
 		{Name: "close batches", Lock: 7116, Do: s.close},
 		{Name: "wake standing pages", Lock: 7117, Wakes: true, Do: s.wake},
 	}}
@@ -27,6 +29,7 @@ func New(st *store.Store, log *slog.Logger) *run.Sweeper {
 type steps struct {
 	store *store.Store
 	after map[store.Queue]store.Place // how far each queue of held payouts was looked at
+	held  []store.Queue               // those that this sweep has still to look at
 	batch uuid.UUID                   // how far open batches were looked at
 }
 
@@ -35,25 +38,31 @@ func (s *steps) retry(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	return s.store.RetryDue(ctx, tx, t.Limit, t.Nonce)
 }
 
-// release looks at one page of each queue of held payouts, where the last sweep left off.
+// release looks at one page of one queue of held payouts, where the last sweep left off: a transaction for each, since it holds
+// the tenant's switch. A queue that fails keeps the others waiting until the next sweep, which begins after it.
 func (s *steps) release(ctx context.Context, tx pgx.Tx, t run.Turn) error {
-	queues, err := s.store.HeldQueues(ctx, tx)
+	if len(s.held) == 0 {
+		var err error
+		if s.held, err = s.store.HeldQueues(ctx, tx); err != nil || len(s.held) == 0 {
+			return err
+		}
+		maps.DeleteFunc(s.after, func(q store.Queue, _ store.Place) bool { return !slices.Contains(s.held, q) })
+	}
+	q := s.held[0]
+	s.held = s.held[1:]
+	next, err := s.store.Release(ctx, tx, q, s.after[q], t.Limit, s.store.Today(q.Tenant), t.Nonce)
 	if err != nil {
 		return err
 	}
-	after := make(map[store.Queue]store.Place, len(queues))
-	for _, q := range queues {
-		next, err := s.store.Release(ctx, tx, q, s.after[q], t.Limit, s.store.Today(q.Tenant), t.Nonce)
-		if err != nil {
-			return err
-		}
-		if next != nil {
-			after[q] = *next
-		}
+	delete(s.after, q)
+	if next != nil {
+		s.after[q] = *next
 	}
-	s.after = after
 	return nil
 }
+
+// releasing reports whether queues are left.
+func (s *steps) releasing() bool { return len(s.held) > 0 }
 
 // close closes the batches of payouts that went on after their run was complete.
 func (s *steps) close(ctx context.Context, tx pgx.Tx, t run.Turn) error {

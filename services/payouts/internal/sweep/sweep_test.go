@@ -399,3 +399,23 @@ func TestRunSweepsByTheClockUntilItsContextEnds(t *testing.T) {
 		t.Errorf("after 40 s (-want +got):\n%s", diff)
 	}
 }
+
+// Each queue of held payouts is looked at in a transaction of its own: one that cannot be released keeps no other waiting.
+func TestOneQueueThatCannotBeReleasedCostsItself(t *testing.T) {
+	t.Parallel()
+	e := payoutstest.New(t)
+	payees(e, 4, 10_000)
+	e.Rules().DailyCap = 1
+	e.Run(payoutstest.Daily(evening))
+	e.SQL("UPDATE payouts SET provider = 'another' WHERE payee_id = (SELECT min(payee_id) FROM payouts)")
+	e.Rules().DailyCap = 0
+	e.Tenants.Tenants[0].Providers["another"] = e.Tenants.Tenants[0].Providers["orange"]
+	e.SQL("ALTER TABLE payouts ADD CONSTRAINT defect CHECK (provider <> 'another' OR state <> 'approved')")
+	s := sweeper(e)
+	for range 2 {
+		_ = s.Once(t.Context()) // the first queue fails, by the alphabet
+	}
+	if got := states(e); got["approved"] != 3 || got["held"] != 1 {
+		t.Errorf("got %v", got)
+	}
+}

@@ -45,19 +45,22 @@ func (q *Queries) ApprovedOfPayees(ctx context.Context, arg ApprovedOfPayeesPara
 }
 
 const batchFailures = `-- name: BatchFailures :many
-SELECT f.batch_id, f.tenant, f.failures_seen, f.failed,
-       (CASE WHEN f.failed - f.failures_seen < $1::bigint THEN 0
-             ELSE (SELECT count(*) FROM payouts p WHERE p.batch_id = f.batch_id AND p.state <> 'skipped') END)::bigint AS wanted
-FROM (
-    SELECT b.batch_id, b.tenant, b.failures_seen,
-           (SELECT count(*) FROM payouts p WHERE p.batch_id = b.batch_id AND p.state = 'failed')::bigint AS failed
-    FROM batches b WHERE b.batch_id = ANY($2::uuid[]) AND b.control = 'open'
-) f
+SELECT b.batch_id, b.tenant, b.failures_seen, f.failed, w.wanted
+FROM (SELECT unnest($1::uuid[]) AS batch_id, unnest($2::float8[]) AS rate) x
+JOIN batches b ON b.batch_id = x.batch_id AND b.control = 'open'
+CROSS JOIN LATERAL (SELECT count(*)::bigint AS failed FROM payouts p WHERE p.batch_id = b.batch_id AND p.state = 'failed') f
+CROSS JOIN LATERAL (
+    SELECT count(*)::bigint AS wanted FROM (
+        SELECT 1 FROM payouts p WHERE p.batch_id = b.batch_id AND p.state <> 'skipped'
+        LIMIT CASE WHEN f.failed - b.failures_seen < $3::bigint THEN 0 ELSE ceil((f.failed - b.failures_seen) / x.rate)::bigint END
+    ) k
+) w
 `
 
 type BatchFailuresParams struct {
-	MinFailures int64
 	Ids         []uuid.UUID
+	Rates       []float64
+	MinFailures int64
 }
 
 type BatchFailuresRow struct {
@@ -68,10 +71,11 @@ type BatchFailuresRow struct {
 	Wanted       int64
 }
 
-// Failures of the batches as a share of what they want to pay (skipped ones never wanted to). The share is only counted
-// where there are enough failures to mean something.
+// Failures of the batches as a share of what they want to pay (skipped ones never wanted to). What they want is counted no further
+// than it takes to know that the share is within the rate, and not at all where there are too few failures to mean something: so
+// this reads in proportion to the failures, not to the batch.
 func (q *Queries) BatchFailures(ctx context.Context, arg BatchFailuresParams) ([]BatchFailuresRow, error) {
-	rows, err := q.db.Query(ctx, batchFailures, arg.MinFailures, arg.Ids)
+	rows, err := q.db.Query(ctx, batchFailures, arg.Ids, arg.Rates, arg.MinFailures)
 	if err != nil {
 		return nil, err
 	}

@@ -138,16 +138,19 @@ JOIN (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payee_ids::text[]) AS p
 WHERE p.state = 'approved';
 
 -- name: BatchFailures :many
--- Failures of the batches as a share of what they want to pay (skipped ones never wanted to). The share is only counted
--- where there are enough failures to mean something.
-SELECT f.batch_id, f.tenant, f.failures_seen, f.failed,
-       (CASE WHEN f.failed - f.failures_seen < @min_failures::bigint THEN 0
-             ELSE (SELECT count(*) FROM payouts p WHERE p.batch_id = f.batch_id AND p.state <> 'skipped') END)::bigint AS wanted
-FROM (
-    SELECT b.batch_id, b.tenant, b.failures_seen,
-           (SELECT count(*) FROM payouts p WHERE p.batch_id = b.batch_id AND p.state = 'failed')::bigint AS failed
-    FROM batches b WHERE b.batch_id = ANY(@ids::uuid[]) AND b.control = 'open'
-) f;
+-- Failures of the batches as a share of what they want to pay (skipped ones never wanted to). What they want is counted no further
+-- than it takes to know that the share is within the rate, and not at all where there are too few failures to mean something: so
+-- this reads in proportion to the failures, not to the batch.
+SELECT b.batch_id, b.tenant, b.failures_seen, f.failed, w.wanted
+FROM (SELECT unnest(@ids::uuid[]) AS batch_id, unnest(@rates::float8[]) AS rate) x
+JOIN batches b ON b.batch_id = x.batch_id AND b.control = 'open'
+CROSS JOIN LATERAL (SELECT count(*)::bigint AS failed FROM payouts p WHERE p.batch_id = b.batch_id AND p.state = 'failed') f
+CROSS JOIN LATERAL (
+    SELECT count(*)::bigint AS wanted FROM (
+        SELECT 1 FROM payouts p WHERE p.batch_id = b.batch_id AND p.state <> 'skipped'
+        LIMIT CASE WHEN f.failed - b.failures_seen < @min_failures::bigint THEN 0 ELSE ceil((f.failed - b.failures_seen) / x.rate)::bigint END
+    ) k
+) w;
 
 -- name: ResumePayee :many
 UPDATE payees SET state = 'active', pause_reason = '', failures = 0, version = version + 1, updated_at = @now::timestamptz
