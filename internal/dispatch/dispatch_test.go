@@ -170,7 +170,10 @@ func TestAPanicOfAnAdapterIsDoubt(t *testing.T) {
 	p := newPost(t)
 	p.parcels(3, 0, "dhl")
 	p.answer = func(_ context.Context, tr provider.Transfer) provider.Result {
-		if p.calls[0].Reference == tr.Reference {
+		p.mu.Lock()
+		first := p.calls[0].Reference == tr.Reference
+		p.mu.Unlock()
+		if first {
 			panic("a defect")
 		}
 		return provider.Result{Class: provider.Succeeded}
