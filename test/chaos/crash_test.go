@@ -9,6 +9,7 @@ import (
 	"time"
 
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 	"github.com/agogopay/agogo/test/harness"
 )
 
@@ -65,12 +66,20 @@ func TestEveryCrashPoint(t *testing.T) {
 // prepared is an installation with the evening and the drivers' devices imported and cron paused, stopped again.
 func prepared(t *testing.T) *harness.Install {
 	t.Helper()
+	return ready(t, tenant, func(in *harness.Install) {
+		in.CLI(t, "payments", "import", harness.Example(t, "lebenis/payments-2025-01-24.csv"))
+		in.CLI(t, "devices", "import", harness.Example(t, "lebenis/devices.csv"))
+	})
+}
+
+// ready is an installation that works for a tenant of the examples: cron is paused, load has run, and dev is stopped again.
+func ready(t *testing.T, tenant string, load func(in *harness.Install)) *harness.Install {
+	t.Helper()
 	binary := os.Getenv("AGOGO_CRASH_BINARY")
 	if binary == "" {
 		t.Fatal("AGOGO_CRASH_BINARY is not set: run 'make test/crash'")
 	}
 	in := harness.New(t, binary)
-	in.Tenant = tenant
 	in.WithSimulator(t)
 	config, err := os.ReadFile(harness.Example(t, "tenants.yaml"))
 	if err != nil {
@@ -78,11 +87,11 @@ func prepared(t *testing.T) *harness.Install {
 	}
 	in.UseConfig(t, string(config))
 	dev := in.Dev(t)
-	for _, s := range []string{"daily", "check-pending", "reset-breaks"} {
-		in.CLI(t, "schedules", "pause", tenant+"/payouts/"+s, "--reason", "crash test")
+	for _, s := range harness.Items[schedulerv1.Schedule](t, in, "schedules", "list") { // of every tenant
+		in.CLI(t, "schedules", "pause", s.Name, "--reason", "crash test")
 	}
-	in.CLI(t, "payments", "import", harness.Example(t, "lebenis/payments-2025-01-24.csv"))
-	in.CLI(t, "devices", "import", harness.Example(t, "lebenis/devices.csv"))
+	in.Tenant = tenant
+	load(in)
 	dev.Interrupt(t)
 	return in
 }

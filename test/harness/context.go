@@ -16,6 +16,7 @@ import (
 
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
@@ -54,9 +55,10 @@ func (in *Install) info() (info Info, err error) {
 
 // Clients speak gRPC with the running dev.
 type Clients struct {
-	Scheduler schedulerv1.SchedulerServiceClient
-	Payouts   payoutsv1.PayoutsServiceClient
-	Notifier  notifierv1.NotifierServiceClient
+	Scheduler   schedulerv1.SchedulerServiceClient
+	Payouts     payoutsv1.PayoutsServiceClient
+	Recurrences recurrencesv1.RecurrencesServiceClient
+	Notifier    notifierv1.NotifierServiceClient
 }
 
 // Connect makes clients, and the context that lets them in as one of dev.json's tokens.
@@ -72,9 +74,10 @@ func (in *Install) Connect(t testing.TB, token string) (Clients, context.Context
 		return c
 	}
 	return Clients{
-		Scheduler: schedulerv1.NewSchedulerServiceClient(dial("scheduler")),
-		Payouts:   payoutsv1.NewPayoutsServiceClient(dial("payouts")),
-		Notifier:  notifierv1.NewNotifierServiceClient(dial("notifier")),
+		Scheduler:   schedulerv1.NewSchedulerServiceClient(dial("scheduler")),
+		Payouts:     payoutsv1.NewPayoutsServiceClient(dial("payouts")),
+		Recurrences: recurrencesv1.NewRecurrencesServiceClient(dial("recurrences")),
+		Notifier:    notifierv1.NewNotifierServiceClient(dial("notifier")),
 	}, metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+info.Tokens[token])
 }
 

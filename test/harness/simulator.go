@@ -34,10 +34,21 @@ func (in *Install) Simulated(t testing.TB) string {
 // Book is what the provider did, by its own account.
 func (in *Install) Book(t testing.TB) []Entry {
 	t.Helper()
+	return in.book(t, "orange_omr")
+}
+
+// Orders is what the card gateway did, by its own account: one entry per order, whose Peer is the card's token.
+func (in *Install) Orders(t testing.TB) []Entry {
+	t.Helper()
+	return in.book(t, "cielo")
+}
+
+func (in *Install) book(t testing.TB, provider string) []Entry {
+	t.Helper()
 	var book struct {
 		Entries []Entry `json:"entries"`
 	}
-	in.Control(t, http.MethodGet, "/_control/book?provider=orange_omr", nil, &book)
+	in.Control(t, http.MethodGet, "/_control/book?provider="+provider, nil, &book)
 	return book.Entries
 }
 
