@@ -183,6 +183,31 @@ func TestAStoppedGatewayLeavesChargesDue(t *testing.T) {
 	e.CheckBooks()
 }
 
+// A refusal of us says nothing of the card, and the next try is a new one.
+func TestARefusalOfUsIsNotCounted(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.Busy)
+	run := e.Morning("2025-10-30")
+	c := e.Charge("rec-1", "2025-10-30")
+	if c.State != charge.Due || c.Tries != 0 || c.Attempt != 1 || c.NotBefore == nil || !c.NotBefore.After(e.Clock.Now()) {
+		t.Errorf("charge %s, %d tries, attempt %d, not before %v", c.State, c.Tries, c.Attempt, c.NotBefore)
+	}
+	if k := e.Card(recurrencestest.Busy); k.Failures != 0 {
+		t.Errorf("the card has %d failures", k.Failures)
+	}
+	if n := e.Count("SELECT count(*) FROM runs WHERE run_id = $1 AND state = 'completed'", run); n != 1 {
+		t.Error("the run waits")
+	}
+	e.Gateway.Say(recurrencestest.Busy, recurrencestest.OK)
+	e.Sweep()
+	if c := e.Charge("rec-1", "2025-10-30"); c.State != charge.Succeeded || c.Attempt != 2 || c.FirstAttempt.String() != "2025-10-30" {
+		t.Errorf("charge %s, attempt %d of %s", c.State, c.Attempt, c.FirstAttempt)
+	}
+	e.CheckEvents()
+	e.CheckBooks()
+}
+
 func TestWhatNeverLeftGoesAgainUnderItsReference(t *testing.T) {
 	t.Parallel()
 	e := recurrencestest.New(t)

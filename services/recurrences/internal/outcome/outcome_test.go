@@ -1,10 +1,13 @@
 package outcome_test
 
 import (
+	"context"
+	"flag"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
@@ -14,7 +17,14 @@ import (
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// Each history of the property has a database of its own: a few by default, more by -rapid.checks.
+func TestMain(m *testing.M) {
+	checks := flag.Lookup("rapid.checks")
+	if err := checks.Value.Set("15"); err != nil { // a flag of the command line comes after this
+		panic(err)
+	}
+	pgtest.Main(m)
+}
 
 // After a first attempt on Thursday 30 October 2025.
 func TestAnAnswerMovesChargeRecurrenceCardAndBooksTogether(t *testing.T) {
@@ -312,6 +322,65 @@ func TestTheLastCycleCompletesTheRecurrence(t *testing.T) {
 			r := e.Standing("rec-1")
 			if r.State != recurrence.Completed || r.Reason.Code != recurrence.CodeLastCycle || r.EndedAt == nil {
 				t.Errorf("recurrence %s for %q, ended at %v", r.State, r.Reason.Code, r.EndedAt)
+			}
+			e.CheckEvents()
+			e.CheckBooks()
+		})
+	}
+}
+
+// A webhook about a decline may be the news that it was none after all: it is read before the next try, not after.
+func TestNewsOfADeclineIsReadBeforeTheRetry(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.Soft)
+	e.Morning("2025-10-30")
+	e.Webhook(e.Charge("rec-1", "2025-10-30").Reference)
+	e.Retry("2025-10-31")
+	if n := len(e.Gateway.Sends()); n != 1 {
+		t.Fatalf("%d sends", n)
+	}
+	e.LookUp(time.Second) // it is the decline that we know
+	e.Sweep()
+	if n := len(e.Gateway.Sends()); n != 2 {
+		t.Errorf("%d sends after the lookup", n)
+	}
+	e.CheckEvents()
+}
+
+func TestANewCardMustPayEverythingThatIsOpen(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		pays int // of the two charges
+		want recurrence.State
+	}{"both": {2, recurrence.Active}, "one": {1, recurrence.Hold}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := recurrencestest.New(t)
+			e.Agree("rec-1", "2025-10-30", recurrencestest.Soft, func(r *store.Recurrence) {
+				r.Terms.Rhythm = recurrence.Rhythm{Period: recurrence.Days, Interval: 7}
+			})
+			e.Morning("2025-10-30")
+			e.Gateway.Say(recurrencestest.Soft, recurrencestest.Hard)
+			e.Morning("2025-11-06")
+			if r := e.Standing("rec-1"); r.State != recurrence.Hold || len(e.Charges("rec-1")) != 2 {
+				t.Fatalf("recurrence %s with %d charges", r.State, len(e.Charges("rec-1")))
+			}
+			calls := 0
+			e.Gateway.Before = func(context.Context, provider.Transfer) {
+				if calls++; calls > c.pays {
+					e.Gateway.Say("tok_ok_new", recurrencestest.Soft)
+				}
+			}
+			err := e.Decide(func(ctx context.Context, tx pgx.Tx) error {
+				return e.Resolver.SetCard(ctx, tx, recurrencestest.Tenant, "rec-1", "tok_ok_new", "visa")
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Sweep()
+			if r := e.Standing("rec-1"); r.State != c.want || calls != 2 {
+				t.Errorf("recurrence %s after %d tries", r.State, calls)
 			}
 			e.CheckEvents()
 			e.CheckBooks()

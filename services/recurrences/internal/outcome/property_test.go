@@ -57,7 +57,7 @@ func (h *history) date() string { return h.day.String() }
 func (h *history) kind() string {
 	return rapid.SampledFrom([]string{
 		recurrencestest.OK, recurrencestest.Soft, recurrencestest.Soft, recurrencestest.Hard, recurrencestest.Lost, recurrencestest.Action,
-		recurrencestest.TimeoutPaid, recurrencestest.TimeoutSoft, recurrencestest.TimeoutGone, recurrencestest.Pending,
+		recurrencestest.TimeoutPaid, recurrencestest.TimeoutSoft, recurrencestest.TimeoutGone, recurrencestest.Pending, recurrencestest.Busy,
 	}).Draw(h.rt, "card")
 }
 

@@ -23,6 +23,7 @@ const (
 	Pending     = "tok_pending"      // accepted, until [Gateway.Finish]
 	Down        = "tok_down"         // it cannot be reached
 	WrongKey    = "tok_key"          // it does not know us
+	Busy        = "tok_busy"         // it takes nothing from us for a while
 )
 
 // Sale is what the gateway's book holds of a reference.
@@ -103,6 +104,8 @@ func (g *Gateway) decide(t provider.Transfer) (sale *provider.Result, answer pro
 		return &pending, pending
 	case strings.HasPrefix(kind, WrongKey):
 		return nil, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "wrong_key", Stop: true}
+	case strings.HasPrefix(kind, Busy):
+		return nil, provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Code: "maintenance"}
 	default: // down
 		return nil, provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: "connect"}
 	}
@@ -133,7 +136,7 @@ func (g *Gateway) Finish(reference string, r provider.Result) {
 	g.book = append(g.book, Sale{Reference: reference, Result: r})
 }
 
-// Paid lists the sales that took money, as "<reference>".
+// Paid lists the sales that took money.
 func (g *Gateway) Paid() []Sale {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -202,3 +202,28 @@ func TestOnlyWhatMayBeSentIsWantedSent(t *testing.T) {
 		}
 	}
 }
+
+// Paying late can be mended: what the gateway contradicts while it is on its way does not go a second time.
+func TestWhatIsContradictedOnItsWayDoesNotGoAgain(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.OK)
+	e.Exec.Dispatch = func(context.Context, uuid.UUID, int) error { return nil }
+	e.Morning("2025-10-30")
+	id := e.Charge("rec-1", "2025-10-30").ID
+	e.InTx(func(tx pgx.Tx) error {
+		begin := store.ChargeChange{ID: id, From: []charge.State{charge.Due}, To: charge.Submitting, Attempt: 1, Reference: charge.Reference(id, 1)}
+		if _, err := e.Store.ApplyCharges(e.Ctx(), tx, []store.ChargeChange{begin}); err != nil {
+			return err
+		}
+		if err := e.Store.Contradict(e.Ctx(), tx, id); err != nil {
+			return err
+		}
+		_, err := e.Store.ApplyCharges(e.Ctx(), tx, []store.ChargeChange{{ID: id, From: []charge.State{charge.Submitting}, To: charge.Due, Again: true}})
+		return err
+	})
+	if c := e.Charge("rec-1", "2025-10-30"); c.State != charge.Due || c.Send.Wanted() || !c.Contradicted || c.LastAttempt != 0 {
+		t.Errorf("charge %s, to be sent %t, contradicted %t, attempted on %q", c.State, c.Send.Wanted(), c.Contradicted, c.LastAttempt)
+	}
+	e.CheckEvents()
+}
