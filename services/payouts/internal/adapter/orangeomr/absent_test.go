@@ -2,8 +2,13 @@ package orangeomr
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/simulator"
@@ -67,6 +72,30 @@ func TestARefusalOfUsKeepsTheReferenceOfAResend(t *testing.T) {
 					t.Errorf("%s of %s, resend %v: got %+v", fault, operation, resend, res)
 				}
 			}
+		}
+	}
+}
+
+// Whatever a repetition is refused with, the first call may have paid: a lookup decides, never the refusal.
+func TestARefusedRepetitionProvesNothing(t *testing.T) {
+	t.Parallel()
+	for _, message := range []string{"Transaction already processed", "Solde insuffisant", "Transaction identique."} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			switch {
+			case strings.HasSuffix(req.URL.Path, "/token"):
+				_, _ = w.Write([]byte(`{"access_token":"t","expires_in":3600}`))
+			case strings.HasSuffix(req.URL.Path, "/services"):
+				_, _ = w.Write([]byte(`{"services":[],"token":{"value":"s","expiresIn":3600}}`))
+			default:
+				_, _ = w.Write([]byte(`{"transactionId":"ref-1","status":"FAILED","message":"` + message + `"}`))
+			}
+		}))
+		t.Cleanup(srv.Close)
+		a := New(config.Provider{BaseURL: srv.URL, TokenURL: srv.URL + "/token", Timeout: time.Second}, clock.Real())
+		tr := transfer("ref-1", 24000)
+		tr.Resend = true
+		if res := a.Submit(t.Context(), tr); res.Class != provider.Ambiguous {
+			t.Errorf("%q: got %+v", message, res)
 		}
 	}
 }

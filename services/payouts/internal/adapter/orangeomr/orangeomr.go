@@ -61,11 +61,15 @@ type cashIn struct {
 }
 
 // Submit pays once. A refusal of us says nothing about a reference that may have arrived before: it was not sent now, and
-// keeps its reference, for what became of it earlier is asked under that one.
+// keeps its reference, for what became of it earlier is asked under that one. A refusal of the repetition says nothing about
+// the first call either, whatever words it has: only a lookup ends the reference.
 func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Result {
 	res := a.submit(ctx, t)
-	if t.Resend && res.Stop {
+	switch {
+	case t.Resend && res.Stop:
 		res.Class = provider.NotSent
+	case t.Resend && (res.Class == provider.RejectedFinal || res.Class == provider.RejectedRetryable):
+		res.Class = provider.Ambiguous
 	}
 	return res
 }
