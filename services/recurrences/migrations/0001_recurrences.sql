@@ -147,7 +147,6 @@ CREATE TABLE card_attempts (
     amount    bigint NOT NULL,
     run_id    uuid NOT NULL, -- that sent it; no reference, or every claim would wait for the run's planning
     sent_at   timestamptz NOT NULL,
-    sent      boolean NOT NULL DEFAULT true,  -- false: proven never to have left; it counts for nothing
     declined  boolean NOT NULL DEFAULT false,
     PRIMARY KEY (charge_id, attempt)
 );

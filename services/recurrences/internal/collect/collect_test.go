@@ -96,6 +96,9 @@ func TestTwoChargesOfARecurrenceAreNeverUnderWayAtOnce(t *testing.T) {
 	if n := len(e.Gateway.Sends()); n != 2 { // the decline, and one of the two
 		t.Fatalf("%d sends", n)
 	}
+	if n := e.Count("SELECT count(*) FROM runs WHERE run_id = $1 AND state = 'completed'", run); n != 1 {
+		t.Error("the run waits for a doubt")
+	}
 	e.CheckBooks()
 	e.LookUp(2 * time.Second) // the doubt is over, and the other one goes by itself
 	e.LookUp(2 * time.Second)

@@ -47,16 +47,19 @@ func (o *Outcomes) posting(a attempt.Attempt, kind, debit, credit string, amount
 	}
 }
 
-// note keeps what networks count: an attempt that was declined, and none that never left.
+// note keeps what networks count: attempts that a card declined.
 func (o *Outcomes) note(ctx context.Context, tx pgx.Tx, all []news) error {
-	p := db.NoteAttemptsParams{}
+	p := db.NoteDeclinedParams{}
 	for _, n := range all {
-		declined := n.outcome.Card == charge.CardDeclined || n.outcome.Card == charge.CardInvalidate
-		p.Ids, p.Attempts = append(p.Ids, n.before.ID), append(p.Attempts, int32(n.Attempt.Number))
-		p.Declineds, p.Sents = append(p.Declineds, declined), append(p.Sents, n.Attempt.State != attempt.NotSent)
+		if n.outcome.Card == charge.CardDeclined || n.outcome.Card == charge.CardInvalidate {
+			p.Ids, p.Attempts = append(p.Ids, n.before.ID), append(p.Attempts, int32(n.Attempt.Number))
+		}
 	}
-	if err := db.New(tx).NoteAttempts(ctx, p); err != nil {
-		return fmt.Errorf("note what became of attempts on cards: %w", err)
+	if len(p.Ids) == 0 {
+		return nil
+	}
+	if err := db.New(tx).NoteDeclined(ctx, p); err != nil {
+		return fmt.Errorf("note declined attempts: %w", err)
 	}
 	return nil
 }

@@ -351,9 +351,13 @@ func TestNewsOfADeclineIsReadBeforeTheRetry(t *testing.T) {
 func TestANewCardMustPayEverythingThatIsOpen(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		pays int // of the two charges
-		want recurrence.State
-	}{"both": {2, recurrence.Active}, "one": {1, recurrence.Hold}} {
+		answers []string // to the two charges
+		want    recurrence.State
+	}{
+		"both paid":   {[]string{recurrencestest.OK, recurrencestest.OK}, recurrence.Active},
+		"first paid":  {[]string{recurrencestest.OK, recurrencestest.Soft}, recurrence.Hold},
+		"second paid": {[]string{recurrencestest.Soft, recurrencestest.OK}, recurrence.Hold},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := recurrencestest.New(t)
@@ -368,9 +372,8 @@ func TestANewCardMustPayEverythingThatIsOpen(t *testing.T) {
 			}
 			calls := 0
 			e.Gateway.Before = func(context.Context, provider.Transfer) {
-				if calls++; calls > c.pays {
-					e.Gateway.Say("tok_ok_new", recurrencestest.Soft)
-				}
+				e.Gateway.Say("tok_ok_new", c.answers[min(calls, 1)])
+				calls++
 			}
 			err := e.Decide(func(ctx context.Context, tx pgx.Tx) error {
 				return e.Resolver.SetCard(ctx, tx, recurrencestest.Tenant, "rec-1", "tok_ok_new", "visa")

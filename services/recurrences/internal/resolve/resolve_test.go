@@ -114,6 +114,9 @@ func TestTwoPeopleResolveAReview(t *testing.T) {
 			if diff := cmp.Diff(c.books, e.Balances()); diff != "" {
 				t.Errorf("books (-want +got):\n%s", diff)
 			}
+			if n := e.Count("SELECT count(*) FROM proposals"); n != 0 {
+				t.Error("what was said of this review is left for the next one")
+			}
 			if c.say.Outcome == resolve.NotPaid && !c.say.PayAgain && got.RetryOn.String() != "2025-10-31" {
 				t.Errorf("retry on %s", got.RetryOn)
 			}

@@ -21,7 +21,7 @@ FROM (
     SELECT unnest($2::integer[]) AS n, unnest($3::uuid[]) AS card_id, unnest($4::bigint[]) AS amount,
            unnest($5::boolean[]) AS same_amount, unnest($6::timestamptz[]) AS since
 ) w
-LEFT JOIN card_attempts k ON k.card_id = w.card_id AND k.sent AND k.sent_at > w.since AND (NOT w.same_amount OR k.amount = w.amount)
+LEFT JOIN card_attempts k ON k.card_id = w.card_id AND k.sent_at > w.since AND (NOT w.same_amount OR k.amount = w.amount)
 LEFT JOIN attempts a ON a.subject_id = k.charge_id AND a.number = k.attempt
 GROUP BY w.n ORDER BY w.n
 `
@@ -173,7 +173,7 @@ const insertCardAttempts = `-- name: InsertCardAttempts :exec
 INSERT INTO card_attempts (charge_id, attempt, tenant, card_id, amount, run_id, sent_at)
 SELECT unnest($1::uuid[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::uuid[]), unnest($5::bigint[]),
        $6::uuid, $7::timestamptz
-ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at, sent = true
+ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at
 `
 
 type InsertCardAttemptsParams struct {

@@ -35,7 +35,7 @@ FROM (
     SELECT unnest(@ns::integer[]) AS n, unnest(@card_ids::uuid[]) AS card_id, unnest(@amounts::bigint[]) AS amount,
            unnest(@same_amounts::boolean[]) AS same_amount, unnest(@sinces::timestamptz[]) AS since
 ) w
-LEFT JOIN card_attempts k ON k.card_id = w.card_id AND k.sent AND k.sent_at > w.since AND (NOT w.same_amount OR k.amount = w.amount)
+LEFT JOIN card_attempts k ON k.card_id = w.card_id AND k.sent_at > w.since AND (NOT w.same_amount OR k.amount = w.amount)
 LEFT JOIN attempts a ON a.subject_id = k.charge_id AND a.number = k.attempt
 GROUP BY w.n ORDER BY w.n;
 
@@ -44,7 +44,7 @@ GROUP BY w.n ORDER BY w.n;
 INSERT INTO card_attempts (charge_id, attempt, tenant, card_id, amount, run_id, sent_at)
 SELECT unnest(@ids::uuid[]), unnest(@attempts::integer[]), unnest(@tenants::text[]), unnest(@card_ids::uuid[]), unnest(@amounts::bigint[]),
        @run_id::uuid, @now::timestamptz
-ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at, sent = true;
+ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at;
 
 -- name: UnservedCharges :many
 SELECT charge_id FROM charges

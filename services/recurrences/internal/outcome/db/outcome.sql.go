@@ -49,27 +49,19 @@ func (q *Queries) NominalTimes(ctx context.Context, arg NominalTimesParams) ([]N
 	return items, nil
 }
 
-const noteAttempts = `-- name: NoteAttempts :exec
-UPDATE card_attempts k SET declined = n.declined, sent = n.sent
-FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::integer[]) AS attempt, unnest($3::boolean[]) AS declined,
-             unnest($4::boolean[]) AS sent) n
+const noteDeclined = `-- name: NoteDeclined :exec
+UPDATE card_attempts k SET declined = true
+FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::integer[]) AS attempt) n
 WHERE k.charge_id = n.id AND k.attempt = n.attempt
 `
 
-type NoteAttemptsParams struct {
-	Ids       []uuid.UUID
-	Attempts  []int32
-	Declineds []bool
-	Sents     []bool
+type NoteDeclinedParams struct {
+	Ids      []uuid.UUID
+	Attempts []int32
 }
 
-// What networks count of attempts that were answered.
-func (q *Queries) NoteAttempts(ctx context.Context, arg NoteAttemptsParams) error {
-	_, err := q.db.Exec(ctx, noteAttempts,
-		arg.Ids,
-		arg.Attempts,
-		arg.Declineds,
-		arg.Sents,
-	)
+// What networks count.
+func (q *Queries) NoteDeclined(ctx context.Context, arg NoteDeclinedParams) error {
+	_, err := q.db.Exec(ctx, noteDeclined, arg.Ids, arg.Attempts)
 	return err
 }

@@ -1,8 +1,7 @@
--- name: NoteAttempts :exec
--- What networks count of attempts that were answered.
-UPDATE card_attempts k SET declined = n.declined, sent = n.sent
-FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@attempts::integer[]) AS attempt, unnest(@declineds::boolean[]) AS declined,
-             unnest(@sents::boolean[]) AS sent) n
+-- name: NoteDeclined :exec
+-- What networks count.
+UPDATE card_attempts k SET declined = true
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@attempts::integer[]) AS attempt) n
 WHERE k.charge_id = n.id AND k.attempt = n.attempt;
 
 -- name: NominalTimes :many
