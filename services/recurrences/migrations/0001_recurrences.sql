@@ -103,6 +103,7 @@ CREATE TABLE charges (
 -- And the half of it that no constraint on cycles can keep: never while another charge of the recurrence is under way or in doubt.
 CREATE UNIQUE INDEX charges_one_under_way ON charges (tenant, recurrence_id) WHERE state IN ('submitting', 'processing', 'unknown', 'manual_review');
 CREATE INDEX charges_to_send ON charges (send_run, send_page, charge_id) WHERE send_run IS NOT NULL;
+CREATE INDEX charges_submitting ON charges (send_run) WHERE state = 'submitting';
 CREATE INDEX charges_retry ON charges (tenant, recurrence_id, cycle) INCLUDE (retry_on) WHERE state = 'failed_soft';
 -- What keeps its recurrence from being charged, cleaned up or completed.
 CREATE INDEX charges_open ON charges (tenant, recurrence_id) WHERE state IN ('due', 'submitting', 'processing', 'unknown', 'manual_review', 'failed_soft');

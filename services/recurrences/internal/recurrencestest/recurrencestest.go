@@ -152,6 +152,9 @@ func (e *Env) Replica() *Sender {
 	return s
 }
 
+// Unlimited is the throttle of a connector with many slots and no rate.
+func Unlimited() *provider.Throttle { return provider.NewThrottle(0, 64) }
+
 func (e *Env) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(testWriter{e.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
