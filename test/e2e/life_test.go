@@ -19,7 +19,8 @@ import (
 
 // defaultPorts are those that DESIGN promises.
 var defaultPorts = map[string]int{
-	"scheduler grpc": 7101, "scheduler http": 8101, "payouts grpc": 7102, "payouts http": 8102, "notifier grpc": 7104, "notifier http": 8104,
+	"scheduler grpc": 7101, "scheduler http": 8101, "payouts grpc": 7102, "payouts http": 8102,
+	"recurrences grpc": 7103, "recurrences http": 8103, "notifier grpc": 7104, "notifier http": 8104,
 	"nats": 4222, "simulator": 9900,
 }
 
