@@ -79,14 +79,14 @@ func (a *app) announce(dir string, info *dev.Info) {
 	fmt.Fprintf(a.Out, "ready  %d services, tenants %s\n", len(info.GRPC), strings.Join(tenants, ", "))
 	for _, s := range dev.Services {
 		if addr, ok := info.GRPC[s]; ok {
-			fmt.Fprintf(a.Out, "  %-10s grpc %-21s http %s\n", s, addr, info.HTTP[s])
+			fmt.Fprintf(a.Out, "  %-11s grpc %-21s http %s\n", s, addr, info.HTTP[s])
 		}
 	}
-	fmt.Fprintf(a.Out, "  %-10s %s\n", "nats", info.NATS.URL)
+	fmt.Fprintf(a.Out, "  %-11s %s\n", "nats", info.NATS.URL)
 	if info.Simulator != "" {
-		fmt.Fprintf(a.Out, "  %-10s %s\n", "simulator", info.Simulator)
+		fmt.Fprintf(a.Out, "  %-11s %s\n", "simulator", info.Simulator)
 	}
-	fmt.Fprintf(a.Out, "  %-10s %s\n", "context", filepath.Join(dir, "dev.json"))
+	fmt.Fprintf(a.Out, "  %-11s %s\n", "context", filepath.Join(dir, "dev.json"))
 	fmt.Fprintln(a.Out, "Try:  agogo schedules list   ·   agogo payments import FILE   ·   agogo events tail")
 }
 
