@@ -16,7 +16,7 @@ help: ## Show this help
 	@grep -hE '^[a-z/-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: ## Pay the drivers of one evening in Abidjan, with everything on this machine (ARGS="--once", "--seed 7 --once")
+demo: ## Pay drivers in Abidjan and charge a club in São Paulo, with everything on this machine (ARGS="--once", "--seed 7 --once")
 	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/agogo ./cmd/agogo
 	@$(BIN)/agogo demo $(ARGS)
 
