@@ -64,6 +64,9 @@ func TestCharges(t *testing.T) {
 		if r := in.Try(t, "ledger", "verify", "--tenant", name); r.Code != 0 {
 			t.Errorf("the books of %s: exit %d\n%s", name, r.Code, r)
 		}
+		own := *in
+		own.Tenant = name
+		clubScene{T: t, Install: &own}.rebuilt()
 	}
 	in.CLI(t, "events", "verify")
 	in.CLI(t, "audit", "verify")

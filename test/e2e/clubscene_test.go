@@ -155,3 +155,32 @@ func (s clubScene) went(n int, want ...string) {
 		return slices.Equal(got, want), fmt.Sprintf("%q, want %q", got, want)
 	})
 }
+
+// rebuilt follows every charge and every recurrence of the club through its events: versions are contiguous, each state
+// follows from the one before it, and the last one is what the service says now (promise 5).
+func (s clubScene) rebuilt() {
+	s.Helper()
+	now := map[string]string{}
+	for _, c := range harness.Items[recurrencesv1.Charge](s.T, s.Install, "charges", "list") {
+		now["charge "+c.Id] = fmt.Sprint(c.State, " ", c.Version)
+	}
+	for _, r := range harness.Items[recurrencesv1.Recurrence](s.T, s.Install, "recurrences", "list") {
+		now["recurrence "+r.Id] = fmt.Sprint(r.State, " ", r.Version)
+	}
+	harness.Eventually(s.T, waiting, "events that end where the tables are", func() (bool, string) {
+		told, version, state := map[string]string{}, map[string]int{}, map[string]string{}
+		for _, e := range events(s.T, s.Install) {
+			kind := strings.Split(e.Type, ".")[2]
+			if e.Tenant != s.Tenant || kind != "charge" && kind != "recurrence" {
+				continue
+			}
+			k := kind + " " + e.field(kind+"_id")
+			if e.Version != version[k]+1 || e.field("previous_state") != state[k] {
+				s.Fatalf("%s of %s: version %d from %q follows version %d, %q", e.Type, k, e.Version, e.field("previous_state"), version[k], state[k])
+			}
+			version[k], state[k] = e.Version, e.field("state")
+			told[k] = fmt.Sprint(state[k], " ", e.Version)
+		}
+		return maps.Equal(told, now), fmt.Sprintf("events end in %v, the tables in %v", told, now)
+	})
+}

@@ -17,6 +17,7 @@ func (g *generator) agreements() {
 			g.add(g.due(c))
 		}
 	}
+	g.edges()
 	g.worn()
 	g.dying()
 	g.over()
@@ -27,6 +28,13 @@ func (g *generator) agreements() {
 	}
 	again := g.rows[:g.IntN(first)]
 	g.week.Later = g.file(append(again[:len(again):len(again)], g.rows[first:]...))
+}
+
+// edges are as late on the first morning as the rules just allow, and a day later.
+func (g *generator) edges() {
+	for _, late := range []int{g.rules.CatchUpDays, g.rules.CatchUpDays + 1, g.rules.CleanupAfterDays, g.rules.CleanupAfterDays + 1} {
+		g.add(monthly(g.first.AddDate(0, 0, -late), g.card("ok")))
+	}
 }
 
 // due is an agreement to charge a card, mostly within the week.
