@@ -83,7 +83,7 @@ func New(tenant string, c config.Provider, a Adapter) *Connector {
 		Throttle:   provider.NewThrottle(c.RatePerSec, c.Concurrency),
 		RetryAfter: slices.Clone(c.RetryAfter),
 	}
-	if len(conn.RetryAfter) == 0 {
+	if conn.RetryAfter == nil { // left out; an empty list says "never by itself"
 		conn.RetryAfter = []time.Duration{time.Minute, 10 * time.Minute}
 	}
 	conn.Verifier, _ = a.(provider.WebhookVerifier)

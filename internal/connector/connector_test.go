@@ -110,3 +110,11 @@ func TestTheLastOfANameStays(t *testing.T) {
 		t.Errorf("got %+v of %d", c, len(set.All()))
 	}
 }
+
+// A list that is left out has the default; an empty one says that nothing is tried again by itself.
+func TestAnEmptyListOfRetriesStaysEmpty(t *testing.T) {
+	t.Parallel()
+	if c := connector.New("lebenis", config.Provider{Name: "once", RetryAfter: []time.Duration{}}, pigeon{}); len(c.RetryAfter) != 0 {
+		t.Errorf("retries %v", c.RetryAfter)
+	}
+}

@@ -350,6 +350,30 @@ func TestRetriesEnd(t *testing.T) {
 	e.Check()
 }
 
+// An empty retry_after means never by itself: the first refusal frees the items for the next run.
+func TestNoRetryByItself(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	e.Config.RetryAfter = []time.Duration{}
+	e.Cashin(simulator.Identical, 0)
+	s := e.Sender()
+	e.Send(s, 1)
+	for range 10 {
+		e.Clock.Advance(5 * time.Minute)
+		e.Sweep(s)
+	}
+	if got := e.One(); got != "failed/identical_transaction" {
+		t.Errorf("got %s", got)
+	}
+	if n := e.Count("SELECT count(*) FROM attempts"); n != 1 {
+		t.Errorf("%d attempts, want one", n)
+	}
+	if n := e.Count("SELECT count(*) FROM payout_items WHERE released_at IS NULL"); n != 0 {
+		t.Error("a payout that nothing will try again keeps its items")
+	}
+	e.Check()
+}
+
 // Two replicas work on one page: each payout is sent once.
 func TestTwoReplicasShareAPage(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package outcome
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/agogopay/agogo/internal/attempt"
@@ -49,9 +50,9 @@ func (o *Outcomes) failed(c *store.Change, p payout.Payout, m attempt.Moved) {
 			c.RetryAt = &at
 		}
 	case ours:
-		at := now.Add(o.retryAfter(p, 0))
+		at := now.Add(cmp.Or(o.retryAfter(p, 0), providerPause))
 		c.RetryAt = &at
-	case r.Class == provider.RejectedRetryable && p.Counted+1 < o.maxAttempts(p.Tenant):
+	case r.Class == provider.RejectedRetryable && p.Counted+1 < o.maxAttempts(p.Tenant) && o.retryAfter(p, p.Counted) > 0:
 		at := now.Add(o.retryAfter(p, p.Counted))
 		c.Counted, c.RetryAt = 1, &at
 	default: // for good: its items are free for another payout
@@ -66,11 +67,15 @@ func (o *Outcomes) maxAttempts(tenant string) int {
 	return defaultMaxAttempts
 }
 
-// retryAfter is the pause after so many attempts that counted; the last one repeats.
+// retryAfter is the pause after so many attempts that counted; the last one repeats. 0: the tenants file wants no retry by
+// itself. A provider that is gone from the file is no reason to give a payout up.
 func (o *Outcomes) retryAfter(p payout.Payout, counted int) time.Duration {
 	c, ok := o.Connectors.Get(p.Tenant, p.Provider)
-	if !ok || len(c.RetryAfter) == 0 {
+	if !ok {
 		return providerPause
+	}
+	if len(c.RetryAfter) == 0 {
+		return 0
 	}
 	return c.RetryAfter[min(counted, len(c.RetryAfter)-1)]
 }
