@@ -509,3 +509,28 @@ func TestEveryCommandSaysWhoseItIs(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoRefersToARunDoesNotWaitForItsPlanner: a claim writes rows that refer to a run while a page of it is being planned.
+func TestWhoRefersToARunDoesNotWaitForItsPlanner(t *testing.T) {
+	t.Parallel()
+	b := newBakery(t)
+	id := b.mustFire("2025-01-24T23:59:00Z")
+	planner, err := b.runs.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = planner.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := b.runs.Lock(t.Context(), planner, id); err != nil {
+		t.Fatal(err)
+	}
+	err = pg.InTx(t.Context(), b.runs.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "SET LOCAL lock_timeout = '2s'"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), "INSERT INTO loaves (run_id, page, raw) VALUES ($1, 1, true)", id)
+		return err
+	})
+	if err != nil {
+		t.Errorf("a row that refers to the run: %v", err)
+	}
+}

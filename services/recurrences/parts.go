@@ -54,7 +54,9 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 	runs := &run.Store{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Items: st}
 	outcomes, err := outcome.New(outcome.Deps{
 		Store: st, Runs: runs, Clock: clk, Tenants: file, Connectors: s.connectors, Logger: s.log, Registry: registry,
-		Findings: &reconcile.Findings{Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Account: outcome.Account, Collects: true},
+		Findings: &reconcile.Findings{
+			Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Registry: registry, Account: outcome.Account, Collects: true,
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -703,7 +703,7 @@ type OfProviderIDsRow struct {
 	Reference  string
 }
 
-// A service whose provider names transfers by its own ids in webhooks has an index for this among its tables.
+// A service that asks this needs an index on these three columns in its own migrations, or every webhook reads the whole table.
 func (q *Queries) OfProviderIDs(ctx context.Context, arg OfProviderIDsParams) ([]OfProviderIDsRow, error) {
 	rows, err := q.db.Query(ctx, ofProviderIDs, arg.Tenant, arg.Provider, arg.ProviderIds)
 	if err != nil {

@@ -149,7 +149,7 @@ SELECT k.* FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r CROSS JOI
     SELECT a.* FROM attempts a WHERE a.tenant = @tenant AND a.provider = @provider AND a.reference = r.reference LIMIT 1) k;
 
 -- name: OfProviderIDs :many
--- A service whose provider names transfers by its own ids in webhooks has an index for this among its tables.
+-- A service that asks this needs an index on these three columns in its own migrations, or every webhook reads the whole table.
 SELECT a.provider_id, a.reference FROM attempts a
 WHERE a.tenant = @tenant AND a.provider = @provider AND a.provider_id = ANY(@provider_ids::text[]) AND a.provider_id <> '';
 

@@ -335,7 +335,7 @@ func (q *Queries) ListRuns(ctx context.Context, arg ListRunsParams) ([]ListRunsR
 const lockRun = `-- name: LockRun :one
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
        timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
-FROM runs WHERE run_id = $1 FOR UPDATE
+FROM runs WHERE run_id = $1 FOR NO KEY UPDATE
 `
 
 type LockRunRow struct {
@@ -364,6 +364,7 @@ type LockRunRow struct {
 	FinishedAt  *time.Time
 }
 
+// Not FOR UPDATE: rows that refer to a run are written while its planner works on a page, and need its key only.
 func (q *Queries) LockRun(ctx context.Context, runID uuid.UUID) (LockRunRow, error) {
 	row := q.db.QueryRow(ctx, lockRun, runID)
 	var i LockRunRow

@@ -25,9 +25,10 @@ SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS
 FROM runs WHERE run_id = @run_id;
 
 -- name: LockRun :one
+-- Not FOR UPDATE: rows that refer to a run are written while its planner works on a page, and need its key only.
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
        timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
-FROM runs WHERE run_id = @run_id FOR UPDATE;
+FROM runs WHERE run_id = @run_id FOR NO KEY UPDATE;
 
 -- name: FindRun :one
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,

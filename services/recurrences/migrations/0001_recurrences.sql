@@ -153,3 +153,6 @@ CREATE TABLE card_attempts (
 );
 CREATE INDEX card_attempts_window ON card_attempts (card_id, sent_at);
 CREATE INDEX card_attempts_by_run ON card_attempts (run_id, charge_id);
+
+-- Cielo names a sale by its own id in webhooks. No other service's providers do, so the index is not among those of attempts.
+CREATE INDEX attempts_by_provider_id ON attempts (tenant, provider, provider_id) WHERE provider_id <> '';

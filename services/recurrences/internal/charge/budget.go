@@ -17,8 +17,9 @@ type Window struct {
 
 const day = 24 * time.Hour
 
-// Windows are the budgets of a brand. One that is not known gets the smallest of each kind, over any amount: better a retry
-// too few than a fine that nobody expected.
+// Windows are the budgets of a brand, by Cielo's "Programa de retentativa das bandeiras" (docs.cielo.com.br). One that is not
+// known gets the smallest that Cielo's table of return codes names for any code, "only 4 times in 16 days", over any amount:
+// better a retry too few than a fine that nobody expected.
 func Windows(brand string) []Window {
 	switch brand {
 	case "visa":
@@ -27,8 +28,10 @@ func Windows(brand string) []Window {
 		return []Window{{Span: day, Most: 7}, {Span: 30 * day, Most: 35}}
 	case "elo":
 		return []Window{{Span: 31 * day, Most: 15}} // "a month": the longest one
+	case "hipercard":
+		return []Window{{Span: 31 * day, Most: 8}} // likewise
 	default:
-		return []Window{{Span: day, Most: 7}, {Span: 31 * day, Most: 15}}
+		return []Window{{Span: 16 * day, Most: 4}, {Span: 31 * day, Most: 8}} // the second: Hipercard's, the smallest month
 	}
 }
 

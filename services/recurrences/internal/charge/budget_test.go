@@ -26,9 +26,11 @@ func TestBudgetsOfTheNetworks(t *testing.T) {
 		{"mastercard, the thirty-sixth of a month", "mastercard", "51", []int{0, 35}, CodeBudget},
 		{"elo, the fifteenth", "elo", "51", []int{14}, ""},
 		{"elo, the sixteenth", "elo", "51", []int{15}, CodeBudget},
-		{"a brand that nobody knows, a day", "hipercard", "51", []int{7, 7}, CodeBudget},
-		{"a brand that nobody knows, a month", "", "51", []int{0, 15}, CodeBudget},
-		{"a brand that nobody knows, within both", "", "51", []int{6, 14}, ""},
+		{"hipercard, the eighth of a month", "hipercard", "51", []int{7}, ""},
+		{"hipercard, the ninth of a month", "hipercard", "51", []int{8}, CodeBudget},
+		{"a brand that nobody knows, the fifth of 16 days", "aura", "51", []int{4, 4}, CodeBudget},
+		{"a brand that nobody knows, the ninth of a month", "", "51", []int{0, 8}, CodeBudget},
+		{"a brand that nobody knows, within both", "", "51", []int{3, 7}, ""},
 		{"not counted", "mastercard", "51", []int{0}, CodeBudget},
 	}
 	for _, tt := range tests {
@@ -48,7 +50,7 @@ func TestBudgetsOfTheNetworks(t *testing.T) {
 func TestAnUnknownBrandIsAllowedNothingThatAKnownOneIsNot(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		brand := rapid.SampledFrom([]string{"visa", "mastercard", "elo"}).Draw(t, "brand")
+		brand := rapid.SampledFrom([]string{"visa", "mastercard", "elo", "hipercard"}).Draw(t, "brand")
 		// Declines by age in days, newest first; the counts follow from them.
 		ages := rapid.SliceOfN(rapid.IntRange(0, 40), 0, 60).Draw(t, "ages")
 		count := func(brand string) []int {
