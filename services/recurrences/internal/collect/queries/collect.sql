@@ -60,4 +60,5 @@ WHERE c.send_run IS NOT NULL AND c.state <> 'submitting' AND NOT c.contradicted 
   AND (c.not_before IS NULL OR c.not_before <= @now::timestamptz) AND NOT (c.tenant || '/' || c.gateway = ANY(@stopped::text[]))
   AND NOT EXISTS (SELECT 1 FROM charges o WHERE o.tenant = c.tenant AND o.recurrence_id = c.recurrence_id
                   AND o.state IN ('submitting', 'processing', 'unknown', 'manual_review'))
+  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = c.charge_id AND a.next_lookup_at IS NOT NULL)
 ORDER BY 1, 2 LIMIT @page_limit;

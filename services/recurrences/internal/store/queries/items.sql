@@ -1,7 +1,8 @@
 -- name: FinishableRuns :many
--- Planned, and nothing of it is on its way or may go now. What rests, waits behind a connector that is stopped, or behind
--- another charge of its recurrence that is in doubt, keeps no run open. Each question ends at the first charge it meets in a
--- small index, so asking after every batch of outcomes stays cheap.
+-- Planned, and nothing of it is on its way or may go now. What rests, waits behind a connector that is stopped, behind another
+-- charge of its recurrence that is in doubt, or for a gateway that is to be asked about an attempt of it (and may never
+-- answer), keeps no run open. Each question ends at the first charge it meets in a small index, so asking after every batch of
+-- outcomes stays cheap.
 SELECT r.run_id FROM runs r
 WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM charges c WHERE c.send_run = r.run_id AND c.state = 'submitting' LIMIT 1) IS NULL
@@ -9,6 +10,7 @@ WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
          AND (c.not_before IS NULL OR c.not_before <= @now::timestamptz) AND NOT (c.tenant || '/' || c.gateway = ANY(@stopped::text[]))
          AND NOT EXISTS (SELECT 1 FROM charges o WHERE o.tenant = c.tenant AND o.recurrence_id = c.recurrence_id
                          AND o.state IN ('processing', 'unknown', 'manual_review'))
+         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = c.charge_id AND a.next_lookup_at IS NOT NULL)
        LIMIT 1) IS NULL
 ORDER BY r.run_id;
 
