@@ -50,12 +50,14 @@ type Result struct {
 	// ProviderCode is the provider's own code or message, without personal data.
 	ProviderCode string
 	Fee          *money.Amount
-	RetryAfter   time.Duration // asked for by the provider with 429 or 503
+	RetryAfter   time.Duration // asked for by the provider with 429 or 503, or by a card's network with a decline
 	// SlowDown says that the provider asked for fewer calls, at whatever step: the connector rests. That the transfer itself was
 	// answered so, and hence arrived, only the exact code CodeRateLimited says.
 	SlowDown bool
-	Stop     bool   // repeating makes it worse: stop the connector for all replicas
-	Alarm    string // set when people must look: an unknown status text, for instance
+	// Forbidden says that the card's network forbids to try this card again, and fines it.
+	Forbidden bool
+	Stop      bool   // repeating makes it worse: stop the connector for all replicas
+	Alarm     string // set when people must look: an unknown status text, for instance
 }
 
 // Fault reports whether the call speaks against the connector itself: nothing came back, something unreadable did, or the

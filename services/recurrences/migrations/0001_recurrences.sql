@@ -9,6 +9,8 @@ CREATE TABLE cards (
     state      text NOT NULL CHECK (state IN ('valid', 'expiring', 'invalid')),
     reason     text NOT NULL DEFAULT '',
     failures   integer NOT NULL DEFAULT 0, -- declined charges in a row, over all recurrences
+    forbidden  boolean NOT NULL DEFAULT false, -- its network forbids another attempt with it; another card is needed
+    wait_until timestamptz,             -- its network wants it left alone until then
     version    bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,

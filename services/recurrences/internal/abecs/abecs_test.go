@@ -236,7 +236,7 @@ func TestWhatANetworkForbidsIsNeverTriedAgain(t *testing.T) {
 		if d := Classify(Visa, code, ""); d.Class != Hard || !d.Forbidden {
 			t.Errorf("%s: %+v", code, d)
 		}
-		if got := charge.Forbidden("visa", code, make([]int, len(charge.Windows("visa")))); got != charge.CodeNever {
+		if got := charge.Forbidden("visa", code, false, make([]int, len(charge.Windows("visa")))); got != charge.CodeNever {
 			t.Errorf("%s: the rules of charges say %q", code, got)
 		}
 	}

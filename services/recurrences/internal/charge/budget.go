@@ -39,6 +39,7 @@ func Windows(brand string) []Window {
 const (
 	CodeBudget = "network_budget" // not now: a window is used up
 	CodeNever  = "network_never"  // never again with this card
+	CodeWait   = "network_wait"   // the network wants the card left alone for a while
 )
 
 // visaNever is Visa's category 1: the issuer will never approve.
@@ -46,11 +47,12 @@ func visaNever() []string {
 	return []string{"04", "07", "12", "14", "15", "41", "43", "46", "57", "R0", "R1", "R3"}
 }
 
-// Forbidden says whether one more attempt would break the rules of the card's brand, and by which code; "" allows it. counts
-// are the declined attempts within each of [Windows], in their order; last is the gateway's code of the card's newest
-// decline for the charge, "" if there was none. Missing counts forbid: what was not counted cannot be allowed.
-func Forbidden(brand, last string, counts []int) string {
-	if brand == "visa" && slices.Contains(visaNever(), last) {
+// Forbidden says whether one more attempt would break the rules of the card's brand, and by which code; "" allows it. never is
+// what the network said of the card with a decline, whatever the brand and whichever charge that was; last is the gateway's
+// code of the card's newest decline for the charge, "" if there was none; counts are the declined attempts within each of
+// [Windows], in their order. Missing counts forbid: what was not counted cannot be allowed.
+func Forbidden(brand, last string, never bool, counts []int) string {
+	if never || brand == "visa" && slices.Contains(visaNever(), last) {
 		return CodeNever
 	}
 	for i, w := range Windows(brand) {

@@ -36,10 +36,15 @@ func TestBudgetsOfTheNetworks(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := Forbidden(tt.brand, tt.last, tt.counts); got != tt.want {
+			if got := Forbidden(tt.brand, tt.last, false, tt.counts); got != tt.want {
 				t.Errorf("Forbidden = %q, want %q", got, tt.want)
 			}
 		})
+	}
+	for _, brand := range []string{"visa", "mastercard", "elo", "hipercard", "amex"} {
+		if got := Forbidden(brand, "", true, make([]int, len(Windows(brand)))); got != CodeNever {
+			t.Errorf("%s, the network said never: %q", brand, got)
+		}
 	}
 	if w := Windows("visa"); len(w) != 1 || !w[0].SameAmount {
 		t.Errorf("visa counts attempts of the same amount: %v", w)
@@ -64,7 +69,7 @@ func TestAnUnknownBrandIsAllowedNothingThatAKnownOneIsNot(t *testing.T) {
 			}
 			return counts
 		}
-		if Forbidden("", "51", count("")) == "" && Forbidden(brand, "51", count(brand)) != "" {
+		if Forbidden("", "51", false, count("")) == "" && Forbidden(brand, "51", false, count(brand)) != "" {
 			t.Fatalf("declines %v days ago: an unknown brand may, %s may not", ages, brand)
 		}
 	})

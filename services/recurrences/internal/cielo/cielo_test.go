@@ -25,15 +25,16 @@ func TestCards(t *testing.T) {
 		code, theirs string
 		after        time.Duration
 		stop         bool
+		never        bool
 	}{
 		"paid":                  {brand: "visa", token: "tok_ok_1", class: provider.Succeeded},
 		"paid by mastercard":    {brand: "mastercard", token: "tok_ok_1", class: provider.Succeeded},
 		"paid by elo":           {brand: "elo", token: "tok_ok_1", class: provider.Succeeded},
 		"no funds":              {brand: "mastercard", token: "tok_soft_51_1", class: provider.RejectedRetryable, scope: provider.ScopePayment, code: "insufficient_funds", theirs: "51"},
 		"no funds for two days": {brand: "mastercard", token: "tok_soft_51-26_1", class: provider.RejectedRetryable, scope: provider.ScopePayment, code: "insufficient_funds", theirs: "51", after: 48 * time.Hour},
-		"never again":           {brand: "mastercard", token: "tok_soft_51-03_1", class: provider.RejectedFinal, scope: provider.ScopePayment, code: "insufficient_funds", theirs: "51"},
+		"never again":           {brand: "mastercard", token: "tok_soft_51-03_1", class: provider.RejectedFinal, scope: provider.ScopePayment, code: "insufficient_funds", theirs: "51", never: true},
 		"expired":               {brand: "elo", token: "tok_hard_54_1", class: provider.RejectedFinal, scope: provider.ScopeCard, code: "expired_card", theirs: "54"},
-		"stopped by its holder": {brand: "visa", token: "tok_hard_R1_1", class: provider.RejectedFinal, scope: provider.ScopePayment, code: "stopped_by_holder", theirs: "R1"},
+		"stopped by its holder": {brand: "visa", token: "tok_hard_R1_1", class: provider.RejectedFinal, scope: provider.ScopePayment, code: "stopped_by_holder", theirs: "R1", never: true},
 		"by brand: soft":        {brand: "elo", token: "tok_soft_62_1", class: provider.RejectedRetryable, scope: provider.ScopePayment, code: "temporary_block", theirs: "62"},
 		"by brand: closed":      {brand: "mastercard", token: "tok_soft_62_1", class: provider.RejectedFinal, scope: provider.ScopeCard, code: "closed_account", theirs: "62"},
 		"the customer must act": {brand: "visa", token: "tok_action_1A_1", class: provider.RejectedFinal, scope: provider.ScopePayment, code: provider.CodeRequiresAction, theirs: "1A"},
@@ -48,7 +49,7 @@ func TestCards(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			got := r.Submit(t.Context(), transfer("ref1", c.brand, c.token))
-			want := provider.Result{Class: c.class, Scope: c.scope, Code: c.code, ProviderCode: c.theirs, RetryAfter: c.after, Stop: c.stop}
+			want := provider.Result{Class: c.class, Scope: c.scope, Code: c.code, ProviderCode: c.theirs, RetryAfter: c.after, Stop: c.stop, Forbidden: c.never}
 			got.ProviderID, got.Alarm = "", ""
 			if d := cmp.Diff(want, got); d != "" {
 				t.Error(d)

@@ -148,6 +148,7 @@ func declined(tx transaction, brand abecs.Brand) provider.Result {
 	d := abecs.Classify(brand, tx.Code, tx.Advice)
 	res := provider.Result{
 		Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: d.Word, ProviderID: tx.ID, ProviderCode: fit(abecs.Normal(tx.Code)),
+		Forbidden: d.Forbidden,
 	}
 	switch {
 	case d.Merchant:

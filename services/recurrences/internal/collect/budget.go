@@ -36,9 +36,11 @@ func (b *Book) budget(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit [
 		if r.LastCardID == r.CardID {
 			last = r.ProviderCode
 		}
-		switch code := charge.Forbidden(r.Brand, last, declined(tallies[i])); {
+		switch code := charge.Forbidden(r.Brand, last, r.Forbidden, declined(tallies[i])); {
 		case code == charge.CodeNever:
 			aside = append(aside, verdict{row: r, code: code})
+		case r.WaitUntil != nil && r.WaitUntil.After(b.Clock.Now()):
+			aside = append(aside, verdict{row: r, code: charge.CodeWait, until: *r.WaitUntil})
 		case code != "":
 			aside = append(aside, verdict{row: r, code: code, until: free(tallies[i])})
 		case crowded(tallies[i], claimed[r.CardID]):

@@ -78,7 +78,11 @@ func (o *Outcomes) retry(n news) (charge.Outcome, recurrence.Date) {
 			first = last
 		}
 	}
-	return o.retries[n.before.Tenant].Declined(n.outcome, first, last, n.before.Tries+1)
+	out, on := o.retries[n.before.Tenant].Declined(n.outcome, first, last, n.before.Tries+1)
+	if out.Declined && out.State == charge.FailedSoft && n.Result.RetryAfter > 0 { // the network's wait counts beside our rule
+		on = max(on, o.Store.DateAt(n.before.Tenant, o.Clock.Now().Add(n.Result.RetryAfter)))
+	}
+	return out, on
 }
 
 // changes are the charge's: retries that are over are told after the failure that was the last of them.

@@ -46,7 +46,28 @@ func (o *Outcomes) cards(ctx context.Context, tx pgx.Tx, all []news) (map[uuid.U
 			invalid[id] = cardReason(n)
 		}
 	}
+	if err := o.Store.NoteNetworkWords(ctx, tx, o.networkWords(all)); err != nil {
+		return nil, err
+	}
 	return invalid, o.Store.CountFailures(ctx, tx, failures)
+}
+
+// networkWords are what declines said about further attempts with their cards.
+func (o *Outcomes) networkWords(all []news) map[uuid.UUID]store.NetworkWord {
+	words := map[uuid.UUID]store.NetworkWord{}
+	for _, n := range all {
+		declined := n.outcome.Card == charge.CardDeclined || n.outcome.Card == charge.CardInvalidate
+		if !declined || !n.Result.Forbidden && n.Result.RetryAfter <= 0 {
+			continue
+		}
+		w := words[n.before.CardID]
+		w.Forbidden = w.Forbidden || n.Result.Forbidden
+		if until := o.Clock.Now().Add(n.Result.RetryAfter); n.Result.RetryAfter > 0 && (w.WaitUntil == nil || until.After(*w.WaitUntil)) {
+			w.WaitUntil = &until
+		}
+		words[n.before.CardID] = w
+	}
+	return words
 }
 
 func cardReason(n news) store.Reason {

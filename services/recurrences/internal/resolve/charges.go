@@ -29,7 +29,7 @@ func (r *Resolver) ChargeNow(ctx context.Context, tx pgx.Tx, tenant string, id u
 	if err != nil {
 		return err
 	}
-	if card.ID == sub.CardID && charge.Forbidden(card.Brand, sub.Reason.ProviderCode, nil) == charge.CodeNever {
+	if card.ID == sub.CardID && charge.Forbidden(card.Brand, sub.Reason.ProviderCode, false, nil) == charge.CodeNever {
 		return rpc.Refused("network_never", "have the customer give another card: recurrences set-card",
 			"the card's network forbids another attempt after code %s on recurrence %s", sub.Reason.ProviderCode, owner.ID)
 	}
@@ -82,6 +82,9 @@ func (r *Resolver) chargeable(ctx context.Context, tx pgx.Tx, k store.Key) (stor
 	}
 	if cards[0].State == store.CardInvalid {
 		return store.Recurrence{}, store.Card{}, invalidCard(owner)
+	}
+	if cards[0].Network.Forbidden {
+		return store.Recurrence{}, store.Card{}, forbiddenCard(owner)
 	}
 	return owner, cards[0], nil
 }

@@ -85,6 +85,9 @@ func (r *Resolver) Reactivate(ctx context.Context, tx pgx.Tx, tenant, id, _ stri
 	if owner.State == recurrence.Hold && cards[0].State == store.CardInvalid {
 		return invalidCard(owner)
 	}
+	if owner.State == recurrence.Hold && cards[0].Network.Forbidden {
+		return forbiddenCard(owner)
+	}
 	if err := r.move(ctx, tx, owner, recurrence.Active, "only a recurrence on hold is reactivated", recurrence.Hold); err != nil {
 		return err
 	}
@@ -116,6 +119,8 @@ func (r *Resolver) SetCard(ctx context.Context, tx pgx.Tx, tenant, id, token, br
 		return refusedRecurrence(owner, "what has ended needs no card")
 	case known[0].State == store.CardInvalid:
 		return invalidCard(owner)
+	case known[0].Network.Forbidden:
+		return forbiddenCard(owner)
 	case known[0].Brand != brand:
 		return rpc.Invalid("brand", "this token is known as one of %s", known[0].Brand)
 	}
@@ -208,4 +213,9 @@ func refusedRecurrence(r store.Recurrence, next string) error {
 
 func invalidCard(r store.Recurrence) error {
 	return rpc.Refused("card_invalid", "give it another card: recurrences set-card", "the card of recurrence %s does not work any more", r.ID)
+}
+
+func forbiddenCard(r store.Recurrence) error {
+	return rpc.Refused(charge.CodeNever, "have the customer give another card: recurrences set-card",
+		"the network of the card of recurrence %s forbids another attempt with it", r.ID)
 }

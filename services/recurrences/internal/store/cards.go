@@ -134,4 +134,20 @@ func (s *Store) CountFailures(ctx context.Context, tx pgx.Tx, failures map[uuid.
 	return nil
 }
 
+// NoteNetworkWords keeps what networks said about cards, beside what they said before. The caller has locked the cards.
+func (s *Store) NoteNetworkWords(ctx context.Context, tx pgx.Tx, words map[uuid.UUID]NetworkWord) error {
+	if len(words) == 0 {
+		return nil
+	}
+	p := db.NoteNetworkWordsParams{Now: s.Clock.Now()}
+	for _, id := range slices.SortedFunc(maps.Keys(words), compareIDs) {
+		p.Ids, p.Forbiddens = append(p.Ids, id), append(p.Forbiddens, words[id].Forbidden)
+		p.WaitUntils = append(p.WaitUntils, timeOrZero(words[id].WaitUntil))
+	}
+	if err := db.New(tx).NoteNetworkWords(ctx, p); err != nil {
+		return fmt.Errorf("note what networks said of cards: %w", err)
+	}
+	return nil
+}
+
 func compareIDs(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }

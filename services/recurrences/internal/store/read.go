@@ -150,6 +150,6 @@ func chargeFrom(r db.LockChargesRow) Charge {
 func cardFrom(r db.LockCardsRow) Card {
 	return Card{
 		ID: r.CardID, Tenant: r.Tenant, Token: r.Token, Brand: r.Brand, State: r.State, Reason: Reason{Code: r.Reason},
-		Failures: int(r.Failures), Version: r.Version,
+		Failures: int(r.Failures), Network: NetworkWord{Forbidden: r.Forbidden, WaitUntil: r.WaitUntil}, Version: r.Version,
 	}
 }

@@ -132,7 +132,14 @@ type Card struct {
 	Previous string
 	Reason   Reason
 	Failures int // declined charges in a row, over all its recurrences
+	Network  NetworkWord
 	Version  int64
+}
+
+// NetworkWord is what a card's network said with a decline about further attempts, for whatever recurrence.
+type NetworkWord struct {
+	Forbidden bool       // none with this card, ever
+	WaitUntil *time.Time // none before
 }
 
 // The states of a card.
@@ -148,8 +155,11 @@ func CardID(tenant, token string) uuid.UUID { return event.UUID("card", tenant, 
 func (c Card) Destination() string { return c.Brand + "/" + c.Token }
 
 // Today is the tenant's local date by the service's clock, for what people do. What a tick leads to has the tick's date.
-func (s *Store) Today(tenant string) recurrence.Date {
-	now := s.Clock.Now().UTC()
+func (s *Store) Today(tenant string) recurrence.Date { return s.DateAt(tenant, s.Clock.Now()) }
+
+// DateAt is the tenant's local date at a time.
+func (s *Store) DateAt(tenant string, now time.Time) recurrence.Date {
+	now = now.UTC()
 	if s.Tenants != nil {
 		if t, ok := s.Tenants.Tenant(tenant); ok && t.Location != nil {
 			now = now.In(t.Location)

@@ -78,7 +78,7 @@ func (q *Queries) CardAttempts(ctx context.Context, arg CardAttemptsParams) ([]C
 const claim = `-- name: Claim :many
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.state, c.amount, c.currency, c.attempt, c.send_cause, c.card_id AS last_card_id,
        c.provider_code, COALESCE(a.state, '')::text AS attempt_state, r.state AS recurrence_state,
-       k.card_id, k.token, k.brand, k.state AS card_state
+       k.card_id, k.token, k.brand, k.state AS card_state, k.forbidden, k.wait_until
 FROM charges c
 JOIN recurrences r ON r.tenant = c.tenant AND r.recurrence_id = c.recurrence_id
 JOIN cards k ON k.card_id = r.card_id
@@ -120,6 +120,8 @@ type ClaimRow struct {
 	Token           string
 	Brand           string
 	CardState       string
+	Forbidden       bool
+	WaitUntil       *time.Time
 }
 
 // What a page is to send, with no attempt that is open or that a webhook has just spoken of, and with no other charge of the
@@ -158,6 +160,8 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.Token,
 			&i.Brand,
 			&i.CardState,
+			&i.Forbidden,
+			&i.WaitUntil,
 		); err != nil {
 			return nil, err
 		}

@@ -30,19 +30,21 @@ func (q *Queries) CountCardFailures(ctx context.Context, arg CountCardFailuresPa
 }
 
 const getCards = `-- name: GetCards :many
-SELECT card_id, tenant, token, brand, state, reason, failures, version FROM cards
+SELECT card_id, tenant, token, brand, state, reason, failures, forbidden, wait_until, version FROM cards
 WHERE card_id = ANY($1::uuid[]) ORDER BY card_id
 `
 
 type GetCardsRow struct {
-	CardID   uuid.UUID
-	Tenant   string
-	Token    string
-	Brand    string
-	State    string
-	Reason   string
-	Failures int32
-	Version  int64
+	CardID    uuid.UUID
+	Tenant    string
+	Token     string
+	Brand     string
+	State     string
+	Reason    string
+	Failures  int32
+	Forbidden bool
+	WaitUntil *time.Time
+	Version   int64
 }
 
 func (q *Queries) GetCards(ctx context.Context, ids []uuid.UUID) ([]GetCardsRow, error) {
@@ -62,6 +64,8 @@ func (q *Queries) GetCards(ctx context.Context, ids []uuid.UUID) ([]GetCardsRow,
 			&i.State,
 			&i.Reason,
 			&i.Failures,
+			&i.Forbidden,
+			&i.WaitUntil,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -100,19 +104,21 @@ func (q *Queries) InsertCards(ctx context.Context, arg InsertCardsParams) error 
 }
 
 const lockCards = `-- name: LockCards :many
-SELECT card_id, tenant, token, brand, state, reason, failures, version FROM cards
+SELECT card_id, tenant, token, brand, state, reason, failures, forbidden, wait_until, version FROM cards
 WHERE card_id = ANY($1::uuid[]) ORDER BY card_id FOR NO KEY UPDATE
 `
 
 type LockCardsRow struct {
-	CardID   uuid.UUID
-	Tenant   string
-	Token    string
-	Brand    string
-	State    string
-	Reason   string
-	Failures int32
-	Version  int64
+	CardID    uuid.UUID
+	Tenant    string
+	Token     string
+	Brand     string
+	State     string
+	Reason    string
+	Failures  int32
+	Forbidden bool
+	WaitUntil *time.Time
+	Version   int64
 }
 
 func (q *Queries) LockCards(ctx context.Context, ids []uuid.UUID) ([]LockCardsRow, error) {
@@ -132,6 +138,8 @@ func (q *Queries) LockCards(ctx context.Context, ids []uuid.UUID) ([]LockCardsRo
 			&i.State,
 			&i.Reason,
 			&i.Failures,
+			&i.Forbidden,
+			&i.WaitUntil,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -171,4 +179,29 @@ func (q *Queries) MoveCards(ctx context.Context, arg MoveCardsParams) (int64, er
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const noteNetworkWords = `-- name: NoteNetworkWords :exec
+UPDATE cards k SET forbidden = k.forbidden OR c.forbidden,
+    wait_until = GREATEST(k.wait_until, NULLIF(c.wait_until, '0001-01-01 00:00:00+00')), updated_at = $1::timestamptz
+FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::boolean[]) AS forbidden, unnest($4::timestamptz[]) AS wait_until) c
+WHERE k.card_id = c.id
+`
+
+type NoteNetworkWordsParams struct {
+	Now        time.Time
+	Ids        []uuid.UUID
+	Forbiddens []bool
+	WaitUntils []time.Time
+}
+
+// A prohibition is for ever, and the longest wait counts; the zero time stands for none.
+func (q *Queries) NoteNetworkWords(ctx context.Context, arg NoteNetworkWordsParams) error {
+	_, err := q.db.Exec(ctx, noteNetworkWords,
+		arg.Now,
+		arg.Ids,
+		arg.Forbiddens,
+		arg.WaitUntils,
+	)
+	return err
 }
