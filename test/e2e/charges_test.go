@@ -81,19 +81,22 @@ func TestCharges(t *testing.T) {
 
 // The task ran twice: a tick that fires again, one by hand at another time of that day, and the next day's change nothing.
 func theTaskRanTwice(s clubScene) {
-	s.agree("monthly,30,2025-10-30,ok")
+	s.agree("monthly,30,2025-10-30,ok", "days,,2025-10-28,ok,,1")
 	first := s.fire("charge-due", "2025-10-30")
 	again := s.fire("charge-due", "2025-10-30")
-	if first.TickId != again.TickId || again.Counts["succeeded"] != 1 {
+	if first.TickId != again.TickId || again.Counts["succeeded"] != 2 {
 		s.Errorf("%s came to %v, and again as %s to %v", first.TickId, first.Counts, again.TickId, again.Counts)
 	}
 	byHand := s.CLI(s.T, "schedules", "trigger", s.Tenant+"/recurrences/charge-due", "--at", "2025-10-30T11:30:00Z", "--wait")
 	if !strings.Contains(byHand, "completed") {
 		s.Errorf("by hand:\n%s", byHand)
 	}
+	s.await(2, "active 2025-10-29, 2025-10-28 succeeded") // it is behind, and was charged today
 	s.fire("charge-due", "2025-10-31")
 	s.await(1, "active 2025-11-30, 2025-10-30 succeeded")
+	s.await(2, "active 2025-10-30, 2025-10-28 succeeded, 2025-10-29 succeeded")
 	s.taken(s.card(1, "ok"), 1)
+	s.taken(s.card(2, "ok"), 2)
 }
 
 // A time-out was recorded as a failure although the card had been charged: it is in doubt, asked about, and then succeeded.

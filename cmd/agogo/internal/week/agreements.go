@@ -30,8 +30,10 @@ func (g *generator) agreements() {
 	g.week.Later = g.file(append(again[:len(again):len(again)], g.rows[first:]...))
 }
 
-// edges are as late on the first morning as the rules just allow, and a day later.
+// edges are as late on the first morning as the rules just allow, and a day later; and one that is behind all week, of which
+// each day may charge one cycle only.
 func (g *generator) edges() {
+	g.add(agreement{period: "days", interval: 1, next: g.first.AddDate(0, 0, -3), status: "active", card: g.card("ok")})
 	for _, late := range []int{g.rules.CatchUpDays, g.rules.CatchUpDays + 1, g.rules.CleanupAfterDays, g.rules.CleanupAfterDays + 1} {
 		g.add(monthly(g.first.AddDate(0, 0, -late), g.card("ok")))
 	}

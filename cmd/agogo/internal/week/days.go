@@ -42,16 +42,23 @@ func (g *generator) order() (offsets []int, outage string) {
 	case 0:
 		return span(0, 7), "no outage"
 	case 1:
-		return append(span(0, from), span(from+length, 7)...), fmt.Sprintf("%d days on which nothing ran, collapsed into the next one", length)
+		return append(span(0, from), span(from+length, 7)...), count(length) + " on which nothing ran, collapsed into the next one"
 	case 2: // each late tick does what it would have done in time
-		return span(0, 7), fmt.Sprintf("%d days on which nothing ran, caught up one by one", length)
+		return span(0, 7), count(length) + " on which nothing ran, caught up one by one"
 	case 3:
 		newer := append(span(0, from), from+1, from)
 		return append(newer, span(from+2, 7)...), "a day whose ticks came after those of the next"
 	default:
 		away := 8 + g.IntN(4)
-		return append(span(0, 2), span(2+away, 7+away)...), fmt.Sprintf("%d days on which nothing ran", away)
+		return append(span(0, 2), span(2+away, 7+away)...), count(away) + " on which nothing ran"
 	}
+}
+
+func count(days int) string {
+	if days == 1 {
+		return "a day"
+	}
+	return fmt.Sprintf("%d days", days)
 }
 
 func span(from, to int) []int {
