@@ -1,5 +1,7 @@
 package charge
 
+import "slices"
+
 // Answer is what is known of an attempt, in the words of provider results.
 type Answer struct {
 	Class string
@@ -93,9 +95,20 @@ func (a Answer) refused(from State, tries int) Outcome {
 	return Outcome{State: FailedSoft, Declined: true}
 }
 
+// The codes of rejections that no issuer made: the gateway broke the charge off, or people took it back there. It was not
+// charged, and the card never said no.
+const (
+	CodeAborted  = "aborted"
+	CodeVoided   = "voided"
+	CodeRefunded = "refunded"
+)
+
 // declined reads a rejection by the card or its issuer.
 func (a Answer) declined(from State) Outcome {
 	o := Outcome{State: FailedHard, Declined: true, Card: CardDeclined}
+	if slices.Contains([]string{CodeAborted, CodeVoided, CodeRefunded}, a.Code) {
+		o.Card = CardUntouched
+	}
 	switch {
 	case a.Scope == ScopeCard:
 		o.Card = CardInvalidate

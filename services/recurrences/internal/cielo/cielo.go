@@ -106,10 +106,13 @@ func unasked(err error) provider.Result {
 // reference is what Cielo takes for an order. It gives another number to any other text, which no lookup would find.
 var reference = regexp.MustCompile(`^[A-Za-z0-9]{1,50}$`)
 
-// body makes the request, or says why there is none.
+// body makes the request, or says why there is none. What cannot be asked says nothing about the card: people mend it, and
+// the charge is sent then.
 func (a *Adapter) body(t provider.Transfer) (abecs.Brand, []byte, *provider.Result) {
 	refuse := func(code string) (abecs.Brand, []byte, *provider.Result) {
-		return "", nil, &provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: code}
+		return "", nil, &provider.Result{
+			Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: code, Alarm: "the charge cannot be sent: " + code,
+		}
 	}
 	brand, token := cardOf(t)
 	name, known := brandNames()[brand]

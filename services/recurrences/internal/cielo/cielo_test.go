@@ -129,7 +129,7 @@ func TestNotSentAtAll(t *testing.T) {
 	} {
 		tr := transfer("ref1", "visa", "tok_ok_1")
 		change(&tr)
-		if res := a.Submit(t.Context(), tr); res.Class != provider.RejectedFinal || res.Code != code {
+		if res := a.Submit(t.Context(), tr); res.Class != provider.RejectedFinal || res.Scope != provider.ScopeProvider || res.Code != code || res.Alarm == "" || res.Stop {
 			t.Errorf("%s: got %+v", code, res)
 		}
 	}
@@ -171,7 +171,7 @@ func TestAnswers(t *testing.T) {
 		"a page":              {201, `<html>`, "AMBIGUOUS provider unreadable_answer", ""},
 		"two of them":         {201, tells("2", "") + tells("3", ""), "AMBIGUOUS provider unreadable_answer", ""},
 		"half a cent":         {201, strings.Replace(tells("2", ""), "4990", "49.90", 1), "AMBIGUOUS provider unreadable_answer", ""},
-		"order id refused":    {400, `[{"Code":107,"Message":"…"}]`, "REJECTED_FINAL payment invalid_request !", ""},
+		"order id refused":    {400, `[{"Code":107,"Message":"…"}]`, "REJECTED_FINAL provider invalid_request !", ""},
 		"merchant unknown":    {400, `[{"Code":"115","Message":"…"}]`, "REJECTED_RETRYABLE provider merchant_refused stop", ""},
 		"merchant no GUID":    {400, `[{"Code":107},{"Code":114}]`, "REJECTED_RETRYABLE provider merchant_refused stop", ""},
 		"merchant blocked":    {400, `[{"Code":116}]`, "REJECTED_RETRYABLE provider merchant_refused stop", ""},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/recurrences/internal/abecs"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 )
 
 // Cielo's statuses of a transaction.
@@ -93,8 +94,8 @@ func refusedUs(r provider.Reply) (provider.Result, bool) {
 	return res, true
 }
 
-// refusedContent recognises a request that the gateway found wrong before it did anything. It is our mistake, or this
-// card's token is, so the same would be refused again.
+// refusedContent recognises a request that the gateway found wrong before it did anything: no issuer has seen it, so it says
+// nothing about the card. It is our mistake, or a token's; the same would be refused again until people have mended it.
 func refusedContent(r provider.Reply) (provider.Result, bool) {
 	if r.Err != nil || r.Status != http.StatusBadRequest {
 		return provider.Result{}, false
@@ -105,7 +106,7 @@ func refusedContent(r provider.Reply) (provider.Result, bool) {
 	}
 	theirs := httpCode(r) + " code " + fit(codes[0])
 	return provider.Result{
-		Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "invalid_request", ProviderCode: theirs,
+		Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "invalid_request", ProviderCode: theirs,
 		Alarm: "the gateway finds the request wrong: " + theirs,
 	}, true
 }
@@ -128,11 +129,11 @@ func result(tx transaction, brand abecs.Brand) provider.Result {
 		// capture or void it, or it lapses, and the lookups tell.
 		res.Class, res.Code, res.Alarm = provider.Accepted, "authorized_only", "authorised and not captured, although capture was asked for"
 	case aborted:
-		res.Class, res.Scope, res.Code = provider.RejectedRetryable, provider.ScopePayment, "aborted"
+		res.Class, res.Scope, res.Code = provider.RejectedRetryable, provider.ScopePayment, charge.CodeAborted
 	case voided:
-		res.Class, res.Scope, res.Code, res.Alarm = provider.RejectedFinal, provider.ScopePayment, "voided", "voided at the gateway"
+		res.Class, res.Scope, res.Code, res.Alarm = provider.RejectedFinal, provider.ScopePayment, charge.CodeVoided, "voided at the gateway"
 	case refunded:
-		res.Class, res.Scope, res.Code, res.Alarm = provider.RejectedFinal, provider.ScopePayment, "refunded", "refunded at the gateway"
+		res.Class, res.Scope, res.Code, res.Alarm = provider.RejectedFinal, provider.ScopePayment, charge.CodeRefunded, "refunded at the gateway"
 	case scheduled:
 		res.Class, res.Code, res.Alarm = provider.Accepted, "scheduled", "scheduled, although it was to be charged at once"
 	default:

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
@@ -17,6 +18,9 @@ import (
 
 // ourPause is how long a charge rests that was refused because of us rather than because of its card.
 const ourPause = time.Minute
+
+// mendPause is how long one rests whose request was found wrong, which people have to mend: a day. They may charge it sooner.
+const mendPause = 24 * time.Hour
 
 // news is what an attempt's new state makes of its charge.
 type news struct {
@@ -82,6 +86,9 @@ func (o *Outcomes) retry(n news) (charge.Outcome, recurrence.Date) {
 	if out.Declined && out.State == charge.FailedSoft && n.Result.RetryAfter > 0 { // the network's wait counts beside our rule
 		on = max(on, o.Store.DateAt(n.before.Tenant, o.Clock.Now().Add(n.Result.RetryAfter)))
 	}
+	if rules := o.retries[n.before.Tenant]; on != 0 && max(on, o.Store.Today(n.before.Tenant)) > rules.Until(n.before.Cycle.ChargeOn, first) {
+		out.State, on = charge.Exhausted, 0 // a doubt that took a month, say
+	}
 	return out, on
 }
 
@@ -99,7 +106,11 @@ func (n news) changes(now time.Time) []store.ChargeChange {
 		c.Fee = n.Attempt.Fee
 	}
 	if n.outcome.Again && n.Attempt.State == attempt.Failed && !r.Stop {
-		rest := now.Add(ourPause)
+		pause := ourPause
+		if r.Class == provider.RejectedFinal { // the same would be refused again
+			pause = mendPause
+		}
+		rest := now.Add(pause)
 		c.NotBefore = &rest
 	}
 	if to != charge.Exhausted {

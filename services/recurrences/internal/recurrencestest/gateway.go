@@ -24,6 +24,7 @@ const (
 	Down        = "tok_down"         // it cannot be reached
 	WrongKey    = "tok_key"          // it does not know us
 	Busy        = "tok_busy"         // it takes nothing from us for a while
+	Unfit       = "tok_unfit"        // it finds our request wrong
 )
 
 // Sale is what the gateway's book holds of a reference.
@@ -106,6 +107,8 @@ func (g *Gateway) decide(t provider.Transfer) (sale *provider.Result, answer pro
 		return nil, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "wrong_key", Stop: true}
 	case strings.HasPrefix(kind, Busy):
 		return nil, provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Code: "maintenance"}
+	case strings.HasPrefix(kind, Unfit):
+		return nil, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "invalid_request", Alarm: "the request is wrong"}
 	default: // down
 		return nil, provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: "connect"}
 	}
