@@ -204,14 +204,11 @@ var Charge = Machine{Aggregate: "charge", Service: "recurrences", Body: "Charge"
 	{"due", "cancelled", "charge.cancelled", "by a person"},
 	{"failed_soft", "cancelled", "charge.cancelled", "by a person"},
 	{"requires_action", "cancelled", "charge.cancelled", "by a person"},
-	{"succeeded", "refunded", "charge.refunded", "a separate record"},
-	{"succeeded", "disputed", "charge.disputed", "a separate record"},
 }}
 
 // Card is a tokenised card.
 var Card = Machine{Aggregate: "card", Service: "recurrences", Body: "Card", Transitions: []Transition{
 	{"valid", "invalid", "card.invalidated", "lost, stolen, expired, closed, or too many failures in a row"},
-	{"valid", "expiring", "card.expiring", "its expiry comes near"},
 }}
 
 // HoldDigest tells a seller what is on hold on a local date.

@@ -6,7 +6,7 @@ CREATE TABLE cards (
     tenant     text NOT NULL,
     token      text NOT NULL,
     brand      text NOT NULL, -- visa, mastercard, elo, …
-    state      text NOT NULL CHECK (state IN ('valid', 'expiring', 'invalid')),
+    state      text NOT NULL CHECK (state IN ('valid', 'invalid')),
     reason     text NOT NULL DEFAULT '',
     failures   integer NOT NULL DEFAULT 0, -- declined charges in a row, over all recurrences
     forbidden  boolean NOT NULL DEFAULT false, -- its network forbids another attempt with it; another card is needed

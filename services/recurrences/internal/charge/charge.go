@@ -14,7 +14,7 @@ import (
 // State is a charge's state; the table of transitions is event.Charge.
 type State string
 
-// The states (DESIGN 4). Refunds and disputes of a succeeded charge are records of their own.
+// The states (DESIGN 4). What comes after a success, a refund or a dispute, is no state: docs/adr/0007.
 const (
 	Due            State = "due"
 	Submitting     State = "submitting"

@@ -1759,7 +1759,7 @@ type Card struct {
 	CardId        string                 `protobuf:"bytes,1,opt,name=card_id,json=cardId,proto3" json:"card_id,omitempty"`
 	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Brand         string                 `protobuf:"bytes,3,opt,name=brand,proto3" json:"brand,omitempty"`
-	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"` // valid, expiring, invalid
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"` // valid, invalid
 	PreviousState string                 `protobuf:"bytes,5,opt,name=previous_state,json=previousState,proto3" json:"previous_state,omitempty"`
 	Reason        *Reason                `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	Failures      int32                  `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"` // in a row, over all recurrences

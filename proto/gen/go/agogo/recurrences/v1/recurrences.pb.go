@@ -369,7 +369,7 @@ type Card struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Brand         string                 `protobuf:"bytes,2,opt,name=brand,proto3" json:"brand,omitempty"`
-	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // valid, expiring, invalid
+	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // valid, invalid
 	Reason        *v1.Reason             `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	Failures      int32                  `protobuf:"varint,5,opt,name=failures,proto3" json:"failures,omitempty"` // declined charges in a row, over all recurrences
 	unknownFields protoimpl.UnknownFields
