@@ -371,3 +371,29 @@ func isSelector(e ast.Expr, pkg, name string) bool {
 	x, ok := s.X.(*ast.Ident)
 	return ok && x.Name == pkg
 }
+
+// What the texts call by its path is there: a package that moves takes its mentions along.
+func TestTextsNameWhatExists(t *testing.T) {
+	t.Parallel()
+	texts, err := filepath.Glob("docs/*/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts = append(texts, "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/config.md", "docs/simulator.md")
+	path := regexp.MustCompile("`((?:internal|services|cmd|test|proto|simulator|examples|tools|bench|docs)/[A-Za-z0-9_./-]+)`")
+	for _, text := range texts {
+		if strings.HasPrefix(text, "docs/adr/") { // they tell of their day
+			continue
+		}
+		raw, err := os.ReadFile(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range path.FindAllSubmatch(raw, -1) {
+			name := strings.TrimSuffix(string(m[1]), "/...")
+			if _, err := os.Stat(filepath.FromSlash(name)); errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s names %s, which is not there", text, m[1])
+			}
+		}
+	}
+}
