@@ -33,6 +33,7 @@ func TestCards(t *testing.T) {
 		"no funds":              {brand: "mastercard", token: "tok_soft_51_1", class: provider.RejectedRetryable, scope: provider.ScopePayment, code: "insufficient_funds", theirs: "51"},
 		"no funds for two days": {brand: "mastercard", token: "tok_soft_51-26_1", class: provider.RejectedRetryable, scope: provider.ScopePayment, code: "insufficient_funds", theirs: "51", after: 48 * time.Hour},
 		"never again":           {brand: "mastercard", token: "tok_soft_51-03_1", class: provider.RejectedFinal, scope: provider.ScopePayment, code: "insufficient_funds", theirs: "51", never: true},
+		"hard, and a wait":      {brand: "mastercard", token: "tok_hard_58-02_1", class: provider.RejectedFinal, scope: provider.ScopePayment, code: "not_permitted", theirs: "58", after: 72 * time.Hour},
 		"expired":               {brand: "elo", token: "tok_hard_54_1", class: provider.RejectedFinal, scope: provider.ScopeCard, code: "expired_card", theirs: "54"},
 		"stopped by its holder": {brand: "visa", token: "tok_hard_R1_1", class: provider.RejectedFinal, scope: provider.ScopePayment, code: "stopped_by_holder", theirs: "R1", never: true},
 		"by brand: soft":        {brand: "elo", token: "tok_soft_62_1", class: provider.RejectedRetryable, scope: provider.ScopePayment, code: "temporary_block", theirs: "62"},

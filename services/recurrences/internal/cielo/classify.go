@@ -149,13 +149,13 @@ func declined(tx transaction, brand abecs.Brand) provider.Result {
 	d := abecs.Classify(brand, tx.Code, tx.Advice)
 	res := provider.Result{
 		Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: d.Word, ProviderID: tx.ID, ProviderCode: fit(abecs.Normal(tx.Code)),
-		Forbidden: d.Forbidden,
+		Forbidden: d.Forbidden, RetryAfter: d.After,
 	}
 	switch {
 	case d.Merchant:
 		res.Class, res.Scope, res.Stop = provider.RejectedRetryable, provider.ScopeProvider, true
 	case d.Class == abecs.Soft:
-		res.Class, res.RetryAfter = provider.RejectedRetryable, d.After
+		res.Class = provider.RejectedRetryable
 	case d.Class == abecs.Action:
 		res.Code = provider.CodeRequiresAction
 	case d.CardInvalid:
