@@ -200,10 +200,11 @@ var Charge = Machine{Aggregate: "charge", Service: "recurrences", Body: "Charge"
 	{"manual_review", "succeeded", "charge.succeeded", "provider proof, or two people with evidence"},
 	{"manual_review", "failed_soft", "charge.failed", "likewise"},
 	{"manual_review", "failed_hard", "charge.failed", "likewise"},
-	{"failed_soft", "exhausted", "charge.exhausted", "retries over"},
-	{"due", "cancelled", "charge.cancelled", "by a person"},
-	{"failed_soft", "cancelled", "charge.cancelled", "by a person"},
-	{"requires_action", "cancelled", "charge.cancelled", "by a person"},
+	{"failed_soft", "exhausted", "charge.exhausted", "retries over, or too late for the next one"},
+	{"due", "exhausted", "charge.exhausted", "too late to be sent by itself"},
+	{"due", "cancelled", "charge.cancelled", "by a person, or its recurrence has ended"},
+	{"failed_soft", "cancelled", "charge.cancelled", "by a person, or its recurrence has ended"},
+	{"requires_action", "cancelled", "charge.cancelled", "by a person, or its recurrence has ended"},
 }}
 
 // Card is a tokenised card.

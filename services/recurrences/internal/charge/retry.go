@@ -7,6 +7,7 @@ type Retries struct {
 	Calendar recurrence.Calendar
 	Days     []int // after the day of the first attempt
 	Max      int
+	CatchUp  int // days that a send may be late and still go by itself
 }
 
 // Next is the date of the next retry of a charge that was declined tries times, or false when its retries are over. The kth
@@ -24,6 +25,20 @@ func (r Retries) Next(first, last recurrence.Date, tries int) (recurrence.Date, 
 // Over reports whether the retries of a charge that was declined tries times are over: the first attempt and Max retries,
 // or as many as there are days for.
 func (r Retries) Over(tries int) bool { return max(tries, 1) > min(r.Max, len(r.Days)) }
+
+// Until is the last date on which a charge is sent by itself: CatchUp days after its charge date, and once it was attempted
+// as many after the last day of its retries. Later it is a person's to send: whoever is charged out of the blue, a month after
+// the day that they agreed to, disputes it.
+func (r Retries) Until(chargeOn, first recurrence.Date) recurrence.Date {
+	last := chargeOn
+	if first != 0 {
+		last = first
+		if n := min(r.Max, len(r.Days)); n > 0 {
+			last = max(first, r.Calendar.Move(first+recurrence.Date(r.Days[n-1])))
+		}
+	}
+	return last + recurrence.Date(r.CatchUp)
+}
 
 // Declined is what a decline makes of a charge that was declined tries times with it: its outcome, exhausted when the retries
 // are over, and the date of the next one otherwise.

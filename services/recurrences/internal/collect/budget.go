@@ -38,7 +38,7 @@ func (b *Book) budget(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit [
 		}
 		switch code := charge.Forbidden(r.Brand, last, r.Forbidden, declined(tallies[i])); {
 		case code == charge.CodeNever:
-			aside = append(aside, verdict{row: r, code: code})
+			aside = append(aside, never(r))
 		case r.WaitUntil != nil && r.WaitUntil.After(b.Clock.Now()):
 			aside = append(aside, verdict{row: r, code: charge.CodeWait, until: *r.WaitUntil})
 		case code != "":

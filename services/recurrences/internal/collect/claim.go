@@ -80,27 +80,63 @@ type verdict struct {
 	row   db.ClaimRow
 	code  string
 	until time.Time // it goes then; zero: nothing sends it any more
+	// to is the state that it comes to by that, with the code as its reason; "" leaves it where it is.
+	to charge.State
+	// hold is why its recurrence goes on hold; "" leaves that one where it is.
+	hold string
 }
 
-// codeNotWanted is the verdict about a charge whose recurrence is not charged any more: paused, on hold or ended since.
+// scope is what the verdict is about: the card, where the card is why.
+func (v verdict) scope() string {
+	if v.hold == recurrence.CodeCardInvalid {
+		return charge.ScopeCard
+	}
+	return ""
+}
+
+// codeNotWanted is the verdict about a charge whose recurrence is not charged now: it was paused or put on hold since.
 const codeNotWanted = "not_wanted"
 
 // check looks at each charge once more.
 func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []db.ClaimRow, aside []verdict, err error) {
 	for _, r := range rows {
 		state := recurrence.State(r.RecurrenceState)
+		over := charge.Over(state, r.RecurrenceCode)
 		asked := r.SendCause == store.ByPerson || r.SendCause == store.ByCard
 		switch {
-		case r.CardState == store.CardInvalid:
-			aside = append(aside, verdict{row: r, code: recurrence.CodeCardInvalid})
-		case !recurrence.Charges(state) && (!asked || recurrence.Ended(state)):
+		case over && slices.Contains(charge.Cancellable(), charge.State(r.State)):
+			aside = append(aside, verdict{row: r, code: charge.CodeEnded, to: charge.Cancelled})
+		case over, !asked && !recurrence.Charges(state):
 			aside = append(aside, verdict{row: r, code: codeNotWanted})
+		case r.CardState == store.CardInvalid:
+			aside = append(aside, verdict{row: r, code: recurrence.CodeCardInvalid, hold: recurrence.CodeCardInvalid})
+		case !asked && b.Store.Today(r.Tenant) > b.Outcomes.Retries(r.Tenant).Until(r.ChargeDate, r.FirstAttemptDate):
+			aside = append(aside, tooLate(r))
 		default:
 			fit = append(fit, r)
 		}
 	}
 	fit, over, err := b.budget(ctx, tx, fit)
 	return fit, append(aside, over...), err
+}
+
+// tooLate gives a charge to people. A recurrence that is not retried any more is not past due either; one whose charge never
+// reached its card goes on.
+func tooLate(r db.ClaimRow) verdict {
+	v := verdict{row: r, code: charge.CodeTooLate, to: charge.Exhausted}
+	if charge.State(r.State) == charge.FailedSoft {
+		v.hold = recurrence.CodeRetriesOver
+	}
+	return v
+}
+
+// never is about a charge that its card's network forbids to try again.
+func never(r db.ClaimRow) verdict {
+	v := verdict{row: r, code: charge.CodeNever, hold: recurrence.CodeCardInvalid}
+	if charge.State(r.State) == charge.FailedSoft {
+		v.to = charge.Exhausted
+	}
+	return v
 }
 
 // putAside ends the sends of charges that may not go, or has them rest. What their recurrences have to say about it is said.
@@ -121,18 +157,17 @@ func (b *Book) putAside(ctx context.Context, tx pgx.Tx, l dispatch.Lane, aside [
 			continue
 		}
 		drop = append(drop, v.row.ChargeID)
-		if v.code == codeNotWanted {
-			continue
-		}
-		if v.code == charge.CodeNever && charge.State(v.row.State) == charge.FailedSoft {
+		if v.to != "" {
 			over = append(over, store.ChargeChange{
-				ID: v.row.ChargeID, From: []charge.State{charge.FailedSoft}, To: charge.Exhausted, Reason: store.Reason{Scope: "card", Code: v.code},
+				ID: v.row.ChargeID, From: []charge.State{charge.State(v.row.State)}, To: v.to, Reason: store.Reason{Scope: v.scope(), Code: v.code},
 			})
 		}
-		hold = append(hold, store.RecurrenceChange{
-			Key: store.Key{Tenant: v.row.Tenant, ID: v.row.RecurrenceID}, From: []recurrence.State{recurrence.Active, recurrence.PastDue},
-			To: recurrence.Hold, Reason: store.Reason{Scope: "card", Code: recurrence.CodeCardInvalid}, HeldBy: &l.Run.NominalTime,
-		})
+		if v.hold != "" {
+			hold = append(hold, store.RecurrenceChange{
+				Key: store.Key{Tenant: v.row.Tenant, ID: v.row.RecurrenceID}, From: []recurrence.State{recurrence.Active, recurrence.PastDue},
+				To: recurrence.Hold, Reason: store.Reason{Scope: v.scope(), Code: v.hold}, HeldBy: &l.Run.NominalTime,
+			})
+		}
 	}
 	if err := b.Store.UnwantSent(ctx, tx, drop...); err != nil {
 		return err

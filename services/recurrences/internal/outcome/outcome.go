@@ -62,7 +62,7 @@ func New(d Deps) (*Outcomes, error) {
 			if err != nil {
 				return nil, fmt.Errorf("tenant %s: %w", t.ID, err)
 			}
-			o.retries[t.ID] = charge.Retries{Calendar: calendar, Days: r.RetryDays, Max: r.MaxRetries}
+			o.retries[t.ID] = charge.Retries{Calendar: calendar, Days: r.RetryDays, Max: r.MaxRetries, CatchUp: r.CatchUpDays}
 		}
 	}
 	if d.Registry != nil {
@@ -70,6 +70,9 @@ func New(d Deps) (*Outcomes, error) {
 	}
 	return o, nil
 }
+
+// Retries is a tenant's rule for declined charges.
+func (o *Outcomes) Retries(tenant string) charge.Retries { return o.retries[tenant] }
 
 // Apply moves the charges of attempts that have changed, and completes runs that waited for no other; see [Outcomes.Move].
 func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) error {

@@ -81,7 +81,9 @@ func cardReason(n news) store.Reason {
 // recurrences moves the recurrences of charges that were paid or declined, those of cards that do not work any more, and
 // wakes what waited for one of the charges.
 func (o *Outcomes) recurrences(ctx context.Context, tx pgx.Tx, all []news, invalid map[uuid.UUID]store.Reason) error {
-	all = slices.DeleteFunc(slices.Clone(all), func(n news) bool { return !n.outcome.Declined && n.outcome.State != charge.Succeeded })
+	all = slices.DeleteFunc(slices.Clone(all), func(n news) bool {
+		return !n.outcome.Declined && !n.outcome.Again && n.outcome.State != charge.Succeeded
+	})
 	if len(all) == 0 {
 		return nil
 	}
@@ -103,7 +105,13 @@ func (o *Outcomes) recurrences(ctx context.Context, tx pgx.Tx, all []news, inval
 	if _, err := o.Store.InvalidateCards(ctx, tx, invalid, heldBy); err != nil {
 		return err
 	}
+	if err := o.cancelEnded(ctx, tx, all, v); err != nil {
+		return err
+	}
 	if _, err := o.Store.CompleteFinished(ctx, tx, keysOf(all)...); err != nil {
+		return err
+	}
+	if err := o.tryNewCards(ctx, tx, all, v); err != nil {
 		return err
 	}
 	return o.wakeOthers(ctx, tx, all, v)
@@ -172,11 +180,7 @@ func (v view) change(n news) (store.RecurrenceChange, bool) {
 	if !ok {
 		return store.RecurrenceChange{}, false
 	}
-	cause := n.before.Send.Cause
-	to, code := charge.Standing{
-		State: r.State, OthersUnpaid: v.othersUnpaid(n, r.State), CardInvalid: v.badCards[r.CardID],
-		Asked: cause == store.ByPerson || cause == store.ByCard, NewCard: cause == store.ByCard,
-	}.After(n.outcome)
+	to, code := v.standing(n, r).After(n.outcome)
 	if to == r.State {
 		return store.RecurrenceChange{}, false
 	}
@@ -185,6 +189,16 @@ func (v view) change(n news) (store.RecurrenceChange, bool) {
 		reason = store.Reason{Class: string(n.Result.Class), Scope: string(n.Result.Scope), Code: code, ProviderCode: n.Result.ProviderCode}
 	}
 	return store.RecurrenceChange{Key: r.Key, From: []recurrence.State{r.State}, To: to, Reason: reason, HeldBy: v.heldBy(n)}, true
+}
+
+// standing is what matters of a charge's recurrence.
+func (v view) standing(n news, r store.Recurrence) charge.Standing {
+	cause := n.before.Send.Cause
+	return charge.Standing{
+		State: r.State, OthersUnpaid: v.othersUnpaid(n, r.State), CardInvalid: v.badCards[r.CardID],
+		Asked: cause == store.ByPerson || cause == store.ByCard, NewCard: cause == store.ByCard,
+		OldCard: n.before.CardID != r.CardID && !v.badCards[r.CardID], ForCard: charge.HeldForCard(r.Reason.Code),
+	}
 }
 
 // othersUnpaid reports whether another charge keeps the recurrence where it is: one that is still retried keeps it past due,

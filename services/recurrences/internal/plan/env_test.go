@@ -36,6 +36,7 @@ type env struct {
 	store   *store.Store
 	planner *plan.Planner
 	rules   *config.Recurrences
+	begun   bool // a tick has come
 	t       testing.TB
 }
 
@@ -145,9 +146,10 @@ func (e *env) tick(job, nominal string) run.Run {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	if late := at.Add(5 * time.Second); late.After(e.Clock.Now()) {
+	if late := at.Add(5 * time.Second); late.After(e.Clock.Now()) || !e.begun {
 		e.Clock.Set(late)
 	}
+	e.begun = true
 	t, _ := e.store.Tenants.Tenant(tenant)
 	schedule := strings.TrimPrefix(job, "recurrences/")
 	id := fmt.Sprintf("%s/recurrences/%s@%s", tenant, schedule, nominal)

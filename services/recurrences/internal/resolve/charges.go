@@ -14,6 +14,7 @@ import (
 )
 
 // ChargeNow sends a charge that is not paid, on whatever day and in whatever state its recurrence is, unless that has ended.
+// What its last cycles left unpaid may still be charged.
 func (r *Resolver) ChargeNow(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) error {
 	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
@@ -67,13 +68,13 @@ func (r *Resolver) ChargeMissed(ctx context.Context, tx pgx.Tx, tenant, recurren
 	return charges[0].ID, r.send(ctx, tx, store.ByPerson, charges[0])
 }
 
-// chargeable holds a recurrence that has not ended and its card, which must be valid.
+// chargeable holds a recurrence that people may charge and its card, which must be valid.
 func (r *Resolver) chargeable(ctx context.Context, tx pgx.Tx, k store.Key) (store.Recurrence, store.Card, error) {
 	owner, err := r.recurrence(ctx, tx, k)
 	if err != nil {
 		return store.Recurrence{}, store.Card{}, err
 	}
-	if recurrence.Ended(owner.State) {
+	if charge.Over(owner.State, owner.Reason.Code) {
 		return store.Recurrence{}, store.Card{}, refusedRecurrence(owner, "what has ended is not charged")
 	}
 	cards, err := r.Store.Cards(ctx, tx, owner.CardID)
@@ -95,7 +96,7 @@ func (r *Resolver) CancelCharge(ctx context.Context, tx pgx.Tx, tenant string, i
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(cancellable(), sub.State) {
+	if !slices.Contains(charge.Cancellable(), sub.State) {
 		return refused(sub.Charge, "only a charge that is due, waits for a retry or for its customer can be cancelled")
 	}
 	if err := sub.proven(); err != nil {
@@ -106,11 +107,6 @@ func (r *Resolver) CancelCharge(ctx context.Context, tx pgx.Tx, tenant string, i
 	}
 	_, err = r.Store.CompleteFinished(ctx, tx, sub.Key())
 	return err
-}
-
-// cancellable lists the states that the table lets be cancelled.
-func cancellable() []charge.State {
-	return []charge.State{charge.Due, charge.FailedSoft, charge.RequiresAction}
 }
 
 // cancel ends charges, which the caller has locked, and the waiting of their runs.

@@ -31,25 +31,69 @@ func (r *Resolver) Pause(ctx context.Context, tx pgx.Tx, tenant, id, _ string) e
 }
 
 // Resume has a paused recurrence charged again: what was due when it was paused now, its next cycle by the rules of the
-// morning job, and what was declined on its next retry day.
+// morning job, and what was declined on its next retry day; see [Resolver.carryOn] for what is too late for that.
 func (r *Resolver) Resume(ctx context.Context, tx pgx.Tx, tenant, id, _ string) error {
 	owner, unpaid, err := r.agreement(ctx, tx, store.Key{Tenant: tenant, ID: id})
 	if err != nil {
 		return err
 	}
+	retried, due, err := r.carryOn(ctx, tx, unpaid)
+	if err != nil {
+		return err
+	}
 	to := recurrence.Active
-	if in(unpaid, charge.FailedSoft) {
+	if retried {
 		to = recurrence.PastDue
 	}
 	if err := r.move(ctx, tx, owner, to, "only a paused recurrence can be resumed", recurrence.Paused); err != nil {
 		return err
 	}
-	due := slices.DeleteFunc(waitingOf(unpaid), func(c store.Charge) bool { return c.State != charge.Due })
 	if err := r.send(ctx, tx, store.ByRun, due...); err != nil {
 		return err
 	}
 	_, err = r.Store.CompleteFinished(ctx, tx, owner.Key)
 	return err
+}
+
+// carryOn gives declined charges that have no day for their next retry one, gives up what is too late to be sent by itself,
+// and returns whether anything is retried, and what is due.
+func (r *Resolver) carryOn(ctx context.Context, tx pgx.Tx, unpaid []store.Charge) (retried bool, due []store.Charge, err error) {
+	var over []store.ChargeChange
+	on := map[uuid.UUID]recurrence.Date{}
+	for _, c := range unpaid {
+		rules, today := r.Outcomes.Retries(c.Tenant), r.Store.Today(c.Tenant)
+		next, more := today, true
+		switch {
+		case c.State != charge.Due && c.State != charge.FailedSoft:
+			continue
+		case c.Send.Wanted() || c.Contradicted:
+			retried = retried || c.State == charge.FailedSoft
+			continue
+		case c.State == charge.FailedSoft && c.RetryOn != 0:
+			next = c.RetryOn
+		case c.State == charge.FailedSoft:
+			next, more = rules.Next(c.FirstAttempt, c.LastAttempt, c.Tries)
+		}
+		switch {
+		case !more:
+			over = append(over, givenUp(c, recurrence.CodeRetriesOver))
+		case max(next, today) > rules.Until(c.Cycle.ChargeOn, c.FirstAttempt):
+			over = append(over, givenUp(c, charge.CodeTooLate))
+		case c.State == charge.Due:
+			due = append(due, c)
+		default:
+			on[c.ID], retried = next, true
+		}
+	}
+	if _, err := r.Store.ApplyCharges(ctx, tx, over); err != nil {
+		return false, nil, err
+	}
+	return retried, due, r.Store.ScheduleRetries(ctx, tx, on)
+}
+
+// givenUp is a charge that is a person's to send from now on.
+func givenUp(c store.Charge, code string) store.ChargeChange {
+	return store.ChargeChange{ID: c.ID, From: []charge.State{c.State}, To: charge.Exhausted, Reason: store.Reason{Code: code}}
 }
 
 // Cancel ends a recurrence, and with it what is not paid of it and not on its way.
@@ -67,7 +111,7 @@ func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant, id, _ string) 
 	if err := r.Store.UnwantSent(ctx, tx, idsOf(open)...); err != nil {
 		return err
 	}
-	open = slices.DeleteFunc(open, func(c store.Charge) bool { return !slices.Contains(cancellable(), c.State) })
+	open = slices.DeleteFunc(open, func(c store.Charge) bool { return !slices.Contains(charge.Cancellable(), c.State) })
 	return r.cancel(ctx, tx, open...)
 }
 
@@ -91,7 +135,11 @@ func (r *Resolver) Reactivate(ctx context.Context, tx pgx.Tx, tenant, id, _ stri
 	if err := r.move(ctx, tx, owner, recurrence.Active, "only a recurrence on hold is reactivated", recurrence.Hold); err != nil {
 		return err
 	}
-	if in(unpaid, charge.FailedSoft) { // past due is what the retry job looks for
+	retried, _, err := r.carryOn(ctx, tx, unpaid)
+	if err != nil {
+		return err
+	}
+	if retried { // past due is what the retry job looks for
 		owner.State = recurrence.Active
 		return r.move(ctx, tx, owner, recurrence.PastDue, "", recurrence.Active)
 	}
@@ -131,16 +179,10 @@ func (r *Resolver) SetCard(ctx context.Context, tx pgx.Tx, tenant, id, token, br
 		return err
 	}
 	open := slices.DeleteFunc(waitingOf(unpaid), func(c store.Charge) bool { return c.Contradicted })
-	if len(open) == 0 && len(unpaid) == 0 && needsCard(owner) {
+	if len(open) == 0 && len(unpaid) == 0 && owner.State == recurrence.Hold && charge.HeldForCard(owner.Reason.Code) {
 		return r.move(ctx, tx, owner, recurrence.Active, "", recurrence.Hold)
 	}
 	return r.send(ctx, tx, store.ByCard, open...)
-}
-
-// needsCard reports whether a hold is one that a new card ends.
-func needsCard(owner store.Recurrence) bool {
-	codes := []string{recurrence.CodeCardInvalid, recurrence.CodeHardDecline, recurrence.CodeRetriesOver, recurrence.CodeRequiresAction}
-	return owner.State == recurrence.Hold && slices.Contains(codes, owner.Reason.Code)
 }
 
 // recurrence holds one recurrence.
@@ -193,10 +235,6 @@ func (r *Resolver) move(ctx context.Context, tx pgx.Tx, owner store.Recurrence, 
 // waitingOf are the charges that are neither on their way nor in doubt.
 func waitingOf(unpaid []store.Charge) []store.Charge {
 	return slices.DeleteFunc(slices.Clone(unpaid), func(c store.Charge) bool { return !slices.Contains(charge.Open(), c.State) })
-}
-
-func in(charges []store.Charge, state charge.State) bool {
-	return slices.ContainsFunc(charges, func(c store.Charge) bool { return c.State == state })
 }
 
 func idsOf(charges []store.Charge) []uuid.UUID {

@@ -28,7 +28,7 @@ type ChargeChange struct {
 	Reference string
 	CardID    uuid.UUID
 	Tried     int             // added to the declined attempts
-	RetryOn   recurrence.Date // failed_soft: the local date of the next retry; every other state has none
+	RetryOn   recurrence.Date // failed_soft: the local date of the next retry; a send and a send that never left keep the one there is
 	// Again keeps the send that was under way: nothing was charged, and the same page sends the charge again, not before a time.
 	Again     bool
 	NotBefore *time.Time
@@ -65,7 +65,7 @@ func (s *Store) ApplyCharges(ctx context.Context, tx pgx.Tx, changes []ChargeCha
 		if err != nil {
 			return nil, fmt.Errorf("charge %s: %w", c.ID, err)
 		}
-		r.change(c)
+		r.change(c, s.Today(r.Tenant))
 		msg, err := s.Event(ctx, r.Tenant, t, r.ID.String(), r.Version, ChargeSnapshot(*r))
 		if err != nil {
 			return nil, err
@@ -79,11 +79,17 @@ func (s *Store) ApplyCharges(ctx context.Context, tx pgx.Tx, changes []ChargeCha
 	return after, s.Outbox.Append(ctx, tx, msgs...)
 }
 
-// change is the charge after the change.
-func (r *Charge) change(c ChargeChange) {
+// change is the charge after the change. Its retry stays while it is sent, and when nothing came of that.
+func (r *Charge) change(c ChargeChange, today recurrence.Date) {
+	if c.To == charge.Submitting {
+		r.Send.Date = max(r.Send.Date, today)
+	}
+	if c.To != charge.Submitting && !c.Again {
+		r.RetryOn = c.RetryOn
+	}
 	r.answered(c)
 	r.Previous, r.State, r.Version = r.State, c.To, r.Version+1
-	r.Reason, r.Tries, r.RetryOn = c.Reason, r.Tries+c.Tried, c.RetryOn
+	r.Reason, r.Tries = c.Reason, r.Tries+c.Tried
 	if c.Attempt != 0 {
 		r.Attempt, r.Reference = c.Attempt, c.Reference
 	}
@@ -95,7 +101,8 @@ func (r *Charge) change(c ChargeChange) {
 	}
 }
 
-// answered keeps or ends the send. The day of an attempt is that of its send, and only counts when something was sent.
+// answered keeps or ends the send. The day of an attempt is that on which its send began, however long ago it was planned,
+// and only counts when something was sent.
 func (r *Charge) answered(c ChargeChange) {
 	r.NotBefore = nil
 	if c.To == charge.Submitting {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/store/db"
 )
 
@@ -36,6 +37,22 @@ func (s *Store) UnwantSent(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) err
 	}
 	if err := db.New(tx).UnwantSent(ctx, db.UnwantSentParams{Now: s.Clock.Now(), Ids: ids}); err != nil {
 		return fmt.Errorf("have charges not sent: %w", err)
+	}
+	return nil
+}
+
+// ScheduleRetries gives declined charges dates to be retried on. They stay in their state, so no event tells it. The caller has
+// locked them.
+func (s *Store) ScheduleRetries(ctx context.Context, tx pgx.Tx, on map[uuid.UUID]recurrence.Date) error {
+	if len(on) == 0 {
+		return nil
+	}
+	p := db.ScheduleRetriesParams{Now: s.Clock.Now()}
+	for _, id := range slices.SortedFunc(maps.Keys(on), compareIDs) {
+		p.Ids, p.RetryOns = append(p.Ids, id), append(p.RetryOns, on[id].String())
+	}
+	if err := db.New(tx).ScheduleRetries(ctx, p); err != nil {
+		return fmt.Errorf("schedule retries: %w", err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/money"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 )
 
@@ -30,7 +31,10 @@ func ChargeSnapshot(c Charge) *eventsv1.Charge {
 		CardId: c.CardID.String(), RunId: c.RunID.String(), Cycle: c.Cycle.Date.String(), ChargeDate: c.Cycle.ChargeOn.String(),
 		Amount: MoneyProto(c.Amount), Gateway: c.Gateway, State: string(c.State), PreviousState: string(c.Previous),
 		Reason: ReasonProto(c.Reason), Attempt: int32(c.Attempt), ProviderReference: c.Reference, Tries: int32(c.Tries),
-		FirstAttemptDate: c.FirstAttempt.String(), RetryOn: c.RetryOn.String(), NominalTime: timestamppb.New(c.NominalTime),
+		FirstAttemptDate: c.FirstAttempt.String(), NominalTime: timestamppb.New(c.NominalTime),
+	}
+	if c.State == charge.FailedSoft && !c.Send.Wanted() { // what is to be sent anyway does not wait for its retry
+		body.RetryOn = c.RetryOn.String()
 	}
 	if c.Fee != nil {
 		body.Fee = MoneyProto(*c.Fee)

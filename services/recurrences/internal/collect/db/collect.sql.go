@@ -77,7 +77,7 @@ func (q *Queries) CardAttempts(ctx context.Context, arg CardAttemptsParams) ([]C
 
 const claim = `-- name: Claim :many
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.state, c.amount, c.currency, c.attempt, c.send_cause, c.card_id AS last_card_id,
-       c.provider_code, COALESCE(a.state, '')::text AS attempt_state, r.state AS recurrence_state,
+       c.charge_date, c.first_attempt_date, c.provider_code, COALESCE(a.state, '')::text AS attempt_state, r.state AS recurrence_state, r.reason_code AS recurrence_code,
        k.card_id, k.token, k.brand, k.state AS card_state, k.forbidden, k.wait_until
 FROM charges c
 JOIN recurrences r ON r.tenant = c.tenant AND r.recurrence_id = c.recurrence_id
@@ -103,25 +103,28 @@ type ClaimParams struct {
 }
 
 type ClaimRow struct {
-	ChargeID        uuid.UUID
-	Tenant          string
-	RecurrenceID    string
-	Cycle           recurrence.Date
-	State           string
-	Amount          int64
-	Currency        string
-	Attempt         int32
-	SendCause       string
-	LastCardID      uuid.UUID
-	ProviderCode    string
-	AttemptState    string
-	RecurrenceState string
-	CardID          uuid.UUID
-	Token           string
-	Brand           string
-	CardState       string
-	Forbidden       bool
-	WaitUntil       *time.Time
+	ChargeID         uuid.UUID
+	Tenant           string
+	RecurrenceID     string
+	Cycle            recurrence.Date
+	State            string
+	Amount           int64
+	Currency         string
+	Attempt          int32
+	SendCause        string
+	LastCardID       uuid.UUID
+	ChargeDate       recurrence.Date
+	FirstAttemptDate recurrence.Date
+	ProviderCode     string
+	AttemptState     string
+	RecurrenceState  string
+	RecurrenceCode   string
+	CardID           uuid.UUID
+	Token            string
+	Brand            string
+	CardState        string
+	Forbidden        bool
+	WaitUntil        *time.Time
 }
 
 // What a page is to send, with no attempt that is open or that a webhook has just spoken of, and with no other charge of the
@@ -153,9 +156,12 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.Attempt,
 			&i.SendCause,
 			&i.LastCardID,
+			&i.ChargeDate,
+			&i.FirstAttemptDate,
 			&i.ProviderCode,
 			&i.AttemptState,
 			&i.RecurrenceState,
+			&i.RecurrenceCode,
 			&i.CardID,
 			&i.Token,
 			&i.Brand,

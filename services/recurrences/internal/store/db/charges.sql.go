@@ -392,6 +392,23 @@ func (q *Queries) RestSends(ctx context.Context, arg RestSendsParams) error {
 	return err
 }
 
+const scheduleRetries = `-- name: ScheduleRetries :exec
+UPDATE charges c SET retry_on = w.retry_on::date, updated_at = $1::timestamptz
+FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS retry_on) w
+WHERE c.charge_id = w.id AND c.state = 'failed_soft'
+`
+
+type ScheduleRetriesParams struct {
+	Now      time.Time
+	Ids      []uuid.UUID
+	RetryOns []string
+}
+
+func (q *Queries) ScheduleRetries(ctx context.Context, arg ScheduleRetriesParams) error {
+	_, err := q.db.Exec(ctx, scheduleRetries, arg.Now, arg.Ids, arg.RetryOns)
+	return err
+}
+
 const unpaidCharges = `-- name: UnpaidCharges :many
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.charge_date, c.customer_id, c.seller_id, c.card_id, c.gateway, c.currency,
        c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.attempt, c.reference, c.tries,

@@ -74,6 +74,11 @@ FROM (SELECT charge_id FROM charges WHERE charge_id = ANY(@ids::uuid[]) AND stat
       ORDER BY charge_id FOR NO KEY UPDATE) w
 WHERE c.charge_id = w.charge_id;
 
+-- name: ScheduleRetries :exec
+UPDATE charges c SET retry_on = w.retry_on::date, updated_at = @now::timestamptz
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@retry_ons::text[]) AS retry_on) w
+WHERE c.charge_id = w.id AND c.state = 'failed_soft';
+
 -- name: RestSends :exec
 UPDATE charges c SET not_before = w.until, updated_at = @now::timestamptz
 FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@untils::timestamptz[]) AS until) w

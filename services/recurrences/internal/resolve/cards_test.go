@@ -1,0 +1,179 @@
+package resolve_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
+	"github.com/agogopay/agogo/services/recurrences/internal/store"
+)
+
+// must does what a person does to rec-1.
+func must(t *testing.T, e *recurrencestest.Env, d do) {
+	t.Helper()
+	id := charge.ID(tenant, "rec-1", "2025-10-30")
+	if err := e.Decide(func(ctx context.Context, tx pgx.Tx) error { return d(e.Resolver, ctx, tx, id) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// meanwhile does what a person does to rec-1 while the gateway is being asked for the first time.
+func meanwhile(t *testing.T, e *recurrencestest.Env, d do) {
+	asked := false
+	e.Gateway.Before = func(context.Context, provider.Transfer) {
+		if asked {
+			return
+		}
+		asked = true
+		ctx := e.Ctx()
+		err := pg.InTx(ctx, e.Pool, func(tx pgx.Tx) error { return d(e.Resolver, ctx, tx, charge.ID(tenant, "rec-1", "2025-10-30")) })
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Whatever the old card says at last, the card that was given meanwhile is tried at once, and holds the recurrence or not.
+func TestACardGivenWhileTheOldOneIsAskedIsTried(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		old, fresh string
+		charge     charge.State
+		recurrence recurrence.State
+		attempts   int
+	}{
+		"declined for good, paid":     {recurrencestest.Hard, "tok_ok_new", charge.Succeeded, recurrence.Active, 2},
+		"declined, paid":              {recurrencestest.Soft, "tok_ok_new", charge.Succeeded, recurrence.Active, 2},
+		"lost, paid":                  {recurrencestest.Lost, "tok_ok_new", charge.Succeeded, recurrence.Active, 2},
+		"action needed, paid":         {recurrencestest.Action, "tok_ok_new", charge.Succeeded, recurrence.Active, 2},
+		"declined, declined":          {recurrencestest.Soft, "tok_soft_new", charge.FailedSoft, recurrence.Hold, 2},
+		"declined for good, lost too": {recurrencestest.Hard, "tok_lost_new", charge.FailedHard, recurrence.Hold, 2},
+		"in doubt, declined, paid":    {recurrencestest.TimeoutSoft, "tok_ok_new", charge.Succeeded, recurrence.Active, 2},
+		"in doubt, paid after all":    {recurrencestest.TimeoutPaid, "tok_ok_new", charge.Succeeded, recurrence.Active, 1},
+		"paid with the old one":       {recurrencestest.OK, "tok_ok_new", charge.Succeeded, recurrence.Active, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := recurrencestest.New(t)
+			e.Agree("rec-1", "2025-10-30", c.old)
+			meanwhile(t, e, setCard(c.fresh))
+			e.Morning("2025-10-30")
+			for range 3 {
+				e.LookUp(10 * time.Second)
+			}
+			got, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1")
+			if got.State != c.charge || r.State != c.recurrence || got.Attempt != c.attempts {
+				t.Errorf("charge %s, recurrence %s (%s), %d attempts", got.State, r.State, r.Reason.Code, got.Attempt)
+			}
+			e.CheckEvents()
+			e.CheckBooks()
+		})
+	}
+}
+
+// A card is given to a recurrence that is on hold for want of one, while its charge is in doubt: what the doubt becomes ends
+// the hold, by itself or through the new card.
+func TestACardGivenInADoubtEndsTheHold(t *testing.T) {
+	t.Parallel()
+	for name, became := range map[string]string{"paid": recurrencestest.TimeoutPaid, "declined": recurrencestest.TimeoutSoft} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := recurrencestest.New(t)
+			token := became + "_x"
+			e.Agree("rec-1", "2025-10-30", token)
+			e.Morning("2025-10-30")
+			e.Gateway.Say(token, recurrencestest.Lost)
+			e.Agree("rec-2", "2025-10-31", token)
+			e.Morning("2025-10-31")
+			if r := e.Standing("rec-1"); r.State != recurrence.Hold {
+				t.Fatalf("recurrence %s", r.State)
+			}
+			must(t, e, setCard("tok_ok_new"))
+			for range 3 {
+				e.LookUp(10 * time.Second)
+			}
+			if c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1"); c.State != charge.Succeeded || r.State != recurrence.Active {
+				t.Errorf("charge %s, recurrence %s (%s)", c.State, r.State, r.Reason.Code)
+			}
+			e.CheckEvents()
+			e.CheckBooks()
+		})
+	}
+}
+
+func TestANewCardEndsAnImportedHold(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.Soft, func(r *store.Recurrence) {
+		r.State, r.Reason = recurrence.Hold, store.Reason{Code: recurrence.CodeImported}
+	})
+	must(t, e, setCard("tok_ok_new"))
+	e.Morning("2025-10-30")
+	if c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1"); c.State != charge.Succeeded || r.State != recurrence.Active {
+		t.Errorf("charge %s, recurrence %s (%s)", c.State, r.State, r.Reason.Code)
+	}
+	e.CheckEvents()
+}
+
+// A retry that never left is retried another day, also when a pause or a hold came between.
+func TestARetryThatNeverLeftIsNotLost(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.Soft)
+	e.Morning("2025-10-30")
+	e.Gateway.Say(recurrencestest.Soft, recurrencestest.Down)
+	e.WhileTimePasses(func() { e.Retry("2025-10-31") })
+	if c := e.Charge("rec-1", "2025-10-30"); c.State != charge.FailedSoft || c.RetryOn != recurrencestest.On("2025-10-31") {
+		t.Fatalf("charge %s, retry on %s", c.State, c.RetryOn)
+	}
+	must(t, e, pause)
+	e.Gateway.Say(recurrencestest.Soft, recurrencestest.OK)
+	must(t, e, resume)
+	e.Retry("2025-11-03")
+	if c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1"); c.State != charge.Succeeded || r.State != recurrence.Active {
+		t.Errorf("charge %s, recurrence %s", c.State, r.State)
+	}
+	e.CheckEvents()
+	e.CheckBooks()
+}
+
+// What has no day for its next retry gets one from whoever has its recurrence go on, or is given up when none is left.
+func TestGoingOnGivesEveryDeclineItsNextRetry(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		from       string // of the recurrence
+		tries      int
+		goOn       do
+		charge     charge.State
+		recurrence recurrence.State
+	}{
+		"resumed":                   {"paused", 1, resume, charge.FailedSoft, recurrence.PastDue},
+		"reactivated":               {"hold", 1, reactivate, charge.FailedSoft, recurrence.PastDue},
+		"resumed, none is left":     {"paused", 4, resume, charge.Exhausted, recurrence.Active},
+		"reactivated, none is left": {"hold", 4, reactivate, charge.Exhausted, recurrence.Active},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := recurrencestest.New(t)
+			e.Agree("rec-1", "2025-10-30", recurrencestest.Soft)
+			e.Morning("2025-10-30")
+			e.SQL("UPDATE charges SET retry_on = NULL, tries = $1", c.tries)
+			e.SQL("UPDATE recurrences SET state = $1", c.from)
+			must(t, e, c.goOn)
+			got, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1")
+			if got.State != c.charge || r.State != c.recurrence {
+				t.Errorf("charge %s, recurrence %s", got.State, r.State)
+			}
+			if want := recurrencestest.On("2025-10-31"); got.State == charge.FailedSoft && got.RetryOn != want {
+				t.Errorf("retry on %s", got.RetryOn)
+			}
+		})
+	}
+}
