@@ -3,10 +3,13 @@ package plan
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/plan/db"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
@@ -49,8 +52,17 @@ func (pg *page) old(ctx context.Context, ids []string) ([]db.OldRecurrencesRow, 
 	return rows, nil
 }
 
-// cleanUp locks the recurrences and asks again: one may have been charged, by a person, since it was found.
+// cleanUp locks the recurrences, after what is unpaid of them, and asks again: one may have been charged, by a person, since it
+// was found.
 func (p *Planner) cleanUp(ctx context.Context, tx pgx.Tx, pg *page, ids []string) (int, error) {
+	unpaid, err := p.Store.Unpaid(ctx, tx, pg.keys(ids)...)
+	if err != nil {
+		return 0, err
+	}
+	charges, err := p.Store.LockCharges(ctx, tx, idsOf(unpaid)...)
+	if err != nil {
+		return 0, err
+	}
 	locked, err := p.Store.LockRecurrences(ctx, tx, pg.keys(ids)...)
 	if err != nil {
 		return 0, err
@@ -80,6 +92,9 @@ func (p *Planner) cleanUp(ctx context.Context, tx pgx.Tx, pg *page, ids []string
 		}
 		changes = append(changes, change)
 	}
+	if _, err := p.Store.ApplyCharges(ctx, tx, cancelled(changes, charges)); err != nil {
+		return 0, err
+	}
 	// Those that came to their end are no longer where the changes look for them.
 	completed, err := p.Store.CompleteFinished(ctx, tx, finished...)
 	if err != nil {
@@ -87,4 +102,31 @@ func (p *Planner) cleanUp(ctx context.Context, tx pgx.Tx, pg *page, ids []string
 	}
 	moved, err := p.Store.ApplyRecurrences(ctx, tx, changes)
 	return len(completed) + len(moved), err
+}
+
+func idsOf(unpaid map[store.Key][]store.Charge) []uuid.UUID {
+	var ids []uuid.UUID
+	for _, charges := range unpaid {
+		for _, c := range charges {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+// cancelled are those of the charges that end with their recurrences: nothing would retry them any more.
+func cancelled(ends []store.RecurrenceChange, charges []store.Charge) []store.ChargeChange {
+	ended := make(map[store.Key]bool, len(ends))
+	for _, c := range ends {
+		ended[c.Key] = true
+	}
+	var changes []store.ChargeChange
+	for _, c := range charges {
+		if ended[c.Key()] && !c.Contradicted && slices.Contains(charge.Cancellable(), c.State) {
+			changes = append(changes, store.ChargeChange{
+				ID: c.ID, From: []charge.State{c.State}, To: charge.Cancelled, Reason: store.Reason{Code: charge.CodeEnded},
+			})
+		}
+	}
+	return changes
 }

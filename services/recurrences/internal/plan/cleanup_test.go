@@ -128,3 +128,16 @@ func TestWhatIsFinishedIsCompleted(t *testing.T) {
 	}
 	same(t, "with its charge cancelled", []string{"rec-1 completed last_cycle next"}, e.states())
 }
+
+// TestWhatExpiresEndsWithItsCharges: nothing would ever retry them.
+func TestWhatExpiresEndsWithItsCharges(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.insert(e.rec("rec-1", "2025-01-30", "tok_soft_1"), e.rec("rec-2", "2025-01-30", "tok_action_2"), e.rec("rec-3", "2025-01-30", "tok_soft_3"))
+	e.morning("2025-01-30")
+	e.SQL("UPDATE charges SET contradicted = true WHERE recurrence_id = 'rec-3'") // the gateway may have taken it
+	e.run(plan.JobCleanup, sunday)
+	same(t, "recurrences", []string{"rec-1 completed expired next", "rec-2 completed expired next", "rec-3 completed expired next"}, e.states())
+	same(t, "charges", []string{"rec-1 2025-01-30 cancelled", "rec-2 2025-01-30 cancelled", "rec-3 2025-01-30 failed_soft retry 2025-01-31"}, e.charges())
+	e.CheckEvents()
+}

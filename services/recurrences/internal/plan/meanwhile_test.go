@@ -136,3 +136,19 @@ func TestEveryPageWakesItsSends(t *testing.T) {
 		t.Errorf("%d commands for two retries", n-2)
 	}
 }
+
+// TestAMorningAndAPersonDoNotWaitForEachOther: a person's decision begins with the charges and goes on to the recurrence. So
+// does the page, or each of them would wait for what the other one has.
+func TestAMorningAndAPersonDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.insert(e.rec("rec-1", "2025-10-28", "tok_ok_1"))
+	e.run(plan.JobChargeDue, "2025-10-28T11:00:00Z")
+	id := charge.ID(tenant, "rec-1", "2025-10-28")
+	e.InTx(func(tx pgx.Tx) error { return e.store.UnwantSent(e.Ctx(), tx, id) }) // stranded
+	e.whileItWaits(plan.JobChargeDue, "2025-10-30T11:00:00Z", func(tx pgx.Tx) error {
+		_, err := e.store.LockCharges(e.Ctx(), tx, id)
+		return err
+	}, e.lock("rec-1"))
+	same(t, "to be sent", 1, len(e.wanted()))
+}

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,7 @@ import (
 type morning struct {
 	charges []store.Charge
 	again   []uuid.UUID // charges that are due and that nothing sends any more
+	late    []uuid.UUID // such charges that are too late to be sent by themselves
 	missed  []store.Missed
 	changes []store.RecurrenceChange
 	after   map[store.Key]recurrence.Position // of what is charged
@@ -33,7 +35,7 @@ func (p *Planner) ChargeDue(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page
 		return run.Page{}, err
 	}
 	ids, err := pg.q.DueRecurrences(ctx, db.DueRecurrencesParams{
-		Tenant: r.Tenant, After: r.Cursor, LocalDate: pg.on, CatchUpFrom: pg.catchUpFrom(), PageLimit: int32(pg.size),
+		Tenant: r.Tenant, After: r.Cursor, LocalDate: pg.on, PageLimit: int32(pg.size),
 	})
 	if err != nil {
 		return run.Page{}, fmt.Errorf("find due recurrences: %w", err)
@@ -53,17 +55,25 @@ func (pg *page) catchUpFrom() recurrence.Date {
 	return max(pg.on-recurrence.Date(pg.rules.CatchUpDays), 1)
 }
 
-// morning locks the page's recurrences and decides about each.
+// morning locks the page's recurrences and decides about each. Charges are locked before their recurrences, as everybody
+// does, so those that are stranded come first; one that became so since is the next morning's.
 func (p *Planner) morning(ctx context.Context, tx pgx.Tx, pg *page, ids []string) (*morning, error) {
 	m := &morning{after: map[store.Key]recurrence.Position{}}
 	if len(ids) == 0 {
 		return m, nil
 	}
+	stranded, err := pg.q.StrandedCharges(ctx, db.StrandedChargesParams{Tenant: pg.run.Tenant, Ids: ids})
+	if err != nil {
+		return nil, fmt.Errorf("find stranded charges: %w", err)
+	}
+	if _, err := p.Store.LockCharges(ctx, tx, stranded...); err != nil {
+		return nil, err
+	}
 	locked, err := p.Store.LockRecurrences(ctx, tx, pg.keys(ids)...)
 	if err != nil {
 		return nil, err
 	}
-	open, err := pg.open(ctx, ids)
+	open, err := pg.open(ctx, ids, stranded)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +83,11 @@ func (p *Planner) morning(ctx context.Context, tx pgx.Tx, pg *page, ids []string
 	}
 	for _, r := range locked {
 		o := open[r.ID]
+		if !recurrence.Charges(r.State) || o.busy { // a person was faster, or it must wait
+			continue
+		}
+		m.late = append(m.late, o.late...)
 		switch {
-		case !recurrence.Charges(r.State) || o.busy: // a person was faster, or it must wait
 		case invalid[r.CardID]:
 			m.hold(pg, r)
 		case o.stranded != uuid.Nil:
@@ -90,11 +103,12 @@ func (p *Planner) morning(ctx context.Context, tx pgx.Tx, pg *page, ids []string
 type openness struct {
 	busy     bool      // not today, or not yet
 	stranded uuid.UUID // its oldest charge that is due and that nothing sends: its recurrence was paused before it went, say
+	late     []uuid.UUID
 }
 
 // open reads it after the recurrences were locked. A stranded charge that is too late is a person's to decide about; it
 // keeps nothing else from being charged.
-func (pg *page) open(ctx context.Context, ids []string) (map[string]openness, error) {
+func (pg *page) open(ctx context.Context, ids []string, stranded []uuid.UUID) (map[string]openness, error) {
 	attempted, err := pg.q.AttemptedOn(ctx, db.AttemptedOnParams{Tenant: pg.run.Tenant, Ids: ids, LocalDate: pg.on})
 	if err != nil {
 		return nil, fmt.Errorf("find what was charged today: %w", err)
@@ -112,7 +126,12 @@ func (pg *page) open(ctx context.Context, ids []string) (map[string]openness, er
 		switch {
 		case r.Wanted || charge.State(r.State) != charge.Due:
 			o.busy = true
-		case !r.Contradicted && r.ChargeDate >= pg.catchUpFrom() && o.stranded == uuid.Nil:
+		case r.Contradicted:
+		case !slices.Contains(stranded, r.ChargeID):
+			o.busy = true
+		case r.ChargeDate < pg.catchUpFrom():
+			o.late = append(o.late, r.ChargeID)
+		case o.stranded == uuid.Nil:
 			o.stranded = r.ChargeID
 		}
 		open[r.RecurrenceID] = o
@@ -169,8 +188,20 @@ func (m *morning) due(pg *page, r store.Recurrence) {
 	}
 }
 
+// givenUp leaves charges to people: nothing could be sent of them for too long.
+func givenUp(ids []uuid.UUID) []store.ChargeChange {
+	changes := make([]store.ChargeChange, len(ids))
+	for i, id := range ids {
+		changes[i] = store.ChargeChange{ID: id, From: []charge.State{charge.Due}, To: charge.Exhausted, Reason: store.Reason{Code: charge.CodeTooLate}}
+	}
+	return changes
+}
+
 // carryOut writes what the page decided.
 func (p *Planner) carryOut(ctx context.Context, tx pgx.Tx, pg *page, m *morning) error {
+	if _, err := p.Store.ApplyCharges(ctx, tx, givenUp(m.late)); err != nil {
+		return err
+	}
 	if err := p.Store.InsertMissed(ctx, tx, m.missed); err != nil {
 		return err
 	}

@@ -244,7 +244,7 @@ func TestAChargeThatNothingSendsIsSentAgain(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, resumed, want string }{
 		{"in time", "2025-11-06", "rec-1 2025-10-30 succeeded"},
-		{"too late", "2025-11-07", "rec-1 2025-10-30 due"},
+		{"too late", "2025-11-07", "rec-1 2025-10-30 exhausted"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -106,18 +106,16 @@ SELECT d.recurrence_id::text AS recurrence_id FROM (
     UNION
     (SELECT c.recurrence_id FROM charges c
      WHERE c.tenant = $1 AND c.recurrence_id > $2 AND c.state = 'due' AND c.send_run IS NULL AND NOT c.contradicted
-       AND c.charge_date >= $5::date
        AND (SELECT r.state IN ('active', 'past_due') FROM recurrences r WHERE r.tenant = c.tenant AND r.recurrence_id = c.recurrence_id)
      ORDER BY c.recurrence_id LIMIT $4)
 ) d ORDER BY d.recurrence_id LIMIT $4
 `
 
 type DueRecurrencesParams struct {
-	Tenant      string
-	After       string
-	LocalDate   recurrence.Date
-	PageLimit   int32
-	CatchUpFrom recurrence.Date
+	Tenant    string
+	After     string
+	LocalDate recurrence.Date
+	PageLimit int32
 }
 
 // What a morning looks at, after the last page's last one: recurrences whose charge date has come, and those with a charge
@@ -128,7 +126,6 @@ func (q *Queries) DueRecurrences(ctx context.Context, arg DueRecurrencesParams) 
 		arg.After,
 		arg.LocalDate,
 		arg.PageLimit,
-		arg.CatchUpFrom,
 	)
 	if err != nil {
 		return nil, err
@@ -328,4 +325,35 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true)
 func (q *Queries) PlanAnew(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, planAnew)
 	return err
+}
+
+const strandedCharges = `-- name: StrandedCharges :many
+SELECT c.charge_id FROM charges c
+WHERE c.tenant = $1 AND c.recurrence_id = ANY($2::text[]) AND c.state = 'due' AND c.send_run IS NULL AND NOT c.contradicted
+`
+
+type StrandedChargesParams struct {
+	Tenant string
+	Ids    []string
+}
+
+// Charges that are due and that nothing sends.
+func (q *Queries) StrandedCharges(ctx context.Context, arg StrandedChargesParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, strandedCharges, arg.Tenant, arg.Ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var charge_id uuid.UUID
+		if err := rows.Scan(&charge_id); err != nil {
+			return nil, err
+		}
+		items = append(items, charge_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

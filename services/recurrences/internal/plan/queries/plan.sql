@@ -12,10 +12,14 @@ SELECT d.recurrence_id::text AS recurrence_id FROM (
     UNION
     (SELECT c.recurrence_id FROM charges c
      WHERE c.tenant = @tenant AND c.recurrence_id > @after AND c.state = 'due' AND c.send_run IS NULL AND NOT c.contradicted
-       AND c.charge_date >= @catch_up_from::date
        AND (SELECT r.state IN ('active', 'past_due') FROM recurrences r WHERE r.tenant = c.tenant AND r.recurrence_id = c.recurrence_id)
      ORDER BY c.recurrence_id LIMIT @page_limit)
 ) d ORDER BY d.recurrence_id LIMIT @page_limit;
+
+-- name: StrandedCharges :many
+-- Charges that are due and that nothing sends.
+SELECT c.charge_id FROM charges c
+WHERE c.tenant = @tenant AND c.recurrence_id = ANY(@ids::text[]) AND c.state = 'due' AND c.send_run IS NULL AND NOT c.contradicted;
 
 -- name: OpenCharges :many
 -- Charges that may take money by themselves, or may have taken it, oldest cycle first.
