@@ -3,6 +3,7 @@ package outcome_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ func TestAnyHistoryKeepsThePromises(t *testing.T) {
 				return
 			}
 		}
+		h.settle()
+		h.nothingIsStuck(t)
+		e.CheckBooks()
 		e.CheckEvents()
 	})
 }
@@ -57,7 +61,7 @@ func (h *history) date() string { return h.day.String() }
 func (h *history) kind() string {
 	return rapid.SampledFrom([]string{
 		recurrencestest.OK, recurrencestest.Soft, recurrencestest.Soft, recurrencestest.Hard, recurrencestest.Lost, recurrencestest.Action,
-		recurrencestest.TimeoutPaid, recurrencestest.TimeoutSoft, recurrencestest.TimeoutGone, recurrencestest.Pending, recurrencestest.Busy,
+		recurrencestest.TimeoutPaid, recurrencestest.TimeoutSoft, recurrencestest.TimeoutGone, recurrencestest.Pending, recurrencestest.Busy, recurrencestest.Down, recurrencestest.WrongKey,
 	}).Draw(h.rt, "card")
 }
 
@@ -67,16 +71,71 @@ func (h *history) step() {
 		h.Gateway.Say(h.token(rapid.IntRange(0, 1+h.cards).Draw(h.rt, "token")), h.kind())
 	case 2, 3, 4:
 		h.day++
-		h.Morning(h.date())
-		h.Retry(h.date())
+		h.WhileTimePasses(func() {
+			h.Morning(h.date())
+			h.Retry(h.date())
+		})
 	case 5:
+		h.open()
 		h.LookUp(time.Duration(rapid.IntRange(1, 20).Draw(h.rt, "seconds")) * time.Second)
 	case 6:
-		h.Sweep()
+		h.WhileTimePasses(h.Sweep)
 	case 7:
 		h.hear()
 	default:
 		h.person()
+	}
+}
+
+// open has the gateway serve us again, if it was stopped.
+func (h *history) open() {
+	h.InTx(func(tx pgx.Tx) error {
+		if _, err := h.States.ResumeStopped(h.Ctx(), tx, recurrencestest.Tenant, provider.Reason{Code: "by_person"}); err != nil {
+			return err
+		}
+		return h.Book.Wake(h.Ctx(), tx, recurrencestest.Tenant)
+	})
+}
+
+// settle removes what hinders sends, and gives everybody time.
+func (h *history) settle() {
+	for i := range 2 + h.cards {
+		h.Gateway.Say(h.token(i), recurrencestest.OK)
+	}
+	for range 4 {
+		h.open()
+		h.WhileTimePasses(h.Sweep)
+		h.LookUp(30 * time.Second)
+	}
+}
+
+// nothingIsStuck fails the test unless everything has an end or waits for something that has a name.
+func (h *history) nothingIsStuck(t *testing.T) {
+	t.Helper()
+	const doubt = `EXISTS (SELECT 1 FROM charges o WHERE o.recurrence_id = c.recurrence_id AND o.state IN ('processing', 'unknown', 'manual_review'))`
+	const asked = `EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = c.charge_id AND a.next_lookup_at IS NOT NULL)`
+	for what, sql := range map[string]string{
+		"runs are open":                     `SELECT count(*) FROM runs WHERE state IN ('running', 'queued')`,
+		"charges are on their way for ever": `SELECT count(*) FROM charges WHERE state = 'submitting'`,
+		"charges are to be sent, and nothing hinders them": `SELECT count(*) FROM charges c WHERE c.send_run IS NOT NULL
+			AND (c.not_before IS NULL OR c.not_before <= $1) AND NOT ` + doubt + ` AND NOT ` + asked,
+		"charges are open of what has ended": `SELECT count(*) FROM charges c JOIN recurrences r USING (tenant, recurrence_id)
+			WHERE r.state = 'cancelled' AND c.state IN ('due', 'failed_soft', 'requires_action') AND NOT c.contradicted`,
+		"declined charges are never retried": `SELECT count(*) FROM charges c JOIN recurrences r USING (tenant, recurrence_id)
+			WHERE c.state = 'failed_soft' AND c.send_run IS NULL AND NOT c.contradicted
+			AND (r.state = 'active' OR r.state = 'past_due' AND c.retry_on IS NULL)`,
+		"charges wait for a card that was given": `SELECT count(*) FROM charges c JOIN recurrences r USING (tenant, recurrence_id)
+			JOIN cards k ON k.card_id = r.card_id
+			WHERE r.state = 'hold' AND k.state = 'valid' AND c.card_id <> r.card_id AND c.send_run IS NULL AND NOT c.contradicted
+			AND c.state IN ('failed_soft', 'failed_hard', 'requires_action', 'exhausted')`,
+	} {
+		args := []any{}
+		if strings.Contains(sql, "$1") {
+			args = append(args, h.Clock.Now())
+		}
+		if n := h.Count(sql, args...); n != 0 {
+			t.Errorf("%d %s", n, what)
+		}
 	}
 }
 
@@ -124,7 +183,11 @@ func (h *history) person() {
 			names = append(names, name)
 		}
 	}
-	_ = h.Decide(todo[rapid.SampledFrom(names).Draw(h.rt, "person")]) // a refusal is an answer, too
+	todo["cancel"] = func(ctx context.Context, tx pgx.Tx) error { return h.Resolver.Cancel(ctx, tx, tenant, id, "") }
+	if rapid.IntRange(0, 9).Draw(h.rt, "end") == 0 {
+		names = append(names, "cancel")
+	}
+	h.WhileTimePasses(func() { _ = h.Decide(todo[rapid.SampledFrom(names).Draw(h.rt, "person")]) }) // a refusal is an answer, too
 	h.Clock.Advance(time.Second)
 }
 
