@@ -27,7 +27,11 @@ func (c Charge) decide(e Event) Decision {
 		if text := c.failure(); text != "" {
 			d.Notices = append(d.Notices, c.toCustomer(e, text))
 		}
-	case "succeeded", "exhausted", "requires_action":
+	case "exhausted":
+		if c.PreviousState != "due" { // it came too late, and his card was never asked
+			d.Notices = append(d.Notices, c.toCustomer(e, string(e.Type)))
+		}
+	case "succeeded", "requires_action":
 		d.Notices = append(d.Notices, c.toCustomer(e, string(e.Type)))
 	}
 	return d

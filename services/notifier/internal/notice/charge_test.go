@@ -39,6 +39,7 @@ func TestCustomerHears(t *testing.T) {
 		{"declined, tried again", chargeEvent("charge.failed", 3, soft("2025-10-31")), "charge.failed.retry", "2025-10-31"},
 		{"the last decline is told by what follows it", chargeEvent("charge.failed", 3, soft("")), "", ""},
 		{"retries over", chargeEvent("charge.exhausted", 4, soft("")), "charge.exhausted", ""},
+		{"given up before his card was asked", chargeEvent("charge.exhausted", 2, func(c *Charge) { c.PreviousState = "due" }), "", ""},
 		{"a hard decline", chargeEvent("charge.failed", 3, nil), "charge.failed", ""},
 		{"a card of no use", chargeEvent("charge.failed", 3, func(c *Charge) { c.Scope = "card" }), "charge.failed.card", ""},
 		{"the customer must act", chargeEvent("charge.requires_action", 3, nil), "charge.requires_action", ""},
