@@ -146,9 +146,36 @@ func TestAMorningAndAPersonDoNotWaitForEachOther(t *testing.T) {
 	e.run(plan.JobChargeDue, "2025-10-28T11:00:00Z")
 	id := charge.ID(tenant, "rec-1", "2025-10-28")
 	e.InTx(func(tx pgx.Tx) error { return e.store.UnwantSent(e.Ctx(), tx, id) }) // stranded
-	e.whileItWaits(plan.JobChargeDue, "2025-10-30T11:00:00Z", func(tx pgx.Tx) error {
-		_, err := e.store.LockCharges(e.Ctx(), tx, id)
-		return err
-	}, e.lock("rec-1"))
+	r := e.tick(plan.JobChargeDue, "2025-10-30T11:00:00Z")
+	person, err := e.pool.Begin(e.Ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer person.Rollback(e.Ctx()) // committed below
+	if _, err := e.store.LockCharges(e.Ctx(), person, id); err != nil {
+		t.Fatal(err)
+	}
+	paged := make(chan error, 1)
+	go func() { // in one transaction, which nobody begins again
+		tx, err := e.pool.Begin(e.Ctx())
+		if err == nil {
+			if _, err = e.planner.ChargeDue(e.Ctx(), tx, r); err == nil {
+				err = tx.Commit(e.Ctx())
+			} else {
+				_ = tx.Rollback(e.Ctx())
+			}
+		}
+		paged <- err
+	}()
+	e.waitForLock()
+	if err := e.lock("rec-1")(person); err != nil {
+		t.Fatal(err)
+	}
+	if err := person.Commit(e.Ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-paged; err != nil {
+		t.Fatal(err)
+	}
 	same(t, "to be sent", 1, len(e.wanted()))
 }
