@@ -77,7 +77,8 @@ func (h *history) step() {
 		})
 	case 5:
 		h.open()
-		h.LookUp(time.Duration(rapid.IntRange(1, 20).Draw(h.rt, "seconds")) * time.Second)
+		after := time.Duration(rapid.IntRange(1, 20).Draw(h.rt, "seconds")) * time.Second
+		h.WhileTimePasses(func() { h.LookUp(after) })
 	case 6:
 		h.WhileTimePasses(h.Sweep)
 	case 7:
@@ -104,8 +105,10 @@ func (h *history) settle() {
 	}
 	for range 4 {
 		h.open()
-		h.WhileTimePasses(h.Sweep)
-		h.LookUp(30 * time.Second)
+		h.WhileTimePasses(func() {
+			h.Sweep()
+			h.LookUp(30 * time.Second)
+		})
 	}
 }
 
@@ -153,7 +156,7 @@ func (h *history) hear() {
 		}
 		h.Webhook(s.Reference)
 	}
-	h.LookUp(time.Second)
+	h.WhileTimePasses(func() { h.LookUp(time.Second) })
 }
 
 // person does something that may be refused.
