@@ -90,7 +90,8 @@ CREATE TABLE charges (
     -- claim looks for. An answer clears it; a send that never left keeps it.
     send_run           uuid REFERENCES runs,
     send_page          integer,
-    send_date          date,                       -- local date that the send belongs to
+    send_date          date,                       -- local date that the send belongs to, as it was wanted
+    send_wanted_at     timestamptz,                -- when that was: a send that could not go for days is of a later date
     send_cause         text NOT NULL DEFAULT '' CHECK (send_cause IN ('', 'run', 'person', 'card')), -- kept until the next one is wanted
     not_before         timestamptz,                -- a send that never left, or that its card's network would count against us, rests until then
     -- The gateway says of a closed attempt that it was charged, or may be yet: nothing charges this one again.

@@ -110,7 +110,7 @@ func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []
 			aside = append(aside, verdict{row: r, code: codeNotWanted})
 		case r.CardState == store.CardInvalid:
 			aside = append(aside, verdict{row: r, code: recurrence.CodeCardInvalid, hold: recurrence.CodeCardInvalid})
-		case !asked && b.Store.Today(r.Tenant) > b.Outcomes.Retries(r.Tenant).Until(r.ChargeDate, r.FirstAttemptDate):
+		case !asked && b.day(r) > b.Outcomes.Retries(r.Tenant).Until(r.ChargeDate, r.FirstAttemptDate):
 			aside = append(aside, tooLate(r))
 		default:
 			fit = append(fit, r)
@@ -118,6 +118,15 @@ func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []
 	}
 	fit, over, err := b.budget(ctx, tx, fit)
 	return fit, append(aside, over...), err
+}
+
+// day is the local date that a charge would be attempted on now.
+func (b *Book) day(r db.ClaimRow) recurrence.Date {
+	send := store.Send{Date: r.SendDate}
+	if r.SendWantedAt != nil {
+		send.At = *r.SendWantedAt
+	}
+	return b.Store.Day(r.Tenant, send)
 }
 
 // tooLate gives a charge to people. A recurrence that is not retried any more is not past due either; one whose charge never

@@ -83,10 +83,12 @@ func (o *Outcomes) retry(n news) (charge.Outcome, recurrence.Date) {
 		}
 	}
 	out, on := o.retries[n.before.Tenant].Declined(n.outcome, first, last, n.before.Tries+1)
-	if out.Declined && out.State == charge.FailedSoft && n.Result.RetryAfter > 0 { // the network's wait counts beside our rule
-		on = max(on, o.Store.DateAt(n.before.Tenant, o.Clock.Now().Add(n.Result.RetryAfter)))
+	answered := o.Store.Since(n.before.Tenant, last, n.Attempt.SubmittedAt)
+	if wait := n.Result.RetryAfter; out.Declined && out.State == charge.FailedSoft && wait > 0 { // the network's, beside our rule
+		now := o.Clock.Now()
+		on = max(on, answered+o.Store.DateAt(n.before.Tenant, now.Add(wait))-o.Store.DateAt(n.before.Tenant, now))
 	}
-	if rules := o.retries[n.before.Tenant]; on != 0 && max(on, o.Store.Today(n.before.Tenant)) > rules.Until(n.before.Cycle.ChargeOn, first) {
+	if rules := o.retries[n.before.Tenant]; on != 0 && max(on, answered) > rules.Until(n.before.Cycle.ChargeOn, first) {
 		out.State, on = charge.Exhausted, 0 // a doubt that took a month, say
 	}
 	return out, on

@@ -58,6 +58,26 @@ func TestWhatAStopHeldUpIsOfTheDayOnWhichItGoes(t *testing.T) {
 	e.CheckBooks()
 }
 
+// A tick that is handled long after its nominal time, after an outage or to show a day again, gives the rows that it would have
+// given then: what is late is counted from its own date.
+func TestATickOfLongAgoChargesByItsOwnDate(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.Soft)
+	e.Clock.Set(recurrencestest.At("2026-11-22T08:00:00Z"))
+	e.Morning("2025-10-30")
+	if c := e.Charge("rec-1", "2025-10-30"); c.State != charge.FailedSoft || c.RetryOn != recurrencestest.On("2025-10-31") {
+		t.Errorf("charge %s, retry on %s", c.State, c.RetryOn)
+	}
+	e.Gateway.Say(recurrencestest.Soft, recurrencestest.OK)
+	e.Retry("2025-10-31")
+	if c := e.Charge("rec-1", "2025-10-30"); c.State != charge.Succeeded || c.LastAttempt != recurrencestest.On("2025-10-31") {
+		t.Errorf("charge %s, attempted on %s", c.State, c.LastAttempt)
+	}
+	e.CheckEvents()
+	e.CheckBooks()
+}
+
 // What waited for too long is not sent by itself any more, whatever it waited for. A person may still have it sent.
 func TestWhatIsTooLateIsAPersons(t *testing.T) {
 	t.Parallel()
@@ -96,7 +116,8 @@ func TestWhatIsTooLateIsAPersons(t *testing.T) {
 				must(t, e, pause)
 				e.Clock.Set(recurrencestest.At(at))
 				must(t, e, resume)
-			}, charge.Exhausted, recurrence.Active,
+				e.Retry(at[:10]) // the tick says that it is too late
+			}, charge.Exhausted, recurrence.Hold,
 		},
 		"a doubt of a month that was declined": {
 			recurrencestest.TimeoutSoft, "2025-11-30T13:00:00Z", func(_ *testing.T, e *recurrencestest.Env, at string) {

@@ -55,8 +55,9 @@ func (r *Resolver) Resume(ctx context.Context, tx pgx.Tx, tenant, id, _ string) 
 	return err
 }
 
-// carryOn gives declined charges that have no day for their next retry one, gives up what is too late to be sent by itself,
-// and returns whether anything is retried, and what is due.
+// carryOn gives declined charges that have no day for their next retry one, gives up what is due and too late to be sent by
+// itself, and returns whether anything is retried, and what is due. Whether a retry is too late is for the tick to say that it
+// waits for: it has a date of its own.
 func (r *Resolver) carryOn(ctx context.Context, tx pgx.Tx, unpaid []store.Charge) (retried bool, due []store.Charge, err error) {
 	var over []store.ChargeChange
 	on := map[uuid.UUID]recurrence.Date{}
@@ -77,7 +78,7 @@ func (r *Resolver) carryOn(ctx context.Context, tx pgx.Tx, unpaid []store.Charge
 		switch {
 		case !more:
 			over = append(over, givenUp(c, recurrence.CodeRetriesOver))
-		case max(next, today) > rules.Until(c.Cycle.ChargeOn, c.FirstAttempt):
+		case c.State == charge.Due && today > rules.Until(c.Cycle.ChargeOn, c.FirstAttempt):
 			over = append(over, givenUp(c, charge.CodeTooLate))
 		case c.State == charge.Due:
 			due = append(due, c)

@@ -65,7 +65,7 @@ func (s *Store) ApplyCharges(ctx context.Context, tx pgx.Tx, changes []ChargeCha
 		if err != nil {
 			return nil, fmt.Errorf("charge %s: %w", c.ID, err)
 		}
-		r.change(c, s.Today(r.Tenant))
+		r.change(c, s.Day(r.Tenant, r.Send))
 		msg, err := s.Event(ctx, r.Tenant, t, r.ID.String(), r.Version, ChargeSnapshot(*r))
 		if err != nil {
 			return nil, err
@@ -80,9 +80,9 @@ func (s *Store) ApplyCharges(ctx context.Context, tx pgx.Tx, changes []ChargeCha
 }
 
 // change is the charge after the change. Its retry stays while it is sent, and when nothing came of that.
-func (r *Charge) change(c ChargeChange, today recurrence.Date) {
+func (r *Charge) change(c ChargeChange, day recurrence.Date) {
 	if c.To == charge.Submitting {
-		r.Send.Date = max(r.Send.Date, today)
+		r.Send.Date = day
 	}
 	if c.To != charge.Submitting && !c.Again {
 		r.RetryOn = c.RetryOn

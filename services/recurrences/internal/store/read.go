@@ -141,6 +141,9 @@ func chargeFrom(r db.LockChargesRow) Charge {
 	if r.SendPage != nil {
 		c.Send.Page = int(*r.SendPage)
 	}
+	if r.SendWantedAt != nil {
+		c.Send.At = *r.SendWantedAt
+	}
 	if r.Fee != nil {
 		c.Fee = &money.Amount{Minor: *r.Fee, Currency: c.Amount.Currency}
 	}

@@ -108,8 +108,9 @@ func (c Charge) Key() Key { return Key{c.Tenant, c.RecurrenceID} }
 type Send struct {
 	Run   uuid.UUID
 	Page  int
-	Date  recurrence.Date
+	Date  recurrence.Date // the tick's local date, or a person's day, when it was wanted
 	Cause string
+	At    time.Time // when that was, by the service's clock; set by the store
 }
 
 // Wanted reports whether the charge is to be sent, or is being sent.
@@ -156,6 +157,20 @@ func (c Card) Destination() string { return c.Brand + "/" + c.Token }
 
 // Today is the tenant's local date by the service's clock, for what people do. What a tick leads to has the tick's date.
 func (s *Store) Today(tenant string) recurrence.Date { return s.DateAt(tenant, s.Clock.Now()) }
+
+// Day is the local date that a send belongs to if it goes now: its own, and as many days later as have gone by since it was
+// wanted. A tick that is handled late, or anew, keeps its date by that; what a stop kept for days does not.
+func (s *Store) Day(tenant string, send Send) recurrence.Date {
+	return s.Since(tenant, send.Date, send.At)
+}
+
+// Since is a date of a tick moved on by the days that have gone by, by the service's clock, since a time at which it was true.
+func (s *Store) Since(tenant string, date recurrence.Date, at time.Time) recurrence.Date {
+	if at.IsZero() {
+		return date
+	}
+	return date + max(0, s.Today(tenant)-s.DateAt(tenant, at))
+}
 
 // DateAt is the tenant's local date at a time.
 func (s *Store) DateAt(tenant string, now time.Time) recurrence.Date {

@@ -77,7 +77,7 @@ func (q *Queries) CardAttempts(ctx context.Context, arg CardAttemptsParams) ([]C
 
 const claim = `-- name: Claim :many
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.state, c.amount, c.currency, c.attempt, c.send_cause, c.card_id AS last_card_id,
-       c.charge_date, c.first_attempt_date, c.provider_code, COALESCE(a.state, '')::text AS attempt_state, r.state AS recurrence_state, r.reason_code AS recurrence_code,
+       c.charge_date, c.first_attempt_date, c.send_date, c.send_wanted_at, c.provider_code, COALESCE(a.state, '')::text AS attempt_state, r.state AS recurrence_state, r.reason_code AS recurrence_code,
        k.card_id, k.token, k.brand, k.state AS card_state, k.forbidden, k.wait_until
 FROM charges c
 JOIN recurrences r ON r.tenant = c.tenant AND r.recurrence_id = c.recurrence_id
@@ -115,6 +115,8 @@ type ClaimRow struct {
 	LastCardID       uuid.UUID
 	ChargeDate       recurrence.Date
 	FirstAttemptDate recurrence.Date
+	SendDate         recurrence.Date
+	SendWantedAt     *time.Time
 	ProviderCode     string
 	AttemptState     string
 	RecurrenceState  string
@@ -158,6 +160,8 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.LastCardID,
 			&i.ChargeDate,
 			&i.FirstAttemptDate,
+			&i.SendDate,
+			&i.SendWantedAt,
 			&i.ProviderCode,
 			&i.AttemptState,
 			&i.RecurrenceState,

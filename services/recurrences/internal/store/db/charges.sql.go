@@ -35,7 +35,7 @@ func (q *Queries) Contradict(ctx context.Context, arg ContradictParams) error {
 const getCharges = `-- name: GetCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
        reason_class, reason_scope, reason_code, provider_code, fee, attempt, reference, tries, first_attempt_date, last_attempt_date,
-       retry_on, send_run, send_page, send_date, send_cause, not_before, contradicted, run_id, nominal_time, version
+       retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY($1::uuid[]) ORDER BY charge_id
 `
 
@@ -67,6 +67,7 @@ type GetChargesRow struct {
 	SendPage         *int32
 	SendDate         recurrence.Date
 	SendCause        string
+	SendWantedAt     *time.Time
 	NotBefore        *time.Time
 	Contradicted     bool
 	RunID            uuid.UUID
@@ -111,6 +112,7 @@ func (q *Queries) GetCharges(ctx context.Context, ids []uuid.UUID) ([]GetCharges
 			&i.SendPage,
 			&i.SendDate,
 			&i.SendCause,
+			&i.SendWantedAt,
 			&i.NotBefore,
 			&i.Contradicted,
 			&i.RunID,
@@ -129,10 +131,10 @@ func (q *Queries) GetCharges(ctx context.Context, ids []uuid.UUID) ([]GetCharges
 
 const insertCharges = `-- name: InsertCharges :many
 INSERT INTO charges (charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount,
-    state, send_run, send_page, send_date, send_cause, run_id, nominal_time, version, created_at, updated_at)
+    state, send_run, send_page, send_date, send_cause, send_wanted_at, run_id, nominal_time, version, created_at, updated_at)
 SELECT n.id, n.tenant, n.recurrence_id, n.cycle::date, n.charge_date::date, n.customer_id, n.seller_id, n.card_id, n.gateway, n.currency,
        n.amount, 'due', NULLIF(n.send_run, '00000000-0000-0000-0000-000000000000'), CASE WHEN n.send_date <> '' THEN n.send_page END,
-       NULLIF(n.send_date, '')::date, n.send_cause, n.run_id, n.nominal_time, 1, $1::timestamptz, $1::timestamptz
+       NULLIF(n.send_date, '')::date, n.send_cause, $1::timestamptz, n.run_id, n.nominal_time, 1, $1::timestamptz, $1::timestamptz
 FROM (
     SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS tenant, unnest($4::text[]) AS recurrence_id,
            unnest($5::text[]) AS cycle, unnest($6::text[]) AS charge_date, unnest($7::text[]) AS customer_id,
@@ -209,7 +211,7 @@ func (q *Queries) InsertCharges(ctx context.Context, arg InsertChargesParams) ([
 const lockCharges = `-- name: LockCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
        reason_class, reason_scope, reason_code, provider_code, fee, attempt, reference, tries, first_attempt_date, last_attempt_date,
-       retry_on, send_run, send_page, send_date, send_cause, not_before, contradicted, run_id, nominal_time, version
+       retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY($1::uuid[]) ORDER BY charge_id FOR NO KEY UPDATE
 `
 
@@ -241,6 +243,7 @@ type LockChargesRow struct {
 	SendPage         *int32
 	SendDate         recurrence.Date
 	SendCause        string
+	SendWantedAt     *time.Time
 	NotBefore        *time.Time
 	Contradicted     bool
 	RunID            uuid.UUID
@@ -286,6 +289,7 @@ func (q *Queries) LockCharges(ctx context.Context, ids []uuid.UUID) ([]LockCharg
 			&i.SendPage,
 			&i.SendDate,
 			&i.SendCause,
+			&i.SendWantedAt,
 			&i.NotBefore,
 			&i.Contradicted,
 			&i.RunID,
@@ -309,6 +313,7 @@ UPDATE charges p SET
     tries = c.tries, first_attempt_date = NULLIF(c.first_attempt, '')::date, last_attempt_date = NULLIF(c.last_attempt, '')::date,
     retry_on = NULLIF(c.retry_on, '')::date, send_run = NULLIF(c.send_run, '00000000-0000-0000-0000-000000000000'),
     send_page = CASE WHEN c.send_date <> '' THEN c.send_page END, send_date = NULLIF(c.send_date, '')::date,
+    send_wanted_at = CASE WHEN c.state = 'submitting' THEN $1::timestamptz ELSE p.send_wanted_at END, -- its date is that of now
     not_before = NULLIF(c.not_before, '0001-01-01 00:00:00+00'), version = c.version, updated_at = $1::timestamptz
 FROM (
     SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS state, unnest($4::text[]) AS reason_class,
@@ -412,7 +417,7 @@ func (q *Queries) ScheduleRetries(ctx context.Context, arg ScheduleRetriesParams
 const unpaidCharges = `-- name: UnpaidCharges :many
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.charge_date, c.customer_id, c.seller_id, c.card_id, c.gateway, c.currency,
        c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.attempt, c.reference, c.tries,
-       c.first_attempt_date, c.last_attempt_date, c.retry_on, c.send_run, c.send_page, c.send_date, c.send_cause, c.not_before,
+       c.first_attempt_date, c.last_attempt_date, c.retry_on, c.send_run, c.send_page, c.send_date, c.send_cause, c.send_wanted_at, c.not_before,
        c.contradicted, c.run_id, c.nominal_time, c.version
 FROM charges c
 JOIN (SELECT unnest($1::text[]) AS tenant, unnest($2::text[]) AS id) k ON c.tenant = k.tenant AND c.recurrence_id = k.id
@@ -452,6 +457,7 @@ type UnpaidChargesRow struct {
 	SendPage         *int32
 	SendDate         recurrence.Date
 	SendCause        string
+	SendWantedAt     *time.Time
 	NotBefore        *time.Time
 	Contradicted     bool
 	RunID            uuid.UUID
@@ -497,6 +503,7 @@ func (q *Queries) UnpaidCharges(ctx context.Context, arg UnpaidChargesParams) ([
 			&i.SendPage,
 			&i.SendDate,
 			&i.SendCause,
+			&i.SendWantedAt,
 			&i.NotBefore,
 			&i.Contradicted,
 			&i.RunID,
@@ -532,7 +539,7 @@ func (q *Queries) UnwantSent(ctx context.Context, arg UnwantSentParams) error {
 
 const wantSent = `-- name: WantSent :many
 UPDATE charges c SET send_run = $1::uuid, send_page = $2::integer, send_date = ($3::text)::date,
-    send_cause = $4, not_before = NULL, updated_at = $5::timestamptz
+    send_cause = $4, send_wanted_at = $5::timestamptz, not_before = NULL, updated_at = $5::timestamptz
 FROM (SELECT charge_id FROM charges WHERE charge_id = ANY($6::uuid[]) AND NOT contradicted
         AND state IN ('due', 'failed_soft', 'failed_hard', 'requires_action', 'exhausted')
       ORDER BY charge_id FOR NO KEY UPDATE) w

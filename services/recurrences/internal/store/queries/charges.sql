@@ -2,20 +2,20 @@
 -- In id order, so that two transactions never wait for each other in a circle.
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
        reason_class, reason_scope, reason_code, provider_code, fee, attempt, reference, tries, first_attempt_date, last_attempt_date,
-       retry_on, send_run, send_page, send_date, send_cause, not_before, contradicted, run_id, nominal_time, version
+       retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY(@ids::uuid[]) ORDER BY charge_id FOR NO KEY UPDATE;
 
 -- name: GetCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
        reason_class, reason_scope, reason_code, provider_code, fee, attempt, reference, tries, first_attempt_date, last_attempt_date,
-       retry_on, send_run, send_page, send_date, send_cause, not_before, contradicted, run_id, nominal_time, version
+       retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY(@ids::uuid[]) ORDER BY charge_id;
 
 -- name: UnpaidCharges :many
 -- Oldest cycle first.
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.charge_date, c.customer_id, c.seller_id, c.card_id, c.gateway, c.currency,
        c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.attempt, c.reference, c.tries,
-       c.first_attempt_date, c.last_attempt_date, c.retry_on, c.send_run, c.send_page, c.send_date, c.send_cause, c.not_before,
+       c.first_attempt_date, c.last_attempt_date, c.retry_on, c.send_run, c.send_page, c.send_date, c.send_cause, c.send_wanted_at, c.not_before,
        c.contradicted, c.run_id, c.nominal_time, c.version
 FROM charges c
 JOIN (SELECT unnest(@tenants::text[]) AS tenant, unnest(@ids::text[]) AS id) k ON c.tenant = k.tenant AND c.recurrence_id = k.id
@@ -23,10 +23,10 @@ WHERE c.state NOT IN ('succeeded', 'cancelled') ORDER BY c.tenant, c.recurrence_
 
 -- name: InsertCharges :many
 INSERT INTO charges (charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount,
-    state, send_run, send_page, send_date, send_cause, run_id, nominal_time, version, created_at, updated_at)
+    state, send_run, send_page, send_date, send_cause, send_wanted_at, run_id, nominal_time, version, created_at, updated_at)
 SELECT n.id, n.tenant, n.recurrence_id, n.cycle::date, n.charge_date::date, n.customer_id, n.seller_id, n.card_id, n.gateway, n.currency,
        n.amount, 'due', NULLIF(n.send_run, '00000000-0000-0000-0000-000000000000'), CASE WHEN n.send_date <> '' THEN n.send_page END,
-       NULLIF(n.send_date, '')::date, n.send_cause, n.run_id, n.nominal_time, 1, @now::timestamptz, @now::timestamptz
+       NULLIF(n.send_date, '')::date, n.send_cause, @now::timestamptz, n.run_id, n.nominal_time, 1, @now::timestamptz, @now::timestamptz
 FROM (
     SELECT unnest(@ids::uuid[]) AS id, unnest(@tenants::text[]) AS tenant, unnest(@recurrence_ids::text[]) AS recurrence_id,
            unnest(@cycles::text[]) AS cycle, unnest(@charge_dates::text[]) AS charge_date, unnest(@customer_ids::text[]) AS customer_id,
@@ -47,6 +47,7 @@ UPDATE charges p SET
     tries = c.tries, first_attempt_date = NULLIF(c.first_attempt, '')::date, last_attempt_date = NULLIF(c.last_attempt, '')::date,
     retry_on = NULLIF(c.retry_on, '')::date, send_run = NULLIF(c.send_run, '00000000-0000-0000-0000-000000000000'),
     send_page = CASE WHEN c.send_date <> '' THEN c.send_page END, send_date = NULLIF(c.send_date, '')::date,
+    send_wanted_at = CASE WHEN c.state = 'submitting' THEN @now::timestamptz ELSE p.send_wanted_at END, -- its date is that of now
     not_before = NULLIF(c.not_before, '0001-01-01 00:00:00+00'), version = c.version, updated_at = @now::timestamptz
 FROM (
     SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnest(@reason_classes::text[]) AS reason_class,
@@ -61,7 +62,7 @@ FROM (
 
 -- name: WantSent :many
 UPDATE charges c SET send_run = @send_run::uuid, send_page = @send_page::integer, send_date = (@send_date::text)::date,
-    send_cause = @send_cause, not_before = NULL, updated_at = @now::timestamptz
+    send_cause = @send_cause, send_wanted_at = @now::timestamptz, not_before = NULL, updated_at = @now::timestamptz
 FROM (SELECT charge_id FROM charges WHERE charge_id = ANY(@ids::uuid[]) AND NOT contradicted
         AND state IN ('due', 'failed_soft', 'failed_hard', 'requires_action', 'exhausted')
       ORDER BY charge_id FOR NO KEY UPDATE) w
