@@ -28,12 +28,21 @@ type Telemetry struct {
 // New reads OpenTelemetry's standard variables; without OTEL_EXPORTER_OTLP_ENDPOINT spans are made and dropped.
 // log is "level" or "level,format" with format text or json. Values of keys that name secrets are never written.
 func New(ctx context.Context, service, log string, w io.Writer) (*Telemetry, error) {
+	return build(ctx, service, log, w, true)
+}
+
+// NewSealed is New for a demonstration: its spans never leave the process, whatever the environment says.
+func NewSealed(ctx context.Context, service, log string, w io.Writer) (*Telemetry, error) {
+	return build(ctx, service, log, w, false)
+}
+
+func build(ctx context.Context, service, log string, w io.Writer, export bool) (*Telemetry, error) {
 	handler, err := newHandler(log, w)
 	if err != nil {
 		return nil, err
 	}
 	logger := slog.New(handler).With("service", service)
-	traces, err := newTraces(ctx, service, logger)
+	traces, err := newTraces(ctx, service, logger, export)
 	if err != nil {
 		return nil, err
 	}

@@ -29,8 +29,8 @@ func WithTraceparent(ctx context.Context, tp string) context.Context {
 }
 
 // newTraces makes a provider whose spans always have ids, so that logs and events can be joined by them, and sends them
-// away only where a collector is configured.
-func newTraces(ctx context.Context, service string, logger *slog.Logger) (*sdktrace.TracerProvider, error) {
+// away only where export is wanted and a collector is configured.
+func newTraces(ctx context.Context, service string, logger *slog.Logger, export bool) (*sdktrace.TracerProvider, error) {
 	// The environment comes last and so wins over the built-in name.
 	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithHost(),
 		resource.WithAttributes(attribute.String("service.name", service)), resource.WithFromEnv())
@@ -38,7 +38,7 @@ func newTraces(ctx context.Context, service string, logger *slog.Logger) (*sdktr
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
-	if endpointSet() {
+	if export && endpointSet() {
 		exporter, err := newExporter(ctx, logger)
 		if err != nil {
 			return nil, err

@@ -27,7 +27,7 @@ func TestDemoKeepsToItself(t *testing.T) {
 	in.UseConfig(t, strings.ReplaceAll(string(text), "127.0.0.1:9900", theirs))
 	env := []string{
 		"AGOGO_CONFIG=" + in.Config, "AGOGO_NATS_URL=nats://" + theirs, "AGOGO_NATS_CREDS=" + in.Config,
-		"AGOGO_POSTGRES_DSN=postgres://admin:secret@" + theirs + "/agogo",
+		"AGOGO_POSTGRES_DSN=postgres://admin:secret@" + theirs + "/agogo", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + theirs,
 	}
 	r := in.TryWith(t, env, nil, "demo", "--once")
 	if r.Code != 0 || strings.Count(r.Out, "as the customer expects") != 6 { // the drivers' evening and five ticks of the club
@@ -75,6 +75,14 @@ func TestDevEndsWithItsPostgres(t *testing.T) {
 	in.Tenant = lebenis
 	dev := in.Dev(t)
 	checkModes(t, in, dev)
+	killPostgres(t, in)
+	if code := dev.AwaitExit(t, waiting); code != 1 || !strings.Contains(dev.Log(), "postgres stopped") {
+		t.Errorf("exit %d\n%s", code, dev.Log())
+	}
+}
+
+func killPostgres(t *testing.T, in *harness.Install) {
+	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(in.DataDir(), "postgres", "pgdata", "postmaster.pid"))
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +95,19 @@ func TestDevEndsWithItsPostgres(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if code := dev.AwaitExit(t, waiting); code != 1 || !strings.Contains(dev.Log(), "postgres stopped") {
-		t.Errorf("exit %d\n%s", code, dev.Log())
+}
+
+// A demo that stays up ends with its Postgres too.
+func TestDemoEndsWithItsPostgres(t *testing.T) {
+	t.Parallel()
+	in := harness.New(t, binary)
+	demo := in.Start(t, nil, "demo", "--ports", "free", "--data-dir", in.DataDir())
+	harness.Eventually(t, waiting, "a demo that stays up", func() (bool, string) {
+		return strings.Contains(demo.Output(), "Everything stays up"), demo.Output()
+	})
+	killPostgres(t, in)
+	if code := demo.AwaitExit(t, waiting); code != 1 || !strings.Contains(demo.Log(), "postgres stopped") {
+		t.Errorf("exit %d\n%s", code, demo.Log())
 	}
 }
 

@@ -103,39 +103,59 @@ func eventFilter(tenant, typ string) string {
 	return strings.Join([]string{"agogo.evt", tenant, "*", agg, name, "*"}, ".")
 }
 
-// read hands every message of a stream to each, until ctx ends or, without follow, the stream's present end.
+// read hands every message of a stream to each, until ctx ends or, without follow, the stream's present end. A stream that
+// stops answering before that is an error: half of it must not pass for all.
 func (a *app) read(ctx context.Context, name string, cfg jetstream.OrderedConsumerConfig, follow bool, each func(jetstream.Msg) error) error {
 	js, done, err := a.jetStream(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
+	if !follow {
+		cfg.MaxResetAttempts = 5 // by itself it would ask without end
+	}
 	consumer, err := js.OrderedConsumer(ctx, name, cfg)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
-	for {
-		batch, err := consumer.Fetch(500, jetstream.FetchMaxWait(500*time.Millisecond))
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		got := 0
-		for m := range batch.Messages() {
-			got++
-			if err := each(m); err != nil {
-				return err
-			}
-		}
-		if ctx.Err() != nil || got == 0 && !follow {
+	for pending := uint64(0); ; {
+		got, err := fetch(consumer, each, &pending)
+		switch {
+		case ctx.Err() != nil:
 			return nil
+		case err != nil:
+			return fmt.Errorf("stream %s: %w", name, err)
+		case got > 0 || follow:
+			continue
+		case pending > 0:
+			return fmt.Errorf("stream %s stopped answering with %d messages to come: is NATS up? Read it again", name, pending)
 		}
-		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) && ctx.Err() == nil && follow {
-			return err
+		if _, err := js.Stream(ctx, name); err != nil { // silence is an end only while somebody is there to answer
+			return fmt.Errorf("stream %s: %w", name, err)
+		}
+		return nil
+	}
+}
+
+// fetch reads what is there now, and notes how much the last message says is still to come.
+func fetch(consumer jetstream.Consumer, each func(jetstream.Msg) error, pending *uint64) (got int, err error) {
+	batch, err := consumer.Fetch(500, jetstream.FetchMaxWait(500*time.Millisecond))
+	if err != nil {
+		return 0, err
+	}
+	for m := range batch.Messages() {
+		got++
+		if meta, err := m.Metadata(); err == nil {
+			*pending = meta.NumPending
+		}
+		if err := each(m); err != nil {
+			return got, err
 		}
 	}
+	if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
+		return got, err
+	}
+	return got, nil
 }
 
 func (a *app) printEvent(m jetstream.Msg) error {

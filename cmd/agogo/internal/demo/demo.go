@@ -53,7 +53,10 @@ func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	up, ended := make(chan *dev.Info, 1), make(chan error, 1)
-	go func() { ended <- dev.Run(ctx, o.Dev, func(i *dev.Info) { up <- i }) }()
+	go func() {
+		ended <- dev.Run(ctx, o.Dev, func(i *dev.Info) { up <- i })
+		cancel() // whatever waits for an answer of it need not wait any longer
+	}()
 	fmt.Fprintln(o.Out, "Starting Postgres, NATS, the services and the simulator …")
 	select {
 	case err := <-ended:
@@ -65,8 +68,16 @@ func Run(ctx context.Context, o Options) error {
 			<-ctx.Done()
 		}
 		cancel()
-		return errors.Join(err, <-ended)
+		return cause(err, <-ended)
 	}
+}
+
+// cause tells why the demo ended: when its installation fell, what was being shown failed only for that.
+func cause(shown, ended error) error {
+	if ended != nil && errors.Is(shown, context.Canceled) {
+		return ended
+	}
+	return errors.Join(shown, ended)
 }
 
 func show(ctx context.Context, o Options, info *dev.Info) error {

@@ -189,7 +189,11 @@ func (d *dev) startService(ctx context.Context, name string) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	tel, err := telemetry.New(ctx, name, d.Log, d.LogTo)
+	newTelemetry := telemetry.New
+	if d.Sealed {
+		newTelemetry = telemetry.NewSealed
+	}
+	tel, err := newTelemetry(ctx, name, d.Log, d.LogTo)
 	if err != nil {
 		return nil, err
 	}
