@@ -350,6 +350,33 @@ func TestRetriesEnd(t *testing.T) {
 	e.Check()
 }
 
+// A provider that takes every transfer and then refuses it for its float is not tried without end: what it had taken counts.
+func TestWhatALookupFindsRefusedCounts(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	s := e.Sender(sending.Hooks{
+		Submit: func(context.Context, provider.Transfer, provider.Submitter) provider.Result {
+			return provider.Result{Class: provider.Accepted, Code: "pending"}
+		},
+		Lookup: func(context.Context, provider.Transfer, provider.Lookuper) (provider.Found, error) {
+			return provider.Found{Exists: true, Result: provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeFloat, Code: provider.CodeFloat}}, nil
+		},
+	})
+	e.Send(s, 1)
+	for range 60 {
+		e.Clock.Advance(time.Minute)
+		e.Pass(s)
+		e.Sweep(s)
+	}
+	if got := e.One(); got != "failed/"+provider.CodeFloat {
+		t.Errorf("got %s", got)
+	}
+	if n := e.Count("SELECT count(*) FROM attempts"); n != 3 {
+		t.Errorf("%d attempts, want the 3 that the tenant allows", n)
+	}
+	e.Check()
+}
+
 // An empty retry_after means never by itself: the first refusal frees the items for the next run.
 func TestNoRetryByItself(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,6 @@
 package outcome
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/agogopay/agogo/internal/attempt"
@@ -37,7 +36,8 @@ func (o *Outcomes) change(p payout.Payout, m attempt.Moved) store.Change {
 }
 
 // failed decides how a definite rejection goes on. One that concerns the float or the provider says nothing about the
-// payment: it is not counted, and a payout that was just being sent waits in held for the cause to go.
+// payment: it is not counted, and a payout that was just being sent waits in held for the cause to go. What a lookup finds
+// refused so is counted: the provider had taken it before, and may take and refuse it without end.
 func (o *Outcomes) failed(c *store.Change, p payout.Payout, m attempt.Moved) {
 	now, r := o.Clock.Now(), m.Result
 	ours := r.Scope == provider.ScopeFloat || r.Scope == provider.ScopeProvider
@@ -49,10 +49,7 @@ func (o *Outcomes) failed(c *store.Change, p payout.Payout, m attempt.Moved) {
 			at := now.Add(providerPause)
 			c.RetryAt = &at
 		}
-	case ours:
-		at := now.Add(cmp.Or(o.retryAfter(p, 0), providerPause))
-		c.RetryAt = &at
-	case r.Class == provider.RejectedRetryable && p.Counted+1 < o.maxAttempts(p.Tenant) && o.retryAfter(p, p.Counted) > 0:
+	case (ours || r.Class == provider.RejectedRetryable) && p.Counted+1 < o.maxAttempts(p.Tenant) && o.retryAfter(p, p.Counted) > 0:
 		at := now.Add(o.retryAfter(p, p.Counted))
 		c.Counted, c.RetryAt = 1, &at
 	default: // for good: its items are free for another payout
