@@ -37,11 +37,11 @@ func (c Charge) decide(e Event) Decision {
 	return d
 }
 
-// failure chooses words by what the customer can do: nothing, give another card, or ask. A retry that never left is no
-// failure of theirs, and the last decline is told by charge.exhausted, which follows it.
+// failure chooses words by what the customer can do: nothing, give another card, or ask. A retry that never left, or
+// that was refused for our own sake, is no failure of theirs, and the last decline is told by charge.exhausted, which follows it.
 func (c Charge) failure() string {
 	switch {
-	case c.Class == "NOT_SENT":
+	case c.Class == "NOT_SENT", c.Scope == "provider":
 		return ""
 	case c.RetryOn != "":
 		return "charge.failed.retry"

@@ -44,6 +44,7 @@ func TestCustomerHears(t *testing.T) {
 		{"a card of no use", chargeEvent("charge.failed", 3, func(c *Charge) { c.Scope = "card" }), "charge.failed.card", ""},
 		{"the customer must act", chargeEvent("charge.requires_action", 3, nil), "charge.requires_action", ""},
 		{"never sent is no failure of his", chargeEvent("charge.failed", 3, func(c *Charge) { c.Class, c.RetryOn = "NOT_SENT", "2025-10-31" }), "", ""},
+		{"nor is what the gateway refuses for our own sake", chargeEvent("charge.failed", 3, func(c *Charge) { c.Scope = "provider" }), "", ""},
 		{"doubt", chargeEvent("charge.outcome_unknown", 3, nil), "", ""},
 		{"not heard", chargeEvent("charge.due", 1, nil), "", ""},
 	} {
