@@ -27,7 +27,7 @@ func Policy() auth.Policy {
 
 // Server implements the service.
 type Server struct {
-	notifierv1.UnimplementedNotifierServiceServer
+	notifierv1.UnsafeNotifierServiceServer // a method that is missing does not compile
 
 	store   *store.Store
 	tenants *config.File

@@ -57,7 +57,7 @@ type Resolution struct {
 
 // Server implements the service.
 type Server struct {
-	payoutsv1.UnimplementedPayoutsServiceServer
+	payoutsv1.UnsafePayoutsServiceServer // a method that is missing does not compile
 	Deps
 }
 

@@ -56,7 +56,7 @@ type Operate interface {
 
 // Server implements the service.
 type Server struct {
-	recurrencesv1.UnimplementedRecurrencesServiceServer
+	recurrencesv1.UnsafeRecurrencesServiceServer // a method that is missing does not compile
 	Deps
 }
 

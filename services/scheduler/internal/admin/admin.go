@@ -41,7 +41,7 @@ func Policy() auth.Policy {
 
 // Server implements the service.
 type Server struct {
-	schedulerv1.UnimplementedSchedulerServiceServer
+	schedulerv1.UnsafeSchedulerServiceServer // a method that is missing does not compile
 
 	store    *store.Store
 	watchers *runs.Watchers
