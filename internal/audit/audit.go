@@ -27,7 +27,7 @@ func Register(s grpc.ServiceRegistrar, pool *pgxpool.Pool) {
 
 type server struct {
 	auditv1.UnsafeAuditServiceServer // a method that is missing does not compile
-	pool *pgxpool.Pool
+	pool                             *pgxpool.Pool
 }
 
 func (s *server) VerifyAudit(ctx context.Context, req *auditv1.VerifyAuditRequest) (*auditv1.VerifyAuditResponse, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,9 @@ import (
 
 // A published test number; every other number and name here is made up.
 const testCard = "4111111111111111"
+
+// timestamps have digits of their own, which are sometimes those of a secret.
+var timestamps = regexp.MustCompile(`\d{4}-\d{2}-\d{2}T[0-9:.]+(Z|[+-]\d{2}:\d{2})`)
 
 type lazy struct{ v slog.Value }
 
@@ -90,8 +94,9 @@ func TestNothingSecretIsLogged(t *testing.T) {
 				if what == "name" {
 					leaks = append(leaks, name)
 				}
+				line := timestamps.ReplaceAllString(out.String(), "")
 				for _, leak := range leaks {
-					if strings.Contains(out.String(), leak) {
+					if strings.Contains(line, leak) {
 						t.Errorf("%s: %q was written: %s", what, leak, out)
 					}
 				}
