@@ -7,6 +7,7 @@ type Answer struct {
 	Class string
 	Scope string
 	Code  string
+	Asked bool // to an attempt that a person wanted, or that a new card gets
 }
 
 // The classes and scopes that these rules tell apart. They are those of internal/provider, which does I/O and so cannot be
@@ -44,7 +45,9 @@ type Outcome struct {
 	Declined bool
 	// Again: the answer is not about this card. The charge goes back to where it was and is sent again as soon as that may be.
 	Again bool
-	Card  CardEffect
+	// TakenBack: people took the money back at the gateway, so nothing is charged in its place.
+	TakenBack bool
+	Card      CardEffect
 }
 
 // Outcome reads an answer about a charge that is in a state and was declined tries times before. A charge whose answer
@@ -87,26 +90,35 @@ func (Answer) again(from State, tries int) Outcome {
 }
 
 // refused reads a definite rejection that is about us and not about the card. It goes again, except where it ends a doubt:
-// then the charge has used up a try and waits for its next retry like any other.
+// then the charge has used up a try and waits for its next retry like any other. What somebody asked for is one attempt, and is
+// not repeated by itself when the same would be refused again.
 func (a Answer) refused(from State, tries int) Outcome {
-	if from == Submitting {
+	switch {
+	case from != Submitting:
+		return Outcome{State: FailedSoft, Declined: true}
+	case a.Asked && a.Class == ClassRejectedFinal:
+		return Outcome{State: FailedHard, Declined: true}
+	default:
 		return a.again(from, tries)
 	}
-	return Outcome{State: FailedSoft, Declined: true}
 }
 
-// The codes of rejections that no issuer made: the gateway broke the charge off, or people took it back there. It was not
-// charged, and the card never said no.
+// The codes of rejections that no issuer made: the gateway broke the charge off or has no use for the card as we know it, or
+// people took the money back there. The card never said no.
 const (
-	CodeAborted  = "aborted"
-	CodeVoided   = "voided"
-	CodeRefunded = "refunded"
+	CodeAborted      = "aborted"
+	CodeVoided       = "voided"
+	CodeRefunded     = "refunded"
+	CodeCardMissing  = "card_missing"
+	CodeCardRefused  = "card_refused" // the gateway knows no such token, or finds it wrong
+	CodeBrandUnknown = "card_brand_unknown"
 )
 
 // declined reads a rejection by the card or its issuer.
 func (a Answer) declined(from State) Outcome {
 	o := Outcome{State: FailedHard, Declined: true, Card: CardDeclined}
-	if slices.Contains([]string{CodeAborted, CodeVoided, CodeRefunded}, a.Code) {
+	o.TakenBack = a.Code == CodeVoided || a.Code == CodeRefunded
+	if o.TakenBack || slices.Contains([]string{CodeAborted, CodeCardMissing, CodeCardRefused, CodeBrandUnknown}, a.Code) {
 		o.Card = CardUntouched
 	}
 	switch {

@@ -28,6 +28,8 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 	act := Answer{Class: ClassRejectedFinal, Scope: "payment", Code: CodeRequiresAction}
 	unsent := Answer{Class: ClassNotSent, Scope: ScopeProvider, Code: "connect"}
 	wrongKey := Answer{Class: ClassRejectedFinal, Scope: ScopeProvider, Code: "wrong_credentials"}
+	wrongAsked := Answer{Class: ClassRejectedFinal, Scope: ScopeProvider, Code: "invalid_request", Asked: true}
+	unsentAsked := Answer{Class: ClassNotSent, Scope: ScopeProvider, Code: "connect", Asked: true}
 	tests := []struct {
 		name  string
 		a     Answer
@@ -52,7 +54,13 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		{"the customer must act", act, Submitting, 0, Outcome{State: RequiresAction, Declined: true, Card: CardDeclined}},
 		{"the customer must act, after a doubt", act, Unknown, 0, Outcome{State: FailedHard, Declined: true, Card: CardDeclined}},
 		{"broken off at the gateway", Answer{Class: ClassRejectedRetryable, Scope: "payment", Code: CodeAborted}, Submitting, 0, Outcome{State: FailedSoft, Declined: true}},
-		{"voided at the gateway", Answer{Class: ClassRejectedFinal, Scope: "payment", Code: CodeVoided}, Unknown, 0, Outcome{State: FailedHard, Declined: true}},
+		{"voided at the gateway", Answer{Class: ClassRejectedFinal, Scope: "payment", Code: CodeVoided}, Unknown, 0, Outcome{State: FailedHard, Declined: true, TakenBack: true}},
+		{"refunded at the gateway", Answer{Class: ClassRejectedFinal, Scope: "payment", Code: CodeRefunded}, Processing, 0, Outcome{State: FailedHard, Declined: true, TakenBack: true}},
+		{"no card to ask with", Answer{Class: ClassRejectedFinal, Scope: "payment", Code: CodeCardMissing}, Submitting, 0, Outcome{State: FailedHard, Declined: true}},
+		{"the gateway does not know the card", Answer{Class: ClassRejectedFinal, Scope: "payment", Code: CodeCardRefused}, Submitting, 1, Outcome{State: FailedHard, Declined: true}},
+		{"a brand that nobody knows", Answer{Class: ClassRejectedFinal, Scope: "payment", Code: CodeBrandUnknown}, Submitting, 0, Outcome{State: FailedHard, Declined: true}},
+		{"the request that a person wanted was wrong", wrongAsked, Submitting, 0, Outcome{State: FailedHard, Declined: true}},
+		{"what a person wanted never left", unsentAsked, Submitting, 0, Outcome{State: Due, Again: true}},
 		{"the request was wrong", Answer{Class: ClassRejectedFinal, Scope: ScopeProvider, Code: "invalid_request"}, Submitting, 0, Outcome{State: Due, Again: true}},
 		{"first attempt never left", unsent, Submitting, 0, Outcome{State: Due, Again: true}},
 		{"a retry never left", unsent, Submitting, 1, Outcome{State: FailedSoft, Again: true}},
@@ -75,7 +83,8 @@ func answers(t *rapid.T) Answer {
 	return Answer{
 		Class: rapid.SampledFrom([]string{ClassNotSent, ClassRejectedFinal, ClassRejectedRetryable, ClassAccepted, ClassSucceeded, "AMBIGUOUS", ""}).Draw(t, "class"),
 		Scope: rapid.SampledFrom([]string{"", "payment", "payee", ScopeCard, ScopeFloat, ScopeProvider}).Draw(t, "scope"),
-		Code:  rapid.SampledFrom([]string{"", CodeRequiresAction, "insufficient_funds"}).Draw(t, "code"),
+		Code:  rapid.SampledFrom([]string{"", CodeRequiresAction, CodeVoided, CodeCardRefused, "insufficient_funds"}).Draw(t, "code"),
+		Asked: rapid.Bool().Draw(t, "asked"),
 	}
 }
 

@@ -17,7 +17,8 @@ type Standing struct {
 	Asked bool
 	// NewCard: it was the one that a new card gets.
 	NewCard bool
-	// OldCard: it was on a card that has been replaced meanwhile, by one that is not known to be of no use.
+	// OldCard: it was on a card that has been replaced meanwhile, by one that is not known to be of no use, and nothing keeps it
+	// from being sent.
 	OldCard bool
 	// ForCard: it is on hold for want of a card that works; see [HeldForCard].
 	ForCard bool
@@ -47,7 +48,7 @@ func Cancellable() []State { return []State{Due, FailedSoft, RequiresAction} }
 
 // TriesNewCard reports whether an outcome is followed at once by an attempt with the card that was given meanwhile.
 func (s Standing) TriesNewCard(o Outcome) bool {
-	return o.Declined && s.OldCard && (recurrence.Charges(s.State) || s.State == recurrence.Hold)
+	return o.Declined && !o.TakenBack && s.OldCard && (recurrence.Charges(s.State) || s.State == recurrence.Hold)
 }
 
 // After is the recurrence's state once a charge of it has come to a state by an answer, and the code of the reason. A

@@ -18,6 +18,7 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/recurrences/internal/abecs"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 )
 
 // Kind is the provider kind of the tenants file.
@@ -106,25 +107,25 @@ func unasked(err error) provider.Result {
 // reference is what Cielo takes for an order. It gives another number to any other text, which no lookup would find.
 var reference = regexp.MustCompile(`^[A-Za-z0-9]{1,50}$`)
 
-// body makes the request, or says why there is none. What cannot be asked says nothing about the card: people mend it, and
-// the charge is sent then.
+// body makes the request, or says why there is none. A mistake of ours says nothing about the card: people mend it, and the
+// charge is sent then. A card that cannot be named to Cielo needs another one; that it was not asked is no failure of it.
 func (a *Adapter) body(t provider.Transfer) (abecs.Brand, []byte, *provider.Result) {
-	refuse := func(code string) (abecs.Brand, []byte, *provider.Result) {
+	refuse := func(scope provider.Scope, code string) (abecs.Brand, []byte, *provider.Result) {
 		return "", nil, &provider.Result{
-			Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: code, Alarm: "the charge cannot be sent: " + code,
+			Class: provider.RejectedFinal, Scope: scope, Code: code, Alarm: "the charge cannot be sent: " + code,
 		}
 	}
 	brand, token := cardOf(t)
 	name, known := brandNames()[brand]
 	switch {
 	case !reference.MatchString(t.Reference):
-		return refuse("reference_invalid")
+		return refuse(provider.ScopeProvider, "reference_invalid")
 	case t.Amount.Currency != "BRL" || t.Amount.Minor <= 0:
-		return refuse("amount_invalid")
+		return refuse(provider.ScopeProvider, "amount_invalid")
 	case token == "":
-		return refuse("card_missing")
+		return refuse(provider.ScopePayment, charge.CodeCardMissing)
 	case !known:
-		return refuse("card_brand_unknown")
+		return refuse(provider.ScopePayment, charge.CodeBrandUnknown)
 	}
 	p := salePayment{
 		Type: "CreditCard", Amount: t.Amount.Minor, Installments: 1, SoftDescriptor: a.cfg.SoftDescriptor,

@@ -122,15 +122,18 @@ func TestWhatIsSent(t *testing.T) {
 func TestNotSentAtAll(t *testing.T) {
 	t.Parallel()
 	a := stub(t, func(http.ResponseWriter, *http.Request) { t.Error("something was sent") })
-	for code, change := range map[string]func(*provider.Transfer){
-		"reference_invalid":  func(t *provider.Transfer) { t.Reference = "ref-1" },
-		"amount_invalid":     func(t *provider.Transfer) { t.Amount = money.Amount{Minor: 4990, Currency: "USD"} },
-		"card_missing":       func(t *provider.Transfer) { t.Destination = "tok_ok_1" },
-		"card_brand_unknown": func(t *provider.Transfer) { t.Destination = "cabal/tok_ok_1" },
+	for code, c := range map[string]struct {
+		scope  provider.Scope
+		change func(*provider.Transfer)
+	}{
+		"reference_invalid":  {provider.ScopeProvider, func(t *provider.Transfer) { t.Reference = "ref-1" }},
+		"amount_invalid":     {provider.ScopeProvider, func(t *provider.Transfer) { t.Amount = money.Amount{Minor: 4990, Currency: "USD"} }},
+		"card_missing":       {provider.ScopePayment, func(t *provider.Transfer) { t.Destination = "tok_ok_1" }},
+		"card_brand_unknown": {provider.ScopePayment, func(t *provider.Transfer) { t.Destination = "cabal/tok_ok_1" }},
 	} {
 		tr := transfer("ref1", "visa", "tok_ok_1")
-		change(&tr)
-		if res := a.Submit(t.Context(), tr); res.Class != provider.RejectedFinal || res.Scope != provider.ScopeProvider || res.Code != code || res.Alarm == "" || res.Stop {
+		c.change(&tr)
+		if res := a.Submit(t.Context(), tr); res.Class != provider.RejectedFinal || res.Scope != c.scope || res.Code != code || res.Alarm == "" || res.Stop {
 			t.Errorf("%s: got %+v", code, res)
 		}
 	}
@@ -173,6 +176,9 @@ func TestAnswers(t *testing.T) {
 		"two of them":         {201, tells("2", "") + tells("3", ""), "AMBIGUOUS provider unreadable_answer", ""},
 		"half a cent":         {201, strings.Replace(tells("2", ""), "4990", "49.90", 1), "AMBIGUOUS provider unreadable_answer", ""},
 		"order id refused":    {400, `[{"Code":107,"Message":"…"}]`, "REJECTED_FINAL provider invalid_request !", ""},
+		"token unknown":       {400, `[{"Code":"130","Message":"…"}]`, "REJECTED_FINAL payment card_refused", ""},
+		"token and order":     {400, `[{"Code":130},{"Code":107}]`, "REJECTED_FINAL provider invalid_request !", ""},
+		"merchant key wrong":  {400, `[{"Code":132,"Message":"…"}]`, "REJECTED_RETRYABLE provider merchant_refused stop", ""},
 		"merchant unknown":    {400, `[{"Code":"115","Message":"…"}]`, "REJECTED_RETRYABLE provider merchant_refused stop", ""},
 		"merchant no GUID":    {400, `[{"Code":107},{"Code":114}]`, "REJECTED_RETRYABLE provider merchant_refused stop", ""},
 		"merchant blocked":    {400, `[{"Code":116}]`, "REJECTED_RETRYABLE provider merchant_refused stop", ""},

@@ -81,8 +81,8 @@ func refusedUs(r provider.Reply) (provider.Result, bool) {
 	case http.StatusBadRequest:
 		codes := parseProblems(r.Body)
 		i := slices.IndexFunc(codes, func(code string) bool {
-			// The merchant id has no GUID's form, is unknown, is blocked; our address is not allowed.
-			return slices.Contains([]string{"114", "115", "116", "120"}, code)
+			// The merchant id has no GUID's form, is unknown, is blocked; our address is not allowed; the key is missing, is wrong.
+			return slices.Contains([]string{"114", "115", "116", "120", "131", "132"}, code)
 		})
 		if i < 0 {
 			return provider.Result{}, false
@@ -94,8 +94,12 @@ func refusedUs(r provider.Reply) (provider.Result, bool) {
 	return res, true
 }
 
+// cardCodes are the errors of content, in Cielo's list of API errors, that are about the card's data: what a token stands for.
+func cardCodes() []string { return []string{"117", "118", "124", "125", "126", "127", "128", "130"} }
+
 // refusedContent recognises a request that the gateway found wrong before it did anything: no issuer has seen it, so it says
-// nothing about the card. It is our mistake, or a token's; the same would be refused again until people have mended it.
+// nothing against the card. Where it is about the card's data another card is needed; all else is our mistake, and the same would
+// be refused again until people have mended it.
 func refusedContent(r provider.Reply) (provider.Result, bool) {
 	if r.Err != nil || r.Status != http.StatusBadRequest {
 		return provider.Result{}, false
@@ -105,6 +109,9 @@ func refusedContent(r provider.Reply) (provider.Result, bool) {
 		return provider.Result{}, false
 	}
 	theirs := httpCode(r) + " code " + fit(codes[0])
+	if !slices.ContainsFunc(codes, func(code string) bool { return !slices.Contains(cardCodes(), code) }) {
+		return provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: charge.CodeCardRefused, ProviderCode: theirs}, true
+	}
 	return provider.Result{
 		Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "invalid_request", ProviderCode: theirs,
 		Alarm: "the gateway finds the request wrong: " + theirs,

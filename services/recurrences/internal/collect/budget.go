@@ -40,9 +40,9 @@ func (b *Book) budget(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit [
 		case code == charge.CodeNever:
 			aside = append(aside, never(r))
 		case r.WaitUntil != nil && r.WaitUntil.After(b.Clock.Now()):
-			aside = append(aside, verdict{row: r, code: charge.CodeWait, until: *r.WaitUntil})
+			aside = append(aside, b.resting(r, charge.CodeWait, *r.WaitUntil))
 		case code != "":
-			aside = append(aside, verdict{row: r, code: code, until: free(tallies[i])})
+			aside = append(aside, b.resting(r, code, free(tallies[i])))
 		case crowded(tallies[i], claimed[r.CardID]):
 			aside = append(aside, verdict{row: r, code: charge.CodeBudget, until: b.Clock.Now().Add(crowdedPause)})
 		default:

@@ -102,7 +102,7 @@ func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []
 	for _, r := range rows {
 		state := recurrence.State(r.RecurrenceState)
 		over := charge.Over(state, r.RecurrenceCode)
-		asked := r.SendCause == store.ByPerson || r.SendCause == store.ByCard
+		asked := wanted(r)
 		switch {
 		case over && slices.Contains(charge.Cancellable(), charge.State(r.State)):
 			aside = append(aside, verdict{row: r, code: charge.CodeEnded, to: charge.Cancelled})
@@ -110,7 +110,7 @@ func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []
 			aside = append(aside, verdict{row: r, code: codeNotWanted})
 		case r.CardState == store.CardInvalid:
 			aside = append(aside, verdict{row: r, code: recurrence.CodeCardInvalid, hold: recurrence.CodeCardInvalid})
-		case !asked && b.day(r) > b.Outcomes.Retries(r.Tenant).Until(r.ChargeDate, r.FirstAttemptDate):
+		case b.late(r, b.Clock.Now()):
 			aside = append(aside, tooLate(r))
 		default:
 			fit = append(fit, r)
@@ -120,13 +120,24 @@ func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []
 	return fit, append(aside, over...), err
 }
 
-// day is the local date that a charge would be attempted on now.
-func (b *Book) day(r db.ClaimRow) recurrence.Date {
+// wanted reports whether somebody asked for a send: a person, or whoever gave a new card.
+func wanted(r db.ClaimRow) bool { return r.SendCause == store.ByPerson || r.SendCause == store.ByCard }
+
+// late reports whether a charge that nobody asked for would be too late at a time to be sent by itself.
+func (b *Book) late(r db.ClaimRow, when time.Time) bool {
 	send := store.Send{Date: r.SendDate}
 	if r.SendWantedAt != nil {
 		send.At = *r.SendWantedAt
 	}
-	return b.Store.Day(r.Tenant, send)
+	return !wanted(r) && b.Store.DayAt(r.Tenant, send, when) > b.Outcomes.Retries(r.Tenant).Until(r.ChargeDate, r.FirstAttemptDate)
+}
+
+// resting has a charge rest, or gives it to people at once when it would be too late by then: nothing waits for it in vain.
+func (b *Book) resting(r db.ClaimRow, code string, until time.Time) verdict {
+	if b.late(r, until) {
+		return tooLate(r)
+	}
+	return verdict{row: r, code: code, until: until}
 }
 
 // tooLate gives a charge to people. A recurrence that is not retried any more is not past due either; one whose charge never

@@ -12,6 +12,7 @@ import (
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
+	"github.com/agogopay/agogo/services/recurrences/internal/outcome/db"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
 )
@@ -53,7 +54,35 @@ func (o *Outcomes) judge(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 		all[i] = news{Moved: m, before: c, outcome: read(c, m)}
 		all[i].outcome, all[i].retryOn = o.retry(all[i])
 	}
-	return all, nil
+	return all, o.endRetries(ctx, tx, all)
+}
+
+// endRetries has declines exhausted whose recurrence is over with its last cycle. A person had what was missed of it charged,
+// and no morning will retry it.
+func (o *Outcomes) endRetries(ctx context.Context, tx pgx.Tx, all []news) error {
+	p := db.OverByLastCycleParams{Code: recurrence.CodeLastCycle}
+	for _, n := range all {
+		if n.outcome.Declined && n.outcome.State == charge.FailedSoft {
+			p.Tenants, p.Ids = append(p.Tenants, n.before.Tenant), append(p.Ids, n.before.RecurrenceID)
+		}
+	}
+	if len(p.Ids) == 0 {
+		return nil
+	}
+	rows, err := db.New(tx).OverByLastCycle(ctx, p)
+	if err != nil {
+		return fmt.Errorf("find recurrences that are over: %w", err)
+	}
+	over := map[store.Key]bool{}
+	for _, r := range rows {
+		over[store.Key{Tenant: r.Tenant, ID: r.RecurrenceID}] = true
+	}
+	for i, n := range all {
+		if over[n.before.Key()] && n.outcome.Declined && n.outcome.State == charge.FailedSoft {
+			all[i].outcome.State, all[i].retryOn = charge.Exhausted, 0
+		}
+	}
+	return nil
 }
 
 // read is what the answer means by itself.
@@ -69,7 +98,8 @@ func read(c store.Charge, m attempt.Moved) charge.Outcome {
 		// It was not charged, and the card never said no. It waits for its next retry like any other.
 		return charge.Outcome{State: charge.FailedSoft, Declined: true}
 	default:
-		return charge.Answer{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code}.Outcome(c.State, c.Tries)
+		a := charge.Answer{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code, Asked: c.Send.Cause == store.ByPerson || c.Send.Cause == store.ByCard}
+		return a.Outcome(c.State, c.Tries)
 	}
 }
 

@@ -300,6 +300,10 @@ func TestAContradictionIsFoundOnceAndNeverSentAgain(t *testing.T) {
 	if n := len(e.Gateway.Sends()); n != 1 {
 		t.Errorf("%d sends of a charge that the gateway says was paid", n)
 	}
+	e.Morning("2025-12-01") // the next cycle is paid, and nothing is behind
+	if r := e.Standing("rec-1"); r.State != recurrence.Active {
+		t.Errorf("recurrence %s", r.State)
+	}
 	e.CheckEvents()
 }
 

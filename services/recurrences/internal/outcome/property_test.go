@@ -126,7 +126,7 @@ func (h *history) nothingIsStuck(t *testing.T) {
 			WHERE r.state = 'cancelled' AND c.state IN ('due', 'failed_soft', 'requires_action') AND NOT c.contradicted`,
 		"declined charges are never retried": `SELECT count(*) FROM charges c JOIN recurrences r USING (tenant, recurrence_id)
 			WHERE c.state = 'failed_soft' AND c.send_run IS NULL AND NOT c.contradicted
-			AND (r.state = 'active' OR r.state = 'past_due' AND c.retry_on IS NULL)`,
+			AND (r.state IN ('active', 'completed') OR r.state = 'past_due' AND c.retry_on IS NULL)`,
 		"charges wait for a card that was given": `SELECT count(*) FROM charges c JOIN recurrences r USING (tenant, recurrence_id)
 			JOIN cards k ON k.card_id = r.card_id
 			WHERE r.state = 'hold' AND k.state = 'valid' AND c.card_id <> r.card_id AND c.send_run IS NULL AND NOT c.contradicted

@@ -197,16 +197,16 @@ func (v view) standing(n news, r store.Recurrence) charge.Standing {
 	return charge.Standing{
 		State: r.State, OthersUnpaid: v.othersUnpaid(n, r.State), CardInvalid: v.badCards[r.CardID],
 		Asked: cause == store.ByPerson || cause == store.ByCard, NewCard: cause == store.ByCard,
-		OldCard: n.before.CardID != r.CardID && !v.badCards[r.CardID], ForCard: charge.HeldForCard(r.Reason.Code),
+		OldCard: n.before.CardID != r.CardID && !v.badCards[r.CardID] && !n.before.Contradicted, ForCard: charge.HeldForCard(r.Reason.Code),
 	}
 }
 
 // othersUnpaid reports whether another charge keeps the recurrence where it is: one that is still retried keeps it past due,
-// any that was declined keeps it on hold.
+// any that was declined keeps it on hold. A contradicted one is not tried again, so nothing waits for it.
 func (v view) othersUnpaid(n news, state recurrence.State) bool {
 	return slices.ContainsFunc(v.unpaid[n.before.Key()], func(c store.Charge) bool {
 		declined := c.State == charge.FailedSoft || (state == recurrence.Hold && slices.Contains(charge.Open(), c.State) && c.State != charge.Due)
-		return c.ID != n.before.ID && declined
+		return c.ID != n.before.ID && declined && !c.Contradicted
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 )
 
 // What a card makes the gateway do. A token begins with one of these, and may be given another later.
@@ -25,6 +26,7 @@ const (
 	WrongKey    = "tok_key"          // it does not know us
 	Busy        = "tok_busy"         // it takes nothing from us for a while
 	Unfit       = "tok_unfit"        // it finds our request wrong
+	NoCard      = "tok_no_card"      // it knows no such card
 )
 
 // Sale is what the gateway's book holds of a reference.
@@ -109,6 +111,8 @@ func (g *Gateway) decide(t provider.Transfer) (sale *provider.Result, answer pro
 		return nil, provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Code: "maintenance"}
 	case strings.HasPrefix(kind, Unfit):
 		return nil, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "invalid_request", Alarm: "the request is wrong"}
+	case strings.HasPrefix(kind, NoCard):
+		return nil, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: charge.CodeCardRefused}
 	default: // down
 		return nil, provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: "connect"}
 	}

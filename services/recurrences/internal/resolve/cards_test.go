@@ -55,6 +55,9 @@ func TestACardGivenWhileTheOldOneIsAskedIsTried(t *testing.T) {
 		"action needed, paid":         {recurrencestest.Action, "tok_ok_new", charge.Succeeded, recurrence.Active, 2},
 		"declined, declined":          {recurrencestest.Soft, "tok_soft_new", charge.FailedSoft, recurrence.Hold, 2},
 		"declined for good, lost too": {recurrencestest.Hard, "tok_lost_new", charge.FailedHard, recurrence.Hold, 2},
+		"declined, not known":         {recurrencestest.Soft, "tok_no_card_new", charge.FailedHard, recurrence.Hold, 2},
+		"declined, request wrong":     {recurrencestest.Soft, "tok_unfit_new", charge.FailedHard, recurrence.Hold, 2},
+		"not known, paid":             {recurrencestest.NoCard, "tok_ok_new", charge.Succeeded, recurrence.Active, 2},
 		"in doubt, declined, paid":    {recurrencestest.TimeoutSoft, "tok_ok_new", charge.Succeeded, recurrence.Active, 2},
 		"in doubt, paid after all":    {recurrencestest.TimeoutPaid, "tok_ok_new", charge.Succeeded, recurrence.Active, 1},
 		"paid with the old one":       {recurrencestest.OK, "tok_ok_new", charge.Succeeded, recurrence.Active, 1},
@@ -175,5 +178,55 @@ func TestGoingOnGivesEveryDeclineItsNextRetry(t *testing.T) {
 				t.Errorf("retry on %s", got.RetryOn)
 			}
 		})
+	}
+}
+
+// The gateway knows no such card: nothing is held against it, nobody asks again by himself, and another one pays.
+func TestACardThatTheGatewayDoesNotKnowWaitsForAnother(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Rules().CardFailureLimit = 1
+	e.Agree("rec-1", "2025-10-30", recurrencestest.NoCard)
+	e.Morning("2025-10-30")
+	c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1")
+	if c.State != charge.FailedHard || r.State != recurrence.Hold || r.Reason.Code != recurrence.CodeHardDecline {
+		t.Errorf("charge %s, recurrence %s (%s)", c.State, r.State, r.Reason.Code)
+	}
+	if card := e.Card(recurrencestest.NoCard); card.Failures != 0 || card.State != store.CardValid {
+		t.Errorf("the card is %s after %d failures", card.State, card.Failures)
+	}
+	e.Clock.Advance(25 * time.Hour)
+	e.Sweep()
+	e.Retry("2025-10-31")
+	if n := len(e.Gateway.Sends()); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	must(t, e, setCard("tok_ok_new"))
+	if c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1"); c.State != charge.Succeeded || r.State != recurrence.Active {
+		t.Errorf("with another card: charge %s, recurrence %s", c.State, r.State)
+	}
+	e.CheckEvents()
+	e.CheckBooks()
+}
+
+// Somebody took the money back at the gateway while the answer was in doubt. Whatever card there is now, nothing is charged
+// in its place by itself.
+func TestWhatWasTakenBackIsNotChargedOnANewCard(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{charge.CodeVoided, charge.CodeRefunded} {
+		e := recurrencestest.New(t)
+		e.Agree("rec-1", "2025-10-30", recurrencestest.TimeoutPaid)
+		e.Morning("2025-10-30")
+		must(t, e, setCard("tok_ok_new"))
+		e.Gateway.Finish(e.Charge("rec-1", "2025-10-30").Reference, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: code})
+		for range 3 {
+			e.LookUp(10 * time.Second)
+		}
+		c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1")
+		if c.State != charge.FailedHard || c.Attempt != 1 || r.State != recurrence.Hold {
+			t.Errorf("%s: charge %s after %d attempts, recurrence %s", code, c.State, c.Attempt, r.State)
+		}
+		e.CheckEvents()
+		e.CheckBooks()
 	}
 }

@@ -103,3 +103,24 @@ func TestACardThatItsNetworkForbidsIsNeverTriedAgain(t *testing.T) {
 		})
 	}
 }
+
+// A network's wait that ends when a charge is too late for going by itself is no reason to keep its recurrence waiting.
+func TestAWaitPastTheBoundIsAPersonsAtOnce(t *testing.T) {
+	t.Parallel()
+	e := declinedBy(t, "mastercard", provider.Result{Class: provider.RejectedRetryable, Code: "insufficient_funds", RetryAfter: 20 * 24 * time.Hour})
+	e.Agree("rec-2", "2025-10-28", recurrencestest.TimeoutSoft)
+	e.Morning("2025-10-28")
+	for id, cycle := range map[string]string{"rec-1": "2025-10-27", "rec-2": "2025-10-28"} {
+		if c := e.Charge(id, cycle); c.State != charge.Exhausted || c.Send.Wanted() {
+			t.Errorf("%s: %s, to be sent: %t", id, c.State, c.Send.Wanted())
+		}
+	}
+	if r := e.Standing("rec-2"); r.State != recurrence.Active {
+		t.Errorf("recurrence whose card was not asked: %s", r.State)
+	}
+	if n := len(e.Gateway.Sends()); n != 1 {
+		t.Errorf("%d sends", n)
+	}
+	e.CheckEvents()
+	e.CheckBooks()
+}

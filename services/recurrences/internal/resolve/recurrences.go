@@ -67,7 +67,9 @@ func (r *Resolver) carryOn(ctx context.Context, tx pgx.Tx, unpaid []store.Charge
 		switch {
 		case c.State != charge.Due && c.State != charge.FailedSoft:
 			continue
-		case c.Send.Wanted() || c.Contradicted:
+		case c.Contradicted:
+			continue
+		case c.Send.Wanted():
 			retried = retried || c.State == charge.FailedSoft
 			continue
 		case c.State == charge.FailedSoft && c.RetryOn != 0:

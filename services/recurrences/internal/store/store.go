@@ -164,6 +164,11 @@ func (s *Store) Day(tenant string, send Send) recurrence.Date {
 	return s.Since(tenant, send.Date, send.At)
 }
 
+// DayAt is Day for a later moment.
+func (s *Store) DayAt(tenant string, send Send, when time.Time) recurrence.Date {
+	return s.Day(tenant, send) + max(0, s.DateAt(tenant, when)-s.Today(tenant))
+}
+
 // Since is a date of a tick moved on by the days that have gone by, by the service's clock, since a time at which it was true.
 func (s *Store) Since(tenant string, date recurrence.Date, at time.Time) recurrence.Date {
 	if at.IsZero() {

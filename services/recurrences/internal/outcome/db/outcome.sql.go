@@ -65,3 +65,41 @@ func (q *Queries) NoteDeclined(ctx context.Context, arg NoteDeclinedParams) erro
 	_, err := q.db.Exec(ctx, noteDeclined, arg.Ids, arg.Attempts)
 	return err
 }
+
+const overByLastCycle = `-- name: OverByLastCycle :many
+SELECT r.tenant, r.recurrence_id FROM recurrences r
+JOIN (SELECT unnest($1::text[]) AS tenant, unnest($2::text[]) AS id) k ON r.tenant = k.tenant AND r.recurrence_id = k.id
+WHERE r.state = 'completed' AND r.reason_code = $3
+`
+
+type OverByLastCycleParams struct {
+	Tenants []string
+	Ids     []string
+	Code    string
+}
+
+type OverByLastCycleRow struct {
+	Tenant       string
+	RecurrenceID string
+}
+
+// Which of these recurrences are over because their last cycle is. That is never undone, so no lock is needed.
+func (q *Queries) OverByLastCycle(ctx context.Context, arg OverByLastCycleParams) ([]OverByLastCycleRow, error) {
+	rows, err := q.db.Query(ctx, overByLastCycle, arg.Tenants, arg.Ids, arg.Code)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OverByLastCycleRow
+	for rows.Next() {
+		var i OverByLastCycleRow
+		if err := rows.Scan(&i.Tenant, &i.RecurrenceID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

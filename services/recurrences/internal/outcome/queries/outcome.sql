@@ -9,3 +9,9 @@ WHERE k.charge_id = n.id AND k.attempt = n.attempt;
 SELECT k.charge_id, r.nominal_time FROM card_attempts k
 JOIN (SELECT unnest(@ids::uuid[]) AS id, unnest(@attempts::integer[]) AS attempt) n ON k.charge_id = n.id AND k.attempt = n.attempt
 JOIN runs r ON r.run_id = k.run_id;
+
+-- name: OverByLastCycle :many
+-- Which of these recurrences are over because their last cycle is. That is never undone, so no lock is needed.
+SELECT r.tenant, r.recurrence_id FROM recurrences r
+JOIN (SELECT unnest(@tenants::text[]) AS tenant, unnest(@ids::text[]) AS id) k ON r.tenant = k.tenant AND r.recurrence_id = k.id
+WHERE r.state = 'completed' AND r.reason_code = @code;
