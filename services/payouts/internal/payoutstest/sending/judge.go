@@ -8,21 +8,24 @@ import (
 	"github.com/agogopay/agogo/simulator"
 )
 
-// Cashin is a rule about cash-ins, all of them unless peers are named; times 0 is always.
+// Cashin is a rule about sends, all of them unless peers are named; times 0 is always.
 func (e *Env) Cashin(fault simulator.Fault, times int, change ...func(*simulator.Rule)) {
-	e.rule("cashin", fault, times, change)
+	e.rule(e.kind.Pay, fault, times, change)
 }
 
 // Lookups is a rule about lookups.
 func (e *Env) Lookups(fault simulator.Fault, times int, change ...func(*simulator.Rule)) {
-	e.rule("lookup", fault, times, change)
+	e.rule(e.kind.Ask, fault, times, change)
 }
 
 func (e *Env) rule(operation string, fault simulator.Fault, times int, change []func(*simulator.Rule)) {
 	e.t.Helper()
-	r := simulator.Rule{Provider: simulator.Orange, Operation: operation, Fault: fault, Times: times}
+	r := simulator.Rule{Provider: e.kind.Simulated, Operation: operation, Fault: fault, Times: times}
 	for _, f := range change {
 		f(&r)
+	}
+	if r.Match.Peer != "" {
+		r.Match.Peer = e.kind.Prefix + r.Match.Peer
 	}
 	if err := e.Sim.AddRule(r); err != nil {
 		e.t.Fatal(err)
@@ -45,7 +48,7 @@ func (e *Env) NoFaults() {
 // Book is the provider's truth by reference.
 func (e *Env) Book() map[string]simulator.Entry {
 	e.t.Helper()
-	b, err := e.Sim.Book(simulator.Orange)
+	b, err := e.Sim.Book(e.kind.Simulated)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -56,7 +59,7 @@ func (e *Env) Book() map[string]simulator.Entry {
 	return m
 }
 
-// Requests is how many cash-ins the provider was asked for, paid or not.
+// Requests is how many payments the provider was asked for, paid or not.
 func (e *Env) Requests() (n int) {
 	for _, entry := range e.Book() {
 		n += entry.Requests
@@ -124,12 +127,13 @@ func (e *Env) checkLedger(suspense bool) {
 	e.t.Helper()
 	b := e.Balances()
 	transit := e.Count("SELECT COALESCE(sum(net), 0)::bigint FROM payouts WHERE state IN ('submitting', 'processing', 'unknown', 'manual_review')")
-	if got := -b[ledger.InTransit("orange")]; got != transit {
+	if got := -b[ledger.InTransit(e.Config.Name)]; got != transit {
 		e.t.Errorf("in transit are %d, the books say %d", transit, got)
 	}
 	paid := e.Count("SELECT COALESCE(sum(net), 0)::bigint FROM payouts WHERE state = 'succeeded'")
-	if got := -b[ledger.Float("orange")]; got != paid && !suspense {
-		e.t.Errorf("paid were %d, the books say %d", paid, got)
+	fees := e.Count("SELECT COALESCE(sum(fee), 0)::bigint FROM attempts WHERE state = 'succeeded'")
+	if got := -b[ledger.Float(e.Config.Name)]; got != paid+fees && !suspense {
+		e.t.Errorf("paid were %d and %d of fees, the books say %d", paid, fees, got)
 	}
 	owed := e.Count("SELECT COALESCE(sum(net), 0)::bigint FROM payments WHERE status = 'completed'") - transit - paid
 	for account, net := range b {

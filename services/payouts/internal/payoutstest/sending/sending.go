@@ -27,7 +27,6 @@ import (
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
-	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -49,6 +48,7 @@ type Env struct {
 	States *provider.States
 	Config config.Provider
 
+	kind  Kind
 	t     testing.TB
 	url   string
 	lease atomic.Int64
@@ -58,7 +58,13 @@ type Env struct {
 // New makes an environment. Change e.Config and the tenant's rules before the first Sender.
 func New(t testing.TB, change ...func(*simulator.Config)) *Env {
 	t.Helper()
-	e := &Env{Env: payoutstest.New(t), t: t, seen: map[int64]bool{}}
+	return NewOf(t, Orange(), change...)
+}
+
+// NewOf makes an environment whose tenant pays through a provider of a kind.
+func NewOf(t testing.TB, kind Kind, change ...func(*simulator.Config)) *Env {
+	t.Helper()
+	e := &Env{Env: payoutstest.New(t), kind: kind, t: t, seen: map[int64]bool{}}
 	pc := e.Pool.Config()
 	schema := strings.Trim(pc.ConnConfig.RuntimeParams["search_path"], `"`)
 	err := pg.Migrate(t.Context(), pg.Config{DSN: pc.ConnString(), Schema: schema}, attempt.Migrations, provider.Migrations, webhook.Migrations)
@@ -84,11 +90,13 @@ func New(t testing.TB, change ...func(*simulator.Config)) *Env {
 	e.States = &provider.States{Service: store.Service, Outbox: e.Outbox, Clock: e.Clock}
 	e.StoppedBy(func(ctx context.Context, tx pgx.Tx) ([]string, error) { return e.States.Stopped(ctx, tx) })
 	e.Config = config.Provider{
-		Name: "orange", Kind: orangeomr.Kind, BaseURL: e.url + "/orange-money-b2b/v1/ci", TokenURL: e.url + "/oauth/v3/token",
-		ClientID: "client", ClientSecret: "secret", PosID: "pos", CallbackAuthorization: CallbackAuthorization, FormsStep: true,
-		Timeout: 500 * time.Millisecond, QuietTime: 2 * time.Second, LookupAfter: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second},
+		Name: kind.Name, Timeout: 500 * time.Millisecond, QuietTime: 2 * time.Second,
+		LookupAfter: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second},
 		ReviewAfter: 24 * time.Hour, RetryAfter: []time.Duration{time.Minute, 10 * time.Minute}, Concurrency: 4,
 	}
+	kind.Configure(e.url, &e.Config)
+	e.Rules().DefaultProvider = kind.Name
+	e.Tenants.Tenants[0].Providers = map[string]config.Provider{kind.Name: {Name: kind.Name, Kind: e.Config.Kind}}
 	e.lease.Store(int64(time.Minute))
 	return e
 }
@@ -114,7 +122,7 @@ type Hooks struct {
 }
 
 type hooked struct {
-	*orangeomr.Adapter
+	connector.Adapter
 	h Hooks
 }
 
@@ -142,7 +150,9 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	if len(h) > 0 {
 		hooks = h[0]
 	}
-	conn := connector.New(payoutstest.Tenant, e.Config, hooked{orangeomr.New(e.Config, e.Clock), hooks})
+	real := e.kind.New(e.Config, e.Clock)
+	conn := connector.New(payoutstest.Tenant, e.Config, hooked{real, hooks})
+	conn.Verifier, _ = real.(provider.WebhookVerifier) // which the hooks hide
 	conn.Policy.Lease = time.Duration(e.lease.Load())
 	conn.Policy.Margin = conn.Policy.Lease / 10
 	s := &Sender{Connectors: &connector.Set{}, Connector: conn}
@@ -276,7 +286,7 @@ func (e *Env) Hint(s *Sender) {
 		notices = append(notices, webhook.Notice{Reference: a.reference})
 	}
 	e.InTx(func(tx pgx.Tx) error {
-		_, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, "orange", notices)
+		_, err := s.Worker.Match(e.Ctx(), tx, payoutstest.Tenant, e.Config.Name, notices)
 		return err
 	})
 }
