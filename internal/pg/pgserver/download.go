@@ -10,8 +10,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // The release to download. Programs from the network run only if they are the ones this list was made with: each package
@@ -51,16 +53,32 @@ func download(ctx context.Context, o Options, major int) (string, error) {
 	if progress == nil {
 		progress = io.Discard
 	}
-	bin, err := fetch(ctx, registry(), r, cache, progress)
+	bin, err := fetchFrom(ctx, r, cache, progress)
 	if err != nil {
 		return "", fmt.Errorf("download Postgres %s: %w", releaseVersion, err)
 	}
 	return bin, nil
 }
 
-// registry follows npm's own variable, for networks that reach only a mirror.
-func registry() string {
-	return cmp.Or(os.Getenv("NPM_CONFIG_REGISTRY"), os.Getenv("npm_config_registry"), "https://registry.npmjs.org")
+func fetchFrom(ctx context.Context, r release, cache string, progress io.Writer) (string, error) {
+	from, err := registry(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fetch(ctx, from, r, cache, progress)
+}
+
+// registry is where this machine gets packages from, by npm's own settings: where to download from is its owner's to say.
+func registry(ctx context.Context) (string, error) {
+	if url := cmp.Or(os.Getenv("NPM_CONFIG_REGISTRY"), os.Getenv("npm_config_registry")); url != "" {
+		return url, nil
+	}
+	out, err := exec.CommandContext(ctx, "npm", "config", "get", "registry").Output()
+	url := strings.TrimSpace(string(out))
+	if err != nil || !strings.HasPrefix(url, "http") {
+		return "", errors.New("no package registry is known: set NPM_CONFIG_REGISTRY to one, or install npm")
+	}
+	return url, nil
 }
 
 // cacheDir is shared by all data directories. Root's own cache could not be reached by the user who runs the child.

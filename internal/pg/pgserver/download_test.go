@@ -147,3 +147,27 @@ func TestOnlyTheReleasedMajorIsDownloaded(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Where to download from is said by npm's variable, then by npm; without either there is an error that says what to do.
+func TestTheRegistryIsTheMachines(t *testing.T) {
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
+	t.Setenv("npm_config_registry", "")
+	t.Setenv("NPM_CONFIG_REGISTRY", "")
+	if from, err := registry(t.Context()); err == nil || !strings.Contains(err.Error(), "NPM_CONFIG_REGISTRY") {
+		t.Errorf("without npm: %q, %v", from, err)
+	}
+	for said, want := range map[string]string{"http://127.0.0.1:4873/": "http://127.0.0.1:4873/", "undefined": ""} {
+		script := "#!/bin/sh\n[ \"$*\" = 'config get registry' ] && echo " + said + "\n"
+		if err := os.WriteFile(filepath.Join(bin, "npm"), []byte(script), 0o755); err != nil { //nolint:gosec // a program must be executable
+			t.Fatal(err)
+		}
+		if from, err := registry(t.Context()); from != want || (err != nil) != (want == "") {
+			t.Errorf("npm says %s: %q, %v", said, from, err)
+		}
+	}
+	t.Setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:4874")
+	if from, err := registry(t.Context()); from != "http://127.0.0.1:4874" || err != nil {
+		t.Errorf("%q, %v", from, err)
+	}
+}
