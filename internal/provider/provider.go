@@ -129,7 +129,37 @@ type WebhookReader interface {
 	Read(body []byte) map[string]Found
 }
 
+// AddressKey is the header in which a verifier finds the last segment of the address that a webhook was sent to, the one behind
+// the connector's name, or nothing. Providers that sign nothing and send no header of ours are given an address with a secret
+// there. Who receives webhooks sets it, and drops what a caller sent under that name.
+const AddressKey = "Agogo-Address-Key"
+
 // BalanceReader reads the float.
 type BalanceReader interface {
 	Balance(ctx context.Context) (money.Amount, error)
+}
+
+// NameMatch is how the name that we have for a payee compares with the one that the provider has for the wallet.
+type NameMatch string
+
+// The comparisons.
+const (
+	NameMatches NameMatch = "match"
+	NamePartly  NameMatch = "partial"  // some words agree: a family name, for instance
+	NameDiffers NameMatch = "no_match" // none does
+	NameUnknown NameMatch = "unknown"  // the provider tells no name, or we have none
+)
+
+// Recipient is what a provider says of a wallet before anything is paid into it. The provider's name for it stays with the
+// adapter: it is somebody's, and nobody else needs it.
+type Recipient struct {
+	Receives bool
+	Code     string // why it does not, in Agogo's words: "payee_not_found", "payee_inactive", "limit_exceeded"
+	Name     NameMatch
+}
+
+// RecipientVerifier asks whether a wallet takes an amount and whose it is. err means that the question was not answered, which
+// says nothing about the wallet.
+type RecipientVerifier interface {
+	VerifyRecipient(ctx context.Context, destination, name string, amount money.Amount) (Recipient, error)
 }

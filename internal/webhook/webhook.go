@@ -111,6 +111,9 @@ func New(service string, sources []Source, d Deps) *Receiver {
 // Pattern is where the receiver belongs in a http.ServeMux.
 func (r *Receiver) Pattern() string { return "/webhooks/" + r.service + "/{tenant}/{provider}" }
 
+// KeyedPattern is where it belongs too, for providers whose address carries a secret; see [provider.AddressKey].
+func (r *Receiver) KeyedPattern() string { return r.Pattern() + "/{key}" }
+
 // ServeHTTP answers 200 only when the webhook is stored. Anything else tells the provider to try again or that it is not
 // welcome; the body never says why, since the caller may be anybody.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -120,8 +123,8 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.refuse(w, req, "unknown", "unknown_source", http.StatusNotFound)
 		return
 	}
-	if req.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
+	if req.Method != http.MethodPost && req.Method != http.MethodPut { // some providers put what others post
+		w.Header().Set("Allow", "POST, PUT")
 		r.refuse(w, req, name, "wrong_method", http.StatusMethodNotAllowed)
 		return
 	}
@@ -135,6 +138,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.refuse(w, req, name, "broken_off", http.StatusBadRequest)
 		return
 	}
+	req.Header.Set(provider.AddressKey, req.PathValue("key"))
 	references, err := verifier.Verify(req.Header, body)
 	switch {
 	case errors.Is(err, provider.ErrUnreadable):

@@ -85,6 +85,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 func (p *parts) mux(health http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(p.webhooks.Pattern(), p.webhooks)
+	mux.Handle(p.webhooks.KeyedPattern(), p.webhooks)
 	mux.Handle("/", health)
 	return mux
 }
