@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
@@ -25,6 +27,11 @@ type Connector struct {
 	Policy     attempt.Policy
 	Throttle   *provider.Throttle
 	RetryAfter []time.Duration
+	// Balance is nil for a provider that does not tell its float. Where asking uses a credential that locks out, it is guarded
+	// by [Set.Guard].
+	Balance provider.BalanceReader
+	// Proof is nil unless the provider locks our account after a few uses of a wrong credential; see [provider.Lockout].
+	Proof *provider.Proof
 }
 
 // Adapter is what every adapter can do. One that is a provider.WebhookVerifier too is called back.
@@ -87,6 +94,10 @@ func New(tenant string, c config.Provider, a Adapter) *Connector {
 		conn.RetryAfter = []time.Duration{time.Minute, 10 * time.Minute}
 	}
 	conn.Verifier, _ = a.(provider.WebhookVerifier)
+	conn.Balance, _ = a.(provider.BalanceReader)
+	if l, ok := a.(provider.Lockout); ok && l.LocksOut() {
+		conn.Proof = &provider.Proof{}
+	}
 	return conn
 }
 
@@ -115,6 +126,18 @@ func (s *Set) All() []*Connector {
 func (s *Set) Share(replicas int) {
 	for _, c := range s.byName {
 		c.Throttle.Share(replicas)
+	}
+}
+
+// Guard puts the reading of balances behind the connectors' shared states, where a wrong credential would lock the account.
+func (s *Set) Guard(states *provider.States, pool *pgxpool.Pool) {
+	for _, c := range s.byName {
+		if c.Proof == nil || c.Balance == nil {
+			continue
+		}
+		c.Balance = &provider.GuardedBalance{
+			Reader: c.Balance, Pool: pool, States: states, Connector: c.Connector, Proof: c.Proof, Lease: c.Policy.Lease,
+		}
 	}
 }
 

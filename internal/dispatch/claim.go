@@ -17,7 +17,9 @@ type claimed struct {
 	about   string        // what the provider is told
 	held    int           // rows that may not go and were put aside
 	rest    time.Duration // the connector rests for so long; nothing was claimed
-	probing bool          // the connector is degraded and a transfer is under way, here or elsewhere; nothing was claimed
+	probing bool          // one transfer at a time goes, and one is under way, here or elsewhere; nothing was claimed
+	refused bool          // the connector was stopped instead; nothing was claimed, and the next look says so
+	trial   bool          // what was begun uses a credential that is not proven
 }
 
 // claim is transaction A: it takes up to most rows, writes their attempts with references and leases, has them posted, and
@@ -60,7 +62,7 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 	case g.Code != "":
 		c.held, err = l.d.Book.Hold(ctx, tx, l.Lane, g.Code, holdMost)
 		return c, err
-	case g.degraded:
+	case g.degraded || g.unproven:
 		most = 1
 	}
 	claim, err := l.d.Book.Claim(ctx, tx, l.Lane, most, l.resting())
@@ -70,6 +72,13 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 	c.held, c.about = claim.Held, claim.Description
 	if len(claim.Starts) == 0 {
 		return c, nil
+	}
+	if g.unproven {
+		trial, err := l.d.States.BeginTrial(ctx, tx, l.Connector.Connector, l.owner, l.Connector.Policy.Lease)
+		c.trial, c.probing, c.refused = trial == provider.TrialBegun, trial == provider.TrialElsewhere, trial == provider.TrialRefused
+		if err != nil || !c.trial {
+			return c, err
+		}
 	}
 	if c.begun, err = attempt.Begin(ctx, tx, l.owner, l.Connector.Policy.Lease, l.d.Clock.Now(), claim.Starts); err != nil {
 		return c, err
@@ -82,6 +91,8 @@ type gates struct {
 	Gate
 	rest     time.Duration // the connector's
 	degraded bool          // one row at a time
+	unproven bool          // likewise, over all replicas: our credential may be wrong
+	stops    int64         // of the connector so far
 }
 
 // gate reads the rows that every replica looks at before it sends.
@@ -95,6 +106,7 @@ func (l *lane) gate(ctx context.Context, q DBTX) (gates, error) {
 		return g, err
 	}
 	now := l.d.Clock.Now()
+	g.unproven, g.stops = !l.Connector.Proof.Holds(st, now), st.Stops
 	switch {
 	case st.Resting(now):
 		g.rest = st.RestUntil.Sub(now)

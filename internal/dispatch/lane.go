@@ -39,6 +39,7 @@ type answer struct {
 	result  provider.Result
 
 	calledOff bool       // by a stop that the next claim will see too
+	trial     bool       // of a credential that was not proven
 	notBefore *time.Time // of one that was not sent: when it goes again, for the database
 	rest      time.Time  // and for this lane
 	late      bool       // somebody else had taken the attempt over
@@ -76,7 +77,7 @@ func (l *lane) feed(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case len(c.begun) > 0 || c.held > 0:
+		case len(c.begun) > 0 || c.held > 0 || c.refused:
 			continue
 		case c.probing && l.open.Load() == 0:
 			err = l.d.Clock.Sleep(ctx, probeEvery)
@@ -115,7 +116,7 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 	l.Connector.Throttle.Free(slots - len(c.begun))
 	l.open.Add(int64(len(c.begun)))
 	if err != nil {
-		l.refuse(c.begun, "not_committed", false)
+		l.refuse(c, "not_committed", false)
 		cancel()
 		return claimed{}, err
 	}
@@ -131,8 +132,9 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 
 // send calls the provider for each attempt, all at once: they hold a slot each. done ends their common context.
 func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
-	if code, err := l.called(ctx); code != "" {
-		l.refuse(c.begun, code, err == nil)
+	g, code, err := l.called(ctx, c.trial)
+	if code != "" {
+		l.refuse(c, code, err == nil)
 		done()
 		return
 	}
@@ -141,24 +143,34 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 		l.sending.Add(1)
 		wave.Go(func() {
 			defer l.sending.Done()
-			if l.stopped.Load() {
-				l.refuse([]attempt.Attempt{a}, CodeStopped, true)
+			if l.stopped.Load() || !c.trial && l.withdrawn(g) {
+				l.refuse(claimed{begun: []attempt.Attempt{a}, trial: c.trial}, CodeStopped, true)
 				return
 			}
-			l.answers <- answer{attempt: a, result: l.submit(ctx, a, c.about)}
+			res := l.submit(ctx, a, c.about)
+			l.Connector.Proof.Take(res, g.stops, l.d.Clock.Now())
+			l.answers <- answer{attempt: a, result: res, trial: c.trial}
 		})
 	}
 	l.sending.Go(func() { wave.Wait(); done() })
 }
 
-// called reads the stops once more, right before the first byte, and returns the code of what calls the sends off.
-func (l *lane) called(ctx context.Context) (code string, err error) {
-	g, err := l.gate(ctx, l.d.Pool)
-	if err != nil {
+// withdrawn reports whether another call of this process has heard that the credential is refused.
+func (l *lane) withdrawn(g gates) bool {
+	return !l.Connector.Proof.Holds(provider.Status{Stops: g.stops}, l.d.Clock.Now())
+}
+
+// called reads the stops once more, right before the first byte, and returns the code of what calls the sends off. What was
+// claimed as proven and is not any more would be one of many tries at once.
+func (l *lane) called(ctx context.Context, trial bool) (g gates, code string, err error) {
+	if g, err = l.gate(ctx, l.d.Pool); err != nil {
 		l.d.Logger.WarnContext(ctx, l.d.Service+": claimed and not sent, the stops cannot be read", "run", l.Run.ID, "error", err)
-		return "stops_unreadable", err
+		return g, "stops_unreadable", err
 	}
-	return g.Code, nil
+	if g.Code == "" && g.unproven && !trial {
+		return g, provider.CodeUnproven, nil
+	}
+	return g, g.Code, nil
 }
 
 // submit makes one call. Between the crash points lies the moment in which nobody but the provider knows what happened.
@@ -181,10 +193,10 @@ func (l *lane) submit(ctx context.Context, a attempt.Attempt, about string) (res
 	return res
 }
 
-// refuse records attempts as never sent.
-func (l *lane) refuse(begun []attempt.Attempt, code string, calledOff bool) {
-	for _, a := range begun {
-		l.answers <- answer{attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}, calledOff: calledOff}
+// refuse records what was begun as never sent.
+func (l *lane) refuse(c claimed, code string, calledOff bool) {
+	for _, a := range c.begun {
+		l.answers <- answer{attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}, calledOff: calledOff, trial: c.trial}
 	}
 }
 

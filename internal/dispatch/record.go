@@ -138,6 +138,14 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 	if _, err := l.d.States.Observe(ctx, tx, l.Connector.Connector, results); err != nil {
 		return err
 	}
+	for _, a := range batch { // one at most: while it is open nobody begins another
+		if !a.trial {
+			continue
+		}
+		if err := l.d.States.EndTrial(ctx, tx, l.Connector.Connector, l.owner, a.result); err != nil {
+			return err
+		}
+	}
 	if err := l.watch(ctx, tx, results); err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type Status struct {
 	RestCode  string
 	Float     string
 	Version   int64
+	Stops     int64 // how often it was stopped so far
 	ChangedAt time.Time
 
 	FloatVersion int64
@@ -161,7 +162,7 @@ func status(r db.ProviderState) Status {
 		State:     r.State,
 		Reason:    Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode},
 		Faults:    int(r.Faults), Rests: int(r.Rests), RestCode: r.RestCode, Float: r.FloatState,
-		Version: r.Version, ChangedAt: r.ChangedAt.UTC(), FloatVersion: r.FloatVersion,
+		Version: r.Version, Stops: r.Stops, ChangedAt: r.ChangedAt.UTC(), FloatVersion: r.FloatVersion,
 	}
 	if r.RestUntil != nil {
 		n.RestUntil = r.RestUntil.UTC()

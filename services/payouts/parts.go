@@ -44,6 +44,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	file, clk, registry := s.cfg.File, s.deps.Clock, s.deps.Telemetry.Registry
 	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry})
 	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
+	s.connectors.Guard(states, pool)
 	stopped := func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) }
 	st := &store.Store{
 		Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Tenants: file, Stopped: stopped,

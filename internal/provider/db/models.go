@@ -9,20 +9,24 @@ import (
 )
 
 type ProviderState struct {
-	Tenant       string
-	Provider     string
-	Kind         string
-	State        string
-	ReasonClass  string
-	ReasonScope  string
-	ReasonCode   string
-	ProviderCode string
-	Faults       int32
-	Rests        int32
-	RestUntil    *time.Time
-	RestCode     string
-	FloatState   string
-	FloatVersion int64
-	Version      int64
-	ChangedAt    time.Time
+	Tenant         string
+	Provider       string
+	Kind           string
+	State          string
+	ReasonClass    string
+	ReasonScope    string
+	ReasonCode     string
+	ProviderCode   string
+	Faults         int32
+	Rests          int32
+	RestUntil      *time.Time
+	RestCode       string
+	FloatState     string
+	FloatVersion   int64
+	Version        int64
+	ChangedAt      time.Time
+	Stops          int64
+	TrialOwner     string
+	TrialExpiresAt *time.Time
+	TrialLosses    int32
 }

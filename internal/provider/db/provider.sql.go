@@ -25,6 +25,28 @@ func (q *Queries) Beat(ctx context.Context, arg BeatParams) error {
 	return err
 }
 
+const beginTrial = `-- name: BeginTrial :exec
+UPDATE provider_states SET trial_owner = $1, trial_expires_at = now() + make_interval(secs => $2), trial_losses = trial_losses + 1
+WHERE tenant = $3 AND provider = $4
+`
+
+type BeginTrialParams struct {
+	Owner        string
+	LeaseSeconds float64
+	Tenant       string
+	Provider     string
+}
+
+func (q *Queries) BeginTrial(ctx context.Context, arg BeginTrialParams) error {
+	_, err := q.db.Exec(ctx, beginTrial,
+		arg.Owner,
+		arg.LeaseSeconds,
+		arg.Tenant,
+		arg.Provider,
+	)
+	return err
+}
+
 const countReplicas = `-- name: CountReplicas :one
 SELECT count(*) FROM provider_replicas WHERE expires_at > now()
 `
@@ -34,6 +56,32 @@ func (q *Queries) CountReplicas(ctx context.Context) (int64, error) {
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const endTrial = `-- name: EndTrial :exec
+UPDATE provider_states SET trial_owner = '', trial_expires_at = NULL,
+    trial_losses = CASE WHEN $1::boolean THEN 0 WHEN $2::boolean THEN trial_losses ELSE GREATEST(trial_losses - 1, 0) END
+WHERE tenant = $3 AND provider = $4 AND trial_owner = $5
+`
+
+type EndTrialParams struct {
+	Proven   bool
+	Lost     bool
+	Tenant   string
+	Provider string
+	Owner    string
+}
+
+// A use that was answered, whatever the answer, is not lost; one that proves the credential forgets those that were.
+func (q *Queries) EndTrial(ctx context.Context, arg EndTrialParams) error {
+	_, err := q.db.Exec(ctx, endTrial,
+		arg.Proven,
+		arg.Lost,
+		arg.Tenant,
+		arg.Provider,
+		arg.Owner,
+	)
+	return err
 }
 
 const ensureState = `-- name: EnsureState :exec
@@ -68,7 +116,7 @@ func (q *Queries) ForgetReplicas(ctx context.Context) error {
 }
 
 const getState = `-- name: GetState :one
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 AND provider = $2
 `
 
 type GetStateParams struct {
@@ -96,6 +144,10 @@ func (q *Queries) GetState(ctx context.Context, arg GetStateParams) (ProviderSta
 		&i.FloatVersion,
 		&i.Version,
 		&i.ChangedAt,
+		&i.Stops,
+		&i.TrialOwner,
+		&i.TrialExpiresAt,
+		&i.TrialLosses,
 	)
 	return i, err
 }
@@ -110,7 +162,7 @@ func (q *Queries) LeaveReplica(ctx context.Context, replica string) error {
 }
 
 const listStates = `-- name: ListStates :many
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 ORDER BY provider
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 ORDER BY provider
 `
 
 func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderState, error) {
@@ -139,6 +191,10 @@ func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderStat
 			&i.FloatVersion,
 			&i.Version,
 			&i.ChangedAt,
+			&i.Stops,
+			&i.TrialOwner,
+			&i.TrialExpiresAt,
+			&i.TrialLosses,
 		); err != nil {
 			return nil, err
 		}
@@ -151,7 +207,7 @@ func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderStat
 }
 
 const lockState = `-- name: LockState :one
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
 `
 
 type LockStateParams struct {
@@ -179,7 +235,34 @@ func (q *Queries) LockState(ctx context.Context, arg LockStateParams) (ProviderS
 		&i.FloatVersion,
 		&i.Version,
 		&i.ChangedAt,
+		&i.Stops,
+		&i.TrialOwner,
+		&i.TrialExpiresAt,
+		&i.TrialLosses,
 	)
+	return i, err
+}
+
+const lockTrial = `-- name: LockTrial :one
+SELECT state, trial_losses, COALESCE(trial_expires_at >= now(), false)::boolean AS under_way
+FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
+`
+
+type LockTrialParams struct {
+	Tenant   string
+	Provider string
+}
+
+type LockTrialRow struct {
+	State       string
+	TrialLosses int32
+	UnderWay    bool
+}
+
+func (q *Queries) LockTrial(ctx context.Context, arg LockTrialParams) (LockTrialRow, error) {
+	row := q.db.QueryRow(ctx, lockTrial, arg.Tenant, arg.Provider)
+	var i LockTrialRow
+	err := row.Scan(&i.State, &i.TrialLosses, &i.UnderWay)
 	return i, err
 }
 
@@ -187,7 +270,10 @@ const setState = `-- name: SetState :exec
 UPDATE provider_states SET state = $1, reason_class = $2, reason_scope = $3,
     reason_code = $4, provider_code = $5, faults = $6, rests = $7,
     rest_until = $8, rest_code = $9, float_state = $10, float_version = $11,
-    version = $12, changed_at = $13
+    version = $12, changed_at = $13,
+    stops = stops + CASE WHEN $1 = 'stopped' AND state <> 'stopped' THEN 1 ELSE 0 END,
+    -- Whoever opens a stopped connector answers for its credentials: what was lost before counts no more.
+    trial_losses = CASE WHEN state = 'stopped' AND $1 <> 'stopped' THEN 0 ELSE trial_losses END
 WHERE tenant = $14 AND provider = $15
 `
 

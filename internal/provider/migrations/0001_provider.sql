@@ -18,6 +18,11 @@ CREATE TABLE provider_states (
     float_version bigint NOT NULL DEFAULT 0,
     version       bigint NOT NULL DEFAULT 0,
     changed_at    timestamptz NOT NULL,       -- of the state
+    stops            bigint NOT NULL DEFAULT 0, -- how often it was stopped: what was proven before one is not proven after it
+    -- The one use of a credential that is not proven, where a provider locks an account after a few wrong ones (ADR 8).
+    trial_owner      text NOT NULL DEFAULT '',
+    trial_expires_at timestamptz,             -- a lease: database time
+    trial_losses     integer NOT NULL DEFAULT 0, -- uses since the last proof whose answer is outstanding or was lost
     PRIMARY KEY (tenant, provider)
 );
 

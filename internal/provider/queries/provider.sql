@@ -21,8 +21,25 @@ SELECT * FROM provider_states WHERE tenant = @tenant AND provider = @provider FO
 UPDATE provider_states SET state = @state, reason_class = @reason_class, reason_scope = @reason_scope,
     reason_code = @reason_code, provider_code = @provider_code, faults = @faults, rests = @rests,
     rest_until = @rest_until, rest_code = @rest_code, float_state = @float_state, float_version = @float_version,
-    version = @version, changed_at = @changed_at
+    version = @version, changed_at = @changed_at,
+    stops = stops + CASE WHEN @state = 'stopped' AND state <> 'stopped' THEN 1 ELSE 0 END,
+    -- Whoever opens a stopped connector answers for its credentials: what was lost before counts no more.
+    trial_losses = CASE WHEN state = 'stopped' AND @state <> 'stopped' THEN 0 ELSE trial_losses END
 WHERE tenant = @tenant AND provider = @provider;
+
+-- name: LockTrial :one
+SELECT state, trial_losses, COALESCE(trial_expires_at >= now(), false)::boolean AS under_way
+FROM provider_states WHERE tenant = @tenant AND provider = @provider FOR UPDATE;
+
+-- name: BeginTrial :exec
+UPDATE provider_states SET trial_owner = @owner, trial_expires_at = now() + make_interval(secs => @lease_seconds), trial_losses = trial_losses + 1
+WHERE tenant = @tenant AND provider = @provider;
+
+-- name: EndTrial :exec
+-- A use that was answered, whatever the answer, is not lost; one that proves the credential forgets those that were.
+UPDATE provider_states SET trial_owner = '', trial_expires_at = NULL,
+    trial_losses = CASE WHEN @proven::boolean THEN 0 WHEN @lost::boolean THEN trial_losses ELSE GREATEST(trial_losses - 1, 0) END
+WHERE tenant = @tenant AND provider = @provider AND trial_owner = @owner;
 
 -- name: Beat :exec
 INSERT INTO provider_replicas (replica, expires_at) VALUES (@replica, now() + make_interval(secs => @ttl_seconds))

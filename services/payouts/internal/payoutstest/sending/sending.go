@@ -153,6 +153,9 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	real := e.kind.New(e.Config, e.Clock)
 	conn := connector.New(payoutstest.Tenant, e.Config, hooked{real, hooks})
 	conn.Verifier, _ = real.(provider.WebhookVerifier) // which the hooks hide
+	if l, ok := real.(provider.Lockout); ok && l.LocksOut() {
+		conn.Proof = &provider.Proof{}
+	}
 	conn.Policy.Lease = time.Duration(e.lease.Load())
 	conn.Policy.Margin = conn.Policy.Lease / 10
 	s := &Sender{Connectors: &connector.Set{}, Connector: conn}
