@@ -76,10 +76,11 @@ func (s *Simulator) putLatency(w http.ResponseWriter, r *http.Request) {
 func (s *Simulator) putCallback(w http.ResponseWriter, r *http.Request) {
 	var c struct {
 		Provider      string `json:"provider"`
-		URL           string `json:"url"`
+		URL           string `json:"url"`           // mtn_momo: scheme and host only
 		Authorization string `json:"authorization"` // orange_omr
 		Header        string `json:"header"`        // cielo
 		Value         string `json:"value"`         // cielo
+		Verb          string `json:"verb"`          // mtn_momo
 		Mode          string `json:"mode"`
 		Delay         string `json:"delay"`
 	}
@@ -90,12 +91,16 @@ func (s *Simulator) putCallback(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
+	case c.Provider == MTN && c.Header == "" && c.Value == "" && c.Authorization == "":
+		err = s.SetMTNCallback(MTNCallback{Via: c.URL, Verb: c.Verb, Mode: c.Mode, Delay: delay})
+	case c.Verb != "":
+		err = errors.New("only " + MTN + " has a verb")
 	case c.Provider == Orange && c.Header == "" && c.Value == "":
 		err = s.SetCallback(Callback{URL: c.URL, Authorization: c.Authorization, Mode: c.Mode, Delay: delay})
 	case c.Provider == Cielo && c.Authorization == "":
 		err = s.SetWebhook(Webhook{URL: c.URL, Header: c.Header, Value: c.Value, Mode: c.Mode, Delay: delay})
 	default:
-		err = errors.New("provider has to be " + Orange + ", with authorization, or " + Cielo + ", with header and value")
+		err = errors.New("provider has to be " + Orange + ", with authorization, " + Cielo + ", with header and value, or " + MTN + ", with neither")
 	}
 	s.done(w, err)
 }

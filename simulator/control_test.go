@@ -55,7 +55,7 @@ func TestControlRefusesWhatItDoesNotKnow(t *testing.T) {
 		{"POST", "/_control/rules", rule(`"status":200`), "no error status"},
 		{"POST", "/_control/rules", rule(`"callback":"twice"`), "duplicated"},
 		{"POST", "/_control/rules", rule(`"times":1`) + "x", "follows"},
-		{"POST", "/_control/rules", `{"provider":"paypal","operation":"cashin"}`, "fcm, orange_omr"},
+		{"POST", "/_control/rules", `{"provider":"paypal","operation":"cashin"}`, "mtn_momo, orange_omr"},
 		{"POST", "/_control/rules", `{"provider":"fcm","operation":"cashin"}`, "send"},
 		{"PUT", "/_control/plan", `{"seed":1,"rules":[{"provider":"fcm","operation":"send","fault":"nothing"}]}`, "rule 0"},
 		{"PUT", "/_control/latency", `{"provider":"paypal","fixed":"1s"}`, "not simulated"},

@@ -110,8 +110,8 @@ func (s *Simulator) AddRule(r Rule) error { return s.faults.Add(r) }
 
 // SetLatency makes every call of an operation, or of a provider, take its time.
 func (s *Simulator) SetLatency(l Latency) error {
-	if !slices.Contains([]string{Cielo, FCM, Orange}, l.Provider) {
-		return fmt.Errorf("provider %q is not simulated; it is one of %s, %s, %s", l.Provider, Cielo, FCM, Orange)
+	if all := append(s.withBooks(), FCM); !slices.Contains(all, l.Provider) {
+		return fmt.Errorf("provider %q is not simulated; it is one of %s", l.Provider, strings.Join(all, ", "))
 	}
 	s.latencies.Set(l)
 	return nil
@@ -119,6 +119,9 @@ func (s *Simulator) SetLatency(l Latency) error {
 
 // SetCallback changes where Orange posts final states to.
 func (s *Simulator) SetCallback(c Callback) error { return s.orange.SetCallback(c) }
+
+// SetMTNCallback changes how MTN's callbacks go out.
+func (s *Simulator) SetMTNCallback(c MTNCallback) error { return s.mtn.SetCallback(c) }
 
 // SetWebhook changes where Cielo posts notifications to.
 func (s *Simulator) SetWebhook(w Webhook) error { return s.cielo.SetWebhook(w) }
@@ -175,16 +178,19 @@ func (s *Simulator) Reset() error {
 	if err := s.faults.Replace(Plan{}); err != nil {
 		return err
 	}
-	return errors.Join(s.orange.Reset(), s.cielo.Reset())
+	return errors.Join(s.orange.Reset(), s.mtn.Reset(), s.cielo.Reset())
 }
 
 func (s *Simulator) book(provider string) (*book.Book, error) {
 	b, ok := s.books[provider]
 	if !ok {
-		return nil, fmt.Errorf("provider %q has no book; %s and %s have", provider, Cielo, Orange)
+		return nil, fmt.Errorf("provider %q has no book; these have: %s", provider, strings.Join(s.withBooks(), ", "))
 	}
 	return b, nil
 }
+
+// withBooks are the providers that move money.
+func (s *Simulator) withBooks() []string { return slices.Sorted(maps.Keys(s.books)) }
 
 // filter selects entries of a book.
 type filter struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/agogopay/agogo/simulator/internal/cielo"
 	"github.com/agogopay/agogo/simulator/internal/fault"
 	"github.com/agogopay/agogo/simulator/internal/fcm"
+	"github.com/agogopay/agogo/simulator/internal/mtn"
 	"github.com/agogopay/agogo/simulator/internal/orange"
 	"github.com/agogopay/agogo/simulator/internal/wire"
 )
@@ -22,6 +23,7 @@ import (
 // The providers, as they are named in rules, books and counts.
 const (
 	Orange = orange.Provider
+	MTN    = mtn.Provider
 	Cielo  = cielo.Provider
 	FCM    = fcm.Provider
 )
@@ -37,6 +39,7 @@ type Config struct {
 	// BookPath keeps the book in an append-only file, so that the truth survives the process; "" keeps it in memory.
 	BookPath string
 	Orange   OrangeConfig
+	MTN      MTNConfig
 	Cielo    CieloConfig
 	FCM      FCMConfig
 }
@@ -49,6 +52,12 @@ type OrangeConfig = orange.Config
 
 // Callback is where a provider posts final states to, and how.
 type Callback = orange.Callback
+
+// MTNConfig is what was agreed with MTN MoMo.
+type MTNConfig = mtn.Config
+
+// MTNCallback is how MTN's callbacks go out; where to is said with each transfer.
+type MTNCallback = mtn.Callback
 
 // CieloConfig is what was agreed with the card gateway.
 type CieloConfig = cielo.Config
@@ -69,6 +78,7 @@ type Simulator struct {
 	books     map[string]*book.Book
 	journal   *book.Journal
 	orange    *orange.Server
+	mtn       *mtn.Server
 	cielo     *cielo.Server
 	fcm       *fcm.Server
 }
@@ -84,11 +94,11 @@ func New(cfg Config) (*Simulator, error) {
 	}
 	s := &Simulator{
 		mux: http.NewServeMux(), clock: cfg.Clock, latencies: &fault.Latencies{}, counter: &calls.Counter{},
-		faults: fault.NewSet(fault.Catalogue{Orange: orange.Operations(), Cielo: cielo.Operations(), FCM: fcm.Operations()}),
-		books:  map[string]*book.Book{Orange: book.New(Orange), Cielo: book.New(Cielo)},
+		faults: fault.NewSet(fault.Catalogue{Orange: orange.Operations(), MTN: mtn.Operations(), Cielo: cielo.Operations(), FCM: fcm.Operations()}),
+		books:  map[string]*book.Book{Orange: book.New(Orange), MTN: book.New(MTN), Cielo: book.New(Cielo)},
 	}
 	if cfg.BookPath != "" {
-		journal, err := book.Persist(cfg.BookPath, s.books[Orange], s.books[Cielo])
+		journal, err := book.Persist(cfg.BookPath, s.books[Orange], s.books[MTN], s.books[Cielo])
 		if err != nil {
 			return nil, err
 		}
@@ -97,6 +107,9 @@ func New(cfg Config) (*Simulator, error) {
 	s.orange = orange.New(cfg.Orange, orange.Deps{
 		Book: s.books[Orange], Faults: s.faults, Latencies: s.latencies, Count: s.count(Orange), Clock: cfg.Clock,
 		Logger: cfg.Logger, Seed: cfg.Seed,
+	})
+	s.mtn = mtn.New(cfg.MTN, mtn.Deps{
+		Book: s.books[MTN], Faults: s.faults, Latencies: s.latencies, Count: s.count(MTN), Clock: cfg.Clock, Logger: cfg.Logger, Seed: cfg.Seed,
 	})
 	gateway, err := cielo.New(cfg.Cielo, cielo.Deps{
 		Book: s.books[Cielo], Faults: s.faults, Latencies: s.latencies, Count: s.count(Cielo), Clock: cfg.Clock, Logger: cfg.Logger,
@@ -109,10 +122,14 @@ func New(cfg Config) (*Simulator, error) {
 	if err := s.orange.SetCallback(cfg.Orange.Callback); err != nil {
 		return nil, errors.Join(fmt.Errorf("the callback of %s: %w", Orange, err), s.Close())
 	}
+	if err := s.mtn.SetCallback(cfg.MTN.Callback); err != nil {
+		return nil, errors.Join(fmt.Errorf("the callback of %s: %w", MTN, err), s.Close())
+	}
 	if err := s.cielo.SetWebhook(cfg.Cielo.Webhook); err != nil {
 		return nil, errors.Join(fmt.Errorf("the webhook of %s: %w", Cielo, err), s.Close())
 	}
 	s.orange.Register(s.mux)
+	s.mtn.Register(s.mux)
 	s.cielo.Register(s.mux)
 	s.fcm.Register(s.mux)
 	s.registerControl()
@@ -125,6 +142,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Se
 // Close ends callbacks that are under way, waits for them and closes the file of the book.
 func (s *Simulator) Close() error {
 	s.orange.Close()
+	s.mtn.Close()
 	s.cielo.Close()
 	if s.journal == nil {
 		return nil

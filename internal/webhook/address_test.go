@@ -47,7 +47,7 @@ func TestTheSecretOfAnAddress(t *testing.T) {
 		"put":                        {http.MethodPut, mtn + "/secret-of-the-address", "", http.StatusOK},
 		"right, whatever was sent":   {http.MethodPut, mtn + "/secret-of-the-address", "forged", http.StatusOK},
 		"got":                        {http.MethodGet, mtn + "/secret-of-the-address", "", http.StatusMethodNotAllowed},
-		"another secret":             {http.MethodPost, mtn + "/secret-of-the-addres", "", http.StatusUnauthorized},
+		"another secret":             {http.MethodPost, mtn + "/secret-of-the-addresses", "", http.StatusUnauthorized},
 		"none":                       {http.MethodPost, mtn, "", http.StatusUnauthorized},
 		"none, and the header":       {http.MethodPost, mtn, "secret-of-the-address", http.StatusUnauthorized},
 		"another, and the header":    {http.MethodPost, mtn + "/x", "secret-of-the-address", http.StatusUnauthorized},

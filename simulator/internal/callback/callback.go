@@ -3,6 +3,7 @@ package callback
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -21,8 +22,9 @@ const (
 	atOnce         = 32
 )
 
-// Delivery is one POST of JSON.
+// Delivery is one call with JSON.
 type Delivery struct {
+	Method string // POST if ""
 	URL    string
 	Header http.Header
 	Kind   string // for the counts
@@ -118,7 +120,7 @@ func (p *Poster) Deliver(ctx context.Context, d Delivery) {
 }
 
 func (p *Poster) post(ctx context.Context, d Delivery) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(d.Body()))
+	r, err := http.NewRequestWithContext(ctx, cmp.Or(d.Method, http.MethodPost), d.URL, bytes.NewReader(d.Body()))
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ const (
 
 // Rule makes calls that it matches go wrong.
 type Rule struct {
-	Provider  string // "orange_omr", "cielo", "fcm"
+	Provider  string // "orange_omr", "mtn_momo", "cielo", "fcm"
 	Operation string // of the provider: "cashin", "lookup", "sale", "send", …
 	Match     Match
 	Fault     Kind
