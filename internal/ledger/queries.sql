@@ -53,3 +53,25 @@ SELECT p.* FROM ledger_postings p WHERE p.posting_id IN (
     (SELECT c.posting_id FROM ledger_postings c WHERE c.tenant = @tenant AND c.credit = @account AND c.posting_id > @after
      ORDER BY c.posting_id LIMIT @size)
 ) ORDER BY p.posting_id LIMIT @size;
+
+-- name: Differences :many
+-- Recomputes every account from the facts, and compares. One statement is one snapshot: work that goes on meanwhile cannot look
+-- like a difference.
+WITH expected AS (
+    SELECT x.account, x.currency, sum(x.amount)::bigint AS net FROM ledger_facts x WHERE x.tenant = @tenant GROUP BY x.account, x.currency
+), sides AS (
+    SELECT l.debit AS account, l.currency, l.amount FROM ledger_postings l WHERE l.tenant = @tenant
+    UNION ALL
+    SELECT l.credit, l.currency, -l.amount FROM ledger_postings l WHERE l.tenant = @tenant
+), found AS (
+    SELECT y.account, y.currency, sum(y.amount)::bigint AS net FROM sides y GROUP BY y.account, y.currency
+), compared AS (
+    SELECT COALESCE(e.account, f.account) AS account, COALESCE(e.currency, f.currency) AS currency,
+           COALESCE(e.net, 0)::bigint AS expected, COALESCE(f.net, 0)::bigint AS found
+    FROM expected e FULL JOIN found f ON f.account = e.account AND f.currency = e.currency
+)
+SELECT c.account::text AS account, c.currency::text AS currency, c.expected, c.found FROM compared c WHERE c.expected <> c.found
+ORDER BY c.account, c.currency LIMIT @size;
+
+-- name: CountPostings :one
+SELECT count(*) FROM ledger_postings WHERE tenant = @tenant;

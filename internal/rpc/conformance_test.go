@@ -18,8 +18,10 @@ import (
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/telemetry"
 	_ "github.com/agogopay/agogo/proto/gen/go/agogo/audit/v1"
+	_ "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	_ "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	_ "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	_ "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	_ "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 

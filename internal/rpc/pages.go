@@ -19,6 +19,14 @@ func PageSize(requested int32) int {
 	return min(int(requested), largestPage)
 }
 
+// CutPage cuts the row that was only read to learn whether there is a next page.
+func CutPage[T any](rows []T, size int) (cut []T, more bool) {
+	if len(rows) > size {
+		return rows[:size], true
+	}
+	return rows, false
+}
+
 // PageToken and ParsePageToken carry an opaque keyset cursor of strings.
 func PageToken(key ...string) string {
 	if key == nil {
@@ -29,6 +37,15 @@ func PageToken(key ...string) string {
 		panic(err) // strings can always be encoded
 	}
 	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ParsePageKey is ParsePageToken of a list that goes on behind one key; "" is its beginning.
+func ParsePageKey(token string) (string, error) {
+	key, err := ParsePageToken(token, 1)
+	if err != nil || key == nil {
+		return "", err
+	}
+	return key[0], nil
 }
 
 // ParsePageToken returns nil for "", else the key; a token that is not ours is an Invalid error.

@@ -15,6 +15,7 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/audit"
 	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/books"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
@@ -86,7 +87,9 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(admin.Policy()), Telemetry: d.Telemetry})
+	server, err := rpc.NewServer(rpc.ServerConfig{
+		Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(books.WithPolicy(admin.Policy())), Telemetry: d.Telemetry,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +128,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	p := s.assemble(pool)
 	payoutsv1.RegisterPayoutsServiceServer(s.grpc, p.admin)
 	audit.Register(s.grpc, pool)
+	books.Register(s.grpc, pool, sources())
 
 	// The group stops what it started in reverse: first nothing new is begun, then what is under way ends, at last nobody
 	// is left to answer.

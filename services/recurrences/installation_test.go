@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/grpc"
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/config"
@@ -22,6 +23,7 @@ import (
 	"github.com/agogopay/agogo/internal/stream/natstest"
 	"github.com/agogopay/agogo/internal/telemetry"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	"github.com/agogopay/agogo/services/recurrences"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
@@ -160,12 +162,26 @@ func (in *installation) start() *replica {
 // as is a client with somebody's token.
 func (r *replica) as(token string) recurrencesv1.RecurrencesServiceClient {
 	r.in.t.Helper()
+	return recurrencesv1.NewRecurrencesServiceClient(r.conn(token))
+}
+
+func (r *replica) conn(token string) *grpc.ClientConn {
+	r.in.t.Helper()
 	conn, err := rpc.Dial(r.GRPCAddr(), token)
 	if err != nil {
 		r.in.t.Fatal(err)
 	}
 	r.in.t.Cleanup(func() { _ = conn.Close() })
-	return recurrencesv1.NewRecurrencesServiceClient(conn)
+	return conn
+}
+
+// verify recomputes the books.
+func (r *replica) verify() {
+	r.in.t.Helper()
+	v, err := ledgerv1.NewLedgerServiceClient(r.conn("viewer")).VerifyLedger(r.in.ctx, &ledgerv1.VerifyLedgerRequest{Tenant: recurrencestest.Tenant})
+	if err != nil || !v.GetBalanced() || v.GetPostings() == 0 {
+		r.in.t.Errorf("books: %v, %v", v, err)
+	}
 }
 
 // imported is the answer to an import.

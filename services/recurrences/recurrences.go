@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/audit"
 	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/books"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
@@ -102,7 +103,7 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	server, err := rpc.NewServer(rpc.ServerConfig{
-		Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(admin.Policy()), Telemetry: d.Telemetry, Screen: admin.Screen,
+		Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(books.WithPolicy(admin.Policy())), Telemetry: d.Telemetry, Screen: admin.Screen,
 	})
 	if err != nil {
 		return nil, err
@@ -145,6 +146,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	}
 	recurrencesv1.RegisterRecurrencesServiceServer(s.grpc, p.admin)
 	audit.Register(s.grpc, pool)
+	books.Register(s.grpc, pool, sources())
 
 	// The group stops what it started in reverse: first nothing new is begun, then what is under way ends, at last nobody
 	// is left to answer.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	"github.com/agogopay/agogo/test/harness"
 )
@@ -279,13 +280,9 @@ func integerAmounts(s clubScene) {
 			}
 		}
 	}
-	c, ctx := s.Connect(s.T, "admin")
-	books, err := c.Recurrences.ListBalances(ctx, &recurrencesv1.ListBalancesRequest{Tenant: s.Tenant, AccountPrefix: "seller_payable:"})
-	if err != nil {
-		s.Fatal(err)
-	}
-	if seen != len(amounts) || len(books.Items) != 1 || books.Items[0].Balance.Minor != -total {
-		s.Errorf("%d of %d charged, the seller is owed %v, want %d", seen, len(amounts), books.Items, total)
+	books := harness.Items[ledgerv1.Balance](s.T, s.Install, "ledger", "balances", "--prefix", "seller_payable:")
+	if seen != len(amounts) || len(books) != 1 || books[0].Balance.Minor != -total {
+		s.Errorf("%d of %d charged, the seller is owed %v, want %d", seen, len(amounts), books, total)
 	}
 }
 

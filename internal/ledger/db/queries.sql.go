@@ -124,6 +124,74 @@ func (q *Queries) Balances(ctx context.Context, arg BalancesParams) ([]BalancesR
 	return items, nil
 }
 
+const countPostings = `-- name: CountPostings :one
+SELECT count(*) FROM ledger_postings WHERE tenant = $1
+`
+
+func (q *Queries) CountPostings(ctx context.Context, tenant string) (int64, error) {
+	row := q.db.QueryRow(ctx, countPostings, tenant)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const differences = `-- name: Differences :many
+WITH expected AS (
+    SELECT x.account, x.currency, sum(x.amount)::bigint AS net FROM ledger_facts x WHERE x.tenant = $2 GROUP BY x.account, x.currency
+), sides AS (
+    SELECT l.debit AS account, l.currency, l.amount FROM ledger_postings l WHERE l.tenant = $2
+    UNION ALL
+    SELECT l.credit, l.currency, -l.amount FROM ledger_postings l WHERE l.tenant = $2
+), found AS (
+    SELECT y.account, y.currency, sum(y.amount)::bigint AS net FROM sides y GROUP BY y.account, y.currency
+), compared AS (
+    SELECT COALESCE(e.account, f.account) AS account, COALESCE(e.currency, f.currency) AS currency,
+           COALESCE(e.net, 0)::bigint AS expected, COALESCE(f.net, 0)::bigint AS found
+    FROM expected e FULL JOIN found f ON f.account = e.account AND f.currency = e.currency
+)
+SELECT c.account::text AS account, c.currency::text AS currency, c.expected, c.found FROM compared c WHERE c.expected <> c.found
+ORDER BY c.account, c.currency LIMIT $1
+`
+
+type DifferencesParams struct {
+	Size   int32
+	Tenant string
+}
+
+type DifferencesRow struct {
+	Account  string
+	Currency string
+	Expected int64
+	Found    int64
+}
+
+// Recomputes every account from the facts, and compares. One statement is one snapshot: work that goes on meanwhile cannot look
+// like a difference.
+func (q *Queries) Differences(ctx context.Context, arg DifferencesParams) ([]DifferencesRow, error) {
+	rows, err := q.db.Query(ctx, differences, arg.Size, arg.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DifferencesRow
+	for rows.Next() {
+		var i DifferencesRow
+		if err := rows.Scan(
+			&i.Account,
+			&i.Currency,
+			&i.Expected,
+			&i.Found,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const post = `-- name: Post :exec
 INSERT INTO ledger_postings AS l (tenant, kind, ref, leg, debit, credit, currency, amount, occurred_at)
 SELECT p.tenant, p.kind, p.ref, p.leg, p.debit, p.credit, p.currency, p.amount, p.occurred_at

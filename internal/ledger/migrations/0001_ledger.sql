@@ -35,3 +35,8 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE ON ledger_postings FOR EACH ROW EXECUTE FUNCTION ledger_append_only();
 CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger_postings FOR EACH STATEMENT EXECUTE FUNCTION ledger_append_only();
+
+-- What the books are recomputed from: a line for each amount that something is to have moved on an account, debits positive.
+-- Nothing is to have moved anything until the service that keeps these books replaces the view with what its own tables say.
+CREATE VIEW ledger_facts AS
+SELECT p.tenant, p.debit AS account, p.currency, p.amount FROM ledger_postings p WHERE false;

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agogopay/agogo/internal/money"
+	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
@@ -28,7 +29,7 @@ func (a *app) floatCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return one(a, r.Balance, balanceColumns[*payoutsv1.Balance]()...)
+		return one(a, r.Balance, balanceColumns...)
 	}, "agogo float top-up 500000 --currency XOF --provider orange --reference BANK-2025-0117")
 	f := topUp.Flags()
 	f.StringVar(&provider, "provider", "", "name of the provider in the tenants file (required)")
@@ -38,14 +39,14 @@ func (a *app) floatCommand() *cobra.Command {
 		_ = topUp.MarkFlagRequired(name)
 	}
 	list := leaf("list", "Floats by the books", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := forTenant(a, a.payouts)
+		tenant, client, err := forTenant(a, func() (ledgerv1.LedgerServiceClient, error) { return a.ledger("payouts") })
 		if err != nil {
 			return err
 		}
-		return all(a, func(token string) ([]*payoutsv1.Balance, string, error) {
-			r, err := client.ListBalances(c.Context(), &payoutsv1.ListBalancesRequest{Tenant: tenant, AccountPrefix: "float:", PageSize: 1000, PageToken: token})
+		return all(a, func(token string) ([]*ledgerv1.Balance, string, error) {
+			r, err := client.ListBalances(c.Context(), &ledgerv1.ListBalancesRequest{Tenant: tenant, AccountPrefix: "float:", PageSize: 1000, PageToken: token})
 			return r.GetItems(), r.GetNextPageToken(), err
-		}, balanceColumns[*payoutsv1.Balance]()...)
+		}, balanceColumns...)
 	}, "agogo float list")
 	return noun("float", "Money held at providers", list, topUp)
 }

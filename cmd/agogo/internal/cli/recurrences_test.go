@@ -22,7 +22,7 @@ import (
 	"github.com/agogopay/agogo/cmd/agogo/internal/dev"
 	"github.com/agogopay/agogo/internal/rpc"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
-	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 )
 
@@ -181,29 +181,6 @@ func (s *charging) ResumeGateway(_ context.Context, r *recurrencesv1.ResumeGatew
 	return &recurrencesv1.Gateway{Tenant: "wallclub", Name: "cielo", Kind: "cielo", State: "open"}, nil
 }
 
-func (s *charging) ListBalances(_ context.Context, r *recurrencesv1.ListBalancesRequest) (*recurrencesv1.ListBalancesResponse, error) {
-	s.asked = r
-	return &recurrencesv1.ListBalancesResponse{Items: []*recurrencesv1.Balance{
-		{Account: "gateway_receivable:cielo", Debit: brl(384290), Credit: brl(0), Balance: brl(384290)},
-		{Account: "seller_payable:seller-1", Debit: brl(0), Credit: brl(384290), Balance: brl(-384290)},
-	}}, nil
-}
-
-func (s *charging) ListPostings(_ context.Context, r *recurrencesv1.ListPostingsRequest) (*recurrencesv1.ListPostingsResponse, error) {
-	s.asked = r
-	return &recurrencesv1.ListPostingsResponse{Items: []*recurrencesv1.Posting{{
-		Id: "1", Kind: "charge.succeeded", Debit: "gateway_receivable:cielo", Credit: "seller_payable:seller-1", Amount: brl(4990), Ref: chargeID + "/1",
-		OccurredAt: at("2025-10-30T11:00:02Z"),
-	}}}, nil
-}
-
-func (s *charging) VerifyLedger(_ context.Context, r *recurrencesv1.VerifyLedgerRequest) (*recurrencesv1.VerifyLedgerResponse, error) {
-	s.asked = r
-	return &recurrencesv1.VerifyLedgerResponse{Postings: 25, Findings: []*recurrencesv1.LedgerFinding{
-		{Account: "seller_payable:seller-1", Expected: brl(-384290), Found: brl(-384280), Explanation: "expected from: amounts of the seller's charges that succeeded"},
-	}}, nil
-}
-
 func (s *charging) ImportRecurrences(stream grpc.BidiStreamingServer[recurrencesv1.ImportRequest, recurrencesv1.ImportResponse]) error {
 	s.file = nil
 	for {
@@ -223,21 +200,50 @@ func (s *charging) ImportRecurrences(stream grpc.BidiStreamingServer[recurrences
 	return stream.Send(&recurrencesv1.ImportResponse{Message: &recurrencesv1.ImportResponse_Summary{Summary: &recurrencesv1.ImportProgress{Rows: 43, Inserted: 40, Unchanged: 2, Refused: 1}}})
 }
 
-// paying is the payouts service with books of its own.
-type paying struct {
-	payoutsv1.UnimplementedPayoutsServiceServer
+// clubBooks answers as those of the recurrences service would, and has it keep what it was asked.
+type clubBooks struct {
+	ledgerv1.UnimplementedLedgerServiceServer
+	of *charging
 }
 
-func (paying) ListBalances(context.Context, *payoutsv1.ListBalancesRequest) (*payoutsv1.ListBalancesResponse, error) {
-	return &payoutsv1.ListBalancesResponse{Items: []*payoutsv1.Balance{{Account: "treasury", Debit: brl(100), Credit: brl(0), Balance: brl(100)}}}, nil
+func (b clubBooks) ListBalances(_ context.Context, r *ledgerv1.ListBalancesRequest) (*ledgerv1.ListBalancesResponse, error) {
+	b.of.asked = r
+	return &ledgerv1.ListBalancesResponse{Items: []*ledgerv1.Balance{
+		{Account: "gateway_receivable:cielo", Debit: brl(384290), Credit: brl(0), Balance: brl(384290)},
+		{Account: "seller_payable:seller-1", Debit: brl(0), Credit: brl(384290), Balance: brl(-384290)},
+	}}, nil
 }
 
-func (paying) ListPostings(context.Context, *payoutsv1.ListPostingsRequest) (*payoutsv1.ListPostingsResponse, error) {
-	return &payoutsv1.ListPostingsResponse{}, nil
+func (b clubBooks) ListPostings(_ context.Context, r *ledgerv1.ListPostingsRequest) (*ledgerv1.ListPostingsResponse, error) {
+	b.of.asked = r
+	return &ledgerv1.ListPostingsResponse{Items: []*ledgerv1.Posting{{
+		Id: "1", Kind: "charge.succeeded", Debit: "gateway_receivable:cielo", Credit: "seller_payable:seller-1", Amount: brl(4990), Ref: chargeID + "/1",
+		OccurredAt: at("2025-10-30T11:00:02Z"),
+	}}}, nil
 }
 
-func (paying) VerifyLedger(context.Context, *payoutsv1.VerifyLedgerRequest) (*payoutsv1.VerifyLedgerResponse, error) {
-	return &payoutsv1.VerifyLedgerResponse{Balanced: true, Postings: 7}, nil
+func (b clubBooks) VerifyLedger(_ context.Context, r *ledgerv1.VerifyLedgerRequest) (*ledgerv1.VerifyLedgerResponse, error) {
+	b.of.asked = r
+	return &ledgerv1.VerifyLedgerResponse{Postings: 25, Findings: []*ledgerv1.Finding{
+		{Account: "seller_payable:seller-1", Expected: brl(-384290), Found: brl(-384280), Explanation: "expected from: amounts of the seller's charges that succeeded"},
+	}}, nil
+}
+
+// driverBooks are the books of the payouts service.
+type driverBooks struct {
+	ledgerv1.UnimplementedLedgerServiceServer
+}
+
+func (driverBooks) ListBalances(context.Context, *ledgerv1.ListBalancesRequest) (*ledgerv1.ListBalancesResponse, error) {
+	return &ledgerv1.ListBalancesResponse{Items: []*ledgerv1.Balance{{Account: "treasury", Debit: brl(100), Credit: brl(0), Balance: brl(100)}}}, nil
+}
+
+func (driverBooks) ListPostings(context.Context, *ledgerv1.ListPostingsRequest) (*ledgerv1.ListPostingsResponse, error) {
+	return &ledgerv1.ListPostingsResponse{}, nil
+}
+
+func (driverBooks) VerifyLedger(context.Context, *ledgerv1.VerifyLedgerRequest) (*ledgerv1.VerifyLedgerResponse, error) {
+	return &ledgerv1.VerifyLedgerResponse{Balanced: true, Postings: 7}, nil
 }
 
 // shop is an installation of which the command line sees both.
@@ -256,8 +262,11 @@ func shop(t *testing.T) (s *charging, run func(args ...string) (code int, out, s
 		return l.Addr().String()
 	}
 	info, err := json.Marshal(dev.Info{Tenants: []string{"lebenis", "wallclub"}, Tokens: map[string]string{"admin": "admin"}, GRPC: map[string]string{
-		"recurrences": serve(func(g *grpc.Server) { recurrencesv1.RegisterRecurrencesServiceServer(g, s) }),
-		"payouts":     serve(func(g *grpc.Server) { payoutsv1.RegisterPayoutsServiceServer(g, paying{}) }),
+		"recurrences": serve(func(g *grpc.Server) {
+			recurrencesv1.RegisterRecurrencesServiceServer(g, s)
+			ledgerv1.RegisterLedgerServiceServer(g, clubBooks{of: s})
+		}),
+		"payouts": serve(func(g *grpc.Server) { ledgerv1.RegisterLedgerServiceServer(g, driverBooks{}) }),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -315,9 +324,9 @@ func TestWhatPeopleSee(t *testing.T) {
 		}},
 		"gateways-list":   {"gateways list", 0, &recurrencesv1.ListGatewaysRequest{Tenant: "wallclub"}},
 		"gateways-resume": {"gateways resume cielo --reason mended", 0, &recurrencesv1.ResumeGatewayRequest{Tenant: "wallclub", Gateway: "cielo", Reason: "mended"}},
-		"ledger-balances": {"ledger balances --prefix s", 0, &recurrencesv1.ListBalancesRequest{Tenant: "wallclub", AccountPrefix: "s", PageSize: 1000}},
-		"ledger-entries":  {"ledger entries --ref x", 0, &recurrencesv1.ListPostingsRequest{Tenant: "wallclub", Ref: "x", PageSize: 1000}},
-		"ledger-verify":   {"ledger verify", 1, &recurrencesv1.VerifyLedgerRequest{Tenant: "wallclub"}},
+		"ledger-balances": {"ledger balances --prefix s", 0, &ledgerv1.ListBalancesRequest{Tenant: "wallclub", AccountPrefix: "s", PageSize: 1000}},
+		"ledger-entries":  {"ledger entries --ref x", 0, &ledgerv1.ListPostingsRequest{Tenant: "wallclub", Ref: "x", PageSize: 1000}},
+		"ledger-verify":   {"ledger verify", 1, &ledgerv1.VerifyLedgerRequest{Tenant: "wallclub"}},
 		"ledger-payouts":  {"ledger balances --service payouts", 0, nil},
 
 		"recurrences-list-json": {"recurrences list -o json", 0, &recurrencesv1.ListRecurrencesRequest{Tenant: "wallclub", PageSize: 1000, PageToken: "2"}},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/dev"
 	"github.com/agogopay/agogo/internal/rpc"
+	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
@@ -90,6 +91,7 @@ func show(ctx context.Context, o Options, info *dev.Info) error {
 		return story{
 			out: out, console: console, tenant: tenant, service: service, simulator: info.Simulator,
 			scheduler: schedulerv1.NewSchedulerServiceClient(l.to("scheduler")), notifier: notifierv1.NewNotifierServiceClient(l.to("notifier")),
+			ledger: ledgerv1.NewLedgerServiceClient(l.to(service)),
 		}
 	}
 	later := &held{to: o.Out}

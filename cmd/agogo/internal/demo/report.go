@@ -42,18 +42,10 @@ func (d *drivers) report(ctx context.Context, run *schedulerv1.Run) error {
 
 // payoutsOf lists the payouts of a run, or all with "".
 func (d *drivers) payoutsOf(ctx context.Context, run string) ([]*payoutsv1.Payout, error) {
-	var all []*payoutsv1.Payout
-	req := &payoutsv1.ListPayoutsRequest{Tenant: d.tenant, RunId: run, PageSize: 1000}
-	for {
-		r, err := d.payouts.ListPayouts(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, r.Items...)
-		if req.PageToken = r.NextPageToken; req.PageToken == "" {
-			return all, nil
-		}
-	}
+	return pages(func(token string) ([]*payoutsv1.Payout, string, error) {
+		r, err := d.payouts.ListPayouts(ctx, &payoutsv1.ListPayoutsRequest{Tenant: d.tenant, RunId: run, PageSize: 1000, PageToken: token})
+		return r.GetItems(), r.GetNextPageToken(), err
+	})
 }
 
 // report prints a run of charges as the drivers' is, in the club's language.

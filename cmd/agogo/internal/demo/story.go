@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/feed"
+	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 	"github.com/agogopay/agogo/simulator"
@@ -27,6 +28,7 @@ type story struct {
 	service   string // that does the tenant's jobs
 	scheduler schedulerv1.SchedulerServiceClient
 	notifier  notifierv1.NotifierServiceClient
+	ledger    ledgerv1.LedgerServiceClient // of the service
 	simulator string
 }
 
@@ -99,19 +101,39 @@ func (s *story) fire(ctx context.Context, schedule string, at time.Time, each fu
 	return run, tick.AlreadyFired, nil
 }
 
-func (s *story) notifications(ctx context.Context) ([]*notifierv1.Notification, error) {
-	var all []*notifierv1.Notification
-	req := &notifierv1.ListNotificationsRequest{Tenant: s.tenant, PageSize: 1000}
-	for {
-		r, err := s.notifier.ListNotifications(ctx, req)
+// pages calls for pages of a list until there are no more.
+func pages[T any](next func(token string) ([]T, string, error)) ([]T, error) {
+	var all []T
+	for token := ""; ; {
+		items, more, err := next(token)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, r.Items...)
-		if req.PageToken = r.NextPageToken; req.PageToken == "" {
+		all = append(all, items...)
+		if token = more; token == "" {
 			return all, nil
 		}
 	}
+}
+
+func (s *story) notifications(ctx context.Context) ([]*notifierv1.Notification, error) {
+	return pages(func(token string) ([]*notifierv1.Notification, string, error) {
+		r, err := s.notifier.ListNotifications(ctx, &notifierv1.ListNotificationsRequest{Tenant: s.tenant, PageSize: 1000, PageToken: token})
+		return r.GetItems(), r.GetNextPageToken(), err
+	})
+}
+
+// balances are those of the service's books, by account.
+func (s *story) balances(ctx context.Context) (map[string]int64, error) {
+	all, err := pages(func(token string) ([]*ledgerv1.Balance, string, error) {
+		r, err := s.ledger.ListBalances(ctx, &ledgerv1.ListBalancesRequest{Tenant: s.tenant, PageSize: 1000, PageToken: token})
+		return r.GetItems(), r.GetNextPageToken(), err
+	})
+	byAccount := map[string]int64{}
+	for _, b := range all {
+		byAccount[b.Account] = b.Balance.GetMinor()
+	}
+	return byAccount, err
 }
 
 // bookEntry is a line of the provider's own book.
@@ -190,12 +212,19 @@ func (s *story) differ(format string, args ...any) error {
 	return ErrDiffers
 }
 
-// agree tells that what was held against each other agrees, or what does not.
-func (s *story) agree(found []string, who string, postings int64, moved int) error {
+// agree holds the books against themselves, and tells that all that was held against each other agrees, or what does not.
+func (s *story) agree(ctx context.Context, found []string, who string, moved int) error {
+	books, err := s.ledger.VerifyLedger(ctx, &ledgerv1.VerifyLedgerRequest{Tenant: s.tenant})
+	if err != nil {
+		return err
+	}
+	for _, f := range books.Findings {
+		found = append(found, fmt.Sprintf("books, %s: want %d, got %d: %s", f.Account, f.Expected.GetMinor(), f.Found.GetMinor(), f.Explanation))
+	}
 	if len(found) > 0 {
 		return s.differ("%d differences:\n  %s", len(found), strings.Join(found, "\n  "))
 	}
-	fmt.Fprintf(s.out, "✓ books (%d postings), %s's book (%d movements) and expectation agree\n", postings, who, moved)
+	fmt.Fprintf(s.out, "✓ books (%d postings), %s's book (%d movements) and expectation agree\n", books.Postings, who, moved)
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 
 // ListPayments lists payments by id.
 func (s *Server) ListPayments(ctx context.Context, r *payoutsv1.ListPaymentsRequest) (*payoutsv1.ListPaymentsResponse, error) {
-	after, err := afterID(r.GetPageToken())
+	after, err := rpc.ParsePageKey(r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (s *Server) ListPayments(ctx context.Context, r *payoutsv1.ListPaymentsRequ
 	if err != nil {
 		return nil, fmt.Errorf("list payments: %w", err)
 	}
-	rows, more := page(rows, size)
+	rows, more := rpc.CutPage(rows, size)
 	resp := &payoutsv1.ListPaymentsResponse{Items: make([]*payoutsv1.Payment, len(rows))}
 	for i, p := range rows {
 		resp.Items[i] = payment(r.GetTenant(), p)
@@ -64,7 +64,7 @@ func payment(tenant string, p db.ListPaymentsRow) *payoutsv1.Payment {
 
 // ListPayees lists payees by id.
 func (s *Server) ListPayees(ctx context.Context, r *payoutsv1.ListPayeesRequest) (*payoutsv1.ListPayeesResponse, error) {
-	after, err := afterID(r.GetPageToken())
+	after, err := rpc.ParsePageKey(r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (s *Server) ListPayees(ctx context.Context, r *payoutsv1.ListPayeesRequest)
 	if err != nil {
 		return nil, fmt.Errorf("list payees: %w", err)
 	}
-	rows, more := page(rows, size)
+	rows, more := rpc.CutPage(rows, size)
 	resp := &payoutsv1.ListPayeesResponse{Items: make([]*payoutsv1.Payee, len(rows))}
 	for i, y := range rows {
 		resp.Items[i] = &payoutsv1.Payee{
@@ -117,23 +117,6 @@ func masked(phone string) string {
 		return strings.Repeat("*", n)
 	}
 	return strings.Repeat("*", n-shown) + phone[len(phone)-shown:]
-}
-
-// page cuts the row that was only read to learn whether there is a next page.
-func page[T any](rows []T, size int) (cut []T, more bool) {
-	if len(rows) > size {
-		return rows[:size], true
-	}
-	return rows, false
-}
-
-// afterID reads a token of one id.
-func afterID(token string) (string, error) {
-	key, err := rpc.ParsePageToken(token, 1)
-	if err != nil || key == nil {
-		return "", err
-	}
-	return key[0], nil
 }
 
 func amount(minor int64, currency string) *eventsv1.Money {

@@ -79,7 +79,7 @@ func (s *Server) idsOfRun(ctx context.Context, r *payoutsv1.ListPayoutsRequest) 
 	if err != nil {
 		return nil, "", fmt.Errorf("list payouts of run %s: %w", run.ID, err)
 	}
-	rows, more := page(rows, size)
+	rows, more := rpc.CutPage(rows, size)
 	ids, next := make([]uuid.UUID, len(rows)), ""
 	for i, row := range rows {
 		ids[i] = row.PayoutID
@@ -116,7 +116,7 @@ func (s *Server) idsByDate(ctx context.Context, r *payoutsv1.ListPayoutsRequest)
 	if err != nil {
 		return nil, "", fmt.Errorf("list payouts: %w", err)
 	}
-	rows, more := page(rows, size)
+	rows, more := rpc.CutPage(rows, size)
 	ids, next := make([]uuid.UUID, len(rows)), ""
 	for i, row := range rows {
 		ids[i] = row.PayoutID

@@ -34,9 +34,6 @@ func Policy() auth.Policy {
 		payoutsv1.PayoutsService_StartBreak_FullMethodName:     auth.Operator,
 		payoutsv1.PayoutsService_EndBreak_FullMethodName:       auth.Operator,
 		payoutsv1.PayoutsService_GetBreak_FullMethodName:       auth.Viewer,
-		payoutsv1.PayoutsService_ListBalances_FullMethodName:   auth.Viewer,
-		payoutsv1.PayoutsService_ListPostings_FullMethodName:   auth.Viewer,
-		payoutsv1.PayoutsService_VerifyLedger_FullMethodName:   auth.Viewer,
 		payoutsv1.PayoutsService_TopUpFloat_FullMethodName:     auth.Operator,
 	}
 }

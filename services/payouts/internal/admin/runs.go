@@ -108,7 +108,7 @@ func (s *Server) ListBatches(ctx context.Context, r *payoutsv1.ListBatchesReques
 	if err != nil {
 		return nil, fmt.Errorf("list batches: %w", err)
 	}
-	rows, more := page(rows, rpc.PageSize(r.GetPageSize()))
+	rows, more := rpc.CutPage(rows, rpc.PageSize(r.GetPageSize()))
 	resp := &payoutsv1.ListBatchesResponse{}
 	if resp.Items, err = s.batches(ctx, rows); err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func (s *Server) ListCharges(ctx context.Context, r *recurrencesv1.ListChargesRe
 	if err != nil {
 		return nil, err
 	}
-	keys, more := page(keys, size)
+	keys, more := rpc.CutPage(keys, size)
 	ids := make([]uuid.UUID, len(keys))
 	for i, k := range keys {
 		ids[i] = k.ChargeID

@@ -15,7 +15,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/agogopay/agogo/internal/audit"
 	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/books"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
@@ -148,7 +150,7 @@ func open(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := rpc.NewServer(rpc.ServerConfig{Addr: "127.0.0.1:0", Auth: who, Policy: admin.Policy(), Telemetry: tel, Screen: admin.Screen})
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: "127.0.0.1:0", Auth: who, Policy: policy(), Telemetry: tel, Screen: admin.Screen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +158,8 @@ func open(t *testing.T) *desk {
 		Pool: e.Pool, Store: e.Store, Runs: d.runs, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Importer: e.Importer, Operate: d.people,
 		Connectors: d.states, Wake: func(_ context.Context, _ pgx.Tx, tenant string) error { d.woken = append(d.woken, tenant); return nil },
 	}))
+	audit.Register(server, e.Pool)
+	books.Register(server, e.Pool, nil)
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -167,6 +171,9 @@ func open(t *testing.T) *desk {
 	d.addr = server.Addr()
 	return d
 }
+
+// policy is that of the service.
+func policy() auth.Policy { return audit.WithPolicy(books.WithPolicy(admin.Policy())) }
 
 func (d *desk) conn(token string) *grpc.ClientConn {
 	d.t.Helper()

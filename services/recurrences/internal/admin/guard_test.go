@@ -18,6 +18,8 @@ import (
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/rpc"
+	auditv1 "github.com/agogopay/agogo/proto/gen/go/agogo/audit/v1"
+	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	"github.com/agogopay/agogo/services/recurrences/internal/admin"
 )
@@ -29,11 +31,15 @@ func TestPolicyIsTheServices(t *testing.T) {
 	}
 }
 
-// methods calls fn for every method, with an empty request.
+// methods calls fn for every method that the service serves, its own and those of shared mechanism, with an empty request.
 func methods(fn func(m protoreflect.MethodDescriptor, request *dynamicpb.Message)) {
-	all := recurrencesv1.File_agogo_recurrences_v1_recurrences_proto.Services().Get(0).Methods()
-	for i := range all.Len() {
-		fn(all.Get(i), dynamicpb.NewMessage(all.Get(i).Input()))
+	for _, f := range []protoreflect.FileDescriptor{
+		recurrencesv1.File_agogo_recurrences_v1_recurrences_proto, ledgerv1.File_agogo_ledger_v1_ledger_proto, auditv1.File_agogo_audit_v1_audit_proto,
+	} {
+		all := f.Services().Get(0).Methods()
+		for i := range all.Len() {
+			fn(all.Get(i), dynamicpb.NewMessage(all.Get(i).Input()))
+		}
 	}
 }
 
@@ -83,7 +89,7 @@ func TestRolesOfEveryMethod(t *testing.T) {
 		}
 		for who, conn := range conns {
 			code, allowed := status.Code(call(t.Context(), conn, m, r)), false
-			for _, name := range may[admin.Policy()[fullName(m)]] {
+			for _, name := range may[policy()[fullName(m)]] {
 				allowed = allowed || name == who
 			}
 			switch denied := code == codes.PermissionDenied || code == codes.Unauthenticated; {

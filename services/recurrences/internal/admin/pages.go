@@ -11,23 +11,6 @@ import (
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 )
 
-// page cuts the row that was only read to learn whether there is a next page.
-func page[T any](rows []T, size int) (cut []T, more bool) {
-	if len(rows) > size {
-		return rows[:size], true
-	}
-	return rows, false
-}
-
-// afterID reads a token of one id.
-func afterID(token string) (string, error) {
-	key, err := rpc.ParsePageToken(token, 1)
-	if err != nil || key == nil {
-		return "", err
-	}
-	return key[0], nil
-}
-
 // back is where a page of a list begins that goes backwards by date.
 type back struct {
 	since  recurrence.Date // not before

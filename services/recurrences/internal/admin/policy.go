@@ -34,9 +34,6 @@ func Policy() auth.Policy {
 		recurrencesv1.RecurrencesService_Report_FullMethodName:               auth.Viewer,
 		recurrencesv1.RecurrencesService_ListGateways_FullMethodName:         auth.Viewer,
 		recurrencesv1.RecurrencesService_ResumeGateway_FullMethodName:        auth.Operator,
-		recurrencesv1.RecurrencesService_ListBalances_FullMethodName:         auth.Viewer,
-		recurrencesv1.RecurrencesService_ListPostings_FullMethodName:         auth.Viewer,
-		recurrencesv1.RecurrencesService_VerifyLedger_FullMethodName:         auth.Viewer,
 	}
 }
 

@@ -21,7 +21,7 @@ func (s *Server) ListRecurrences(ctx context.Context, r *recurrencesv1.ListRecur
 	if err != nil {
 		return nil, err
 	}
-	ids, more := page(ids, size)
+	ids, more := rpc.CutPage(ids, size)
 	items, err := s.recurrences(ctx, s.Pool, r.GetTenant(), ids)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (s *Server) ListRecurrences(ctx context.Context, r *recurrencesv1.ListRecur
 // recurrenceIDs chooses a page by the filter that keeps the fewest.
 func (s *Server) recurrenceIDs(ctx context.Context, r *recurrencesv1.ListRecurrencesRequest, limit int32) (ids []string, err error) {
 	f := filter{tenant: r.GetTenant(), seller: r.GetSellerId(), states: append([]string{}, r.GetStates()...), limit: limit}
-	if f.after, err = afterID(r.GetPageToken()); err != nil {
+	if f.after, err = rpc.ParsePageKey(r.GetPageToken()); err != nil {
 		return nil, err
 	}
 	if r.GetDueBy() != "" {

@@ -88,7 +88,7 @@ func (s *Server) ListHoldDigests(ctx context.Context, r *recurrencesv1.ListHoldD
 	if err != nil {
 		return nil, fmt.Errorf("list hold digests: %w", err)
 	}
-	rows, more := page(rows, size)
+	rows, more := rpc.CutPage(rows, size)
 	resp := &recurrencesv1.ListHoldDigestsResponse{Items: make([]*recurrencesv1.HoldDigest, len(rows))}
 	for i, d := range rows {
 		resp.Items[i] = &recurrencesv1.HoldDigest{

@@ -1,4 +1,4 @@
-// Package agogo.recurrences.v1 administers recurrences, their charges, cards and books.
+// Package agogo.recurrences.v1 administers recurrences, their charges and cards. Their books are read through agogo.ledger.v1.
 // Every request names its tenant; amounts are in minor units of the tenant's currency; dates are local ones, YYYY-MM-DD.
 // A card is known by its gateway's token and here by card_id, which does not tell it. A field that holds something like a card
 // number is refused whatever it is for.
@@ -3433,588 +3433,6 @@ func (x *ResumeGatewayRequest) GetRequestId() string {
 	return ""
 }
 
-type Balance struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Account string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// debit and credit are sums; balance is debit − credit, so liabilities are negative.
-	Debit         *v1.Money `protobuf:"bytes,2,opt,name=debit,proto3" json:"debit,omitempty"`
-	Credit        *v1.Money `protobuf:"bytes,3,opt,name=credit,proto3" json:"credit,omitempty"`
-	Balance       *v1.Money `protobuf:"bytes,4,opt,name=balance,proto3" json:"balance,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Balance) Reset() {
-	*x = Balance{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Balance) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Balance) ProtoMessage() {}
-
-func (x *Balance) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Balance.ProtoReflect.Descriptor instead.
-func (*Balance) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{43}
-}
-
-func (x *Balance) GetAccount() string {
-	if x != nil {
-		return x.Account
-	}
-	return ""
-}
-
-func (x *Balance) GetDebit() *v1.Money {
-	if x != nil {
-		return x.Debit
-	}
-	return nil
-}
-
-func (x *Balance) GetCredit() *v1.Money {
-	if x != nil {
-		return x.Credit
-	}
-	return nil
-}
-
-func (x *Balance) GetBalance() *v1.Money {
-	if x != nil {
-		return x.Balance
-	}
-	return nil
-}
-
-type ListBalancesRequest struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// account_prefix, such as "seller_payable:".
-	AccountPrefix string `protobuf:"bytes,2,opt,name=account_prefix,json=accountPrefix,proto3" json:"account_prefix,omitempty"`
-	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListBalancesRequest) Reset() {
-	*x = ListBalancesRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListBalancesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListBalancesRequest) ProtoMessage() {}
-
-func (x *ListBalancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListBalancesRequest.ProtoReflect.Descriptor instead.
-func (*ListBalancesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{44}
-}
-
-func (x *ListBalancesRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *ListBalancesRequest) GetAccountPrefix() string {
-	if x != nil {
-		return x.AccountPrefix
-	}
-	return ""
-}
-
-func (x *ListBalancesRequest) GetPageSize() int32 {
-	if x != nil {
-		return x.PageSize
-	}
-	return 0
-}
-
-func (x *ListBalancesRequest) GetPageToken() string {
-	if x != nil {
-		return x.PageToken
-	}
-	return ""
-}
-
-type ListBalancesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Balance             `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListBalancesResponse) Reset() {
-	*x = ListBalancesResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListBalancesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListBalancesResponse) ProtoMessage() {}
-
-func (x *ListBalancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListBalancesResponse.ProtoReflect.Descriptor instead.
-func (*ListBalancesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{45}
-}
-
-func (x *ListBalancesResponse) GetItems() []*Balance {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *ListBalancesResponse) GetNextPageToken() string {
-	if x != nil {
-		return x.NextPageToken
-	}
-	return ""
-}
-
-type Posting struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Debit         string                 `protobuf:"bytes,3,opt,name=debit,proto3" json:"debit,omitempty"`
-	Credit        string                 `protobuf:"bytes,4,opt,name=credit,proto3" json:"credit,omitempty"`
-	Amount        *v1.Money              `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
-	Ref           string                 `protobuf:"bytes,6,opt,name=ref,proto3" json:"ref,omitempty"`
-	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Posting) Reset() {
-	*x = Posting{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Posting) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Posting) ProtoMessage() {}
-
-func (x *Posting) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Posting.ProtoReflect.Descriptor instead.
-func (*Posting) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{46}
-}
-
-func (x *Posting) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Posting) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *Posting) GetDebit() string {
-	if x != nil {
-		return x.Debit
-	}
-	return ""
-}
-
-func (x *Posting) GetCredit() string {
-	if x != nil {
-		return x.Credit
-	}
-	return ""
-}
-
-func (x *Posting) GetAmount() *v1.Money {
-	if x != nil {
-		return x.Amount
-	}
-	return nil
-}
-
-func (x *Posting) GetRef() string {
-	if x != nil {
-		return x.Ref
-	}
-	return ""
-}
-
-func (x *Posting) GetOccurredAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.OccurredAt
-	}
-	return nil
-}
-
-type ListPostingsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	Ref           string                 `protobuf:"bytes,3,opt,name=ref,proto3" json:"ref,omitempty"`
-	PageSize      int32                  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListPostingsRequest) Reset() {
-	*x = ListPostingsRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPostingsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPostingsRequest) ProtoMessage() {}
-
-func (x *ListPostingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPostingsRequest.ProtoReflect.Descriptor instead.
-func (*ListPostingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{47}
-}
-
-func (x *ListPostingsRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *ListPostingsRequest) GetAccount() string {
-	if x != nil {
-		return x.Account
-	}
-	return ""
-}
-
-func (x *ListPostingsRequest) GetRef() string {
-	if x != nil {
-		return x.Ref
-	}
-	return ""
-}
-
-func (x *ListPostingsRequest) GetPageSize() int32 {
-	if x != nil {
-		return x.PageSize
-	}
-	return 0
-}
-
-func (x *ListPostingsRequest) GetPageToken() string {
-	if x != nil {
-		return x.PageToken
-	}
-	return ""
-}
-
-type ListPostingsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*Posting             `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListPostingsResponse) Reset() {
-	*x = ListPostingsResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPostingsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPostingsResponse) ProtoMessage() {}
-
-func (x *ListPostingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPostingsResponse.ProtoReflect.Descriptor instead.
-func (*ListPostingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{48}
-}
-
-func (x *ListPostingsResponse) GetItems() []*Posting {
-	if x != nil {
-		return x.Items
-	}
-	return nil
-}
-
-func (x *ListPostingsResponse) GetNextPageToken() string {
-	if x != nil {
-		return x.NextPageToken
-	}
-	return ""
-}
-
-type VerifyLedgerRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VerifyLedgerRequest) Reset() {
-	*x = VerifyLedgerRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[49]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VerifyLedgerRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VerifyLedgerRequest) ProtoMessage() {}
-
-func (x *VerifyLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[49]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VerifyLedgerRequest.ProtoReflect.Descriptor instead.
-func (*VerifyLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{49}
-}
-
-func (x *VerifyLedgerRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-type VerifyLedgerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Balanced      bool                   `protobuf:"varint,1,opt,name=balanced,proto3" json:"balanced,omitempty"`
-	Postings      int64                  `protobuf:"varint,2,opt,name=postings,proto3" json:"postings,omitempty"`
-	Findings      []*LedgerFinding       `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VerifyLedgerResponse) Reset() {
-	*x = VerifyLedgerResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[50]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VerifyLedgerResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VerifyLedgerResponse) ProtoMessage() {}
-
-func (x *VerifyLedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[50]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VerifyLedgerResponse.ProtoReflect.Descriptor instead.
-func (*VerifyLedgerResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{50}
-}
-
-func (x *VerifyLedgerResponse) GetBalanced() bool {
-	if x != nil {
-		return x.Balanced
-	}
-	return false
-}
-
-func (x *VerifyLedgerResponse) GetPostings() int64 {
-	if x != nil {
-		return x.Postings
-	}
-	return 0
-}
-
-func (x *VerifyLedgerResponse) GetFindings() []*LedgerFinding {
-	if x != nil {
-		return x.Findings
-	}
-	return nil
-}
-
-type LedgerFinding struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Expected      *v1.Money              `protobuf:"bytes,2,opt,name=expected,proto3" json:"expected,omitempty"`
-	Found         *v1.Money              `protobuf:"bytes,3,opt,name=found,proto3" json:"found,omitempty"`
-	Explanation   string                 `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LedgerFinding) Reset() {
-	*x = LedgerFinding{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LedgerFinding) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LedgerFinding) ProtoMessage() {}
-
-func (x *LedgerFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LedgerFinding.ProtoReflect.Descriptor instead.
-func (*LedgerFinding) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{51}
-}
-
-func (x *LedgerFinding) GetAccount() string {
-	if x != nil {
-		return x.Account
-	}
-	return ""
-}
-
-func (x *LedgerFinding) GetExpected() *v1.Money {
-	if x != nil {
-		return x.Expected
-	}
-	return nil
-}
-
-func (x *LedgerFinding) GetFound() *v1.Money {
-	if x != nil {
-		return x.Found
-	}
-	return nil
-}
-
-func (x *LedgerFinding) GetExplanation() string {
-	if x != nil {
-		return x.Explanation
-	}
-	return ""
-}
-
 var File_agogo_recurrences_v1_recurrences_proto protoreflect.FileDescriptor
 
 const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
@@ -4358,53 +3776,7 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xb3\x01\n" +
-	"\aBalance\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\x12,\n" +
-	"\x05debit\x18\x02 \x01(\v2\x16.agogo.events.v1.MoneyR\x05debit\x12.\n" +
-	"\x06credit\x18\x03 \x01(\v2\x16.agogo.events.v1.MoneyR\x06credit\x120\n" +
-	"\abalance\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\abalance\"\xa5\x01\n" +
-	"\x13ListBalancesRequest\x12\x1f\n" +
-	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12%\n" +
-	"\x0eaccount_prefix\x18\x02 \x01(\tR\raccountPrefix\x12'\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
-	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"s\n" +
-	"\x14ListBalancesResponse\x123\n" +
-	"\x05items\x18\x01 \x03(\v2\x1d.agogo.recurrences.v1.BalanceR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xda\x01\n" +
-	"\aPosting\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
-	"\x05debit\x18\x03 \x01(\tR\x05debit\x12\x16\n" +
-	"\x06credit\x18\x04 \x01(\tR\x06credit\x12.\n" +
-	"\x06amount\x18\x05 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x10\n" +
-	"\x03ref\x18\x06 \x01(\tR\x03ref\x12;\n" +
-	"\voccurred_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"occurredAt\"\xaa\x01\n" +
-	"\x13ListPostingsRequest\x12\x1f\n" +
-	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
-	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x10\n" +
-	"\x03ref\x18\x03 \x01(\tR\x03ref\x12'\n" +
-	"\tpage_size\x18\x04 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
-	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"s\n" +
-	"\x14ListPostingsResponse\x123\n" +
-	"\x05items\x18\x01 \x03(\v2\x1d.agogo.recurrences.v1.PostingR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"6\n" +
-	"\x13VerifyLedgerRequest\x12\x1f\n" +
-	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\"\x8f\x01\n" +
-	"\x14VerifyLedgerResponse\x12\x1a\n" +
-	"\bbalanced\x18\x01 \x01(\bR\bbalanced\x12\x1a\n" +
-	"\bpostings\x18\x02 \x01(\x03R\bpostings\x12?\n" +
-	"\bfindings\x18\x03 \x03(\v2#.agogo.recurrences.v1.LedgerFindingR\bfindings\"\xad\x01\n" +
-	"\rLedgerFinding\x12\x18\n" +
-	"\aaccount\x18\x01 \x01(\tR\aaccount\x122\n" +
-	"\bexpected\x18\x02 \x01(\v2\x16.agogo.events.v1.MoneyR\bexpected\x12,\n" +
-	"\x05found\x18\x03 \x01(\v2\x16.agogo.events.v1.MoneyR\x05found\x12 \n" +
-	"\vexplanation\x18\x04 \x01(\tR\vexplanation2\xe8\x10\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId2\xb3\x0e\n" +
 	"\x12RecurrencesService\x12b\n" +
 	"\x11ImportRecurrences\x12#.agogo.recurrences.v1.ImportRequest\x1a$.agogo.recurrences.v1.ImportResponse(\x010\x01\x12n\n" +
 	"\x0fListRecurrences\x12,.agogo.recurrences.v1.ListRecurrencesRequest\x1a-.agogo.recurrences.v1.ListRecurrencesResponse\x12]\n" +
@@ -4424,10 +3796,7 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\x0fListHoldDigests\x12,.agogo.recurrences.v1.ListHoldDigestsRequest\x1a-.agogo.recurrences.v1.ListHoldDigestsResponse\x12S\n" +
 	"\x06Report\x12#.agogo.recurrences.v1.ReportRequest\x1a$.agogo.recurrences.v1.ReportResponse\x12e\n" +
 	"\fListGateways\x12).agogo.recurrences.v1.ListGatewaysRequest\x1a*.agogo.recurrences.v1.ListGatewaysResponse\x12Z\n" +
-	"\rResumeGateway\x12*.agogo.recurrences.v1.ResumeGatewayRequest\x1a\x1d.agogo.recurrences.v1.Gateway\x12e\n" +
-	"\fListBalances\x12).agogo.recurrences.v1.ListBalancesRequest\x1a*.agogo.recurrences.v1.ListBalancesResponse\x12e\n" +
-	"\fListPostings\x12).agogo.recurrences.v1.ListPostingsRequest\x1a*.agogo.recurrences.v1.ListPostingsResponse\x12e\n" +
-	"\fVerifyLedger\x12).agogo.recurrences.v1.VerifyLedgerRequest\x1a*.agogo.recurrences.v1.VerifyLedgerResponseB\xe9\x01\n" +
+	"\rResumeGateway\x12*.agogo.recurrences.v1.ResumeGatewayRequest\x1a\x1d.agogo.recurrences.v1.GatewayB\xe9\x01\n" +
 	"\x18com.agogo.recurrences.v1B\x10RecurrencesProtoP\x01ZIgithub.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1;recurrencesv1\xa2\x02\x03ARX\xaa\x02\x14Agogo.Recurrences.V1\xca\x02\x14Agogo\\Recurrences\\V1\xe2\x02 Agogo\\Recurrences\\V1\\GPBMetadata\xea\x02\x16Agogo::Recurrences::V1b\x06proto3"
 
 var (
@@ -4442,7 +3811,7 @@ func file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP() []byte {
 	return file_agogo_recurrences_v1_recurrences_proto_rawDescData
 }
 
-var file_agogo_recurrences_v1_recurrences_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_agogo_recurrences_v1_recurrences_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_agogo_recurrences_v1_recurrences_proto_goTypes = []any{
 	(*ImportRequest)(nil),               // 0: agogo.recurrences.v1.ImportRequest
 	(*ImportOptions)(nil),               // 1: agogo.recurrences.v1.ImportOptions
@@ -4487,60 +3856,51 @@ var file_agogo_recurrences_v1_recurrences_proto_goTypes = []any{
 	(*ListGatewaysRequest)(nil),         // 40: agogo.recurrences.v1.ListGatewaysRequest
 	(*ListGatewaysResponse)(nil),        // 41: agogo.recurrences.v1.ListGatewaysResponse
 	(*ResumeGatewayRequest)(nil),        // 42: agogo.recurrences.v1.ResumeGatewayRequest
-	(*Balance)(nil),                     // 43: agogo.recurrences.v1.Balance
-	(*ListBalancesRequest)(nil),         // 44: agogo.recurrences.v1.ListBalancesRequest
-	(*ListBalancesResponse)(nil),        // 45: agogo.recurrences.v1.ListBalancesResponse
-	(*Posting)(nil),                     // 46: agogo.recurrences.v1.Posting
-	(*ListPostingsRequest)(nil),         // 47: agogo.recurrences.v1.ListPostingsRequest
-	(*ListPostingsResponse)(nil),        // 48: agogo.recurrences.v1.ListPostingsResponse
-	(*VerifyLedgerRequest)(nil),         // 49: agogo.recurrences.v1.VerifyLedgerRequest
-	(*VerifyLedgerResponse)(nil),        // 50: agogo.recurrences.v1.VerifyLedgerResponse
-	(*LedgerFinding)(nil),               // 51: agogo.recurrences.v1.LedgerFinding
-	nil,                                 // 52: agogo.recurrences.v1.Run.CountsEntry
-	nil,                                 // 53: agogo.recurrences.v1.Run.TotalsEntry
-	(*v1.Reason)(nil),                   // 54: agogo.events.v1.Reason
-	(*v1.Money)(nil),                    // 55: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),       // 56: google.protobuf.Timestamp
+	nil,                                 // 43: agogo.recurrences.v1.Run.CountsEntry
+	nil,                                 // 44: agogo.recurrences.v1.Run.TotalsEntry
+	(*v1.Reason)(nil),                   // 45: agogo.events.v1.Reason
+	(*v1.Money)(nil),                    // 46: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),       // 47: google.protobuf.Timestamp
 }
 var file_agogo_recurrences_v1_recurrences_proto_depIdxs = []int32{
 	1,  // 0: agogo.recurrences.v1.ImportRequest.options:type_name -> agogo.recurrences.v1.ImportOptions
 	3,  // 1: agogo.recurrences.v1.ImportResponse.refusal:type_name -> agogo.recurrences.v1.ImportRefusal
 	4,  // 2: agogo.recurrences.v1.ImportResponse.progress:type_name -> agogo.recurrences.v1.ImportProgress
 	4,  // 3: agogo.recurrences.v1.ImportResponse.summary:type_name -> agogo.recurrences.v1.ImportProgress
-	54, // 4: agogo.recurrences.v1.Card.reason:type_name -> agogo.events.v1.Reason
-	55, // 5: agogo.recurrences.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
+	45, // 4: agogo.recurrences.v1.Card.reason:type_name -> agogo.events.v1.Reason
+	46, // 5: agogo.recurrences.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
 	5,  // 6: agogo.recurrences.v1.Recurrence.card:type_name -> agogo.recurrences.v1.Card
-	54, // 7: agogo.recurrences.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
-	56, // 8: agogo.recurrences.v1.Recurrence.held_by:type_name -> google.protobuf.Timestamp
-	56, // 9: agogo.recurrences.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
-	56, // 10: agogo.recurrences.v1.Recurrence.created_at:type_name -> google.protobuf.Timestamp
-	56, // 11: agogo.recurrences.v1.Recurrence.updated_at:type_name -> google.protobuf.Timestamp
+	45, // 7: agogo.recurrences.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
+	47, // 8: agogo.recurrences.v1.Recurrence.held_by:type_name -> google.protobuf.Timestamp
+	47, // 9: agogo.recurrences.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
+	47, // 10: agogo.recurrences.v1.Recurrence.created_at:type_name -> google.protobuf.Timestamp
+	47, // 11: agogo.recurrences.v1.Recurrence.updated_at:type_name -> google.protobuf.Timestamp
 	7,  // 12: agogo.recurrences.v1.Recurrence.missed_cycles:type_name -> agogo.recurrences.v1.MissedCycle
-	56, // 13: agogo.recurrences.v1.MissedCycle.missed_at:type_name -> google.protobuf.Timestamp
+	47, // 13: agogo.recurrences.v1.MissedCycle.missed_at:type_name -> google.protobuf.Timestamp
 	6,  // 14: agogo.recurrences.v1.ListRecurrencesResponse.items:type_name -> agogo.recurrences.v1.Recurrence
 	6,  // 15: agogo.recurrences.v1.SetCardResponse.recurrence:type_name -> agogo.recurrences.v1.Recurrence
 	18, // 16: agogo.recurrences.v1.SetCardResponse.charges:type_name -> agogo.recurrences.v1.Charge
-	56, // 17: agogo.recurrences.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	56, // 18: agogo.recurrences.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	56, // 19: agogo.recurrences.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	55, // 20: agogo.recurrences.v1.Charge.amount:type_name -> agogo.events.v1.Money
-	55, // 21: agogo.recurrences.v1.Charge.fee:type_name -> agogo.events.v1.Money
-	54, // 22: agogo.recurrences.v1.Charge.reason:type_name -> agogo.events.v1.Reason
+	47, // 17: agogo.recurrences.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	47, // 18: agogo.recurrences.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	47, // 19: agogo.recurrences.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	46, // 20: agogo.recurrences.v1.Charge.amount:type_name -> agogo.events.v1.Money
+	46, // 21: agogo.recurrences.v1.Charge.fee:type_name -> agogo.events.v1.Money
+	45, // 22: agogo.recurrences.v1.Charge.reason:type_name -> agogo.events.v1.Reason
 	17, // 23: agogo.recurrences.v1.Charge.attempts:type_name -> agogo.recurrences.v1.Attempt
 	19, // 24: agogo.recurrences.v1.Charge.proposal:type_name -> agogo.recurrences.v1.Proposal
-	56, // 25: agogo.recurrences.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
-	56, // 26: agogo.recurrences.v1.Charge.updated_at:type_name -> google.protobuf.Timestamp
-	56, // 27: agogo.recurrences.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	47, // 25: agogo.recurrences.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
+	47, // 26: agogo.recurrences.v1.Charge.updated_at:type_name -> google.protobuf.Timestamp
+	47, // 27: agogo.recurrences.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	18, // 28: agogo.recurrences.v1.ListChargesResponse.items:type_name -> agogo.recurrences.v1.Charge
 	18, // 29: agogo.recurrences.v1.ResolveChargeResponse.charge:type_name -> agogo.recurrences.v1.Charge
-	56, // 30: agogo.recurrences.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	52, // 31: agogo.recurrences.v1.Run.counts:type_name -> agogo.recurrences.v1.Run.CountsEntry
-	53, // 32: agogo.recurrences.v1.Run.totals:type_name -> agogo.recurrences.v1.Run.TotalsEntry
-	56, // 33: agogo.recurrences.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	56, // 34: agogo.recurrences.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	47, // 30: agogo.recurrences.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	43, // 31: agogo.recurrences.v1.Run.counts:type_name -> agogo.recurrences.v1.Run.CountsEntry
+	44, // 32: agogo.recurrences.v1.Run.totals:type_name -> agogo.recurrences.v1.Run.TotalsEntry
+	47, // 33: agogo.recurrences.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	47, // 34: agogo.recurrences.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
 	27, // 35: agogo.recurrences.v1.ListRunsResponse.items:type_name -> agogo.recurrences.v1.Run
-	55, // 36: agogo.recurrences.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
-	56, // 37: agogo.recurrences.v1.HoldDigest.created_at:type_name -> google.protobuf.Timestamp
+	46, // 36: agogo.recurrences.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
+	47, // 37: agogo.recurrences.v1.HoldDigest.created_at:type_name -> google.protobuf.Timestamp
 	31, // 38: agogo.recurrences.v1.ListHoldDigestsResponse.items:type_name -> agogo.recurrences.v1.HoldDigest
 	37, // 39: agogo.recurrences.v1.ReportResponse.recurrences:type_name -> agogo.recurrences.v1.StateSum
 	37, // 40: agogo.recurrences.v1.ReportResponse.charges:type_name -> agogo.recurrences.v1.StateSum
@@ -4548,72 +3908,56 @@ var file_agogo_recurrences_v1_recurrences_proto_depIdxs = []int32{
 	36, // 42: agogo.recurrences.v1.ReportResponse.overdue:type_name -> agogo.recurrences.v1.Sum
 	36, // 43: agogo.recurrences.v1.ReportResponse.on_hold:type_name -> agogo.recurrences.v1.Sum
 	38, // 44: agogo.recurrences.v1.ReportResponse.on_hold_by_seller:type_name -> agogo.recurrences.v1.SellerSum
-	55, // 45: agogo.recurrences.v1.Sum.amount:type_name -> agogo.events.v1.Money
-	55, // 46: agogo.recurrences.v1.StateSum.amount:type_name -> agogo.events.v1.Money
-	55, // 47: agogo.recurrences.v1.SellerSum.amount:type_name -> agogo.events.v1.Money
-	54, // 48: agogo.recurrences.v1.Gateway.reason:type_name -> agogo.events.v1.Reason
-	56, // 49: agogo.recurrences.v1.Gateway.changed_at:type_name -> google.protobuf.Timestamp
+	46, // 45: agogo.recurrences.v1.Sum.amount:type_name -> agogo.events.v1.Money
+	46, // 46: agogo.recurrences.v1.StateSum.amount:type_name -> agogo.events.v1.Money
+	46, // 47: agogo.recurrences.v1.SellerSum.amount:type_name -> agogo.events.v1.Money
+	45, // 48: agogo.recurrences.v1.Gateway.reason:type_name -> agogo.events.v1.Reason
+	47, // 49: agogo.recurrences.v1.Gateway.changed_at:type_name -> google.protobuf.Timestamp
 	39, // 50: agogo.recurrences.v1.ListGatewaysResponse.items:type_name -> agogo.recurrences.v1.Gateway
-	55, // 51: agogo.recurrences.v1.Balance.debit:type_name -> agogo.events.v1.Money
-	55, // 52: agogo.recurrences.v1.Balance.credit:type_name -> agogo.events.v1.Money
-	55, // 53: agogo.recurrences.v1.Balance.balance:type_name -> agogo.events.v1.Money
-	43, // 54: agogo.recurrences.v1.ListBalancesResponse.items:type_name -> agogo.recurrences.v1.Balance
-	55, // 55: agogo.recurrences.v1.Posting.amount:type_name -> agogo.events.v1.Money
-	56, // 56: agogo.recurrences.v1.Posting.occurred_at:type_name -> google.protobuf.Timestamp
-	46, // 57: agogo.recurrences.v1.ListPostingsResponse.items:type_name -> agogo.recurrences.v1.Posting
-	51, // 58: agogo.recurrences.v1.VerifyLedgerResponse.findings:type_name -> agogo.recurrences.v1.LedgerFinding
-	55, // 59: agogo.recurrences.v1.LedgerFinding.expected:type_name -> agogo.events.v1.Money
-	55, // 60: agogo.recurrences.v1.LedgerFinding.found:type_name -> agogo.events.v1.Money
-	55, // 61: agogo.recurrences.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	0,  // 62: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:input_type -> agogo.recurrences.v1.ImportRequest
-	8,  // 63: agogo.recurrences.v1.RecurrencesService.ListRecurrences:input_type -> agogo.recurrences.v1.ListRecurrencesRequest
-	10, // 64: agogo.recurrences.v1.RecurrencesService.GetRecurrence:input_type -> agogo.recurrences.v1.GetRecurrenceRequest
-	11, // 65: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:input_type -> agogo.recurrences.v1.PauseRecurrenceRequest
-	12, // 66: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:input_type -> agogo.recurrences.v1.ResumeRecurrenceRequest
-	13, // 67: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:input_type -> agogo.recurrences.v1.CancelRecurrenceRequest
-	14, // 68: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:input_type -> agogo.recurrences.v1.ReactivateRecurrenceRequest
-	15, // 69: agogo.recurrences.v1.RecurrencesService.SetCard:input_type -> agogo.recurrences.v1.SetCardRequest
-	20, // 70: agogo.recurrences.v1.RecurrencesService.ListCharges:input_type -> agogo.recurrences.v1.ListChargesRequest
-	22, // 71: agogo.recurrences.v1.RecurrencesService.GetCharge:input_type -> agogo.recurrences.v1.GetChargeRequest
-	23, // 72: agogo.recurrences.v1.RecurrencesService.ChargeNow:input_type -> agogo.recurrences.v1.ChargeNowRequest
-	24, // 73: agogo.recurrences.v1.RecurrencesService.CancelCharge:input_type -> agogo.recurrences.v1.CancelChargeRequest
-	25, // 74: agogo.recurrences.v1.RecurrencesService.ResolveCharge:input_type -> agogo.recurrences.v1.ResolveChargeRequest
-	28, // 75: agogo.recurrences.v1.RecurrencesService.ListRuns:input_type -> agogo.recurrences.v1.ListRunsRequest
-	30, // 76: agogo.recurrences.v1.RecurrencesService.GetRun:input_type -> agogo.recurrences.v1.GetRunRequest
-	32, // 77: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:input_type -> agogo.recurrences.v1.ListHoldDigestsRequest
-	34, // 78: agogo.recurrences.v1.RecurrencesService.Report:input_type -> agogo.recurrences.v1.ReportRequest
-	40, // 79: agogo.recurrences.v1.RecurrencesService.ListGateways:input_type -> agogo.recurrences.v1.ListGatewaysRequest
-	42, // 80: agogo.recurrences.v1.RecurrencesService.ResumeGateway:input_type -> agogo.recurrences.v1.ResumeGatewayRequest
-	44, // 81: agogo.recurrences.v1.RecurrencesService.ListBalances:input_type -> agogo.recurrences.v1.ListBalancesRequest
-	47, // 82: agogo.recurrences.v1.RecurrencesService.ListPostings:input_type -> agogo.recurrences.v1.ListPostingsRequest
-	49, // 83: agogo.recurrences.v1.RecurrencesService.VerifyLedger:input_type -> agogo.recurrences.v1.VerifyLedgerRequest
-	2,  // 84: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:output_type -> agogo.recurrences.v1.ImportResponse
-	9,  // 85: agogo.recurrences.v1.RecurrencesService.ListRecurrences:output_type -> agogo.recurrences.v1.ListRecurrencesResponse
-	6,  // 86: agogo.recurrences.v1.RecurrencesService.GetRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	6,  // 87: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	6,  // 88: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	6,  // 89: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	6,  // 90: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	16, // 91: agogo.recurrences.v1.RecurrencesService.SetCard:output_type -> agogo.recurrences.v1.SetCardResponse
-	21, // 92: agogo.recurrences.v1.RecurrencesService.ListCharges:output_type -> agogo.recurrences.v1.ListChargesResponse
-	18, // 93: agogo.recurrences.v1.RecurrencesService.GetCharge:output_type -> agogo.recurrences.v1.Charge
-	18, // 94: agogo.recurrences.v1.RecurrencesService.ChargeNow:output_type -> agogo.recurrences.v1.Charge
-	18, // 95: agogo.recurrences.v1.RecurrencesService.CancelCharge:output_type -> agogo.recurrences.v1.Charge
-	26, // 96: agogo.recurrences.v1.RecurrencesService.ResolveCharge:output_type -> agogo.recurrences.v1.ResolveChargeResponse
-	29, // 97: agogo.recurrences.v1.RecurrencesService.ListRuns:output_type -> agogo.recurrences.v1.ListRunsResponse
-	27, // 98: agogo.recurrences.v1.RecurrencesService.GetRun:output_type -> agogo.recurrences.v1.Run
-	33, // 99: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:output_type -> agogo.recurrences.v1.ListHoldDigestsResponse
-	35, // 100: agogo.recurrences.v1.RecurrencesService.Report:output_type -> agogo.recurrences.v1.ReportResponse
-	41, // 101: agogo.recurrences.v1.RecurrencesService.ListGateways:output_type -> agogo.recurrences.v1.ListGatewaysResponse
-	39, // 102: agogo.recurrences.v1.RecurrencesService.ResumeGateway:output_type -> agogo.recurrences.v1.Gateway
-	45, // 103: agogo.recurrences.v1.RecurrencesService.ListBalances:output_type -> agogo.recurrences.v1.ListBalancesResponse
-	48, // 104: agogo.recurrences.v1.RecurrencesService.ListPostings:output_type -> agogo.recurrences.v1.ListPostingsResponse
-	50, // 105: agogo.recurrences.v1.RecurrencesService.VerifyLedger:output_type -> agogo.recurrences.v1.VerifyLedgerResponse
-	84, // [84:106] is the sub-list for method output_type
-	62, // [62:84] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	46, // 51: agogo.recurrences.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	0,  // 52: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:input_type -> agogo.recurrences.v1.ImportRequest
+	8,  // 53: agogo.recurrences.v1.RecurrencesService.ListRecurrences:input_type -> agogo.recurrences.v1.ListRecurrencesRequest
+	10, // 54: agogo.recurrences.v1.RecurrencesService.GetRecurrence:input_type -> agogo.recurrences.v1.GetRecurrenceRequest
+	11, // 55: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:input_type -> agogo.recurrences.v1.PauseRecurrenceRequest
+	12, // 56: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:input_type -> agogo.recurrences.v1.ResumeRecurrenceRequest
+	13, // 57: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:input_type -> agogo.recurrences.v1.CancelRecurrenceRequest
+	14, // 58: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:input_type -> agogo.recurrences.v1.ReactivateRecurrenceRequest
+	15, // 59: agogo.recurrences.v1.RecurrencesService.SetCard:input_type -> agogo.recurrences.v1.SetCardRequest
+	20, // 60: agogo.recurrences.v1.RecurrencesService.ListCharges:input_type -> agogo.recurrences.v1.ListChargesRequest
+	22, // 61: agogo.recurrences.v1.RecurrencesService.GetCharge:input_type -> agogo.recurrences.v1.GetChargeRequest
+	23, // 62: agogo.recurrences.v1.RecurrencesService.ChargeNow:input_type -> agogo.recurrences.v1.ChargeNowRequest
+	24, // 63: agogo.recurrences.v1.RecurrencesService.CancelCharge:input_type -> agogo.recurrences.v1.CancelChargeRequest
+	25, // 64: agogo.recurrences.v1.RecurrencesService.ResolveCharge:input_type -> agogo.recurrences.v1.ResolveChargeRequest
+	28, // 65: agogo.recurrences.v1.RecurrencesService.ListRuns:input_type -> agogo.recurrences.v1.ListRunsRequest
+	30, // 66: agogo.recurrences.v1.RecurrencesService.GetRun:input_type -> agogo.recurrences.v1.GetRunRequest
+	32, // 67: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:input_type -> agogo.recurrences.v1.ListHoldDigestsRequest
+	34, // 68: agogo.recurrences.v1.RecurrencesService.Report:input_type -> agogo.recurrences.v1.ReportRequest
+	40, // 69: agogo.recurrences.v1.RecurrencesService.ListGateways:input_type -> agogo.recurrences.v1.ListGatewaysRequest
+	42, // 70: agogo.recurrences.v1.RecurrencesService.ResumeGateway:input_type -> agogo.recurrences.v1.ResumeGatewayRequest
+	2,  // 71: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:output_type -> agogo.recurrences.v1.ImportResponse
+	9,  // 72: agogo.recurrences.v1.RecurrencesService.ListRecurrences:output_type -> agogo.recurrences.v1.ListRecurrencesResponse
+	6,  // 73: agogo.recurrences.v1.RecurrencesService.GetRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	6,  // 74: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	6,  // 75: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	6,  // 76: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	6,  // 77: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	16, // 78: agogo.recurrences.v1.RecurrencesService.SetCard:output_type -> agogo.recurrences.v1.SetCardResponse
+	21, // 79: agogo.recurrences.v1.RecurrencesService.ListCharges:output_type -> agogo.recurrences.v1.ListChargesResponse
+	18, // 80: agogo.recurrences.v1.RecurrencesService.GetCharge:output_type -> agogo.recurrences.v1.Charge
+	18, // 81: agogo.recurrences.v1.RecurrencesService.ChargeNow:output_type -> agogo.recurrences.v1.Charge
+	18, // 82: agogo.recurrences.v1.RecurrencesService.CancelCharge:output_type -> agogo.recurrences.v1.Charge
+	26, // 83: agogo.recurrences.v1.RecurrencesService.ResolveCharge:output_type -> agogo.recurrences.v1.ResolveChargeResponse
+	29, // 84: agogo.recurrences.v1.RecurrencesService.ListRuns:output_type -> agogo.recurrences.v1.ListRunsResponse
+	27, // 85: agogo.recurrences.v1.RecurrencesService.GetRun:output_type -> agogo.recurrences.v1.Run
+	33, // 86: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:output_type -> agogo.recurrences.v1.ListHoldDigestsResponse
+	35, // 87: agogo.recurrences.v1.RecurrencesService.Report:output_type -> agogo.recurrences.v1.ReportResponse
+	41, // 88: agogo.recurrences.v1.RecurrencesService.ListGateways:output_type -> agogo.recurrences.v1.ListGatewaysResponse
+	39, // 89: agogo.recurrences.v1.RecurrencesService.ResumeGateway:output_type -> agogo.recurrences.v1.Gateway
+	71, // [71:90] is the sub-list for method output_type
+	52, // [52:71] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_agogo_recurrences_v1_recurrences_proto_init() }
@@ -4632,7 +3976,7 @@ func file_agogo_recurrences_v1_recurrences_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_recurrences_v1_recurrences_proto_rawDesc), len(file_agogo_recurrences_v1_recurrences_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   54,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

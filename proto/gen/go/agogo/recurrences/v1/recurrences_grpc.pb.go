@@ -1,4 +1,4 @@
-// Package agogo.recurrences.v1 administers recurrences, their charges, cards and books.
+// Package agogo.recurrences.v1 administers recurrences, their charges and cards. Their books are read through agogo.ledger.v1.
 // Every request names its tenant; amounts are in minor units of the tenant's currency; dates are local ones, YYYY-MM-DD.
 // A card is known by its gateway's token and here by card_id, which does not tell it. A field that holds something like a card
 // number is refused whatever it is for.
@@ -43,9 +43,6 @@ const (
 	RecurrencesService_Report_FullMethodName               = "/agogo.recurrences.v1.RecurrencesService/Report"
 	RecurrencesService_ListGateways_FullMethodName         = "/agogo.recurrences.v1.RecurrencesService/ListGateways"
 	RecurrencesService_ResumeGateway_FullMethodName        = "/agogo.recurrences.v1.RecurrencesService/ResumeGateway"
-	RecurrencesService_ListBalances_FullMethodName         = "/agogo.recurrences.v1.RecurrencesService/ListBalances"
-	RecurrencesService_ListPostings_FullMethodName         = "/agogo.recurrences.v1.RecurrencesService/ListPostings"
-	RecurrencesService_VerifyLedger_FullMethodName         = "/agogo.recurrences.v1.RecurrencesService/VerifyLedger"
 )
 
 // RecurrencesServiceClient is the client API for RecurrencesService service.
@@ -86,10 +83,6 @@ type RecurrencesServiceClient interface {
 	ListGateways(ctx context.Context, in *ListGatewaysRequest, opts ...grpc.CallOption) (*ListGatewaysResponse, error)
 	// ResumeGateway opens a gateway that a fault had stopped, once its cause is gone, and wakes what waited for it.
 	ResumeGateway(ctx context.Context, in *ResumeGatewayRequest, opts ...grpc.CallOption) (*Gateway, error)
-	ListBalances(ctx context.Context, in *ListBalancesRequest, opts ...grpc.CallOption) (*ListBalancesResponse, error)
-	ListPostings(ctx context.Context, in *ListPostingsRequest, opts ...grpc.CallOption) (*ListPostingsResponse, error)
-	// VerifyLedger recomputes the books from charges and attempts and names every difference.
-	VerifyLedger(ctx context.Context, in *VerifyLedgerRequest, opts ...grpc.CallOption) (*VerifyLedgerResponse, error)
 }
 
 type recurrencesServiceClient struct {
@@ -293,36 +286,6 @@ func (c *recurrencesServiceClient) ResumeGateway(ctx context.Context, in *Resume
 	return out, nil
 }
 
-func (c *recurrencesServiceClient) ListBalances(ctx context.Context, in *ListBalancesRequest, opts ...grpc.CallOption) (*ListBalancesResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListBalancesResponse)
-	err := c.cc.Invoke(ctx, RecurrencesService_ListBalances_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *recurrencesServiceClient) ListPostings(ctx context.Context, in *ListPostingsRequest, opts ...grpc.CallOption) (*ListPostingsResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListPostingsResponse)
-	err := c.cc.Invoke(ctx, RecurrencesService_ListPostings_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *recurrencesServiceClient) VerifyLedger(ctx context.Context, in *VerifyLedgerRequest, opts ...grpc.CallOption) (*VerifyLedgerResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(VerifyLedgerResponse)
-	err := c.cc.Invoke(ctx, RecurrencesService_VerifyLedger_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // RecurrencesServiceServer is the server API for RecurrencesService service.
 // All implementations must embed UnimplementedRecurrencesServiceServer
 // for forward compatibility.
@@ -361,10 +324,6 @@ type RecurrencesServiceServer interface {
 	ListGateways(context.Context, *ListGatewaysRequest) (*ListGatewaysResponse, error)
 	// ResumeGateway opens a gateway that a fault had stopped, once its cause is gone, and wakes what waited for it.
 	ResumeGateway(context.Context, *ResumeGatewayRequest) (*Gateway, error)
-	ListBalances(context.Context, *ListBalancesRequest) (*ListBalancesResponse, error)
-	ListPostings(context.Context, *ListPostingsRequest) (*ListPostingsResponse, error)
-	// VerifyLedger recomputes the books from charges and attempts and names every difference.
-	VerifyLedger(context.Context, *VerifyLedgerRequest) (*VerifyLedgerResponse, error)
 	mustEmbedUnimplementedRecurrencesServiceServer()
 }
 
@@ -431,15 +390,6 @@ func (UnimplementedRecurrencesServiceServer) ListGateways(context.Context, *List
 }
 func (UnimplementedRecurrencesServiceServer) ResumeGateway(context.Context, *ResumeGatewayRequest) (*Gateway, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResumeGateway not implemented")
-}
-func (UnimplementedRecurrencesServiceServer) ListBalances(context.Context, *ListBalancesRequest) (*ListBalancesResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListBalances not implemented")
-}
-func (UnimplementedRecurrencesServiceServer) ListPostings(context.Context, *ListPostingsRequest) (*ListPostingsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListPostings not implemented")
-}
-func (UnimplementedRecurrencesServiceServer) VerifyLedger(context.Context, *VerifyLedgerRequest) (*VerifyLedgerResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method VerifyLedger not implemented")
 }
 func (UnimplementedRecurrencesServiceServer) mustEmbedUnimplementedRecurrencesServiceServer() {}
 func (UnimplementedRecurrencesServiceServer) testEmbeddedByValue()                            {}
@@ -793,60 +743,6 @@ func _RecurrencesService_ResumeGateway_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
-func _RecurrencesService_ListBalances_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListBalancesRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(RecurrencesServiceServer).ListBalances(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: RecurrencesService_ListBalances_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(RecurrencesServiceServer).ListBalances(ctx, req.(*ListBalancesRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _RecurrencesService_ListPostings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListPostingsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(RecurrencesServiceServer).ListPostings(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: RecurrencesService_ListPostings_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(RecurrencesServiceServer).ListPostings(ctx, req.(*ListPostingsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _RecurrencesService_VerifyLedger_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(VerifyLedgerRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(RecurrencesServiceServer).VerifyLedger(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: RecurrencesService_VerifyLedger_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(RecurrencesServiceServer).VerifyLedger(ctx, req.(*VerifyLedgerRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // RecurrencesService_ServiceDesc is the grpc.ServiceDesc for RecurrencesService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -925,18 +821,6 @@ var RecurrencesService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResumeGateway",
 			Handler:    _RecurrencesService_ResumeGateway_Handler,
-		},
-		{
-			MethodName: "ListBalances",
-			Handler:    _RecurrencesService_ListBalances_Handler,
-		},
-		{
-			MethodName: "ListPostings",
-			Handler:    _RecurrencesService_ListPostings_Handler,
-		},
-		{
-			MethodName: "VerifyLedger",
-			Handler:    _RecurrencesService_VerifyLedger_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,16 @@
+package recurrences
+
+import (
+	"github.com/agogopay/agogo/internal/books"
+	"github.com/agogopay/agogo/internal/ledger"
+)
+
+// sources says what the view ledger_facts (migrations) computes each kind of account from.
+func sources() books.Sources {
+	return books.Sources{
+		ledger.Fees:          "fees of attempts that succeeded",
+		ledger.Suspense:      "differences of reconciliation findings",
+		"gateway_receivable": "amounts of attempts that succeeded, less their fees, and reconciliation findings",
+		"seller_payable":     "amounts of the seller's charges that succeeded",
+	}
+}
