@@ -88,6 +88,8 @@ type Entry struct {
 	Status     string    `json:"status"`
 	Moved      int       `json:"moved"`
 	MovedMinor int64     `json:"moved_minor"`
+	Fee        int64     `json:"fee,omitempty"`
+	Reversed   bool      `json:"reversed,omitempty"` // all of it came back
 	Requests   int       `json:"requests"`
 	FirstAt    time.Time `json:"first_at"`
 	LastAt     time.Time `json:"last_at"`
@@ -178,6 +180,7 @@ func (s *Simulator) Reset() error {
 	if err := s.faults.Replace(Plan{}); err != nil {
 		return err
 	}
+	s.wave.Reset()
 	return errors.Join(s.orange.Reset(), s.mtn.Reset(), s.cielo.Reset())
 }
 
@@ -204,9 +207,11 @@ func (s *Simulator) selection(provider string, f filter) (Book, error) {
 		return Book{}, err
 	}
 	out, orders := Book{Entries: []Entry{}}, map[string]Entry{}
+	// The books of these are by transaction, of which a reference of the caller's may have several.
+	several := provider == Cielo || provider == Wave
 	err = b.Each(s.clock.Now(), func(e book.Entry) bool {
-		if provider == Cielo {
-			e.Reference = e.Account // its book is by transaction, of which an order may have several
+		if several {
+			e.Reference = e.Account
 		}
 		if f.reference != "" && e.Reference != f.reference || f.peer != "" && e.Peer != f.peer {
 			return true
@@ -214,7 +219,7 @@ func (s *Simulator) selection(provider string, f filter) (Book, error) {
 		out.Totals.MovedCount += int64(e.Moved)
 		out.Totals.MovedMinor += e.MovedMinor
 		switch {
-		case provider == Cielo:
+		case several:
 			orders[e.Reference] = merge(orders[e.Reference], entryOf(e))
 		case f.totalsOnly:
 			out.Totals.Entries++
@@ -250,6 +255,7 @@ func merge(a, b Entry) Entry {
 		}
 	}
 	a.Moved, a.MovedMinor, a.Requests = a.Moved+b.Moved, a.MovedMinor+b.MovedMinor, a.Requests+b.Requests
+	a.Fee, a.Reversed = a.Fee+b.Fee, a.Reversed && b.Reversed
 	if b.LastAt.After(a.LastAt) {
 		a.LastAt = b.LastAt
 	}
@@ -259,6 +265,6 @@ func merge(a, b Entry) Entry {
 func entryOf(e book.Entry) Entry {
 	return Entry{
 		Reference: e.Reference, Peer: e.Peer, Amount: e.Amount, Currency: e.Currency, Status: e.Status.String(),
-		Moved: e.Moved, MovedMinor: e.MovedMinor, Requests: e.Requests, FirstAt: e.FirstAt, LastAt: e.LastAt,
+		Moved: e.Moved, MovedMinor: e.MovedMinor, Fee: e.Fee, Reversed: !e.ReversedAt.IsZero(), Requests: e.Requests, FirstAt: e.FirstAt, LastAt: e.LastAt,
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/agogopay/agogo/simulator/internal/fcm"
 	"github.com/agogopay/agogo/simulator/internal/mtn"
 	"github.com/agogopay/agogo/simulator/internal/orange"
+	"github.com/agogopay/agogo/simulator/internal/wave"
 	"github.com/agogopay/agogo/simulator/internal/wire"
 )
 
@@ -26,6 +27,7 @@ const (
 	MTN    = mtn.Provider
 	Cielo  = cielo.Provider
 	FCM    = fcm.Provider
+	Wave   = wave.Provider
 )
 
 // Config sets the simulator up. The zero value is the strictest reading of each provider's documentation, in memory.
@@ -42,6 +44,7 @@ type Config struct {
 	MTN      MTNConfig
 	Cielo    CieloConfig
 	FCM      FCMConfig
+	Wave     WaveConfig
 }
 
 // Clock is the simulated companies' time.
@@ -68,6 +71,9 @@ type Webhook = cielo.Webhook
 // FCMConfig is what the Firebase project has set up.
 type FCMConfig = fcm.Config
 
+// WaveConfig is what was agreed with Wave.
+type WaveConfig = wave.Config
+
 // Simulator is an http.Handler for all providers and for its own control API under /_control/.
 type Simulator struct {
 	mux       *http.ServeMux
@@ -81,6 +87,7 @@ type Simulator struct {
 	mtn       *mtn.Server
 	cielo     *cielo.Server
 	fcm       *fcm.Server
+	wave      *wave.Server
 }
 
 // New makes a simulator; Close it to end its callbacks and its file. It fails only over the file at BookPath and over a
@@ -94,11 +101,11 @@ func New(cfg Config) (*Simulator, error) {
 	}
 	s := &Simulator{
 		mux: http.NewServeMux(), clock: cfg.Clock, latencies: &fault.Latencies{}, counter: &calls.Counter{},
-		faults: fault.NewSet(fault.Catalogue{Orange: orange.Operations(), MTN: mtn.Operations(), Cielo: cielo.Operations(), FCM: fcm.Operations()}),
-		books:  map[string]*book.Book{Orange: book.New(Orange), MTN: book.New(MTN), Cielo: book.New(Cielo)},
+		faults: fault.NewSet(fault.Catalogue{Orange: orange.Operations(), MTN: mtn.Operations(), Cielo: cielo.Operations(), FCM: fcm.Operations(), Wave: wave.Operations()}),
+		books:  map[string]*book.Book{Orange: book.New(Orange), MTN: book.New(MTN), Cielo: book.New(Cielo), Wave: book.New(Wave)},
 	}
 	if cfg.BookPath != "" {
-		journal, err := book.Persist(cfg.BookPath, s.books[Orange], s.books[MTN], s.books[Cielo])
+		journal, err := book.Persist(cfg.BookPath, s.books[Orange], s.books[MTN], s.books[Cielo], s.books[Wave])
 		if err != nil {
 			return nil, err
 		}
@@ -118,6 +125,11 @@ func New(cfg Config) (*Simulator, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read the orders of %s: %w", Cielo, err), s.Close())
 	}
+	if s.wave, err = wave.New(cfg.Wave, wave.Deps{
+		Book: s.books[Wave], Faults: s.faults, Latencies: s.latencies, Count: s.count(Wave), Clock: cfg.Clock, Logger: cfg.Logger,
+	}); err != nil {
+		return nil, errors.Join(fmt.Errorf("read the payouts of %s: %w", Wave, err), s.Close())
+	}
 	s.fcm = fcm.New(cfg.FCM, fcm.Deps{Faults: s.faults, Latencies: s.latencies, Count: s.count(FCM), Clock: cfg.Clock})
 	if err := s.orange.SetCallback(cfg.Orange.Callback); err != nil {
 		return nil, errors.Join(fmt.Errorf("the callback of %s: %w", Orange, err), s.Close())
@@ -132,6 +144,7 @@ func New(cfg Config) (*Simulator, error) {
 	s.mtn.Register(s.mux)
 	s.cielo.Register(s.mux)
 	s.fcm.Register(s.mux)
+	s.wave.Register(s.mux)
 	s.registerControl()
 	return s, nil
 }

@@ -40,6 +40,7 @@ type Payment struct {
 	Amount    int64 // minor units
 	Currency  string
 	Account   string // that pays
+	Fee       int64  // what the account pays besides
 }
 
 // Verdict is what the provider decides on a request.
@@ -66,7 +67,11 @@ type Entry struct {
 	FirstAt    time.Time
 	LastAt     time.Time
 	BlindUntil time.Time
+	ReversedAt time.Time // when all of it came back, fees included; zero: it did not
 }
+
+// ErrNotMoved means that there is nothing to reverse.
+var ErrNotMoved = errors.New("no money moved that could come back")
 
 // ErrFloat means that the paying account has too little for this payment.
 var ErrFloat = errors.New("the paying account has too little")
@@ -95,7 +100,9 @@ type shard struct {
 type record struct {
 	peer        string
 	amount      int64
+	fee         int64
 	movedMinor  int64
+	movedFee    int64
 	first, last int64 // nanoseconds since 1970
 	currency    unique.Handle[string]
 	account     unique.Handle[string]
@@ -108,6 +115,7 @@ type record struct {
 type rare struct {
 	text, message string
 	blind         int64
+	reversed      int64
 	pending       []settlement
 }
 
@@ -115,8 +123,11 @@ type rare struct {
 type settlement struct {
 	At     int64  `json:"at"` // 0 is never
 	Amount int64  `json:"amount"`
+	Fee    int64  `json:"fee,omitempty"`
 	To     Status `json:"to"`
 }
+
+func (p settlement) cost() int64 { return p.Amount + p.Fee }
 
 // New makes an empty book in memory.
 func New(provider string) *Book {
@@ -159,13 +170,13 @@ func (b *Book) record(p Payment, v Verdict, at time.Time, dedupe bool) (Entry, e
 	next.requests++
 	next.last = at.UnixNano()
 	if !known || !dedupe {
-		if err := b.commit(v, p.Amount); err != nil {
+		if err := b.commit(v, p.Amount+p.Fee); err != nil {
 			return Entry{}, err
 		}
-		next.decide(v, p.Amount)
+		next.decide(v, p)
 	}
 	if err := b.write(p.Reference, &next); err != nil {
-		b.release(v, p.Amount, known && dedupe)
+		b.release(v, p.Amount+p.Fee, known && dedupe)
 		return Entry{}, err
 	}
 	if v.Settles == Failed && (!known || !dedupe) {
@@ -192,6 +203,38 @@ func (b *Book) Lookup(reference string, at time.Time) (Entry, bool, error) {
 		return Entry{}, false, err
 	}
 	return r.entry(reference), true, nil
+}
+
+// Reverse takes back what moved for a reference; the account gets it with its fees. Doing it again changes nothing.
+func (b *Book) Reverse(reference string, at time.Time) (Entry, error) {
+	s := b.shard(reference)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[reference]
+	if !ok {
+		return Entry{}, ErrNotMoved
+	}
+	if err := b.settle(reference, r, at); err != nil {
+		return Entry{}, err
+	}
+	switch {
+	case r.reversed():
+		return r.entry(reference), nil
+	case r.moved == 0:
+		return r.entry(reference), ErrNotMoved
+	}
+	next, extra := *r, rare{}
+	if r.rare != nil {
+		extra = *r.rare
+	}
+	extra.reversed = at.UnixNano()
+	next.rare = &extra
+	if err := b.write(reference, &next); err != nil {
+		return Entry{}, err
+	}
+	b.committed.Add(-r.movedMinor - r.movedFee)
+	*r = next
+	return r.entry(reference), nil
 }
 
 // Each visits every entry as it is at that time, in no order, until visit says false.
@@ -290,9 +333,9 @@ func (b *Book) settle(reference string, r *record, at time.Time) error {
 			continue
 		}
 		changed = true
-		next.apply(p.To, p.Amount)
+		next.apply(p.To, p.Amount, p.Fee)
 		if p.To == Failed {
-			failed, back = failed+1, back+p.Amount
+			failed, back = failed+1, back+p.cost()
 		}
 	}
 	if !changed {
@@ -317,12 +360,12 @@ func (b *Book) write(reference string, r *record) error {
 
 func newRecord(p Payment, at time.Time) record {
 	return record{
-		peer: p.Peer, amount: p.Amount, first: at.UnixNano(),
+		peer: p.Peer, amount: p.Amount, fee: p.Fee, first: at.UnixNano(),
 		currency: unique.Make(p.Currency), account: unique.Make(p.Account),
 	}
 }
 
-func (r *record) decide(v Verdict, amount int64) {
+func (r *record) decide(v Verdict, p Payment) {
 	if v.Text != "" || v.Message != "" || !v.BlindUntil.IsZero() || v.Status == Pending {
 		extra := rare{}
 		if r.rare != nil {
@@ -333,17 +376,20 @@ func (r *record) decide(v Verdict, amount int64) {
 			extra.blind = v.BlindUntil.UnixNano()
 		}
 		if v.Status == Pending {
-			extra.pending = append(append([]settlement(nil), extra.pending...), settlement{nanos(v.SettleAt), amount, v.Settles})
+			extra.pending = append(append([]settlement(nil), extra.pending...), settlement{nanos(v.SettleAt), p.Amount, p.Fee, v.Settles})
 		}
 		r.rare = &extra
 	}
-	r.apply(v.Status, amount)
+	r.apply(v.Status, p.Amount, p.Fee)
 }
 
-func (r *record) apply(s Status, amount int64) {
+func (r *record) reversed() bool { return r.rare != nil && r.rare.reversed != 0 }
+
+func (r *record) apply(s Status, amount, fee int64) {
 	if s == Success {
 		r.moved++
 		r.movedMinor += amount
+		r.movedFee += fee
 	}
 	if r.moved > 0 {
 		s = Success
@@ -353,12 +399,12 @@ func (r *record) apply(s Status, amount int64) {
 
 func (r *record) entry(reference string) Entry {
 	e := Entry{
-		Payment: Payment{Reference: reference, Peer: r.peer, Amount: r.amount, Currency: r.currency.Value(), Account: r.account.Value()},
+		Payment: Payment{Reference: reference, Peer: r.peer, Amount: r.amount, Currency: r.currency.Value(), Account: r.account.Value(), Fee: r.fee},
 		Status:  r.status, Moved: int(r.moved), MovedMinor: r.movedMinor, Requests: int(r.requests),
 		FirstAt: instant(r.first), LastAt: instant(r.last),
 	}
 	if r.rare != nil {
-		e.BlindUntil = instant(r.rare.blind)
+		e.BlindUntil, e.ReversedAt = instant(r.rare.blind), instant(r.rare.reversed)
 		switch r.status {
 		case Pending:
 			e.Text = r.rare.text

@@ -1,6 +1,7 @@
 package book
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ func TestTheBookIsWhatWasPaid(t *testing.T) {
 		now := evening
 		for range rapid.IntRange(0, 40).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "passed")) * time.Second)
-			p := Payment{fmt.Sprint(rapid.IntRange(0, 4).Draw(t, "reference")), "peer", rapid.Int64Range(1, 9).Draw(t, "amount"), "XOF", "pos"}
+			p := Payment{fmt.Sprint(rapid.IntRange(0, 4).Draw(t, "reference")), "peer", rapid.Int64Range(1, 9).Draw(t, "amount"), "XOF", "pos", 0}
 			v := Verdict{Status: rapid.SampledFrom([]Status{Pending, Success, Failed}).Draw(t, "status")}
 			if v.Status == Pending {
 				v.Settles, v.SettleAt = rapid.SampledFrom([]Status{Success, Failed}).Draw(t, "settles"), now.Add(2*time.Second)
@@ -126,6 +127,56 @@ func TestFloatIsWhatIsLeftAfterReloading(t *testing.T) {
 	}
 	if _, err := again.Record(Payment{Reference: "more", Amount: 1}, Verdict{Status: Success}, evening.Add(time.Second), false); err == nil {
 		t.Error("more than there is")
+	}
+}
+
+// What is reversed is back on the account with its fee, once, also after the file was read again; what moved stays in the book.
+func TestWhatIsReversedComesBackOnceWithItsFee(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "book")
+	b := New("p")
+	j, err := Persist(path, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Fill(1000)
+	for reference, v := range map[string]Verdict{
+		"paid": {Status: Success}, "kept": {Status: Success}, "failed": {Status: Failed},
+		"late": {Status: Pending, Settles: Success, SettleAt: evening.Add(time.Minute)},
+	} {
+		if _, err := b.Record(Payment{Reference: reference, Amount: 100, Fee: 5}, v, evening, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, reference := range []string{"failed", "late", "nobody"} {
+		if _, err := b.Reverse(reference, evening); !errors.Is(err, ErrNotMoved) {
+			t.Errorf("%s: %v", reference, err)
+		}
+	}
+	left := func(b *Book) int64 { minor, _ := b.Float(); return minor }
+	if got := left(b); got != 1000-3*105 {
+		t.Fatalf("before: %d left", got)
+	}
+	for range 2 {
+		e, err := b.Reverse("paid", evening.Add(time.Second))
+		if err != nil || !e.ReversedAt.Equal(evening.Add(time.Second)) || e.Moved != 1 || e.MovedMinor != 100 || e.Fee != 5 {
+			t.Errorf("got %+v, %v", e, err)
+		}
+		if got := left(b); got != 1000-2*105 {
+			t.Errorf("%d left", got)
+		}
+	}
+	_ = j.Close()
+	again := New("p")
+	if j, err = Persist(path, again); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	again.Fill(1000)
+	if e, ok, err := again.Lookup("paid", evening.Add(time.Hour)); err != nil || !ok || e.ReversedAt.IsZero() || left(again) != 1000-2*105 {
+		t.Errorf("after reading the file: %+v, %v, %v, %d left", e, ok, err, left(again))
+	}
+	if e, err := again.Reverse("late", evening.Add(time.Hour)); err != nil || e.ReversedAt.IsZero() || left(again) != 1000-105 {
+		t.Errorf("what was pending: %+v, %v, %d left", e, err, left(again))
 	}
 }
 

@@ -28,15 +28,18 @@ type line struct {
 	Amount     int64        `json:"amount"`
 	Currency   string       `json:"currency"`
 	Account    string       `json:"account,omitempty"`
+	Fee        int64        `json:"fee,omitempty"`
 	Status     Status       `json:"status"`
 	Moved      int32        `json:"moved"`
 	MovedMinor int64        `json:"moved_minor"`
+	MovedFee   int64        `json:"moved_fee,omitempty"`
 	Requests   int32        `json:"requests"`
 	First      int64        `json:"first"`
 	Last       int64        `json:"last"`
 	Text       string       `json:"text,omitempty"`
 	Message    string       `json:"message,omitempty"`
 	Blind      int64        `json:"blind,omitempty"`
+	Reversed   int64        `json:"reversed,omitempty"`
 	Pending    []settlement `json:"pending,omitempty"`
 }
 
@@ -138,11 +141,11 @@ func restore(text []byte, books []*Book) error {
 
 func (b *Book) restore(l line) {
 	r := &record{
-		peer: l.Peer, amount: l.Amount, movedMinor: l.MovedMinor, first: l.First, last: l.Last,
+		peer: l.Peer, amount: l.Amount, fee: l.Fee, movedMinor: l.MovedMinor, movedFee: l.MovedFee, first: l.First, last: l.Last,
 		currency: unique.Make(l.Currency), account: unique.Make(l.Account), moved: l.Moved, requests: l.Requests, status: l.Status,
 	}
-	if l.Text != "" || l.Message != "" || l.Blind != 0 || len(l.Pending) > 0 {
-		r.rare = &rare{l.Text, l.Message, l.Blind, l.Pending}
+	if l.Text != "" || l.Message != "" || l.Blind != 0 || l.Reversed != 0 || len(l.Pending) > 0 {
+		r.rare = &rare{l.Text, l.Message, l.Blind, l.Reversed, l.Pending}
 	}
 	s := b.shard(l.Reference)
 	if old, ok := s.records[l.Reference]; ok {
@@ -154,12 +157,14 @@ func (b *Book) restore(l line) {
 
 // weigh puts a record on the scales of the float, or takes it off.
 func (b *Book) weigh(r *record, sign int64) {
-	b.committed.Add(sign * r.movedMinor)
+	if !r.reversed() {
+		b.committed.Add(sign * (r.movedMinor + r.movedFee))
+	}
 	if r.rare == nil {
 		return
 	}
 	for _, p := range r.rare.pending {
-		b.committed.Add(sign * p.Amount)
+		b.committed.Add(sign * p.cost())
 		if p.To == Failed {
 			b.returning.Add(sign)
 		}
@@ -210,11 +215,11 @@ func writeAll(to io.Writer, books []*Book) error {
 func lineOf(provider, reference string, r *record) line {
 	l := line{
 		Provider: provider, Reference: reference, Peer: r.peer, Amount: r.amount, Currency: r.currency.Value(),
-		Account: r.account.Value(), Status: r.status, Moved: r.moved, MovedMinor: r.movedMinor, Requests: r.requests,
-		First: r.first, Last: r.last,
+		Account: r.account.Value(), Fee: r.fee, Status: r.status, Moved: r.moved, MovedMinor: r.movedMinor, MovedFee: r.movedFee,
+		Requests: r.requests, First: r.first, Last: r.last,
 	}
 	if r.rare != nil {
-		l.Text, l.Message, l.Blind, l.Pending = r.rare.text, r.rare.message, r.rare.blind, r.rare.pending
+		l.Text, l.Message, l.Blind, l.Reversed, l.Pending = r.rare.text, r.rare.message, r.rare.blind, r.rare.reversed, r.rare.pending
 	}
 	return l
 }
