@@ -81,6 +81,7 @@ func (a Attempt) Transfer(description string) provider.Transfer {
 	return provider.Transfer{
 		Tenant: a.Tenant, Reference: a.Reference, Amount: a.Amount, Destination: a.Destination,
 		Description: description, Resend: a.Reached, SubmittedAt: a.SubmittedAt,
+		ProviderID: a.ProviderID,
 	}
 }
 

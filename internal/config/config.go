@@ -90,6 +90,11 @@ type Provider struct {
 	WebhookHeader  string
 	WebhookSecret  string
 	SoftDescriptor string
+
+	// wave
+	APIKey             string
+	SigningSecret      string // "" where requests are not signed
+	AggregatedMerchant string // "" for none
 }
 
 // Schedule is a cron rule of the tenants file.

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,6 +117,12 @@ func TestLoadEverything(t *testing.T) {
 	if d := cmp.Diff(wantProvider, tenant.Providers["orange"]); d != "" {
 		t.Errorf("provider (-want +got):\n%s", d)
 	}
+	wantWave := defaultProvider("wave")
+	wantWave.Kind, wantWave.BaseURL, wantWave.APIKey, wantWave.SigningSecret = "wave", "https://wave.example.com", "sandbox-WAVE_API_KEY", "sandbox-WAVE_SIGNING_SECRET"
+	wantWave.AggregatedMerchant = "am-7"
+	if d := cmp.Diff(wantWave, tenant.Providers["wave"]); d != "" {
+		t.Errorf("wave (-want +got):\n%s", d)
+	}
 	wantRecurrences := &Recurrences{
 		MaxRetries: 2, RetryDays: []int{2, 4}, CatchUpDays: 0, BusinessDay: "modified_following", Holidays: []string{"2025-11-20", "2025-12-25"},
 		CardFailureLimit: 9, CleanupAfterDays: 1, DefaultGateway: "cielo",
@@ -208,6 +215,43 @@ tenants:
 	}
 	if p := f.Tenants[0].Providers["c"]; p.QueryURL != "http://127.0.0.1:9900/cielo-query" || p.WebhookSecret != "" || p.Deduplicates {
 		t.Errorf("gateway %+v", p)
+	}
+}
+
+// What is sent to Wave twice with one key is paid once, by its documentation: the file need not say so.
+func TestDefaultsOfWave(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tenants.yaml")
+	err := os.WriteFile(path, []byte(`
+tenants:
+  - id: t
+    timezone: UTC
+    currency: XOF
+    locale: fr-CI
+    payouts: {commission_bps: 1, default_provider: w, payable_methods: [wave]}
+    providers:
+      w: {kind: wave, base_url: "http://127.0.0.1:9900/wave", api_key: "${K}"}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, problem := range map[string]string{
+		"wave_ci_test_example": "", "another": "",
+		"wave_ci_prod_example": "api_key: is a key for mode live and the tenant's is sandbox",
+	} {
+		f, err := Load(path, func(string) string { return key })
+		if problem != "" {
+			if err == nil || !strings.Contains(err.Error(), problem) || strings.Contains(err.Error(), key) {
+				t.Errorf("%s: got %v", key, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := f.Tenants[0].Providers["w"]; !p.Deduplicates || p.APIKey != key || p.SigningSecret != "" || p.AggregatedMerchant != "" {
+			t.Errorf("got %+v", p)
+		}
 	}
 }
 

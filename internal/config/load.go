@@ -43,6 +43,8 @@ type loader struct {
 	known map[string]bool
 	// addresses are those of the tenant being read, for the check of live mode.
 	addresses []address
+	// keys are the provider keys of the tenant being read that say themselves whether they are for real money.
+	keys []modeKey
 }
 
 func (l *loader) load(data []byte) (*File, error) {

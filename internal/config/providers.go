@@ -51,6 +51,31 @@ var providerKinds = map[string]kind{
 			}
 		},
 	},
+	"wave": wave,
+}
+
+// wave replays what comes twice with one key, by its documentation: a reference may be repeated unless the file says otherwise.
+var wave = kind{
+	fields: func(l *loader, p *Provider) []field {
+		return []field{
+			required("api_key", l.waveKey(&p.APIKey)),
+			optional("signing_secret", l.secret(&p.SigningSecret)),
+			optional("aggregated_merchant_id", l.text(&p.AggregatedMerchant, nil)),
+		}
+	},
+	defaults: func(p *Provider) { p.Deduplicates = true },
+}
+
+// waveKey reads an API key, which begins with wave_, a country and prod or test.
+func (l *loader) waveKey(dst *string) func(at) {
+	return func(v at) {
+		l.secret(dst)(v)
+		for part, mode := range map[string]string{"prod": modeLive, "test": modeSandbox} {
+			if words := strings.Split(*dst, "_"); len(words) > 3 && words[0] == "wave" && words[2] == part {
+				l.keys = append(l.keys, modeKey{v, mode})
+			}
+		}
+	}
 }
 
 // merchantKeyLength is what Cielo hands out; another length is a key of something else, or one that was cut while copying.

@@ -18,6 +18,7 @@ func poorEnv(name string) string {
 	return map[string]string{
 		"A": "a", "POS": "p", "MULTILINE": "hunter2\nhunter2", "SHORT": "hunter2", "TOKEN": "0123456789abcdef0123456789abcdef",
 		"OTHER_TOKEN": "fedcba9876543210fedcba9876543210", "KEY40": "0123456789012345678901234567890123456789",
+		"WAVE_TEST": "wave_ci_test_hunter2",
 	}[name]
 }
 

@@ -65,7 +65,7 @@ const (
 
 func (l *loader) tenant(v at, t *Tenant) {
 	var payouts, recurrences, schedules at
-	l.addresses = nil
+	l.addresses, l.keys = nil, nil
 	t.Mode = modeSandbox // a file that says nothing moves no real money
 	l.object(
 		v,
@@ -94,6 +94,7 @@ func (l *loader) tenant(v at, t *Tenant) {
 	if t.Mode == modeLive {
 		l.checkLive(l.addresses)
 	}
+	l.checkKeys(t.Mode)
 }
 
 func (l *loader) zone(t *Tenant) func(at) {

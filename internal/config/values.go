@@ -153,6 +153,22 @@ func (l *loader) httpURL(dst *string) func(at) {
 	}
 }
 
+// modeKey is a key that tells by its form which mode it is for.
+type modeKey struct {
+	at   at
+	mode string
+}
+
+// checkKeys refuses keys of the other mode. With a test key in earnest nobody would get any money, and with a real one in a
+// sandbox somebody would.
+func (l *loader) checkKeys(mode string) {
+	for _, k := range l.keys {
+		if k.mode != mode {
+			l.fail(k.at, "is a key for mode %s and the tenant's is %s: write a key of that mode", k.mode, mode)
+		}
+	}
+}
+
 // simulatorPort is where agogo's own simulator listens (DESIGN 5).
 const simulatorPort = "9900"
 

@@ -83,6 +83,8 @@ type Transfer struct {
 	Amount      money.Amount
 	Destination string // E.164, or "<brand>/<token>" of a card
 	Description string
+	// ProviderID is the provider's id of it, where an answer or a lookup has told one.
+	ProviderID string
 	// SubmittedAt is when this attempt was sent, zero when nobody knows: what a provider does not find proves nothing once
 	// it forgets transfers of that age.
 	SubmittedAt time.Time

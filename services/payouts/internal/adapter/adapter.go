@@ -6,6 +6,7 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter/wave"
 )
 
 // Use says for which tenants connectors are built, and of which kinds. Adding a provider is a package and a line here.
@@ -13,6 +14,7 @@ func Use() connector.Use {
 	return connector.Use{
 		Kinds: map[string]func(config.Provider, clock.Clock) connector.Adapter{
 			orangeomr.Kind: func(c config.Provider, clk clock.Clock) connector.Adapter { return orangeomr.New(c, clk) },
+			wave.Kind:      func(c config.Provider, clk clock.Clock) connector.Adapter { return wave.New(c, clk) },
 		},
 		Serves: func(t config.Tenant) (byDefault string, ok bool) {
 			if t.Payouts == nil {

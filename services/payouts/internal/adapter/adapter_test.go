@@ -8,24 +8,30 @@ import (
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter/wave"
 )
 
 func TestConnectorsOfTenantsWithPayouts(t *testing.T) {
 	t.Parallel()
-	orange := map[string]config.Provider{"orange": {Name: "orange", Kind: orangeomr.Kind}}
+	providers := map[string]config.Provider{"orange": {Name: "orange", Kind: orangeomr.Kind}, "wave": {Name: "wave", Kind: wave.Kind}}
 	file := &config.File{Tenants: []config.Tenant{
-		{ID: "lebenis", Payouts: &config.Payouts{DefaultProvider: "orange"}, Providers: orange},
-		{ID: "wallclub", Providers: orange},
+		{ID: "lebenis", Payouts: &config.Payouts{DefaultProvider: "orange"}, Providers: providers},
+		{ID: "wallclub", Providers: providers},
 	}}
 	set, err := connector.Build(file, clock.Real(), adapter.Use())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(set.All()); n != 1 {
+	if n := len(set.All()); n != len(providers) {
 		t.Fatalf("%d connectors; a tenant without payouts has none", n)
 	}
 	if c, ok := set.Get("lebenis", "orange"); !ok || c.Submitter == nil || c.Lookuper == nil || c.Verifier == nil || c.Kind != orangeomr.Kind {
 		t.Fatalf("got %+v", c)
+	}
+	if c, ok := set.Get("lebenis", "wave"); !ok || c.Submitter == nil || c.Lookuper == nil || c.Kind != wave.Kind {
+		t.Fatalf("got %+v", c)
+	} else if c.Verifier != nil {
+		t.Error("Wave has no webhooks about payouts: an address for them would only take forgeries")
 	}
 	file.Tenants[0].Payouts.DefaultProvider = "stripe"
 	if _, err := connector.Build(file, clock.Real(), adapter.Use()); err == nil {
