@@ -1,7 +1,6 @@
 package notifier_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/servicetest"
 	"github.com/agogopay/agogo/internal/stream"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
@@ -27,62 +27,35 @@ import (
 
 // importFile imports in chunks of n bytes and returns the refusals and the summary.
 func (r *replica) importFile(token, format, file string, n int) (refusals []string, summary *notifierv1.Progress, err error) {
-	r.in.t.Helper()
-	s, err := r.as(token).ImportDevices(r.in.ctx)
+	r.In.T.Helper()
+	s, err := r.as(token).ImportDevices(r.In.Ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		m := &notifierv1.ImportDevicesRequest{Tenant: "lebenis", Format: format}
-		for {
-			size := min(n, len(file))
-			m.Data, file = []byte(file[:size]), file[size:]
-			if err := s.Send(m); err != nil {
-				return // the server's word is what Recv returns
-			}
-			if m = (&notifierv1.ImportDevicesRequest{}); file == "" {
-				_ = s.CloseSend()
-				return
-			}
-		}
-	}()
-	for {
-		m, err := s.Recv()
-		if errors.Is(err, io.EOF) {
-			<-sent
-			return refusals, summary, nil
-		}
-		if err != nil {
-			<-sent
-			return refusals, summary, err
-		}
-		if f := m.GetRefusal(); f != nil {
-			refusals = append(refusals, fmt.Sprintf("%d %s: %s", f.GetLine(), f.GetField(), f.GetMessage()))
-		}
-		if m.GetSummary() != nil {
-			summary = m.GetSummary()
-		}
+	first := &notifierv1.ImportDevicesRequest{Tenant: "lebenis", Format: format}
+	got, err := servicetest.Import(s, first, func(m *notifierv1.ImportDevicesRequest, chunk []byte) { m.Data = chunk }, []byte(file), n)
+	for _, f := range got.Refused {
+		refusals = append(refusals, fmt.Sprintf("%d %s: %s", f.GetLine(), f.GetField(), f.GetMessage()))
 	}
+	return refusals, got.Summary, err
 }
 
 // devices imports one Android device each for D000 to D<n-1>.
 func (r *replica) devices(n int) {
-	r.in.t.Helper()
+	r.In.T.Helper()
 	var b strings.Builder
 	b.WriteString("user_id,token,platform,locale\n")
 	for i := range n {
 		fmt.Fprintf(&b, "D%03d,token-%d,android,fr-CI\n", i, i)
 	}
 	if _, summary, err := r.importFile("operator", "csv", b.String(), 1<<16); err != nil || summary.GetInserted() != int64(n) {
-		r.in.t.Fatalf("imported %v, %v", summary, err)
+		r.In.T.Fatalf("imported %v, %v", summary, err)
 	}
 }
 
 // await waits for n events of the notifier, by type and subject.
 func (in *installation) await(aggregate string, want map[string]int) {
-	in.t.Helper()
+	in.T.Helper()
 	m := in.follow(aggregate)
 	got := map[string]int{}
 	total := 0
@@ -90,10 +63,10 @@ func (in *installation) await(aggregate string, want map[string]int) {
 		total += n
 	}
 	for range total {
-		got[in.next(m).Headers().Get("ce-type")]++
+		got[in.Next(m).Headers().Get("ce-type")]++
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		in.t.Fatalf("events of %s (-want +got):\n%s", aggregate, diff)
+		in.T.Fatalf("events of %s (-want +got):\n%s", aggregate, diff)
 	}
 }
 
@@ -135,11 +108,11 @@ func TestEvening(t *testing.T) {
 		t.Errorf("no push says %q", body)
 	}
 
-	list, err := r.as("viewer").ListNotifications(in.ctx, &notifierv1.ListNotificationsRequest{Tenant: "lebenis", RecipientId: "D015"})
+	list, err := r.as("viewer").ListNotifications(in.Ctx, &notifierv1.ListNotificationsRequest{Tenant: "lebenis", RecipientId: "D015"})
 	if err != nil || len(list.GetItems()) != 2 || list.GetItems()[0].GetState() != "suppressed" {
 		t.Errorf("the driver without a phone: %v, %v", list.GetItems(), err)
 	}
-	bySubject, err := r.as("viewer").ListNotifications(in.ctx, &notifierv1.ListNotificationsRequest{Tenant: "lebenis", SubjectId: "P3"})
+	bySubject, err := r.as("viewer").ListNotifications(in.Ctx, &notifierv1.ListNotificationsRequest{Tenant: "lebenis", SubjectId: "P3"})
 	if err != nil || len(bySubject.GetItems()) != 2 {
 		t.Fatalf("about one payout: %v, %v", bySubject.GetItems(), err)
 	}
@@ -162,7 +135,7 @@ func TestDeadToken(t *testing.T) {
 	in.publish("payout.succeeded", 1, 4, 0, nil)
 	in.await("notification", map[string]int{evCreated: 2, evDelivered: 1, "com.agogo.notification.failed.v1": 1})
 	in.await("device", map[string]int{"com.agogo.device.registered.v1": 2, "com.agogo.device.removed.v1": 1})
-	devices, err := r.as("viewer").ListDevices(in.ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis", UserId: "D000"})
+	devices, err := r.as("viewer").ListDevices(in.Ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis", UserId: "D000"})
 	if err != nil || len(devices.GetItems()) != 1 || devices.GetItems()[0].GetState() != "removed" || devices.GetItems()[0].GetRemovedReason() != "UNREGISTERED" {
 		t.Errorf("device: %v, %v", devices.GetItems(), err)
 	}
@@ -192,7 +165,7 @@ func TestRestart(t *testing.T) {
 	in := install(t)
 	r := in.start()
 	r.devices(40)
-	if err := r.stop(); err != nil {
+	if err := r.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 40 {
@@ -218,7 +191,7 @@ func TestDeadLetter(t *testing.T) {
 	in.publish("payout.succeeded", 1, 4, 0, nil)
 	in.await("event", map[string]int{"com.agogo.event.dead_lettered.v1": 1})
 	var seq uint64
-	for d, err := range stream.ListDeadLetters(in.ctx, in.nats.JS, "notifier") {
+	for d, err := range stream.ListDeadLetters(in.Ctx, in.NATS.JS, "notifier") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,12 +199,12 @@ func TestDeadLetter(t *testing.T) {
 			t.Errorf("reason %q", d.Reason)
 		}
 	}
-	if err := r.stop(); err != nil {
+	if err := r.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	in.file.Tenants = append(in.file.Tenants, lebenis)
 	in.start()
-	if _, err := stream.Replay(in.ctx, in.nats.JS, seq); err != nil {
+	if _, err := stream.Replay(in.Ctx, in.NATS.JS, seq); err != nil {
 		t.Fatal(err)
 	}
 	// The replayed payout, and the operators' alert about its death.
@@ -239,7 +212,7 @@ func TestDeadLetter(t *testing.T) {
 	kinds := map[string]bool{}
 	for len(kinds) < 2 {
 		var n eventsv1.Notification
-		if err := event.Decode(in.next(m).Data(), &n); err != nil {
+		if err := event.Decode(in.Next(m).Data(), &n); err != nil {
 			t.Fatal(err)
 		}
 		kinds[n.GetKind()] = true
@@ -279,7 +252,7 @@ func TestImport(t *testing.T) {
 		}
 	}
 
-	devices, err := r.as("viewer").ListDevices(in.ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis"})
+	devices, err := r.as("viewer").ListDevices(in.Ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,16 +269,16 @@ func TestImport(t *testing.T) {
 
 // audited checks who did what, in the audit trail.
 func (in *installation) audited(actor string, want int) {
-	in.t.Helper()
-	conn, err := pgx.Connect(in.ctx, in.dsn)
+	in.T.Helper()
+	conn, err := pgx.Connect(in.Ctx, in.DSN)
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
-	defer func() { _ = conn.Close(in.ctx) }()
+	defer func() { _ = conn.Close(in.Ctx) }()
 	var n int
-	err = conn.QueryRow(in.ctx, `SELECT count(*) FROM notifier.audit_entries WHERE actor LIKE '%' || $1 AND action = 'ImportDevices'`, actor).Scan(&n)
+	err = conn.QueryRow(in.Ctx, `SELECT count(*) FROM notifier.audit_entries WHERE actor LIKE '%' || $1 AND action = 'ImportDevices'`, actor).Scan(&n)
 	if err != nil || n != want {
-		in.t.Errorf("%d lines in the audit trail, want %d (%v)", n, want, err)
+		in.T.Errorf("%d lines in the audit trail, want %d (%v)", n, want, err)
 	}
 }
 
@@ -325,14 +298,14 @@ func TestPermissions(t *testing.T) {
 		token string
 		want  codes.Code
 	}{{"viewer", codes.OK}, {"operator", codes.OK}, {"stranger", codes.PermissionDenied}, {"nobody", codes.Unauthenticated}} {
-		if _, err := r.as(c.token).ListDevices(in.ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis"}); status.Code(err) != c.want {
+		if _, err := r.as(c.token).ListDevices(in.Ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis"}); status.Code(err) != c.want {
 			t.Errorf("list devices as %s: %v, want %s", c.token, err, c.want)
 		}
-		if _, err := r.as(c.token).ListNotifications(in.ctx, &notifierv1.ListNotificationsRequest{Tenant: "lebenis"}); status.Code(err) != c.want {
+		if _, err := r.as(c.token).ListNotifications(in.Ctx, &notifierv1.ListNotificationsRequest{Tenant: "lebenis"}); status.Code(err) != c.want {
 			t.Errorf("list notifications as %s: %v, want %s", c.token, err, c.want)
 		}
 	}
-	if _, err := r.as("viewer").ListDevices(in.ctx, &notifierv1.ListDevicesRequest{}); status.Code(err) == codes.OK {
+	if _, err := r.as("viewer").ListDevices(in.Ctx, &notifierv1.ListDevicesRequest{}); status.Code(err) == codes.OK {
 		t.Error("a list without a tenant was served")
 	}
 }
@@ -350,7 +323,7 @@ func TestPages(t *testing.T) {
 	c := r.as("viewer")
 	seen := map[string]bool{}
 	for token := ""; ; {
-		page, err := c.ListNotifications(in.ctx, &notifierv1.ListNotificationsRequest{Tenant: "lebenis", PageSize: 5, PageToken: token})
+		page, err := c.ListNotifications(in.Ctx, &notifierv1.ListNotificationsRequest{Tenant: "lebenis", PageSize: 5, PageToken: token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -369,7 +342,7 @@ func TestPages(t *testing.T) {
 	}
 	var users []string
 	for token := ""; ; {
-		page, err := c.ListDevices(in.ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis", PageSize: 4, PageToken: token})
+		page, err := c.ListDevices(in.Ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis", PageSize: 4, PageToken: token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -384,7 +357,7 @@ func TestPages(t *testing.T) {
 		t.Errorf("devices of %v", users)
 	}
 	for _, token := range []string{"x", "bm8"} {
-		if _, err := c.ListDevices(in.ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis", PageToken: token}); status.Code(err) != codes.InvalidArgument {
+		if _, err := c.ListDevices(in.Ctx, &notifierv1.ListDevicesRequest{Tenant: "lebenis", PageToken: token}); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("page token %q: %v", token, err)
 		}
 	}
@@ -395,20 +368,11 @@ func TestReady(t *testing.T) {
 	t.Parallel()
 	r := install(t).start()
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-		req, err := http.NewRequestWithContext(r.in.ctx, http.MethodGet, "http://"+r.HTTPAddr()+path, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
+		code, body := r.Get(path)
+		if code != http.StatusOK {
+			t.Errorf("%s: %d %s", path, code, body)
 		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Errorf("%s: %s %s %v", path, resp.Status, body, err)
-		}
-		if path == "/metrics" && !strings.Contains(string(body), "agogo_notifier_queue_age_seconds") {
+		if path == "/metrics" && !strings.Contains(body, "agogo_notifier_queue_age_seconds") {
 			t.Error("the age of the queue is not shown")
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/servicetest"
 	"github.com/agogopay/agogo/internal/stream"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -75,8 +76,8 @@ func (w *world) earn(day time.Time) {
 		csv += strings.Replace(w.rows[w.payments[i]], "completed", "refunded", 1)
 		w.payments = append(w.payments[:i], w.payments[i+1:]...)
 	}
-	if got := w.importPayments(w.client(), "csv", []byte(csv)); len(got.refused) > 0 {
-		w.t.Fatalf("refused %v", got.refused)
+	if got := w.importPayments(w.client(), "csv", []byte(csv)); len(got.Refused) > 0 {
+		w.T.Fatalf("refused %v", got.Refused)
 	}
 }
 
@@ -89,34 +90,34 @@ func (w *world) trouble() {
 	for range 8 {
 		rule := simulator.Rule{Provider: simulator.Orange, Operation: "cashin", Fault: kinds[w.rand.IntN(len(kinds))], Times: 1, Duration: time.Minute}
 		if err := w.sim.AddRule(rule); err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 	}
 }
 
 // evening fires a day's tick several times over and lets time pass until nothing is under way but what people must decide.
 func (w *world) evening(day time.Time) {
-	w.t.Helper()
+	w.T.Helper()
 	tick := payoutstest.Daily(day.Format("2006-01-02") + "T23:59:00Z")
 	for i := range 3 {
 		w.tick(tick, fmt.Sprintf("%s %d", tick.GetTickId(), i))
 	}
 	if w.rand.IntN(2) == 0 { // a rolling restart in the middle of it
-		if err := w.replicas[0].stop(); err != nil {
-			w.t.Errorf("the service ended with %v", err)
+		if err := w.replicas[0].Stop(); err != nil {
+			w.T.Errorf("the service ended with %v", err)
 		}
 		w.replicas = append(w.replicas[1:], w.start())
 	}
 	n := map[string]int{}
-	w.t.Cleanup(func() {
-		if w.t.Failed() {
-			w.t.Logf("%s ended with %v", tick.GetTickId(), n)
+	w.T.Cleanup(func() {
+		if w.T.Failed() {
+			w.T.Logf("%s ended with %v", tick.GetTickId(), n)
 			w.dump()
 		}
 	})
 	// A send whose process stopped is only taken over when its lease has run out, by real time.
-	w.within(2*patience, "evening "+tick.GetLocalDate()+" over", func() bool {
-		w.clock.advance(30 * time.Second)
+	w.Within(2*servicetest.Patience, "evening "+tick.GetLocalDate()+" over", func() bool {
+		w.clock.Advance(30 * time.Second)
 		clear(n)
 		for _, p := range w.payouts() {
 			n[p.GetState()]++
@@ -128,12 +129,12 @@ func (w *world) evening(day time.Time) {
 }
 
 func (w *world) payouts() []*payoutsv1.Payout {
-	w.t.Helper()
+	w.T.Helper()
 	var all []*payoutsv1.Payout
 	for token := ""; ; {
-		l, err := w.client().ListPayouts(w.ctx, &payoutsv1.ListPayoutsRequest{Tenant: payoutstest.Tenant, PageSize: 1000, PageToken: token})
+		l, err := w.client().ListPayouts(w.Ctx, &payoutsv1.ListPayoutsRequest{Tenant: payoutstest.Tenant, PageSize: 1000, PageToken: token})
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		all = append(all, l.GetItems()...)
 		if token = l.GetNextPageToken(); token == "" {
@@ -144,26 +145,26 @@ func (w *world) payouts() []*payoutsv1.Payout {
 
 // dump tells what is known of attempts that are still open.
 func (w *world) dump() {
-	conn, err := pgx.Connect(context.WithoutCancel(w.ctx), w.dsn+"&search_path=payouts")
+	conn, err := pgx.Connect(context.WithoutCancel(w.Ctx), w.DSN+"&search_path=payouts")
 	if err != nil {
-		w.t.Log(err)
+		w.T.Log(err)
 		return
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(w.ctx)) }()
-	rows, _ := conn.Query(context.WithoutCancel(w.ctx), "SELECT to_jsonb(a)::text FROM attempts a WHERE state IN ('submitting', 'processing', 'unknown')")
+	defer func() { _ = conn.Close(context.WithoutCancel(w.Ctx)) }()
+	rows, _ := conn.Query(context.WithoutCancel(w.Ctx), "SELECT to_jsonb(a)::text FROM attempts a WHERE state IN ('submitting', 'processing', 'unknown')")
 	open, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	w.t.Log(w.clock.Now(), open, err)
+	w.T.Log(w.clock.Now(), open, err)
 }
 
 func (w *world) count(sql string) (n int64) {
-	w.t.Helper()
-	conn, err := pgx.Connect(w.ctx, w.dsn+"&search_path=payouts")
+	w.T.Helper()
+	conn, err := pgx.Connect(w.Ctx, w.DSN+"&search_path=payouts")
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	defer func() { _ = conn.Close(w.ctx) }()
-	if err := conn.QueryRow(w.ctx, sql).Scan(&n); err != nil {
-		w.t.Fatalf("%s: %v", sql, err)
+	defer func() { _ = conn.Close(w.Ctx) }()
+	if err := conn.QueryRow(w.Ctx, sql).Scan(&n); err != nil {
+		w.T.Fatalf("%s: %v", sql, err)
 	}
 	return n
 }
@@ -248,7 +249,7 @@ func (w *world) promise3(t *testing.T) {
 }
 
 func (w *world) promise5(t *testing.T) {
-	w.until("the outbox is empty", func() bool { return w.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0 })
+	w.Until("the outbox is empty", func() bool { return w.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0 })
 	states, versions := w.rebuild(t)
 	for _, p := range w.payouts() {
 		key := "payout " + p.GetId()
@@ -266,7 +267,7 @@ func (w *world) promise5(t *testing.T) {
 
 // rebuild reads EVENTS from its beginning, as an audit does, and follows every aggregate.
 func (w *world) rebuild(t *testing.T) (states map[string]string, versions map[string]int64) {
-	c, err := w.nats.JS.OrderedConsumer(w.ctx, stream.Events, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"agogo.evt.lebenis.payouts.>"}})
+	c, err := w.NATS.JS.OrderedConsumer(w.Ctx, stream.Events, jetstream.OrderedConsumerConfig{FilterSubjects: []string{"agogo.evt.lebenis.payouts.>"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,7 @@ package payouts_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -31,8 +29,8 @@ func TestAnEvening(t *testing.T) {
 	first, second := in.start(), in.start()
 	c := first.as("operator")
 	got := in.importPayments(c, "csv", payoutstest.Sample(t, "lebenis-payments-2025-01-24.csv"))
-	if len(got.refused) > 0 || got.summary.GetInserted() != 176 {
-		t.Fatalf("import: %v, refused %v", got.summary, got.refused)
+	if len(got.Refused) > 0 || got.Summary.GetInserted() != 176 {
+		t.Fatalf("import: %v, refused %v", got.Summary, got.Refused)
 	}
 	tick := payoutstest.Daily(evening)
 	in.tick(tick, tick.GetTickId())
@@ -49,7 +47,7 @@ func TestAnEvening(t *testing.T) {
 		t.Fatal(err)
 	}
 	paid := map[string]int64{}
-	list, err := second.as("viewer").ListPayouts(in.ctx, &payoutsv1.ListPayoutsRequest{Tenant: payoutstest.Tenant, RunId: tick.GetTickId()})
+	list, err := second.as("viewer").ListPayouts(in.Ctx, &payoutsv1.ListPayoutsRequest{Tenant: payoutstest.Tenant, RunId: tick.GetTickId()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +69,7 @@ func TestAnEvening(t *testing.T) {
 
 // again fires the same tick under another message id and then the other jobs: nothing moves.
 func (in *installation) again(c payoutsv1.PayoutsServiceClient) {
-	in.t.Helper()
+	in.T.Helper()
 	before := in.book(simulator.Orange)
 	in.tick(payoutstest.Daily(evening), "once more")
 	for _, tick := range []string{"check-pending", "reset-breaks"} {
@@ -84,16 +82,16 @@ func (in *installation) again(c payoutsv1.PayoutsServiceClient) {
 		in.run(c, at.GetTickId())
 	}
 	if diff := cmp.Diff(before, in.book(simulator.Orange)); diff != "" {
-		in.t.Errorf("money moved again (-before +after):\n%s", diff)
+		in.T.Errorf("money moved again (-before +after):\n%s", diff)
 	}
 }
 
 // book is what the provider moved, by reference.
 func (in *installation) book(provider string) map[string]int64 {
-	in.t.Helper()
+	in.T.Helper()
 	b, err := in.sim.Book(provider)
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	moved := map[string]int64{}
 	for _, e := range b.Entries {
@@ -112,7 +110,7 @@ func TestStopHaltsTheEveningUntilStart(t *testing.T) {
 	in.importPayments(c, "csv", payoutstest.Sample(t, "lebenis-payments-2025-01-24.csv"))
 	stop := &payoutsv1.StopOutflowRequest{Tenant: payoutstest.Tenant, Reason: "amounts look wrong", RequestId: "stop-1"}
 	for range 2 { // the same request twice is one
-		o, err := c.StopOutflow(in.ctx, stop)
+		o, err := c.StopOutflow(in.Ctx, stop)
 		if err != nil || o.GetState() != "stopped" || o.GetActor() != "user:operator" {
 			t.Fatalf("stop: %v, %v", o, err)
 		}
@@ -123,12 +121,12 @@ func TestStopHaltsTheEveningUntilStart(t *testing.T) {
 	if run.GetCounts()["held"] != 15 || run.GetCounts()["waiting"] != 15 || len(in.book(simulator.Orange)) != 0 {
 		t.Fatalf("run %v, book %v", run, in.book(simulator.Orange))
 	}
-	if _, err := c.StartOutflow(in.ctx, &payoutsv1.StartOutflowRequest{Tenant: payoutstest.Tenant}); err != nil {
+	if _, err := c.StartOutflow(in.Ctx, &payoutsv1.StartOutflowRequest{Tenant: payoutstest.Tenant}); err != nil {
 		t.Fatal(err)
 	}
-	in.until("15 payouts paid", func() bool { return len(in.book(simulator.Orange)) == 15 })
-	in.until("batch completed", func() bool {
-		l, err := c.ListBatches(in.ctx, &payoutsv1.ListBatchesRequest{Tenant: payoutstest.Tenant})
+	in.Until("15 payouts paid", func() bool { return len(in.book(simulator.Orange)) == 15 })
+	in.Until("batch completed", func() bool {
+		l, err := c.ListBatches(in.Ctx, &payoutsv1.ListBatchesRequest{Tenant: payoutstest.Tenant})
 		return err == nil && len(l.GetItems()) == 1 && l.GetItems()[0].GetState() == "completed"
 	})
 	r.verify()
@@ -140,17 +138,18 @@ func TestRolesAndTenants(t *testing.T) {
 	r := in.start()
 	list := &payoutsv1.ListPayoutsRequest{Tenant: payoutstest.Tenant}
 	stop := &payoutsv1.StopOutflowRequest{Tenant: payoutstest.Tenant, Reason: "test"}
+	one := []byte(payoutstest.Header + payoutstest.Pay("a", "drv-1", 1000, "2025-01-24T10:00:00Z"))
 	calls := map[string]struct {
 		do   func() error
 		want codes.Code
 	}{
-		"viewer reads":            {func() error { _, err := r.as("viewer").ListPayouts(in.ctx, list); return err }, codes.OK},
-		"viewer stops":            {func() error { _, err := r.as("viewer").StopOutflow(in.ctx, stop); return err }, codes.PermissionDenied},
-		"operator stops":          {func() error { _, err := r.as("operator").StopOutflow(in.ctx, stop); return err }, codes.OK},
-		"another tenant's admin":  {func() error { _, err := r.as("stranger").ListPayouts(in.ctx, list); return err }, codes.PermissionDenied},
-		"nobody":                  {func() error { _, err := r.as("").ListPayouts(in.ctx, list); return err }, codes.Unauthenticated},
-		"viewer imports":          {func() error { return in.importOnly(r, "viewer") }, codes.PermissionDenied},
-		"another tenant's import": {func() error { return in.importOnly(r, "stranger") }, codes.PermissionDenied},
+		"viewer reads":            {func() error { _, err := r.as("viewer").ListPayouts(in.Ctx, list); return err }, codes.OK},
+		"viewer stops":            {func() error { _, err := r.as("viewer").StopOutflow(in.Ctx, stop); return err }, codes.PermissionDenied},
+		"operator stops":          {func() error { _, err := r.as("operator").StopOutflow(in.Ctx, stop); return err }, codes.OK},
+		"another tenant's admin":  {func() error { _, err := r.as("stranger").ListPayouts(in.Ctx, list); return err }, codes.PermissionDenied},
+		"nobody":                  {func() error { _, err := r.as("").ListPayouts(in.Ctx, list); return err }, codes.Unauthenticated},
+		"viewer imports":          {func() error { _, err := in.send(r.as("viewer"), "csv", one); return err }, codes.PermissionDenied},
+		"another tenant's import": {func() error { _, err := in.send(r.as("stranger"), "csv", one); return err }, codes.PermissionDenied},
 	}
 	for name, call := range calls {
 		if got := status.Code(call.do()); got != call.want {
@@ -159,36 +158,14 @@ func TestRolesAndTenants(t *testing.T) {
 	}
 }
 
-func (in *installation) importOnly(r *replica, token string) error {
-	s, err := r.as(token).ImportPayments(in.ctx)
-	if err != nil {
-		return err
-	}
-	err = s.Send(&payoutsv1.ImportRequest{
-		Options: &payoutsv1.ImportOptions{Tenant: payoutstest.Tenant, Format: "csv"},
-		Data:    []byte(payoutstest.Header + payoutstest.Pay("a", "drv-1", 1000, "2025-01-24T10:00:00Z")),
-	})
-	if err == nil {
-		err = s.CloseSend()
-	}
-	if err == nil || errors.Is(err, io.EOF) { // the stream has ended already; why, only Recv tells
-		_, err = s.Recv()
-	}
-	return err
-}
-
 func TestHealthMetricsAndWebhooksShareOnePort(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	r := in.start()
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} { // consumers bind in the background
-		in.until(path+" answers 200", func() bool {
-			resp, err := http.Get("http://" + r.HTTPAddr() + path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = resp.Body.Close()
-			return resp.StatusCode == http.StatusOK
+		in.Until(path+" answers 200", func() bool {
+			code, _ := r.Get(path)
+			return code == http.StatusOK
 		})
 	}
 	resp, err := http.Post("http://"+r.HTTPAddr()+"/webhooks/payouts/lebenis/orange", "application/json", nil)
@@ -206,7 +183,7 @@ func TestListsPage(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	r := in.start()
-	c, books := r.as("operator"), ledgerv1.NewLedgerServiceClient(r.conn("viewer"))
+	c, books := r.as("operator"), ledgerv1.NewLedgerServiceClient(r.Conn("viewer"))
 	in.importPayments(c, "csv", payoutstest.Sample(t, "lebenis-payments-2025-01-24.csv"))
 	for i := range 3 {
 		tick := payoutstest.Daily(fmt.Sprintf("2025-01-2%dT23:59:00Z", 4+i))
@@ -220,47 +197,47 @@ func TestListsPage(t *testing.T) {
 		page func(token string) (ids []string, next string, err error)
 	}{
 		"payments": {176, func(tok string) ([]string, string, error) {
-			l, err := c.ListPayments(in.ctx, &payoutsv1.ListPaymentsRequest{Tenant: tenant, PageSize: 50, PageToken: tok})
+			l, err := c.ListPayments(in.Ctx, &payoutsv1.ListPaymentsRequest{Tenant: tenant, PageSize: 50, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"payments of a payee": {18, func(tok string) ([]string, string, error) {
-			l, err := c.ListPayments(in.ctx, &payoutsv1.ListPaymentsRequest{Tenant: tenant, PayeeId: "drv-02", PageSize: 4, PageToken: tok})
+			l, err := c.ListPayments(in.Ctx, &payoutsv1.ListPaymentsRequest{Tenant: tenant, PayeeId: "drv-02", PageSize: 4, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"payees": {15, func(tok string) ([]string, string, error) {
-			l, err := c.ListPayees(in.ctx, &payoutsv1.ListPayeesRequest{Tenant: tenant, PageSize: 4, PageToken: tok})
+			l, err := c.ListPayees(in.Ctx, &payoutsv1.ListPayeesRequest{Tenant: tenant, PageSize: 4, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"runs": {3, func(tok string) ([]string, string, error) {
-			l, err := c.ListRuns(in.ctx, &payoutsv1.ListRunsRequest{Tenant: tenant, PageSize: 1, PageToken: tok})
+			l, err := c.ListRuns(in.Ctx, &payoutsv1.ListRunsRequest{Tenant: tenant, PageSize: 1, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"batches": {3, func(tok string) ([]string, string, error) {
-			l, err := c.ListBatches(in.ctx, &payoutsv1.ListBatchesRequest{Tenant: tenant, PageSize: 2, PageToken: tok})
+			l, err := c.ListBatches(in.Ctx, &payoutsv1.ListBatchesRequest{Tenant: tenant, PageSize: 2, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"payouts": {16, func(tok string) ([]string, string, error) {
-			l, err := c.ListPayouts(in.ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, PageSize: 5, PageToken: tok})
+			l, err := c.ListPayouts(in.Ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, PageSize: 5, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"payouts of a run": {15, func(tok string) ([]string, string, error) {
-			l, err := c.ListPayouts(in.ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, RunId: run, PageSize: 4, PageToken: tok})
+			l, err := c.ListPayouts(in.Ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, RunId: run, PageSize: 4, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"payouts of a payee": {2, func(tok string) ([]string, string, error) {
-			l, err := c.ListPayouts(in.ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, PayeeId: "drv-04", PageSize: 1, PageToken: tok})
+			l, err := c.ListPayouts(in.Ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, PayeeId: "drv-04", PageSize: 1, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"payouts in states": {0, func(tok string) ([]string, string, error) {
-			l, err := c.ListPayouts(in.ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, States: []string{"held", "failed"}, PageSize: 1, PageToken: tok})
+			l, err := c.ListPayouts(in.Ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, States: []string{"held", "failed"}, PageSize: 1, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"payouts of a day": {1, func(tok string) ([]string, string, error) {
-			l, err := c.ListPayouts(in.ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, PeriodDate: "2025-01-25", PageSize: 1, PageToken: tok})
+			l, err := c.ListPayouts(in.Ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, PeriodDate: "2025-01-25", PageSize: 1, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 		"balances": {4 + 15, func(tok string) ([]string, string, error) {
-			l, err := books.ListBalances(in.ctx, &ledgerv1.ListBalancesRequest{Tenant: tenant, PageSize: 6, PageToken: tok})
+			l, err := books.ListBalances(in.Ctx, &ledgerv1.ListBalancesRequest{Tenant: tenant, PageSize: 6, PageToken: tok})
 			var accounts []string
 			for _, b := range l.GetItems() {
 				accounts = append(accounts, b.GetAccount())
@@ -268,7 +245,7 @@ func TestListsPage(t *testing.T) {
 			return accounts, l.GetNextPageToken(), err
 		}},
 		"postings of a payment": {2, func(tok string) ([]string, string, error) {
-			l, err := books.ListPostings(in.ctx, &ledgerv1.ListPostingsRequest{Tenant: tenant, Ref: "pay-20250124-0033", PageSize: 1, PageToken: tok})
+			l, err := books.ListPostings(in.Ctx, &ledgerv1.ListPostingsRequest{Tenant: tenant, Ref: "pay-20250124-0033", PageSize: 1, PageToken: tok})
 			return ids(l.GetItems()), l.GetNextPageToken(), err
 		}},
 	}
@@ -310,17 +287,17 @@ func TestBreaksTopUpsAndWhatIsNotThere(t *testing.T) {
 	c := r.as("operator")
 	in.importPayments(c, "csv", []byte(payoutstest.Header+payoutstest.Pay("a", "drv-1", 1000, "2025-01-24T10:00:00Z")))
 	const tenant = payoutstest.Tenant
-	if _, err := c.StartBreak(in.ctx, &payoutsv1.StartBreakRequest{Tenant: tenant, PayeeId: "drv-1"}); err != nil {
+	if _, err := c.StartBreak(in.Ctx, &payoutsv1.StartBreakRequest{Tenant: tenant, PayeeId: "drv-1"}); err != nil {
 		t.Fatal(err)
 	}
-	in.clock.advance(50e9)
-	b, err := c.EndBreak(in.ctx, &payoutsv1.EndBreakRequest{Tenant: tenant, PayeeId: "drv-1"})
+	in.clock.Advance(50e9)
+	b, err := c.EndBreak(in.Ctx, &payoutsv1.EndBreakRequest{Tenant: tenant, PayeeId: "drv-1"})
 	if err != nil || b.GetTotalSeconds() != 50 || b.GetOpenSince() != nil {
 		t.Errorf("break %v, %v", b, err)
 	}
 	top := &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 1_000_000, Currency: "XOF", Reference: "bank-1"}
 	for range 2 {
-		resp, err := c.TopUpFloat(in.ctx, top)
+		resp, err := c.TopUpFloat(in.Ctx, top)
 		if err != nil || resp.GetBalance().GetBalance().GetMinor() != 1_000_000 {
 			t.Errorf("top-up: %v, %v", resp, err)
 		}
@@ -331,39 +308,39 @@ func TestBreaksTopUpsAndWhatIsNotThere(t *testing.T) {
 		want codes.Code
 	}{
 		"end without start": {func() error {
-			_, err := c.EndBreak(in.ctx, &payoutsv1.EndBreakRequest{Tenant: tenant, PayeeId: "drv-1"})
+			_, err := c.EndBreak(in.Ctx, &payoutsv1.EndBreakRequest{Tenant: tenant, PayeeId: "drv-1"})
 			return err
 		}, codes.FailedPrecondition},
 		"break of nobody": {func() error {
-			_, err := c.StartBreak(in.ctx, &payoutsv1.StartBreakRequest{Tenant: tenant, PayeeId: "nobody"})
+			_, err := c.StartBreak(in.Ctx, &payoutsv1.StartBreakRequest{Tenant: tenant, PayeeId: "nobody"})
 			return err
 		}, codes.NotFound},
 		"same reference, another amount": {func() error {
-			_, err := c.TopUpFloat(in.ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 5, Currency: "XOF", Reference: "bank-1"})
+			_, err := c.TopUpFloat(in.Ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 5, Currency: "XOF", Reference: "bank-1"})
 			return err
 		}, codes.FailedPrecondition},
 		"another currency": {func() error {
-			_, err := c.TopUpFloat(in.ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 5, Currency: "EUR", Reference: "bank-3"})
+			_, err := c.TopUpFloat(in.Ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "orange", AmountMinor: 5, Currency: "EUR", Reference: "bank-3"})
 			return err
 		}, codes.InvalidArgument},
 		"another provider": {func() error {
-			_, err := c.TopUpFloat(in.ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "wave", AmountMinor: 5, Currency: "XOF", Reference: "bank-2"})
+			_, err := c.TopUpFloat(in.Ctx, &payoutsv1.TopUpFloatRequest{Tenant: tenant, Provider: "wave", AmountMinor: 5, Currency: "XOF", Reference: "bank-2"})
 			return err
 		}, codes.NotFound},
 		"another run": {func() error {
-			_, err := c.GetRun(in.ctx, &payoutsv1.GetRunRequest{Tenant: tenant, Id: "lebenis/payouts/daily@2020-01-01T00:00:00Z"})
+			_, err := c.GetRun(in.Ctx, &payoutsv1.GetRunRequest{Tenant: tenant, Id: "lebenis/payouts/daily@2020-01-01T00:00:00Z"})
 			return err
 		}, codes.NotFound},
 		"another batch": {func() error {
-			_, err := c.PauseBatch(in.ctx, &payoutsv1.PauseBatchRequest{Tenant: tenant, Id: "00000000-0000-0000-0000-000000000001", Reason: "test"})
+			_, err := c.PauseBatch(in.Ctx, &payoutsv1.PauseBatchRequest{Tenant: tenant, Id: "00000000-0000-0000-0000-000000000001", Reason: "test"})
 			return err
 		}, codes.NotFound},
 		"another payout": {func() error {
-			_, err := c.GetPayout(in.ctx, &payoutsv1.GetPayoutRequest{Tenant: tenant, Id: "00000000-0000-0000-0000-000000000001"})
+			_, err := c.GetPayout(in.Ctx, &payoutsv1.GetPayoutRequest{Tenant: tenant, Id: "00000000-0000-0000-0000-000000000001"})
 			return err
 		}, codes.NotFound},
 		"no state": {func() error {
-			_, err := c.ListPayouts(in.ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, States: []string{"paid"}})
+			_, err := c.ListPayouts(in.Ctx, &payoutsv1.ListPayoutsRequest{Tenant: tenant, States: []string{"paid"}})
 			return err
 		}, codes.InvalidArgument},
 	} {

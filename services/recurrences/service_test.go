@@ -3,7 +3,6 @@ package recurrences_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -56,8 +55,8 @@ func TestADay(t *testing.T) {
 	first, second := in.start(), in.start()
 	c := first.as("operator")
 	got := in.importRecurrences(c, "csv", sample(t, "wallclub-recurrences-2025-10-30.csv"))
-	if len(got.refused) > 0 {
-		t.Fatalf("import: %v, refused %v", got.summary, got.refused)
+	if len(got.Refused) > 0 {
+		t.Fatalf("import: %v, refused %v", got.Summary, got.Refused)
 	}
 	var want expected
 	if err := json.Unmarshal(sample(t, "wallclub-expected-2025-10-30.json"), &want); err != nil {
@@ -72,15 +71,15 @@ func TestADay(t *testing.T) {
 	if diff := cmp.Diff(map[string]int64{"succeeded": 23, "failed_soft": 4, "failed_hard": 2, "unknown": 2}, counts); diff != "" {
 		t.Errorf("after 08:00 (-want +got):\n%s", diff)
 	}
-	in.clock.advance(5 * time.Second)
+	in.clock.Advance(5 * time.Second)
 	charged := func() *recurrencesv1.ListChargesResponse {
-		l, err := second.as("viewer").ListCharges(in.ctx, &recurrencesv1.ListChargesRequest{Tenant: recurrencestest.Tenant, States: []string{"succeeded"}, PageSize: 100})
+		l, err := second.as("viewer").ListCharges(in.Ctx, &recurrencesv1.ListChargesRequest{Tenant: recurrencestest.Tenant, States: []string{"succeeded"}, PageSize: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return l
 	}
-	in.until("the lost answers are found", func() bool { return int64(len(charged().GetItems())) == want.AfterLookup.Charged.Count })
+	in.Until("the lost answers are found", func() bool { return int64(len(charged().GetItems())) == want.AfterLookup.Charged.Count })
 	var sum int64
 	for _, i := range charged().GetItems() {
 		sum += i.GetAmount().GetMinor()
@@ -93,7 +92,7 @@ func TestADay(t *testing.T) {
 	}
 
 	in.fire(c, plan.JobNotifyHolds, "2025-10-30T21:00:00Z")
-	digests, err := c.ListHoldDigests(in.ctx, &recurrencesv1.ListHoldDigestsRequest{Tenant: recurrencestest.Tenant})
+	digests, err := c.ListHoldDigests(in.Ctx, &recurrencesv1.ListHoldDigestsRequest{Tenant: recurrencestest.Tenant})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +110,7 @@ func TestADay(t *testing.T) {
 		t.Errorf("10:00 of the next day: %v", retried.GetCounts())
 	}
 	in.fire(c, plan.JobCleanup, "2025-11-02T05:00:00Z")
-	r, err := c.GetRecurrence(in.ctx, &recurrencesv1.GetRecurrenceRequest{Tenant: recurrencestest.Tenant, Id: "rec-042"})
+	r, err := c.GetRecurrence(in.Ctx, &recurrencesv1.GetRecurrenceRequest{Tenant: recurrencestest.Tenant, Id: "rec-042"})
 	if err != nil || r.GetState() != "completed" {
 		t.Errorf("after the clean-up: %v, %v", r, err)
 	}
@@ -124,9 +123,9 @@ func TestADay(t *testing.T) {
 // fire publishes a tick, waits until its run is complete, and publishes it again under another message id, which is to
 // change nothing.
 func (in *installation) fire(c recurrencesv1.RecurrencesServiceClient, job, nominal string) *recurrencesv1.Run {
-	in.t.Helper()
+	in.T.Helper()
 	if at := recurrencestest.At(nominal).Add(5 * time.Second); at.After(in.clock.Now()) {
-		in.clock.set(at)
+		in.clock.Set(at)
 	}
 	tick := recurrencestest.Tick(job, nominal)
 	in.tick(tick, tick.GetTickId())
@@ -137,10 +136,10 @@ func (in *installation) fire(c recurrencesv1.RecurrencesServiceClient, job, nomi
 
 // taken is what the gateway took, all cards together.
 func (in *installation) taken() int64 {
-	in.t.Helper()
+	in.T.Helper()
 	b, err := in.sim.Book(simulator.Cielo)
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	return b.Totals.MovedMinor
 }
@@ -150,7 +149,7 @@ func TestEveryCallNeedsARoleOnItsTenant(t *testing.T) {
 	in := install(t)
 	r := in.start()
 	pause := func(who string) error {
-		_, err := r.as(who).PauseRecurrence(in.ctx, &recurrencesv1.PauseRecurrenceRequest{
+		_, err := r.as(who).PauseRecurrence(in.Ctx, &recurrencesv1.PauseRecurrenceRequest{
 			Tenant: recurrencestest.Tenant, Id: "rec-001", Reason: "asked", RequestId: "r1",
 		})
 		return err
@@ -168,31 +167,15 @@ func TestHealthMetricsAndWebhooksAreServed(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	r := in.start()
-	get := func(path string) (int, string) {
-		req, err := http.NewRequestWithContext(in.ctx, http.MethodGet, "http://"+r.HTTPAddr()+path, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(b)
-	}
-	if code, _ := get("/readyz"); code != http.StatusOK {
+	if code, _ := r.Get("/readyz"); code != http.StatusOK {
 		t.Errorf("readyz: %d", code)
 	}
-	if _, body := get("/metrics"); !strings.Contains(body, "agogo_recurrences_attempts_open") && !strings.Contains(body, "agogo_recurrences_slots_in_use") {
+	if _, body := r.Get("/metrics"); !strings.Contains(body, "agogo_recurrences_attempts_open") && !strings.Contains(body, "agogo_recurrences_slots_in_use") {
 		t.Error("no metrics of the service")
 	}
 	post := func(secret string) int {
 		body := strings.NewReader(fmt.Sprintf(`{"PaymentId":%q,"ChangeType":1}`, "24bc8366-fc31-4d6c-8555-17049a836a07"))
-		req, err := http.NewRequestWithContext(in.ctx, http.MethodPost, "http://"+r.HTTPAddr()+"/webhooks/recurrences/wallclub/cielo", body)
+		req, err := http.NewRequestWithContext(in.Ctx, http.MethodPost, "http://"+r.HTTPAddr()+"/webhooks/recurrences/wallclub/cielo", body)
 		if err != nil {
 			t.Fatal(err)
 		}

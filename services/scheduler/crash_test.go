@@ -25,21 +25,21 @@ import (
 func TestATickThatWasCommittedAndNotPublishedGoesOutAfterARestart(t *testing.T) {
 	t.Parallel()
 	in := install(t, "2025-01-24T12:00:00Z")
-	if err := in.start().stop(); err != nil { // makes tables and schedules
+	if err := in.start().Stop(); err != nil { // makes tables and schedules
 		t.Fatal(err)
 	}
-	in.clock.set(t, "2025-01-24T23:59:01Z")
-	pool := in.pool()
+	in.clock.Set(instant(t, "2025-01-24T23:59:01Z"))
+	pool := in.Pool()
 	dying := store.Store{Pool: pool, Clock: in.clock, Outbox: outbox.New(outbox.Config{Service: "scheduler"}, outbox.Deps{Pool: pool})}
-	if err := dying.Fire(in.ctx); err != nil {
+	if err := dying.Fire(in.Ctx); err != nil {
 		t.Fatal(err)
 	}
 	if n := in.stored("TICKS"); n != 0 {
 		t.Fatalf("%d orders although nobody published", n)
 	}
 	in.start()
-	orders := in.follow("TICKS", "agogo.tick.>")
-	got := []string{in.next(orders).Headers().Get("Nats-Msg-Id"), in.next(orders).Headers().Get("Nats-Msg-Id")}
+	orders := in.Follow("TICKS", "agogo.tick.>")
+	got := []string{in.Next(orders).Headers().Get("Nats-Msg-Id"), in.Next(orders).Headers().Get("Nats-Msg-Id")}
 	if !strings.Contains(strings.Join(got, " "), evening) {
 		t.Errorf("orders %v", got)
 	}
@@ -53,14 +53,14 @@ func TestAProcessKilledRightAfterTheCommitOfATick(t *testing.T) {
 	t.Parallel()
 	in := install(t, "2025-01-24T12:00:00Z")
 	binary := filepath.Join(t.TempDir(), "scheduler")
-	build := exec.CommandContext(in.ctx, "go", "build", "-tags", "crashpoints", "-o", binary, "./cmd/scheduler")
+	build := exec.CommandContext(in.Ctx, "go", "build", "-tags", "crashpoints", "-o", binary, "./cmd/scheduler")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	env := in.environment(t)
 	first := in.launch(t, binary, env, "AGOGO_CRASHPOINT=scheduler.after_tick_commit")
 	req := &schedulerv1.TriggerScheduleRequest{Name: "lebenis/payouts/daily", NominalTime: timestamppb.New(instant(t, eveningTime))}
-	if resp, err := first.client(t).TriggerSchedule(in.ctx, req, grpc.WaitForReady(true)); err == nil {
+	if resp, err := first.client(t).TriggerSchedule(in.Ctx, req, grpc.WaitForReady(true)); err == nil {
 		t.Fatalf("the process answered %v instead of dying", resp)
 	}
 	_ = first.Wait()
@@ -69,11 +69,11 @@ func TestAProcessKilledRightAfterTheCommitOfATick(t *testing.T) {
 	}
 
 	second := in.launch(t, binary, env)
-	resp, err := second.client(t).TriggerSchedule(in.ctx, req, grpc.WaitForReady(true))
+	resp, err := second.client(t).TriggerSchedule(in.Ctx, req, grpc.WaitForReady(true))
 	if err != nil || !resp.GetAlreadyFired() || resp.GetTickId() != evening {
 		t.Errorf("after the restart: %v, %v", resp, err)
 	}
-	if got := in.next(in.follow("TICKS", "agogo.tick.>")).Headers().Get("Nats-Msg-Id"); got != evening {
+	if got := in.Next(in.Follow("TICKS", "agogo.tick.>")).Headers().Get("Nats-Msg-Id"); got != evening {
 		t.Errorf("order %s", got)
 	}
 	if err := second.Process.Signal(syscall.SIGTERM); err != nil {
@@ -100,7 +100,7 @@ func (in *installation) environment(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	return append(os.Environ(),
-		"AGOGO_CONFIG="+path, "AGOGO_NATS_URL="+in.nats.URL, "AGOGO_NATS_CREDS="+in.nats.Creds, "AGOGO_POSTGRES_DSN="+in.dsn,
+		"AGOGO_CONFIG="+path, "AGOGO_NATS_URL="+in.NATS.URL, "AGOGO_NATS_CREDS="+in.NATS.Creds, "AGOGO_POSTGRES_DSN="+in.DSN,
 		"TOKEN=operator-of-a-test-installation", "ORANGE_CLIENT_ID=x", "ORANGE_CLIENT_SECRET=x", "ORANGE_POS_ID=x", "ORANGE_CALLBACK_AUTH=x",
 		"CIELO_MERCHANT_ID=00000000-0000-4000-8000-000000000001", "CIELO_MERCHANT_KEY="+strings.Repeat("x", 40))
 }

@@ -16,21 +16,22 @@ import (
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/servicetest"
 	"github.com/agogopay/agogo/internal/stream"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
 // letters waits for n dead letters and returns their numbers by the id of the message.
 func (in *installation) letters(n int) map[string]uint64 {
-	in.t.Helper()
-	arrived := in.follow("DLQ", "agogo.dlq.>")
+	in.T.Helper()
+	arrived := in.Follow("DLQ", "agogo.dlq.>")
 	for range n {
-		in.next(arrived)
+		in.Next(arrived)
 	}
 	byID := map[string]uint64{}
-	for d, err := range stream.ListDeadLetters(in.ctx, in.nats.JS, "") {
+	for d, err := range stream.ListDeadLetters(in.Ctx, in.NATS.JS, "") {
 		if err != nil {
-			in.t.Fatal(err)
+			in.T.Fatal(err)
 		}
 		byID[d.ID] = d.Seq
 	}
@@ -39,13 +40,13 @@ func (in *installation) letters(n int) map[string]uint64 {
 
 // trail is the audit trail as it is published.
 func (in *installation) trail(n int) []string {
-	in.t.Helper()
-	lines, follower := in.follow("AUDIT", "agogo.audit.>"), &auth.Follower{}
+	in.T.Helper()
+	lines, follower := in.Follow("AUDIT", "agogo.audit.>"), &auth.Follower{}
 	var got []string
 	for range n {
-		l, broken, err := follower.Follow(in.next(lines).Data())
+		l, broken, err := follower.Follow(in.Next(lines).Data())
 		if err != nil || broken != nil {
-			in.t.Fatalf("%v, %v", broken, err)
+			in.T.Fatalf("%v, %v", broken, err)
 		}
 		got = append(got, strings.Join([]string{l.Tenant, l.Actor, l.Action, l.Target, l.Detail}, " | "))
 	}
@@ -58,13 +59,13 @@ func TestDeadLettersAreDecidedByOperatorsAndOnRecord(t *testing.T) {
 	in := install(t, "2025-01-25T12:00:00Z")
 	r := in.start()
 	broken := func(tenant string) event.Envelope {
-		return event.New(in.ctx, "payouts", tenant, "run.started", "run-of-"+tenant, 1, 0, instant(t, "2025-01-25T12:00:00Z"))
+		return event.New(in.Ctx, "payouts", tenant, "run.started", "run-of-"+tenant, 1, 0, instant(t, "2025-01-25T12:00:00Z"))
 	}
 	for _, tenant := range []string{"lebenis", "wallclub"} {
 		in.publish(broken(tenant), []byte("{"))
 	}
 	for _, id := range []string{"nobody's", "nobody's other"} {
-		if _, err := in.nats.JS.Publish(in.ctx, "agogo.cmd.scheduler.dance.p00", []byte("x"), jetstream.WithMsgID(id)); err != nil {
+		if _, err := in.NATS.JS.Publish(in.Ctx, "agogo.cmd.scheduler.dance.p00", []byte("x"), jetstream.WithMsgID(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,19 +75,19 @@ func TestDeadLettersAreDecidedByOperatorsAndOnRecord(t *testing.T) {
 		of[tenant] = letters[broken(tenant).ID]
 	}
 	replay := func(who, whose string) error {
-		_, err := r.as(who).ReplayDeadLetter(in.ctx, &schedulerv1.ReplayDeadLetterRequest{Seq: of[whose]})
+		_, err := r.as(who).ReplayDeadLetter(in.Ctx, &schedulerv1.ReplayDeadLetterRequest{Seq: of[whose]})
 		return err
 	}
 	discard := func(who, whose, reason string) error {
-		_, err := r.as(who).DiscardDeadLetter(in.ctx, &schedulerv1.DiscardDeadLetterRequest{Seq: of[whose], Reason: reason})
+		_, err := r.as(who).DiscardDeadLetter(in.Ctx, &schedulerv1.DiscardDeadLetterRequest{Seq: of[whose], Reason: reason})
 		return err
 	}
 
-	for _, who := range []string{"", "stranger", "viewer", "approver", "operator"} {
+	for _, who := range []string{"", "nobody", "viewer", "approver", "operator"} {
 		for _, whose := range []string{"lebenis", "wallclub", "nobody"} {
 			want := codes.PermissionDenied
 			switch {
-			case who == "" || who == "stranger":
+			case who == "" || who == "nobody":
 				want = codes.Unauthenticated
 			case who == "operator" && whose == "lebenis":
 				continue
@@ -146,12 +147,12 @@ func TestACrashLoopingCommandIsToldToItsTenant(t *testing.T) {
 	in := install(t, "2025-01-25T12:00:00Z")
 	m := nats.NewMsg("agogo.cmd.payouts.plan.p00")
 	m.Header["ce-id"], m.Header["ce-tenantid"] = []string{"plan/r/0"}, []string{"wallclub"}
-	if _, err := in.nats.JS.PublishMsg(in.ctx, m); err != nil {
+	if _, err := in.NATS.JS.PublishMsg(in.Ctx, m); err != nil {
 		t.Fatal(err)
 	}
 	in.kill(stream.Commands, stream.PayoutsExec)
 	in.start()
-	told := in.next(in.follow("EVENTS", "agogo.evt.*.scheduler.event.>"))
+	told := in.Next(in.Follow("EVENTS", "agogo.evt.*.scheduler.event.>"))
 	if !strings.HasPrefix(told.Subject(), "agogo.evt.wallclub.scheduler.event.dead_lettered.") {
 		t.Errorf("told on %s", told.Subject())
 	}
@@ -159,23 +160,23 @@ func TestACrashLoopingCommandIsToldToItsTenant(t *testing.T) {
 
 // kill takes every delivery of a consumer's first message and never answers, as processes do that it kills.
 func (in *installation) kill(streamName, durable string) {
-	in.t.Helper()
-	c, err := in.nats.JS.Consumer(in.ctx, streamName, durable)
+	in.T.Helper()
+	c, err := in.NATS.JS.Consumer(in.Ctx, streamName, durable)
 	if err != nil {
-		in.t.Fatal(err)
+		in.T.Fatal(err)
 	}
 	cfg := c.CachedInfo().Config
 	cfg.BackOff, cfg.AckWait, cfg.MaxDeliver = []time.Duration{50 * time.Millisecond}, 50*time.Millisecond, 2
-	if c, err = in.nats.JS.UpdateConsumer(in.ctx, streamName, cfg); err != nil {
-		in.t.Fatal(err)
+	if c, err = in.NATS.JS.UpdateConsumer(in.Ctx, streamName, cfg); err != nil {
+		in.T.Fatal(err)
 	}
 	for range cfg.MaxDeliver {
-		if _, err := c.Next(jetstream.FetchMaxWait(patience)); err != nil {
-			in.t.Fatal(err)
+		if _, err := c.Next(jetstream.FetchMaxWait(servicetest.Patience)); err != nil {
+			in.T.Fatal(err)
 		}
 	}
 	// The server looks at what is due, and gives up, when somebody asks for more.
 	if _, err := c.Next(jetstream.FetchMaxWait(time.Second)); !errors.Is(err, nats.ErrTimeout) {
-		in.t.Fatalf("one more delivery: %v", err)
+		in.T.Fatalf("one more delivery: %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -30,9 +29,9 @@ func TestATickReachesTheStreams(t *testing.T) {
 	t.Parallel()
 	in := install(t, "2025-01-24T23:58:30Z")
 	in.start()
-	orders, facts := in.follow("TICKS", "agogo.tick.>"), in.follow("EVENTS", "agogo.evt.*.scheduler.tick.>")
-	in.clock.set(t, "2025-01-24T23:59:00Z") // the machine's clock says something else: the sweep finds it
-	order, fact := in.next(orders), in.next(facts)
+	orders, facts := in.Follow("TICKS", "agogo.tick.>"), in.Follow("EVENTS", "agogo.evt.*.scheduler.tick.>")
+	in.clock.Set(instant(t, "2025-01-24T23:59:00Z")) // the machine's clock says something else: the sweep finds it
+	order, fact := in.Next(orders), in.Next(facts)
 	if got := order.Headers().Get("Nats-Msg-Id"); got != evening || order.Subject() != "agogo.tick.lebenis.payouts.daily" {
 		t.Errorf("order %s on %s", got, order.Subject())
 	}
@@ -59,7 +58,7 @@ func TestListGetAndNextTimes(t *testing.T) {
 	names := func(token string, req *schedulerv1.ListSchedulesRequest) []string {
 		var got []string
 		for c := r.as(token); ; {
-			resp, err := c.ListSchedules(in.ctx, req)
+			resp, err := c.ListSchedules(in.Ctx, req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +83,7 @@ func TestListGetAndNextTimes(t *testing.T) {
 		t.Errorf("without a tenant, a caller sees its own:\n%s", diff)
 	}
 
-	got, err := r.as("viewer").GetSchedule(in.ctx, &schedulerv1.GetScheduleRequest{Name: "lebenis/payouts/daily"})
+	got, err := r.as("viewer").GetSchedule(in.Ctx, &schedulerv1.GetScheduleRequest{Name: "lebenis/payouts/daily"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +94,7 @@ func TestListGetAndNextTimes(t *testing.T) {
 		t.Error(diff)
 	}
 
-	next, err := r.as("admin").NextTimes(in.ctx, &schedulerv1.NextTimesRequest{
+	next, err := r.as("admin").NextTimes(in.Ctx, &schedulerv1.NextTimesRequest{
 		Name: "wallclub/payouts/daily", After: timestamppb.New(instant(t, "2018-11-02T12:00:00Z")), Count: 3,
 	})
 	if err != nil {
@@ -108,7 +107,7 @@ func TestListGetAndNextTimes(t *testing.T) {
 	if diff := cmp.Diff([]string{"2018-11-03T11:00:00Z", "2018-11-04T10:00:00Z", "2018-11-05T10:00:00Z"}, times); diff != "" {
 		t.Errorf("08:00 in São Paulo around the beginning of summer time:\n%s", diff)
 	}
-	if next, err := r.as("viewer").NextTimes(in.ctx, &schedulerv1.NextTimesRequest{Name: "lebenis/payouts/daily"}); err != nil || len(next.GetItems()) != 5 || rfc3339(next.GetItems()[0]) != eveningTime {
+	if next, err := r.as("viewer").NextTimes(in.Ctx, &schedulerv1.NextTimesRequest{Name: "lebenis/payouts/daily"}); err != nil || len(next.GetItems()) != 5 || rfc3339(next.GetItems()[0]) != eveningTime {
 		t.Errorf("by default: %v, %v", next, err)
 	}
 }
@@ -123,31 +122,31 @@ func TestRolesAndTenants(t *testing.T) {
 	in.trigger(r.as("admin"), "wallclub/payouts/daily", "2025-01-24T11:00:00Z")
 	calls := map[string]func(c schedulerv1.SchedulerServiceClient, tenant string) error{
 		"ListSchedules": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.ListSchedules(in.ctx, &schedulerv1.ListSchedulesRequest{Tenant: tenant})
+			_, err := c.ListSchedules(in.Ctx, &schedulerv1.ListSchedulesRequest{Tenant: tenant})
 			return err
 		},
 		"GetSchedule": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.GetSchedule(in.ctx, &schedulerv1.GetScheduleRequest{Name: tenant + "/payouts/daily"})
+			_, err := c.GetSchedule(in.Ctx, &schedulerv1.GetScheduleRequest{Name: tenant + "/payouts/daily"})
 			return err
 		},
 		"NextTimes": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.NextTimes(in.ctx, &schedulerv1.NextTimesRequest{Name: tenant + "/payouts/daily"})
+			_, err := c.NextTimes(in.Ctx, &schedulerv1.NextTimesRequest{Name: tenant + "/payouts/daily"})
 			return err
 		},
 		"ListRuns": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.ListRuns(in.ctx, &schedulerv1.ListRunsRequest{Tenant: tenant})
+			_, err := c.ListRuns(in.Ctx, &schedulerv1.ListRunsRequest{Tenant: tenant})
 			return err
 		},
 		"ListRuns of a schedule": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.ListRuns(in.ctx, &schedulerv1.ListRunsRequest{Schedule: tenant + "/payouts/daily"})
+			_, err := c.ListRuns(in.Ctx, &schedulerv1.ListRunsRequest{Schedule: tenant + "/payouts/daily"})
 			return err
 		},
 		"GetRun": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.GetRun(in.ctx, &schedulerv1.GetRunRequest{Id: tickOf(tenant)})
+			_, err := c.GetRun(in.Ctx, &schedulerv1.GetRunRequest{Id: tickOf(tenant)})
 			return err
 		},
 		"WatchRun": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			ctx, cancel := context.WithCancel(in.ctx)
+			ctx, cancel := context.WithCancel(in.Ctx)
 			defer cancel()
 			runs, err := c.WatchRun(ctx, &schedulerv1.WatchRunRequest{TickId: tickOf(tenant)})
 			if err == nil {
@@ -156,25 +155,25 @@ func TestRolesAndTenants(t *testing.T) {
 			return err
 		},
 		"TriggerSchedule": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.TriggerSchedule(in.ctx, &schedulerv1.TriggerScheduleRequest{Name: tenant + "/payouts/daily"})
+			_, err := c.TriggerSchedule(in.Ctx, &schedulerv1.TriggerScheduleRequest{Name: tenant + "/payouts/daily"})
 			return err
 		},
 		"PauseSchedule": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.PauseSchedule(in.ctx, &schedulerv1.PauseScheduleRequest{Name: tenant + "/payouts/daily", Reason: "test"})
+			_, err := c.PauseSchedule(in.Ctx, &schedulerv1.PauseScheduleRequest{Name: tenant + "/payouts/daily", Reason: "test"})
 			return err
 		},
 		"ResumeSchedule": func(c schedulerv1.SchedulerServiceClient, tenant string) error {
-			_, err := c.ResumeSchedule(in.ctx, &schedulerv1.ResumeScheduleRequest{Name: tenant + "/payouts/daily"})
+			_, err := c.ResumeSchedule(in.Ctx, &schedulerv1.ResumeScheduleRequest{Name: tenant + "/payouts/daily"})
 			return err
 		},
 	}
 	mutations := []string{"TriggerSchedule", "PauseSchedule", "ResumeSchedule"}
 	for method, call := range calls {
-		for _, who := range []string{"", "stranger", "viewer", "approver", "operator", "admin"} {
+		for _, who := range []string{"", "nobody", "viewer", "approver", "operator", "admin"} {
 			for _, tenant := range []string{"lebenis", "wallclub"} {
 				want := codes.OK
 				switch {
-				case who == "" || who == "stranger":
+				case who == "" || who == "nobody":
 					want = codes.Unauthenticated
 				case who == "admin":
 				case tenant != "lebenis", slices.Contains(mutations, method) && who != "operator":
@@ -200,38 +199,38 @@ func TestTriggerByHand(t *testing.T) {
 	in := install(t, "2025-02-01T12:00:00Z")
 	r := in.start()
 	c := r.as("operator")
-	if _, err := c.PauseSchedule(in.ctx, &schedulerv1.PauseScheduleRequest{Name: "lebenis/payouts/daily", Reason: "demo"}); err != nil {
+	if _, err := c.PauseSchedule(in.Ctx, &schedulerv1.PauseScheduleRequest{Name: "lebenis/payouts/daily", Reason: "demo"}); err != nil {
 		t.Fatal(err)
 	}
-	orders := in.follow("TICKS", "agogo.tick.>")
+	orders := in.Follow("TICKS", "agogo.tick.>")
 	first := in.trigger(c, "lebenis/payouts/daily", eveningTime)
 	again := in.trigger(c, "lebenis/payouts/daily", eveningTime)
 	if first.GetTickId() != evening || first.GetAlreadyFired() || again.GetTickId() != evening || !again.GetAlreadyFired() {
 		t.Errorf("first %v, again %v", first, again)
 	}
-	if got := in.next(orders).Headers().Get("Nats-Msg-Id"); got != evening {
+	if got := in.Next(orders).Headers().Get("Nats-Msg-Id"); got != evening {
 		t.Errorf("order %s", got)
 	}
 
 	extra := &schedulerv1.TriggerScheduleRequest{Name: "lebenis/payouts/daily", RequestId: "r-1"}
-	one, err := c.TriggerSchedule(in.ctx, extra)
+	one, err := c.TriggerSchedule(in.Ctx, extra)
 	if err != nil || !strings.HasPrefix(one.GetTickId(), "lebenis/payouts/daily!") {
 		t.Fatalf("%v, %v", one, err)
 	}
-	two, err := c.TriggerSchedule(in.ctx, extra)
+	two, err := c.TriggerSchedule(in.Ctx, extra)
 	if err != nil || two.GetTickId() != one.GetTickId() || two.GetAlreadyFired() {
 		t.Errorf("repeated request: %v, %v, want %v", two, err, one)
 	}
-	if got := in.next(orders).Headers().Get("Nats-Msg-Id"); got != one.GetTickId() {
+	if got := in.Next(orders).Headers().Get("Nats-Msg-Id"); got != one.GetTickId() {
 		t.Errorf("order %s, want %s", got, one.GetTickId())
 	}
 	extra.NominalTime = timestamppb.New(instant(t, eveningTime))
-	if _, err := c.TriggerSchedule(in.ctx, extra); status.Code(err) != codes.InvalidArgument {
+	if _, err := c.TriggerSchedule(in.Ctx, extra); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("request id used for something else: %v", err)
 	}
 
 	for name, want := range map[string]codes.Code{"lebenis/payouts/daily": codes.FailedPrecondition, "lebenis/payouts/nightly": codes.NotFound, "lebenis": codes.InvalidArgument} {
-		_, err := r.as("admin").TriggerSchedule(in.ctx, &schedulerv1.TriggerScheduleRequest{Name: name, NominalTime: timestamppb.New(instant(t, "2025-02-01T23:59:00Z"))})
+		_, err := r.as("admin").TriggerSchedule(in.Ctx, &schedulerv1.TriggerScheduleRequest{Name: name, NominalTime: timestamppb.New(instant(t, "2025-02-01T23:59:00Z"))})
 		if status.Code(err) != want {
 			t.Errorf("%s in the future: %v, want %s", name, err, want)
 		}
@@ -239,12 +238,12 @@ func TestTriggerByHand(t *testing.T) {
 	if got := in.stored("TICKS"); got != 2 {
 		t.Errorf("%d orders in TICKS, want 2", got)
 	}
-	shown, err := c.GetSchedule(in.ctx, &schedulerv1.GetScheduleRequest{Name: "lebenis/payouts/daily"})
+	shown, err := c.GetSchedule(in.Ctx, &schedulerv1.GetScheduleRequest{Name: "lebenis/payouts/daily"})
 	if err != nil || rfc3339(shown.GetCursor()) != "2025-02-01T12:00:00Z" || shown.GetLastTickId() != one.GetTickId() {
 		t.Errorf("after the triggers: %v, %v", shown, err)
 	}
 	var trail []string
-	rows, err := in.pool().Query(in.ctx, `SELECT actor || ' ' || action || ' ' || target FROM audit_entries ORDER BY seq`)
+	rows, err := in.Pool().Query(in.Ctx, `SELECT actor || ' ' || action || ' ' || target FROM audit_entries ORDER BY seq`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,20 +270,20 @@ func TestPauseAndResume(t *testing.T) {
 	t.Parallel()
 	in := install(t, "2025-01-24T12:30:00Z")
 	c := in.start().as("operator")
-	facts := in.follow("EVENTS", "agogo.evt.lebenis.scheduler.>")
+	facts := in.Follow("EVENTS", "agogo.evt.lebenis.scheduler.>")
 	const name = "lebenis/payouts/check-pending"
-	paused, err := c.PauseSchedule(in.ctx, &schedulerv1.PauseScheduleRequest{Name: name, Reason: "bank holiday"})
+	paused, err := c.PauseSchedule(in.Ctx, &schedulerv1.PauseScheduleRequest{Name: name, Reason: "bank holiday"})
 	if err != nil || paused.GetState() != "paused" || paused.GetPauseReason() != "bank holiday" {
 		t.Fatalf("%v, %v", paused, err)
 	}
-	in.clock.set(t, "2025-01-24T14:10:00Z")
-	resumed, err := c.ResumeSchedule(in.ctx, &schedulerv1.ResumeScheduleRequest{Name: name})
+	in.clock.Set(instant(t, "2025-01-24T14:10:00Z"))
+	resumed, err := c.ResumeSchedule(in.Ctx, &schedulerv1.ResumeScheduleRequest{Name: name})
 	if err != nil || resumed.GetState() != "active" || resumed.GetPauseReason() != "" || rfc3339(resumed.GetNextTime()) != "2025-01-24T15:00:00Z" {
 		t.Fatalf("%v, %v", resumed, err)
 	}
 	var got []string
 	for len(got) < 4 {
-		m := in.next(facts)
+		m := in.Next(facts)
 		e, err := event.ParseHeaders(m.Headers().Get)
 		if err != nil {
 			t.Fatal(err)
@@ -301,7 +300,7 @@ func TestPauseAndResume(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, bad := range []*schedulerv1.PauseScheduleRequest{{Name: name}, {Name: "lebenis", Reason: "y"}} {
-		if _, err := c.PauseSchedule(in.ctx, bad); status.Code(err) != codes.InvalidArgument {
+		if _, err := c.PauseSchedule(in.Ctx, bad); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
@@ -316,7 +315,7 @@ func TestWatchRunFollowsItToItsEnd(t *testing.T) {
 		Recv() (*schedulerv1.Run, error)
 	}
 	for _, r := range []*replica{near, far} {
-		w, err := r.as("viewer").WatchRun(in.ctx, &schedulerv1.WatchRunRequest{TickId: evening})
+		w, err := r.as("viewer").WatchRun(in.Ctx, &schedulerv1.WatchRunRequest{TickId: evening})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +340,7 @@ func TestWatchRunFollowsItToItsEnd(t *testing.T) {
 			t.Errorf("watcher %d after the end: %v", i, err)
 		}
 	}
-	w, err := far.as("viewer").WatchRun(in.ctx, &schedulerv1.WatchRunRequest{TickId: evening})
+	w, err := far.as("viewer").WatchRun(in.Ctx, &schedulerv1.WatchRunRequest{TickId: evening})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,16 +348,16 @@ func TestWatchRunFollowsItToItsEnd(t *testing.T) {
 		t.Errorf("watched after its end: %v, %v", run, err)
 	}
 
-	got, err := near.as("viewer").GetRun(in.ctx, &schedulerv1.GetRunRequest{Id: "run-of-" + evening})
+	got, err := near.as("viewer").GetRun(in.Ctx, &schedulerv1.GetRunRequest{Id: "run-of-" + evening})
 	if err != nil || got.GetTickId() != evening || rfc3339(got.GetFiredAt()) != "2025-01-25T12:00:00Z" {
 		t.Errorf("by run id: %v, %v", got, err)
 	}
-	listed, err := near.as("viewer").ListRuns(in.ctx, &schedulerv1.ListRunsRequest{Tenant: "lebenis", Schedule: "daily", State: "completed"})
+	listed, err := near.as("viewer").ListRuns(in.Ctx, &schedulerv1.ListRunsRequest{Tenant: "lebenis", Schedule: "daily", State: "completed"})
 	if err != nil || len(listed.GetItems()) != 1 {
 		t.Errorf("listed: %v, %v", listed, err)
 	}
 	for id, want := range map[string]codes.Code{"lebenis/payouts/daily@2030-01-01T00:00:00Z": codes.NotFound, "nonsense": codes.InvalidArgument} {
-		w, err := near.as("viewer").WatchRun(in.ctx, &schedulerv1.WatchRunRequest{TickId: id})
+		w, err := near.as("viewer").WatchRun(in.Ctx, &schedulerv1.WatchRunRequest{TickId: id})
 		if err == nil {
 			_, err = w.Recv()
 		}
@@ -379,7 +378,7 @@ func TestListRunsPages(t *testing.T) {
 	for token, want := range map[string]int{"viewer": 5, "admin": 6} {
 		var got []string
 		for req := (&schedulerv1.ListRunsRequest{PageSize: 2}); ; {
-			page, err := r.as(token).ListRuns(in.ctx, req)
+			page, err := r.as(token).ListRuns(in.Ctx, req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -395,7 +394,7 @@ func TestListRunsPages(t *testing.T) {
 			t.Errorf("%s sees %v, want %d, newest first", token, got, want)
 		}
 	}
-	if _, err := r.as("viewer").ListRuns(in.ctx, &schedulerv1.ListRunsRequest{PageToken: "nonsense"}); status.Code(err) != codes.InvalidArgument {
+	if _, err := r.as("viewer").ListRuns(in.Ctx, &schedulerv1.ListRunsRequest{PageToken: "nonsense"}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("made-up page token: %v", err)
 	}
 }
@@ -405,12 +404,12 @@ func TestAnUnreadableReportIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	in := install(t, "2025-01-25T12:00:00Z")
 	in.start()
-	facts, letters := in.follow("EVENTS", "agogo.evt.*.scheduler.event.>"), in.follow("DLQ", "agogo.dlq.>")
-	in.publish(event.New(in.ctx, "payouts", "lebenis", "run.started", "run-1", 1, 0, in.clock.Now()), []byte("{"))
-	if got := in.next(letters).Subject(); got != "agogo.dlq.scheduler.EVENTS.scheduler-runs" {
+	facts, letters := in.Follow("EVENTS", "agogo.evt.*.scheduler.event.>"), in.Follow("DLQ", "agogo.dlq.>")
+	in.publish(event.New(in.Ctx, "payouts", "lebenis", "run.started", "run-1", 1, 0, in.clock.Now()), []byte("{"))
+	if got := in.Next(letters).Subject(); got != "agogo.dlq.scheduler.EVENTS.scheduler-runs" {
 		t.Errorf("dead letter on %s", got)
 	}
-	m := in.next(facts)
+	m := in.Next(facts)
 	var letter eventsv1.DeadLetter
 	if err := event.Decode(m.Data(), &letter); err != nil {
 		t.Fatal(err)
@@ -434,17 +433,17 @@ func TestALeaderChangeLosesNoTick(t *testing.T) {
 	if second.leads(t) {
 		first = second
 	}
-	orders := in.follow("TICKS", "agogo.tick.>")
-	if err := first.stop(); err != nil {
+	orders := in.Follow("TICKS", "agogo.tick.>")
+	if err := first.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	in.clock.set(t, "2025-01-25T00:00:30Z")
+	in.clock.Set(instant(t, "2025-01-25T00:00:30Z"))
 	want := []string{
 		evening, "lebenis/payouts/check-pending@2025-01-25T00:00:00Z", "lebenis/payouts/reset-breaks@2025-01-25T00:00:00Z",
 	}
 	var got []string
 	for range want {
-		got = append(got, in.next(orders).Headers().Get("Nats-Msg-Id"))
+		got = append(got, in.Next(orders).Headers().Get("Nats-Msg-Id"))
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -459,30 +458,13 @@ func TestALeaderChangeLosesNoTick(t *testing.T) {
 // leads reads the gauge.
 func (r *replica) leads(t *testing.T) bool {
 	t.Helper()
-	return strings.Contains(r.metrics(t), "\nagogo_scheduler_leader 1\n")
+	return strings.Contains(r.metrics(), "\nagogo_scheduler_leader 1\n")
 }
 
-func (r *replica) metrics(t *testing.T) string {
-	t.Helper()
-	return r.get(t, "/metrics")
-}
-
-func (r *replica) get(t *testing.T, path string) string {
-	t.Helper()
-	req, err := http.NewRequestWithContext(r.in.ctx, http.MethodGet, "http://"+r.HTTPAddr()+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+func (r *replica) metrics() string {
+	r.In.T.Helper()
+	_, text := r.Get("/metrics")
+	return text
 }
 
 func TestHealthAndMetrics(t *testing.T) {
@@ -490,14 +472,14 @@ func TestHealthAndMetrics(t *testing.T) {
 	in := install(t, "2025-01-25T12:00:00Z")
 	r := in.start()
 	in.trigger(r.as("operator"), "lebenis/payouts/daily", eveningTime)
-	if got := r.get(t, "/readyz"); got != "ready\n" {
+	if _, got := r.Get("/readyz"); got != "ready\n" {
 		t.Errorf("readyz: %s", got)
 	}
 	for _, want := range []string{
 		`agogo_scheduler_ticks_total{schedule="daily",service="payouts",state="fired",tenant="lebenis",trigger="manual"} 1`,
 		"agogo_scheduler_overdue_seconds 0",
 	} {
-		if got := r.metrics(t); !strings.Contains(got, want) {
+		if got := r.metrics(); !strings.Contains(got, want) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
@@ -508,7 +490,7 @@ func TestStoppingEndsStreamsAndReturnsSoon(t *testing.T) {
 	in := install(t, "2025-01-25T12:00:00Z")
 	r := in.start()
 	in.trigger(r.as("operator"), "lebenis/payouts/daily", eveningTime)
-	w, err := r.as("viewer").WatchRun(in.ctx, &schedulerv1.WatchRunRequest{TickId: evening})
+	w, err := r.as("viewer").WatchRun(in.Ctx, &schedulerv1.WatchRunRequest{TickId: evening})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -516,7 +498,7 @@ func TestStoppingEndsStreamsAndReturnsSoon(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	if err := r.stop(); err != nil {
+	if err := r.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took > 5*time.Second {
