@@ -44,8 +44,8 @@ type Payouts struct {
 	AcceptFrom            string // local date, YYYY-MM-DD; "" accepts all
 	PauseAboveFailureRate float64
 	PausePayeeAfter       int
-	MaxAttempts           int    // sends per payout that count; the file's default is 3
-	ApprovalAbove         *int64 // nil: no approval
+	MaxAttempts           int // sends per payout that count; the file's default is 3
+	Approval              Approval
 }
 
 // Recurrences are the rules of a tenant's recurring charges.

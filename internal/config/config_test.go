@@ -98,11 +98,12 @@ func TestLoadEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	tenant := f.Tenants[0]
-	approval := int64(500000)
 	wantPayouts := &Payouts{
 		CommissionBPS: 0, Minimum: 1, DefaultProvider: "orange", PayableMethods: []string{"orange_money", "wave"},
 		MaxPerPayout: 1, DailyCap: 2, PayeeDailyCap: 3, AcceptFrom: "2025-01-01", PauseAboveFailureRate: 1,
-		PausePayeeAfter: 4, MaxAttempts: 5, ApprovalAbove: &approval,
+		PausePayeeAfter: 4, MaxAttempts: 5, Approval: Approval{
+			Tiers: []Tier{{500000, 1}, {5000000, 2}}, BatchTiers: []Tier{{20000000, 1}}, ExpiresAfter: 48 * time.Hour,
+		},
 	}
 	if d := cmp.Diff(wantPayouts, tenant.Payouts); d != "" {
 		t.Errorf("payouts (-want +got):\n%s", d)

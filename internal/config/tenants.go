@@ -155,11 +155,12 @@ func (l *loader) payouts(v at, t *Tenant) {
 		optional("pause_above_failure_rate", l.fraction(&p.PauseAboveFailureRate)),
 		optional("pause_payee_after", integer(l, &p.PausePayeeAfter, 1, 1000)),
 		optional("max_attempts", integer(l, &p.MaxAttempts, 1, 100)),
-		optional("approval_above", func(v at) {
-			p.ApprovalAbove = new(int64)
-			integer(l, p.ApprovalAbove, 0, math.MaxInt64)(v)
-		}),
+		optional("approval_above", l.approvalAbove(&p.Approval)),
+		optional("approval", l.approval(&p.Approval)),
 	)
+	if p.Approval.asks() && p.Approval.ExpiresAfter == 0 {
+		p.Approval.ExpiresAfter = defaultExpiry
+	}
 	if _, ok := t.Providers[p.DefaultProvider]; !ok && p.DefaultProvider != "" {
 		l.fail(ref, "%s is not among the tenant's providers: add it there or name one of them", quoted(p.DefaultProvider))
 	}

@@ -43,9 +43,10 @@ var Run = Machine{Aggregate: "run", Service: "payouts, recurrences", Body: "Run"
 // PayoutBatch is the set of payouts of one run. Its state is derived from its items and its stored control.
 var PayoutBatch = Machine{Aggregate: "payout_batch", Service: "payouts", Body: "PayoutBatch", Transitions: []Transition{
 	{"", "created", "payout_batch.created", "its run planned the first page"},
-	{"created", "awaiting_approval", "payout_batch.awaiting_approval", "its sum reaches an approval tier"},
+	{"created", "awaiting_approval", "payout_batch.awaiting_approval", "its sum reaches a batch tier, when it is planned or resumed"},
 	{"awaiting_approval", "approved", "payout_batch.approved", "by an approver who did not request it"},
 	{"awaiting_approval", "rejected", "payout_batch.rejected", "by an approver, with a reason"},
+	{"awaiting_approval", "paused", "payout_batch.paused", "by a person, or the approval expired; resuming it asks again"},
 	{"created", "paused", "payout_batch.paused", "by a person, failures passed the limit, or consecutive provider faults"},
 	{"approved", "paused", "payout_batch.paused", "likewise"},
 	{"paused", "created", "payout_batch.resumed", "by a person"},

@@ -47,6 +47,7 @@ type Run struct {
 	WindowEnd   time.Time
 	Timezone    string
 	Trigger     string
+	Requester   string // who asked for it by hand; "" when the schedule did
 	Correlation string
 	Causation   string
 	State       string
@@ -99,7 +100,7 @@ func (r Run) snapshot(previous string) *eventsv1.Run {
 func fromRow(service string, r db.LockRunRow) Run {
 	return Run{
 		Service: service, ID: r.RunID, TickID: r.TickID, Tenant: r.Tenant, Schedule: r.Schedule, Job: r.Job, NominalTime: r.NominalTime,
-		LocalDate: r.LocalDate, WindowStart: r.WindowStart, WindowEnd: r.WindowEnd, Timezone: r.Timezone, Trigger: r.Trigger,
+		LocalDate: r.LocalDate, WindowStart: r.WindowStart, WindowEnd: r.WindowEnd, Timezone: r.Timezone, Trigger: r.Trigger, Requester: r.Requester,
 		Correlation: r.Correlation, Causation: r.Causation, State: r.State, Reason: r.Reason, Cursor: r.Cursor, Page: int(r.Page),
 		Planned: r.Planned, Done: r.Done, Version: r.Version, StartedAt: r.StartedAt, MovedAt: r.MovedAt, FinishedAt: r.FinishedAt,
 	}

@@ -33,7 +33,7 @@ type Store struct {
 func (s *Store) Insert(ctx context.Context, tx pgx.Tx, r Run) (bool, error) {
 	n, err := db.New(tx).InsertRun(ctx, db.InsertRunParams{
 		RunID: r.ID, TickID: r.TickID, Tenant: r.Tenant, Schedule: r.Schedule, Job: r.Job, NominalTime: r.NominalTime,
-		LocalDate: r.LocalDate, WindowStart: r.WindowStart, WindowEnd: r.WindowEnd, Timezone: r.Timezone, Trigger: r.Trigger,
+		LocalDate: r.LocalDate, WindowStart: r.WindowStart, WindowEnd: r.WindowEnd, Timezone: r.Timezone, Trigger: r.Trigger, Requester: r.Requester,
 		Correlation: r.Correlation, Causation: r.Causation, Now: s.Clock.Now(),
 	})
 	if err != nil {

@@ -91,6 +91,14 @@ func runOf(ctx context.Context, tick *eventsv1.Tick) Run {
 		Service: tick.GetService(), ID: ID(tick.GetTickId()), TickID: tick.GetTickId(), Tenant: tick.GetTenant(),
 		Schedule: tick.GetSchedule(), Job: tick.GetJob(), NominalTime: tick.GetNominalTime().AsTime(), LocalDate: tick.GetLocalDate(),
 		WindowStart: tick.GetWindowStart().AsTime(), WindowEnd: tick.GetWindowEnd().AsTime(), Timezone: tick.GetTimezone(),
-		Trigger: tick.GetTrigger(), Correlation: c.CorrelationID, Causation: c.CausationID,
+		Trigger: tick.GetTrigger(), Requester: requester(tick.GetTrigger(), c.Actor), Correlation: c.CorrelationID, Causation: c.CausationID,
 	}
+}
+
+// requester is who asked for a tick. A schedule's own ticks are nobody's, whoever's message they came with.
+func requester(trigger, actor string) string {
+	if trigger == "cron" || trigger == "catch_up" {
+		return ""
+	}
+	return actor
 }

@@ -149,9 +149,10 @@ func Consumers() []ConsumerSpec {
 		exec(SchedulerExec, "scheduler"), // replays only, so far
 		{
 			Stream: Events, Durable: Notifier, Service: "notifier", Filter: eventFilters(
-				"payout.processing", "payout.succeeded", "payout.failed", "payout.outcome_unknown", "payout.manual_review_opened",
+				"payout.awaiting_approval", "payout.held", "payout.rejected", "payout.processing", "payout.succeeded", "payout.failed", "payout.outcome_unknown", "payout.manual_review_opened",
 				"payout.approved", "payout.reversed", "payout_batch.paused", "payout_batch.resumed", "payout_batch.completed",
-				"payout_batch.partially_completed", "payout_batch.cancelled", "payee.paused", "tick.missed", "run.failed",
+				"payout_batch.partially_completed", "payout_batch.cancelled", "payout_batch.awaiting_approval",
+				"payout_batch.approved", "payout_batch.rejected", "payee.paused", "payee.destination_changed", "tick.missed", "run.failed",
 				"event.dead_lettered", "recon.mismatch_found", "float.low", "float.insufficient", "float.restored",
 				"provider.stopped", "provider.degraded", "provider.recovered",
 				"charge.processing", "charge.succeeded", "charge.failed", "charge.exhausted", "charge.requires_action",

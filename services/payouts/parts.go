@@ -15,6 +15,7 @@ import (
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
+	"github.com/agogopay/agogo/services/payouts/internal/approve"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
@@ -77,7 +78,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states,
-			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk},
+			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk}, Approve: &approve.Approver{Store: st, Clock: clk},
 		}),
 	}
 }

@@ -38,7 +38,7 @@ func (q *Queries) AdvanceRun(ctx context.Context, arg AdvanceRunParams) error {
 
 const findRun = `-- name: FindRun :one
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+       timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 FROM runs WHERE tenant = $1 AND (run_id = $2 OR tick_id = $3)
 `
 
@@ -60,6 +60,7 @@ type FindRunRow struct {
 	WindowEnd   time.Time
 	Timezone    string
 	Trigger     string
+	Requester   string
 	Correlation string
 	Causation   string
 	State       string
@@ -89,6 +90,7 @@ func (q *Queries) FindRun(ctx context.Context, arg FindRunParams) (FindRunRow, e
 		&i.WindowEnd,
 		&i.Timezone,
 		&i.Trigger,
+		&i.Requester,
 		&i.Correlation,
 		&i.Causation,
 		&i.State,
@@ -134,7 +136,7 @@ func (q *Queries) FinishRun(ctx context.Context, arg FinishRunParams) (int64, er
 
 const getRun = `-- name: GetRun :one
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+       timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 FROM runs WHERE run_id = $1
 `
 
@@ -150,6 +152,7 @@ type GetRunRow struct {
 	WindowEnd   time.Time
 	Timezone    string
 	Trigger     string
+	Requester   string
 	Correlation string
 	Causation   string
 	State       string
@@ -179,6 +182,7 @@ func (q *Queries) GetRun(ctx context.Context, runID uuid.UUID) (GetRunRow, error
 		&i.WindowEnd,
 		&i.Timezone,
 		&i.Trigger,
+		&i.Requester,
 		&i.Correlation,
 		&i.Causation,
 		&i.State,
@@ -197,9 +201,9 @@ func (q *Queries) GetRun(ctx context.Context, runID uuid.UUID) (GetRunRow, error
 
 const insertRun = `-- name: InsertRun :execrows
 INSERT INTO runs (run_id, tick_id, tenant, schedule, job, nominal_time, local_date, window_start, window_end, timezone,
-                  trigger, correlation, causation, state, created_at)
+                  trigger, requester, correlation, causation, state, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, ($7::text)::date, $8, $9, $10,
-        $11, $12, $13, 'queued', $14)
+        $11, $12, $13, $14, 'queued', $15)
 ON CONFLICT DO NOTHING
 `
 
@@ -215,6 +219,7 @@ type InsertRunParams struct {
 	WindowEnd   time.Time
 	Timezone    string
 	Trigger     string
+	Requester   string
 	Correlation string
 	Causation   string
 	Now         time.Time
@@ -233,6 +238,7 @@ func (q *Queries) InsertRun(ctx context.Context, arg InsertRunParams) (int64, er
 		arg.WindowEnd,
 		arg.Timezone,
 		arg.Trigger,
+		arg.Requester,
 		arg.Correlation,
 		arg.Causation,
 		arg.Now,
@@ -245,7 +251,7 @@ func (q *Queries) InsertRun(ctx context.Context, arg InsertRunParams) (int64, er
 
 const listRuns = `-- name: ListRuns :many
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+       timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 FROM runs WHERE tenant = $1 AND (nominal_time < $2::timestamptz OR (nominal_time = $2 AND run_id > $3))
 ORDER BY nominal_time DESC, run_id LIMIT $4
 `
@@ -269,6 +275,7 @@ type ListRunsRow struct {
 	WindowEnd   time.Time
 	Timezone    string
 	Trigger     string
+	Requester   string
 	Correlation string
 	Causation   string
 	State       string
@@ -309,6 +316,7 @@ func (q *Queries) ListRuns(ctx context.Context, arg ListRunsParams) ([]ListRunsR
 			&i.WindowEnd,
 			&i.Timezone,
 			&i.Trigger,
+			&i.Requester,
 			&i.Correlation,
 			&i.Causation,
 			&i.State,
@@ -334,7 +342,7 @@ func (q *Queries) ListRuns(ctx context.Context, arg ListRunsParams) ([]ListRunsR
 
 const lockRun = `-- name: LockRun :one
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+       timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 FROM runs WHERE run_id = $1 FOR NO KEY UPDATE
 `
 
@@ -350,6 +358,7 @@ type LockRunRow struct {
 	WindowEnd   time.Time
 	Timezone    string
 	Trigger     string
+	Requester   string
 	Correlation string
 	Causation   string
 	State       string
@@ -380,6 +389,7 @@ func (q *Queries) LockRun(ctx context.Context, runID uuid.UUID) (LockRunRow, err
 		&i.WindowEnd,
 		&i.Timezone,
 		&i.Trigger,
+		&i.Requester,
 		&i.Correlation,
 		&i.Causation,
 		&i.State,
@@ -475,7 +485,7 @@ WHERE run_id = (
     ORDER BY r.nominal_time, r.run_id LIMIT 1
 )
 RETURNING run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-          timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+          timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 `
 
 type StartNextRunParams struct {
@@ -496,6 +506,7 @@ type StartNextRunRow struct {
 	WindowEnd   time.Time
 	Timezone    string
 	Trigger     string
+	Requester   string
 	Correlation string
 	Causation   string
 	State       string
@@ -531,6 +542,7 @@ func (q *Queries) StartNextRun(ctx context.Context, arg StartNextRunParams) ([]S
 			&i.WindowEnd,
 			&i.Timezone,
 			&i.Trigger,
+			&i.Requester,
 			&i.Correlation,
 			&i.Causation,
 			&i.State,

@@ -12,6 +12,7 @@ CREATE TABLE runs (
     window_end   timestamptz NOT NULL,
     timezone     text NOT NULL,
     trigger      text NOT NULL,
+    requester    text NOT NULL DEFAULT '', -- who asked for it by hand; '' when the schedule did
     correlation  text NOT NULL DEFAULT '',
     causation    text NOT NULL DEFAULT '',
     state        text NOT NULL CHECK (state IN ('queued', 'running', 'completed', 'failed')),

@@ -1,8 +1,8 @@
 -- name: InsertRun :execrows
 INSERT INTO runs (run_id, tick_id, tenant, schedule, job, nominal_time, local_date, window_start, window_end, timezone,
-                  trigger, correlation, causation, state, created_at)
+                  trigger, requester, correlation, causation, state, created_at)
 VALUES (@run_id, @tick_id, @tenant, @schedule, @job, @nominal_time, (@local_date::text)::date, @window_start, @window_end, @timezone,
-        @trigger, @correlation, @causation, 'queued', @now)
+        @trigger, @requester, @correlation, @causation, 'queued', @now)
 ON CONFLICT DO NOTHING;
 
 -- name: LockSchedule :exec
@@ -17,27 +17,27 @@ WHERE run_id = (
     ORDER BY r.nominal_time, r.run_id LIMIT 1
 )
 RETURNING run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-          timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at;
+          timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at;
 
 -- name: GetRun :one
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+       timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 FROM runs WHERE run_id = @run_id;
 
 -- name: LockRun :one
 -- Not FOR UPDATE: rows that refer to a run are written while its planner works on a page, and need its key only.
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+       timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 FROM runs WHERE run_id = @run_id FOR NO KEY UPDATE;
 
 -- name: FindRun :one
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+       timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 FROM runs WHERE tenant = @tenant AND (run_id = @run_id OR tick_id = @tick_id);
 
 -- name: ListRuns :many
 SELECT run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
-       timezone, trigger, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
+       timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
 FROM runs WHERE tenant = @tenant AND (nominal_time < @before::timestamptz OR (nominal_time = @before AND run_id > @after))
 ORDER BY nominal_time DESC, run_id LIMIT @page_limit;
 

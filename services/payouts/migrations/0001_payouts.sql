@@ -42,6 +42,7 @@ CREATE TABLE payments (
     -- both are void while unclaimed, and if another payout has already taken the carry, the payment is owed back.
     carried        boolean NOT NULL DEFAULT false,
     recorded_at    timestamptz NOT NULL,
+    recorded_by    text NOT NULL DEFAULT '', -- who imported that it was completed: nobody approves what they have recorded
     PRIMARY KEY (tenant, payment_id),
     FOREIGN KEY (tenant, payee_id) REFERENCES payees,
     CHECK (gross = commission + net),
@@ -95,11 +96,16 @@ CREATE TABLE batches (
     currency       text NOT NULL,
     provider_faults integer NOT NULL DEFAULT 0, -- consecutive
     failures_seen  bigint NOT NULL DEFAULT 0, -- failed payouts that a person accepted by resuming
+    -- Approvals that its sum needs and has, by people counted in approvals. Set when its planning ends.
+    approvals_needed integer NOT NULL DEFAULT 0,
+    approvals      integer NOT NULL DEFAULT 0,
+    approval_expires_at timestamptz, -- while it waits for them
     version        bigint NOT NULL DEFAULT 0,
     created_at     timestamptz NOT NULL,
     UNIQUE (run_id)
 );
 CREATE INDEX batches_open ON batches (batch_id) WHERE state IN ('created', 'approved', 'partially_completed');
+CREATE INDEX batches_awaiting ON batches (approval_expires_at) WHERE state = 'awaiting_approval';
 CREATE INDEX batches_listed ON batches (tenant, period_date DESC, batch_id);
 
 CREATE TABLE payouts (
@@ -134,6 +140,11 @@ CREATE TABLE payouts (
     -- The provider says of a closed attempt that it was paid, or may be yet, or moved something else: nothing sends this
     -- payout or frees its items until the books are corrected.
     contradicted  boolean NOT NULL DEFAULT false,
+    -- Approvals that it needs, by what its payee got in the run when it was planned, and those that it has, counted in
+    -- approvals. It keeps them: what was approved once and failed is not approved again.
+    approvals_needed integer NOT NULL DEFAULT 0,
+    approvals     integer NOT NULL DEFAULT 0,
+    approval_expires_at timestamptz, -- while it waits for them
     nominal_time  timestamptz NOT NULL,
     version       bigint NOT NULL DEFAULT 0,
     created_at    timestamptz NOT NULL,
@@ -147,12 +158,26 @@ CREATE INDEX payouts_unfinished ON payouts (run_id) WHERE state IN ('created', '
 CREATE INDEX payouts_unclosed ON payouts (batch_id) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting',
     'processing', 'unknown', 'manual_review') OR (state = 'failed' AND retry_at IS NOT NULL);
 CREATE INDEX payouts_held ON payouts (tenant, provider, created_at, payout_id) WHERE state = 'held';
+CREATE INDEX payouts_awaiting ON payouts (approval_expires_at, payout_id) WHERE state = 'awaiting_approval';
+CREATE INDEX payouts_waiting ON payouts (batch_id, payout_id) WHERE state = 'awaiting_approval';
 CREATE INDEX payouts_retry ON payouts (retry_at) WHERE state = 'failed' AND retry_at IS NOT NULL;
 CREATE INDEX payouts_by_run ON payouts (run_id, payee_id, seq);
 CREATE INDEX payouts_by_batch ON payouts (batch_id, state) INCLUDE (gross, commission, net);
 CREATE INDEX payouts_capped ON payouts (tenant, cap_date, payee_id) INCLUDE (net, state) WHERE cap_date IS NOT NULL;
 CREATE INDEX payouts_listed ON payouts (tenant, period_date DESC, payout_id);
 CREATE INDEX payouts_open ON payouts (tenant, state) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review');
+
+-- What people said about a payout or a batch that needs approval. The key keeps each person to one word: who asked for it
+-- cannot approve it, and nobody approves twice.
+CREATE TABLE approvals (
+    subject_id uuid NOT NULL, -- the payout or the batch
+    actor      text NOT NULL,
+    word       text NOT NULL CHECK (word IN ('asked', 'approved', 'rejected')),
+    reason     text NOT NULL DEFAULT '',
+    net        bigint NOT NULL, -- of what was spoken about
+    said_at    timestamptz NOT NULL,
+    PRIMARY KEY (subject_id, actor)
+);
 
 CREATE TABLE breaks (
     tenant          text NOT NULL,

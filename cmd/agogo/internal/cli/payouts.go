@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
@@ -37,6 +38,9 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 	col("gross", func(p *payoutsv1.Payout) string { return amount(p.Gross) }),
 	col("commission", func(p *payoutsv1.Payout) string { return amount(p.Commission) }),
 	col("fee", func(p *payoutsv1.Payout) string { return amount(p.Fee) }),
+	col("approvals", func(p *payoutsv1.Payout) string {
+		return approvals(p.Approvals, p.ApprovalsNeeded, p.ApprovalExpiresAt, p.Words)
+	}),
 	col("proposal", func(p *payoutsv1.Payout) string {
 		if p.Proposal == nil {
 			return ""
@@ -70,7 +74,13 @@ func (a *app) payoutsCommand() *cobra.Command {
 	cancel := a.operate("cancel ID", "Cancel a payout that was not sent and free its payments", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
 		return client.CancelPayout(c.Context(), &payoutsv1.CancelPayoutRequest{Tenant: tenant, Id: id, Reason: why})
 	})
-	return noun("payouts", "Transfers to payees", a.listPayoutsCommand(), get, retry, hold, release, cancel, a.resolveCommand())
+	approve := a.operate("approve ID", "Approve a payout that waits for it; who asked for it cannot", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
+		return client.ApprovePayout(c.Context(), &payoutsv1.ApprovePayoutRequest{Tenant: tenant, Id: id, Reason: why})
+	})
+	reject := a.operate("reject ID", "Reject a payout that waits for approval and free its payments", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
+		return client.RejectPayout(c.Context(), &payoutsv1.RejectPayoutRequest{Tenant: tenant, Id: id, Reason: why})
+	})
+	return noun("payouts", "Transfers to payees", a.listPayoutsCommand(), get, approve, reject, retry, hold, release, cancel, a.resolveCommand())
 }
 
 // show prints what the payouts service answers about something of one tenant.
@@ -163,6 +173,31 @@ a new reference. not_paid is refused unless a lookup made after the proposal fou
 	return c
 }
 
+// approvals says how many people have agreed, who said what, and until when an answer is waited for.
+func approvals(has, needed int32, expires *timestamppb.Timestamp, words []*payoutsv1.Word) string {
+	if needed == 0 && len(words) == 0 {
+		return ""
+	}
+	lines := []string{fmt.Sprintf("%d of %d", has, needed)}
+	if expires != nil {
+		lines[0] += ", until " + when(expires)
+	}
+	for _, w := range words {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s by %s at %s %s", w.Word, w.Actor, when(w.SaidAt), w.Reason)))
+	}
+	return strings.Join(lines, "\n          ")
+}
+
+var batchDetail = append(batchColumns[:len(batchColumns):len(batchColumns)], col("approvals", func(b *payoutsv1.Batch) string {
+	has := int32(0)
+	for _, w := range b.Words {
+		if w.Word == "approved" {
+			has++
+		}
+	}
+	return approvals(has, b.ApprovalsNeeded, b.ApprovalExpiresAt, b.Words)
+}))
+
 var batchColumns = []column[*payoutsv1.Batch]{
 	col("id", (*payoutsv1.Batch).GetId),
 	col("period", (*payoutsv1.Batch).GetPeriodDate),
@@ -185,7 +220,7 @@ func (a *app) batchesCommand() *cobra.Command {
 		}, batchColumns...)
 	}, "agogo batches list")
 	get := leaf("get ID", "Show one batch", exactly("ID"), func(c *cobra.Command, args []string) error {
-		return show(a, batchColumns, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
+		return show(a, batchDetail, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
 			return client.GetBatch(c.Context(), &payoutsv1.GetBatchRequest{Tenant: tenant, Id: args[0]})
 		})
 	}, "agogo batches get 0b1c…")
@@ -202,7 +237,48 @@ func (a *app) batchesCommand() *cobra.Command {
 			return client.ResumeBatch(c.Context(), &payoutsv1.ResumeBatchRequest{Tenant: tenant, Id: args[0]})
 		})
 	}, "agogo batches resume 0b1c…")
-	return noun("batches", "What one run planned", list, get, pause, resume)
+	return noun("batches", "What one run planned", list, get, pause, resume, a.approveBatchCommand(), a.rejectBatchCommand())
+}
+
+func (a *app) approveBatchCommand() *cobra.Command {
+	var why string
+	c := leaf("approve ID", "Approve a batch that waits for it, and every payout of it that waits", exactly("ID"), func(c *cobra.Command, args []string) error {
+		if err := a.checkOutput(); err != nil {
+			return err
+		}
+		tenant, client, err := forTenant(a, a.payouts)
+		if err != nil {
+			return err
+		}
+		r, err := client.ApproveBatch(c.Context(), &payoutsv1.ApproveBatchRequest{Tenant: tenant, Id: args[0], Reason: why})
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.json(r)
+		}
+		fmt.Fprintf(a.Out, "Payouts approved: %d; waiting for another approver: %d; not yours to approve: %d.\n", r.Approved, r.Waiting, r.LeftToOthers)
+		return one(a, r.Batch, batchDetail...)
+	}, `agogo batches approve 0b1c… --reason "sum agrees with the invoice list" --token approver`)
+	c.Long = `Approve a batch whose sum reaches a batch tier, and every payout of it that waits for approval on its own. Payouts that you
+asked for, or whose payments you imported, are left to others and counted.`
+	c.Flags().StringVar(&why, "reason", "", "why, for the audit trail (required)")
+	_ = c.MarkFlagRequired("reason")
+	return c
+}
+
+func (a *app) rejectBatchCommand() *cobra.Command {
+	var why string
+	c := leaf("reject ID", "Reject what of a batch waits for approval, and free its payments", exactly("ID"), func(c *cobra.Command, args []string) error {
+		return show(a, batchDetail, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Batch, error) {
+			return client.RejectBatch(c.Context(), &payoutsv1.RejectBatchRequest{Tenant: tenant, Id: args[0], Reason: why})
+		})
+	}, `agogo batches reject 0b1c… --reason "imported twice under other ids" --token approver`)
+	c.Long = `Reject what of a batch waits for approval. A batch that waits as a whole ends with it: nothing of it was sent, and all its
+payments are free for another run.`
+	c.Flags().StringVar(&why, "reason", "", "why, for the audit trail (required)")
+	_ = c.MarkFlagRequired("reason")
+	return c
 }
 
 var outflowColumns = []column[*payoutsv1.Outflow]{

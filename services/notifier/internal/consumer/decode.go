@@ -75,7 +75,7 @@ var decoders = map[string]func([]byte) (notice.Snapshot, error){
 func payout(m *eventsv1.Payout) notice.Snapshot {
 	p := notice.Payout{
 		ID: m.GetPayoutId(), PayeeID: m.GetPayeeId(), RunID: m.GetRunId(), PeriodDate: m.GetPeriodDate(),
-		PreviousState: m.GetPreviousState(), Scope: m.GetReason().GetScope(), Net: amount(m.GetNet()), Attempt: m.GetAttempt(),
+		PreviousState: m.GetPreviousState(), Scope: m.GetReason().GetScope(), Code: m.GetReason().GetCode(), Net: amount(m.GetNet()), Attempt: m.GetAttempt(),
 	}
 	if m.GetRetryAt() != nil {
 		p.RetryAt = m.GetRetryAt().AsTime()

@@ -144,10 +144,30 @@ func TestChanges(t *testing.T) {
 		{"mismatch", op("recon.mismatch_found", Recon{ID: "C1"}), []Change{
 			{Key: key("recon.mismatch_found", "2025-01-24"), SubjectID: "C1", Count: 1},
 		}},
+		{"awaiting approval", payoutEvent("payout.awaiting_approval", 2, func(p *Payout) { p.PreviousState = "created" }), []Change{
+			{Key: key("payout.awaiting_approval", "R1/XOF"), SubjectID: "R1", Count: 1, Amount: xof(24_000)},
+		}},
+		{"approval given", payoutEvent("payout.approved", 3, func(p *Payout) { p.PreviousState = "awaiting_approval" }), []Change{
+			{Key: key("payout.awaiting_approval", "R1/XOF"), SubjectID: "R1", Count: -1, Amount: xof(-24_000)},
+		}},
+		{"approval expired", payoutEvent("payout.held", 3, func(p *Payout) { p.PreviousState, p.Code = "awaiting_approval", "approval_expired" }), []Change{
+			{Key: key("payout.awaiting_approval", "R1/XOF"), SubjectID: "R1", Count: -1, Amount: xof(-24_000)},
+			{Key: key("payout.held", "2025-01-24/XOF"), SubjectID: "2025-01-24", Count: 1, Amount: xof(24_000)},
+		}},
+		{"held for what passes by itself", payoutEvent("payout.held", 3, func(p *Payout) { p.PreviousState, p.Code = "approved", "tenant_stop" }), nil},
+		{"wallet changed", op("payee.destination_changed", Payee{ID: "D001"}), []Change{
+			{Key: key("payee.destination_changed", "2025-01-24"), SubjectID: "D001", Count: 1},
+		}},
+		{"batch awaiting approval", op("payout_batch.awaiting_approval", Batch{ID: "B1", PeriodDate: "2025-01-24"}), []Change{
+			{Key: key("payout_batch.awaiting_approval", "B1"), SubjectID: "B1", Order: 7, Count: 1, Params: Params{Period: "2025-01-24"}},
+			{Key: key("payout_batch.paused", "B1"), SubjectID: "B1", Order: 7, Resolve: true, Params: Params{Period: "2025-01-24"}},
+		}},
 		{"batch paused", op("payout_batch.paused", Batch{ID: "B1", PeriodDate: "2025-01-24"}), []Change{
+			{Key: key("payout_batch.awaiting_approval", "B1"), SubjectID: "B1", Order: 7, Resolve: true, Params: Params{Period: "2025-01-24"}},
 			{Key: key("payout_batch.paused", "B1"), SubjectID: "B1", Order: 7, Count: 1, Params: Params{Period: "2025-01-24"}},
 		}},
 		{"batch resumed", op("payout_batch.resumed", Batch{ID: "B1", PeriodDate: "2025-01-24"}), []Change{
+			{Key: key("payout_batch.awaiting_approval", "B1"), SubjectID: "B1", Order: 7, Resolve: true, Params: Params{Period: "2025-01-24"}},
 			{Key: key("payout_batch.paused", "B1"), SubjectID: "B1", Order: 7, Resolve: true, Params: Params{Period: "2025-01-24"}},
 		}},
 		{"stopped is more than degraded", op("provider.stopped", Provider{Name: "orange"}), []Change{
@@ -377,6 +397,7 @@ func everyEvent() []Event {
 	return append(all,
 		payoutEvent("payout.failed", 1, func(p *Payout) { p.RetryAt = at }),
 		payoutEvent("payout.failed", 1, func(p *Payout) { p.Scope = "payee" }),
+		payoutEvent("payout.held", 1, func(p *Payout) { p.Code = "approval_expired" }),
 		chargeEvent("charge.failed", 1, func(c *Charge) { c.RetryOn = "2025-10-31" }),
 		chargeEvent("charge.failed", 1, func(c *Charge) { c.Scope = "card" }))
 }

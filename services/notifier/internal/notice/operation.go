@@ -1,6 +1,8 @@
 package notice
 
 import (
+	"strconv"
+
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/money"
 )
@@ -10,9 +12,17 @@ type Payee struct {
 	ID string
 }
 
-// decide adds up a day's pauses: when a provider changes its rules, hundreds of payees are paused in one evening.
+// decide adds up a day's pauses and changes of wallets: when a provider changes its rules, hundreds of payees are paused in one
+// evening. Of another wallet the payee hears too, for it may not be theirs.
 func (p Payee) decide(e Event) Decision {
-	return raise(e, e.localDate(), p.ID, Params{})
+	d := raise(e, e.localDate(), p.ID, Params{})
+	if e.Type.Name() == "destination_changed" {
+		d.Notices = []Notice{{
+			Tenant: e.Tenant, Recipient: Recipient{Kind: ToPayee, ID: p.ID}, Kind: e.Type, Text: "payee.destination_changed.payee",
+			SubjectID: p.ID, Order: e.Order, Cause: p.ID + "/" + string(e.Type) + "/" + strconv.FormatInt(e.Order, 10),
+		}}
+	}
+	return d
 }
 
 // Tick is the snapshot of a firing that did not happen.
@@ -59,7 +69,7 @@ type Batch struct {
 
 func (b Batch) decide(e Event) Decision {
 	s := state{event: e, scope: b.ID, subject: b.ID, params: Params{Period: b.PeriodDate}}
-	return Decision{Changes: []Change{s.change("payout_batch.paused")}}
+	return Decision{Changes: []Change{s.change("payout_batch.awaiting_approval"), s.change("payout_batch.paused")}}
 }
 
 // Provider is the snapshot of a tenant's connector.

@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ type Payout struct {
 	PeriodDate         string
 	PreviousState      string
 	Scope              string // of the reason: payment, payee, card, float, provider
+	Code               string
 	Net                money.Amount
 	Attempt            int32
 	RetryAt            time.Time // zero: no automatic retry
@@ -23,7 +25,14 @@ type Payout struct {
 const (
 	unknownOutcome event.Type = "payout.outcome_unknown"
 	manualReview   event.Type = "payout.manual_review_opened"
+	awaiting       event.Type = "payout.awaiting_approval"
 )
+
+// needsPerson lists the causes of a hold that only people end. They are told by day: what leaves a hold does not say why it
+// was in one.
+func needsPerson() []string {
+	return []string{"approval_expired", "destination_changed", "recipient_mismatch"}
+}
 
 func (p Payout) decide(e Event) Decision {
 	d := Decision{Changes: p.left(e)}
@@ -32,7 +41,11 @@ func (p Payout) decide(e Event) Decision {
 		d.Notices = append(d.Notices, p.toPayee(e, string(e.Type)))
 	case "failed":
 		d.Notices = append(d.Notices, p.toPayee(e, p.failure()))
-	case "outcome_unknown", "manual_review_opened", "reversed":
+	case "held":
+		if slices.Contains(needsPerson(), p.Code) {
+			d.Changes = append(d.Changes, counted(e, e.Type, e.localDate(), 1, p.Net))
+		}
+	case "outcome_unknown", "manual_review_opened", "reversed", "awaiting_approval":
 		d.Changes = append(d.Changes, p.change(e, e.Type, 1))
 	}
 	return d
@@ -70,6 +83,8 @@ func (p Payout) left(e Event) []Change {
 	switch p.PreviousState {
 	case "unknown":
 		return []Change{p.change(e, unknownOutcome, -1)}
+	case "awaiting_approval":
+		return []Change{p.change(e, awaiting, -1)}
 	case "manual_review":
 		return []Change{p.change(e, manualReview, -1)}
 	default:

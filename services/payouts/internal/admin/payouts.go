@@ -149,7 +149,7 @@ func (s *Server) payout(ctx context.Context, q db.DBTX, tenant, id string) (*pay
 	return all[0], nil
 }
 
-// payouts reads payouts in the order of ids, with attempts and proposals: three queries however many there are.
+// payouts reads payouts in the order of ids, with attempts, proposals and approvals: four queries however many there are.
 func (s *Server) payouts(ctx context.Context, conn db.DBTX, tenant string, ids []uuid.UUID) ([]*payoutsv1.Payout, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -183,9 +183,14 @@ func (s *Server) payouts(ctx context.Context, conn db.DBTX, tenant string, ids [
 			}
 		}
 	}
+	said, err := s.words(ctx, conn, ids)
+	if err != nil {
+		return nil, err
+	}
 	all := make([]*payoutsv1.Payout, 0, len(ids))
 	for _, id := range ids {
 		if p := byID[id]; p != nil {
+			p.Words = said[id]
 			all = append(all, p)
 		}
 	}
@@ -199,7 +204,8 @@ func (s *Server) payoutOf(r db.FindPayoutsRow) *payoutsv1.Payout {
 		Reason: store.ReasonProto(payout.Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode}),
 		Gross:  amount(r.Gross, r.Currency), Commission: amount(r.Commission, r.Currency), Net: amount(r.Net, r.Currency),
 		ItemCount: r.ItemCount, Provider: r.Provider, NominalTime: timestamppb.New(r.NominalTime), UpdatedAt: timestamppb.New(r.UpdatedAt),
-		Version: r.Version, Mode: s.Tenants.Mode(r.Tenant),
+		Version: r.Version, Mode: s.Tenants.Mode(r.Tenant), ApprovalsNeeded: r.ApprovalsNeeded, Approvals: r.Approvals,
+		ApprovalExpiresAt: instant(r.ApprovalExpiresAt),
 	}
 	if r.Fee != nil {
 		p.Fee = &eventsv1.Money{Minor: *r.Fee, Currency: r.Currency}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/run"
@@ -60,7 +61,7 @@ func (s *Server) runs(ctx context.Context, found []run.Run) ([]*payoutsv1.Run, e
 	for i, r := range found {
 		batches[i] = store.BatchID(r.ID)
 	}
-	sums, err := s.sums(ctx, batches)
+	sums, err := s.sums(ctx, s.Pool, batches)
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +86,8 @@ func (s *Server) runs(ctx context.Context, found []run.Run) ([]*payoutsv1.Run, e
 }
 
 // sums counts the payouts of batches by state, in one query for all of them.
-func (s *Server) sums(ctx context.Context, batches []uuid.UUID) (map[uuid.UUID][]db.CountsOfBatchesRow, error) {
-	rows, err := s.queries().CountsOfBatches(ctx, batches)
+func (s *Server) sums(ctx context.Context, conn db.DBTX, batches []uuid.UUID) (map[uuid.UUID][]db.CountsOfBatchesRow, error) {
+	rows, err := db.New(conn).CountsOfBatches(ctx, batches)
 	if err != nil {
 		return nil, fmt.Errorf("count payouts: %w", err)
 	}
@@ -110,7 +111,7 @@ func (s *Server) ListBatches(ctx context.Context, r *payoutsv1.ListBatchesReques
 	}
 	rows, more := rpc.CutPage(rows, rpc.PageSize(r.GetPageSize()))
 	resp := &payoutsv1.ListBatchesResponse{}
-	if resp.Items, err = s.batches(ctx, rows); err != nil {
+	if resp.Items, err = s.batches(ctx, s.Pool, rows); err != nil {
 		return nil, err
 	}
 	if more {
@@ -136,34 +137,38 @@ func beforeDate(token string) (date string, after uuid.UUID, err error) {
 
 // GetBatch finds a batch.
 func (s *Server) GetBatch(ctx context.Context, r *payoutsv1.GetBatchRequest) (*payoutsv1.Batch, error) {
-	return s.batch(ctx, s.queries(), r.GetTenant(), r.GetId())
+	return s.batch(ctx, s.Pool, r.GetTenant(), r.GetId())
 }
 
-func (s *Server) batch(ctx context.Context, q *db.Queries, tenant, id string) (*payoutsv1.Batch, error) {
+func (s *Server) batch(ctx context.Context, conn db.DBTX, tenant, id string) (*payoutsv1.Batch, error) {
 	u, err := uuid.Parse(id)
 	if err != nil {
 		return nil, rpc.NotFound("batch", id)
 	}
-	row, err := q.FindBatch(ctx, db.FindBatchParams{Tenant: tenant, BatchID: u})
+	row, err := db.New(conn).FindBatch(ctx, db.FindBatchParams{Tenant: tenant, BatchID: u})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, rpc.NotFound("batch", id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find batch %s: %w", id, err)
 	}
-	all, err := s.batches(ctx, []db.ListBatchesRow{db.ListBatchesRow(row)})
+	all, err := s.batches(ctx, conn, []db.ListBatchesRow{db.ListBatchesRow(row)})
 	if err != nil {
 		return nil, err
 	}
 	return all[0], nil
 }
 
-func (s *Server) batches(ctx context.Context, rows []db.ListBatchesRow) ([]*payoutsv1.Batch, error) {
+func (s *Server) batches(ctx context.Context, conn db.DBTX, rows []db.ListBatchesRow) ([]*payoutsv1.Batch, error) {
 	ids := make([]uuid.UUID, len(rows))
 	for i, b := range rows {
 		ids[i] = b.BatchID
 	}
-	sums, err := s.sums(ctx, ids)
+	sums, err := s.sums(ctx, conn, ids)
+	if err != nil {
+		return nil, err
+	}
+	said, err := s.words(ctx, conn, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +177,8 @@ func (s *Server) batches(ctx context.Context, rows []db.ListBatchesRow) ([]*payo
 		m := &payoutsv1.Batch{
 			Id: b.BatchID.String(), Tenant: b.Tenant, RunId: b.RunID.String(), PeriodDate: b.PeriodDate, Control: b.Control,
 			ControlReason: b.ControlReason, State: b.State, Counts: map[string]int64{}, Gross: amount(0, b.Currency),
-			Commission: amount(0, b.Currency), Net: amount(0, b.Currency),
+			Commission: amount(0, b.Currency), Net: amount(0, b.Currency), ApprovalsNeeded: b.ApprovalsNeeded,
+			Words: said[b.BatchID], ApprovalExpiresAt: instant(b.ApprovalExpiresAt),
 		}
 		for _, c := range sums[b.BatchID] {
 			m.Counts[c.State] = c.Count
@@ -197,7 +203,8 @@ func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest)
 func (s *Server) ResumeBatch(ctx context.Context, r *payoutsv1.ResumeBatchRequest) (*payoutsv1.Batch, error) {
 	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ResumeBatch", Target: r.GetId(), RequestID: r.GetRequestId()}
 	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
-		ok, err := s.Store.ResumeBatch(ctx, tx, id)
+		actor, _ := auth.ActorFrom(ctx)
+		ok, err := s.Store.ResumeBatch(ctx, tx, id, actor.Name)
 		if err != nil || !ok {
 			return ok, err
 		}
@@ -209,8 +216,7 @@ func (s *Server) ResumeBatch(ctx context.Context, r *payoutsv1.ResumeBatchReques
 func (s *Server) control(ctx context.Context, m mutation.Mutation, fn func(tx pgx.Tx, id uuid.UUID) (bool, error)) (*payoutsv1.Batch, error) {
 	out := &payoutsv1.Batch{}
 	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
-		q := db.New(tx)
-		before, err := s.batch(ctx, q, m.Tenant, m.Target)
+		before, err := s.batch(ctx, tx, m.Tenant, m.Target)
 		if err != nil {
 			return nil, err
 		}
@@ -221,7 +227,7 @@ func (s *Server) control(ctx context.Context, m mutation.Mutation, fn func(tx pg
 		if !ok {
 			return nil, rpc.Refused("BATCH_STATE", "look at it with GetBatch", "batch %s is %s: %s is not possible", m.Target, before.GetState(), m.Action)
 		}
-		return s.batch(ctx, q, m.Tenant, m.Target)
+		return s.batch(ctx, tx, m.Tenant, m.Target)
 	})
 	return out, err
 }

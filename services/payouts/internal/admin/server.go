@@ -33,6 +33,7 @@ type Deps struct {
 	Importer *imports.Importer
 	Breaks   *breaks.Breaks
 	Operate  Operate
+	Approve  Approve
 	// Connectors are opened again by StartOutflow, and by TopUpFloat those that rest for want of float.
 	Connectors *provider.States
 }
@@ -53,6 +54,19 @@ type Resolution struct {
 	Outcome  string // paid or not_paid
 	PayAgain bool
 	Evidence string
+}
+
+// Approve decides about what waits for approval, in the transaction of the request, as the caller.
+type Approve interface {
+	ApprovePayout(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	RejectPayout(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	ApproveBatch(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) (Approved, error)
+	RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+}
+
+// Approved counts the payouts of a batch by what an approval of it came to.
+type Approved struct {
+	Approved, Waiting, LeftToOthers int
 }
 
 // Server implements the service.

@@ -38,8 +38,8 @@ func (b *Book) Providers(ctx context.Context, q dispatch.DBTX, at run.Place) ([]
 	return db.New(q).PageProviders(ctx, db.PageProvidersParams{RunID: at.Run, Page: int32(at.Page)})
 }
 
-// Gate reads the batch's control, the tenant's switch and the connector's state. Behind a paused batch payouts stay approved;
-// everything else holds them with its cause.
+// Gate reads the batch's control and approvals, the tenant's switch and the connector's state. Behind a batch that is paused
+// or not approved payouts stay approved; everything else holds them with its cause.
 func (b *Book) Gate(ctx context.Context, q dispatch.DBTX, l dispatch.Lane, st provider.Status) (dispatch.Gate, error) {
 	controls, err := db.New(q).Controls(ctx, l.Run.ID)
 	if err != nil {
@@ -48,6 +48,8 @@ func (b *Book) Gate(ctx context.Context, q dispatch.DBTX, l dispatch.Lane, st pr
 	switch {
 	case controls.Control != store.ControlOpen:
 		return dispatch.Gate{Code: payout.CodeBatchPaused, Stay: true}, nil
+	case controls.Unapproved || !controls.Planned && b.Store.BatchTiers(l.Run.Tenant):
+		return dispatch.Gate{Code: payout.CodeBatchApproval, Stay: true}, nil
 	case controls.Stopped:
 		return dispatch.Gate{Code: payout.CodeTenantStop}, nil
 	case st.State == provider.Stopped:
@@ -84,6 +86,7 @@ func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, 
 	if err != nil || len(rows) == 0 {
 		return c, err
 	}
+	unfit := func(r db.ClaimRow) string { return b.unfit(l.Run.Tenant, r) }
 	if c.Held, err = b.hold(ctx, tx, l, rows, unfit); err != nil {
 		return c, err
 	}
@@ -137,8 +140,10 @@ func holdReason(code string) payout.Reason {
 }
 
 // unfit is why a single payout may not go; "" when it may.
-func unfit(r db.ClaimRow) string {
+func (b *Book) unfit(tenant string, r db.ClaimRow) string {
 	switch {
+	case b.Store.Unapproved(tenant, r.Net, int(r.ApprovalsNeeded), int(r.Approvals)): // its tier is newer than its approval
+		return payout.CodeAboveTier
 	case r.PayeeState != "active":
 		return payout.CodePayeePaused
 	case r.DestinationChanged: // by an import since it was planned; a person confirms the new wallet by releasing it

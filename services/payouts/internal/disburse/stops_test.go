@@ -315,7 +315,7 @@ func TestPausedBatchWaits(t *testing.T) {
 		t.Error("a paused batch was sent")
 	}
 	e.InTx(func(tx pgx.Tx) error {
-		_, err := e.Store.ResumeBatch(e.Ctx(), tx, store.BatchID(run))
+		_, err := e.Store.ResumeBatch(e.Ctx(), tx, store.BatchID(run), "user:test")
 		return err
 	})
 	e.Dispatch(s, run)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/money"
@@ -183,8 +184,9 @@ func (im *Importer) write(ctx context.Context, tx pgx.Tx, q *db.Queries, t confi
 	if _, _, err := im.savePayees(ctx, tx, t.ID, fx.payees, mergePayee); err != nil {
 		return err
 	}
-	insert := db.InsertPaymentsParams{Tenant: t.ID, Currency: string(t.Currency), Now: im.Clock.Now()}
-	advance := db.AdvancePaymentsParams{Tenant: t.ID}
+	actor, _ := auth.ActorFrom(ctx)
+	insert := db.InsertPaymentsParams{Tenant: t.ID, Currency: string(t.Currency), Now: im.Clock.Now(), Actor: actor.Name}
+	advance := db.AdvancePaymentsParams{Tenant: t.ID, Actor: actor.Name}
 	for _, id := range slices.Sorted(maps.Keys(payments)) {
 		switch k := payments[id]; {
 		case k.fresh:

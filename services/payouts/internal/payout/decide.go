@@ -4,8 +4,8 @@ package payout
 type Facts struct {
 	Net             int64
 	Minimum         int64
-	MaxPerPayout    int64  // 0: off
-	ApprovalAbove   *int64 // nil: off
+	MaxPerPayout    int64 // 0: off
+	ApprovalsNeeded int   // 0: nobody's
 	Wallet          bool
 	OutflowStopped  bool
 	PayeePaused     bool
@@ -47,7 +47,7 @@ func Decide(f Facts) (State, Reason) {
 			return Held, HeldBy(code)
 		}
 	}
-	if f.ApprovalAbove != nil && f.Net >= *f.ApprovalAbove {
+	if f.ApprovalsNeeded > 0 {
 		return AwaitingApproval, Reason{Scope: ScopePayment, Code: CodeAboveTier}
 	}
 	return Approved, Reason{}

@@ -69,8 +69,12 @@ type Payout struct {
 	// Contradicted is set once the provider says of a closed attempt that money moved, or may yet: the payout is never
 	// sent again and keeps its items.
 	Contradicted bool
-	NominalTime  time.Time
-	Version      int64
+	// ApprovalsNeeded is what the tiers asked for when it was planned, Approvals how many people have agreed since.
+	ApprovalsNeeded   int
+	Approvals         int
+	ApprovalExpiresAt *time.Time
+	NominalTime       time.Time
+	Version           int64
 }
 
 // ID is the identity of a payout: planning twice gives the same one.

@@ -149,7 +149,6 @@ func TestSplitDoesNotSplitWhatFits(t *testing.T) {
 
 func TestDecide(t *testing.T) {
 	t.Parallel()
-	tier := int64(100_000)
 	pays := Facts{Net: 24_000, Minimum: 100, MaxPerPayout: 2_000_000, Wallet: true, Cap: func() string { return "" }}
 	with := func(change func(*Facts)) Facts { f := pays; change(&f); return f }
 	tests := []struct {
@@ -171,8 +170,7 @@ func TestDecide(t *testing.T) {
 		{"payee paused", with(func(f *Facts) { f.PayeePaused = true }), Held, CodePayeePaused},
 		{"provider stopped", with(func(f *Facts) { f.ProviderStopped = true }), Held, CodeProviderStopped},
 		{"cap", with(func(f *Facts) { f.Cap = func() string { return CodeDailyCap } }), Held, CodeDailyCap},
-		{"tier", with(func(f *Facts) { f.ApprovalAbove, f.Net = &tier, 100_000 }), AwaitingApproval, CodeAboveTier},
-		{"below the tier", with(func(f *Facts) { f.ApprovalAbove, f.Net = &tier, 99_999 }), Approved, ""},
+		{"tier", with(func(f *Facts) { f.ApprovalsNeeded = 1 }), AwaitingApproval, CodeAboveTier},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

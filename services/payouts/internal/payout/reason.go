@@ -16,7 +16,11 @@ const (
 	CodeContradicted    = "contradicted"        // held: the provider says of a closed attempt that it was paid
 	CodeRetry           = "retry"               // approved again after a failure
 	CodeCauseGone       = "cause_gone"          // released: what held it is over
-	CodeAboveTier       = "above_tier"          // awaiting_approval: its sum reaches the approval tier
+	CodeAboveTier       = "above_tier"          // awaiting_approval, or held on the way there: its sum reaches an approval tier
+	CodeApproved        = "approved"            // approved by as many people as its tier asks for
+	CodeRejected        = "rejected"            // rejected by an approver, or cancelled with its batch
+	CodeApprovalExpired = "approval_expired"    // held: nobody answered in time; asked again by releasing it
+	CodeBatchApproval   = "batch_approval"      // called off: its batch waits for approval, and it stays approved behind that
 )
 
 // Scopes of Agogo's own reasons, in the words of provider results.
@@ -30,13 +34,16 @@ const (
 )
 
 // NeedsPerson lists the codes of what is held until a person says otherwise: no cause of them goes away by itself.
-func NeedsPerson() []string { return []string{CodeByPerson, CodeDestination, CodeContradicted} }
+func NeedsPerson() []string {
+	return []string{CodeByPerson, CodeDestination, CodeContradicted, CodeApprovalExpired}
+}
 
 // HeldBy makes the reason of a payout that Agogo itself holds.
 func HeldBy(code string) Reason {
 	scopes := map[string]string{
 		CodeTenantStop: ScopeTenant, CodeDailyCap: ScopeTenant, CodeProviderStopped: ScopeProvider,
 		CodePayeePaused: ScopePayee, CodePayeeDailyCap: ScopePayee, CodeBatchPaused: ScopeBatch, CodeMaxPerPayout: ScopePayment,
+		CodeAboveTier: ScopePayment, CodeApprovalExpired: ScopePayment, CodeRejected: ScopePayment, CodeBatchApproval: ScopeBatch,
 		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeContradicted: ScopePayment,
 	}
 	return Reason{Scope: scopes[code], Code: code}

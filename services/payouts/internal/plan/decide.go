@@ -28,7 +28,7 @@ func (p *Planner) insert(ctx context.Context, tx pgx.Tx, pg *page) error {
 		in.PayoutIds, in.PayeeIds, in.Seqs = append(in.PayoutIds, d.id), append(in.PayeeIds, d.payee), append(in.Seqs, int32(d.seq))
 		in.Gross, in.Commissions, in.Nets = append(in.Gross, d.sum.Gross), append(in.Commissions, d.sum.Commission), append(in.Nets, d.sum.Net)
 		in.ItemCounts, in.Providers = append(in.ItemCounts, int32(d.sum.Items)), append(in.Providers, d.provider)
-		in.Destinations = append(in.Destinations, d.destination)
+		in.Destinations, in.ApprovalsNeeded = append(in.Destinations, d.destination), append(in.ApprovalsNeeded, int32(d.approvals))
 		msg, err := p.Store.Event(ctx, pg.run.Tenant, "payout.created", d.id.String(), 1, store.Snapshot(pg.payout(d)))
 		if err != nil {
 			return err
@@ -60,7 +60,7 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 	changes := make([]store.Change, len(pg.drafts))
 	for i, d := range pg.drafts {
 		to, reason := payout.Decide(payout.Facts{
-			Net: d.sum.Net, Minimum: rules.Minimum, MaxPerPayout: rules.MaxPerPayout, ApprovalAbove: rules.ApprovalAbove,
+			Net: d.sum.Net, Minimum: rules.Minimum, MaxPerPayout: rules.MaxPerPayout, ApprovalsNeeded: d.approvals,
 			Wallet: d.destination != "", OutflowStopped: pg.outflow.Stopped, PayeePaused: d.paused,
 			ProviderStopped: slices.Contains(pg.stopped, pg.run.Tenant+"/"+d.provider) || !serves(pg.tenant, d.provider),
 			Cap:             func() string { return caps.Take(d.payee, d.sum.Net) },
@@ -76,6 +76,9 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 	}
 	if len(moved) != len(changes) {
 		return fmt.Errorf("%d payouts of %d left created on page %d", len(moved), len(changes), pg.run.Page)
+	}
+	if p.Store.BatchTiers(pg.run.Tenant) {
+		return nil // nothing goes before the batch's sum is known
 	}
 	return p.Store.WakeDispatch(ctx, tx, "", moved...)
 }

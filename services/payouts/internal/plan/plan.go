@@ -61,6 +61,7 @@ type draft struct {
 	provider    string
 	destination string
 	paused      bool
+	approvals   int // that the payee's sum needs, before it is divided: parts of it are no way around a tier
 }
 
 // Page plans the run's next page. The caller holds the run's row and has checked that this page is the next one.
@@ -91,7 +92,11 @@ func (p *Planner) Page(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, err
 	if err := p.draftPage(ctx, tx, pg, payees); err != nil {
 		return run.Page{}, err
 	}
-	return p.advance(pg, payees), nil
+	next := p.advance(pg, payees)
+	if next.Last {
+		return next, p.Store.Planned(ctx, tx, r)
+	}
+	return next, nil
 }
 
 func (p *Planner) pageSize() int {
@@ -157,6 +162,7 @@ func (pg *page) claim(ctx context.Context, payees []string) error {
 	}
 	for i := range drafts {
 		drafts[i].sum = sums[drafts[i].id]
+		drafts[i].approvals = pg.tenant.Payouts.Approval.OfPayout(drafts[i].sum.Net)
 	}
 	pg.drafts = drafts
 	return nil

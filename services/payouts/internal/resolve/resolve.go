@@ -74,11 +74,16 @@ func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, w review.W
 	return r.after(ctx, tx, sub.ID)
 }
 
-// after wakes the sending of what is approved now, and settles the run.
+// after wakes the sending of what is approved now, notes who asked for what waits for approval, and settles the run.
 func (r *Resolver) after(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	now, err := r.Store.Get(ctx, tx, id)
 	if err != nil || len(now) != 1 {
 		return errors.Join(err, rpc.NotFound("payout", id.String()))
+	}
+	if now[0].State == payout.AwaitingApproval {
+		if err := r.Store.Asked(ctx, tx, now[0]); err != nil {
+			return err
+		}
 	}
 	if now[0].State == payout.Approved {
 		nonce := fmt.Sprintf("v%d", now[0].Version) // one wake-up per decision

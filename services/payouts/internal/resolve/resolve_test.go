@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
@@ -367,7 +368,7 @@ func TestReleaseDoesNotReplaceAnApproval(t *testing.T) {
 		t.Fatal(err)
 	}
 	tier := int64(20_000)
-	e.Rules().ApprovalAbove = &tier
+	e.Rules().Approval = config.Approval{Tiers: []config.Tier{{Above: tier, Approvals: 1}}}
 	if err := d.single(d.Release); err != nil {
 		t.Fatal(err)
 	}

@@ -60,8 +60,8 @@ func (r *Resolver) Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.U
 		"only what has not been sent can be held", payout.Created, payout.Approved, payout.AwaitingApproval)
 }
 
-// Release lets a payout go that a person held, or confirms the payee's new wallet. What is held for another cause is
-// released when that is gone. A sum that needs an approval needs it after the release too.
+// Release lets a payout go that a person held, confirms the payee's new wallet, or asks again for an approval that expired.
+// What is held for another cause is released when that is gone. A sum that needs an approval needs it after the release too.
 func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
 	if _, err := r.Store.LockOutflow(ctx, tx, tenant); err != nil { // before the payout, as everything that takes caps does
 		return err
@@ -84,9 +84,6 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		}
 	}
 	c := store.Change{To: payout.Approved, Reason: payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeCauseGone}}
-	if r.Store.NeedsApproval(p) {
-		c.To, c.Reason.Code = payout.AwaitingApproval, payout.CodeAboveTier
-	}
 	if c.CapDate, err = r.takeCap(ctx, tx, p); err != nil {
 		return err
 	}
@@ -115,7 +112,7 @@ func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, id uuid.UUID) error
 	if n == 0 {
 		return rpc.Refused("no_wallet", "import the payee with a telephone number first", "the payee of payout %s has no wallet now", id)
 	}
-	return nil
+	return r.Store.VoidApprovals(ctx, tx, id) // which were given for the other wallet
 }
 
 // proven refuses unless everything that was ever sent for the payout is proven not to have been paid, with nothing left to

@@ -23,7 +23,8 @@ import (
 // With the changes go what must always hold: items of a payout that ended unpaid are freed, a failed payout is only
 // approved again while it holds all its items, a contradicted one stays where it cannot pay again, what people proposed
 // about a review ends with it, payee-scope failures in a row pause the payee (and hold what else was approved
-// for them), and a batch whose failures pass the tenant's limit pauses itself. Postings are the caller's: only it knows the
+// for them), a batch whose failures pass the tenant's limit pauses itself, and whatever would be approved without the
+// approvals that its sum needs waits for them instead. Postings are the caller's: only it knows the
 // attempt they belong to.
 func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payout.Payout, error) {
 	if len(changes) == 0 {
@@ -56,7 +57,10 @@ func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payou
 	for i, m := range moved {
 		payouts[i] = m.Payout
 	}
-	return payouts, s.secure(ctx, tx, payouts)
+	if err := s.secure(ctx, tx, payouts); err != nil {
+		return nil, err
+	}
+	return payouts, s.awaitApproval(ctx, tx, payouts)
 }
 
 // closeReviews drops the proposals about payouts that left manual_review: the next review of one is about something else.
@@ -99,7 +103,7 @@ func (s *Store) decide(ctx context.Context, q *db.Queries, changes []Change) ([]
 		if !slices.Contains(c.From, p.State) {
 			continue
 		}
-		m, err := c.of(p)
+		m, err := s.approvalFirst(c, p).of(p)
 		if err != nil {
 			return nil, err
 		}
@@ -135,6 +139,7 @@ func (c Change) of(p payout.Payout) (move, error) {
 		fee.Minor = *c.Fee
 		p.Fee = &fee
 	}
+	p.ApprovalExpiresAt = nil
 	return move{Payout: p, event: t, release: release, capDate: c.CapDate}, nil
 }
 
@@ -161,9 +166,14 @@ func checkItemsHeld(ctx context.Context, q *db.Queries, moved []move) error {
 
 // move writes the rows and their events.
 func (s *Store) move(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
-	p := db.MovePayoutsParams{Now: s.Clock.Now()}
+	now := s.Clock.Now()
+	p := db.MovePayoutsParams{Now: now}
 	msgs := make([]outbox.Message, 0, len(moved))
-	for _, m := range moved {
+	for i := range moved {
+		if moved[i].State == payout.AwaitingApproval {
+			moved[i].ApprovalExpiresAt = s.expiry(moved[i].Tenant, now)
+		}
+		m := moved[i]
 		p.Ids = append(p.Ids, m.ID)
 		p.States = append(p.States, string(m.State))
 		p.ReasonClasses = append(p.ReasonClasses, m.Reason.Class)
@@ -177,6 +187,7 @@ func (s *Store) move(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move
 		p.Fees = append(p.Fees, feeOrNone(m.Payout))
 		p.RetryAts = append(p.RetryAts, timeOrZero(m.RetryAt))
 		p.CapDates = append(p.CapDates, m.capDate)
+		p.ApprovalExpiresAts = append(p.ApprovalExpiresAts, timeOrZero(m.ApprovalExpiresAt))
 		p.Versions = append(p.Versions, m.Version)
 		msg, err := s.Event(ctx, m.Tenant, m.event, m.ID.String(), m.Version, Snapshot(m.Payout))
 		if err != nil {

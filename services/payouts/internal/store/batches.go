@@ -17,14 +17,18 @@ import (
 
 // The states of a batch that a control sets; the others are derived from its payouts.
 const (
-	BatchCreated = "created"
-	BatchPaused  = "paused"
+	BatchCreated  = "created"
+	BatchAwaiting = "awaiting_approval"
+	BatchApproved = "approved"
+	BatchRejected = "rejected"
+	BatchPaused   = "paused"
 )
 
 // The controls of a batch.
 const (
-	ControlOpen   = "open"
-	ControlPaused = "paused"
+	ControlOpen      = "open"
+	ControlPaused    = "paused"
+	ControlCancelled = "cancelled"
 )
 
 // BatchID is the identity of a run's batch.
@@ -65,9 +69,14 @@ func (s *Store) PauseBatchBy(ctx context.Context, tx pgx.Tx, id uuid.UUID, words
 	return s.controlBatch(ctx, tx, id, BatchPaused, ControlPaused, payout.HeldBy(payout.CodeByPerson), words)
 }
 
-// ResumeBatch lifts a pause. Failures so far are taken as seen, so that the next one does not pause the batch again.
-func (s *Store) ResumeBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID) (bool, error) {
-	return s.controlBatch(ctx, tx, id, BatchCreated, ControlOpen, payout.Reason{}, "")
+// ResumeBatch lifts a pause. Failures so far are taken as seen, so that the next one does not pause the batch again. A batch
+// that lacks approvals waits for them then, and actor has asked for that.
+func (s *Store) ResumeBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID, actor string) (bool, error) {
+	ok, err := s.controlBatch(ctx, tx, id, BatchCreated, ControlOpen, payout.Reason{}, "")
+	if err != nil || !ok {
+		return ok, err
+	}
+	return true, s.askAgain(ctx, tx, db.New(tx), id, actor)
 }
 
 func (s *Store) controlBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID, state, control string, reason payout.Reason, words string) (bool, error) {

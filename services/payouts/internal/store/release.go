@@ -40,7 +40,7 @@ func (s *Store) HeldQueues(ctx context.Context, tx db.DBTX) ([]Queue, error) {
 }
 
 // Release looks at one page of a queue and moves those whose cause is gone back to approved (or to awaiting_approval when
-// their sum needs one), then wakes their dispatch. nonce tells this wake-up from the page's earlier ones; localDate is
+// their sum still needs one), then wakes their dispatch. nonce tells this wake-up from the page's earlier ones; localDate is
 // today for the tenant, whose caps they then count against. The returned place is nil when the queue's end was reached.
 func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place, limit int, localDate, nonce string) (*Place, error) {
 	if _, err := s.LockOutflow(ctx, tx, queue.Tenant); err != nil { // before the read: it sees the switch as it will stay
@@ -90,14 +90,10 @@ func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, caps *Caps,
 		if blocked || caps.Take(h.PayeeID, h.Net) != "" {
 			continue
 		}
-		c := Change{
+		changes = append(changes, Change{
 			PayoutID: h.PayoutID, From: []payout.State{payout.Held}, To: payout.Approved,
 			Reason: payout.Reason{Code: payout.CodeCauseGone}, CapDate: localDate,
-		}
-		if rules.ApprovalAbove != nil && h.Net >= *rules.ApprovalAbove {
-			c.To, c.Reason = payout.AwaitingApproval, payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeAboveTier}
-		}
-		changes = append(changes, c)
+		})
 	}
 	return changes
 }

@@ -50,7 +50,8 @@ func fromRow(r db.LockPayoutsRow) payout.Payout {
 		Reason: payout.Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode},
 		Gross:  amount(r.Gross), Commission: amount(r.Commission), Net: amount(r.Net), ItemCount: int(r.ItemCount),
 		Provider: r.Provider, Destination: r.Destination, Attempt: int(r.Attempt), Counted: int(r.Counted), Reference: r.Reference,
-		RetryAt: r.RetryAt, Contradicted: r.Contradicted, NominalTime: r.NominalTime, Version: r.Version,
+		RetryAt: r.RetryAt, Contradicted: r.Contradicted, ApprovalsNeeded: int(r.ApprovalsNeeded), Approvals: int(r.Approvals),
+		ApprovalExpiresAt: r.ApprovalExpiresAt, NominalTime: r.NominalTime, Version: r.Version,
 	}
 	if r.Fee != nil {
 		fee := amount(*r.Fee)

@@ -83,12 +83,6 @@ func (s *Store) serves(q Queue) bool {
 	return ok
 }
 
-// NeedsApproval reports whether a payout's sum reaches the tenant's approval tier.
-func (s *Store) NeedsApproval(p payout.Payout) bool {
-	above := s.rules(p.Tenant).ApprovalAbove
-	return above != nil && p.Net.Minor >= *above
-}
-
 // Today is the tenant's local date, against whose caps it counts what is approved now.
 func (s *Store) Today(tenant string) string {
 	now := s.Clock.Now()

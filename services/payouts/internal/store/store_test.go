@@ -366,7 +366,7 @@ func TestABatchPausesItselfWhenFailuresPassTheLimit(t *testing.T) {
 	}
 	batch := ids(t, e, "SELECT batch_id FROM batches")[0]
 	e.InTx(func(tx pgx.Tx) error {
-		ok, err := e.Store.ResumeBatch(e.Ctx(), tx, batch)
+		ok, err := e.Store.ResumeBatch(e.Ctx(), tx, batch, "user:test")
 		if !ok {
 			t.Error("not resumed")
 		}

@@ -21,6 +21,7 @@ func New(st *store.Store, log *slog.Logger) *run.Sweeper {
 	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Steps: []run.Step{
 		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
 		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
+		{Name: "expire approvals", Lock: 7118, Do: s.expire},
 		{Name: "close batches", Lock: 7116, Do: s.close},
 		{Name: "wake standing pages", Lock: 7117, Wakes: true, Do: s.wake},
 	}}
@@ -63,6 +64,11 @@ func (s *steps) release(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 
 // releasing reports whether queues are left.
 func (s *steps) releasing() bool { return len(s.held) > 0 }
+
+// expire holds what nobody has approved in time.
+func (s *steps) expire(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	return s.store.ExpireApprovals(ctx, tx, t.Limit)
+}
 
 // close closes the batches of payouts that went on after their run was complete.
 func (s *steps) close(ctx context.Context, tx pgx.Tx, t run.Turn) error {

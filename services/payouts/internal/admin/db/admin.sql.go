@@ -109,7 +109,8 @@ func (q *Queries) CountsOfBatches(ctx context.Context, ids []uuid.UUID) ([]Count
 }
 
 const findBatch = `-- name: FindBatch :one
-SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency FROM batches
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency,
+       approvals_needed, approval_expires_at FROM batches
 WHERE tenant = $1 AND batch_id = $2
 `
 
@@ -119,14 +120,16 @@ type FindBatchParams struct {
 }
 
 type FindBatchRow struct {
-	BatchID       uuid.UUID
-	Tenant        string
-	RunID         uuid.UUID
-	PeriodDate    string
-	State         string
-	Control       string
-	ControlReason string
-	Currency      string
+	BatchID           uuid.UUID
+	Tenant            string
+	RunID             uuid.UUID
+	PeriodDate        string
+	State             string
+	Control           string
+	ControlReason     string
+	Currency          string
+	ApprovalsNeeded   int32
+	ApprovalExpiresAt *time.Time
 }
 
 func (q *Queries) FindBatch(ctx context.Context, arg FindBatchParams) (FindBatchRow, error) {
@@ -141,6 +144,8 @@ func (q *Queries) FindBatch(ctx context.Context, arg FindBatchParams) (FindBatch
 		&i.Control,
 		&i.ControlReason,
 		&i.Currency,
+		&i.ApprovalsNeeded,
+		&i.ApprovalExpiresAt,
 	)
 	return i, err
 }
@@ -148,7 +153,7 @@ func (q *Queries) FindBatch(ctx context.Context, arg FindBatchParams) (FindBatch
 const findPayouts = `-- name: FindPayouts :many
 SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.period_date::text AS period_date, p.kind, p.seq, p.state,
        p.reason_class, p.reason_scope, p.reason_code, p.provider_code, p.currency, p.gross, p.commission, p.net, p.fee, p.item_count,
-       p.provider, p.nominal_time, p.updated_at, p.version, COALESCE(y.name, '')::text AS payee_name
+       p.provider, p.nominal_time, p.updated_at, p.version, p.approvals_needed, p.approvals, p.approval_expires_at, COALESCE(y.name, '')::text AS payee_name
 FROM payouts p LEFT JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 WHERE p.tenant = $1 AND p.payout_id = ANY($2::uuid[])
 `
@@ -159,30 +164,33 @@ type FindPayoutsParams struct {
 }
 
 type FindPayoutsRow struct {
-	PayoutID     uuid.UUID
-	Tenant       string
-	PayeeID      string
-	RunID        uuid.UUID
-	BatchID      uuid.UUID
-	PeriodDate   string
-	Kind         string
-	Seq          int32
-	State        string
-	ReasonClass  string
-	ReasonScope  string
-	ReasonCode   string
-	ProviderCode string
-	Currency     string
-	Gross        int64
-	Commission   int64
-	Net          int64
-	Fee          *int64
-	ItemCount    int32
-	Provider     string
-	NominalTime  time.Time
-	UpdatedAt    time.Time
-	Version      int64
-	PayeeName    string
+	PayoutID          uuid.UUID
+	Tenant            string
+	PayeeID           string
+	RunID             uuid.UUID
+	BatchID           uuid.UUID
+	PeriodDate        string
+	Kind              string
+	Seq               int32
+	State             string
+	ReasonClass       string
+	ReasonScope       string
+	ReasonCode        string
+	ProviderCode      string
+	Currency          string
+	Gross             int64
+	Commission        int64
+	Net               int64
+	Fee               *int64
+	ItemCount         int32
+	Provider          string
+	NominalTime       time.Time
+	UpdatedAt         time.Time
+	Version           int64
+	ApprovalsNeeded   int32
+	Approvals         int32
+	ApprovalExpiresAt *time.Time
+	PayeeName         string
 }
 
 // The rows of a page, whose ids another query chose.
@@ -219,6 +227,9 @@ func (q *Queries) FindPayouts(ctx context.Context, arg FindPayoutsParams) ([]Fin
 			&i.NominalTime,
 			&i.UpdatedAt,
 			&i.Version,
+			&i.ApprovalsNeeded,
+			&i.Approvals,
+			&i.ApprovalExpiresAt,
 			&i.PayeeName,
 		); err != nil {
 			return nil, err
@@ -232,7 +243,8 @@ func (q *Queries) FindPayouts(ctx context.Context, arg FindPayoutsParams) ([]Fin
 }
 
 const listBatches = `-- name: ListBatches :many
-SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency FROM batches
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency,
+       approvals_needed, approval_expires_at FROM batches
 WHERE tenant = $1 AND (period_date < ($2::text)::date OR (period_date = ($2::text)::date AND batch_id > $3))
 ORDER BY period_date DESC, batch_id LIMIT $4
 `
@@ -245,14 +257,16 @@ type ListBatchesParams struct {
 }
 
 type ListBatchesRow struct {
-	BatchID       uuid.UUID
-	Tenant        string
-	RunID         uuid.UUID
-	PeriodDate    string
-	State         string
-	Control       string
-	ControlReason string
-	Currency      string
+	BatchID           uuid.UUID
+	Tenant            string
+	RunID             uuid.UUID
+	PeriodDate        string
+	State             string
+	Control           string
+	ControlReason     string
+	Currency          string
+	ApprovalsNeeded   int32
+	ApprovalExpiresAt *time.Time
 }
 
 func (q *Queries) ListBatches(ctx context.Context, arg ListBatchesParams) ([]ListBatchesRow, error) {
@@ -278,6 +292,8 @@ func (q *Queries) ListBatches(ctx context.Context, arg ListBatchesParams) ([]Lis
 			&i.Control,
 			&i.ControlReason,
 			&i.Currency,
+			&i.ApprovalsNeeded,
+			&i.ApprovalExpiresAt,
 		); err != nil {
 			return nil, err
 		}

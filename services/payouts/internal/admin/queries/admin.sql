@@ -15,12 +15,14 @@ SELECT payee_id, name, phone, provider, locale, state, pause_reason FROM payees
 WHERE tenant = @tenant AND payee_id > @after ORDER BY payee_id LIMIT @page_limit;
 
 -- name: ListBatches :many
-SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency FROM batches
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency,
+       approvals_needed, approval_expires_at FROM batches
 WHERE tenant = @tenant AND (period_date < (@before::text)::date OR (period_date = (@before::text)::date AND batch_id > @after))
 ORDER BY period_date DESC, batch_id LIMIT @page_limit;
 
 -- name: FindBatch :one
-SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency FROM batches
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency,
+       approvals_needed, approval_expires_at FROM batches
 WHERE tenant = @tenant AND batch_id = @batch_id;
 
 -- name: CountsOfBatches :many
@@ -31,7 +33,7 @@ FROM payouts WHERE batch_id = ANY(@ids::uuid[]) GROUP BY batch_id, state ORDER B
 -- The rows of a page, whose ids another query chose.
 SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.period_date::text AS period_date, p.kind, p.seq, p.state,
        p.reason_class, p.reason_scope, p.reason_code, p.provider_code, p.currency, p.gross, p.commission, p.net, p.fee, p.item_count,
-       p.provider, p.nominal_time, p.updated_at, p.version, COALESCE(y.name, '')::text AS payee_name
+       p.provider, p.nominal_time, p.updated_at, p.version, p.approvals_needed, p.approvals, p.approval_expires_at, COALESCE(y.name, '')::text AS payee_name
 FROM payouts p LEFT JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 WHERE p.tenant = @tenant AND p.payout_id = ANY(@ids::uuid[]);
 

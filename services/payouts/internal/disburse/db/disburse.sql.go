@@ -14,7 +14,8 @@ import (
 
 const claim = `-- name: Claim :many
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed
+       y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed,
+       p.approvals_needed, p.approvals
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
@@ -45,6 +46,8 @@ type ClaimRow struct {
 	AttemptState       string
 	PayeeState         string
 	DestinationChanged bool
+	ApprovalsNeeded    int32
+	Approvals          int32
 }
 
 // Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
@@ -75,6 +78,8 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.AttemptState,
 			&i.PayeeState,
 			&i.DestinationChanged,
+			&i.ApprovalsNeeded,
+			&i.Approvals,
 		); err != nil {
 			return nil, err
 		}
@@ -87,20 +92,28 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 }
 
 const controls = `-- name: Controls :one
-SELECT b.batch_id, b.control, COALESCE(o.stopped, false)::boolean AS stopped
-FROM batches b LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = $1
+SELECT b.batch_id, b.control, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned, COALESCE(o.stopped, false)::boolean AS stopped
+FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = $1
 `
 
 type ControlsRow struct {
-	BatchID uuid.UUID
-	Control string
-	Stopped bool
+	BatchID    uuid.UUID
+	Control    string
+	Unapproved bool
+	Planned    bool
+	Stopped    bool
 }
 
 func (q *Queries) Controls(ctx context.Context, runID uuid.UUID) (ControlsRow, error) {
 	row := q.db.QueryRow(ctx, controls, runID)
 	var i ControlsRow
-	err := row.Scan(&i.BatchID, &i.Control, &i.Stopped)
+	err := row.Scan(
+		&i.BatchID,
+		&i.Control,
+		&i.Unapproved,
+		&i.Planned,
+		&i.Stopped,
+	)
 	return i, err
 }
 

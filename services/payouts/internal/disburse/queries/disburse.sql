@@ -2,14 +2,15 @@
 SELECT DISTINCT provider FROM payouts WHERE run_id = @run_id AND page = @page AND state = 'approved' ORDER BY provider;
 
 -- name: Controls :one
-SELECT b.batch_id, b.control, COALESCE(o.stopped, false)::boolean AS stopped
-FROM batches b LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = @run_id;
+SELECT b.batch_id, b.control, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned, COALESCE(o.stopped, false)::boolean AS stopped
+FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = @run_id;
 
 -- name: Claim :many
 -- Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
 -- again first, and a payout that the provider contradicts is never sent.
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed
+       y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed,
+       p.approvals_needed, p.approvals
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt

@@ -13,14 +13,16 @@ import (
 )
 
 const advancePayments = `-- name: AdvancePayments :exec
-UPDATE payments p SET status = r.status, completed_at = NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), carried = r.carried
+UPDATE payments p SET status = r.status, completed_at = NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), carried = r.carried,
+       recorded_by = CASE WHEN r.status = 'completed' THEN $1::text ELSE p.recorded_by END
 FROM (
-    SELECT unnest($2::text[]) AS payment_id, unnest($3::text[]) AS status,
-           unnest($4::timestamptz[]) AS completed_at, unnest($5::boolean[]) AS carried
-) r WHERE p.tenant = $1 AND p.payment_id = r.payment_id
+    SELECT unnest($3::text[]) AS payment_id, unnest($4::text[]) AS status,
+           unnest($5::timestamptz[]) AS completed_at, unnest($6::boolean[]) AS carried
+) r WHERE p.tenant = $2 AND p.payment_id = r.payment_id
 `
 
 type AdvancePaymentsParams struct {
+	Actor        string
 	Tenant       string
 	PaymentIds   []string
 	Statuses     []string
@@ -30,6 +32,7 @@ type AdvancePaymentsParams struct {
 
 func (q *Queries) AdvancePayments(ctx context.Context, arg AdvancePaymentsParams) error {
 	_, err := q.db.Exec(ctx, advancePayments,
+		arg.Actor,
 		arg.Tenant,
 		arg.PaymentIds,
 		arg.Statuses,
@@ -111,14 +114,14 @@ func (q *Queries) InsertPayees(ctx context.Context, arg InsertPayeesParams) (int
 
 const insertPayments = `-- name: InsertPayments :execrows
 INSERT INTO payments (tenant, payment_id, payee_id, currency, gross, commission, net, method, status, completed_at,
-                      paid_reference, recorded_at)
+                      paid_reference, recorded_at, recorded_by)
 SELECT $1::text, r.payment_id, r.payee_id, $2::text, r.gross, r.commission, r.net, r.method, r.status,
-       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, $3::timestamptz
+       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, $3::timestamptz, $4::text
 FROM (
-    SELECT unnest($4::text[]) AS payment_id, unnest($5::text[]) AS payee_id, unnest($6::bigint[]) AS gross,
-           unnest($7::bigint[]) AS commission, unnest($8::bigint[]) AS net, unnest($9::text[]) AS method,
-           unnest($10::text[]) AS status, unnest($11::timestamptz[]) AS completed_at,
-           unnest($12::text[]) AS paid_reference
+    SELECT unnest($5::text[]) AS payment_id, unnest($6::text[]) AS payee_id, unnest($7::bigint[]) AS gross,
+           unnest($8::bigint[]) AS commission, unnest($9::bigint[]) AS net, unnest($10::text[]) AS method,
+           unnest($11::text[]) AS status, unnest($12::timestamptz[]) AS completed_at,
+           unnest($13::text[]) AS paid_reference
 ) r
 ON CONFLICT DO NOTHING
 `
@@ -127,6 +130,7 @@ type InsertPaymentsParams struct {
 	Tenant         string
 	Currency       string
 	Now            time.Time
+	Actor          string
 	PaymentIds     []string
 	PayeeIds       []string
 	Gross          []int64
@@ -144,6 +148,7 @@ func (q *Queries) InsertPayments(ctx context.Context, arg InsertPaymentsParams) 
 		arg.Tenant,
 		arg.Currency,
 		arg.Now,
+		arg.Actor,
 		arg.PaymentIds,
 		arg.PayeeIds,
 		arg.Gross,

@@ -218,37 +218,38 @@ func (q *Queries) Existing(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, e
 
 const insertPayouts = `-- name: InsertPayouts :exec
 INSERT INTO payouts (payout_id, tenant, payee_id, run_id, batch_id, page, period_date, kind, seq, state, currency, gross, commission,
-                     net, item_count, provider, destination, nominal_time, version, created_at, updated_at)
+                     net, item_count, provider, destination, approvals_needed, nominal_time, version, created_at, updated_at)
 SELECT r.payout_id, $1::text, r.payee_id, $2::uuid, $3::uuid, $4::integer, ($5::text)::date, $6::text,
-       r.seq, 'created', $7::text, r.gross, r.commission, r.net, r.item_count, r.provider, r.destination,
+       r.seq, 'created', $7::text, r.gross, r.commission, r.net, r.item_count, r.provider, r.destination, r.approvals_needed,
        $8::timestamptz, 1, $9::timestamptz, $9::timestamptz
 FROM (
     SELECT unnest($10::uuid[]) AS payout_id, unnest($11::text[]) AS payee_id, unnest($12::integer[]) AS seq,
            unnest($13::bigint[]) AS gross, unnest($14::bigint[]) AS commission, unnest($15::bigint[]) AS net,
            unnest($16::integer[]) AS item_count, unnest($17::text[]) AS provider,
-           unnest($18::text[]) AS destination
+           unnest($18::text[]) AS destination, unnest($19::integer[]) AS approvals_needed
 ) r
 `
 
 type InsertPayoutsParams struct {
-	Tenant       string
-	RunID        uuid.UUID
-	BatchID      uuid.UUID
-	Page         int32
-	PeriodDate   string
-	Kind         string
-	Currency     string
-	NominalTime  time.Time
-	Now          time.Time
-	PayoutIds    []uuid.UUID
-	PayeeIds     []string
-	Seqs         []int32
-	Gross        []int64
-	Commissions  []int64
-	Nets         []int64
-	ItemCounts   []int32
-	Providers    []string
-	Destinations []string
+	Tenant          string
+	RunID           uuid.UUID
+	BatchID         uuid.UUID
+	Page            int32
+	PeriodDate      string
+	Kind            string
+	Currency        string
+	NominalTime     time.Time
+	Now             time.Time
+	PayoutIds       []uuid.UUID
+	PayeeIds        []string
+	Seqs            []int32
+	Gross           []int64
+	Commissions     []int64
+	Nets            []int64
+	ItemCounts      []int32
+	Providers       []string
+	Destinations    []string
+	ApprovalsNeeded []int32
 }
 
 func (q *Queries) InsertPayouts(ctx context.Context, arg InsertPayoutsParams) error {
@@ -271,6 +272,7 @@ func (q *Queries) InsertPayouts(ctx context.Context, arg InsertPayoutsParams) er
 		arg.ItemCounts,
 		arg.Providers,
 		arg.Destinations,
+		arg.ApprovalsNeeded,
 	)
 	return err
 }

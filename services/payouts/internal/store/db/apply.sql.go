@@ -179,40 +179,44 @@ func (q *Queries) CountReleased(ctx context.Context, payoutID uuid.UUID) (int64,
 const getPayouts = `-- name: GetPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
-       provider, destination, attempt, counted, reference, retry_at, contradicted, nominal_time, version
+       provider, destination, attempt, counted, reference, retry_at, contradicted, approvals_needed, approvals, approval_expires_at,
+       nominal_time, version
 FROM payouts WHERE payout_id = ANY($1::uuid[]) ORDER BY payout_id
 `
 
 type GetPayoutsRow struct {
-	PayoutID     uuid.UUID
-	Tenant       string
-	PayeeID      string
-	RunID        uuid.UUID
-	BatchID      uuid.UUID
-	Page         int32
-	PeriodDate   string
-	Kind         string
-	Seq          int32
-	State        string
-	ReasonClass  string
-	ReasonScope  string
-	ReasonCode   string
-	ProviderCode string
-	Currency     string
-	Gross        int64
-	Commission   int64
-	Net          int64
-	Fee          *int64
-	ItemCount    int32
-	Provider     string
-	Destination  string
-	Attempt      int32
-	Counted      int32
-	Reference    string
-	RetryAt      *time.Time
-	Contradicted bool
-	NominalTime  time.Time
-	Version      int64
+	PayoutID          uuid.UUID
+	Tenant            string
+	PayeeID           string
+	RunID             uuid.UUID
+	BatchID           uuid.UUID
+	Page              int32
+	PeriodDate        string
+	Kind              string
+	Seq               int32
+	State             string
+	ReasonClass       string
+	ReasonScope       string
+	ReasonCode        string
+	ProviderCode      string
+	Currency          string
+	Gross             int64
+	Commission        int64
+	Net               int64
+	Fee               *int64
+	ItemCount         int32
+	Provider          string
+	Destination       string
+	Attempt           int32
+	Counted           int32
+	Reference         string
+	RetryAt           *time.Time
+	Contradicted      bool
+	ApprovalsNeeded   int32
+	Approvals         int32
+	ApprovalExpiresAt *time.Time
+	NominalTime       time.Time
+	Version           int64
 }
 
 func (q *Queries) GetPayouts(ctx context.Context, ids []uuid.UUID) ([]GetPayoutsRow, error) {
@@ -252,6 +256,9 @@ func (q *Queries) GetPayouts(ctx context.Context, ids []uuid.UUID) ([]GetPayouts
 			&i.Reference,
 			&i.RetryAt,
 			&i.Contradicted,
+			&i.ApprovalsNeeded,
+			&i.Approvals,
+			&i.ApprovalExpiresAt,
 			&i.NominalTime,
 			&i.Version,
 		); err != nil {
@@ -307,40 +314,44 @@ func (q *Queries) LockCarried(ctx context.Context, ids []uuid.UUID) ([]LockCarri
 const lockPayouts = `-- name: LockPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
-       provider, destination, attempt, counted, reference, retry_at, contradicted, nominal_time, version
+       provider, destination, attempt, counted, reference, retry_at, contradicted, approvals_needed, approvals, approval_expires_at,
+       nominal_time, version
 FROM payouts WHERE payout_id = ANY($1::uuid[]) ORDER BY payout_id FOR UPDATE
 `
 
 type LockPayoutsRow struct {
-	PayoutID     uuid.UUID
-	Tenant       string
-	PayeeID      string
-	RunID        uuid.UUID
-	BatchID      uuid.UUID
-	Page         int32
-	PeriodDate   string
-	Kind         string
-	Seq          int32
-	State        string
-	ReasonClass  string
-	ReasonScope  string
-	ReasonCode   string
-	ProviderCode string
-	Currency     string
-	Gross        int64
-	Commission   int64
-	Net          int64
-	Fee          *int64
-	ItemCount    int32
-	Provider     string
-	Destination  string
-	Attempt      int32
-	Counted      int32
-	Reference    string
-	RetryAt      *time.Time
-	Contradicted bool
-	NominalTime  time.Time
-	Version      int64
+	PayoutID          uuid.UUID
+	Tenant            string
+	PayeeID           string
+	RunID             uuid.UUID
+	BatchID           uuid.UUID
+	Page              int32
+	PeriodDate        string
+	Kind              string
+	Seq               int32
+	State             string
+	ReasonClass       string
+	ReasonScope       string
+	ReasonCode        string
+	ProviderCode      string
+	Currency          string
+	Gross             int64
+	Commission        int64
+	Net               int64
+	Fee               *int64
+	ItemCount         int32
+	Provider          string
+	Destination       string
+	Attempt           int32
+	Counted           int32
+	Reference         string
+	RetryAt           *time.Time
+	Contradicted      bool
+	ApprovalsNeeded   int32
+	Approvals         int32
+	ApprovalExpiresAt *time.Time
+	NominalTime       time.Time
+	Version           int64
 }
 
 // In id order, so that two transactions never wait for each other in a circle.
@@ -381,6 +392,9 @@ func (q *Queries) LockPayouts(ctx context.Context, ids []uuid.UUID) ([]LockPayou
 			&i.Reference,
 			&i.RetryAt,
 			&i.Contradicted,
+			&i.ApprovalsNeeded,
+			&i.Approvals,
+			&i.ApprovalExpiresAt,
 			&i.NominalTime,
 			&i.Version,
 		); err != nil {
@@ -400,7 +414,7 @@ UPDATE payouts p SET
     provider_code = c.provider_code, provider = c.provider, attempt = c.attempt, counted = c.counted,
     reference = c.reference, fee = NULLIF(c.fee, -1), retry_at = NULLIF(c.retry_at, '0001-01-01 00:00:00+00'),
     cap_date = CASE WHEN c.cap_date = '' THEN p.cap_date ELSE c.cap_date::date END,
-    version = c.version, updated_at = $1::timestamptz
+    approval_expires_at = NULLIF(c.approval_expires_at, '0001-01-01 00:00:00+00'), version = c.version, updated_at = $1::timestamptz
 FROM (
     SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS state, unnest($4::text[]) AS reason_class,
            unnest($5::text[]) AS reason_scope, unnest($6::text[]) AS reason_code,
@@ -408,26 +422,27 @@ FROM (
            unnest($9::integer[]) AS attempt, unnest($10::integer[]) AS counted,
            unnest($11::text[]) AS reference, unnest($12::bigint[]) AS fee,
            unnest($13::timestamptz[]) AS retry_at, unnest($14::text[]) AS cap_date,
-           unnest($15::bigint[]) AS version
+           unnest($15::timestamptz[]) AS approval_expires_at, unnest($16::bigint[]) AS version
 ) c WHERE p.payout_id = c.id
 `
 
 type MovePayoutsParams struct {
-	Now           time.Time
-	Ids           []uuid.UUID
-	States        []string
-	ReasonClasses []string
-	ReasonScopes  []string
-	ReasonCodes   []string
-	ProviderCodes []string
-	Providers     []string
-	Attempts      []int32
-	Counts        []int32
-	Refs          []string
-	Fees          []int64
-	RetryAts      []time.Time
-	CapDates      []string
-	Versions      []int64
+	Now                time.Time
+	Ids                []uuid.UUID
+	States             []string
+	ReasonClasses      []string
+	ReasonScopes       []string
+	ReasonCodes        []string
+	ProviderCodes      []string
+	Providers          []string
+	Attempts           []int32
+	Counts             []int32
+	Refs               []string
+	Fees               []int64
+	RetryAts           []time.Time
+	CapDates           []string
+	ApprovalExpiresAts []time.Time
+	Versions           []int64
 }
 
 // fee -1 and the zero time stand for NULL, since arrays of a driver's nullable elements are clumsy.
@@ -447,6 +462,7 @@ func (q *Queries) MovePayouts(ctx context.Context, arg MovePayoutsParams) (int64
 		arg.Fees,
 		arg.RetryAts,
 		arg.CapDates,
+		arg.ApprovalExpiresAts,
 		arg.Versions,
 	)
 	if err != nil {

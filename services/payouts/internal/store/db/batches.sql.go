@@ -84,20 +84,24 @@ func (q *Queries) InsertBatch(ctx context.Context, arg InsertBatchParams) (int64
 }
 
 const lockBatches = `-- name: LockBatches :many
-SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency, version
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency, approvals_needed, approvals,
+       approval_expires_at, version
 FROM batches WHERE batch_id = ANY($1::uuid[]) ORDER BY batch_id FOR UPDATE
 `
 
 type LockBatchesRow struct {
-	BatchID       uuid.UUID
-	Tenant        string
-	RunID         uuid.UUID
-	PeriodDate    string
-	State         string
-	Control       string
-	ControlReason string
-	Currency      string
-	Version       int64
+	BatchID           uuid.UUID
+	Tenant            string
+	RunID             uuid.UUID
+	PeriodDate        string
+	State             string
+	Control           string
+	ControlReason     string
+	Currency          string
+	ApprovalsNeeded   int32
+	Approvals         int32
+	ApprovalExpiresAt *time.Time
+	Version           int64
 }
 
 func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatchesRow, error) {
@@ -118,6 +122,9 @@ func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatch
 			&i.Control,
 			&i.ControlReason,
 			&i.Currency,
+			&i.ApprovalsNeeded,
+			&i.Approvals,
+			&i.ApprovalExpiresAt,
 			&i.Version,
 		); err != nil {
 			return nil, err

@@ -2,13 +2,15 @@
 -- In id order, so that two transactions never wait for each other in a circle.
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
-       provider, destination, attempt, counted, reference, retry_at, contradicted, nominal_time, version
+       provider, destination, attempt, counted, reference, retry_at, contradicted, approvals_needed, approvals, approval_expires_at,
+       nominal_time, version
 FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id FOR UPDATE;
 
 -- name: GetPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
-       provider, destination, attempt, counted, reference, retry_at, contradicted, nominal_time, version
+       provider, destination, attempt, counted, reference, retry_at, contradicted, approvals_needed, approvals, approval_expires_at,
+       nominal_time, version
 FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id;
 
 -- name: MovePayouts :execrows
@@ -18,7 +20,7 @@ UPDATE payouts p SET
     provider_code = c.provider_code, provider = c.provider, attempt = c.attempt, counted = c.counted,
     reference = c.reference, fee = NULLIF(c.fee, -1), retry_at = NULLIF(c.retry_at, '0001-01-01 00:00:00+00'),
     cap_date = CASE WHEN c.cap_date = '' THEN p.cap_date ELSE c.cap_date::date END,
-    version = c.version, updated_at = @now::timestamptz
+    approval_expires_at = NULLIF(c.approval_expires_at, '0001-01-01 00:00:00+00'), version = c.version, updated_at = @now::timestamptz
 FROM (
     SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnest(@reason_classes::text[]) AS reason_class,
            unnest(@reason_scopes::text[]) AS reason_scope, unnest(@reason_codes::text[]) AS reason_code,
@@ -26,7 +28,7 @@ FROM (
            unnest(@attempts::integer[]) AS attempt, unnest(@counts::integer[]) AS counted,
            unnest(@refs::text[]) AS reference, unnest(@fees::bigint[]) AS fee,
            unnest(@retry_ats::timestamptz[]) AS retry_at, unnest(@cap_dates::text[]) AS cap_date,
-           unnest(@versions::bigint[]) AS version
+           unnest(@approval_expires_ats::timestamptz[]) AS approval_expires_at, unnest(@versions::bigint[]) AS version
 ) c WHERE p.payout_id = c.id;
 
 -- name: Contradict :exec

@@ -4,7 +4,8 @@ VALUES (@batch_id, @tenant, @run_id, (@period_date::text)::date, 'created', @cur
 ON CONFLICT DO NOTHING;
 
 -- name: LockBatches :many
-SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency, version
+SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency, approvals_needed, approvals,
+       approval_expires_at, version
 FROM batches WHERE batch_id = ANY(@ids::uuid[]) ORDER BY batch_id FOR UPDATE;
 
 -- name: StaleBatches :many

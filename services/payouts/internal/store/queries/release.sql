@@ -46,7 +46,7 @@ ORDER BY p.retry_at, p.payout_id LIMIT @page_limit;
 -- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost.
 SELECT p.run_id, p.page FROM payouts p
 JOIN batches b ON b.batch_id = p.batch_id
-WHERE p.state = 'approved' AND NOT p.contradicted AND b.control = 'open' AND p.updated_at <= @rested_since::timestamptz
+WHERE p.state = 'approved' AND NOT p.contradicted AND b.control = 'open' AND b.approvals >= b.approvals_needed AND p.updated_at <= @rested_since::timestamptz
   AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
   AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
   AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))

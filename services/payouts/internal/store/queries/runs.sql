@@ -14,7 +14,7 @@ LEFT JOIN batches b ON b.run_id = r.run_id
 LEFT JOIN outflows o ON o.tenant = r.tenant
 WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting') LIMIT 1) IS NULL
-  AND (b.control <> 'open' OR o.stopped OR (
+  AND (b.control <> 'open' OR b.approvals < b.approvals_needed OR o.stopped OR (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
       AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND a.next_lookup_at > @now::timestamptz)

@@ -1219,20 +1219,24 @@ func (x *GetRunRequest) GetId() string {
 }
 
 type Batch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	RunId         string                 `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	PeriodDate    string                 `protobuf:"bytes,4,opt,name=period_date,json=periodDate,proto3" json:"period_date,omitempty"`
-	Control       string                 `protobuf:"bytes,5,opt,name=control,proto3" json:"control,omitempty"` // open, paused, cancelled
-	ControlReason string                 `protobuf:"bytes,6,opt,name=control_reason,json=controlReason,proto3" json:"control_reason,omitempty"`
-	State         string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"` // derived: created, paused, completed, partially_completed, cancelled
-	Counts        map[string]int64       `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	Gross         *v1.Money              `protobuf:"bytes,9,opt,name=gross,proto3" json:"gross,omitempty"`
-	Commission    *v1.Money              `protobuf:"bytes,10,opt,name=commission,proto3" json:"commission,omitempty"`
-	Net           *v1.Money              `protobuf:"bytes,11,opt,name=net,proto3" json:"net,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Tenant          string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	RunId           string                 `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	PeriodDate      string                 `protobuf:"bytes,4,opt,name=period_date,json=periodDate,proto3" json:"period_date,omitempty"`
+	Control         string                 `protobuf:"bytes,5,opt,name=control,proto3" json:"control,omitempty"` // open, paused, cancelled
+	ControlReason   string                 `protobuf:"bytes,6,opt,name=control_reason,json=controlReason,proto3" json:"control_reason,omitempty"`
+	State           string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"` // created, awaiting_approval, approved, rejected, paused, completed, partially_completed, cancelled
+	Counts          map[string]int64       `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Gross           *v1.Money              `protobuf:"bytes,9,opt,name=gross,proto3" json:"gross,omitempty"`
+	Commission      *v1.Money              `protobuf:"bytes,10,opt,name=commission,proto3" json:"commission,omitempty"`
+	Net             *v1.Money              `protobuf:"bytes,11,opt,name=net,proto3" json:"net,omitempty"`
+	ApprovalsNeeded int32                  `protobuf:"varint,12,opt,name=approvals_needed,json=approvalsNeeded,proto3" json:"approvals_needed,omitempty"`
+	// words are what people said about the batch as a whole.
+	Words             []*Word                `protobuf:"bytes,13,rep,name=words,proto3" json:"words,omitempty"`
+	ApprovalExpiresAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=approval_expires_at,json=approvalExpiresAt,proto3" json:"approval_expires_at,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Batch) Reset() {
@@ -1342,6 +1346,96 @@ func (x *Batch) GetNet() *v1.Money {
 	return nil
 }
 
+func (x *Batch) GetApprovalsNeeded() int32 {
+	if x != nil {
+		return x.ApprovalsNeeded
+	}
+	return 0
+}
+
+func (x *Batch) GetWords() []*Word {
+	if x != nil {
+		return x.Words
+	}
+	return nil
+}
+
+func (x *Batch) GetApprovalExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ApprovalExpiresAt
+	}
+	return nil
+}
+
+// Word is what a person said about something that needs approval.
+type Word struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Actor         string                 `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	Word          string                 `protobuf:"bytes,2,opt,name=word,proto3" json:"word,omitempty"` // asked, approved, rejected
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	SaidAt        *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=said_at,json=saidAt,proto3" json:"said_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Word) Reset() {
+	*x = Word{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Word) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Word) ProtoMessage() {}
+
+func (x *Word) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Word.ProtoReflect.Descriptor instead.
+func (*Word) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Word) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Word) GetWord() string {
+	if x != nil {
+		return x.Word
+	}
+	return ""
+}
+
+func (x *Word) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Word) GetSaidAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SaidAt
+	}
+	return nil
+}
+
 type ListBatchesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -1353,7 +1447,7 @@ type ListBatchesRequest struct {
 
 func (x *ListBatchesRequest) Reset() {
 	*x = ListBatchesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1459,7 @@ func (x *ListBatchesRequest) String() string {
 func (*ListBatchesRequest) ProtoMessage() {}
 
 func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1472,7 @@ func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesRequest.ProtoReflect.Descriptor instead.
 func (*ListBatchesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{17}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListBatchesRequest) GetTenant() string {
@@ -1412,7 +1506,7 @@ type ListBatchesResponse struct {
 
 func (x *ListBatchesResponse) Reset() {
 	*x = ListBatchesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1518,7 @@ func (x *ListBatchesResponse) String() string {
 func (*ListBatchesResponse) ProtoMessage() {}
 
 func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1531,7 @@ func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesResponse.ProtoReflect.Descriptor instead.
 func (*ListBatchesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{18}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListBatchesResponse) GetItems() []*Batch {
@@ -1464,7 +1558,7 @@ type GetBatchRequest struct {
 
 func (x *GetBatchRequest) Reset() {
 	*x = GetBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1570,7 @@ func (x *GetBatchRequest) String() string {
 func (*GetBatchRequest) ProtoMessage() {}
 
 func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1583,7 @@ func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{19}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetBatchRequest) GetTenant() string {
@@ -1518,7 +1612,7 @@ type PauseBatchRequest struct {
 
 func (x *PauseBatchRequest) Reset() {
 	*x = PauseBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1624,7 @@ func (x *PauseBatchRequest) String() string {
 func (*PauseBatchRequest) ProtoMessage() {}
 
 func (x *PauseBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1637,7 @@ func (x *PauseBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseBatchRequest.ProtoReflect.Descriptor instead.
 func (*PauseBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{20}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PauseBatchRequest) GetTenant() string {
@@ -1585,7 +1679,7 @@ type ResumeBatchRequest struct {
 
 func (x *ResumeBatchRequest) Reset() {
 	*x = ResumeBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1691,7 @@ func (x *ResumeBatchRequest) String() string {
 func (*ResumeBatchRequest) ProtoMessage() {}
 
 func (x *ResumeBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1704,7 @@ func (x *ResumeBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeBatchRequest.ProtoReflect.Descriptor instead.
 func (*ResumeBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{21}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ResumeBatchRequest) GetTenant() string {
@@ -1655,7 +1749,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1761,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1774,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{22}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -1791,15 +1885,20 @@ type Payout struct {
 	UpdatedAt   *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	Version     int64                  `protobuf:"varint,21,opt,name=version,proto3" json:"version,omitempty"`
 	// proposal is an open resolution, waiting for a second actor.
-	Proposal      *Proposal `protobuf:"bytes,22,opt,name=proposal,proto3" json:"proposal,omitempty"`
-	Mode          string    `protobuf:"bytes,23,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Proposal        *Proposal `protobuf:"bytes,22,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	Mode            string    `protobuf:"bytes,23,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
+	ApprovalsNeeded int32     `protobuf:"varint,24,opt,name=approvals_needed,json=approvalsNeeded,proto3" json:"approvals_needed,omitempty"`
+	// approvals is how many people have approved it.
+	Approvals         int32                  `protobuf:"varint,25,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	Words             []*Word                `protobuf:"bytes,26,rep,name=words,proto3" json:"words,omitempty"`
+	ApprovalExpiresAt *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=approval_expires_at,json=approvalExpiresAt,proto3" json:"approval_expires_at,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Payout) Reset() {
 	*x = Payout{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1910,7 @@ func (x *Payout) String() string {
 func (*Payout) ProtoMessage() {}
 
 func (x *Payout) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1923,7 @@ func (x *Payout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payout.ProtoReflect.Descriptor instead.
 func (*Payout) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{23}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Payout) GetId() string {
@@ -1988,6 +2087,34 @@ func (x *Payout) GetMode() string {
 	return ""
 }
 
+func (x *Payout) GetApprovalsNeeded() int32 {
+	if x != nil {
+		return x.ApprovalsNeeded
+	}
+	return 0
+}
+
+func (x *Payout) GetApprovals() int32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
+func (x *Payout) GetWords() []*Word {
+	if x != nil {
+		return x.Words
+	}
+	return nil
+}
+
+func (x *Payout) GetApprovalExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ApprovalExpiresAt
+	}
+	return nil
+}
+
 type Proposal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       string                 `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
@@ -2001,7 +2128,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2140,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2153,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{24}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Proposal) GetOutcome() string {
@@ -2080,7 +2207,7 @@ type ListPayoutsRequest struct {
 
 func (x *ListPayoutsRequest) Reset() {
 	*x = ListPayoutsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2219,7 @@ func (x *ListPayoutsRequest) String() string {
 func (*ListPayoutsRequest) ProtoMessage() {}
 
 func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2232,7 @@ func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsRequest.ProtoReflect.Descriptor instead.
 func (*ListPayoutsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListPayoutsRequest) GetTenant() string {
@@ -2167,7 +2294,7 @@ type ListPayoutsResponse struct {
 
 func (x *ListPayoutsResponse) Reset() {
 	*x = ListPayoutsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2306,7 @@ func (x *ListPayoutsResponse) String() string {
 func (*ListPayoutsResponse) ProtoMessage() {}
 
 func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2319,7 @@ func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsResponse.ProtoReflect.Descriptor instead.
 func (*ListPayoutsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListPayoutsResponse) GetItems() []*Payout {
@@ -2219,7 +2346,7 @@ type GetPayoutRequest struct {
 
 func (x *GetPayoutRequest) Reset() {
 	*x = GetPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2358,7 @@ func (x *GetPayoutRequest) String() string {
 func (*GetPayoutRequest) ProtoMessage() {}
 
 func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2371,7 @@ func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetPayoutRequest) GetTenant() string {
@@ -2276,7 +2403,7 @@ type ResolvePayoutRequest struct {
 
 func (x *ResolvePayoutRequest) Reset() {
 	*x = ResolvePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2415,7 @@ func (x *ResolvePayoutRequest) String() string {
 func (*ResolvePayoutRequest) ProtoMessage() {}
 
 func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2428,7 @@ func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResolvePayoutRequest) GetTenant() string {
@@ -2357,7 +2484,7 @@ type ResolvePayoutResponse struct {
 
 func (x *ResolvePayoutResponse) Reset() {
 	*x = ResolvePayoutResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2496,7 @@ func (x *ResolvePayoutResponse) String() string {
 func (*ResolvePayoutResponse) ProtoMessage() {}
 
 func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2509,7 @@ func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutResponse.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResolvePayoutResponse) GetApplied() bool {
@@ -2411,7 +2538,7 @@ type RetryPayoutRequest struct {
 
 func (x *RetryPayoutRequest) Reset() {
 	*x = RetryPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +2550,7 @@ func (x *RetryPayoutRequest) String() string {
 func (*RetryPayoutRequest) ProtoMessage() {}
 
 func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +2563,7 @@ func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RetryPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RetryPayoutRequest) GetTenant() string {
@@ -2479,7 +2606,7 @@ type HoldPayoutRequest struct {
 
 func (x *HoldPayoutRequest) Reset() {
 	*x = HoldPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2618,7 @@ func (x *HoldPayoutRequest) String() string {
 func (*HoldPayoutRequest) ProtoMessage() {}
 
 func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2631,7 @@ func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldPayoutRequest.ProtoReflect.Descriptor instead.
 func (*HoldPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HoldPayoutRequest) GetTenant() string {
@@ -2547,7 +2674,7 @@ type ReleasePayoutRequest struct {
 
 func (x *ReleasePayoutRequest) Reset() {
 	*x = ReleasePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2686,7 @@ func (x *ReleasePayoutRequest) String() string {
 func (*ReleasePayoutRequest) ProtoMessage() {}
 
 func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2699,7 @@ func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ReleasePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReleasePayoutRequest) GetTenant() string {
@@ -2615,7 +2742,7 @@ type CancelPayoutRequest struct {
 
 func (x *CancelPayoutRequest) Reset() {
 	*x = CancelPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2754,7 @@ func (x *CancelPayoutRequest) String() string {
 func (*CancelPayoutRequest) ProtoMessage() {}
 
 func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2767,7 @@ func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*CancelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CancelPayoutRequest) GetTenant() string {
@@ -2671,6 +2798,348 @@ func (x *CancelPayoutRequest) GetRequestId() string {
 	return ""
 }
 
+type ApprovePayoutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovePayoutRequest) Reset() {
+	*x = ApprovePayoutRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovePayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovePayoutRequest) ProtoMessage() {}
+
+func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovePayoutRequest.ProtoReflect.Descriptor instead.
+func (*ApprovePayoutRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ApprovePayoutRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ApprovePayoutRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApprovePayoutRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ApprovePayoutRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type RejectPayoutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectPayoutRequest) Reset() {
+	*x = RejectPayoutRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectPayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectPayoutRequest) ProtoMessage() {}
+
+func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectPayoutRequest.ProtoReflect.Descriptor instead.
+func (*RejectPayoutRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RejectPayoutRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RejectPayoutRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RejectPayoutRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RejectPayoutRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type ApproveBatchRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveBatchRequest) Reset() {
+	*x = ApproveBatchRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveBatchRequest) ProtoMessage() {}
+
+func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveBatchRequest.ProtoReflect.Descriptor instead.
+func (*ApproveBatchRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ApproveBatchRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ApproveBatchRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApproveBatchRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ApproveBatchRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type ApproveBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Batch *Batch                 `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	// approved payouts may go now; waiting ones need another approver.
+	Approved int64 `protobuf:"varint,2,opt,name=approved,proto3" json:"approved,omitempty"`
+	Waiting  int64 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// left_to_others are payouts that the caller may not approve, having asked for them or imported a payment of theirs.
+	LeftToOthers  int64 `protobuf:"varint,4,opt,name=left_to_others,json=leftToOthers,proto3" json:"left_to_others,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveBatchResponse) Reset() {
+	*x = ApproveBatchResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveBatchResponse) ProtoMessage() {}
+
+func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveBatchResponse.ProtoReflect.Descriptor instead.
+func (*ApproveBatchResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ApproveBatchResponse) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *ApproveBatchResponse) GetApproved() int64 {
+	if x != nil {
+		return x.Approved
+	}
+	return 0
+}
+
+func (x *ApproveBatchResponse) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *ApproveBatchResponse) GetLeftToOthers() int64 {
+	if x != nil {
+		return x.LeftToOthers
+	}
+	return 0
+}
+
+type RejectBatchRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectBatchRequest) Reset() {
+	*x = RejectBatchRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectBatchRequest) ProtoMessage() {}
+
+func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectBatchRequest.ProtoReflect.Descriptor instead.
+func (*RejectBatchRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RejectBatchRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RejectBatchRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RejectBatchRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RejectBatchRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type StopOutflowRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -2682,7 +3151,7 @@ type StopOutflowRequest struct {
 
 func (x *StopOutflowRequest) Reset() {
 	*x = StopOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +3163,7 @@ func (x *StopOutflowRequest) String() string {
 func (*StopOutflowRequest) ProtoMessage() {}
 
 func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +3176,7 @@ func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StopOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StopOutflowRequest) GetTenant() string {
@@ -2741,7 +3210,7 @@ type StartOutflowRequest struct {
 
 func (x *StartOutflowRequest) Reset() {
 	*x = StartOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +3222,7 @@ func (x *StartOutflowRequest) String() string {
 func (*StartOutflowRequest) ProtoMessage() {}
 
 func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +3235,7 @@ func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StartOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StartOutflowRequest) GetTenant() string {
@@ -2796,7 +3265,7 @@ type Outflow struct {
 
 func (x *Outflow) Reset() {
 	*x = Outflow{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2808,7 +3277,7 @@ func (x *Outflow) String() string {
 func (*Outflow) ProtoMessage() {}
 
 func (x *Outflow) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2821,7 +3290,7 @@ func (x *Outflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outflow.ProtoReflect.Descriptor instead.
 func (*Outflow) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Outflow) GetTenant() string {
@@ -2873,7 +3342,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +3354,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +3367,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Tenant) GetId() string {
@@ -2946,7 +3415,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3427,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3440,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListTenantsRequest) GetTenant() string {
@@ -2990,7 +3459,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3002,7 +3471,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3015,7 +3484,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListTenantsResponse) GetItems() []*Tenant {
@@ -3038,7 +3507,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3519,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3532,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -3106,7 +3575,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3118,7 +3587,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3131,7 +3600,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -3172,7 +3641,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3653,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3666,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -3228,7 +3697,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3709,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3722,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Break) GetTenant() string {
@@ -3313,7 +3782,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3325,7 +3794,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3338,7 +3807,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -3385,7 +3854,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3397,7 +3866,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3410,7 +3879,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -3534,7 +4003,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"I\n" +
 	"\rGetRunRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x17\n" +
-	"\x02id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"\xc6\x03\n" +
+	"\x02id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"\xeb\x04\n" +
 	"\x05Batch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x15\n" +
@@ -3550,10 +4019,18 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"commission\x18\n" +
 	" \x01(\v2\x16.agogo.events.v1.MoneyR\n" +
 	"commission\x12(\n" +
-	"\x03net\x18\v \x01(\v2\x16.agogo.events.v1.MoneyR\x03net\x1a9\n" +
+	"\x03net\x18\v \x01(\v2\x16.agogo.events.v1.MoneyR\x03net\x12)\n" +
+	"\x10approvals_needed\x18\f \x01(\x05R\x0fapprovalsNeeded\x12,\n" +
+	"\x05words\x18\r \x03(\v2\x16.agogo.payouts.v1.WordR\x05words\x12J\n" +
+	"\x13approval_expires_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x11approvalExpiresAt\x1a9\n" +
 	"\vCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"}\n" +
+	"\x04Word\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x12\n" +
+	"\x04word\x18\x02 \x01(\tR\x04word\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x123\n" +
+	"\asaid_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06saidAt\"}\n" +
 	"\x12ListBatchesRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -3592,7 +4069,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\tclosed_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12@\n" +
 	"\x0enext_lookup_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fnextLookupAt\x12\x18\n" +
-	"\alookups\x18\f \x01(\x05R\alookups\"\xb6\x06\n" +
+	"\alookups\x18\f \x01(\x05R\alookups\"\xf9\a\n" +
 	"\x06Payout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x19\n" +
@@ -3623,7 +4100,11 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"updated_at\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
 	"\aversion\x18\x15 \x01(\x03R\aversion\x126\n" +
 	"\bproposal\x18\x16 \x01(\v2\x1a.agogo.payouts.v1.ProposalR\bproposal\x12\x12\n" +
-	"\x04mode\x18\x17 \x01(\tR\x04mode\"\xb0\x01\n" +
+	"\x04mode\x18\x17 \x01(\tR\x04mode\x12)\n" +
+	"\x10approvals_needed\x18\x18 \x01(\x05R\x0fapprovalsNeeded\x12\x1c\n" +
+	"\tapprovals\x18\x19 \x01(\x05R\tapprovals\x12,\n" +
+	"\x05words\x18\x1a \x03(\v2\x16.agogo.payouts.v1.WordR\x05words\x12J\n" +
+	"\x13approval_expires_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\x11approvalExpiresAt\"\xb0\x01\n" +
 	"\bProposal\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x1b\n" +
 	"\tpay_again\x18\x02 \x01(\bR\bpayAgain\x12\x1a\n" +
@@ -3682,6 +4163,39 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9d\x01\n" +
 	"\x13CancelPayoutRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9e\x01\n" +
+	"\x14ApprovePayoutRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9d\x01\n" +
+	"\x13RejectPayoutRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9d\x01\n" +
+	"\x13ApproveBatchRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xa1\x01\n" +
+	"\x14ApproveBatchResponse\x12-\n" +
+	"\x05batch\x18\x01 \x01(\v2\x17.agogo.payouts.v1.BatchR\x05batch\x12\x1a\n" +
+	"\bapproved\x18\x02 \x01(\x03R\bapproved\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\x03R\awaiting\x12$\n" +
+	"\x0eleft_to_others\x18\x04 \x01(\x03R\fleftToOthers\"\x9c\x01\n" +
+	"\x12RejectBatchRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
 	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
 	"\x06reason\x18\x03 \x01(\tB\n" +
@@ -3747,7 +4261,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"H\n" +
 	"\x12TopUpFloatResponse\x122\n" +
-	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\x95\x10\n" +
+	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\xe6\x12\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.payouts.v1.ImportRequest\x1a .agogo.payouts.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.payouts.v1.ImportRequest\x1a .agogo.payouts.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -3769,7 +4283,11 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\n" +
 	"HoldPayout\x12#.agogo.payouts.v1.HoldPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12Q\n" +
 	"\rReleasePayout\x12&.agogo.payouts.v1.ReleasePayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12O\n" +
-	"\fCancelPayout\x12%.agogo.payouts.v1.CancelPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12N\n" +
+	"\fCancelPayout\x12%.agogo.payouts.v1.CancelPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12Q\n" +
+	"\rApprovePayout\x12&.agogo.payouts.v1.ApprovePayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12O\n" +
+	"\fRejectPayout\x12%.agogo.payouts.v1.RejectPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12]\n" +
+	"\fApproveBatch\x12%.agogo.payouts.v1.ApproveBatchRequest\x1a&.agogo.payouts.v1.ApproveBatchResponse\x12L\n" +
+	"\vRejectBatch\x12$.agogo.payouts.v1.RejectBatchRequest\x1a\x17.agogo.payouts.v1.Batch\x12N\n" +
 	"\vStopOutflow\x12$.agogo.payouts.v1.StopOutflowRequest\x1a\x19.agogo.payouts.v1.Outflow\x12P\n" +
 	"\fStartOutflow\x12%.agogo.payouts.v1.StartOutflowRequest\x1a\x19.agogo.payouts.v1.Outflow\x12Z\n" +
 	"\vListTenants\x12$.agogo.payouts.v1.ListTenantsRequest\x1a%.agogo.payouts.v1.ListTenantsResponse\x12J\n" +
@@ -3793,7 +4311,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*ImportRequest)(nil),         // 0: agogo.payouts.v1.ImportRequest
 	(*ImportOptions)(nil),         // 1: agogo.payouts.v1.ImportOptions
@@ -3812,143 +4330,163 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*ListRunsResponse)(nil),      // 14: agogo.payouts.v1.ListRunsResponse
 	(*GetRunRequest)(nil),         // 15: agogo.payouts.v1.GetRunRequest
 	(*Batch)(nil),                 // 16: agogo.payouts.v1.Batch
-	(*ListBatchesRequest)(nil),    // 17: agogo.payouts.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),   // 18: agogo.payouts.v1.ListBatchesResponse
-	(*GetBatchRequest)(nil),       // 19: agogo.payouts.v1.GetBatchRequest
-	(*PauseBatchRequest)(nil),     // 20: agogo.payouts.v1.PauseBatchRequest
-	(*ResumeBatchRequest)(nil),    // 21: agogo.payouts.v1.ResumeBatchRequest
-	(*Attempt)(nil),               // 22: agogo.payouts.v1.Attempt
-	(*Payout)(nil),                // 23: agogo.payouts.v1.Payout
-	(*Proposal)(nil),              // 24: agogo.payouts.v1.Proposal
-	(*ListPayoutsRequest)(nil),    // 25: agogo.payouts.v1.ListPayoutsRequest
-	(*ListPayoutsResponse)(nil),   // 26: agogo.payouts.v1.ListPayoutsResponse
-	(*GetPayoutRequest)(nil),      // 27: agogo.payouts.v1.GetPayoutRequest
-	(*ResolvePayoutRequest)(nil),  // 28: agogo.payouts.v1.ResolvePayoutRequest
-	(*ResolvePayoutResponse)(nil), // 29: agogo.payouts.v1.ResolvePayoutResponse
-	(*RetryPayoutRequest)(nil),    // 30: agogo.payouts.v1.RetryPayoutRequest
-	(*HoldPayoutRequest)(nil),     // 31: agogo.payouts.v1.HoldPayoutRequest
-	(*ReleasePayoutRequest)(nil),  // 32: agogo.payouts.v1.ReleasePayoutRequest
-	(*CancelPayoutRequest)(nil),   // 33: agogo.payouts.v1.CancelPayoutRequest
-	(*StopOutflowRequest)(nil),    // 34: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),   // 35: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),               // 36: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                // 37: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),    // 38: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 39: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),     // 40: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),       // 41: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),       // 42: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                 // 43: agogo.payouts.v1.Break
-	(*TopUpFloatRequest)(nil),     // 44: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),    // 45: agogo.payouts.v1.TopUpFloatResponse
-	nil,                           // 46: agogo.payouts.v1.Run.CountsEntry
-	nil,                           // 47: agogo.payouts.v1.Run.TotalsEntry
-	nil,                           // 48: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),              // 49: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 51: agogo.events.v1.Reason
-	(*v11.Balance)(nil),           // 52: agogo.ledger.v1.Balance
+	(*Word)(nil),                  // 17: agogo.payouts.v1.Word
+	(*ListBatchesRequest)(nil),    // 18: agogo.payouts.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),   // 19: agogo.payouts.v1.ListBatchesResponse
+	(*GetBatchRequest)(nil),       // 20: agogo.payouts.v1.GetBatchRequest
+	(*PauseBatchRequest)(nil),     // 21: agogo.payouts.v1.PauseBatchRequest
+	(*ResumeBatchRequest)(nil),    // 22: agogo.payouts.v1.ResumeBatchRequest
+	(*Attempt)(nil),               // 23: agogo.payouts.v1.Attempt
+	(*Payout)(nil),                // 24: agogo.payouts.v1.Payout
+	(*Proposal)(nil),              // 25: agogo.payouts.v1.Proposal
+	(*ListPayoutsRequest)(nil),    // 26: agogo.payouts.v1.ListPayoutsRequest
+	(*ListPayoutsResponse)(nil),   // 27: agogo.payouts.v1.ListPayoutsResponse
+	(*GetPayoutRequest)(nil),      // 28: agogo.payouts.v1.GetPayoutRequest
+	(*ResolvePayoutRequest)(nil),  // 29: agogo.payouts.v1.ResolvePayoutRequest
+	(*ResolvePayoutResponse)(nil), // 30: agogo.payouts.v1.ResolvePayoutResponse
+	(*RetryPayoutRequest)(nil),    // 31: agogo.payouts.v1.RetryPayoutRequest
+	(*HoldPayoutRequest)(nil),     // 32: agogo.payouts.v1.HoldPayoutRequest
+	(*ReleasePayoutRequest)(nil),  // 33: agogo.payouts.v1.ReleasePayoutRequest
+	(*CancelPayoutRequest)(nil),   // 34: agogo.payouts.v1.CancelPayoutRequest
+	(*ApprovePayoutRequest)(nil),  // 35: agogo.payouts.v1.ApprovePayoutRequest
+	(*RejectPayoutRequest)(nil),   // 36: agogo.payouts.v1.RejectPayoutRequest
+	(*ApproveBatchRequest)(nil),   // 37: agogo.payouts.v1.ApproveBatchRequest
+	(*ApproveBatchResponse)(nil),  // 38: agogo.payouts.v1.ApproveBatchResponse
+	(*RejectBatchRequest)(nil),    // 39: agogo.payouts.v1.RejectBatchRequest
+	(*StopOutflowRequest)(nil),    // 40: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),   // 41: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),               // 42: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                // 43: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),    // 44: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),   // 45: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),     // 46: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),       // 47: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),       // 48: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                 // 49: agogo.payouts.v1.Break
+	(*TopUpFloatRequest)(nil),     // 50: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),    // 51: agogo.payouts.v1.TopUpFloatResponse
+	nil,                           // 52: agogo.payouts.v1.Run.CountsEntry
+	nil,                           // 53: agogo.payouts.v1.Run.TotalsEntry
+	nil,                           // 54: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),              // 55: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(*v1.Reason)(nil),             // 57: agogo.events.v1.Reason
+	(*v11.Balance)(nil),           // 58: agogo.ledger.v1.Balance
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
 	1,  // 0: agogo.payouts.v1.ImportRequest.options:type_name -> agogo.payouts.v1.ImportOptions
 	3,  // 1: agogo.payouts.v1.ImportResponse.refusal:type_name -> agogo.payouts.v1.ImportRefusal
 	4,  // 2: agogo.payouts.v1.ImportResponse.progress:type_name -> agogo.payouts.v1.ImportProgress
 	4,  // 3: agogo.payouts.v1.ImportResponse.summary:type_name -> agogo.payouts.v1.ImportProgress
-	49, // 4: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	49, // 5: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	49, // 6: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	50, // 7: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	55, // 4: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	55, // 5: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	55, // 6: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	56, // 7: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	5,  // 8: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
 	8,  // 9: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	50, // 10: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	46, // 11: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	47, // 12: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	50, // 13: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	50, // 14: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	56, // 10: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	52, // 11: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	53, // 12: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	56, // 13: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	56, // 14: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
 	12, // 15: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	48, // 16: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	49, // 17: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	49, // 18: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	49, // 19: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
-	16, // 20: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	50, // 21: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	50, // 22: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	50, // 23: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	51, // 24: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	49, // 25: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	49, // 26: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	49, // 27: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	49, // 28: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	22, // 29: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	50, // 30: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	50, // 31: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	24, // 32: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	50, // 33: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	23, // 34: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	23, // 35: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	50, // 36: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	36, // 37: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	37, // 38: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	50, // 39: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	50, // 40: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	50, // 41: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	52, // 42: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	49, // 43: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	0,  // 44: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.payouts.v1.ImportRequest
-	0,  // 45: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.payouts.v1.ImportRequest
-	6,  // 46: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	9,  // 47: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	11, // 48: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	13, // 49: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	15, // 50: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	17, // 51: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	19, // 52: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	20, // 53: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	21, // 54: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	25, // 55: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	27, // 56: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	28, // 57: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	30, // 58: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	31, // 59: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	32, // 60: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	33, // 61: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	34, // 62: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	35, // 63: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	38, // 64: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	40, // 65: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	41, // 66: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	42, // 67: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	44, // 68: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	2,  // 69: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.payouts.v1.ImportResponse
-	2,  // 70: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.payouts.v1.ImportResponse
-	7,  // 71: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	10, // 72: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	8,  // 73: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	14, // 74: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	12, // 75: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	18, // 76: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	16, // 77: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	16, // 78: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	16, // 79: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	26, // 80: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	23, // 81: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	29, // 82: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	23, // 83: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	23, // 84: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	23, // 85: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	23, // 86: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	36, // 87: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	36, // 88: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	39, // 89: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	43, // 90: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	43, // 91: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	43, // 92: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	45, // 93: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	69, // [69:94] is the sub-list for method output_type
-	44, // [44:69] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	54, // 16: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	55, // 17: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	55, // 18: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	55, // 19: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	17, // 20: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
+	56, // 21: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	56, // 22: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	16, // 23: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
+	56, // 24: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	56, // 25: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	56, // 26: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	57, // 27: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	55, // 28: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	55, // 29: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	55, // 30: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	55, // 31: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	23, // 32: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	56, // 33: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	56, // 34: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	25, // 35: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	17, // 36: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
+	56, // 37: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	56, // 38: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	24, // 39: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	24, // 40: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	16, // 41: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	56, // 42: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	42, // 43: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	43, // 44: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	56, // 45: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	56, // 46: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	56, // 47: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	58, // 48: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	55, // 49: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	0,  // 50: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.payouts.v1.ImportRequest
+	0,  // 51: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.payouts.v1.ImportRequest
+	6,  // 52: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	9,  // 53: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	11, // 54: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	13, // 55: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	15, // 56: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	18, // 57: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	20, // 58: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	21, // 59: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	22, // 60: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	26, // 61: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	28, // 62: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	29, // 63: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	31, // 64: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	32, // 65: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	33, // 66: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	34, // 67: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	35, // 68: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	36, // 69: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	37, // 70: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	39, // 71: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	40, // 72: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	41, // 73: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	44, // 74: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	46, // 75: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	47, // 76: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	48, // 77: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	50, // 78: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	2,  // 79: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.payouts.v1.ImportResponse
+	2,  // 80: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.payouts.v1.ImportResponse
+	7,  // 81: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	10, // 82: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	8,  // 83: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	14, // 84: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	12, // 85: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19, // 86: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	16, // 87: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	16, // 88: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	16, // 89: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	27, // 90: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	24, // 91: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	30, // 92: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	24, // 93: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	24, // 94: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	24, // 95: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	24, // 96: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	24, // 97: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	24, // 98: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	38, // 99: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	16, // 100: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
+	42, // 101: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	42, // 102: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	45, // 103: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	49, // 104: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	49, // 105: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	49, // 106: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	51, // 107: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	79, // [79:108] is the sub-list for method output_type
+	50, // [50:79] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -3967,7 +4505,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   49,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,6 +40,10 @@ const (
 	PayoutsService_HoldPayout_FullMethodName     = "/agogo.payouts.v1.PayoutsService/HoldPayout"
 	PayoutsService_ReleasePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ReleasePayout"
 	PayoutsService_CancelPayout_FullMethodName   = "/agogo.payouts.v1.PayoutsService/CancelPayout"
+	PayoutsService_ApprovePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ApprovePayout"
+	PayoutsService_RejectPayout_FullMethodName   = "/agogo.payouts.v1.PayoutsService/RejectPayout"
+	PayoutsService_ApproveBatch_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ApproveBatch"
+	PayoutsService_RejectBatch_FullMethodName    = "/agogo.payouts.v1.PayoutsService/RejectBatch"
 	PayoutsService_StopOutflow_FullMethodName    = "/agogo.payouts.v1.PayoutsService/StopOutflow"
 	PayoutsService_StartOutflow_FullMethodName   = "/agogo.payouts.v1.PayoutsService/StartOutflow"
 	PayoutsService_ListTenants_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListTenants"
@@ -79,6 +83,16 @@ type PayoutsServiceClient interface {
 	HoldPayout(ctx context.Context, in *HoldPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	ReleasePayout(ctx context.Context, in *ReleasePayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	CancelPayout(ctx context.Context, in *CancelPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
+	// ApprovePayout records the caller's approval of a payout that waits for it; with as many as its tier asks for it is
+	// approved. Refused to who asked for it: who started its run by hand, imported one of its payments, released or retried it.
+	// Needs approver.
+	ApprovePayout(ctx context.Context, in *ApprovePayoutRequest, opts ...grpc.CallOption) (*Payout, error)
+	// RejectPayout ends a payout that waits for approval and frees its payments. Needs approver.
+	RejectPayout(ctx context.Context, in *RejectPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
+	// ApproveBatch approves a batch that waits, and every payout of it that waits on its own. Needs approver.
+	ApproveBatch(ctx context.Context, in *ApproveBatchRequest, opts ...grpc.CallOption) (*ApproveBatchResponse, error)
+	// RejectBatch rejects what of a batch waits; a batch that waits itself ends with all that was not sent. Needs approver.
+	RejectBatch(ctx context.Context, in *RejectBatchRequest, opts ...grpc.CallOption) (*Batch, error)
 	// StopOutflow halts a tenant's sends at once, on every replica, until StartOutflow. Money already on its way is followed.
 	StopOutflow(ctx context.Context, in *StopOutflowRequest, opts ...grpc.CallOption) (*Outflow, error)
 	StartOutflow(ctx context.Context, in *StartOutflowRequest, opts ...grpc.CallOption) (*Outflow, error)
@@ -285,6 +299,46 @@ func (c *payoutsServiceClient) CancelPayout(ctx context.Context, in *CancelPayou
 	return out, nil
 }
 
+func (c *payoutsServiceClient) ApprovePayout(ctx context.Context, in *ApprovePayoutRequest, opts ...grpc.CallOption) (*Payout, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Payout)
+	err := c.cc.Invoke(ctx, PayoutsService_ApprovePayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) RejectPayout(ctx context.Context, in *RejectPayoutRequest, opts ...grpc.CallOption) (*Payout, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Payout)
+	err := c.cc.Invoke(ctx, PayoutsService_RejectPayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) ApproveBatch(ctx context.Context, in *ApproveBatchRequest, opts ...grpc.CallOption) (*ApproveBatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApproveBatchResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ApproveBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) RejectBatch(ctx context.Context, in *RejectBatchRequest, opts ...grpc.CallOption) (*Batch, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Batch)
+	err := c.cc.Invoke(ctx, PayoutsService_RejectBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *payoutsServiceClient) StopOutflow(ctx context.Context, in *StopOutflowRequest, opts ...grpc.CallOption) (*Outflow, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Outflow)
@@ -385,6 +439,16 @@ type PayoutsServiceServer interface {
 	HoldPayout(context.Context, *HoldPayoutRequest) (*Payout, error)
 	ReleasePayout(context.Context, *ReleasePayoutRequest) (*Payout, error)
 	CancelPayout(context.Context, *CancelPayoutRequest) (*Payout, error)
+	// ApprovePayout records the caller's approval of a payout that waits for it; with as many as its tier asks for it is
+	// approved. Refused to who asked for it: who started its run by hand, imported one of its payments, released or retried it.
+	// Needs approver.
+	ApprovePayout(context.Context, *ApprovePayoutRequest) (*Payout, error)
+	// RejectPayout ends a payout that waits for approval and frees its payments. Needs approver.
+	RejectPayout(context.Context, *RejectPayoutRequest) (*Payout, error)
+	// ApproveBatch approves a batch that waits, and every payout of it that waits on its own. Needs approver.
+	ApproveBatch(context.Context, *ApproveBatchRequest) (*ApproveBatchResponse, error)
+	// RejectBatch rejects what of a batch waits; a batch that waits itself ends with all that was not sent. Needs approver.
+	RejectBatch(context.Context, *RejectBatchRequest) (*Batch, error)
 	// StopOutflow halts a tenant's sends at once, on every replica, until StartOutflow. Money already on its way is followed.
 	StopOutflow(context.Context, *StopOutflowRequest) (*Outflow, error)
 	StartOutflow(context.Context, *StartOutflowRequest) (*Outflow, error)
@@ -458,6 +522,18 @@ func (UnimplementedPayoutsServiceServer) ReleasePayout(context.Context, *Release
 }
 func (UnimplementedPayoutsServiceServer) CancelPayout(context.Context, *CancelPayoutRequest) (*Payout, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelPayout not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ApprovePayout(context.Context, *ApprovePayoutRequest) (*Payout, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApprovePayout not implemented")
+}
+func (UnimplementedPayoutsServiceServer) RejectPayout(context.Context, *RejectPayoutRequest) (*Payout, error) {
+	return nil, status.Error(codes.Unimplemented, "method RejectPayout not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ApproveBatch(context.Context, *ApproveBatchRequest) (*ApproveBatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveBatch not implemented")
+}
+func (UnimplementedPayoutsServiceServer) RejectBatch(context.Context, *RejectBatchRequest) (*Batch, error) {
+	return nil, status.Error(codes.Unimplemented, "method RejectBatch not implemented")
 }
 func (UnimplementedPayoutsServiceServer) StopOutflow(context.Context, *StopOutflowRequest) (*Outflow, error) {
 	return nil, status.Error(codes.Unimplemented, "method StopOutflow not implemented")
@@ -803,6 +879,78 @@ func _PayoutsService_CancelPayout_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_ApprovePayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApprovePayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ApprovePayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ApprovePayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ApprovePayout(ctx, req.(*ApprovePayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_RejectPayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RejectPayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).RejectPayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_RejectPayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).RejectPayout(ctx, req.(*RejectPayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_ApproveBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ApproveBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ApproveBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ApproveBatch(ctx, req.(*ApproveBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_RejectBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RejectBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).RejectBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_RejectBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).RejectBatch(ctx, req.(*RejectBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PayoutsService_StopOutflow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopOutflowRequest)
 	if err := dec(in); err != nil {
@@ -999,6 +1147,22 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelPayout",
 			Handler:    _PayoutsService_CancelPayout_Handler,
+		},
+		{
+			MethodName: "ApprovePayout",
+			Handler:    _PayoutsService_ApprovePayout_Handler,
+		},
+		{
+			MethodName: "RejectPayout",
+			Handler:    _PayoutsService_RejectPayout_Handler,
+		},
+		{
+			MethodName: "ApproveBatch",
+			Handler:    _PayoutsService_ApproveBatch_Handler,
+		},
+		{
+			MethodName: "RejectBatch",
+			Handler:    _PayoutsService_RejectBatch_Handler,
 		},
 		{
 			MethodName: "StopOutflow",

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store/db"
+)
+
+// Words of people about what needs approval.
+const (
+	wordAsked    = "asked"
+	WordApproved = "approved"
+	WordRejected = "rejected"
+)
+
+// Unapproved reports whether a payout lacks approvals: those that its tier asked for when it was planned, or asks for now.
+// They are given for its net, which never changes, so a payout that was approved, sent and refused has them still.
+func (s *Store) Unapproved(tenant string, net int64, needed, has int) bool {
+	return has < max(needed, s.rules(tenant).Approval.OfPayout(net))
+}
+
+func (s *Store) unapproved(p payout.Payout) bool {
+	return s.Unapproved(p.Tenant, p.Net.Minor, p.ApprovalsNeeded, p.Approvals)
+}
+
+func aboveTier() payout.Reason {
+	return payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeAboveTier}
+}
+
+// approvalFirst makes of an approval that people have not given the wait for it, whoever asks for the change: this is the
+// only place through which payouts become approved.
+func (s *Store) approvalFirst(c Change, p payout.Payout) Change {
+	if c.To != payout.Approved || !s.unapproved(p) {
+		return c
+	}
+	if _, ok := event.Payout.Event(string(p.State), string(payout.AwaitingApproval)); !ok {
+		return c // what was sent before goes the longer way, in awaitApproval
+	}
+	c.To, c.Reason, c.RetryAt = payout.AwaitingApproval, aboveTier(), nil
+	return c
+}
+
+// awaitApproval brings what is approved without the approvals it needs to where it waits for them: what failed or was never
+// sent, while its tier has risen since. Held first, for the state table has no shorter way. payouts is brought up to date.
+func (s *Store) awaitApproval(ctx context.Context, tx pgx.Tx, payouts []payout.Payout) error {
+	var hold, wait []Change
+	at := map[uuid.UUID]int{}
+	for i, p := range payouts {
+		if p.State != payout.Approved || p.Contradicted || !s.unapproved(p) {
+			continue
+		}
+		at[p.ID] = i
+		hold = append(hold, Change{PayoutID: p.ID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: aboveTier()})
+		wait = append(wait, Change{PayoutID: p.ID, From: []payout.State{payout.Held}, To: payout.AwaitingApproval, Reason: aboveTier()})
+	}
+	for _, changes := range [][]Change{hold, wait} {
+		moved, err := s.Apply(ctx, tx, changes)
+		if err != nil {
+			return fmt.Errorf("have payouts wait for approval: %w", err)
+		}
+		for _, p := range moved {
+			payouts[at[p.ID]] = p
+		}
+	}
+	return nil
+}
+
+// expiry is until when an answer is waited for; nil is without end.
+func (s *Store) expiry(tenant string, now time.Time) *time.Time {
+	after := s.rules(tenant).Approval.ExpiresAfter
+	if after <= 0 {
+		return nil
+	}
+	at := now.Add(after)
+	return &at
+}
+
+// Asked notes that the caller asked for a payout to be paid, who therefore cannot approve it; an approval of theirs is taken
+// back.
+func (s *Store) Asked(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
+	actor, ok := auth.ActorFrom(ctx)
+	if !ok {
+		return errors.New("ask for approval: no authenticated actor in the context")
+	}
+	if err := s.say(ctx, tx, actor.Name, wordAsked, "", []uuid.UUID{p.ID}, []int64{p.Net.Minor}); err != nil {
+		return err
+	}
+	return db.New(tx).CountApprovals(ctx, []uuid.UUID{p.ID})
+}
+
+func (s *Store) say(ctx context.Context, tx pgx.Tx, actor, word, reason string, ids []uuid.UUID, nets []int64) error {
+	_, err := db.New(tx).SayAbout(ctx, db.SayAboutParams{Actor: actor, Word: word, Reason: reason, Now: s.Clock.Now(), Ids: ids, Nets: nets})
+	if err != nil {
+		return fmt.Errorf("note that %s has %s: %w", actor, word, err)
+	}
+	return nil
+}
+
+// VoidApprovals forgets who approved payouts: what they approved is over, or no longer what they saw.
+func (s *Store) VoidApprovals(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) error {
+	q := db.New(tx)
+	if err := q.VoidApprovals(ctx, ids); err != nil {
+		return fmt.Errorf("void approvals: %w", err)
+	}
+	if err := q.CountApprovals(ctx, ids); err != nil {
+		return fmt.Errorf("count approvals: %w", err)
+	}
+	return nil
+}
+
+// Words are what people said about payouts and batches, by subject, in order.
+func (s *Store) Words(ctx context.Context, q db.DBTX, ids ...uuid.UUID) (map[uuid.UUID][]db.WordsAboutRow, error) {
+	rows, err := db.New(q).WordsAbout(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read approvals: %w", err)
+	}
+	all := make(map[uuid.UUID][]db.WordsAboutRow, len(rows))
+	for _, r := range rows {
+		all[r.SubjectID] = append(all[r.SubjectID], r)
+	}
+	return all, nil
+}
+
+// ExpireApprovals holds the payouts and pauses the batches that nobody has answered about in time.
+func (s *Store) ExpireApprovals(ctx context.Context, tx pgx.Tx, limit int) error {
+	q, now := db.New(tx), s.Clock.Now()
+	ids, err := q.ExpiredPayouts(ctx, db.ExpiredPayoutsParams{Now: now, PageLimit: int32(limit)})
+	if err != nil {
+		return fmt.Errorf("find expired approvals: %w", err)
+	}
+	changes := make([]Change, len(ids))
+	for i, id := range ids {
+		changes[i] = Change{
+			PayoutID: id, From: []payout.State{payout.AwaitingApproval}, To: payout.Held, Reason: payout.HeldBy(payout.CodeApprovalExpired),
+		}
+	}
+	moved, err := s.Apply(ctx, tx, changes)
+	if err != nil {
+		return err
+	}
+	if err := s.VoidApprovals(ctx, tx, idsOf(moved)...); err != nil {
+		return err
+	}
+	batches, err := q.ExpiredBatches(ctx, db.ExpiredBatchesParams{Now: now, PageLimit: int32(limit)})
+	if err != nil {
+		return fmt.Errorf("find batches whose approval expired: %w", err)
+	}
+	for _, id := range batches { // as many as runs, not as payouts
+		if err := s.expireBatch(ctx, tx, q, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func idsOf(payouts []payout.Payout) []uuid.UUID {
+	ids := make([]uuid.UUID, len(payouts))
+	for i, p := range payouts {
+		ids[i] = p.ID
+	}
+	return ids
+}
+
+// expireBatch pauses a batch: resuming it asks again.
+func (s *Store) expireBatch(ctx context.Context, tx pgx.Tx, q *db.Queries, id uuid.UUID) error {
+	if _, err := s.PauseBatch(ctx, tx, id, payout.Reason{Scope: payout.ScopeBatch, Code: payout.CodeApprovalExpired}); err != nil {
+		return err
+	}
+	if err := q.VoidApprovals(ctx, []uuid.UUID{id}); err != nil {
+		return fmt.Errorf("void approvals of batch %s: %w", id, err)
+	}
+	return q.CountBatchApprovals(ctx, id)
+}

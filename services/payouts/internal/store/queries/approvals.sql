@@ -1,0 +1,74 @@
+-- name: SayAbout :many
+-- One word per person and subject. Asking for something takes back that one has approved it.
+INSERT INTO approvals (subject_id, actor, word, reason, net, said_at)
+SELECT s.id, @actor::text, @word::text, @reason::text, s.net, @now::timestamptz
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@nets::bigint[]) AS net) s ORDER BY s.id
+ON CONFLICT (subject_id, actor) DO UPDATE SET word = EXCLUDED.word, reason = EXCLUDED.reason, net = EXCLUDED.net, said_at = EXCLUDED.said_at
+WHERE approvals.word <> EXCLUDED.word AND EXCLUDED.word <> 'approved'
+RETURNING subject_id;
+
+-- name: CountApprovals :exec
+-- Brings what the rows say of their approvals up to date.
+UPDATE payouts p SET approvals = (SELECT count(*) FROM approvals a WHERE a.subject_id = p.payout_id AND a.word = 'approved')
+WHERE p.payout_id = ANY(@ids::uuid[]);
+
+-- name: CountBatchApprovals :exec
+UPDATE batches b SET approvals = (SELECT count(*) FROM approvals a WHERE a.subject_id = b.batch_id AND a.word = 'approved')
+WHERE b.batch_id = @batch_id;
+
+-- name: VoidApprovals :exec
+-- Who asked stays known; who approved must look again.
+DELETE FROM approvals WHERE subject_id = ANY(@ids::uuid[]) AND word = 'approved';
+
+-- name: LockWaiting :many
+-- Payouts that wait, with what @actor has to do with them: asked for it or approved it (word), started the run by hand,
+-- or imported one of its payments.
+SELECT p.payout_id, p.net, p.approval_expires_at, COALESCE(a.word, '')::text AS word, (r.requester = @actor::text)::boolean AS started,
+       EXISTS (SELECT 1 FROM payout_items i JOIN payments m ON m.tenant = i.tenant AND m.payment_id = i.item_id
+               WHERE i.payout_id = p.payout_id AND i.item_kind = 'payment' AND m.recorded_by = @actor::text)::boolean AS imported
+FROM payouts p
+JOIN runs r ON r.run_id = p.run_id
+LEFT JOIN approvals a ON a.subject_id = p.payout_id AND a.actor = @actor::text
+WHERE p.payout_id = ANY(@ids::uuid[]) AND p.tenant = @tenant AND p.state = 'awaiting_approval'
+ORDER BY p.payout_id FOR UPDATE OF p;
+
+-- name: WaitingOfBatch :many
+SELECT payout_id FROM payouts WHERE batch_id = @batch_id AND state = 'awaiting_approval' AND payout_id > @after::uuid
+ORDER BY payout_id LIMIT @page_limit;
+
+-- name: UnsentOfBatch :many
+-- What a rejected batch has left beside what waits: never sent, or proven not to have been paid.
+SELECT payout_id FROM payouts p WHERE batch_id = @batch_id AND state IN ('approved', 'held') AND NOT contradicted AND payout_id > @after::uuid
+  AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
+ORDER BY payout_id LIMIT @page_limit;
+
+-- name: BatchOf :one
+-- A batch and what @actor has to do with it.
+SELECT b.batch_id, b.state, b.approval_expires_at, COALESCE(a.word, '')::text AS word, (r.requester = @actor::text)::boolean AS started,
+       EXISTS (SELECT 1 FROM payouts p JOIN payout_items i ON i.payout_id = p.payout_id
+               JOIN payments m ON m.tenant = i.tenant AND m.payment_id = i.item_id
+               WHERE b.state = 'awaiting_approval' AND p.batch_id = b.batch_id AND i.item_kind = 'payment' AND m.recorded_by = @actor::text)::boolean AS imported
+FROM batches b JOIN runs r ON r.run_id = b.run_id
+LEFT JOIN approvals a ON a.subject_id = b.batch_id AND a.actor = @actor::text
+WHERE b.batch_id = @batch_id AND b.tenant = @tenant;
+
+-- name: BatchTotal :one
+SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts WHERE batch_id = @batch_id AND state <> 'skipped';
+
+-- name: SetBatchApproval :exec
+UPDATE batches SET approvals_needed = @approvals_needed, approval_expires_at = NULLIF(@expires_at::timestamptz, '0001-01-01 00:00:00+00')
+WHERE batch_id = @batch_id;
+
+-- name: PagesOfBatch :many
+SELECT DISTINCT run_id, page FROM payouts WHERE run_id = @run_id AND state = 'approved' ORDER BY page;
+
+-- name: ExpiredPayouts :many
+SELECT payout_id FROM payouts WHERE state = 'awaiting_approval' AND approval_expires_at <= @now::timestamptz
+ORDER BY approval_expires_at, payout_id LIMIT @page_limit;
+
+-- name: ExpiredBatches :many
+SELECT batch_id FROM batches WHERE state = 'awaiting_approval' AND approval_expires_at <= @now::timestamptz
+ORDER BY approval_expires_at, batch_id LIMIT @page_limit;
+
+-- name: WordsAbout :many
+SELECT subject_id, actor, word, reason, said_at FROM approvals WHERE subject_id = ANY(@ids::uuid[]) ORDER BY subject_id, said_at, actor;
