@@ -82,6 +82,15 @@ type Provider struct {
 	CallbackAuthorization string
 	FormsStep             bool
 
+	// mtn_momo
+	APIUser           string
+	APIKey            string // of wave, too
+	SubscriptionKey   string
+	TargetEnvironment string // MTN's word for the country
+	// CallbackURL is our address as MTN reaches it, and CallbackKey the secret segment behind it; without them there are no callbacks.
+	CallbackURL string
+	CallbackKey string
+
 	// cielo
 	QueryURL    string
 	MerchantID  string
@@ -92,7 +101,6 @@ type Provider struct {
 	SoftDescriptor string
 
 	// wave
-	APIKey             string
 	SigningSecret      string // "" where requests are not signed
 	AggregatedMerchant string // "" for none
 }

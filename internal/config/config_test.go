@@ -17,6 +17,8 @@ func sandboxEnv(name string) string {
 		return "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
 	case "CIELO_MERCHANT_KEY":
 		return "0123456789012345678901234567890123456789"
+	case "MTN_CALLBACK_KEY":
+		return "0123456789-0123456789_0123456789-X"
 	}
 	return "sandbox-" + name
 }
@@ -137,6 +139,14 @@ func TestLoadEverything(t *testing.T) {
 	wantGateway.WebhookHeader, wantGateway.WebhookSecret, wantGateway.SoftDescriptor = "X-Agogo-Webhook", "sandbox-CIELO_WEBHOOK_SECRET", "EVERYTHING"
 	if d := cmp.Diff(wantGateway, tenant.Providers["cielo"]); d != "" {
 		t.Errorf("gateway (-want +got):\n%s", d)
+	}
+	wantMTN := defaultProvider("mtn")
+	wantMTN.Kind, wantMTN.BaseURL, wantMTN.APIUser = "mtn_momo", "https://proxy.example.com/disbursement", "7d1f3a52-9c0b-4e5d-8a6f-0123456789ab"
+	wantMTN.APIKey, wantMTN.SubscriptionKey, wantMTN.TargetEnvironment = "sandbox-MTN_API_KEY", "sandbox-MTN_SUBSCRIPTION_KEY", "mtnivorycoast"
+	wantMTN.CallbackURL, wantMTN.CallbackKey = "https://pay.example.com/webhooks/payouts/everything/mtn", "0123456789-0123456789_0123456789-X"
+	wantMTN.Deduplicates = true // which is its default
+	if d := cmp.Diff(wantMTN, tenant.Providers["mtn"]); d != "" {
+		t.Errorf("mtn (-want +got):\n%s", d)
 	}
 	wantSchedules := []Schedule{
 		{Name: "daily", Service: "payouts", Job: "payouts/daily", Cron: "59 23 * * 1-5", CatchUp: "skip", CatchUpWindow: 48 * time.Hour, CatchUpCap: 7},

@@ -33,6 +33,7 @@ var providerKinds = map[string]kind{
 		},
 		defaults: func(p *Provider) { p.FormsStep = true },
 	},
+	"mtn_momo": mtnMoMo(),
 	"cielo": {
 		fields: func(l *loader, p *Provider) []field {
 			return []field{

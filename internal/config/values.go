@@ -184,6 +184,8 @@ func (l *loader) checkLive(addresses []address) {
 			l.fail(a.at, "is an address of this machine, which mode live refuses: write the provider's, or mode: sandbox")
 		case a.url.Port() == simulatorPort || strings.Contains(host, "simulator"):
 			l.fail(a.at, "is a simulator's address, which mode live refuses: write the provider's, or mode: sandbox")
+		case strings.HasPrefix(host, "sandbox.") || strings.Contains(host, ".sandbox."):
+			l.fail(a.at, "is a provider's sandbox, which mode live refuses: write the address for real money, or mode: sandbox")
 		case a.url.Scheme != "https":
 			l.fail(a.at, "is not encrypted, which mode live refuses: write https://")
 		}

@@ -39,6 +39,8 @@ type Subject struct {
 	Names    func(reference string) string
 	// Secrets must not be in any result: keys, PINs.
 	Secrets []string
+	// Wallets is nil for a provider that verifies no recipients.
+	Wallets *Wallets
 }
 
 // Rig makes subjects of one kind.
@@ -46,6 +48,10 @@ type Rig struct {
 	// Faults are those that the provider can show; what is not listed is not tried.
 	Faults []Fault
 	New    func(t testing.TB) Subject
+	// Asynchronous providers accept a payment and make it afterwards: where others answer SUCCEEDED, they answer ACCEPTED.
+	Asynchronous bool
+	// Deduplicates says that the provider pays a reference once, however often it comes.
+	Deduplicates bool
 }
 
 // Run holds an adapter against the whole suite.
@@ -66,6 +72,10 @@ func Run(t *testing.T, r Rig) {
 	t.Run("cancelled at any moment", r.cancelled)
 	t.Run("many at once", r.parallel)
 	t.Run("webhooks", r.webhooks)
+	t.Run("recipients", r.recipients)
+	if r.Deduplicates {
+		t.Run("a repeated reference", r.repeats)
+	}
 }
 
 func (r Rig) pays(t *testing.T) {
@@ -86,8 +96,12 @@ func (r Rig) fault(t *testing.T, f Fault, e expectation) {
 	tr := s.Transfer("ref-1")
 	tr.Resend = f == IdenticalAfterResend || f == AccessRefusedToResend
 	res := s.Adapter.Submit(t.Context(), tr)
-	if res.Class != e.class {
-		t.Errorf("class %s, want %s (%+v)", res.Class, e.class, res)
+	want := e.class
+	if r.Asynchronous && want == provider.Succeeded {
+		want = provider.Accepted
+	}
+	if res.Class != want {
+		t.Errorf("class %s, want %s (%+v)", res.Class, want, res)
 	}
 	if e.scope != anyScope && res.Scope != e.scope {
 		t.Errorf("scope %q, want %q (%+v)", res.Scope, e.scope, res)

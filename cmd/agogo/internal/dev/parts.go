@@ -141,6 +141,9 @@ func (d *dev) connectCallback(http map[string]string, tenant string, p config.Pr
 	switch {
 	case p.Kind == "orange_omr" && http["payouts"] != "":
 		return d.simulator.SetCallback(simulator.Callback{URL: address("payouts"), Authorization: p.CallbackAuthorization})
+	case p.Kind == "mtn_momo" && http["payouts"] != "" && p.CallbackURL != "":
+		// Each transfer says where to call back; what it says is a public address, behind which the service listens here.
+		return d.simulator.SetMTNCallback(simulator.MTNCallback{Via: "http://" + http["payouts"]})
 	case p.Kind == "cielo" && http["recurrences"] != "" && p.WebhookHeader != "":
 		return d.simulator.SetWebhook(simulator.Webhook{URL: address("recurrences"), Header: p.WebhookHeader, Value: p.WebhookSecret})
 	default:

@@ -5,6 +5,7 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter/mtnmomo"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/wave"
 )
@@ -13,6 +14,7 @@ import (
 func Use() connector.Use {
 	return connector.Use{
 		Kinds: map[string]func(config.Provider, clock.Clock) connector.Adapter{
+			mtnmomo.Kind:   func(c config.Provider, clk clock.Clock) connector.Adapter { return mtnmomo.New(c, clk) },
 			orangeomr.Kind: func(c config.Provider, clk clock.Clock) connector.Adapter { return orangeomr.New(c, clk) },
 			wave.Kind:      func(c config.Provider, clk clock.Clock) connector.Adapter { return wave.New(c, clk) },
 		},

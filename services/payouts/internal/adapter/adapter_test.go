@@ -7,6 +7,7 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter/mtnmomo"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/wave"
 )
@@ -36,5 +37,21 @@ func TestConnectorsOfTenantsWithPayouts(t *testing.T) {
 	file.Tenants[0].Payouts.DefaultProvider = "stripe"
 	if _, err := connector.Build(file, clock.Real(), adapter.Use()); err == nil {
 		t.Error("a tenant whose default provider cannot pay out was accepted")
+	}
+}
+
+// A tenant may pay through several providers at once, each with what it can do.
+func TestConnectorOfMTN(t *testing.T) {
+	t.Parallel()
+	file := &config.File{Tenants: []config.Tenant{{
+		ID: "lebenis", Payouts: &config.Payouts{DefaultProvider: "mtn"},
+		Providers: map[string]config.Provider{"orange": {Name: "orange", Kind: orangeomr.Kind}, "mtn": {Name: "mtn", Kind: mtnmomo.Kind, Deduplicates: true}},
+	}}}
+	set, err := connector.Build(file, clock.Real(), adapter.Use())
+	if err != nil || len(set.All()) != 2 {
+		t.Fatalf("%d connectors, %v", len(set.All()), err)
+	}
+	if c, ok := set.Get("lebenis", "mtn"); !ok || c.Verifier == nil || c.Balance == nil || c.Proof != nil || !c.Policy.Deduplicates {
+		t.Errorf("got %+v", c)
 	}
 }
