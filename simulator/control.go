@@ -78,6 +78,8 @@ func (s *Simulator) putCallback(w http.ResponseWriter, r *http.Request) {
 		Provider      string `json:"provider"`
 		URL           string `json:"url"`           // mtn_momo: scheme and host only
 		Authorization string `json:"authorization"` // orange_omr
+		Key           string `json:"key"`           // orange_sonatel
+		Secret        string `json:"secret"`        // orange_sonatel
 		Header        string `json:"header"`        // cielo
 		Value         string `json:"value"`         // cielo
 		Verb          string `json:"verb"`          // mtn_momo
@@ -91,16 +93,21 @@ func (s *Simulator) putCallback(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-	case c.Provider == MTN && c.Header == "" && c.Value == "" && c.Authorization == "":
+	case c.Provider == MTN && c.Header == "" && c.Value == "" && c.Authorization == "" && c.Key+c.Secret == "":
 		err = s.SetMTNCallback(MTNCallback{Via: c.URL, Verb: c.Verb, Mode: c.Mode, Delay: delay})
 	case c.Verb != "":
 		err = errors.New("only " + MTN + " has a verb")
+	case c.Provider == Sonatel && c.Authorization+c.Header+c.Value == "":
+		err = s.SetSonatelCallback(SonatelCallback{URL: c.URL, Key: c.Key, Secret: c.Secret, Mode: c.Mode, Delay: delay})
+	case c.Key+c.Secret != "":
+		err = errors.New("only " + Sonatel + " has a key and a secret")
 	case c.Provider == Orange && c.Header == "" && c.Value == "":
 		err = s.SetCallback(Callback{URL: c.URL, Authorization: c.Authorization, Mode: c.Mode, Delay: delay})
 	case c.Provider == Cielo && c.Authorization == "":
 		err = s.SetWebhook(Webhook{URL: c.URL, Header: c.Header, Value: c.Value, Mode: c.Mode, Delay: delay})
 	default:
-		err = errors.New("provider has to be " + Orange + ", with authorization, " + Cielo + ", with header and value, or " + MTN + ", with neither")
+		err = errors.New("provider has to be " + Orange + ", with authorization, " + Sonatel + ", with key and secret, " +
+			Cielo + ", with header and value, or " + MTN + ", with none of them")
 	}
 	s.done(w, err)
 }

@@ -60,6 +60,8 @@ const (
 	TimeoutBefore     = fault.TimeoutBefore
 	AuthorizedOnly    = fault.AuthorizedOnly
 	Chargeback        = fault.Chargeback
+	Problem           = fault.Problem
+	KeyRevoked        = fault.KeyRevoked
 )
 
 // Faults of push services.
@@ -125,6 +127,12 @@ func (s *Simulator) SetCallback(c Callback) error { return s.orange.SetCallback(
 // SetMTNCallback changes how MTN's callbacks go out.
 func (s *Simulator) SetMTNCallback(c MTNCallback) error { return s.mtn.SetCallback(c) }
 
+// SetSonatelCallback changes where Sonatel posts final states to.
+func (s *Simulator) SetSonatelCallback(c SonatelCallback) error { return s.sonatel.SetCallback(c) }
+
+// UnblockSonatel forgets the wrong PINs of the account that pays at Sonatel, and gives it a new PIN unless that is "".
+func (s *Simulator) UnblockSonatel(pin string) { s.sonatel.Unblock(pin) }
+
 // SetWebhook changes where Cielo posts notifications to.
 func (s *Simulator) SetWebhook(w Webhook) error { return s.cielo.SetWebhook(w) }
 
@@ -181,7 +189,7 @@ func (s *Simulator) Reset() error {
 		return err
 	}
 	s.wave.Reset()
-	return errors.Join(s.orange.Reset(), s.mtn.Reset(), s.cielo.Reset())
+	return errors.Join(s.orange.Reset(), s.sonatel.Reset(), s.mtn.Reset(), s.cielo.Reset())
 }
 
 func (s *Simulator) book(provider string) (*book.Book, error) {

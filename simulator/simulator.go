@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/agogopay/agogo/simulator/internal/book"
@@ -17,17 +19,19 @@ import (
 	"github.com/agogopay/agogo/simulator/internal/fcm"
 	"github.com/agogopay/agogo/simulator/internal/mtn"
 	"github.com/agogopay/agogo/simulator/internal/orange"
+	"github.com/agogopay/agogo/simulator/internal/sonatel"
 	"github.com/agogopay/agogo/simulator/internal/wave"
 	"github.com/agogopay/agogo/simulator/internal/wire"
 )
 
 // The providers, as they are named in rules, books and counts.
 const (
-	Orange = orange.Provider
-	MTN    = mtn.Provider
-	Cielo  = cielo.Provider
-	FCM    = fcm.Provider
-	Wave   = wave.Provider
+	Orange  = orange.Provider
+	Sonatel = sonatel.Provider
+	MTN     = mtn.Provider
+	Cielo   = cielo.Provider
+	FCM     = fcm.Provider
+	Wave    = wave.Provider
 )
 
 // Config sets the simulator up. The zero value is the strictest reading of each provider's documentation, in memory.
@@ -42,6 +46,7 @@ type Config struct {
 	BookPath string
 	Orange   OrangeConfig
 	MTN      MTNConfig
+	Sonatel  SonatelConfig
 	Cielo    CieloConfig
 	FCM      FCMConfig
 	Wave     WaveConfig
@@ -61,6 +66,12 @@ type MTNConfig = mtn.Config
 
 // MTNCallback is how MTN's callbacks go out; where to is said with each transfer.
 type MTNCallback = mtn.Callback
+
+// SonatelConfig is what was agreed with Sonatel, and the account that pays there.
+type SonatelConfig = sonatel.Config
+
+// SonatelCallback is where Sonatel posts final states to, and by what it is known there.
+type SonatelCallback = sonatel.Callback
 
 // CieloConfig is what was agreed with the card gateway.
 type CieloConfig = cielo.Config
@@ -85,6 +96,7 @@ type Simulator struct {
 	journal   *book.Journal
 	orange    *orange.Server
 	mtn       *mtn.Server
+	sonatel   *sonatel.Server
 	cielo     *cielo.Server
 	fcm       *fcm.Server
 	wave      *wave.Server
@@ -101,11 +113,17 @@ func New(cfg Config) (*Simulator, error) {
 	}
 	s := &Simulator{
 		mux: http.NewServeMux(), clock: cfg.Clock, latencies: &fault.Latencies{}, counter: &calls.Counter{},
-		faults: fault.NewSet(fault.Catalogue{Orange: orange.Operations(), MTN: mtn.Operations(), Cielo: cielo.Operations(), FCM: fcm.Operations(), Wave: wave.Operations()}),
-		books:  map[string]*book.Book{Orange: book.New(Orange), MTN: book.New(MTN), Cielo: book.New(Cielo), Wave: book.New(Wave)},
+		faults: fault.NewSet(fault.Catalogue{
+			Orange: orange.Operations(), Sonatel: sonatel.Operations(), MTN: mtn.Operations(), Cielo: cielo.Operations(), FCM: fcm.Operations(),
+			Wave: wave.Operations(),
+		}),
+		books: map[string]*book.Book{},
+	}
+	for _, name := range []string{Orange, Sonatel, MTN, Cielo, Wave} {
+		s.books[name] = book.New(name)
 	}
 	if cfg.BookPath != "" {
-		journal, err := book.Persist(cfg.BookPath, s.books[Orange], s.books[MTN], s.books[Cielo], s.books[Wave])
+		journal, err := book.Persist(cfg.BookPath, slices.Collect(maps.Values(s.books))...)
 		if err != nil {
 			return nil, err
 		}
@@ -117,6 +135,10 @@ func New(cfg Config) (*Simulator, error) {
 	})
 	s.mtn = mtn.New(cfg.MTN, mtn.Deps{
 		Book: s.books[MTN], Faults: s.faults, Latencies: s.latencies, Count: s.count(MTN), Clock: cfg.Clock, Logger: cfg.Logger, Seed: cfg.Seed,
+	})
+	s.sonatel = sonatel.New(cfg.Sonatel, sonatel.Deps{
+		Book: s.books[Sonatel], Faults: s.faults, Latencies: s.latencies, Count: s.count(Sonatel), Clock: cfg.Clock,
+		Logger: cfg.Logger, Seed: cfg.Seed,
 	})
 	gateway, err := cielo.New(cfg.Cielo, cielo.Deps{
 		Book: s.books[Cielo], Faults: s.faults, Latencies: s.latencies, Count: s.count(Cielo), Clock: cfg.Clock, Logger: cfg.Logger,
@@ -137,11 +159,15 @@ func New(cfg Config) (*Simulator, error) {
 	if err := s.mtn.SetCallback(cfg.MTN.Callback); err != nil {
 		return nil, errors.Join(fmt.Errorf("the callback of %s: %w", MTN, err), s.Close())
 	}
+	if err := s.sonatel.SetCallback(cfg.Sonatel.Callback); err != nil {
+		return nil, errors.Join(fmt.Errorf("the callback of %s: %w", Sonatel, err), s.Close())
+	}
 	if err := s.cielo.SetWebhook(cfg.Cielo.Webhook); err != nil {
 		return nil, errors.Join(fmt.Errorf("the webhook of %s: %w", Cielo, err), s.Close())
 	}
 	s.orange.Register(s.mux)
 	s.mtn.Register(s.mux)
+	s.sonatel.Register(s.mux)
 	s.cielo.Register(s.mux)
 	s.fcm.Register(s.mux)
 	s.wave.Register(s.mux)
@@ -156,6 +182,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Se
 func (s *Simulator) Close() error {
 	s.orange.Close()
 	s.mtn.Close()
+	s.sonatel.Close()
 	s.cielo.Close()
 	if s.journal == nil {
 		return nil

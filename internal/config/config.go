@@ -88,8 +88,14 @@ type Provider struct {
 	SubscriptionKey   string
 	TargetEnvironment string // MTN's word for the country
 	// CallbackURL is our address as MTN reaches it, and CallbackKey the secret segment behind it; without them there are no callbacks.
+	// orange_sonatel has both, too: its key is a header's, and without an address callbacks go where they were registered.
 	CallbackURL string
 	CallbackKey string
+	// orange_sonatel, beside client_id and client_secret. A PIN is in no log, event or trace, encrypted or not.
+	RetailerNumber string
+	PIN            string
+	// CallbackSecret authenticates callbacks beside CallbackKey; without them callbacks are refused.
+	CallbackSecret string
 
 	// cielo
 	QueryURL    string

@@ -120,6 +120,14 @@ func TestLoadEverything(t *testing.T) {
 	if d := cmp.Diff(wantProvider, tenant.Providers["orange"]); d != "" {
 		t.Errorf("provider (-want +got):\n%s", d)
 	}
+	wantSonatel := defaultProvider("sonatel")
+	wantSonatel.Kind, wantSonatel.BaseURL, wantSonatel.TokenURL = "orange_sonatel", "https://sonatel.example.com", "https://sonatel.example.com/oauth/v1/token"
+	wantSonatel.ClientID, wantSonatel.ClientSecret, wantSonatel.RetailerNumber, wantSonatel.PIN = "literal", "sandbox-SONATEL_CLIENT_SECRET", "770000000", "sandbox-SONATEL_PIN"
+	wantSonatel.CallbackKey, wantSonatel.CallbackSecret = "sandbox-SONATEL_CALLBACK_KEY", "sandbox-SONATEL_CALLBACK_SECRET"
+	wantSonatel.CallbackURL = "https://pay.example.com/webhooks/payouts/everything/sonatel"
+	if d := cmp.Diff(wantSonatel, tenant.Providers["sonatel"]); d != "" {
+		t.Errorf("sonatel (-want +got):\n%s", d)
+	}
 	wantWave := defaultProvider("wave")
 	wantWave.Kind, wantWave.BaseURL, wantWave.APIKey, wantWave.SigningSecret = "wave", "https://wave.example.com", "sandbox-WAVE_API_KEY", "sandbox-WAVE_SIGNING_SECRET"
 	wantWave.AggregatedMerchant = "am-7"

@@ -33,7 +33,8 @@ var providerKinds = map[string]kind{
 		},
 		defaults: func(p *Provider) { p.FormsStep = true },
 	},
-	"mtn_momo": mtnMoMo(),
+	"mtn_momo":       mtnMoMo(),
+	"orange_sonatel": orangeSonatel(),
 	"cielo": {
 		fields: func(l *loader, p *Provider) []field {
 			return []field{

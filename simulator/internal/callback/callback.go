@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -30,6 +31,11 @@ type Delivery struct {
 	Kind   string // for the counts
 	Wait   time.Duration
 	Body   func() []byte // asked when the callback leaves
+	// Sign adds what depends on the body and the moment; nil adds nothing.
+	Sign func(h http.Header, body []byte)
+	// Repeats is how often it is posted again when nobody answers or with a server error: any other answer is the last word.
+	Repeats     int
+	RepeatAfter time.Duration
 }
 
 // Poster posts for one provider. Close it to end what is under way.
@@ -100,39 +106,58 @@ func (p *Poster) Start(all []Delivery) {
 			if p.clock.Sleep(p.ctx, d.Wait) != nil {
 				return
 			}
-			p.slots <- struct{}{}
-			defer func() { <-p.slots }()
-			p.Deliver(p.ctx, d)
+			for p.attempt(d) && d.Repeats > 0 && p.clock.Sleep(p.ctx, d.RepeatAfter) == nil {
+				d.Repeats--
+			}
 		})
 	}
 }
 
-// Deliver posts now and waits for the answer.
-func (p *Poster) Deliver(ctx context.Context, d Delivery) {
+// attempt posts when a slot is free, and reports whether there was no answer that ends it.
+func (p *Poster) attempt(d Delivery) (again bool) {
+	p.slots <- struct{}{}
+	defer func() { <-p.slots }()
+	return p.Deliver(p.ctx, d)
+}
+
+// Deliver posts now and waits for the answer. It reports whether there was none, or that of a server in trouble.
+func (p *Poster) Deliver(ctx context.Context, d Delivery) (unanswered bool) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	outcome := d.Kind
 	if err := p.post(ctx, d); err != nil {
+		var status refusal
+		unanswered = !errors.As(err, &status) || status >= http.StatusInternalServerError
 		outcome += "_refused"
 		p.logger.DebugContext(ctx, "simulator: callback not taken", "error", err)
 	}
 	p.count("callback", outcome)
+	return unanswered
 }
 
 func (p *Poster) post(ctx context.Context, d Delivery) error {
-	r, err := http.NewRequestWithContext(ctx, cmp.Or(d.Method, http.MethodPost), d.URL, bytes.NewReader(d.Body()))
+	body := d.Body()
+	r, err := http.NewRequestWithContext(ctx, cmp.Or(d.Method, http.MethodPost), d.URL, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	r.Header = d.Header.Clone()
 	r.Header.Set("Content-Type", "application/json")
+	if d.Sign != nil {
+		d.Sign(r.Header, body)
+	}
 	answer, err := p.client.Do(r)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("status %d", answer.StatusCode)
+		return refusal(answer.StatusCode)
 	}
 	return nil
 }
+
+// refusal is an answer that does not take a callback.
+type refusal int
+
+func (r refusal) Error() string { return fmt.Sprintf("status %d", int(r)) }

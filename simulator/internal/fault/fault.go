@@ -37,6 +37,8 @@ const (
 	TimeoutBefore     Kind = "timeout_before_payment"    // no answer for delay, a minute if it is not set; nothing moved
 	AuthorizedOnly    Kind = "authorized_only"           // the card's limit is reserved; charged after duration, 0 is never
 	Chargeback        Kind = "chargeback"                // charged, and disputed after duration
+	Problem           Kind = "problem"                   // the provider's own error of the code in message; nothing moved
+	KeyRevoked        Kind = "key_revoked"               // the key that PINs are encrypted with is taken out of use
 )
 
 // What push services do.
@@ -52,7 +54,7 @@ const (
 
 // Rule makes calls that it matches go wrong.
 type Rule struct {
-	Provider  string // "orange_omr", "mtn_momo", "cielo", "fcm"
+	Provider  string // "orange_omr", "orange_sonatel", "mtn_momo", "cielo", "fcm"
 	Operation string // of the provider: "cashin", "lookup", "sale", "send", …
 	Match     Match
 	Fault     Kind

@@ -217,16 +217,17 @@ func (s *Set) check(r Rule) error {
 
 // CheckCallback accepts the ways in which a provider can call back; "" is its usual one.
 func CheckCallback(mode string) error {
-	modes := []string{"", "normal", "duplicated", "late", "early", "forged", "never"}
+	modes := []string{"", "normal", "duplicated", "late", "early", "forged", "stale", "never"}
 	if !slices.Contains(modes, mode) {
 		return fmt.Errorf("callback %q is unknown; it is one of %s", mode, strings.Join(modes[1:], ", "))
 	}
 	return nil
 }
 
-// normal makes 401_once once: without a number of times every call would lose its token, and no client could ever go on.
+// normal makes 401_once and key_revoked once: without a number of times every call would lose its token or its key, and no
+// client could ever go on.
 func normal(r Rule) Rule {
-	if r.Fault == Unauthorized && r.Times == 0 {
+	if (r.Fault == Unauthorized || r.Fault == KeyRevoked) && r.Times == 0 {
 		r.Times = 1
 	}
 	return r

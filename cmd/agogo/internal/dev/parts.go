@@ -144,6 +144,8 @@ func (d *dev) connectCallback(http map[string]string, tenant string, p config.Pr
 	case p.Kind == "mtn_momo" && http["payouts"] != "" && p.CallbackURL != "":
 		// Each transfer says where to call back; what it says is a public address, behind which the service listens here.
 		return d.simulator.SetMTNCallback(simulator.MTNCallback{Via: "http://" + http["payouts"]})
+	case p.Kind == "orange_sonatel" && http["payouts"] != "" && p.CallbackKey != "":
+		return d.simulator.SetSonatelCallback(simulator.SonatelCallback{URL: address("payouts"), Key: p.CallbackKey, Secret: p.CallbackSecret})
 	case p.Kind == "cielo" && http["recurrences"] != "" && p.WebhookHeader != "":
 		return d.simulator.SetWebhook(simulator.Webhook{URL: address("recurrences"), Header: p.WebhookHeader, Value: p.WebhookSecret})
 	default:

@@ -7,6 +7,7 @@ import (
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/mtnmomo"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangeomr"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter/orangesonatel"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter/wave"
 )
 
@@ -14,9 +15,10 @@ import (
 func Use() connector.Use {
 	return connector.Use{
 		Kinds: map[string]func(config.Provider, clock.Clock) connector.Adapter{
-			mtnmomo.Kind:   func(c config.Provider, clk clock.Clock) connector.Adapter { return mtnmomo.New(c, clk) },
-			orangeomr.Kind: func(c config.Provider, clk clock.Clock) connector.Adapter { return orangeomr.New(c, clk) },
-			wave.Kind:      func(c config.Provider, clk clock.Clock) connector.Adapter { return wave.New(c, clk) },
+			mtnmomo.Kind:       func(c config.Provider, clk clock.Clock) connector.Adapter { return mtnmomo.New(c, clk) },
+			wave.Kind:          func(c config.Provider, clk clock.Clock) connector.Adapter { return wave.New(c, clk) },
+			orangeomr.Kind:     func(c config.Provider, clk clock.Clock) connector.Adapter { return orangeomr.New(c, clk) },
+			orangesonatel.Kind: func(c config.Provider, clk clock.Clock) connector.Adapter { return orangesonatel.New(c, clk) },
 		},
 		Serves: func(t config.Tenant) (byDefault string, ok bool) {
 			if t.Payouts == nil {
