@@ -48,9 +48,40 @@ func TestAppendKeepsOrderAndContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare := outbox.Message{ID: "bare", Stream: "B", Subject: "B.y", Key: "k", Payload: []byte{}}
-	if diff := cmp.Diff(append(msgs, odd, bare), got); diff != "" {
+	bare := outbox.Message{ID: "bare", Stream: "B", Subject: "B.y", Key: "k", Headers: map[string]string{}, Payload: []byte{}}
+	if diff := cmp.Diff(byKey(append(msgs, odd, bare)), byKey(got)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// byKey sorts messages into what has an order: those of one key.
+func byKey(msgs []outbox.Message) map[string][]outbox.Message {
+	keys := map[string][]outbox.Message{}
+	for _, m := range msgs {
+		keys[m.Key] = append(keys[m.Key], m)
+	}
+	return keys
+}
+
+// What a transaction tells of one tenant is one row for each stream, however many messages it is, with what they share once.
+func TestMessagesOfATransactionShareRows(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	o := b.outbox()
+	var msgs []outbox.Message
+	for n := range 200 {
+		for _, stream := range []string{"A", "B"} {
+			m := message(stream, fmt.Sprintf("lebenis/payout/%d", n), 0)
+			m.Subject, m.Headers["ce-source"] = stream+".x", "/payouts"
+			msgs = append(msgs, m)
+		}
+	}
+	b.append(o, msgs...)
+	if n := b.count("SELECT count(*) FROM outbox_parcels WHERE messages = 200 AND common LIKE '%ce-source:/payouts%' AND NOT headers[200] LIKE '%ce-source%'"); n != 2 {
+		t.Errorf("%d rows of 200 messages with their source once, want one for each stream", n)
+	}
+	if n := b.count("SELECT count(*) FROM outbox WHERE headers->>'ce-source' = '/payouts' AND headers->>'ce-id' = msg_id"); n != 400 {
+		t.Errorf("%d messages with all their headers", n)
 	}
 }
 
@@ -61,6 +92,8 @@ func TestAppendRefusesWhatCouldNeverBePublished(t *testing.T) {
 	for name, spoil := range map[string]func(*outbox.Message){
 		"id": func(m *outbox.Message) { m.ID = "" }, "stream": func(m *outbox.Message) { m.Stream = "" },
 		"subject": func(m *outbox.Message) { m.Subject = "" }, "key": func(m *outbox.Message) { m.Key = "" },
+		"an unbroken header": func(m *outbox.Message) { m.Headers["ce-actor"] = "user:a\nce-id:forged" },
+		"a header's name":    func(m *outbox.Message) { m.Headers["ce-actor:"] = "user:a" },
 	} {
 		m := message("A", "k", 1)
 		spoil(&m)

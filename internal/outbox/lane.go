@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +29,9 @@ type lane struct {
 	wake   chan struct{}
 	failed int // batches in a row of which nothing went through
 
+	// parked are parcels of which nothing is left but messages of keys that wait: they are not read until one of those is due.
+	parked map[int64][]string
+
 	mu    sync.Mutex
 	stuck map[string]*stuckKey
 }
@@ -37,7 +43,7 @@ type stuckKey struct {
 }
 
 func newLane(r *relay, stream string) *lane {
-	return &lane{r: r, stream: stream, wake: make(chan struct{}, 1), stuck: map[string]*stuckKey{}}
+	return &lane{r: r, stream: stream, wake: make(chan struct{}, 1), stuck: map[string]*stuckKey{}, parked: map[int64][]string{}}
 }
 
 func (l *lane) awake() {
@@ -74,7 +80,10 @@ func (l *lane) step(ctx context.Context) (more bool, err error) {
 	if !l.r.js.Conn().IsConnected() {
 		return false, errNoConnection // publishing would only fill the client's buffer with copies
 	}
-	params := db.BatchParams{Stream: l.stream, Stuck: l.stuckKeys(), Size: int32(l.r.cfg.Batch)}
+	// One look at what waits, for the reading and for the publishing: a key that becomes due in between would be published from
+	// a later parcel before the one that was passed over.
+	waiting := l.waitingKeys()
+	params := db.BatchParams{Stream: l.stream, Parked: l.stillParked(waiting), Size: int32(l.r.cfg.Batch)}
 	for part := range held {
 		params.Parts = append(params.Parts, part)
 	}
@@ -89,40 +98,107 @@ func (l *lane) step(ctx context.Context) (more bool, err error) {
 	if len(rows) == 0 {
 		return false, nil
 	}
-	sent := l.publish(ctx, rows, held)
-	if err := l.mark(ctx, sent.acked); err != nil {
+	sent := l.publish(ctx, rows, held, waiting)
+	if err := l.mark(ctx, rows, sent.acked); err != nil {
 		return false, err // they will be published again, under the same ids
 	}
 	if err := l.settle(ctx, sent); err != nil {
 		return false, err
 	}
-	return len(rows) == l.r.cfg.Batch && ctx.Err() == nil, nil
+	return count(rows) >= l.r.cfg.Batch && ctx.Err() == nil, nil
+}
+
+func count(rows []db.BatchRow) (n int) {
+	for _, r := range rows {
+		n += len(left(r))
+	}
+	return n
 }
 
 // mark records what the stream has acknowledged, also when the context has ended meanwhile.
-func (l *lane) mark(ctx context.Context, acked []db.BatchRow) error {
+func (l *lane) mark(ctx context.Context, rows []db.BatchRow, acked []item) error {
 	if len(acked) == 0 {
+		l.park(rows, nil)
 		return nil
 	}
 	crashpoint.Hit("outbox.after_publish")
+	done := make(map[int64]map[int]bool, len(rows)) // places by parcel
 	p := db.MarkParams{Oldest: acked[0].CreatedAt, Newest: acked[0].CreatedAt}
-	for _, row := range acked {
-		p.Seqs = append(p.Seqs, row.Seq)
-		if row.CreatedAt.Before(p.Oldest) {
-			p.Oldest = row.CreatedAt
+	for _, i := range acked {
+		if done[i.Seq] == nil {
+			done[i.Seq] = map[int]bool{}
 		}
-		if row.CreatedAt.After(p.Newest) {
-			p.Newest = row.CreatedAt
+		done[i.Seq][i.at] = true
+		if i.CreatedAt.Before(p.Oldest) {
+			p.Oldest = i.CreatedAt
+		}
+		if i.CreatedAt.After(p.Newest) {
+			p.Newest = i.CreatedAt
+		}
+	}
+	some := db.MarkSomeParams{Oldest: p.Oldest, Newest: p.Newest}
+	for _, row := range rows {
+		switch rest := without(left(row), done[row.Seq]); {
+		case len(rest) == 0:
+			p.Seqs = append(p.Seqs, row.Seq)
+		case done[row.Seq] != nil:
+			some.Seqs, some.Waiting = append(some.Seqs, row.Seq), append(some.Waiting, places(rest))
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
-	err := l.r.byIndex(ctx, func(q *db.Queries) error { return q.Mark(ctx, p) })
+	err := l.r.byIndex(ctx, func(q *db.Queries) error {
+		if len(some.Seqs) > 0 {
+			if err := q.MarkSome(ctx, some); err != nil {
+				return err
+			}
+		}
+		return q.Mark(ctx, p)
+	})
 	if err != nil {
 		return fmt.Errorf("mark %d messages as published: %w", len(acked), err)
 	}
+	l.park(rows, done)
 	l.r.metrics.published.WithLabelValues(l.r.cfg.Service, l.stream).Add(float64(len(acked)))
 	return nil
+}
+
+func without(all []int, done map[int]bool) []int {
+	return slices.DeleteFunc(all, func(at int) bool { return done[at] })
+}
+
+// places is the text of an array of places, which count from 1 in Postgres.
+func places(of []int) string {
+	texts := make([]string, len(of))
+	for i, at := range of {
+		texts[i] = strconv.Itoa(at + 1)
+	}
+	return "{" + strings.Join(texts, ",") + "}"
+}
+
+// park remembers whose messages are left of the parcels.
+func (l *lane) park(rows []db.BatchRow, done map[int64]map[int]bool) {
+	for _, row := range rows {
+		delete(l.parked, row.Seq)
+		for _, at := range without(left(row), done[row.Seq]) {
+			if key := row.Keys[at]; !slices.Contains(l.parked[row.Seq], key) {
+				l.parked[row.Seq] = append(l.parked[row.Seq], key)
+			}
+		}
+	}
+}
+
+// stillParked lists the parcels that have nothing for us but keys that wait, and forgets the others.
+func (l *lane) stillParked(waiting map[string]bool) []int64 {
+	seqs := []int64{} // not nil: NULL would match nothing
+	for seq, keys := range l.parked {
+		if slices.ContainsFunc(keys, func(key string) bool { return !waiting[key] }) {
+			delete(l.parked, seq)
+			continue
+		}
+		seqs = append(seqs, seq)
+	}
+	return seqs
 }
 
 // settle decides whose fault the failures are. If anything went through, or the stream named the message, it is the
@@ -139,11 +215,14 @@ func (l *lane) settle(ctx context.Context, sent outcome) error {
 	return nil
 }
 
-func (l *lane) forget(acked []db.BatchRow) {
+func (l *lane) forget(acked []item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, row := range acked {
-		delete(l.stuck, row.Key)
+	if len(l.stuck) == 0 {
+		return
+	}
+	for _, i := range acked {
+		delete(l.stuck, i.key())
 	}
 }
 
@@ -153,13 +232,13 @@ func (l *lane) stuckCount() int {
 	return len(l.stuck)
 }
 
-func (l *lane) stuckKeys() []string {
+func (l *lane) waitingKeys() map[string]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	keys := []string{} // not nil: NULL would match nothing
+	keys := map[string]bool{}
 	for key, s := range maps.All(l.stuck) {
 		if s.waiting {
-			keys = append(keys, key)
+			keys[key] = true
 		}
 	}
 	return keys

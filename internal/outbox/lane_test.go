@@ -1,10 +1,10 @@
 package outbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +23,7 @@ func testLane() *lane {
 
 func TestSettleBlamesTheMessageOrTheStream(t *testing.T) {
 	t.Parallel()
-	ok := []db.BatchRow{{Key: "ok"}}
+	ok := []item{{BatchRow: db.BatchRow{Keys: []string{"ok"}}}}
 	refused, down := failure{reason: "refused", message: true, err: errors.New("too large")}, failure{reason: "no_stream", err: jetstream.ErrNoStreamResponse}
 	for name, tc := range map[string]struct {
 		sent      outcome
@@ -62,13 +62,13 @@ func TestHeldKeyIsTriedLaterAndLaterAndForgottenWhenItGoes(t *testing.T) {
 			if err := l.settle(t.Context(), refused); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]string{"a"}, l.stuckKeys()); diff != "" {
+			if diff := cmp.Diff(map[string]bool{"a": true}, l.waitingKeys()); diff != "" {
 				t.Fatal(diff)
 			}
 			begin := time.Now()
 			<-l.wake
 			waits = append(waits, time.Since(begin))
-			if keys := l.stuckKeys(); len(keys) != 0 {
+			if keys := l.waitingKeys(); len(keys) != 0 {
 				t.Fatalf("%v is due and still held", keys)
 			}
 		}
@@ -78,7 +78,7 @@ func TestHeldKeyIsTriedLaterAndLaterAndForgottenWhenItGoes(t *testing.T) {
 				t.Errorf("wait %d was %s, want between %s and %s", i, w, want/2, want)
 			}
 		}
-		if err := l.settle(t.Context(), outcome{acked: []db.BatchRow{{Key: "a"}}}); err != nil || l.stuckCount() != 0 {
+		if err := l.settle(t.Context(), outcome{acked: []item{{BatchRow: db.BatchRow{Keys: []string{"a"}}}}}); err != nil || l.stuckCount() != 0 {
 			t.Errorf("after success: %v, %d keys remembered", err, l.stuckCount())
 		}
 	})
@@ -106,8 +106,7 @@ func TestClassify(t *testing.T) {
 		{nats.ErrConnectionClosed, verdict{"disconnected", false}},
 		{nats.ErrMaxPayload, verdict{"refused", true}},
 		{nats.ErrBadSubject, verdict{"refused", true}},
-		{fmt.Errorf("headers: %w", json.Unmarshal([]byte("["), new(map[string]string))), verdict{"refused", true}},
-		{fmt.Errorf("headers: %w", json.Unmarshal([]byte("[]"), new(map[string]string))), verdict{"refused", true}},
+		{errHeader, verdict{"refused", true}},
 	} {
 		var got verdict
 		if got.Reason, got.Message = classify(fmt.Errorf("outer: %w", tc.err)); got != tc.want {
@@ -120,17 +119,62 @@ func TestPartsSpreadAndStay(t *testing.T) {
 	t.Parallel()
 	seen := map[int16]int{}
 	for i := range 16_000 {
-		seen[partOf(fmt.Sprintf("lebenis/payout/%d", i))]++
+		seen[partOf(fmt.Sprintf("tenant-%d/payout/0198", i))]++
 	}
 	if len(seen) != parts {
 		t.Errorf("%d parts used", len(seen))
 	}
 	for part, n := range seen {
 		if n < 700 || n > 1300 {
-			t.Errorf("part %d has %d of 16000 keys", part, n)
+			t.Errorf("part %d has %d of 16000 tenants", part, n)
 		}
 	}
-	if got := partOf("lebenis/payout/0198"); got != 5 {
-		t.Errorf("part %d: it must not change, or two relays would share a key after an upgrade", got)
+	for _, key := range []string{"lebenis/payout/0198", "lebenis/payee/7", "lebenis"} {
+		if got := partOf(key); got != 15 {
+			t.Errorf("part %d of %s: it must not change, or two relays would share a key after an upgrade", got, key)
+		}
 	}
+}
+
+// A parcel is left alone while all that is left of it waits, and read again as soon as one of its keys is due.
+func TestParcelsOfKeysThatWaitAreParked(t *testing.T) {
+	t.Parallel()
+	l := testLane()
+	rows := []db.BatchRow{{Seq: 1, Keys: []string{"a", "b", "c"}}, {Seq: 2, Keys: []string{"b"}, Waiting: []int32{1}}, {Seq: 3, Keys: []string{"a"}}}
+	l.park(rows, map[int64]map[int]bool{1: {0: true}, 3: {0: true}})
+	for _, c := range []struct {
+		waiting map[string]bool
+		want    []int64
+	}{
+		{map[string]bool{"b": true, "c": true}, []int64{1, 2}},
+		{map[string]bool{"b": true}, []int64{2}},
+		{map[string]bool{"b": true, "c": true}, []int64{2}}, // the first one is to be looked at again
+		{map[string]bool{}, []int64{}},
+	} {
+		got := l.stillParked(c.waiting)
+		slices.Sort(got)
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("while %v wait: %s", c.waiting, diff)
+		}
+	}
+}
+
+func FuzzHeaderLines(f *testing.F) {
+	f.Add("ce-id", "a:b", "empty", "")
+	f.Fuzz(func(t *testing.T, k1, v1, k2, v2 string) {
+		want := map[string]string{k1: v1, k2: v2}
+		text, err := lines(want, nil)
+		if err != nil {
+			return
+		}
+		got, err := header(text)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%q became %v, %v", want, got, err)
+		}
+		for k, v := range want {
+			if len(got[k]) != 1 || got[k][0] != v {
+				t.Errorf("%q: %q became %q", k, v, got[k])
+			}
+		}
+	})
 }

@@ -1,5 +1,6 @@
 // Package outbox carries messages from a transaction to JetStream: rows written beside the fact they tell, published by
-// a relay that owns the row's part by a lease, marked after the PubAck and kept for 72 hours.
+// a relay that owns the row's part by a lease, marked after the PubAck and kept for 72 hours. A row is a parcel of what one
+// transaction tells one stream; the view outbox shows its messages one by one.
 //
 // A message may be published more than once, always under the same id, and never less than once. Messages of one key and
 // stream are published one after the other, the next one only when the stream has acknowledged the one before; so their
@@ -9,10 +10,8 @@ package outbox
 import (
 	"context"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"strconv"
 	"time"
@@ -38,12 +37,13 @@ var Migrations = pg.Set{Name: "outbox", FS: migrations, Dir: "migrations"}
 // parts is how many leases share the keys; the migration inserts their rows.
 const parts = 16
 
-// Message is one row of the outbox.
+// Message is what is told once.
 type Message struct {
 	ID      string // Nats-Msg-Id; equal to ce-id for events
 	Stream  string // Nats-Expected-Stream
 	Subject string
 	Key     string // messages of one key are published in the order they were written (the writer holds the aggregate's row)
+	// Headers are sent as they are written: no line breaks, no colon in a name.
 	Headers map[string]string
 	Payload []byte
 }
@@ -70,7 +70,7 @@ func (m Message) Again(n int) Message {
 type Config struct {
 	Service string
 	Poll    time.Duration // 250 ms
-	Batch   int           // 500
+	Batch   int           // 1000 messages
 	Lease   time.Duration // 4 s: how long the parts of a relay that died wait; renewed four times in that time
 	Keep    time.Duration // 72 h: how long published rows stay, for a broker that lost what it had acknowledged
 }
@@ -80,7 +80,7 @@ func (c Config) withDefaults() Config {
 		c.Poll = 250 * time.Millisecond
 	}
 	if c.Batch <= 0 {
-		c.Batch = 500
+		c.Batch = 1000
 	}
 	if c.Lease <= 0 {
 		c.Lease = 4 * time.Second
@@ -119,46 +119,22 @@ func New(c Config, d Deps) *Outbox {
 	}
 }
 
-// Append writes messages in the caller's transaction, in one statement however many they are.
+// Append writes messages in the caller's transaction: a row for each stream and part, however many they are.
 func (o *Outbox) Append(ctx context.Context, tx pgx.Tx, msgs ...Message) error {
 	if len(msgs) == 0 {
 		return nil
 	}
-	var p db.AppendMessagesParams
-	for _, m := range msgs {
-		if m.ID == "" || m.Stream == "" || m.Subject == "" || m.Key == "" {
-			return fmt.Errorf("outbox: message %q for %q on stream %q with key %q: all four must be set", m.ID, m.Subject, m.Stream, m.Key)
-		}
-		headers, err := json.Marshal(m.Headers)
-		if err != nil {
-			return fmt.Errorf("outbox: headers of message %s: %w", m.ID, err)
-		}
-		p.Parts = append(p.Parts, partOf(m.Key))
-		p.Streams = append(p.Streams, m.Stream)
-		p.Keys = append(p.Keys, m.Key)
-		p.MsgIds = append(p.MsgIds, m.ID)
-		p.Subjects = append(p.Subjects, m.Subject)
-		p.Headers = append(p.Headers, string(headers))
-		p.Payloads = append(p.Payloads, orEmpty(m.Payload))
+	rows, err := parcels(msgs)
+	if err != nil {
+		return err
 	}
-	if err := o.queries.WithTx(tx).AppendMessages(ctx, p); err != nil {
-		return fmt.Errorf("append %d messages to the outbox: %w", len(msgs), err)
+	q := o.queries.WithTx(tx)
+	for _, r := range rows {
+		if err := q.AppendParcel(ctx, r); err != nil {
+			return fmt.Errorf("append %d messages to the outbox: %w", len(msgs), err)
+		}
 	}
 	return nil
-}
-
-// orEmpty keeps an absent payload from becoming NULL.
-func orEmpty(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
-}
-
-func partOf(key string) int16 {
-	h := fnv.New32a()
-	h.Write([]byte(key))
-	return int16(h.Sum32() % parts)
 }
 
 // Nudge wakes the relay; call it after commit. Polling is the truth, so a lost nudge only costs the poll interval.
@@ -191,6 +167,6 @@ func (o *Outbox) Replay(ctx context.Context, from time.Time) (int64, error) {
 	}
 }
 
-const replayPage = 5000
+const replayPage = 200 // parcels
 
 var errNoConnection = errors.New("not connected to NATS")

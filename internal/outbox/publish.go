@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -12,9 +11,18 @@ import (
 	"github.com/agogopay/agogo/internal/outbox/db"
 )
 
-// outcome of a batch. A row that is in neither list was not sent: one of its key before it failed, or its lease is gone.
+// item is a message of a parcel.
+type item struct {
+	db.BatchRow
+	at int // its place in the parcel's arrays
+}
+
+func (i item) key() string { return i.Keys[i.at] }
+
+// outcome of a batch. A message that is in neither list was not sent: one of its key before it failed, its key waits, or its
+// lease is gone.
 type outcome struct {
-	acked  []db.BatchRow
+	acked  []item
 	failed map[string]failure // by key
 }
 
@@ -34,32 +42,52 @@ func (f failure) Unwrap() error { return f.err }
 
 // publish sends the first message of every key at once, awaits all acknowledgements, then sends the second ones, and so
 // on. A key stops at its first failure, so that nothing overtakes a message whose fate is unknown.
-func (l *lane) publish(ctx context.Context, rows []db.BatchRow, held map[int16]*lease) outcome {
+func (l *lane) publish(ctx context.Context, rows []db.BatchRow, held map[int16]*lease, waiting map[string]bool) outcome {
 	out := outcome{failed: map[string]failure{}}
-	for wave := chains(rows); len(wave) > 0; {
+	for wave := chains(rows, waiting); len(wave) > 0; {
 		wave = l.send(ctx, wave, held, &out)
 	}
 	return out
 }
 
-// chains groups rows by key, in order of their first rows.
-func chains(rows []db.BatchRow) [][]db.BatchRow {
-	var all [][]db.BatchRow
-	index := make(map[string]int, len(rows))
+// chains groups the messages that are still to be published by key, in order of their first ones, without the keys that wait.
+func chains(rows []db.BatchRow, waiting map[string]bool) [][]item {
+	var all [][]item
+	index := map[string]int{}
 	for _, row := range rows {
-		i, ok := index[row.Key]
-		if !ok {
-			i = len(all)
-			index[row.Key] = i
-			all = append(all, nil)
+		for _, at := range left(row) {
+			key := row.Keys[at]
+			if waiting[key] {
+				continue
+			}
+			i, ok := index[key]
+			if !ok {
+				i = len(all)
+				index[key] = i
+				all = append(all, nil)
+			}
+			all[i] = append(all[i], item{row, at})
 		}
-		all[i] = append(all[i], row)
 	}
 	return all
 }
 
+// left lists the places of a parcel's messages that no stream has acknowledged.
+func left(row db.BatchRow) []int {
+	var places []int
+	if row.Waiting == nil {
+		for at := range row.Keys {
+			places = append(places, at)
+		}
+	}
+	for _, place := range row.Waiting {
+		places = append(places, int(place)-1)
+	}
+	return places
+}
+
 // send publishes the head of each chain, awaits every future, and returns what is left of the chains that go on.
-func (l *lane) send(ctx context.Context, wave [][]db.BatchRow, held map[int16]*lease, out *outcome) [][]db.BatchRow {
+func (l *lane) send(ctx context.Context, wave [][]item, held map[int16]*lease, out *outcome) [][]item {
 	futures := make([]jetstream.PubAckFuture, len(wave))
 	for i, chain := range wave {
 		if ctx.Err() != nil || held[chain[0].Part].lost() {
@@ -72,7 +100,7 @@ func (l *lane) send(ctx context.Context, wave [][]db.BatchRow, held map[int16]*l
 		}
 		futures[i] = future
 	}
-	var rest [][]db.BatchRow
+	var rest [][]item
 	for i, chain := range wave {
 		if futures[i] == nil {
 			continue
@@ -90,22 +118,19 @@ func (l *lane) send(ctx context.Context, wave [][]db.BatchRow, held map[int16]*l
 	return rest
 }
 
-func (l *lane) publishOne(row db.BatchRow) (jetstream.PubAckFuture, error) {
-	var headers map[string]string
-	if err := json.Unmarshal(row.Headers, &headers); err != nil {
-		return nil, fmt.Errorf("headers: %w", err)
+func (l *lane) publishOne(i item) (jetstream.PubAckFuture, error) {
+	h, err := header(i.Common, i.Headers[i.at])
+	if err != nil {
+		return nil, err
 	}
-	m := &nats.Msg{Subject: row.Subject, Data: row.Payload, Header: make(nats.Header, len(headers)+2)}
-	for k, v := range headers {
-		m.Header[k] = []string{v} // as written: the client looks names up exactly
-	}
-	return l.r.js.PublishMsgAsync(m, jetstream.WithMsgID(row.MsgID), jetstream.WithExpectStream(l.stream), jetstream.WithStallWait(stallWait))
+	m := &nats.Msg{Subject: i.Subjects[i.at], Data: i.Payloads[i.at], Header: h}
+	return l.r.js.PublishMsgAsync(m, jetstream.WithMsgID(i.MsgIds[i.at]), jetstream.WithExpectStream(l.stream), jetstream.WithStallWait(stallWait))
 }
 
-func (o *outcome) fail(row db.BatchRow, err error) {
-	f := failure{id: row.MsgID, subject: row.Subject, err: err}
+func (o *outcome) fail(i item, err error) {
+	f := failure{id: i.MsgIds[i.at], subject: i.Subjects[i.at], err: err}
 	f.reason, f.message = classify(err)
-	o.failed[row.Key] = f
+	o.failed[i.key()] = f
 }
 
 // Codes of JetStream's errors that are told apart; nats.go has no names for them.
@@ -127,7 +152,7 @@ func classify(err error) (reason string, message bool) {
 	case errors.Is(err, jetstream.ErrTooManyStalledMsgs):
 		return "stalled", false
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject), errors.Is(err, jetstream.ErrInvalidSubject),
-		errors.As(err, new(*json.SyntaxError)), errors.As(err, new(*json.UnmarshalTypeError)):
+		errors.Is(err, errHeader):
 		return "refused", true
 	}
 	return "disconnected", false

@@ -1,9 +1,6 @@
--- name: AppendMessages :exec
-INSERT INTO outbox (part, stream, key, msg_id, subject, headers, payload)
-SELECT m.part, m.stream, m.key, m.msg_id, m.subject, m.headers::jsonb, m.payload
-FROM (SELECT unnest(@parts::smallint[]) AS part, unnest(@streams::text[]) AS stream, unnest(@keys::text[]) AS key,
-             unnest(@msg_ids::text[]) AS msg_id, unnest(@subjects::text[]) AS subject, unnest(@headers::text[]) AS headers,
-             unnest(@payloads::bytea[]) AS payload) m;
+-- name: AppendParcel :exec
+INSERT INTO outbox_parcels (part, stream, messages, common, keys, msg_ids, subjects, headers, payloads)
+VALUES (@part, @stream, @messages, @common, @keys, @msg_ids, @subjects, @headers, @payloads);
 
 -- name: UseIndexes :exec
 -- Statistics are wrong here by nature: a new day's partition has none, and how many rows wait changes from none to a
@@ -13,38 +10,53 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 -- name: Waiting :many
 -- The streams that have something unpublished, and how long their oldest row has waited: one step of the index per stream.
 WITH RECURSIVE s AS (
-    (SELECT o.stream, o.seq, o.created_at FROM outbox o WHERE o.published_at IS NULL ORDER BY o.stream, o.seq LIMIT 1)
+    (SELECT o.stream, o.seq, o.created_at FROM outbox_parcels o WHERE o.waits ORDER BY o.stream, o.seq LIMIT 1)
     UNION ALL
     SELECT n.stream, n.seq, n.created_at FROM s CROSS JOIN LATERAL (
-        SELECT o.stream, o.seq, o.created_at FROM outbox o
-        WHERE o.published_at IS NULL AND o.stream > s.stream ORDER BY o.stream, o.seq LIMIT 1) n
+        SELECT o.stream, o.seq, o.created_at FROM outbox_parcels o
+        WHERE o.waits AND o.stream > s.stream ORDER BY o.stream, o.seq LIMIT 1) n
 )
 SELECT s.stream::text AS stream, extract(epoch FROM clock_timestamp() - s.created_at)::float8 AS age_seconds FROM s;
 
 -- name: Batch :many
-SELECT seq, created_at, part, key, msg_id, subject, headers, payload FROM outbox
-WHERE published_at IS NULL AND stream = @stream AND part = ANY(@parts::smallint[]) AND NOT key = ANY(@stuck::text[])
-ORDER BY seq LIMIT @size;
+-- Parcels in their order, until they hold as many messages as one batch wants: the last one may pass it.
+SELECT b.seq, b.created_at, b.part, b.common, b.keys, b.msg_ids, b.subjects, b.headers, b.payloads, b.waiting FROM (
+    SELECT o.*, sum(o.messages) OVER (ORDER BY o.seq) - o.messages AS before FROM (
+        SELECT * FROM outbox_parcels p
+        WHERE p.waits AND p.stream = @stream AND p.part = ANY(@parts::smallint[]) AND NOT p.seq = ANY(@parked::bigint[])
+        ORDER BY p.seq LIMIT @size
+    ) o
+) b WHERE b.before < @size::bigint ORDER BY b.seq;
 
 -- name: Mark :exec
 -- created_at only narrows the partitions down.
-UPDATE outbox SET published_at = now()
+UPDATE outbox_parcels SET waits = false, waiting = NULL, marked_at = now()
 WHERE seq = ANY(@seqs::bigint[]) AND created_at BETWEEN @oldest AND @newest;
+
+-- name: MarkSome :exec
+-- Parcels of which some messages were not acknowledged: their places, as an array's text each. What another relay has
+-- published meanwhile stays published.
+UPDATE outbox_parcels p SET marked_at = now(),
+    waits = EXISTS (SELECT FROM unnest(r.waiting::integer[]) w WHERE p.waiting IS NULL OR w = ANY(p.waiting)),
+    waiting = NULLIF(ARRAY(SELECT w FROM unnest(r.waiting::integer[]) w WHERE p.waiting IS NULL OR w = ANY(p.waiting) ORDER BY w), '{}')
+FROM (SELECT unnest(@seqs::bigint[]) AS seq, unnest(@waiting::text[]) AS waiting) r
+WHERE p.seq = r.seq AND p.created_at BETWEEN @oldest AND @newest AND p.waits;
 
 -- name: Unmark :one
 -- One page of a replay: rows published before it began are published again, under the same ids.
 WITH page AS (
-    SELECT o.seq, o.created_at, o.published_at FROM outbox o
+    SELECT o.seq, o.created_at, o.messages - CASE WHEN o.waits THEN coalesce(cardinality(o.waiting), o.messages) ELSE 0 END AS done
+    FROM outbox_parcels o
     WHERE o.created_at >= @created_from AND o.seq > @after_seq AND o.seq <= @last_seq ORDER BY o.seq LIMIT @size
 ), again AS (
-    UPDATE outbox u SET published_at = NULL FROM page
-    WHERE u.seq = page.seq AND u.created_at = page.created_at AND page.published_at IS NOT NULL
-    RETURNING u.seq
+    UPDATE outbox_parcels u SET waits = true, waiting = NULL, marked_at = NULL FROM page
+    WHERE u.seq = page.seq AND u.created_at = page.created_at AND page.done > 0
+    RETURNING page.done
 )
-SELECT coalesce((SELECT max(seq) FROM page), 0)::bigint AS last_seq, (SELECT count(*) FROM again) AS unmarked;
+SELECT coalesce((SELECT max(seq) FROM page), 0)::bigint AS last_seq, (SELECT coalesce(sum(done), 0) FROM again)::bigint AS unmarked;
 
 -- name: LastSeq :one
-SELECT coalesce(max(seq), 0)::bigint AS last_seq FROM outbox;
+SELECT coalesce(max(seq), 0)::bigint AS last_seq FROM outbox_parcels;
 
 -- name: AddPartition :exec
 SELECT outbox_add_partition((now() AT TIME ZONE 'UTC')::date + @ahead::int);

@@ -19,17 +19,16 @@ func (q *Queries) AddPartition(ctx context.Context, ahead int32) error {
 	return err
 }
 
-const appendMessages = `-- name: AppendMessages :exec
-INSERT INTO outbox (part, stream, key, msg_id, subject, headers, payload)
-SELECT m.part, m.stream, m.key, m.msg_id, m.subject, m.headers::jsonb, m.payload
-FROM (SELECT unnest($1::smallint[]) AS part, unnest($2::text[]) AS stream, unnest($3::text[]) AS key,
-             unnest($4::text[]) AS msg_id, unnest($5::text[]) AS subject, unnest($6::text[]) AS headers,
-             unnest($7::bytea[]) AS payload) m
+const appendParcel = `-- name: AppendParcel :exec
+INSERT INTO outbox_parcels (part, stream, messages, common, keys, msg_ids, subjects, headers, payloads)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 `
 
-type AppendMessagesParams struct {
-	Parts    []int16
-	Streams  []string
+type AppendParcelParams struct {
+	Part     int16
+	Stream   string
+	Messages int32
+	Common   string
 	Keys     []string
 	MsgIds   []string
 	Subjects []string
@@ -37,10 +36,12 @@ type AppendMessagesParams struct {
 	Payloads [][]byte
 }
 
-func (q *Queries) AppendMessages(ctx context.Context, arg AppendMessagesParams) error {
-	_, err := q.db.Exec(ctx, appendMessages,
-		arg.Parts,
-		arg.Streams,
+func (q *Queries) AppendParcel(ctx context.Context, arg AppendParcelParams) error {
+	_, err := q.db.Exec(ctx, appendParcel,
+		arg.Part,
+		arg.Stream,
+		arg.Messages,
+		arg.Common,
 		arg.Keys,
 		arg.MsgIds,
 		arg.Subjects,
@@ -51,15 +52,19 @@ func (q *Queries) AppendMessages(ctx context.Context, arg AppendMessagesParams) 
 }
 
 const batch = `-- name: Batch :many
-SELECT seq, created_at, part, key, msg_id, subject, headers, payload FROM outbox
-WHERE published_at IS NULL AND stream = $1 AND part = ANY($2::smallint[]) AND NOT key = ANY($3::text[])
-ORDER BY seq LIMIT $4
+SELECT b.seq, b.created_at, b.part, b.common, b.keys, b.msg_ids, b.subjects, b.headers, b.payloads, b.waiting FROM (
+    SELECT o.seq, o.created_at, o.part, o.stream, o.messages, o.common, o.keys, o.msg_ids, o.subjects, o.headers, o.payloads, o.waits, o.waiting, o.marked_at, sum(o.messages) OVER (ORDER BY o.seq) - o.messages AS before FROM (
+        SELECT seq, created_at, part, stream, messages, common, keys, msg_ids, subjects, headers, payloads, waits, waiting, marked_at FROM outbox_parcels p
+        WHERE p.waits AND p.stream = $1 AND p.part = ANY($2::smallint[]) AND NOT p.seq = ANY($3::bigint[])
+        ORDER BY p.seq LIMIT $4
+    ) o
+) b WHERE b.before < $4::bigint ORDER BY b.seq
 `
 
 type BatchParams struct {
 	Stream string
 	Parts  []int16
-	Stuck  []string
+	Parked []int64
 	Size   int32
 }
 
@@ -67,18 +72,21 @@ type BatchRow struct {
 	Seq       int64
 	CreatedAt time.Time
 	Part      int16
-	Key       string
-	MsgID     string
-	Subject   string
-	Headers   []byte
-	Payload   []byte
+	Common    string
+	Keys      []string
+	MsgIds    []string
+	Subjects  []string
+	Headers   []string
+	Payloads  [][]byte
+	Waiting   []int32
 }
 
+// Parcels in their order, until they hold as many messages as one batch wants: the last one may pass it.
 func (q *Queries) Batch(ctx context.Context, arg BatchParams) ([]BatchRow, error) {
 	rows, err := q.db.Query(ctx, batch,
 		arg.Stream,
 		arg.Parts,
-		arg.Stuck,
+		arg.Parked,
 		arg.Size,
 	)
 	if err != nil {
@@ -92,11 +100,13 @@ func (q *Queries) Batch(ctx context.Context, arg BatchParams) ([]BatchRow, error
 			&i.Seq,
 			&i.CreatedAt,
 			&i.Part,
-			&i.Key,
-			&i.MsgID,
-			&i.Subject,
+			&i.Common,
+			&i.Keys,
+			&i.MsgIds,
+			&i.Subjects,
 			&i.Headers,
-			&i.Payload,
+			&i.Payloads,
+			&i.Waiting,
 		); err != nil {
 			return nil, err
 		}
@@ -149,7 +159,7 @@ func (q *Queries) Heartbeat(ctx context.Context, arg HeartbeatParams) (Heartbeat
 }
 
 const lastSeq = `-- name: LastSeq :one
-SELECT coalesce(max(seq), 0)::bigint AS last_seq FROM outbox
+SELECT coalesce(max(seq), 0)::bigint AS last_seq FROM outbox_parcels
 `
 
 func (q *Queries) LastSeq(ctx context.Context) (int64, error) {
@@ -178,7 +188,7 @@ func (q *Queries) LimitLockWait(ctx context.Context, wait string) error {
 }
 
 const mark = `-- name: Mark :exec
-UPDATE outbox SET published_at = now()
+UPDATE outbox_parcels SET waits = false, waiting = NULL, marked_at = now()
 WHERE seq = ANY($1::bigint[]) AND created_at BETWEEN $2 AND $3
 `
 
@@ -191,6 +201,33 @@ type MarkParams struct {
 // created_at only narrows the partitions down.
 func (q *Queries) Mark(ctx context.Context, arg MarkParams) error {
 	_, err := q.db.Exec(ctx, mark, arg.Seqs, arg.Oldest, arg.Newest)
+	return err
+}
+
+const markSome = `-- name: MarkSome :exec
+UPDATE outbox_parcels p SET marked_at = now(),
+    waits = EXISTS (SELECT FROM unnest(r.waiting::integer[]) w WHERE p.waiting IS NULL OR w = ANY(p.waiting)),
+    waiting = NULLIF(ARRAY(SELECT w FROM unnest(r.waiting::integer[]) w WHERE p.waiting IS NULL OR w = ANY(p.waiting) ORDER BY w), '{}')
+FROM (SELECT unnest($3::bigint[]) AS seq, unnest($4::text[]) AS waiting) r
+WHERE p.seq = r.seq AND p.created_at BETWEEN $1 AND $2 AND p.waits
+`
+
+type MarkSomeParams struct {
+	Oldest  time.Time
+	Newest  time.Time
+	Seqs    []int64
+	Waiting []string
+}
+
+// Parcels of which some messages were not acknowledged: their places, as an array's text each. What another relay has
+// published meanwhile stays published.
+func (q *Queries) MarkSome(ctx context.Context, arg MarkSomeParams) error {
+	_, err := q.db.Exec(ctx, markSome,
+		arg.Oldest,
+		arg.Newest,
+		arg.Seqs,
+		arg.Waiting,
+	)
 	return err
 }
 
@@ -322,14 +359,15 @@ func (q *Queries) TryUpkeep(ctx context.Context) (bool, error) {
 
 const unmark = `-- name: Unmark :one
 WITH page AS (
-    SELECT o.seq, o.created_at, o.published_at FROM outbox o
+    SELECT o.seq, o.created_at, o.messages - CASE WHEN o.waits THEN coalesce(cardinality(o.waiting), o.messages) ELSE 0 END AS done
+    FROM outbox_parcels o
     WHERE o.created_at >= $1 AND o.seq > $2 AND o.seq <= $3 ORDER BY o.seq LIMIT $4
 ), again AS (
-    UPDATE outbox u SET published_at = NULL FROM page
-    WHERE u.seq = page.seq AND u.created_at = page.created_at AND page.published_at IS NOT NULL
-    RETURNING u.seq
+    UPDATE outbox_parcels u SET waits = true, waiting = NULL, marked_at = NULL FROM page
+    WHERE u.seq = page.seq AND u.created_at = page.created_at AND page.done > 0
+    RETURNING page.done
 )
-SELECT coalesce((SELECT max(seq) FROM page), 0)::bigint AS last_seq, (SELECT count(*) FROM again) AS unmarked
+SELECT coalesce((SELECT max(seq) FROM page), 0)::bigint AS last_seq, (SELECT coalesce(sum(done), 0) FROM again)::bigint AS unmarked
 `
 
 type UnmarkParams struct {
@@ -370,11 +408,11 @@ func (q *Queries) UseIndexes(ctx context.Context) error {
 
 const waiting = `-- name: Waiting :many
 WITH RECURSIVE s AS (
-    (SELECT o.stream, o.seq, o.created_at FROM outbox o WHERE o.published_at IS NULL ORDER BY o.stream, o.seq LIMIT 1)
+    (SELECT o.stream, o.seq, o.created_at FROM outbox_parcels o WHERE o.waits ORDER BY o.stream, o.seq LIMIT 1)
     UNION ALL
     SELECT n.stream, n.seq, n.created_at FROM s CROSS JOIN LATERAL (
-        SELECT o.stream, o.seq, o.created_at FROM outbox o
-        WHERE o.published_at IS NULL AND o.stream > s.stream ORDER BY o.stream, o.seq LIMIT 1) n
+        SELECT o.stream, o.seq, o.created_at FROM outbox_parcels o
+        WHERE o.waits AND o.stream > s.stream ORDER BY o.stream, o.seq LIMIT 1) n
 )
 SELECT s.stream::text AS stream, extract(epoch FROM clock_timestamp() - s.created_at)::float8 AS age_seconds FROM s
 `

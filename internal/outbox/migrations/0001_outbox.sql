@@ -4,25 +4,51 @@
 -- kept and how old the oldest unpublished one is. seq decides the order.
 CREATE SEQUENCE outbox_seq;
 
-CREATE TABLE outbox (
-    seq          bigint NOT NULL DEFAULT nextval('outbox_seq'),
-    created_at   timestamptz NOT NULL DEFAULT now(),
-    part         smallint NOT NULL, -- fnv-1a of key, modulo the number of leases
-    stream       text NOT NULL,
-    key          text NOT NULL,
-    msg_id       text NOT NULL,
-    subject      text NOT NULL,
-    headers      jsonb NOT NULL,
-    payload      bytea NOT NULL,
-    published_at timestamptz,
-    PRIMARY KEY (seq, created_at)
+-- A row is a parcel: what one transaction tells one stream, message by message in its arrays. Rows are what Postgres charges
+-- for, so a page of payouts costs as many as it has streams, not as it has events.
+CREATE TABLE outbox_parcels (
+    seq        bigint NOT NULL DEFAULT nextval('outbox_seq'),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    part       smallint NOT NULL, -- fnv-1a of the group of its keys, modulo the number of leases
+    stream     text NOT NULL,
+    messages   integer NOT NULL, -- how many; the arrays are in their order
+    common     text NOT NULL,    -- headers that all of them have, "name:value" on a line each
+    keys       text[] NOT NULL,
+    msg_ids    text[] NOT NULL,
+    subjects   text[] NOT NULL,
+    headers    text[] NOT NULL,  -- those of its own
+    payloads   bytea[] NOT NULL,
+    waits      boolean NOT NULL DEFAULT true,
+    waiting    integer[],        -- places (from 1) that wait while others of the parcel are published; NULL: all of them, or none
+    marked_at  timestamptz,      -- when the stream's last acknowledgement was noted
+    PRIMARY KEY (seq, created_at),
+    CHECK (waits OR waiting IS NULL)
 ) PARTITION BY RANGE (created_at);
+-- Written once and read once: squeezing them would cost more than they do.
+ALTER TABLE outbox_parcels ALTER keys SET STORAGE EXTERNAL, ALTER msg_ids SET STORAGE EXTERNAL, ALTER subjects SET STORAGE EXTERNAL,
+    ALTER headers SET STORAGE EXTERNAL, ALTER payloads SET STORAGE EXTERNAL;
 
 -- What waits, however much was published: its size is the backlog.
-CREATE INDEX outbox_waiting ON outbox (stream, seq) WHERE published_at IS NULL;
+CREATE INDEX outbox_waiting ON outbox_parcels (stream, seq) WHERE waits;
 
 -- The net: takes rows of days that nobody made a partition for. outbox_add_partition moves them where they belong.
-CREATE TABLE outbox_default PARTITION OF outbox DEFAULT;
+CREATE TABLE outbox_default PARTITION OF outbox_parcels DEFAULT;
+
+-- +goose StatementBegin
+CREATE FUNCTION outbox_headers(lines text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(jsonb_object_agg(split_part(l, ':', 1), substr(l, strpos(l, ':') + 1)), '{}')
+    FROM unnest(string_to_array(lines, E'\n')) AS l WHERE l <> ''
+$$;
+-- +goose StatementEnd
+
+-- For people: the messages one by one.
+CREATE VIEW outbox AS
+SELECT p.seq * 1000 + m.place AS seq, p.created_at, p.part, p.stream, m.key, m.msg_id, m.subject,
+       outbox_headers(p.common || m.headers) AS headers, m.payload,
+       CASE WHEN p.waits AND (p.waiting IS NULL OR m.place = ANY(p.waiting)) THEN NULL ELSE p.marked_at END AS published_at
+FROM outbox_parcels p
+CROSS JOIN LATERAL unnest(p.keys, p.msg_ids, p.subjects, p.headers, p.payloads)
+    WITH ORDINALITY AS m (key, msg_id, subject, headers, payload, place);
 
 -- One owner at a time per part. The term rises with every change of owner and fences the old one's renewals.
 CREATE TABLE outbox_leases (
@@ -51,14 +77,14 @@ BEGIN
         RETURN;
     END IF;
     -- A published row leaves the index of waiting ones; without an early vacuum its dead entries slow every poll.
-    EXECUTE format('CREATE TABLE %I (LIKE outbox INCLUDING DEFAULTS INCLUDING CONSTRAINTS)
-        WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000)', name);
+    EXECUTE format('CREATE TABLE %I (LIKE outbox_parcels INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)
+        WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)', name);
     -- Writers wait here, before they look for the partition of their row. One that had chosen the net already would fail when
     -- the net ceases to be the place for that row.
-    LOCK TABLE outbox IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE outbox_parcels IN SHARE ROW EXCLUSIVE MODE;
     EXECUTE format('WITH moved AS (DELETE FROM outbox_default WHERE created_at >= %L AND created_at < %L RETURNING *)
         INSERT INTO %I SELECT * FROM moved', low, high, name);
-    EXECUTE format('ALTER TABLE outbox ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, low, high);
+    EXECUTE format('ALTER TABLE outbox_parcels ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, low, high);
 END $$;
 -- +goose StatementEnd
 
@@ -73,20 +99,20 @@ DECLARE
 BEGIN
     FOR name IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'outbox'::regclass AND c.relname ~ '^outbox_\d{8}$'
+        WHERE i.inhparent = 'outbox_parcels'::regclass AND c.relname ~ '^outbox_\d{8}$'
           AND (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= before
         ORDER BY c.relname
     LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE published_at IS NULL)', name) INTO waiting;
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE waits)', name) INTO waiting;
         CONTINUE WHEN waiting;
-        LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE outbox_parcels IN ACCESS EXCLUSIVE MODE;
         -- A replay may have come in between.
-        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE published_at IS NULL)', name) INTO waiting;
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE waits)', name) INTO waiting;
         CONTINUE WHEN waiting;
         EXECUTE format('DROP TABLE %I', name);
         dropped := dropped + 1;
     END LOOP;
-    DELETE FROM outbox_default WHERE published_at IS NOT NULL AND created_at < before;
+    DELETE FROM outbox_default WHERE NOT waits AND created_at < before;
     RETURN dropped;
 END $$;
 -- +goose StatementEnd
