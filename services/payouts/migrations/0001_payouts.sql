@@ -112,7 +112,7 @@ CREATE TABLE payouts (
     payout_id     uuid PRIMARY KEY, -- UUIDv5 of (tenant, payee, period date, kind, seq)
     tenant        text NOT NULL,
     payee_id      text NOT NULL,
-    run_id        uuid NOT NULL REFERENCES runs,
+    run_id        uuid NOT NULL, -- the batch's
     batch_id      uuid NOT NULL REFERENCES batches,
     page          integer NOT NULL,
     period_date   date NOT NULL,
@@ -152,20 +152,20 @@ CREATE TABLE payouts (
     UNIQUE (tenant, payee_id, period_date, kind, seq),
     CHECK (gross = commission + net)
 );
+-- Every change of state writes the row's entries anew in each of these that still has it, so there are few. A batch is what one
+-- run made: what is asked by batch is found by run.
 -- Work that is waiting: small however many payouts are closed.
 CREATE INDEX payouts_approved ON payouts (run_id, page, payout_id) WHERE state = 'approved';
-CREATE INDEX payouts_unfinished ON payouts (run_id) WHERE state IN ('created', 'submitting');
-CREATE INDEX payouts_unclosed ON payouts (batch_id) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting',
+CREATE INDEX payouts_open ON payouts (run_id, state) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting',
     'processing', 'unknown', 'manual_review') OR (state = 'failed' AND retry_at IS NOT NULL);
 CREATE INDEX payouts_held ON payouts (tenant, provider, created_at, payout_id) WHERE state = 'held';
 CREATE INDEX payouts_awaiting ON payouts (approval_expires_at, payout_id) WHERE state = 'awaiting_approval';
 CREATE INDEX payouts_waiting ON payouts (batch_id, payout_id) WHERE state = 'awaiting_approval';
 CREATE INDEX payouts_retry ON payouts (retry_at) WHERE state = 'failed' AND retry_at IS NOT NULL;
+CREATE INDEX payouts_unpaid ON payouts (run_id, state) WHERE state IN ('rejected', 'failed', 'reversed', 'cancelled');
 CREATE INDEX payouts_by_run ON payouts (run_id, payee_id, seq);
-CREATE INDEX payouts_by_batch ON payouts (batch_id, state) INCLUDE (gross, commission, net);
-CREATE INDEX payouts_capped ON payouts (tenant, cap_date, payee_id) INCLUDE (net, state) WHERE cap_date IS NOT NULL;
+CREATE INDEX payouts_capped ON payouts (tenant, cap_date, payee_id) WHERE cap_date IS NOT NULL;
 CREATE INDEX payouts_listed ON payouts (tenant, period_date DESC, payout_id);
-CREATE INDEX payouts_open ON payouts (tenant, state) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review');
 
 -- What people said about a payout or a batch that needs approval. The key keeps each person to one word: who asked for it
 -- cannot approve it, and nobody approves twice.

@@ -106,7 +106,7 @@ func (p *Planner) pageSize() int {
 	return PageSize
 }
 
-// draftPage claims, divides and inserts the payouts of a page and moves them out of created.
+// draftPage claims and divides what is due on a page, and inserts its payouts in the state that they go to.
 func (p *Planner) draftPage(ctx context.Context, tx pgx.Tx, pg *page, payees []string) error {
 	if len(payees) == 0 {
 		return nil
@@ -117,10 +117,17 @@ func (p *Planner) draftPage(ctx context.Context, tx pgx.Tx, pg *page, payees []s
 	if err := pg.split(ctx); err != nil {
 		return err
 	}
-	if err := p.insert(ctx, tx, pg); err != nil {
+	if len(pg.drafts) == 0 {
+		return nil
+	}
+	changes, err := p.decide(ctx, tx, pg, payees)
+	if err != nil {
 		return err
 	}
-	return p.decide(ctx, tx, pg, payees)
+	if err := p.insert(ctx, tx, pg, changes); err != nil {
+		return err
+	}
+	return p.settle(ctx, tx, pg, changes)
 }
 
 // due lists the page's payees.

@@ -112,6 +112,13 @@ func (s *Store) decide(ctx context.Context, q *db.Queries, changes []Change) ([]
 	return moved, nil
 }
 
+// Of is the payout after the change, and the event that tells of it: for one that is being created, and so is nobody else's
+// yet. Everything that exists is changed by [Store.Apply].
+func (c Change) Of(p payout.Payout) (payout.Payout, event.Type, error) {
+	m, err := c.of(p)
+	return m.Payout, m.event, err
+}
+
 // of is the payout after the change.
 func (c Change) of(p payout.Payout) (move, error) {
 	t, ok := event.Payout.Event(string(p.State), string(c.To))

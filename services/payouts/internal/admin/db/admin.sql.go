@@ -68,8 +68,8 @@ func (q *Queries) AttemptsOf(ctx context.Context, ids []uuid.UUID) ([]AttemptsOf
 }
 
 const countsOfBatches = `-- name: CountsOfBatches :many
-SELECT batch_id, state, count(*)::bigint AS count, sum(gross)::bigint AS gross, sum(commission)::bigint AS commission, sum(net)::bigint AS net
-FROM payouts WHERE batch_id = ANY($1::uuid[]) GROUP BY batch_id, state ORDER BY batch_id, state
+SELECT b.batch_id, p.state, count(*)::bigint AS count, sum(p.gross)::bigint AS gross, sum(p.commission)::bigint AS commission, sum(p.net)::bigint AS net
+FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY($1::uuid[]) GROUP BY b.batch_id, p.state ORDER BY b.batch_id, p.state
 `
 
 type CountsOfBatchesRow struct {

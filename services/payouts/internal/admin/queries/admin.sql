@@ -26,8 +26,8 @@ SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, contro
 WHERE tenant = @tenant AND batch_id = @batch_id;
 
 -- name: CountsOfBatches :many
-SELECT batch_id, state, count(*)::bigint AS count, sum(gross)::bigint AS gross, sum(commission)::bigint AS commission, sum(net)::bigint AS net
-FROM payouts WHERE batch_id = ANY(@ids::uuid[]) GROUP BY batch_id, state ORDER BY batch_id, state;
+SELECT b.batch_id, p.state, count(*)::bigint AS count, sum(p.gross)::bigint AS gross, sum(p.commission)::bigint AS commission, sum(p.net)::bigint AS net
+FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY(@ids::uuid[]) GROUP BY b.batch_id, p.state ORDER BY b.batch_id, p.state;
 
 -- name: FindPayouts :many
 -- The rows of a page, whose ids another query chose.

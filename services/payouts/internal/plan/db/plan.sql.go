@@ -218,15 +218,16 @@ func (q *Queries) Existing(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, e
 
 const insertPayouts = `-- name: InsertPayouts :exec
 INSERT INTO payouts (payout_id, tenant, payee_id, run_id, batch_id, page, period_date, kind, seq, state, currency, gross, commission,
-                     net, item_count, provider, destination, approvals_needed, nominal_time, version, created_at, updated_at)
+                     net, item_count, provider, destination, approvals_needed, cap_date, nominal_time, version, created_at, updated_at)
 SELECT r.payout_id, $1::text, r.payee_id, $2::uuid, $3::uuid, $4::integer, ($5::text)::date, $6::text,
-       r.seq, 'created', $7::text, r.gross, r.commission, r.net, r.item_count, r.provider, r.destination, r.approvals_needed,
-       $8::timestamptz, 1, $9::timestamptz, $9::timestamptz
+       r.seq, r.state, $7::text, r.gross, r.commission, r.net, r.item_count, r.provider, r.destination, r.approvals_needed,
+       NULLIF(r.cap_date, '')::date, $8::timestamptz, r.version, $9::timestamptz, $9::timestamptz
 FROM (
     SELECT unnest($10::uuid[]) AS payout_id, unnest($11::text[]) AS payee_id, unnest($12::integer[]) AS seq,
            unnest($13::bigint[]) AS gross, unnest($14::bigint[]) AS commission, unnest($15::bigint[]) AS net,
            unnest($16::integer[]) AS item_count, unnest($17::text[]) AS provider,
-           unnest($18::text[]) AS destination, unnest($19::integer[]) AS approvals_needed
+           unnest($18::text[]) AS destination, unnest($19::integer[]) AS approvals_needed,
+           unnest($20::text[]) AS state, unnest($21::bigint[]) AS version, unnest($22::text[]) AS cap_date
 ) r
 `
 
@@ -250,8 +251,12 @@ type InsertPayoutsParams struct {
 	Providers       []string
 	Destinations    []string
 	ApprovalsNeeded []int32
+	States          []string
+	Versions        []int64
+	CapDates        []string
 }
 
+// cap_date ” stands for NULL.
 func (q *Queries) InsertPayouts(ctx context.Context, arg InsertPayoutsParams) error {
 	_, err := q.db.Exec(ctx, insertPayouts,
 		arg.Tenant,
@@ -273,6 +278,9 @@ func (q *Queries) InsertPayouts(ctx context.Context, arg InsertPayoutsParams) er
 		arg.Providers,
 		arg.Destinations,
 		arg.ApprovalsNeeded,
+		arg.States,
+		arg.Versions,
+		arg.CapDates,
 	)
 	return err
 }

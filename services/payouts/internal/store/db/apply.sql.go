@@ -48,10 +48,10 @@ const batchFailures = `-- name: BatchFailures :many
 SELECT b.batch_id, b.tenant, b.failures_seen, f.failed, w.wanted
 FROM (SELECT unnest($1::uuid[]) AS batch_id, unnest($2::float8[]) AS rate) x
 JOIN batches b ON b.batch_id = x.batch_id AND b.control = 'open'
-CROSS JOIN LATERAL (SELECT count(*)::bigint AS failed FROM payouts p WHERE p.batch_id = b.batch_id AND p.state = 'failed') f
+CROSS JOIN LATERAL (SELECT count(*)::bigint AS failed FROM payouts p WHERE p.run_id = b.run_id AND p.state = 'failed') f
 CROSS JOIN LATERAL (
     SELECT count(*)::bigint AS wanted FROM (
-        SELECT 1 FROM payouts p WHERE p.batch_id = b.batch_id AND p.state <> 'skipped'
+        SELECT 1 FROM payouts p WHERE p.run_id = b.run_id AND p.state <> 'skipped'
         LIMIT CASE WHEN f.failed - b.failures_seen < $3::bigint THEN 0 ELSE ceil((f.failed - b.failures_seen) / x.rate)::bigint END
     ) k
 ) w

@@ -16,7 +16,7 @@ const batchOf = `-- name: BatchOf :one
 SELECT b.batch_id, b.state, b.approval_expires_at, COALESCE(a.word, '')::text AS word, (r.requester = $1::text)::boolean AS started,
        EXISTS (SELECT 1 FROM payouts p JOIN payout_items i ON i.payout_id = p.payout_id
                JOIN payments m ON m.tenant = i.tenant AND m.payment_id = i.item_id
-               WHERE b.state = 'awaiting_approval' AND p.batch_id = b.batch_id AND i.item_kind = 'payment' AND m.recorded_by = $1::text)::boolean AS imported
+               WHERE b.state = 'awaiting_approval' AND p.run_id = b.run_id AND i.item_kind = 'payment' AND m.recorded_by = $1::text)::boolean AS imported
 FROM batches b JOIN runs r ON r.run_id = b.run_id
 LEFT JOIN approvals a ON a.subject_id = b.batch_id AND a.actor = $1::text
 WHERE b.batch_id = $2 AND b.tenant = $3
@@ -53,7 +53,7 @@ func (q *Queries) BatchOf(ctx context.Context, arg BatchOfParams) (BatchOfRow, e
 }
 
 const batchTotal = `-- name: BatchTotal :one
-SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts WHERE batch_id = $1 AND state <> 'skipped'
+SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND state <> 'skipped'
 `
 
 func (q *Queries) BatchTotal(ctx context.Context, batchID uuid.UUID) (int64, error) {
@@ -291,7 +291,7 @@ func (q *Queries) SetBatchApproval(ctx context.Context, arg SetBatchApprovalPara
 }
 
 const unsentOfBatch = `-- name: UnsentOfBatch :many
-SELECT payout_id FROM payouts p WHERE batch_id = $1 AND state IN ('approved', 'held') AND NOT contradicted AND payout_id > $2::uuid
+SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND state IN ('approved', 'held') AND NOT contradicted AND payout_id > $2::uuid
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
 ORDER BY payout_id LIMIT $3
 `

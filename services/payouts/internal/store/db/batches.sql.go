@@ -13,8 +13,8 @@ import (
 )
 
 const batchCounts = `-- name: BatchCounts :many
-SELECT batch_id, state, count(*)::bigint AS count, sum(gross)::bigint AS gross, sum(commission)::bigint AS commission, sum(net)::bigint AS net
-FROM payouts WHERE batch_id = ANY($1::uuid[]) GROUP BY batch_id, state ORDER BY batch_id, state
+SELECT b.batch_id, p.state, count(*)::bigint AS count, sum(p.gross)::bigint AS gross, sum(p.commission)::bigint AS commission, sum(p.net)::bigint AS net
+FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY($1::uuid[]) GROUP BY b.batch_id, p.state ORDER BY b.batch_id, p.state
 `
 
 type BatchCountsRow struct {
@@ -140,7 +140,7 @@ func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatch
 const setBatchControl = `-- name: SetBatchControl :exec
 UPDATE batches t SET control = $1, control_reason = $2, state = $3, version = t.version + 1,
     failures_seen = CASE WHEN $4::boolean
-        THEN (SELECT count(*) FROM payouts p WHERE p.batch_id = t.batch_id AND p.state = 'failed') ELSE t.failures_seen END,
+        THEN (SELECT count(*) FROM payouts p WHERE p.run_id = t.run_id AND p.state = 'failed') ELSE t.failures_seen END,
     provider_faults = CASE WHEN $4::boolean THEN 0 ELSE t.provider_faults END
 WHERE t.batch_id = $5
 `
@@ -183,10 +183,10 @@ SELECT b.batch_id, d.derived::text AS derived FROM batches b
 JOIN runs r ON r.run_id = b.run_id
 CROSS JOIN LATERAL (
     SELECT CASE
-        WHEN (SELECT true FROM payouts p WHERE p.batch_id = b.batch_id AND (
+        WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id AND (
                 p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review')
                 OR (p.state = 'failed' AND p.retry_at IS NOT NULL)) LIMIT 1) THEN 'created'
-        WHEN (SELECT true FROM payouts p WHERE p.batch_id = b.batch_id
+        WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id
                 AND p.state IN ('rejected', 'failed', 'reversed', 'cancelled') LIMIT 1) THEN 'partially_completed'
         ELSE 'completed' END AS derived
 ) d

@@ -38,7 +38,7 @@ ORDER BY payout_id LIMIT @page_limit;
 
 -- name: UnsentOfBatch :many
 -- What a rejected batch has left beside what waits: never sent, or proven not to have been paid.
-SELECT payout_id FROM payouts p WHERE batch_id = @batch_id AND state IN ('approved', 'held') AND NOT contradicted AND payout_id > @after::uuid
+SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND state IN ('approved', 'held') AND NOT contradicted AND payout_id > @after::uuid
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
 ORDER BY payout_id LIMIT @page_limit;
 
@@ -47,13 +47,13 @@ ORDER BY payout_id LIMIT @page_limit;
 SELECT b.batch_id, b.state, b.approval_expires_at, COALESCE(a.word, '')::text AS word, (r.requester = @actor::text)::boolean AS started,
        EXISTS (SELECT 1 FROM payouts p JOIN payout_items i ON i.payout_id = p.payout_id
                JOIN payments m ON m.tenant = i.tenant AND m.payment_id = i.item_id
-               WHERE b.state = 'awaiting_approval' AND p.batch_id = b.batch_id AND i.item_kind = 'payment' AND m.recorded_by = @actor::text)::boolean AS imported
+               WHERE b.state = 'awaiting_approval' AND p.run_id = b.run_id AND i.item_kind = 'payment' AND m.recorded_by = @actor::text)::boolean AS imported
 FROM batches b JOIN runs r ON r.run_id = b.run_id
 LEFT JOIN approvals a ON a.subject_id = b.batch_id AND a.actor = @actor::text
 WHERE b.batch_id = @batch_id AND b.tenant = @tenant;
 
 -- name: BatchTotal :one
-SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts WHERE batch_id = @batch_id AND state <> 'skipped';
+SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND state <> 'skipped';
 
 -- name: SetBatchApproval :exec
 UPDATE batches SET approvals_needed = @approvals_needed, approval_expires_at = NULLIF(@expires_at::timestamptz, '0001-01-01 00:00:00+00')

@@ -14,10 +14,10 @@ SELECT b.batch_id, d.derived::text AS derived FROM batches b
 JOIN runs r ON r.run_id = b.run_id
 CROSS JOIN LATERAL (
     SELECT CASE
-        WHEN (SELECT true FROM payouts p WHERE p.batch_id = b.batch_id AND (
+        WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id AND (
                 p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review')
                 OR (p.state = 'failed' AND p.retry_at IS NOT NULL)) LIMIT 1) THEN 'created'
-        WHEN (SELECT true FROM payouts p WHERE p.batch_id = b.batch_id
+        WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id
                 AND p.state IN ('rejected', 'failed', 'reversed', 'cancelled') LIMIT 1) THEN 'partially_completed'
         ELSE 'completed' END AS derived
 ) d
@@ -32,10 +32,10 @@ UPDATE batches t SET state = @state, version = t.version + 1 WHERE t.batch_id = 
 -- name: SetBatchControl :exec
 UPDATE batches t SET control = @control, control_reason = @control_reason, state = @state, version = t.version + 1,
     failures_seen = CASE WHEN @accept_failures::boolean
-        THEN (SELECT count(*) FROM payouts p WHERE p.batch_id = t.batch_id AND p.state = 'failed') ELSE t.failures_seen END,
+        THEN (SELECT count(*) FROM payouts p WHERE p.run_id = t.run_id AND p.state = 'failed') ELSE t.failures_seen END,
     provider_faults = CASE WHEN @accept_failures::boolean THEN 0 ELSE t.provider_faults END
 WHERE t.batch_id = @batch_id;
 
 -- name: BatchCounts :many
-SELECT batch_id, state, count(*)::bigint AS count, sum(gross)::bigint AS gross, sum(commission)::bigint AS commission, sum(net)::bigint AS net
-FROM payouts WHERE batch_id = ANY(@ids::uuid[]) GROUP BY batch_id, state ORDER BY batch_id, state;
+SELECT b.batch_id, p.state, count(*)::bigint AS count, sum(p.gross)::bigint AS gross, sum(p.commission)::bigint AS commission, sum(p.net)::bigint AS net
+FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY(@ids::uuid[]) GROUP BY b.batch_id, p.state ORDER BY b.batch_id, p.state;
