@@ -25,7 +25,8 @@ func (e *Env) rule(operation string, fault simulator.Fault, times int, change []
 		f(&r)
 	}
 	if r.Match.Peer != "" {
-		r.Match.Peer = e.kind.Prefix + r.Match.Peer
+		_, local := e.kind.wallet(r.Match.Peer)
+		r.Match.Peer = e.kind.Prefix + local
 	}
 	if err := e.Sim.AddRule(r); err != nil {
 		e.t.Fatal(err)

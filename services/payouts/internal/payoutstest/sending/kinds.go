@@ -14,6 +14,8 @@ type Kind struct {
 	Simulated string // in the simulator's rules and books
 	Pay, Ask  string // the simulator's operations for a send and for a lookup
 	Prefix    string // what the provider writes before a payee's local number: "", "225", "+225"
+	// Elsewhere makes of a payee's local number the one of a payee in another country, with that country's code; nil stays in 225.
+	Elsewhere func(peer string) (country, local string)
 	Configure func(url string, c *config.Provider)
 	New       func(config.Provider, clock.Clock) connector.Adapter
 }
@@ -28,4 +30,18 @@ func Orange() Kind {
 		},
 		New: func(c config.Provider, clk clock.Clock) connector.Adapter { return orangeomr.New(c, clk) },
 	}
+}
+
+// wallet is a payee's number in the kind's country.
+func (k Kind) wallet(peer string) (country, local string) {
+	if k.Elsewhere == nil {
+		return "225", peer
+	}
+	return k.Elsewhere(peer)
+}
+
+// phone is the wallet of payee n as an import has it.
+func (k Kind) phone(n int) string {
+	country, local := k.wallet(Peer(n))
+	return "+" + country + local
 }

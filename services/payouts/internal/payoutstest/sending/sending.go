@@ -183,7 +183,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Phone is the wallet of payee n, as the provider knows it; Peer is its local form.
+// Phone is the wallet of payee n in the country of the sample tenant; Peer is its local form.
 func Phone(n int) string { return "+225" + Peer(n) }
 
 // Peer is the local number of payee n.
@@ -198,7 +198,7 @@ func (e *Env) Plan(n int) uuid.UUID {
 	var csv strings.Builder
 	csv.WriteString(payoutstest.Header)
 	for i := 1; i <= n; i++ {
-		fmt.Fprintf(&csv, "pay-%d,%s,Livreur,%s,30000,XOF,orange_money,completed,2025-01-24T12:00:00Z,\n", i, Payee(i), Phone(i))
+		fmt.Fprintf(&csv, "pay-%d,%s,Livreur,%s,30000,XOF,orange_money,completed,2025-01-24T12:00:00Z,\n", i, Payee(i), e.kind.phone(i))
 	}
 	if _, refused := e.Import(csv.String()); len(refused) > 0 {
 		e.t.Fatalf("refused: %v", refused)
