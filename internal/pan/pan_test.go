@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/agogopay/agogo/internal/pan"
+	importsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
@@ -131,8 +132,8 @@ func TestField(t *testing.T) {
 		{&payoutsv1.CancelPayoutRequest{Tenant: "t", Reason: "card " + card}, "reason"},
 		{&payoutsv1.CancelPayoutRequest{Tenant: card}, "tenant"},
 		{&payoutsv1.ListPayoutsRequest{States: []string{"held", card}}, "states[1]"},
-		{&payoutsv1.ImportRequest{Options: &payoutsv1.ImportOptions{Tenant: card}}, "options.tenant"},
-		{&payoutsv1.ImportRequest{Data: []byte(card)}, ""}, // the import reads its rows itself
+		{&importsv1.ImportRequest{Options: &importsv1.ImportOptions{Tenant: card}}, "options.tenant"},
+		{&importsv1.ImportRequest{Data: []byte(card)}, ""}, // the import reads its rows itself
 		{&payoutsv1.ListPayoutsResponse{Items: []*payoutsv1.Payout{{}, {Attempts: []*payoutsv1.Attempt{{Code: card}}}}}, "items[1].attempts[0].code"},
 		{list(map[string]any{"a": []any{"x", card}}), "values[0].struct_value.fields[…].list_value.values[1].string_value"},
 		{object(map[string]any{card: "x"}), "fields"},

@@ -22,6 +22,21 @@ func TestRefusalsDoNotRepeatCardNumbers(t *testing.T) {
 	}
 }
 
+// TestNamesAreNotShownWhereRowsHoldSecrets: a file without a header has its first row for one.
+func TestNamesAreNotShownWhereRowsHoldSecrets(t *testing.T) {
+	t.Parallel()
+	const secret = "s3cret"
+	c := Columns{Names: []string{"user", "token"}, Required: 2, Secret: true}
+	for what, r := range map[string]Reader{
+		"column": newCSV(strings.NewReader(secret+",ana\n"), c), "field": newJSONL(strings.NewReader(`{"user":"ana","`+secret+`":"c"}`), c),
+	} {
+		got := strings.Join(all(t, r), "\n")
+		if !strings.Contains(got, "refused line 1: unknown") || strings.Contains(got, secret) {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+}
+
 func TestShape(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

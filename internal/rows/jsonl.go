@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -105,7 +106,7 @@ func (j *jsonlReader) member(d *json.Decoder) *Error {
 	i := j.columns.Index(name)
 	switch {
 	case i < 0:
-		return &Error{Field: Shape(name), Message: "unknown field"}
+		return &Error{Field: j.columns.shape(name), Message: "unknown field; the fields are " + strings.Join(j.columns.Names, ", ")}
 	case j.seen[i]:
 		return &Error{Field: name, Message: "the field is there twice"}
 	}

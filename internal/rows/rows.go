@@ -16,6 +16,17 @@ const maxRecord = 64 << 10
 type Columns struct {
 	Names    []string
 	Required int
+	// Secret says that rows hold secrets. A name that is not known is not shown then: the first line of a file without a header
+	// is a row.
+	Secret bool
+}
+
+// shape shows a name that is not known.
+func (c Columns) shape(name string) string {
+	if c.Secret {
+		return ""
+	}
+	return Shape(name)
 }
 
 // Index is the position of a column, or -1.
@@ -35,7 +46,12 @@ type Error struct {
 }
 
 // Error is the refusal as text.
-func (r *Error) Error() string { return fmt.Sprintf("line %d: %s: %s", r.Line, r.Field, r.Message) }
+func (r *Error) Error() string {
+	if r.Field == "" {
+		return fmt.Sprintf("line %d: %s", r.Line, r.Message)
+	}
+	return fmt.Sprintf("line %d: %s: %s", r.Line, r.Field, r.Message)
+}
 
 // Reader reads records. Its error is io.EOF at the end, an *Error for a row that cannot be read (the next one may be), or
 // another error when the file cannot be read on.
@@ -64,7 +80,7 @@ func (c Columns) header(given []string) ([]int, *Error) {
 		at[i] = c.Index(name)
 		switch {
 		case at[i] < 0:
-			return nil, &Error{1, Shape(name), "unknown column; the columns are " + strings.Join(c.Names, ", ")}
+			return nil, &Error{1, c.shape(name), "unknown column; the columns are " + strings.Join(c.Names, ", ")}
 		case seen[at[i]]:
 			return nil, &Error{1, name, "the column is there twice"}
 		}
@@ -76,25 +92,4 @@ func (c Columns) header(given []string) ([]int, *Error) {
 		}
 	}
 	return at, nil
-}
-
-// Chunks is a file that comes in pieces, such as the messages of a stream. next returns io.EOF at the end.
-func Chunks(first []byte, next func() ([]byte, error)) io.Reader {
-	return &chunks{rest: first, next: next}
-}
-
-type chunks struct {
-	rest []byte
-	next func() ([]byte, error)
-}
-
-func (c *chunks) Read(p []byte) (n int, err error) {
-	for len(c.rest) == 0 {
-		if c.rest, err = c.next(); err != nil {
-			return 0, err
-		}
-	}
-	n = copy(p, c.rest)
-	c.rest = c.rest[n:]
-	return n, nil
 }

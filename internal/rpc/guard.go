@@ -181,10 +181,14 @@ func (c call) tenant(msg proto.Message) error {
 	return err
 }
 
-// tenantOf is the request's tenant, or the first segment of its name.
+// tenantOf is the request's tenant, that of its options, or the first segment of its name.
 func tenantOf(msg proto.Message) string {
 	if s, ok := text(msg, "tenant"); ok {
 		return s
+	}
+	m := msg.ProtoReflect()
+	if f := m.Descriptor().Fields().ByName("options"); f != nil && f.Message() != nil && !f.IsList() && m.Has(f) {
+		return tenantOf(m.Get(f).Message().Interface())
 	}
 	name, _ := text(msg, "name")
 	tenant, _, _ := strings.Cut(name, "/")

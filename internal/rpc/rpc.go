@@ -58,10 +58,9 @@ type Server struct {
 	err      error // of serving; read after served
 }
 
-// NewServer makes a server; register services on it before Start. For unary calls the tenant is the request's tenant field
-// or the first segment of its name field, and is checked against the policy's role; streams call auth.Require themselves
-// with the tenant of their first message. Calls that name no tenant are let in with the role on any tenant, and ask about
-// what they show.
+// NewServer makes a server; register services on it before Start. The tenant is the request's tenant field, that of its
+// options, or the first segment of its name field, and is checked against the policy's role; so is that of every message of
+// a stream. Calls that name no tenant are let in with the role on any tenant, and ask about what they show.
 func NewServer(c ServerConfig) (*Server, error) {
 	if c.Auth == nil || c.Telemetry == nil {
 		return nil, errors.New("rpc: a server needs an authenticator and telemetry")

@@ -13,7 +13,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/pan"
 	"github.com/agogopay/agogo/internal/rpc"
-	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
+	importsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
@@ -71,7 +71,7 @@ func TestTheScreenSeesEveryMessageOfAStream(t *testing.T) {
 	t.Parallel()
 	s := start(t, screened)
 	received := make(chan int, 1)
-	s.notifier.stream = func(st grpc.BidiStreamingServer[notifierv1.ImportDevicesRequest, notifierv1.ImportDevicesResponse]) error {
+	s.notifier.stream = func(st grpc.BidiStreamingServer[importsv1.ImportRequest, importsv1.ImportResponse]) error {
 		for n := 0; ; n++ {
 			if _, err := st.Recv(); err != nil {
 				received <- n
@@ -83,12 +83,12 @@ func TestTheScreenSeesEveryMessageOfAStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []*notifierv1.ImportDevicesRequest{{Tenant: "lebenis"}, {Format: "4111 1111 1111 1111"}} {
+	for _, r := range []*importsv1.ImportRequest{{Options: &importsv1.ImportOptions{Tenant: "lebenis", Format: "csv"}}, {Options: &importsv1.ImportOptions{Format: "4111 1111 1111 1111"}}} {
 		if err := stream.Send(r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := stream.Recv(); status.Convert(err).Message() != "format: screened" {
+	if _, err := stream.Recv(); status.Convert(err).Message() != "options.format: screened" {
 		t.Errorf("the second message: %v", err)
 	}
 	if n := <-received; n != 1 {

@@ -31,6 +31,7 @@ import (
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/telemetry"
+	importsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
@@ -59,14 +60,14 @@ func (l *lockedBuffer) String() string {
 type fakeNotifier struct {
 	notifierv1.UnimplementedNotifierServiceServer
 	list   func(context.Context, *notifierv1.ListDevicesRequest) (*notifierv1.ListDevicesResponse, error)
-	stream func(grpc.BidiStreamingServer[notifierv1.ImportDevicesRequest, notifierv1.ImportDevicesResponse]) error
+	stream func(grpc.BidiStreamingServer[importsv1.ImportRequest, importsv1.ImportResponse]) error
 }
 
 func (f *fakeNotifier) ListDevices(ctx context.Context, r *notifierv1.ListDevicesRequest) (*notifierv1.ListDevicesResponse, error) {
 	return f.list(ctx, r)
 }
 
-func (f *fakeNotifier) ImportDevices(s grpc.BidiStreamingServer[notifierv1.ImportDevicesRequest, notifierv1.ImportDevicesResponse]) error {
+func (f *fakeNotifier) ImportDevices(s grpc.BidiStreamingServer[importsv1.ImportRequest, importsv1.ImportResponse]) error {
 	return f.stream(s)
 }
 
@@ -468,7 +469,7 @@ func TestUnknownErrorsAndPanicsCarryOnlyAnID(t *testing.T) {
 			t.Errorf("%s: no log line has id, error and method: %s", name, s.log)
 		}
 	}
-	s.notifier.stream = func(grpc.BidiStreamingServer[notifierv1.ImportDevicesRequest, notifierv1.ImportDevicesResponse]) error {
+	s.notifier.stream = func(grpc.BidiStreamingServer[importsv1.ImportRequest, importsv1.ImportResponse]) error {
 		panic(inside)
 	}
 	stream, err := s.notifierAs(t, "operator-token").ImportDevices(t.Context())
@@ -484,7 +485,7 @@ func TestTheCallersOwnEndIsNoFault(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	ended := make(chan error, 1)
-	s.notifier.stream = func(st grpc.BidiStreamingServer[notifierv1.ImportDevicesRequest, notifierv1.ImportDevicesResponse]) error {
+	s.notifier.stream = func(st grpc.BidiStreamingServer[importsv1.ImportRequest, importsv1.ImportResponse]) error {
 		<-st.Context().Done()
 		ended <- st.Context().Err()
 		return fmt.Errorf("wait: %w", st.Context().Err())
@@ -494,7 +495,7 @@ func TestTheCallersOwnEndIsNoFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(&notifierv1.ImportDevicesRequest{}); err != nil {
+	if err := stream.Send(&importsv1.ImportRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
@@ -554,19 +555,19 @@ func TestCause(t *testing.T) {
 func TestStreamsAreChecked(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.notifier.stream = func(st grpc.BidiStreamingServer[notifierv1.ImportDevicesRequest, notifierv1.ImportDevicesResponse]) error {
+	s.notifier.stream = func(st grpc.BidiStreamingServer[importsv1.ImportRequest, importsv1.ImportResponse]) error {
 		if a, ok := auth.ActorFrom(st.Context()); !ok || a.Name != "user:ada" || event.CauseFrom(st.Context()).Actor != "user:ada" {
 			return errors.New("no actor or cause")
 		}
 		for {
 			if _, err := st.Recv(); errors.Is(err, io.EOF) {
-				return st.Send(&notifierv1.ImportDevicesResponse{})
+				return st.Send(&importsv1.ImportResponse{})
 			} else if err != nil {
 				return err
 			}
 		}
 	}
-	send := func(token string, requests ...*notifierv1.ImportDevicesRequest) error {
+	send := func(token string, requests ...*importsv1.ImportRequest) error {
 		stream, err := s.notifierAs(t, token).ImportDevices(t.Context())
 		if err != nil {
 			return err
@@ -580,15 +581,15 @@ func TestStreamsAreChecked(t *testing.T) {
 		_, err = stream.Recv()
 		return err
 	}
-	good := &notifierv1.ImportDevicesRequest{Tenant: "lebenis", Format: "csv"}
-	if err := send("operator-token", good, &notifierv1.ImportDevicesRequest{Data: []byte("x")}); err != nil {
+	good := &importsv1.ImportRequest{Options: &importsv1.ImportOptions{Tenant: "lebenis", Format: "csv"}}
+	if err := send("operator-token", good, &importsv1.ImportRequest{Data: []byte("x")}); err != nil {
 		t.Errorf("a good stream: %v", err)
 	}
-	err := send("operator-token", good, &notifierv1.ImportDevicesRequest{Format: "xml"})
-	if status.Code(err) != codes.InvalidArgument || !strings.HasPrefix(status.Convert(err).Message(), "format: ") {
+	err := send("operator-token", good, &importsv1.ImportRequest{Options: &importsv1.ImportOptions{Tenant: "lebenis", Format: "xml"}})
+	if status.Code(err) != codes.InvalidArgument || !strings.HasPrefix(status.Convert(err).Message(), "options.format: ") {
 		t.Errorf("a bad second message: %v", err)
 	}
-	if err := send("operator-token", good, &notifierv1.ImportDevicesRequest{Tenant: "wallclub"}); status.Code(err) != codes.PermissionDenied {
+	if err := send("operator-token", good, &importsv1.ImportRequest{Options: &importsv1.ImportOptions{Tenant: "wallclub"}}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("another tenant in the second message: %v", err)
 	}
 	if err := send("viewer-token", good); status.Code(err) != codes.PermissionDenied {
@@ -639,7 +640,7 @@ func TestStopEndsStreamsAndLetsCallsFinish(t *testing.T) {
 		return &notifierv1.ListDevicesResponse{}, nil
 	}
 	inStream := make(chan struct{})
-	s.notifier.stream = func(st grpc.BidiStreamingServer[notifierv1.ImportDevicesRequest, notifierv1.ImportDevicesResponse]) error {
+	s.notifier.stream = func(st grpc.BidiStreamingServer[importsv1.ImportRequest, importsv1.ImportResponse]) error {
 		close(inStream)
 		<-st.Context().Done()
 		close(release) // the stream ended first; now the call may

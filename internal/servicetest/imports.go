@@ -3,43 +3,35 @@ package servicetest
 import (
 	"errors"
 	"io"
+
+	"google.golang.org/grpc"
+
+	importsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 )
 
-// Imported is the answer to an import: R is a refusal, P counts rows.
-type Imported[R, P any] struct {
-	Refused  []*R
+// Imported is the answer to an import.
+type Imported struct {
+	Refused  []*importsv1.ImportRefusal
 	Progress int // how often it was told
-	Summary  *P
+	Summary  *importsv1.ImportProgress
 }
 
-// answer is what each message of the answer to an import has one of.
-type answer[R, P any] interface {
-	GetRefusal() *R
-	GetProgress() *P
-	GetSummary() *P
-}
-
-// importStream is the client's end of an import.
-type importStream[Q, A any] interface {
-	Send(*Q) error
-	CloseSend() error
-	Recv() (A, error)
-}
-
-// Import sends a file on a stream: first, with the first chunk of size bytes, and then the others. set puts a chunk into a
-// message.
-func Import[Q, R, P any, A answer[R, P]](s importStream[Q, A], first *Q, set func(m *Q, chunk []byte), data []byte, size int) (got Imported[R, P], err error) {
+// Import sends a tenant's file on a stream in chunks of size bytes.
+func Import(
+	s grpc.BidiStreamingClient[importsv1.ImportRequest, importsv1.ImportResponse], tenant, format string, data []byte, size int,
+) (got Imported, err error) {
 	sent := make(chan struct{})
 	defer func() { <-sent }()
 	go func() {
 		defer close(sent)
-		for m := first; ; m = new(Q) {
+		m := &importsv1.ImportRequest{Options: &importsv1.ImportOptions{Tenant: tenant, Format: format}}
+		for {
 			n := min(len(data), size)
-			set(m, data[:n])
+			m.Data, data = data[:n], data[n:]
 			if s.Send(m) != nil {
 				return // the server's word is what Recv returns
 			}
-			if data = data[n:]; len(data) == 0 {
+			if m = (&importsv1.ImportRequest{}); len(data) == 0 {
 				_ = s.CloseSend()
 				return
 			}

@@ -120,7 +120,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	listener := consumer.New(consumer.Config{Durable: stream.Notifier, Batch: workers, Pushes: s.sender != nil}, consumer.Deps{
 		Store: st, Texts: s.texts, Tenants: s.cfg.File, Metrics: consumer.NewMetrics(registry), Logger: s.log, Queued: pushes.Nudge,
 	})
-	notifierv1.RegisterNotifierServiceServer(s.grpc, admin.New(st, s.cfg.File, s.log))
+	notifierv1.RegisterNotifierServiceServer(s.grpc, admin.New(st, s.cfg.File))
 	audit.Register(s.grpc, pool)
 	return s.group(pool, relay, listener, pushes, s.loops(st, listener)).Run(ctx, ready)
 }

@@ -73,10 +73,8 @@ func (r *replica) verify() {
 	}
 }
 
-type imported = servicetest.Imported[payoutsv1.ImportRefusal, payoutsv1.ImportProgress]
-
 // importPayments imports a file.
-func (in *installation) importPayments(c payoutsv1.PayoutsServiceClient, format string, data []byte) imported {
+func (in *installation) importPayments(c payoutsv1.PayoutsServiceClient, format string, data []byte) servicetest.Imported {
 	in.T.Helper()
 	got, err := in.send(c, format, data)
 	if err != nil {
@@ -86,13 +84,12 @@ func (in *installation) importPayments(c payoutsv1.PayoutsServiceClient, format 
 }
 
 // send sends a file in chunks.
-func (in *installation) send(c payoutsv1.PayoutsServiceClient, format string, data []byte) (imported, error) {
+func (in *installation) send(c payoutsv1.PayoutsServiceClient, format string, data []byte) (servicetest.Imported, error) {
 	s, err := c.ImportPayments(in.Ctx)
 	if err != nil {
-		return imported{}, err
+		return servicetest.Imported{}, err
 	}
-	first := &payoutsv1.ImportRequest{Options: &payoutsv1.ImportOptions{Tenant: payoutstest.Tenant, Format: format}}
-	return servicetest.Import(s, first, func(m *payoutsv1.ImportRequest, chunk []byte) { m.Data = chunk }, data, 4000)
+	return servicetest.Import(s, payoutstest.Tenant, format, data, 4000)
 }
 
 // tick sends a tick as the scheduler does.

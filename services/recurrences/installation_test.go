@@ -78,17 +78,14 @@ func (r *replica) verify() {
 	}
 }
 
-type imported = servicetest.Imported[recurrencesv1.ImportRefusal, recurrencesv1.ImportProgress]
-
 // importRecurrences sends a file in chunks.
-func (in *installation) importRecurrences(c recurrencesv1.RecurrencesServiceClient, format string, data []byte) imported {
+func (in *installation) importRecurrences(c recurrencesv1.RecurrencesServiceClient, format string, data []byte) servicetest.Imported {
 	in.T.Helper()
 	s, err := c.ImportRecurrences(in.Ctx)
 	if err != nil {
 		in.T.Fatal(err)
 	}
-	first := &recurrencesv1.ImportRequest{Options: &recurrencesv1.ImportOptions{Tenant: recurrencestest.Tenant, Format: format}}
-	got, err := servicetest.Import(s, first, func(m *recurrencesv1.ImportRequest, chunk []byte) { m.Data = chunk }, data, 4000)
+	got, err := servicetest.Import(s, recurrencestest.Tenant, format, data, 4000)
 	if err != nil {
 		in.T.Fatal(err)
 	}

@@ -86,7 +86,10 @@ func (a *app) paymentsCommand() *cobra.Command {
 		a.importCommand("payments", "payment_id,payee_id,payee_name,phone,amount,currency,method,status,completed_at[,paid_reference]",
 			"agogo payments import examples/lebenis/payments-2025-01-24.csv", func() (feed.Open, error) {
 				client, err := a.payouts()
-				return feed.Payments(client), err
+				if err != nil {
+					return nil, err
+				}
+				return client.ImportPayments, nil
 			}))
 }
 
@@ -94,7 +97,10 @@ func (a *app) payeesCommand() *cobra.Command {
 	return noun("payees", "Whom payouts go to", a.payeesListCommand(), a.payeeResumeCommand(),
 		a.importCommand("payees", "payee_id,name,phone,provider,locale", "agogo payees import payees.csv", func() (feed.Open, error) {
 			client, err := a.payouts()
-			return feed.Payees(client), err
+			if err != nil {
+				return nil, err
+			}
+			return client.ImportPayees, nil
 		}))
 }
 
@@ -118,7 +124,10 @@ func (a *app) devicesCommand() *cobra.Command {
 	return noun("devices", "Where pushes go", list,
 		a.importCommand("devices", "user_id,token,platform,locale", "agogo devices import examples/lebenis/devices.csv", func() (feed.Open, error) {
 			client, err := a.notifier()
-			return feed.Devices(client), err
+			if err != nil {
+				return nil, err
+			}
+			return client.ImportDevices, nil
 		}))
 }
 

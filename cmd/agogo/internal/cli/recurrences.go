@@ -112,7 +112,10 @@ func (a *app) recurrencesCommand() *cobra.Command {
 		})
 	take := a.importCommand("recurrences", recurrenceHeader, "agogo recurrences import examples/wallclub/recurrences-2025-10-30.csv", func() (feed.Open, error) {
 		client, err := a.recurrences()
-		return feed.Recurrences(client), err
+		if err != nil {
+			return nil, err
+		}
+		return client.ImportRecurrences, nil
 	})
 	take.Long += `
 

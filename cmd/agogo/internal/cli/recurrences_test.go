@@ -22,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/cmd/agogo/internal/dev"
 	"github.com/agogopay/agogo/internal/rpc"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	importsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 )
@@ -181,7 +182,7 @@ func (s *charging) ResumeGateway(_ context.Context, r *recurrencesv1.ResumeGatew
 	return &recurrencesv1.Gateway{Tenant: "wallclub", Name: "cielo", Kind: "cielo", State: "open"}, nil
 }
 
-func (s *charging) ImportRecurrences(stream grpc.BidiStreamingServer[recurrencesv1.ImportRequest, recurrencesv1.ImportResponse]) error {
+func (s *charging) ImportRecurrences(stream grpc.BidiStreamingServer[importsv1.ImportRequest, importsv1.ImportResponse]) error {
 	s.file = nil
 	for {
 		m, err := stream.Recv()
@@ -196,8 +197,8 @@ func (s *charging) ImportRecurrences(stream grpc.BidiStreamingServer[recurrences
 		}
 		s.file = append(s.file, m.GetData()...)
 	}
-	_ = stream.Send(&recurrencesv1.ImportResponse{Message: &recurrencesv1.ImportResponse_Refusal{Refusal: &recurrencesv1.ImportRefusal{Line: 3, Field: "amount", Message: "zero; a recurrence has an amount"}}})
-	return stream.Send(&recurrencesv1.ImportResponse{Message: &recurrencesv1.ImportResponse_Summary{Summary: &recurrencesv1.ImportProgress{Rows: 43, Inserted: 40, Unchanged: 2, Refused: 1}}})
+	_ = stream.Send(&importsv1.ImportResponse{Message: &importsv1.ImportResponse_Refusal{Refusal: &importsv1.ImportRefusal{Line: 3, Field: "amount", Message: "zero; a recurrence has an amount"}}})
+	return stream.Send(&importsv1.ImportResponse{Message: &importsv1.ImportResponse_Summary{Summary: &importsv1.ImportProgress{Rows: 43, Inserted: 40, Unchanged: 2, Refused: 1}}})
 }
 
 // clubBooks answers as those of the recurrences service would, and has it keep what it was asked.
@@ -307,8 +308,8 @@ func TestWhatPeopleSee(t *testing.T) {
 		}},
 		"recurrences-report":  {"recurrences report --date 2025-10-30", 0, &recurrencesv1.ReportRequest{Tenant: "wallclub", LocalDate: "2025-10-30"}},
 		"recurrences-digests": {"recurrences digests --seller seller-1", 0, &recurrencesv1.ListHoldDigestsRequest{Tenant: "wallclub", SellerId: "seller-1", PageSize: 1000}},
-		"recurrences-import": {"recurrences import -", 1, &recurrencesv1.ImportRequest{
-			Options: &recurrencesv1.ImportOptions{Tenant: "wallclub", Format: "csv"},
+		"recurrences-import": {"recurrences import -", 1, &importsv1.ImportRequest{
+			Options: &importsv1.ImportOptions{Tenant: "wallclub", Format: "csv"},
 		}},
 		"charges-list": {"charges list --state due --recurrence rec-1 --run r --cycle 2025-10-30", 0, &recurrencesv1.ListChargesRequest{
 			Tenant: "wallclub", States: []string{"due"}, RecurrenceId: "rec-1", RunId: "r", Cycle: "2025-10-30", PageSize: 1000,

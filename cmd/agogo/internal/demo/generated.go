@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/evening"
-	"github.com/agogopay/agogo/cmd/agogo/internal/feed"
 	"github.com/agogopay/agogo/cmd/agogo/internal/oracle"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
@@ -29,7 +28,7 @@ func (d *drivers) generated(ctx context.Context, seed int64) error {
 	if err := d.misbehave(ctx, e.Faults); err != nil {
 		return err
 	}
-	if err := d.importFile(ctx, "devices", feed.Devices(d.notifier), bytes.NewReader(e.Devices)); err != nil {
+	if err := d.importFile(ctx, "devices", d.notifier.ImportDevices, bytes.NewReader(e.Devices)); err != nil {
 		return err
 	}
 	if err := d.generatedEvening(ctx, model, e.Payments, e.First); err != nil {
@@ -42,7 +41,7 @@ func (d *drivers) generated(ctx context.Context, seed int64) error {
 
 // generatedEvening imports, pays, checks what is so far, waits until lookups have decided what they can, and checks again.
 func (d *drivers) generatedEvening(ctx context.Context, model *oracle.Model, payments []byte, at time.Time) error {
-	if err := d.importFile(ctx, "payments", feed.Payments(d.payouts), bytes.NewReader(payments)); err != nil {
+	if err := d.importFile(ctx, "payments", d.payouts.ImportPayments, bytes.NewReader(payments)); err != nil {
 		return err
 	}
 	if err := model.Import(bytes.NewReader(payments)); err != nil {

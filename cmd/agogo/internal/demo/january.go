@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/agogopay/agogo/cmd/agogo/internal/feed"
 	"github.com/agogopay/agogo/cmd/agogo/internal/oracle"
 	"github.com/agogopay/agogo/examples"
 	"github.com/agogopay/agogo/internal/money"
@@ -60,7 +59,7 @@ func (d *drivers) importJanuary(ctx context.Context, model *oracle.Model) error 
 		return err
 	}
 	var copied bytes.Buffer
-	if err := d.importFile(ctx, "payments", feed.Payments(d.payouts), io.TeeReader(payments, &copied)); err != nil {
+	if err := d.importFile(ctx, "payments", d.payouts.ImportPayments, io.TeeReader(payments, &copied)); err != nil {
 		return err
 	}
 	if err := model.Import(&copied); err != nil {
@@ -70,7 +69,7 @@ func (d *drivers) importJanuary(ctx context.Context, model *oracle.Model) error 
 	if err != nil {
 		return err
 	}
-	if err := d.importFile(ctx, "devices", feed.Devices(d.notifier), devices); err != nil {
+	if err := d.importFile(ctx, "devices", d.notifier.ImportDevices, devices); err != nil {
 		return err
 	}
 	return d.takeBreak(ctx)

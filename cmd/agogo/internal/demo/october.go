@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/agogopay/agogo/cmd/agogo/internal/feed"
 	"github.com/agogopay/agogo/cmd/agogo/internal/oracle/charging"
 	"github.com/agogopay/agogo/examples"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
@@ -61,7 +60,7 @@ func (d *day) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.importFile(ctx, "recurrences", feed.Recurrences(d.recurrences), bytes.NewReader(file)); err != nil {
+	if err := d.importFile(ctx, "recurrences", d.recurrences.ImportRecurrences, bytes.NewReader(file)); err != nil {
 		return err
 	}
 	if err := d.model.Import(bytes.NewReader(file)); err != nil {
@@ -71,7 +70,7 @@ func (d *day) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.importFile(ctx, "devices", feed.Devices(d.notifier), devices)
+	return d.importFile(ctx, "devices", d.notifier.ImportDevices, devices)
 }
 
 func (d *day) morning(ctx context.Context) error {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/agogopay/agogo/cmd/agogo/internal/feed"
 	"github.com/agogopay/agogo/cmd/agogo/internal/oracle/charging"
 	"github.com/agogopay/agogo/cmd/agogo/internal/week"
 )
@@ -46,7 +45,7 @@ func (c *club) generated(ctx context.Context, seed int64) error {
 }
 
 func (c *club) takeWeek(ctx context.Context, model *charging.Model, file []byte) error {
-	if err := c.importFile(ctx, "recurrences", feed.Recurrences(c.recurrences), bytes.NewReader(file)); err != nil {
+	if err := c.importFile(ctx, "recurrences", c.recurrences.ImportRecurrences, bytes.NewReader(file)); err != nil {
 		return err
 	}
 	if err := model.Import(bytes.NewReader(file)); err != nil {

@@ -2,13 +2,15 @@
 package feed
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 
-	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
-	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	"google.golang.org/grpc"
+
+	importsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 )
 
 // chunk is how much of a file one message carries.
@@ -30,23 +32,24 @@ type Heard struct {
 	Progressed func(Tally)
 }
 
-// Open begins an import into a tenant.
-type Open func(ctx context.Context, tenant, format string) (Importer, error)
+// Open begins an import: a method of a service's client.
+type Open func(context.Context, ...grpc.CallOption) (Stream, error)
 
-// Importer is the part of an import stream that all imports share: send bytes, hear refusals, progress, summary.
-type Importer interface {
-	send(data []byte) error
-	finish() error
-	recv() (refusal string, progress *Tally, summary *Tally, err error)
-}
+// Stream is the caller's end of an import.
+type Stream = grpc.BidiStreamingClient[importsv1.ImportRequest, importsv1.ImportResponse]
 
 // File sends everything from r and returns the summary.
 func File(ctx context.Context, open Open, tenant, format string, r io.Reader, heard Heard) (Tally, error) {
 	wanted := ctx
 	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
-	in, err := open(ctx, tenant, format)
+	in, err := open(ctx)
 	if err != nil {
+		return Tally{}, err
+	}
+	// An error of io.EOF only says that the server has answered already, and its answer is the cause.
+	err = in.Send(&importsv1.ImportRequest{Options: &importsv1.ImportOptions{Tenant: tenant, Format: format}})
+	if err != nil && !errors.Is(err, io.EOF) {
 		return Tally{}, err
 	}
 	sent := make(chan error, 1)
@@ -59,7 +62,7 @@ func File(ctx context.Context, open Open, tenant, format string, r io.Reader, he
 	}()
 	var sum Tally
 	for {
-		refusal, progress, summary, err := in.recv()
+		m, err := in.Recv()
 		switch {
 		case errors.Is(err, io.EOF):
 			return sum, <-sent
@@ -68,145 +71,42 @@ func File(ctx context.Context, open Open, tenant, format string, r io.Reader, he
 		case err != nil:
 			// The server's word is the cause; the sender only saw the stream end.
 			return sum, err
-		case refusal != "" && heard.Refused != nil:
-			heard.Refused(refusal)
-		case progress != nil && heard.Progressed != nil:
-			heard.Progressed(*progress)
-		case summary != nil:
-			sum = *summary
+		case m.GetRefusal() != nil && heard.Refused != nil:
+			heard.Refused(refusalLine(m.GetRefusal()))
+		case m.GetProgress() != nil && heard.Progressed != nil:
+			heard.Progressed(tally(m.GetProgress()))
+		case m.GetSummary() != nil:
+			sum = tally(m.GetSummary())
 		}
 	}
 }
 
-func sendAll(ctx context.Context, in Importer, r io.Reader) error {
+func tally(p *importsv1.ImportProgress) Tally {
+	return Tally{p.GetRows(), p.GetInserted(), p.GetUpdated(), p.GetUnchanged(), p.GetRefused()}
+}
+
+func refusalLine(r *importsv1.ImportRefusal) string {
+	if r.GetField() == "" {
+		return fmt.Sprintf("line %d: %s", r.GetLine(), r.GetMessage())
+	}
+	return fmt.Sprintf("line %d: %s: %s", r.GetLine(), r.GetField(), r.GetMessage())
+}
+
+func sendAll(ctx context.Context, in Stream, r io.Reader) error {
 	buf := make([]byte, chunk)
 	for ctx.Err() == nil {
 		n, err := r.Read(buf)
 		if n > 0 {
-			if in.send(buf[:n:n]) != nil {
+			if in.Send(&importsv1.ImportRequest{Data: bytes.Clone(buf[:n])}) != nil {
 				return nil //nolint:nilerr // the stream ended: what it answers tells the cause
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			return in.finish()
+			return in.CloseSend()
 		}
 		if err != nil {
 			return fmt.Errorf("reading the file: %w", err)
 		}
 	}
 	return ctx.Err()
-}
-
-func refusalLine(line int64, field, message string) string {
-	if field != "" {
-		message = field + ": " + message
-	}
-	return fmt.Sprintf("line %d: %s", line, message)
-}
-
-// payoutsImport adapts the payouts service's import streams.
-type payoutsImport struct {
-	stream interface {
-		Send(*payoutsv1.ImportRequest) error
-		Recv() (*payoutsv1.ImportResponse, error)
-		CloseSend() error
-	}
-}
-
-func (p payoutsImport) send(data []byte) error {
-	return p.stream.Send(&payoutsv1.ImportRequest{Data: append([]byte(nil), data...)})
-}
-func (p payoutsImport) finish() error { return p.stream.CloseSend() }
-
-func (p payoutsImport) recv() (string, *Tally, *Tally, error) {
-	m, err := p.stream.Recv()
-	if err != nil {
-		return "", nil, nil, err
-	}
-	tally := func(t *payoutsv1.ImportProgress) *Tally {
-		if t == nil {
-			return nil
-		}
-		return &Tally{t.Rows, t.Inserted, t.Updated, t.Unchanged, t.Refused}
-	}
-	if r := m.GetRefusal(); r != nil {
-		return refusalLine(r.Line, r.Field, r.Message), nil, nil, nil
-	}
-	return "", tally(m.GetProgress()), tally(m.GetSummary()), nil
-}
-
-// Payments opens imports of payments.
-func Payments(client payoutsv1.PayoutsServiceClient) Open {
-	return func(ctx context.Context, tenant, format string) (Importer, error) {
-		s, err := client.ImportPayments(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return payoutsImport{s}, begin(s, tenant, format)
-	}
-}
-
-// Payees opens imports of payees.
-func Payees(client payoutsv1.PayoutsServiceClient) Open {
-	return func(ctx context.Context, tenant, format string) (Importer, error) {
-		s, err := client.ImportPayees(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return payoutsImport{s}, begin(s, tenant, format)
-	}
-}
-
-func begin(s interface {
-	Send(*payoutsv1.ImportRequest) error
-}, tenant, format string,
-) error {
-	return begun(s.Send(&payoutsv1.ImportRequest{Options: &payoutsv1.ImportOptions{Tenant: tenant, Format: format}}))
-}
-
-// begun is the error of a first send, but for io.EOF: that only says that the server has answered already, and its answer,
-// which recv gets, is the cause.
-func begun(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
-// devicesImport adapts the notifier's import stream.
-type devicesImport struct {
-	stream notifierv1.NotifierService_ImportDevicesClient
-}
-
-func (d devicesImport) send(data []byte) error {
-	return d.stream.Send(&notifierv1.ImportDevicesRequest{Data: append([]byte(nil), data...)})
-}
-func (d devicesImport) finish() error { return d.stream.CloseSend() }
-
-func (d devicesImport) recv() (string, *Tally, *Tally, error) {
-	m, err := d.stream.Recv()
-	if err != nil {
-		return "", nil, nil, err
-	}
-	tally := func(t *notifierv1.Progress) *Tally {
-		if t == nil {
-			return nil
-		}
-		return &Tally{t.Rows, t.Inserted, t.Updated, t.Unchanged, t.Refused}
-	}
-	if r := m.GetRefusal(); r != nil {
-		return refusalLine(r.Line, r.Field, r.Message), nil, nil, nil
-	}
-	return "", tally(m.GetProgress()), tally(m.GetSummary()), nil
-}
-
-// Devices opens imports of devices.
-func Devices(client notifierv1.NotifierServiceClient) Open {
-	return func(ctx context.Context, tenant, format string) (Importer, error) {
-		s, err := client.ImportDevices(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return devicesImport{s}, begun(s.Send(&notifierv1.ImportDevicesRequest{Tenant: tenant, Format: format}))
-	}
 }

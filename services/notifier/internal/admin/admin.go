@@ -3,7 +3,6 @@ package admin
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,12 +30,11 @@ type Server struct {
 
 	store   *store.Store
 	tenants *config.File
-	log     *slog.Logger
 }
 
 // New makes a server.
-func New(s *store.Store, tenants *config.File, log *slog.Logger) *Server {
-	return &Server{store: s, tenants: tenants, log: log}
+func New(s *store.Store, tenants *config.File) *Server {
+	return &Server{store: s, tenants: tenants}
 }
 
 // ListDevices lists devices by user, without their tokens.

@@ -1,154 +1,61 @@
-// Package imports reads files of push tokens, row by row and in constant memory: what a row says, or what is wrong with it.
+// Package imports takes push tokens from files. Doing a file again changes nothing.
 package imports
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/text/language"
 
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/services/notifier/internal/store"
 )
 
-// maxLine is the longest line that is read; the rest of a longer one is skipped.
-const maxLine = 16 << 10
+// columns of a file. A token is a secret: who has it and the project's key can push to the device.
+var columns = rows.Columns{Required: 3, Secret: true, Names: []string{"user_id", "token", "platform", "locale"}}
 
-// RowError says why a row is not taken, without repeating a token.
-type RowError struct {
-	Line    int64
-	Field   string // "": the row as a whole
-	Message string
-}
-
-// Error is the refusal in one line.
-func (r *RowError) Error() string {
-	if r.Field == "" {
-		return fmt.Sprintf("line %d: %s", r.Line, r.Message)
+// Devices imports registrations in a format, "csv" or "jsonl". An error means that the import ended early; what was stored
+// until then stays, and the same file can be sent again.
+func Devices(ctx context.Context, st *store.Store, tenant, format string, r io.Reader, sink rows.Sink) (rows.Counts, error) {
+	file, err := rows.NewReader(format, r, columns)
+	if err != nil {
+		return rows.Counts{}, err
 	}
-	return fmt.Sprintf("line %d: %s: %s", r.Line, r.Field, r.Message)
+	k := rows.Keeper{Pool: st.Pool, Outbox: st.Outbox, Clock: st.Clock, Service: store.Service, Action: "ImportDevices", Tenant: tenant}
+	in := rows.Intake[store.Registration]{Parse: parse, Sink: sink, Keep: rows.Keep(k, func(ctx context.Context, tx pgx.Tx, batch []store.Registration) (rows.Stored, error) {
+		return register(ctx, tx, st, tenant, batch)
+	})}
+	return in.Run(ctx, file)
 }
 
-// parser turns a line into named fields.
-type parser interface {
-	parse(line []byte, into *fields) *RowError
-}
-
-// fields are the columns of a row by position in [columns].
-type fields [4]string
-
-var columns = [4]string{"user_id", "token", "platform", "locale"}
-
-// Reader reads registrations.
-type Reader struct {
-	in     *bufio.Reader
-	parser parser
-	line   int64
-}
-
-// New makes a reader of "csv" (with a header line) or "jsonl".
-func New(format string, r io.Reader) (*Reader, error) {
-	reader := &Reader{in: bufio.NewReaderSize(r, maxLine)}
-	if bom, err := reader.in.Peek(3); err == nil && string(bom) == "\ufeff" {
-		_, _ = reader.in.Discard(3) // cannot fail: they were just seen
-	}
-	switch format {
-	case "csv":
-		reader.parser = &csvParser{}
-	case "jsonl":
-		reader.parser = jsonParser{}
-	default:
-		return nil, fmt.Errorf("format %q is neither csv nor jsonl", format)
-	}
-	return reader, nil
-}
-
-// Next returns a row, a [*RowError] for one that is not taken (the next one may be), a [*HeaderError] where nothing can be
-// read for want of a header, io.EOF at the end, or the error of the source.
-func (r *Reader) Next() (store.Registration, error) {
-	for {
-		header, ok := r.parser.(*csvParser)
-		first := ok && header.order == nil
-		line, err := r.read()
-		if long := (*RowError)(nil); first && errors.As(err, &long) {
-			return store.Registration{}, &HeaderError{long}
-		}
+// register stores a batch. A token that comes twice belongs to the later row, which therefore is stored after the first one.
+func register(ctx context.Context, tx pgx.Tx, st *store.Store, tenant string, batch []store.Registration) (sum rows.Stored, err error) {
+	for len(batch) > 0 {
+		n := distinct(batch)
+		counts, err := st.Register(ctx, tx, tenant, batch[:n])
 		if err != nil {
-			return store.Registration{}, err
+			return rows.Stored{}, err
 		}
-		if first {
-			if refusal := header.header(line, r.line); refusal != nil {
-				return store.Registration{}, &HeaderError{refusal}
-			}
-			continue
-		}
-		var f fields
-		if refusal := r.parser.parse(line, &f); refusal != nil {
-			refusal.Line = r.line
-			return store.Registration{}, refusal
-		}
-		reg, refusal := check(f)
-		if refusal != nil {
-			refusal.Line = r.line
-			return store.Registration{}, refusal
-		}
-		return reg, nil
+		sum.Inserted, sum.Updated, sum.Unchanged = sum.Inserted+counts.Inserted, sum.Updated+counts.Updated, sum.Unchanged+counts.Unchanged
+		batch = batch[n:]
 	}
+	return sum, nil
 }
 
-// HeaderError is a refusal that ends the file.
-type HeaderError struct{ Row *RowError }
-
-func (e *HeaderError) Error() string { return e.Row.Error() }
-
-// read returns the next line that is not empty, without its line break.
-func (r *Reader) read() ([]byte, error) {
-	for {
-		line, err := r.in.ReadSlice('\n')
-		if len(line) > 0 {
-			r.line++
+// distinct is how many rows there are before a token comes again.
+func distinct(batch []store.Registration) int {
+	seen := make(map[string]bool, len(batch))
+	for i, r := range batch {
+		if seen[r.Token] {
+			return i
 		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			if err := r.skip(); err != nil {
-				return nil, err
-			}
-			return nil, &RowError{Line: r.line, Message: fmt.Sprintf("longer than %d bytes: is a quote or a line break missing?", maxLine)}
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(bytes.TrimSpace(line)) > 0 {
-			return line, nil
-		}
-		if err != nil {
-			return nil, r.end()
-		}
+		seen[r.Token] = true
 	}
-}
-
-func (r *Reader) skip() error {
-	for {
-		_, err := r.in.ReadSlice('\n')
-		switch {
-		case err == nil, errors.Is(err, io.EOF):
-			return nil
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return err
-		}
-	}
-}
-
-// end is io.EOF, unless a csv file ends before its header.
-func (r *Reader) end() error {
-	if p, ok := r.parser.(*csvParser); ok && p.order == nil {
-		return &HeaderError{&RowError{Line: 1, Message: "the file is empty; its first line must be " + strings.Join(columns[:], ",")}}
-	}
-	return io.EOF
+	return len(batch)
 }
 
 const (
@@ -156,25 +63,29 @@ const (
 	maxToken = 1024
 )
 
-// check refuses what could never be pushed to.
-func check(f fields) (store.Registration, *RowError) {
-	reg := store.Registration{UserID: f[0], Token: f[1], Platform: f[2], Locale: f[3]}
+// parse refuses what could never be pushed to.
+func parse(rec rows.Record) (store.Registration, *rows.Error) {
+	v := func(name string) string { return strings.Clone(rec.Values[columns.Index(name)]) }
+	reg := store.Registration{UserID: v("user_id"), Token: v("token"), Platform: v("platform"), Locale: v("locale")}
+	refuse := func(field, format string, args ...any) (store.Registration, *rows.Error) {
+		return store.Registration{}, &rows.Error{Line: rec.Line, Field: field, Message: fmt.Sprintf(format, args...)}
+	}
 	switch {
 	case reg.UserID == "":
-		return reg, &RowError{Field: "user_id", Message: "missing"}
+		return refuse("user_id", "missing")
 	case len(reg.UserID) > maxUser || !printable(reg.UserID) || strings.TrimSpace(reg.UserID) != reg.UserID:
-		return reg, &RowError{Field: "user_id", Message: fmt.Sprintf("must be at most %d printable characters without spaces around them", maxUser)}
+		return refuse("user_id", "must be at most %d printable characters without spaces around them", maxUser)
 	case reg.Token == "":
-		return reg, &RowError{Field: "token", Message: "missing"}
+		return refuse("token", "missing")
 	case len(reg.Token) > maxToken || strings.ContainsFunc(reg.Token, func(c rune) bool { return c <= ' ' || c > '~' }):
-		return reg, &RowError{Field: "token", Message: fmt.Sprintf("must be at most %d ASCII characters without spaces; this one has %d bytes", maxToken, len(reg.Token))}
+		return refuse("token", "must be at most %d ASCII characters without spaces; this one has %d bytes", maxToken, len(reg.Token))
 	case reg.Platform != "android" && reg.Platform != "ios" && reg.Platform != "web":
-		return reg, &RowError{Field: "platform", Message: "must be android, ios or web"}
+		return refuse("platform", "must be android, ios or web")
 	}
 	if reg.Locale != "" {
 		tag, err := language.Parse(reg.Locale)
 		if err != nil {
-			return reg, &RowError{Field: "locale", Message: "must be a language tag such as fr-CI, or empty for the tenant's"}
+			return refuse("locale", "must be a language tag such as fr-CI, or empty for the tenant's")
 		}
 		reg.Locale = tag.String() // one spelling: fr_ci is fr-CI
 	}

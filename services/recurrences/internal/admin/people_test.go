@@ -2,9 +2,7 @@ package admin_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +14,8 @@ import (
 
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/internal/servicetest"
+	importsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	"github.com/agogopay/agogo/services/recurrences/internal/imports/importstest"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
@@ -266,46 +266,31 @@ func TestImportsComeInPieces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := stream.Send(&recurrencesv1.ImportRequest{Options: &recurrencesv1.ImportOptions{Tenant: tenant, Format: "csv"}}); err != nil {
+		got, err := servicetest.Import(stream, tenant, "csv", []byte(file), size)
+		if err != nil {
 			t.Fatal(err)
 		}
-		for piece := range slices.Chunk([]byte(file), size) {
-			if err := stream.Send(&recurrencesv1.ImportRequest{Data: piece}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		_ = stream.CloseSend()
 		var refused []string
-		var summary *recurrencesv1.ImportProgress
-		for {
-			m, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r := m.GetRefusal(); r != nil {
-				refused = append(refused, fmt.Sprint(r.GetLine(), " ", r.GetField(), " ", strings.Contains(r.GetMessage(), "1111")))
-			}
-			summary = m.GetSummary()
+		for _, r := range got.Refused {
+			refused = append(refused, fmt.Sprint(r.GetLine(), " ", r.GetField(), " ", strings.Contains(r.GetMessage(), "1111")))
 		}
+		summary := got.Summary
 		if !slices.Equal(refused, []string{"44 amount false", "45 card_token false"}) || summary.GetRows() != 44 || summary.GetInserted()+summary.GetUnchanged() != 42 || summary.GetRefused() != 2 {
 			t.Errorf("in pieces of %d: %v, refused %v", size, summary, refused)
 		}
 	}
 	for name, tt := range map[string]struct {
 		who  string
-		send []*recurrencesv1.ImportRequest
+		send []*importsv1.ImportRequest
 		code codes.Code
 		says string
 	}{
-		"no options":      {"operator", []*recurrencesv1.ImportRequest{{Data: []byte("x")}}, codes.InvalidArgument, "options"},
-		"options twice":   {"operator", []*recurrencesv1.ImportRequest{{Options: &recurrencesv1.ImportOptions{Tenant: tenant, Format: "csv"}}, {Options: &recurrencesv1.ImportOptions{Tenant: tenant, Format: "csv"}}}, codes.InvalidArgument, "only the first"},
-		"another format":  {"operator", []*recurrencesv1.ImportRequest{{Options: &recurrencesv1.ImportOptions{Tenant: tenant, Format: "xml"}}}, codes.InvalidArgument, "format"},
-		"another tenant":  {"operator", []*recurrencesv1.ImportRequest{{Options: &recurrencesv1.ImportOptions{Tenant: "lebenis", Format: "csv"}}}, codes.PermissionDenied, "lebenis"},
-		"charges nobody":  {"stranger", []*recurrencesv1.ImportRequest{{Options: &recurrencesv1.ImportOptions{Tenant: "lebenis", Format: "csv"}}}, codes.NotFound, "tenant with recurrences"},
-		"a viewer's word": {"viewer", []*recurrencesv1.ImportRequest{{Options: &recurrencesv1.ImportOptions{Tenant: tenant, Format: "csv"}}}, codes.PermissionDenied, "operator"},
+		"no options":      {"operator", []*importsv1.ImportRequest{{Data: []byte("x")}}, codes.InvalidArgument, "options"},
+		"options twice":   {"operator", []*importsv1.ImportRequest{{Options: &importsv1.ImportOptions{Tenant: tenant, Format: "csv"}}, {Options: &importsv1.ImportOptions{Tenant: tenant, Format: "csv"}}}, codes.InvalidArgument, "only the first"},
+		"another format":  {"operator", []*importsv1.ImportRequest{{Options: &importsv1.ImportOptions{Tenant: tenant, Format: "xml"}}}, codes.InvalidArgument, "format"},
+		"another tenant":  {"operator", []*importsv1.ImportRequest{{Options: &importsv1.ImportOptions{Tenant: "lebenis", Format: "csv"}}}, codes.PermissionDenied, "lebenis"},
+		"charges nobody":  {"stranger", []*importsv1.ImportRequest{{Options: &importsv1.ImportOptions{Tenant: "lebenis", Format: "csv"}}}, codes.NotFound, "tenant with recurrences"},
+		"a viewer's word": {"viewer", []*importsv1.ImportRequest{{Options: &importsv1.ImportOptions{Tenant: tenant, Format: "csv"}}}, codes.PermissionDenied, "operator"},
 	} {
 		stream, err := d.as(tt.who).ImportRecurrences(t.Context())
 		if err != nil {

@@ -10,6 +10,7 @@ package notifierv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -24,300 +25,6 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
-
-type ImportDevicesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Format        string                 `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
-	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportDevicesRequest) Reset() {
-	*x = ImportDevicesRequest{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportDevicesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportDevicesRequest) ProtoMessage() {}
-
-func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportDevicesRequest.ProtoReflect.Descriptor instead.
-func (*ImportDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *ImportDevicesRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *ImportDevicesRequest) GetFormat() string {
-	if x != nil {
-		return x.Format
-	}
-	return ""
-}
-
-func (x *ImportDevicesRequest) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-type ImportDevicesResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Types that are valid to be assigned to Message:
-	//
-	//	*ImportDevicesResponse_Refusal
-	//	*ImportDevicesResponse_Progress
-	//	*ImportDevicesResponse_Summary
-	Message       isImportDevicesResponse_Message `protobuf_oneof:"message"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportDevicesResponse) Reset() {
-	*x = ImportDevicesResponse{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportDevicesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportDevicesResponse) ProtoMessage() {}
-
-func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportDevicesResponse.ProtoReflect.Descriptor instead.
-func (*ImportDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ImportDevicesResponse) GetMessage() isImportDevicesResponse_Message {
-	if x != nil {
-		return x.Message
-	}
-	return nil
-}
-
-func (x *ImportDevicesResponse) GetRefusal() *Refusal {
-	if x != nil {
-		if x, ok := x.Message.(*ImportDevicesResponse_Refusal); ok {
-			return x.Refusal
-		}
-	}
-	return nil
-}
-
-func (x *ImportDevicesResponse) GetProgress() *Progress {
-	if x != nil {
-		if x, ok := x.Message.(*ImportDevicesResponse_Progress); ok {
-			return x.Progress
-		}
-	}
-	return nil
-}
-
-func (x *ImportDevicesResponse) GetSummary() *Progress {
-	if x != nil {
-		if x, ok := x.Message.(*ImportDevicesResponse_Summary); ok {
-			return x.Summary
-		}
-	}
-	return nil
-}
-
-type isImportDevicesResponse_Message interface {
-	isImportDevicesResponse_Message()
-}
-
-type ImportDevicesResponse_Refusal struct {
-	Refusal *Refusal `protobuf:"bytes,1,opt,name=refusal,proto3,oneof"`
-}
-
-type ImportDevicesResponse_Progress struct {
-	Progress *Progress `protobuf:"bytes,2,opt,name=progress,proto3,oneof"`
-}
-
-type ImportDevicesResponse_Summary struct {
-	Summary *Progress `protobuf:"bytes,3,opt,name=summary,proto3,oneof"`
-}
-
-func (*ImportDevicesResponse_Refusal) isImportDevicesResponse_Message() {}
-
-func (*ImportDevicesResponse_Progress) isImportDevicesResponse_Message() {}
-
-func (*ImportDevicesResponse_Summary) isImportDevicesResponse_Message() {}
-
-type Refusal struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Line          int64                  `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
-	Field         string                 `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
-	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Refusal) Reset() {
-	*x = Refusal{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Refusal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Refusal) ProtoMessage() {}
-
-func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
-func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *Refusal) GetLine() int64 {
-	if x != nil {
-		return x.Line
-	}
-	return 0
-}
-
-func (x *Refusal) GetField() string {
-	if x != nil {
-		return x.Field
-	}
-	return ""
-}
-
-func (x *Refusal) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-type Progress struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rows          int64                  `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
-	Inserted      int64                  `protobuf:"varint,2,opt,name=inserted,proto3" json:"inserted,omitempty"`
-	Updated       int64                  `protobuf:"varint,3,opt,name=updated,proto3" json:"updated,omitempty"`
-	Unchanged     int64                  `protobuf:"varint,4,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Refused       int64                  `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Progress) Reset() {
-	*x = Progress{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Progress) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Progress) ProtoMessage() {}
-
-func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
-func (*Progress) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *Progress) GetRows() int64 {
-	if x != nil {
-		return x.Rows
-	}
-	return 0
-}
-
-func (x *Progress) GetInserted() int64 {
-	if x != nil {
-		return x.Inserted
-	}
-	return 0
-}
-
-func (x *Progress) GetUpdated() int64 {
-	if x != nil {
-		return x.Updated
-	}
-	return 0
-}
-
-func (x *Progress) GetUnchanged() int64 {
-	if x != nil {
-		return x.Unchanged
-	}
-	return 0
-}
-
-func (x *Progress) GetRefused() int64 {
-	if x != nil {
-		return x.Refused
-	}
-	return 0
-}
 
 type Device struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -335,7 +42,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[4]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +54,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[4]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +67,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{4}
+	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Device) GetId() string {
@@ -431,7 +138,7 @@ type ListDevicesRequest struct {
 
 func (x *ListDevicesRequest) Reset() {
 	*x = ListDevicesRequest{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[5]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +150,7 @@ func (x *ListDevicesRequest) String() string {
 func (*ListDevicesRequest) ProtoMessage() {}
 
 func (x *ListDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[5]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +163,7 @@ func (x *ListDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ListDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{5}
+	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ListDevicesRequest) GetTenant() string {
@@ -497,7 +204,7 @@ type ListDevicesResponse struct {
 
 func (x *ListDevicesResponse) Reset() {
 	*x = ListDevicesResponse{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[6]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +216,7 @@ func (x *ListDevicesResponse) String() string {
 func (*ListDevicesResponse) ProtoMessage() {}
 
 func (x *ListDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[6]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +229,7 @@ func (x *ListDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ListDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{6}
+	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListDevicesResponse) GetItems() []*Device {
@@ -560,7 +267,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[7]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +279,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[7]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +292,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{7}
+	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Notification) GetId() string {
@@ -692,7 +399,7 @@ type ListNotificationsRequest struct {
 
 func (x *ListNotificationsRequest) Reset() {
 	*x = ListNotificationsRequest{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[8]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +411,7 @@ func (x *ListNotificationsRequest) String() string {
 func (*ListNotificationsRequest) ProtoMessage() {}
 
 func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[8]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +424,7 @@ func (x *ListNotificationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsRequest.ProtoReflect.Descriptor instead.
 func (*ListNotificationsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{8}
+	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListNotificationsRequest) GetTenant() string {
@@ -765,7 +472,7 @@ type ListNotificationsResponse struct {
 
 func (x *ListNotificationsResponse) Reset() {
 	*x = ListNotificationsResponse{}
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[9]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +484,7 @@ func (x *ListNotificationsResponse) String() string {
 func (*ListNotificationsResponse) ProtoMessage() {}
 
 func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[9]
+	mi := &file_agogo_notifier_v1_notifier_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +497,7 @@ func (x *ListNotificationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNotificationsResponse.ProtoReflect.Descriptor instead.
 func (*ListNotificationsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{9}
+	return file_agogo_notifier_v1_notifier_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListNotificationsResponse) GetItems() []*Notification {
@@ -811,26 +518,7 @@ var File_agogo_notifier_v1_notifier_proto protoreflect.FileDescriptor
 
 const file_agogo_notifier_v1_notifier_proto_rawDesc = "" +
 	"\n" +
-	" agogo/notifier/v1/notifier.proto\x12\x11agogo.notifier.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n" +
-	"\x14ImportDevicesRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12+\n" +
-	"\x06format\x18\x02 \x01(\tB\x13\xbaH\x10r\x0eR\x00R\x03csvR\x05jsonlR\x06format\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\"\xce\x01\n" +
-	"\x15ImportDevicesResponse\x126\n" +
-	"\arefusal\x18\x01 \x01(\v2\x1a.agogo.notifier.v1.RefusalH\x00R\arefusal\x129\n" +
-	"\bprogress\x18\x02 \x01(\v2\x1b.agogo.notifier.v1.ProgressH\x00R\bprogress\x127\n" +
-	"\asummary\x18\x03 \x01(\v2\x1b.agogo.notifier.v1.ProgressH\x00R\asummaryB\t\n" +
-	"\amessage\"M\n" +
-	"\aRefusal\x12\x12\n" +
-	"\x04line\x18\x01 \x01(\x03R\x04line\x12\x14\n" +
-	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x8c\x01\n" +
-	"\bProgress\x12\x12\n" +
-	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x1a\n" +
-	"\binserted\x18\x02 \x01(\x03R\binserted\x12\x18\n" +
-	"\aupdated\x18\x03 \x01(\x03R\aupdated\x12\x1c\n" +
-	"\tunchanged\x18\x04 \x01(\x03R\tunchanged\x12\x18\n" +
-	"\arefused\x18\x05 \x01(\x03R\arefused\"\xf5\x01\n" +
+	" agogo/notifier/v1/notifier.proto\x12\x11agogo.notifier.v1\x1a\x1eagogo/imports/v1/imports.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n" +
 	"\x06Device\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x17\n" +
@@ -879,9 +567,9 @@ const file_agogo_notifier_v1_notifier_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"z\n" +
 	"\x19ListNotificationsResponse\x125\n" +
 	"\x05items\x18\x01 \x03(\v2\x1f.agogo.notifier.v1.NotificationR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc7\x02\n" +
-	"\x0fNotifierService\x12f\n" +
-	"\rImportDevices\x12'.agogo.notifier.v1.ImportDevicesRequest\x1a(.agogo.notifier.v1.ImportDevicesResponse(\x010\x01\x12\\\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb7\x02\n" +
+	"\x0fNotifierService\x12V\n" +
+	"\rImportDevices\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12\\\n" +
 	"\vListDevices\x12%.agogo.notifier.v1.ListDevicesRequest\x1a&.agogo.notifier.v1.ListDevicesResponse\x12n\n" +
 	"\x11ListNotifications\x12+.agogo.notifier.v1.ListNotificationsRequest\x1a,.agogo.notifier.v1.ListNotificationsResponseB\xd1\x01\n" +
 	"\x15com.agogo.notifier.v1B\rNotifierProtoP\x01ZCgithub.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1;notifierv1\xa2\x02\x03ANX\xaa\x02\x11Agogo.Notifier.V1\xca\x02\x11Agogo\\Notifier\\V1\xe2\x02\x1dAgogo\\Notifier\\V1\\GPBMetadata\xea\x02\x13Agogo::Notifier::V1b\x06proto3"
@@ -898,39 +586,34 @@ func file_agogo_notifier_v1_notifier_proto_rawDescGZIP() []byte {
 	return file_agogo_notifier_v1_notifier_proto_rawDescData
 }
 
-var file_agogo_notifier_v1_notifier_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_agogo_notifier_v1_notifier_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_agogo_notifier_v1_notifier_proto_goTypes = []any{
-	(*ImportDevicesRequest)(nil),      // 0: agogo.notifier.v1.ImportDevicesRequest
-	(*ImportDevicesResponse)(nil),     // 1: agogo.notifier.v1.ImportDevicesResponse
-	(*Refusal)(nil),                   // 2: agogo.notifier.v1.Refusal
-	(*Progress)(nil),                  // 3: agogo.notifier.v1.Progress
-	(*Device)(nil),                    // 4: agogo.notifier.v1.Device
-	(*ListDevicesRequest)(nil),        // 5: agogo.notifier.v1.ListDevicesRequest
-	(*ListDevicesResponse)(nil),       // 6: agogo.notifier.v1.ListDevicesResponse
-	(*Notification)(nil),              // 7: agogo.notifier.v1.Notification
-	(*ListNotificationsRequest)(nil),  // 8: agogo.notifier.v1.ListNotificationsRequest
-	(*ListNotificationsResponse)(nil), // 9: agogo.notifier.v1.ListNotificationsResponse
-	(*timestamppb.Timestamp)(nil),     // 10: google.protobuf.Timestamp
+	(*Device)(nil),                    // 0: agogo.notifier.v1.Device
+	(*ListDevicesRequest)(nil),        // 1: agogo.notifier.v1.ListDevicesRequest
+	(*ListDevicesResponse)(nil),       // 2: agogo.notifier.v1.ListDevicesResponse
+	(*Notification)(nil),              // 3: agogo.notifier.v1.Notification
+	(*ListNotificationsRequest)(nil),  // 4: agogo.notifier.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil), // 5: agogo.notifier.v1.ListNotificationsResponse
+	(*timestamppb.Timestamp)(nil),     // 6: google.protobuf.Timestamp
+	(*v1.ImportRequest)(nil),          // 7: agogo.imports.v1.ImportRequest
+	(*v1.ImportResponse)(nil),         // 8: agogo.imports.v1.ImportResponse
 }
 var file_agogo_notifier_v1_notifier_proto_depIdxs = []int32{
-	2,  // 0: agogo.notifier.v1.ImportDevicesResponse.refusal:type_name -> agogo.notifier.v1.Refusal
-	3,  // 1: agogo.notifier.v1.ImportDevicesResponse.progress:type_name -> agogo.notifier.v1.Progress
-	3,  // 2: agogo.notifier.v1.ImportDevicesResponse.summary:type_name -> agogo.notifier.v1.Progress
-	10, // 3: agogo.notifier.v1.Device.updated_at:type_name -> google.protobuf.Timestamp
-	4,  // 4: agogo.notifier.v1.ListDevicesResponse.items:type_name -> agogo.notifier.v1.Device
-	10, // 5: agogo.notifier.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
-	7,  // 6: agogo.notifier.v1.ListNotificationsResponse.items:type_name -> agogo.notifier.v1.Notification
-	0,  // 7: agogo.notifier.v1.NotifierService.ImportDevices:input_type -> agogo.notifier.v1.ImportDevicesRequest
-	5,  // 8: agogo.notifier.v1.NotifierService.ListDevices:input_type -> agogo.notifier.v1.ListDevicesRequest
-	8,  // 9: agogo.notifier.v1.NotifierService.ListNotifications:input_type -> agogo.notifier.v1.ListNotificationsRequest
-	1,  // 10: agogo.notifier.v1.NotifierService.ImportDevices:output_type -> agogo.notifier.v1.ImportDevicesResponse
-	6,  // 11: agogo.notifier.v1.NotifierService.ListDevices:output_type -> agogo.notifier.v1.ListDevicesResponse
-	9,  // 12: agogo.notifier.v1.NotifierService.ListNotifications:output_type -> agogo.notifier.v1.ListNotificationsResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	6, // 0: agogo.notifier.v1.Device.updated_at:type_name -> google.protobuf.Timestamp
+	0, // 1: agogo.notifier.v1.ListDevicesResponse.items:type_name -> agogo.notifier.v1.Device
+	6, // 2: agogo.notifier.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
+	3, // 3: agogo.notifier.v1.ListNotificationsResponse.items:type_name -> agogo.notifier.v1.Notification
+	7, // 4: agogo.notifier.v1.NotifierService.ImportDevices:input_type -> agogo.imports.v1.ImportRequest
+	1, // 5: agogo.notifier.v1.NotifierService.ListDevices:input_type -> agogo.notifier.v1.ListDevicesRequest
+	4, // 6: agogo.notifier.v1.NotifierService.ListNotifications:input_type -> agogo.notifier.v1.ListNotificationsRequest
+	8, // 7: agogo.notifier.v1.NotifierService.ImportDevices:output_type -> agogo.imports.v1.ImportResponse
+	2, // 8: agogo.notifier.v1.NotifierService.ListDevices:output_type -> agogo.notifier.v1.ListDevicesResponse
+	5, // 9: agogo.notifier.v1.NotifierService.ListNotifications:output_type -> agogo.notifier.v1.ListNotificationsResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_agogo_notifier_v1_notifier_proto_init() }
@@ -938,18 +621,13 @@ func file_agogo_notifier_v1_notifier_proto_init() {
 	if File_agogo_notifier_v1_notifier_proto != nil {
 		return
 	}
-	file_agogo_notifier_v1_notifier_proto_msgTypes[1].OneofWrappers = []any{
-		(*ImportDevicesResponse_Refusal)(nil),
-		(*ImportDevicesResponse_Progress)(nil),
-		(*ImportDevicesResponse_Summary)(nil),
-	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_notifier_v1_notifier_proto_rawDesc), len(file_agogo_notifier_v1_notifier_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -10,6 +10,7 @@ package notifierv1
 
 import (
 	context "context"
+	v1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -30,8 +31,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type NotifierServiceClient interface {
-	// ImportDevices takes a file in chunks (csv or jsonl: user_id,token,platform,locale), idempotent by token.
-	ImportDevices(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportDevicesRequest, ImportDevicesResponse], error)
+	// ImportDevices takes a file (user_id,token,platform,locale), idempotent by token. Needs operator.
+	ImportDevices(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse], error)
 	ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error)
 	ListNotifications(ctx context.Context, in *ListNotificationsRequest, opts ...grpc.CallOption) (*ListNotificationsResponse, error)
 }
@@ -44,18 +45,18 @@ func NewNotifierServiceClient(cc grpc.ClientConnInterface) NotifierServiceClient
 	return &notifierServiceClient{cc}
 }
 
-func (c *notifierServiceClient) ImportDevices(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportDevicesRequest, ImportDevicesResponse], error) {
+func (c *notifierServiceClient) ImportDevices(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &NotifierService_ServiceDesc.Streams[0], NotifierService_ImportDevices_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ImportDevicesRequest, ImportDevicesResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[v1.ImportRequest, v1.ImportResponse]{ClientStream: stream}
 	return x, nil
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type NotifierService_ImportDevicesClient = grpc.BidiStreamingClient[ImportDevicesRequest, ImportDevicesResponse]
+type NotifierService_ImportDevicesClient = grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse]
 
 func (c *notifierServiceClient) ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -81,8 +82,8 @@ func (c *notifierServiceClient) ListNotifications(ctx context.Context, in *ListN
 // All implementations must embed UnimplementedNotifierServiceServer
 // for forward compatibility.
 type NotifierServiceServer interface {
-	// ImportDevices takes a file in chunks (csv or jsonl: user_id,token,platform,locale), idempotent by token.
-	ImportDevices(grpc.BidiStreamingServer[ImportDevicesRequest, ImportDevicesResponse]) error
+	// ImportDevices takes a file (user_id,token,platform,locale), idempotent by token. Needs operator.
+	ImportDevices(grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]) error
 	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
 	ListNotifications(context.Context, *ListNotificationsRequest) (*ListNotificationsResponse, error)
 	mustEmbedUnimplementedNotifierServiceServer()
@@ -95,7 +96,7 @@ type NotifierServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedNotifierServiceServer struct{}
 
-func (UnimplementedNotifierServiceServer) ImportDevices(grpc.BidiStreamingServer[ImportDevicesRequest, ImportDevicesResponse]) error {
+func (UnimplementedNotifierServiceServer) ImportDevices(grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportDevices not implemented")
 }
 func (UnimplementedNotifierServiceServer) ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error) {
@@ -126,11 +127,11 @@ func RegisterNotifierServiceServer(s grpc.ServiceRegistrar, srv NotifierServiceS
 }
 
 func _NotifierService_ImportDevices_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(NotifierServiceServer).ImportDevices(&grpc.GenericServerStream[ImportDevicesRequest, ImportDevicesResponse]{ServerStream: stream})
+	return srv.(NotifierServiceServer).ImportDevices(&grpc.GenericServerStream[v1.ImportRequest, v1.ImportResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type NotifierService_ImportDevicesServer = grpc.BidiStreamingServer[ImportDevicesRequest, ImportDevicesResponse]
+type NotifierService_ImportDevicesServer = grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]
 
 func _NotifierService_ListDevices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListDevicesRequest)

@@ -12,6 +12,7 @@ package payoutsv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	v1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	v12 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	v11 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -27,348 +28,6 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
-
-type ImportRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first message carries the options and may carry data.
-	Options       *ImportOptions `protobuf:"bytes,1,opt,name=options,proto3" json:"options,omitempty"`
-	Data          []byte         `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportRequest) Reset() {
-	*x = ImportRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportRequest) ProtoMessage() {}
-
-func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
-func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *ImportRequest) GetOptions() *ImportOptions {
-	if x != nil {
-		return x.Options
-	}
-	return nil
-}
-
-func (x *ImportRequest) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-type ImportOptions struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// format is "csv" (with a header line) or "jsonl".
-	Format        string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportOptions) Reset() {
-	*x = ImportOptions{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportOptions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportOptions) ProtoMessage() {}
-
-func (x *ImportOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportOptions.ProtoReflect.Descriptor instead.
-func (*ImportOptions) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ImportOptions) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *ImportOptions) GetFormat() string {
-	if x != nil {
-		return x.Format
-	}
-	return ""
-}
-
-type ImportResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Types that are valid to be assigned to Message:
-	//
-	//	*ImportResponse_Refusal
-	//	*ImportResponse_Progress
-	//	*ImportResponse_Summary
-	Message       isImportResponse_Message `protobuf_oneof:"message"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportResponse) Reset() {
-	*x = ImportResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportResponse) ProtoMessage() {}
-
-func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
-func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *ImportResponse) GetMessage() isImportResponse_Message {
-	if x != nil {
-		return x.Message
-	}
-	return nil
-}
-
-func (x *ImportResponse) GetRefusal() *ImportRefusal {
-	if x != nil {
-		if x, ok := x.Message.(*ImportResponse_Refusal); ok {
-			return x.Refusal
-		}
-	}
-	return nil
-}
-
-func (x *ImportResponse) GetProgress() *ImportProgress {
-	if x != nil {
-		if x, ok := x.Message.(*ImportResponse_Progress); ok {
-			return x.Progress
-		}
-	}
-	return nil
-}
-
-func (x *ImportResponse) GetSummary() *ImportProgress {
-	if x != nil {
-		if x, ok := x.Message.(*ImportResponse_Summary); ok {
-			return x.Summary
-		}
-	}
-	return nil
-}
-
-type isImportResponse_Message interface {
-	isImportResponse_Message()
-}
-
-type ImportResponse_Refusal struct {
-	Refusal *ImportRefusal `protobuf:"bytes,1,opt,name=refusal,proto3,oneof"`
-}
-
-type ImportResponse_Progress struct {
-	Progress *ImportProgress `protobuf:"bytes,2,opt,name=progress,proto3,oneof"`
-}
-
-type ImportResponse_Summary struct {
-	Summary *ImportProgress `protobuf:"bytes,3,opt,name=summary,proto3,oneof"`
-}
-
-func (*ImportResponse_Refusal) isImportResponse_Message() {}
-
-func (*ImportResponse_Progress) isImportResponse_Message() {}
-
-func (*ImportResponse_Summary) isImportResponse_Message() {}
-
-// ImportRefusal names a row that was not stored.
-type ImportRefusal struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Line  int64                  `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
-	Field string                 `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
-	// message says what is wrong, the value's shape and what to do.
-	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportRefusal) Reset() {
-	*x = ImportRefusal{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportRefusal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportRefusal) ProtoMessage() {}
-
-func (x *ImportRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportRefusal.ProtoReflect.Descriptor instead.
-func (*ImportRefusal) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *ImportRefusal) GetLine() int64 {
-	if x != nil {
-		return x.Line
-	}
-	return 0
-}
-
-func (x *ImportRefusal) GetField() string {
-	if x != nil {
-		return x.Field
-	}
-	return ""
-}
-
-func (x *ImportRefusal) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-type ImportProgress struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rows          int64                  `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
-	Inserted      int64                  `protobuf:"varint,2,opt,name=inserted,proto3" json:"inserted,omitempty"`
-	Updated       int64                  `protobuf:"varint,3,opt,name=updated,proto3" json:"updated,omitempty"`
-	Unchanged     int64                  `protobuf:"varint,4,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Refused       int64                  `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportProgress) Reset() {
-	*x = ImportProgress{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportProgress) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportProgress) ProtoMessage() {}
-
-func (x *ImportProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportProgress.ProtoReflect.Descriptor instead.
-func (*ImportProgress) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *ImportProgress) GetRows() int64 {
-	if x != nil {
-		return x.Rows
-	}
-	return 0
-}
-
-func (x *ImportProgress) GetInserted() int64 {
-	if x != nil {
-		return x.Inserted
-	}
-	return 0
-}
-
-func (x *ImportProgress) GetUpdated() int64 {
-	if x != nil {
-		return x.Updated
-	}
-	return 0
-}
-
-func (x *ImportProgress) GetUnchanged() int64 {
-	if x != nil {
-		return x.Unchanged
-	}
-	return 0
-}
-
-func (x *ImportProgress) GetRefused() int64 {
-	if x != nil {
-		return x.Refused
-	}
-	return 0
-}
 
 type Payment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -389,7 +48,7 @@ type Payment struct {
 
 func (x *Payment) Reset() {
 	*x = Payment{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[5]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +60,7 @@ func (x *Payment) String() string {
 func (*Payment) ProtoMessage() {}
 
 func (x *Payment) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[5]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +73,7 @@ func (x *Payment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payment.ProtoReflect.Descriptor instead.
 func (*Payment) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{5}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Payment) GetId() string {
@@ -509,7 +168,7 @@ type ListPaymentsRequest struct {
 
 func (x *ListPaymentsRequest) Reset() {
 	*x = ListPaymentsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[6]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +180,7 @@ func (x *ListPaymentsRequest) String() string {
 func (*ListPaymentsRequest) ProtoMessage() {}
 
 func (x *ListPaymentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[6]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +193,7 @@ func (x *ListPaymentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPaymentsRequest.ProtoReflect.Descriptor instead.
 func (*ListPaymentsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{6}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ListPaymentsRequest) GetTenant() string {
@@ -589,7 +248,7 @@ type ListPaymentsResponse struct {
 
 func (x *ListPaymentsResponse) Reset() {
 	*x = ListPaymentsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[7]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +260,7 @@ func (x *ListPaymentsResponse) String() string {
 func (*ListPaymentsResponse) ProtoMessage() {}
 
 func (x *ListPaymentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[7]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +273,7 @@ func (x *ListPaymentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPaymentsResponse.ProtoReflect.Descriptor instead.
 func (*ListPaymentsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{7}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListPaymentsResponse) GetItems() []*Payment {
@@ -648,7 +307,7 @@ type Payee struct {
 
 func (x *Payee) Reset() {
 	*x = Payee{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[8]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -660,7 +319,7 @@ func (x *Payee) String() string {
 func (*Payee) ProtoMessage() {}
 
 func (x *Payee) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[8]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,7 +332,7 @@ func (x *Payee) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payee.ProtoReflect.Descriptor instead.
 func (*Payee) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{8}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Payee) GetId() string {
@@ -743,7 +402,7 @@ type ListPayeesRequest struct {
 
 func (x *ListPayeesRequest) Reset() {
 	*x = ListPayeesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[9]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +414,7 @@ func (x *ListPayeesRequest) String() string {
 func (*ListPayeesRequest) ProtoMessage() {}
 
 func (x *ListPayeesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[9]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +427,7 @@ func (x *ListPayeesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayeesRequest.ProtoReflect.Descriptor instead.
 func (*ListPayeesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{9}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListPayeesRequest) GetTenant() string {
@@ -802,7 +461,7 @@ type ListPayeesResponse struct {
 
 func (x *ListPayeesResponse) Reset() {
 	*x = ListPayeesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[10]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +473,7 @@ func (x *ListPayeesResponse) String() string {
 func (*ListPayeesResponse) ProtoMessage() {}
 
 func (x *ListPayeesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[10]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +486,7 @@ func (x *ListPayeesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayeesResponse.ProtoReflect.Descriptor instead.
 func (*ListPayeesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{10}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListPayeesResponse) GetItems() []*Payee {
@@ -857,7 +516,7 @@ type ResumePayeeRequest struct {
 
 func (x *ResumePayeeRequest) Reset() {
 	*x = ResumePayeeRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +528,7 @@ func (x *ResumePayeeRequest) String() string {
 func (*ResumePayeeRequest) ProtoMessage() {}
 
 func (x *ResumePayeeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +541,7 @@ func (x *ResumePayeeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumePayeeRequest.ProtoReflect.Descriptor instead.
 func (*ResumePayeeRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{11}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ResumePayeeRequest) GetTenant() string {
@@ -934,7 +593,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +605,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +618,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{12}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Run) GetId() string {
@@ -1064,7 +723,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +735,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +748,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{13}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListRunsRequest) GetTenant() string {
@@ -1123,7 +782,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +794,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +807,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{14}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRunsResponse) GetItems() []*Run {
@@ -1176,7 +835,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +847,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +860,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{15}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetRunRequest) GetTenant() string {
@@ -1241,7 +900,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +912,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +925,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{16}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Batch) GetId() string {
@@ -1380,7 +1039,7 @@ type Word struct {
 
 func (x *Word) Reset() {
 	*x = Word{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1051,7 @@ func (x *Word) String() string {
 func (*Word) ProtoMessage() {}
 
 func (x *Word) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1064,7 @@ func (x *Word) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Word.ProtoReflect.Descriptor instead.
 func (*Word) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{17}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Word) GetActor() string {
@@ -1447,7 +1106,7 @@ type ListBatchesRequest struct {
 
 func (x *ListBatchesRequest) Reset() {
 	*x = ListBatchesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1118,7 @@ func (x *ListBatchesRequest) String() string {
 func (*ListBatchesRequest) ProtoMessage() {}
 
 func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1131,7 @@ func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesRequest.ProtoReflect.Descriptor instead.
 func (*ListBatchesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{18}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListBatchesRequest) GetTenant() string {
@@ -1506,7 +1165,7 @@ type ListBatchesResponse struct {
 
 func (x *ListBatchesResponse) Reset() {
 	*x = ListBatchesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1177,7 @@ func (x *ListBatchesResponse) String() string {
 func (*ListBatchesResponse) ProtoMessage() {}
 
 func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1190,7 @@ func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesResponse.ProtoReflect.Descriptor instead.
 func (*ListBatchesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{19}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListBatchesResponse) GetItems() []*Batch {
@@ -1558,7 +1217,7 @@ type GetBatchRequest struct {
 
 func (x *GetBatchRequest) Reset() {
 	*x = GetBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1229,7 @@ func (x *GetBatchRequest) String() string {
 func (*GetBatchRequest) ProtoMessage() {}
 
 func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1242,7 @@ func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{20}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetBatchRequest) GetTenant() string {
@@ -1612,7 +1271,7 @@ type PauseBatchRequest struct {
 
 func (x *PauseBatchRequest) Reset() {
 	*x = PauseBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1283,7 @@ func (x *PauseBatchRequest) String() string {
 func (*PauseBatchRequest) ProtoMessage() {}
 
 func (x *PauseBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1296,7 @@ func (x *PauseBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseBatchRequest.ProtoReflect.Descriptor instead.
 func (*PauseBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{21}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PauseBatchRequest) GetTenant() string {
@@ -1679,7 +1338,7 @@ type ResumeBatchRequest struct {
 
 func (x *ResumeBatchRequest) Reset() {
 	*x = ResumeBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1350,7 @@ func (x *ResumeBatchRequest) String() string {
 func (*ResumeBatchRequest) ProtoMessage() {}
 
 func (x *ResumeBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1363,7 @@ func (x *ResumeBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeBatchRequest.ProtoReflect.Descriptor instead.
 func (*ResumeBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{22}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResumeBatchRequest) GetTenant() string {
@@ -1749,7 +1408,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1420,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1433,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{23}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -1898,7 +1557,7 @@ type Payout struct {
 
 func (x *Payout) Reset() {
 	*x = Payout{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +1569,7 @@ func (x *Payout) String() string {
 func (*Payout) ProtoMessage() {}
 
 func (x *Payout) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +1582,7 @@ func (x *Payout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payout.ProtoReflect.Descriptor instead.
 func (*Payout) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{24}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Payout) GetId() string {
@@ -2128,7 +1787,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +1799,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +1812,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Proposal) GetOutcome() string {
@@ -2207,7 +1866,7 @@ type ListPayoutsRequest struct {
 
 func (x *ListPayoutsRequest) Reset() {
 	*x = ListPayoutsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2219,7 +1878,7 @@ func (x *ListPayoutsRequest) String() string {
 func (*ListPayoutsRequest) ProtoMessage() {}
 
 func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2232,7 +1891,7 @@ func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsRequest.ProtoReflect.Descriptor instead.
 func (*ListPayoutsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListPayoutsRequest) GetTenant() string {
@@ -2294,7 +1953,7 @@ type ListPayoutsResponse struct {
 
 func (x *ListPayoutsResponse) Reset() {
 	*x = ListPayoutsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2306,7 +1965,7 @@ func (x *ListPayoutsResponse) String() string {
 func (*ListPayoutsResponse) ProtoMessage() {}
 
 func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2319,7 +1978,7 @@ func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsResponse.ProtoReflect.Descriptor instead.
 func (*ListPayoutsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListPayoutsResponse) GetItems() []*Payout {
@@ -2346,7 +2005,7 @@ type GetPayoutRequest struct {
 
 func (x *GetPayoutRequest) Reset() {
 	*x = GetPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2017,7 @@ func (x *GetPayoutRequest) String() string {
 func (*GetPayoutRequest) ProtoMessage() {}
 
 func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2030,7 @@ func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetPayoutRequest) GetTenant() string {
@@ -2403,7 +2062,7 @@ type ResolvePayoutRequest struct {
 
 func (x *ResolvePayoutRequest) Reset() {
 	*x = ResolvePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2074,7 @@ func (x *ResolvePayoutRequest) String() string {
 func (*ResolvePayoutRequest) ProtoMessage() {}
 
 func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2087,7 @@ func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ResolvePayoutRequest) GetTenant() string {
@@ -2484,7 +2143,7 @@ type ResolvePayoutResponse struct {
 
 func (x *ResolvePayoutResponse) Reset() {
 	*x = ResolvePayoutResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2496,7 +2155,7 @@ func (x *ResolvePayoutResponse) String() string {
 func (*ResolvePayoutResponse) ProtoMessage() {}
 
 func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2509,7 +2168,7 @@ func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutResponse.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResolvePayoutResponse) GetApplied() bool {
@@ -2538,7 +2197,7 @@ type RetryPayoutRequest struct {
 
 func (x *RetryPayoutRequest) Reset() {
 	*x = RetryPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2209,7 @@ func (x *RetryPayoutRequest) String() string {
 func (*RetryPayoutRequest) ProtoMessage() {}
 
 func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2222,7 @@ func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RetryPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RetryPayoutRequest) GetTenant() string {
@@ -2606,7 +2265,7 @@ type HoldPayoutRequest struct {
 
 func (x *HoldPayoutRequest) Reset() {
 	*x = HoldPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2277,7 @@ func (x *HoldPayoutRequest) String() string {
 func (*HoldPayoutRequest) ProtoMessage() {}
 
 func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2290,7 @@ func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldPayoutRequest.ProtoReflect.Descriptor instead.
 func (*HoldPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HoldPayoutRequest) GetTenant() string {
@@ -2674,7 +2333,7 @@ type ReleasePayoutRequest struct {
 
 func (x *ReleasePayoutRequest) Reset() {
 	*x = ReleasePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +2345,7 @@ func (x *ReleasePayoutRequest) String() string {
 func (*ReleasePayoutRequest) ProtoMessage() {}
 
 func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +2358,7 @@ func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ReleasePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReleasePayoutRequest) GetTenant() string {
@@ -2742,7 +2401,7 @@ type CancelPayoutRequest struct {
 
 func (x *CancelPayoutRequest) Reset() {
 	*x = CancelPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +2413,7 @@ func (x *CancelPayoutRequest) String() string {
 func (*CancelPayoutRequest) ProtoMessage() {}
 
 func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +2426,7 @@ func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*CancelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CancelPayoutRequest) GetTenant() string {
@@ -2810,7 +2469,7 @@ type ApprovePayoutRequest struct {
 
 func (x *ApprovePayoutRequest) Reset() {
 	*x = ApprovePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +2481,7 @@ func (x *ApprovePayoutRequest) String() string {
 func (*ApprovePayoutRequest) ProtoMessage() {}
 
 func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +2494,7 @@ func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApprovePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApprovePayoutRequest) GetTenant() string {
@@ -2878,7 +2537,7 @@ type RejectPayoutRequest struct {
 
 func (x *RejectPayoutRequest) Reset() {
 	*x = RejectPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +2549,7 @@ func (x *RejectPayoutRequest) String() string {
 func (*RejectPayoutRequest) ProtoMessage() {}
 
 func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +2562,7 @@ func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RejectPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RejectPayoutRequest) GetTenant() string {
@@ -2946,7 +2605,7 @@ type ApproveBatchRequest struct {
 
 func (x *ApproveBatchRequest) Reset() {
 	*x = ApproveBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +2617,7 @@ func (x *ApproveBatchRequest) String() string {
 func (*ApproveBatchRequest) ProtoMessage() {}
 
 func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +2630,7 @@ func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchRequest.ProtoReflect.Descriptor instead.
 func (*ApproveBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApproveBatchRequest) GetTenant() string {
@@ -3016,7 +2675,7 @@ type ApproveBatchResponse struct {
 
 func (x *ApproveBatchResponse) Reset() {
 	*x = ApproveBatchResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +2687,7 @@ func (x *ApproveBatchResponse) String() string {
 func (*ApproveBatchResponse) ProtoMessage() {}
 
 func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +2700,7 @@ func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchResponse.ProtoReflect.Descriptor instead.
 func (*ApproveBatchResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ApproveBatchResponse) GetBatch() *Batch {
@@ -3084,7 +2743,7 @@ type RejectBatchRequest struct {
 
 func (x *RejectBatchRequest) Reset() {
 	*x = RejectBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3096,7 +2755,7 @@ func (x *RejectBatchRequest) String() string {
 func (*RejectBatchRequest) ProtoMessage() {}
 
 func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,7 +2768,7 @@ func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectBatchRequest.ProtoReflect.Descriptor instead.
 func (*RejectBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RejectBatchRequest) GetTenant() string {
@@ -3151,7 +2810,7 @@ type StopOutflowRequest struct {
 
 func (x *StopOutflowRequest) Reset() {
 	*x = StopOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3163,7 +2822,7 @@ func (x *StopOutflowRequest) String() string {
 func (*StopOutflowRequest) ProtoMessage() {}
 
 func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3176,7 +2835,7 @@ func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StopOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StopOutflowRequest) GetTenant() string {
@@ -3210,7 +2869,7 @@ type StartOutflowRequest struct {
 
 func (x *StartOutflowRequest) Reset() {
 	*x = StartOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +2881,7 @@ func (x *StartOutflowRequest) String() string {
 func (*StartOutflowRequest) ProtoMessage() {}
 
 func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +2894,7 @@ func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StartOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StartOutflowRequest) GetTenant() string {
@@ -3265,7 +2924,7 @@ type Outflow struct {
 
 func (x *Outflow) Reset() {
 	*x = Outflow{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +2936,7 @@ func (x *Outflow) String() string {
 func (*Outflow) ProtoMessage() {}
 
 func (x *Outflow) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3290,7 +2949,7 @@ func (x *Outflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outflow.ProtoReflect.Descriptor instead.
 func (*Outflow) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Outflow) GetTenant() string {
@@ -3342,7 +3001,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3354,7 +3013,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3367,7 +3026,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Tenant) GetId() string {
@@ -3415,7 +3074,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3427,7 +3086,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3440,7 +3099,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListTenantsRequest) GetTenant() string {
@@ -3459,7 +3118,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +3130,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +3143,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListTenantsResponse) GetItems() []*Tenant {
@@ -3507,7 +3166,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3519,7 +3178,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3532,7 +3191,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -3575,7 +3234,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +3246,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +3259,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -3641,7 +3300,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +3312,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +3325,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -3697,7 +3356,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +3368,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +3381,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Break) GetTenant() string {
@@ -3782,7 +3441,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3794,7 +3453,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3807,7 +3466,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -3854,7 +3513,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3866,7 +3525,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3879,7 +3538,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -3893,28 +3552,7 @@ var File_agogo_payouts_v1_payouts_proto protoreflect.FileDescriptor
 
 const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\n" +
-	"\x1eagogo/payouts/v1/payouts.proto\x12\x10agogo.payouts.v1\x1a\x1cagogo/events/v1/events.proto\x1a\x1cagogo/ledger/v1/ledger.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n" +
-	"\rImportRequest\x129\n" +
-	"\aoptions\x18\x01 \x01(\v2\x1f.agogo.payouts.v1.ImportOptionsR\aoptions\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"[\n" +
-	"\rImportOptions\x12\x1f\n" +
-	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12)\n" +
-	"\x06format\x18\x02 \x01(\tB\x11\xbaH\x0er\fR\x03csvR\x05jsonlR\x06format\"\xd6\x01\n" +
-	"\x0eImportResponse\x12;\n" +
-	"\arefusal\x18\x01 \x01(\v2\x1f.agogo.payouts.v1.ImportRefusalH\x00R\arefusal\x12>\n" +
-	"\bprogress\x18\x02 \x01(\v2 .agogo.payouts.v1.ImportProgressH\x00R\bprogress\x12<\n" +
-	"\asummary\x18\x03 \x01(\v2 .agogo.payouts.v1.ImportProgressH\x00R\asummaryB\t\n" +
-	"\amessage\"S\n" +
-	"\rImportRefusal\x12\x12\n" +
-	"\x04line\x18\x01 \x01(\x03R\x04line\x12\x14\n" +
-	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x92\x01\n" +
-	"\x0eImportProgress\x12\x12\n" +
-	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x1a\n" +
-	"\binserted\x18\x02 \x01(\x03R\binserted\x12\x18\n" +
-	"\aupdated\x18\x03 \x01(\x03R\aupdated\x12\x1c\n" +
-	"\tunchanged\x18\x04 \x01(\x03R\tunchanged\x12\x18\n" +
-	"\arefused\x18\x05 \x01(\x03R\arefused\"\x8f\x03\n" +
+	"\x1eagogo/payouts/v1/payouts.proto\x12\x10agogo.payouts.v1\x1a\x1cagogo/events/v1/events.proto\x1a\x1eagogo/imports/v1/imports.proto\x1a\x1cagogo/ledger/v1/ledger.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x03\n" +
 	"\aPayment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x19\n" +
@@ -4263,8 +3901,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x12TopUpFloatResponse\x122\n" +
 	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\xe6\x12\n" +
 	"\x0ePayoutsService\x12W\n" +
-	"\x0eImportPayments\x12\x1f.agogo.payouts.v1.ImportRequest\x1a .agogo.payouts.v1.ImportResponse(\x010\x01\x12U\n" +
-	"\fImportPayees\x12\x1f.agogo.payouts.v1.ImportRequest\x1a .agogo.payouts.v1.ImportResponse(\x010\x01\x12]\n" +
+	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
+	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
 	"\fListPayments\x12%.agogo.payouts.v1.ListPaymentsRequest\x1a&.agogo.payouts.v1.ListPaymentsResponse\x12W\n" +
 	"\n" +
 	"ListPayees\x12#.agogo.payouts.v1.ListPayeesRequest\x1a$.agogo.payouts.v1.ListPayeesResponse\x12L\n" +
@@ -4311,182 +3949,175 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
-	(*ImportRequest)(nil),         // 0: agogo.payouts.v1.ImportRequest
-	(*ImportOptions)(nil),         // 1: agogo.payouts.v1.ImportOptions
-	(*ImportResponse)(nil),        // 2: agogo.payouts.v1.ImportResponse
-	(*ImportRefusal)(nil),         // 3: agogo.payouts.v1.ImportRefusal
-	(*ImportProgress)(nil),        // 4: agogo.payouts.v1.ImportProgress
-	(*Payment)(nil),               // 5: agogo.payouts.v1.Payment
-	(*ListPaymentsRequest)(nil),   // 6: agogo.payouts.v1.ListPaymentsRequest
-	(*ListPaymentsResponse)(nil),  // 7: agogo.payouts.v1.ListPaymentsResponse
-	(*Payee)(nil),                 // 8: agogo.payouts.v1.Payee
-	(*ListPayeesRequest)(nil),     // 9: agogo.payouts.v1.ListPayeesRequest
-	(*ListPayeesResponse)(nil),    // 10: agogo.payouts.v1.ListPayeesResponse
-	(*ResumePayeeRequest)(nil),    // 11: agogo.payouts.v1.ResumePayeeRequest
-	(*Run)(nil),                   // 12: agogo.payouts.v1.Run
-	(*ListRunsRequest)(nil),       // 13: agogo.payouts.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),      // 14: agogo.payouts.v1.ListRunsResponse
-	(*GetRunRequest)(nil),         // 15: agogo.payouts.v1.GetRunRequest
-	(*Batch)(nil),                 // 16: agogo.payouts.v1.Batch
-	(*Word)(nil),                  // 17: agogo.payouts.v1.Word
-	(*ListBatchesRequest)(nil),    // 18: agogo.payouts.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),   // 19: agogo.payouts.v1.ListBatchesResponse
-	(*GetBatchRequest)(nil),       // 20: agogo.payouts.v1.GetBatchRequest
-	(*PauseBatchRequest)(nil),     // 21: agogo.payouts.v1.PauseBatchRequest
-	(*ResumeBatchRequest)(nil),    // 22: agogo.payouts.v1.ResumeBatchRequest
-	(*Attempt)(nil),               // 23: agogo.payouts.v1.Attempt
-	(*Payout)(nil),                // 24: agogo.payouts.v1.Payout
-	(*Proposal)(nil),              // 25: agogo.payouts.v1.Proposal
-	(*ListPayoutsRequest)(nil),    // 26: agogo.payouts.v1.ListPayoutsRequest
-	(*ListPayoutsResponse)(nil),   // 27: agogo.payouts.v1.ListPayoutsResponse
-	(*GetPayoutRequest)(nil),      // 28: agogo.payouts.v1.GetPayoutRequest
-	(*ResolvePayoutRequest)(nil),  // 29: agogo.payouts.v1.ResolvePayoutRequest
-	(*ResolvePayoutResponse)(nil), // 30: agogo.payouts.v1.ResolvePayoutResponse
-	(*RetryPayoutRequest)(nil),    // 31: agogo.payouts.v1.RetryPayoutRequest
-	(*HoldPayoutRequest)(nil),     // 32: agogo.payouts.v1.HoldPayoutRequest
-	(*ReleasePayoutRequest)(nil),  // 33: agogo.payouts.v1.ReleasePayoutRequest
-	(*CancelPayoutRequest)(nil),   // 34: agogo.payouts.v1.CancelPayoutRequest
-	(*ApprovePayoutRequest)(nil),  // 35: agogo.payouts.v1.ApprovePayoutRequest
-	(*RejectPayoutRequest)(nil),   // 36: agogo.payouts.v1.RejectPayoutRequest
-	(*ApproveBatchRequest)(nil),   // 37: agogo.payouts.v1.ApproveBatchRequest
-	(*ApproveBatchResponse)(nil),  // 38: agogo.payouts.v1.ApproveBatchResponse
-	(*RejectBatchRequest)(nil),    // 39: agogo.payouts.v1.RejectBatchRequest
-	(*StopOutflowRequest)(nil),    // 40: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),   // 41: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),               // 42: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                // 43: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),    // 44: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 45: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),     // 46: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),       // 47: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),       // 48: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                 // 49: agogo.payouts.v1.Break
-	(*TopUpFloatRequest)(nil),     // 50: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),    // 51: agogo.payouts.v1.TopUpFloatResponse
-	nil,                           // 52: agogo.payouts.v1.Run.CountsEntry
-	nil,                           // 53: agogo.payouts.v1.Run.TotalsEntry
-	nil,                           // 54: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),              // 55: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 57: agogo.events.v1.Reason
-	(*v11.Balance)(nil),           // 58: agogo.ledger.v1.Balance
+	(*Payment)(nil),               // 0: agogo.payouts.v1.Payment
+	(*ListPaymentsRequest)(nil),   // 1: agogo.payouts.v1.ListPaymentsRequest
+	(*ListPaymentsResponse)(nil),  // 2: agogo.payouts.v1.ListPaymentsResponse
+	(*Payee)(nil),                 // 3: agogo.payouts.v1.Payee
+	(*ListPayeesRequest)(nil),     // 4: agogo.payouts.v1.ListPayeesRequest
+	(*ListPayeesResponse)(nil),    // 5: agogo.payouts.v1.ListPayeesResponse
+	(*ResumePayeeRequest)(nil),    // 6: agogo.payouts.v1.ResumePayeeRequest
+	(*Run)(nil),                   // 7: agogo.payouts.v1.Run
+	(*ListRunsRequest)(nil),       // 8: agogo.payouts.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),      // 9: agogo.payouts.v1.ListRunsResponse
+	(*GetRunRequest)(nil),         // 10: agogo.payouts.v1.GetRunRequest
+	(*Batch)(nil),                 // 11: agogo.payouts.v1.Batch
+	(*Word)(nil),                  // 12: agogo.payouts.v1.Word
+	(*ListBatchesRequest)(nil),    // 13: agogo.payouts.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),   // 14: agogo.payouts.v1.ListBatchesResponse
+	(*GetBatchRequest)(nil),       // 15: agogo.payouts.v1.GetBatchRequest
+	(*PauseBatchRequest)(nil),     // 16: agogo.payouts.v1.PauseBatchRequest
+	(*ResumeBatchRequest)(nil),    // 17: agogo.payouts.v1.ResumeBatchRequest
+	(*Attempt)(nil),               // 18: agogo.payouts.v1.Attempt
+	(*Payout)(nil),                // 19: agogo.payouts.v1.Payout
+	(*Proposal)(nil),              // 20: agogo.payouts.v1.Proposal
+	(*ListPayoutsRequest)(nil),    // 21: agogo.payouts.v1.ListPayoutsRequest
+	(*ListPayoutsResponse)(nil),   // 22: agogo.payouts.v1.ListPayoutsResponse
+	(*GetPayoutRequest)(nil),      // 23: agogo.payouts.v1.GetPayoutRequest
+	(*ResolvePayoutRequest)(nil),  // 24: agogo.payouts.v1.ResolvePayoutRequest
+	(*ResolvePayoutResponse)(nil), // 25: agogo.payouts.v1.ResolvePayoutResponse
+	(*RetryPayoutRequest)(nil),    // 26: agogo.payouts.v1.RetryPayoutRequest
+	(*HoldPayoutRequest)(nil),     // 27: agogo.payouts.v1.HoldPayoutRequest
+	(*ReleasePayoutRequest)(nil),  // 28: agogo.payouts.v1.ReleasePayoutRequest
+	(*CancelPayoutRequest)(nil),   // 29: agogo.payouts.v1.CancelPayoutRequest
+	(*ApprovePayoutRequest)(nil),  // 30: agogo.payouts.v1.ApprovePayoutRequest
+	(*RejectPayoutRequest)(nil),   // 31: agogo.payouts.v1.RejectPayoutRequest
+	(*ApproveBatchRequest)(nil),   // 32: agogo.payouts.v1.ApproveBatchRequest
+	(*ApproveBatchResponse)(nil),  // 33: agogo.payouts.v1.ApproveBatchResponse
+	(*RejectBatchRequest)(nil),    // 34: agogo.payouts.v1.RejectBatchRequest
+	(*StopOutflowRequest)(nil),    // 35: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),   // 36: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),               // 37: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                // 38: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),    // 39: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),   // 40: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),     // 41: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),       // 42: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),       // 43: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                 // 44: agogo.payouts.v1.Break
+	(*TopUpFloatRequest)(nil),     // 45: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),    // 46: agogo.payouts.v1.TopUpFloatResponse
+	nil,                           // 47: agogo.payouts.v1.Run.CountsEntry
+	nil,                           // 48: agogo.payouts.v1.Run.TotalsEntry
+	nil,                           // 49: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),              // 50: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
+	(*v1.Reason)(nil),             // 52: agogo.events.v1.Reason
+	(*v11.Balance)(nil),           // 53: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),     // 54: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),    // 55: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	1,  // 0: agogo.payouts.v1.ImportRequest.options:type_name -> agogo.payouts.v1.ImportOptions
-	3,  // 1: agogo.payouts.v1.ImportResponse.refusal:type_name -> agogo.payouts.v1.ImportRefusal
-	4,  // 2: agogo.payouts.v1.ImportResponse.progress:type_name -> agogo.payouts.v1.ImportProgress
-	4,  // 3: agogo.payouts.v1.ImportResponse.summary:type_name -> agogo.payouts.v1.ImportProgress
-	55, // 4: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	55, // 5: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	55, // 6: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	56, // 7: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
-	5,  // 8: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	8,  // 9: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	56, // 10: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	52, // 11: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	53, // 12: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	56, // 13: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	56, // 14: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	12, // 15: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	54, // 16: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	55, // 17: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	55, // 18: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	55, // 19: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
-	17, // 20: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	56, // 21: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	56, // 22: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
-	16, // 23: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	56, // 24: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	56, // 25: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	56, // 26: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	57, // 27: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	55, // 28: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	55, // 29: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	55, // 30: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	55, // 31: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	23, // 32: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	56, // 33: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	56, // 34: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	25, // 35: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	17, // 36: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	56, // 37: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	56, // 38: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	24, // 39: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	24, // 40: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	16, // 41: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	56, // 42: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	42, // 43: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	43, // 44: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	56, // 45: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	56, // 46: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	56, // 47: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	58, // 48: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	55, // 49: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	0,  // 50: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.payouts.v1.ImportRequest
-	0,  // 51: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.payouts.v1.ImportRequest
-	6,  // 52: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	9,  // 53: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	11, // 54: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	13, // 55: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	15, // 56: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	18, // 57: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	20, // 58: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	21, // 59: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	22, // 60: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	26, // 61: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	28, // 62: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	29, // 63: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	31, // 64: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	32, // 65: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	33, // 66: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	34, // 67: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	35, // 68: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	36, // 69: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	37, // 70: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	39, // 71: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	40, // 72: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	41, // 73: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	44, // 74: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	46, // 75: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	47, // 76: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	48, // 77: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	50, // 78: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	2,  // 79: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.payouts.v1.ImportResponse
-	2,  // 80: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.payouts.v1.ImportResponse
-	7,  // 81: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	10, // 82: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	8,  // 83: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	14, // 84: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	12, // 85: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19, // 86: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	16, // 87: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	16, // 88: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	16, // 89: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	27, // 90: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	24, // 91: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	30, // 92: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	24, // 93: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	24, // 94: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	24, // 95: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	24, // 96: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	24, // 97: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	24, // 98: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	38, // 99: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	16, // 100: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
-	42, // 101: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	42, // 102: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	45, // 103: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	49, // 104: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	49, // 105: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	49, // 106: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	51, // 107: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	79, // [79:108] is the sub-list for method output_type
-	50, // [50:79] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	50, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	50, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	50, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	51, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	0,  // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
+	3,  // 5: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
+	51, // 6: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	47, // 7: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	48, // 8: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	51, // 9: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	51, // 10: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	7,  // 11: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
+	49, // 12: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	50, // 13: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	50, // 14: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	50, // 15: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	12, // 16: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
+	51, // 17: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	51, // 18: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	11, // 19: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
+	51, // 20: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	51, // 21: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	51, // 22: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	52, // 23: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	50, // 24: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	50, // 25: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	50, // 26: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	50, // 27: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	18, // 28: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	51, // 29: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	51, // 30: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	20, // 31: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	12, // 32: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
+	51, // 33: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	51, // 34: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	19, // 35: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	19, // 36: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	11, // 37: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	51, // 38: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	37, // 39: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	38, // 40: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	51, // 41: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	51, // 42: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	51, // 43: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	53, // 44: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	50, // 45: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	54, // 46: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	54, // 47: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,  // 48: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,  // 49: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,  // 50: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	8,  // 51: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	10, // 52: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	13, // 53: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	15, // 54: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	16, // 55: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	17, // 56: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	21, // 57: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	23, // 58: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	24, // 59: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	26, // 60: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	27, // 61: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	28, // 62: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	29, // 63: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	30, // 64: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	31, // 65: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	32, // 66: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	34, // 67: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	35, // 68: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	36, // 69: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	39, // 70: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	41, // 71: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	42, // 72: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	43, // 73: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	45, // 74: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	55, // 75: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	55, // 76: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,  // 77: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,  // 78: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,  // 79: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	9,  // 80: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	7,  // 81: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	14, // 82: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	11, // 83: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	11, // 84: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	11, // 85: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	22, // 86: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	19, // 87: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	25, // 88: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	19, // 89: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	19, // 90: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	19, // 91: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	19, // 92: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	19, // 93: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	19, // 94: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	33, // 95: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	11, // 96: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
+	37, // 97: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	37, // 98: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	40, // 99: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	44, // 100: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	44, // 101: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	44, // 102: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	46, // 103: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	75, // [75:104] is the sub-list for method output_type
+	46, // [46:75] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -4494,18 +4125,13 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 	if File_agogo_payouts_v1_payouts_proto != nil {
 		return
 	}
-	file_agogo_payouts_v1_payouts_proto_msgTypes[2].OneofWrappers = []any{
-		(*ImportResponse_Refusal)(nil),
-		(*ImportResponse_Progress)(nil),
-		(*ImportResponse_Summary)(nil),
-	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   55,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

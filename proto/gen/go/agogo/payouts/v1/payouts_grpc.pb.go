@@ -11,6 +11,7 @@ package payoutsv1
 
 import (
 	context "context"
+	v1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -59,10 +60,9 @@ const (
 //
 // PayoutsService: roles are viewer for reads, operator for mutations, and two different operators for ResolvePayout.
 type PayoutsServiceClient interface {
-	// ImportPayments takes a file in chunks, constant in memory, idempotent by payment_id. It answers with refused rows as
-	// they are found, progress, and at the end one summary. A bad row stores nothing; the other rows are stored.
-	ImportPayments(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
-	ImportPayees(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
+	// ImportPayments takes a file, idempotent by payment_id.
+	ImportPayments(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse], error)
+	ImportPayees(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse], error)
 	ListPayments(ctx context.Context, in *ListPaymentsRequest, opts ...grpc.CallOption) (*ListPaymentsResponse, error)
 	ListPayees(ctx context.Context, in *ListPayeesRequest, opts ...grpc.CallOption) (*ListPayeesResponse, error)
 	// ResumePayee lets a paused payee be paid again; what is held for the pause is released a moment later. Needs operator.
@@ -113,31 +113,31 @@ func NewPayoutsServiceClient(cc grpc.ClientConnInterface) PayoutsServiceClient {
 	return &payoutsServiceClient{cc}
 }
 
-func (c *payoutsServiceClient) ImportPayments(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error) {
+func (c *payoutsServiceClient) ImportPayments(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[0], PayoutsService_ImportPayments_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ImportRequest, ImportResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[v1.ImportRequest, v1.ImportResponse]{ClientStream: stream}
 	return x, nil
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type PayoutsService_ImportPaymentsClient = grpc.BidiStreamingClient[ImportRequest, ImportResponse]
+type PayoutsService_ImportPaymentsClient = grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse]
 
-func (c *payoutsServiceClient) ImportPayees(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error) {
+func (c *payoutsServiceClient) ImportPayees(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[1], PayoutsService_ImportPayees_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ImportRequest, ImportResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[v1.ImportRequest, v1.ImportResponse]{ClientStream: stream}
 	return x, nil
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type PayoutsService_ImportPayeesClient = grpc.BidiStreamingClient[ImportRequest, ImportResponse]
+type PayoutsService_ImportPayeesClient = grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse]
 
 func (c *payoutsServiceClient) ListPayments(ctx context.Context, in *ListPaymentsRequest, opts ...grpc.CallOption) (*ListPaymentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -415,10 +415,9 @@ func (c *payoutsServiceClient) TopUpFloat(ctx context.Context, in *TopUpFloatReq
 //
 // PayoutsService: roles are viewer for reads, operator for mutations, and two different operators for ResolvePayout.
 type PayoutsServiceServer interface {
-	// ImportPayments takes a file in chunks, constant in memory, idempotent by payment_id. It answers with refused rows as
-	// they are found, progress, and at the end one summary. A bad row stores nothing; the other rows are stored.
-	ImportPayments(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
-	ImportPayees(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
+	// ImportPayments takes a file, idempotent by payment_id.
+	ImportPayments(grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]) error
+	ImportPayees(grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]) error
 	ListPayments(context.Context, *ListPaymentsRequest) (*ListPaymentsResponse, error)
 	ListPayees(context.Context, *ListPayeesRequest) (*ListPayeesResponse, error)
 	// ResumePayee lets a paused payee be paid again; what is held for the pause is released a moment later. Needs operator.
@@ -469,10 +468,10 @@ type PayoutsServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedPayoutsServiceServer struct{}
 
-func (UnimplementedPayoutsServiceServer) ImportPayments(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error {
+func (UnimplementedPayoutsServiceServer) ImportPayments(grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportPayments not implemented")
 }
-func (UnimplementedPayoutsServiceServer) ImportPayees(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error {
+func (UnimplementedPayoutsServiceServer) ImportPayees(grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportPayees not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListPayments(context.Context, *ListPaymentsRequest) (*ListPaymentsResponse, error) {
@@ -578,18 +577,18 @@ func RegisterPayoutsServiceServer(s grpc.ServiceRegistrar, srv PayoutsServiceSer
 }
 
 func _PayoutsService_ImportPayments_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(PayoutsServiceServer).ImportPayments(&grpc.GenericServerStream[ImportRequest, ImportResponse]{ServerStream: stream})
+	return srv.(PayoutsServiceServer).ImportPayments(&grpc.GenericServerStream[v1.ImportRequest, v1.ImportResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type PayoutsService_ImportPaymentsServer = grpc.BidiStreamingServer[ImportRequest, ImportResponse]
+type PayoutsService_ImportPaymentsServer = grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]
 
 func _PayoutsService_ImportPayees_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(PayoutsServiceServer).ImportPayees(&grpc.GenericServerStream[ImportRequest, ImportResponse]{ServerStream: stream})
+	return srv.(PayoutsServiceServer).ImportPayees(&grpc.GenericServerStream[v1.ImportRequest, v1.ImportResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type PayoutsService_ImportPayeesServer = grpc.BidiStreamingServer[ImportRequest, ImportResponse]
+type PayoutsService_ImportPayeesServer = grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]
 
 func _PayoutsService_ListPayments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListPaymentsRequest)

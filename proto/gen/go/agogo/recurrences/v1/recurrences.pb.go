@@ -14,6 +14,7 @@ package recurrencesv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	v1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	v11 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -29,341 +30,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type ImportRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first message carries the options and may carry data.
-	Options       *ImportOptions `protobuf:"bytes,1,opt,name=options,proto3" json:"options,omitempty"`
-	Data          []byte         `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportRequest) Reset() {
-	*x = ImportRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportRequest) ProtoMessage() {}
-
-func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
-func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *ImportRequest) GetOptions() *ImportOptions {
-	if x != nil {
-		return x.Options
-	}
-	return nil
-}
-
-func (x *ImportRequest) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-type ImportOptions struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// format is "csv" (with a header line) or "jsonl".
-	Format        string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportOptions) Reset() {
-	*x = ImportOptions{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportOptions) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportOptions) ProtoMessage() {}
-
-func (x *ImportOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportOptions.ProtoReflect.Descriptor instead.
-func (*ImportOptions) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ImportOptions) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *ImportOptions) GetFormat() string {
-	if x != nil {
-		return x.Format
-	}
-	return ""
-}
-
-type ImportResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Types that are valid to be assigned to Message:
-	//
-	//	*ImportResponse_Refusal
-	//	*ImportResponse_Progress
-	//	*ImportResponse_Summary
-	Message       isImportResponse_Message `protobuf_oneof:"message"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportResponse) Reset() {
-	*x = ImportResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportResponse) ProtoMessage() {}
-
-func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
-func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *ImportResponse) GetMessage() isImportResponse_Message {
-	if x != nil {
-		return x.Message
-	}
-	return nil
-}
-
-func (x *ImportResponse) GetRefusal() *ImportRefusal {
-	if x != nil {
-		if x, ok := x.Message.(*ImportResponse_Refusal); ok {
-			return x.Refusal
-		}
-	}
-	return nil
-}
-
-func (x *ImportResponse) GetProgress() *ImportProgress {
-	if x != nil {
-		if x, ok := x.Message.(*ImportResponse_Progress); ok {
-			return x.Progress
-		}
-	}
-	return nil
-}
-
-func (x *ImportResponse) GetSummary() *ImportProgress {
-	if x != nil {
-		if x, ok := x.Message.(*ImportResponse_Summary); ok {
-			return x.Summary
-		}
-	}
-	return nil
-}
-
-type isImportResponse_Message interface {
-	isImportResponse_Message()
-}
-
-type ImportResponse_Refusal struct {
-	Refusal *ImportRefusal `protobuf:"bytes,1,opt,name=refusal,proto3,oneof"`
-}
-
-type ImportResponse_Progress struct {
-	Progress *ImportProgress `protobuf:"bytes,2,opt,name=progress,proto3,oneof"`
-}
-
-type ImportResponse_Summary struct {
-	Summary *ImportProgress `protobuf:"bytes,3,opt,name=summary,proto3,oneof"`
-}
-
-func (*ImportResponse_Refusal) isImportResponse_Message() {}
-
-func (*ImportResponse_Progress) isImportResponse_Message() {}
-
-func (*ImportResponse_Summary) isImportResponse_Message() {}
-
-// ImportRefusal names a row that was not stored.
-type ImportRefusal struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Line  int64                  `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
-	Field string                 `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
-	// message says what is wrong, the value's shape and what to do.
-	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportRefusal) Reset() {
-	*x = ImportRefusal{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportRefusal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportRefusal) ProtoMessage() {}
-
-func (x *ImportRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportRefusal.ProtoReflect.Descriptor instead.
-func (*ImportRefusal) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *ImportRefusal) GetLine() int64 {
-	if x != nil {
-		return x.Line
-	}
-	return 0
-}
-
-func (x *ImportRefusal) GetField() string {
-	if x != nil {
-		return x.Field
-	}
-	return ""
-}
-
-func (x *ImportRefusal) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-// ImportProgress has no count of updates: a known recurrence is changed by the other methods, never by a file.
-type ImportProgress struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rows          int64                  `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
-	Inserted      int64                  `protobuf:"varint,2,opt,name=inserted,proto3" json:"inserted,omitempty"`
-	Unchanged     int64                  `protobuf:"varint,3,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Refused       int64                  `protobuf:"varint,4,opt,name=refused,proto3" json:"refused,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportProgress) Reset() {
-	*x = ImportProgress{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportProgress) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportProgress) ProtoMessage() {}
-
-func (x *ImportProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportProgress.ProtoReflect.Descriptor instead.
-func (*ImportProgress) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *ImportProgress) GetRows() int64 {
-	if x != nil {
-		return x.Rows
-	}
-	return 0
-}
-
-func (x *ImportProgress) GetInserted() int64 {
-	if x != nil {
-		return x.Inserted
-	}
-	return 0
-}
-
-func (x *ImportProgress) GetUnchanged() int64 {
-	if x != nil {
-		return x.Unchanged
-	}
-	return 0
-}
-
-func (x *ImportProgress) GetRefused() int64 {
-	if x != nil {
-		return x.Refused
-	}
-	return 0
-}
-
 // Card is a tokenised card. Its token is not shown.
 type Card struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -378,7 +44,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[5]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -390,7 +56,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[5]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -403,7 +69,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{5}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Card) GetId() string {
@@ -479,7 +145,7 @@ type Recurrence struct {
 
 func (x *Recurrence) Reset() {
 	*x = Recurrence{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[6]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +157,7 @@ func (x *Recurrence) String() string {
 func (*Recurrence) ProtoMessage() {}
 
 func (x *Recurrence) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[6]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +170,7 @@ func (x *Recurrence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recurrence.ProtoReflect.Descriptor instead.
 func (*Recurrence) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{6}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Recurrence) GetId() string {
@@ -701,7 +367,7 @@ type MissedCycle struct {
 
 func (x *MissedCycle) Reset() {
 	*x = MissedCycle{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[7]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +379,7 @@ func (x *MissedCycle) String() string {
 func (*MissedCycle) ProtoMessage() {}
 
 func (x *MissedCycle) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[7]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +392,7 @@ func (x *MissedCycle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissedCycle.ProtoReflect.Descriptor instead.
 func (*MissedCycle) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{7}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *MissedCycle) GetCycle() string {
@@ -769,7 +435,7 @@ type ListRecurrencesRequest struct {
 
 func (x *ListRecurrencesRequest) Reset() {
 	*x = ListRecurrencesRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[8]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +447,7 @@ func (x *ListRecurrencesRequest) String() string {
 func (*ListRecurrencesRequest) ProtoMessage() {}
 
 func (x *ListRecurrencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[8]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +460,7 @@ func (x *ListRecurrencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecurrencesRequest.ProtoReflect.Descriptor instead.
 func (*ListRecurrencesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{8}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListRecurrencesRequest) GetTenant() string {
@@ -863,7 +529,7 @@ type ListRecurrencesResponse struct {
 
 func (x *ListRecurrencesResponse) Reset() {
 	*x = ListRecurrencesResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[9]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +541,7 @@ func (x *ListRecurrencesResponse) String() string {
 func (*ListRecurrencesResponse) ProtoMessage() {}
 
 func (x *ListRecurrencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[9]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +554,7 @@ func (x *ListRecurrencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecurrencesResponse.ProtoReflect.Descriptor instead.
 func (*ListRecurrencesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{9}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListRecurrencesResponse) GetItems() []*Recurrence {
@@ -915,7 +581,7 @@ type GetRecurrenceRequest struct {
 
 func (x *GetRecurrenceRequest) Reset() {
 	*x = GetRecurrenceRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[10]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +593,7 @@ func (x *GetRecurrenceRequest) String() string {
 func (*GetRecurrenceRequest) ProtoMessage() {}
 
 func (x *GetRecurrenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[10]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +606,7 @@ func (x *GetRecurrenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecurrenceRequest.ProtoReflect.Descriptor instead.
 func (*GetRecurrenceRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{10}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetRecurrenceRequest) GetTenant() string {
@@ -970,7 +636,7 @@ type PauseRecurrenceRequest struct {
 
 func (x *PauseRecurrenceRequest) Reset() {
 	*x = PauseRecurrenceRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[11]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +648,7 @@ func (x *PauseRecurrenceRequest) String() string {
 func (*PauseRecurrenceRequest) ProtoMessage() {}
 
 func (x *PauseRecurrenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[11]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +661,7 @@ func (x *PauseRecurrenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRecurrenceRequest.ProtoReflect.Descriptor instead.
 func (*PauseRecurrenceRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{11}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PauseRecurrenceRequest) GetTenant() string {
@@ -1038,7 +704,7 @@ type ResumeRecurrenceRequest struct {
 
 func (x *ResumeRecurrenceRequest) Reset() {
 	*x = ResumeRecurrenceRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[12]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +716,7 @@ func (x *ResumeRecurrenceRequest) String() string {
 func (*ResumeRecurrenceRequest) ProtoMessage() {}
 
 func (x *ResumeRecurrenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[12]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +729,7 @@ func (x *ResumeRecurrenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRecurrenceRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRecurrenceRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{12}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ResumeRecurrenceRequest) GetTenant() string {
@@ -1106,7 +772,7 @@ type CancelRecurrenceRequest struct {
 
 func (x *CancelRecurrenceRequest) Reset() {
 	*x = CancelRecurrenceRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[13]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +784,7 @@ func (x *CancelRecurrenceRequest) String() string {
 func (*CancelRecurrenceRequest) ProtoMessage() {}
 
 func (x *CancelRecurrenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[13]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +797,7 @@ func (x *CancelRecurrenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRecurrenceRequest.ProtoReflect.Descriptor instead.
 func (*CancelRecurrenceRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{13}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CancelRecurrenceRequest) GetTenant() string {
@@ -1174,7 +840,7 @@ type ReactivateRecurrenceRequest struct {
 
 func (x *ReactivateRecurrenceRequest) Reset() {
 	*x = ReactivateRecurrenceRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[14]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +852,7 @@ func (x *ReactivateRecurrenceRequest) String() string {
 func (*ReactivateRecurrenceRequest) ProtoMessage() {}
 
 func (x *ReactivateRecurrenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[14]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +865,7 @@ func (x *ReactivateRecurrenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReactivateRecurrenceRequest.ProtoReflect.Descriptor instead.
 func (*ReactivateRecurrenceRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{14}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReactivateRecurrenceRequest) GetTenant() string {
@@ -1245,7 +911,7 @@ type SetCardRequest struct {
 
 func (x *SetCardRequest) Reset() {
 	*x = SetCardRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[15]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +923,7 @@ func (x *SetCardRequest) String() string {
 func (*SetCardRequest) ProtoMessage() {}
 
 func (x *SetCardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[15]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +936,7 @@ func (x *SetCardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCardRequest.ProtoReflect.Descriptor instead.
 func (*SetCardRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{15}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetCardRequest) GetTenant() string {
@@ -1326,7 +992,7 @@ type SetCardResponse struct {
 
 func (x *SetCardResponse) Reset() {
 	*x = SetCardResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[16]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1004,7 @@ func (x *SetCardResponse) String() string {
 func (*SetCardResponse) ProtoMessage() {}
 
 func (x *SetCardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[16]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1017,7 @@ func (x *SetCardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCardResponse.ProtoReflect.Descriptor instead.
 func (*SetCardResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{16}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetCardResponse) GetRecurrence() *Recurrence {
@@ -1389,7 +1055,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[17]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1067,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[17]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1080,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{17}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -1539,7 +1205,7 @@ type Charge struct {
 
 func (x *Charge) Reset() {
 	*x = Charge{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[18]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1217,7 @@ func (x *Charge) String() string {
 func (*Charge) ProtoMessage() {}
 
 func (x *Charge) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[18]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1230,7 @@ func (x *Charge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Charge.ProtoReflect.Descriptor instead.
 func (*Charge) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{18}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Charge) GetId() string {
@@ -1762,7 +1428,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[19]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1440,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[19]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1453,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{19}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Proposal) GetOutcome() string {
@@ -1841,7 +1507,7 @@ type ListChargesRequest struct {
 
 func (x *ListChargesRequest) Reset() {
 	*x = ListChargesRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[20]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +1519,7 @@ func (x *ListChargesRequest) String() string {
 func (*ListChargesRequest) ProtoMessage() {}
 
 func (x *ListChargesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[20]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +1532,7 @@ func (x *ListChargesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChargesRequest.ProtoReflect.Descriptor instead.
 func (*ListChargesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{20}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListChargesRequest) GetTenant() string {
@@ -1928,7 +1594,7 @@ type ListChargesResponse struct {
 
 func (x *ListChargesResponse) Reset() {
 	*x = ListChargesResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[21]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +1606,7 @@ func (x *ListChargesResponse) String() string {
 func (*ListChargesResponse) ProtoMessage() {}
 
 func (x *ListChargesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[21]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +1619,7 @@ func (x *ListChargesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChargesResponse.ProtoReflect.Descriptor instead.
 func (*ListChargesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{21}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListChargesResponse) GetItems() []*Charge {
@@ -1980,7 +1646,7 @@ type GetChargeRequest struct {
 
 func (x *GetChargeRequest) Reset() {
 	*x = GetChargeRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[22]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +1658,7 @@ func (x *GetChargeRequest) String() string {
 func (*GetChargeRequest) ProtoMessage() {}
 
 func (x *GetChargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[22]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +1671,7 @@ func (x *GetChargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChargeRequest.ProtoReflect.Descriptor instead.
 func (*GetChargeRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{22}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetChargeRequest) GetTenant() string {
@@ -2037,7 +1703,7 @@ type ChargeNowRequest struct {
 
 func (x *ChargeNowRequest) Reset() {
 	*x = ChargeNowRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[23]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +1715,7 @@ func (x *ChargeNowRequest) String() string {
 func (*ChargeNowRequest) ProtoMessage() {}
 
 func (x *ChargeNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[23]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +1728,7 @@ func (x *ChargeNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChargeNowRequest.ProtoReflect.Descriptor instead.
 func (*ChargeNowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{23}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ChargeNowRequest) GetTenant() string {
@@ -2119,7 +1785,7 @@ type CancelChargeRequest struct {
 
 func (x *CancelChargeRequest) Reset() {
 	*x = CancelChargeRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[24]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +1797,7 @@ func (x *CancelChargeRequest) String() string {
 func (*CancelChargeRequest) ProtoMessage() {}
 
 func (x *CancelChargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[24]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +1810,7 @@ func (x *CancelChargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelChargeRequest.ProtoReflect.Descriptor instead.
 func (*CancelChargeRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{24}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelChargeRequest) GetTenant() string {
@@ -2191,7 +1857,7 @@ type ResolveChargeRequest struct {
 
 func (x *ResolveChargeRequest) Reset() {
 	*x = ResolveChargeRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[25]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +1869,7 @@ func (x *ResolveChargeRequest) String() string {
 func (*ResolveChargeRequest) ProtoMessage() {}
 
 func (x *ResolveChargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[25]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +1882,7 @@ func (x *ResolveChargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveChargeRequest.ProtoReflect.Descriptor instead.
 func (*ResolveChargeRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{25}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResolveChargeRequest) GetTenant() string {
@@ -2272,7 +1938,7 @@ type ResolveChargeResponse struct {
 
 func (x *ResolveChargeResponse) Reset() {
 	*x = ResolveChargeResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[26]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +1950,7 @@ func (x *ResolveChargeResponse) String() string {
 func (*ResolveChargeResponse) ProtoMessage() {}
 
 func (x *ResolveChargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[26]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +1963,7 @@ func (x *ResolveChargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveChargeResponse.ProtoReflect.Descriptor instead.
 func (*ResolveChargeResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{26}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResolveChargeResponse) GetApplied() bool {
@@ -2335,7 +2001,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[27]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2013,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[27]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,7 +2026,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{27}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Run) GetId() string {
@@ -2465,7 +2131,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[28]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +2143,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[28]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +2156,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{28}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListRunsRequest) GetTenant() string {
@@ -2524,7 +2190,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[29]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2202,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[29]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2215,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{29}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListRunsResponse) GetItems() []*Run {
@@ -2577,7 +2243,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[30]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2255,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[30]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2268,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{30}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetRunRequest) GetTenant() string {
@@ -2636,7 +2302,7 @@ type HoldDigest struct {
 
 func (x *HoldDigest) Reset() {
 	*x = HoldDigest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[31]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2314,7 @@ func (x *HoldDigest) String() string {
 func (*HoldDigest) ProtoMessage() {}
 
 func (x *HoldDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[31]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2327,7 @@ func (x *HoldDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldDigest.ProtoReflect.Descriptor instead.
 func (*HoldDigest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{31}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HoldDigest) GetId() string {
@@ -2733,7 +2399,7 @@ type ListHoldDigestsRequest struct {
 
 func (x *ListHoldDigestsRequest) Reset() {
 	*x = ListHoldDigestsRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[32]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +2411,7 @@ func (x *ListHoldDigestsRequest) String() string {
 func (*ListHoldDigestsRequest) ProtoMessage() {}
 
 func (x *ListHoldDigestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[32]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +2424,7 @@ func (x *ListHoldDigestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldDigestsRequest.ProtoReflect.Descriptor instead.
 func (*ListHoldDigestsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{32}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListHoldDigestsRequest) GetTenant() string {
@@ -2806,7 +2472,7 @@ type ListHoldDigestsResponse struct {
 
 func (x *ListHoldDigestsResponse) Reset() {
 	*x = ListHoldDigestsResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[33]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +2484,7 @@ func (x *ListHoldDigestsResponse) String() string {
 func (*ListHoldDigestsResponse) ProtoMessage() {}
 
 func (x *ListHoldDigestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[33]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +2497,7 @@ func (x *ListHoldDigestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldDigestsResponse.ProtoReflect.Descriptor instead.
 func (*ListHoldDigestsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{33}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListHoldDigestsResponse) GetItems() []*HoldDigest {
@@ -2859,7 +2525,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[34]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2871,7 +2537,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[34]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,7 +2550,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{34}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReportRequest) GetTenant() string {
@@ -2922,7 +2588,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[35]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2934,7 +2600,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[35]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2947,7 +2613,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{35}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReportResponse) GetTenant() string {
@@ -3030,7 +2696,7 @@ type Sum struct {
 
 func (x *Sum) Reset() {
 	*x = Sum{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[36]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +2708,7 @@ func (x *Sum) String() string {
 func (*Sum) ProtoMessage() {}
 
 func (x *Sum) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[36]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +2721,7 @@ func (x *Sum) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sum.ProtoReflect.Descriptor instead.
 func (*Sum) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{36}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Sum) GetCount() int64 {
@@ -3083,7 +2749,7 @@ type StateSum struct {
 
 func (x *StateSum) Reset() {
 	*x = StateSum{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[37]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +2761,7 @@ func (x *StateSum) String() string {
 func (*StateSum) ProtoMessage() {}
 
 func (x *StateSum) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[37]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +2774,7 @@ func (x *StateSum) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateSum.ProtoReflect.Descriptor instead.
 func (*StateSum) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{37}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StateSum) GetState() string {
@@ -3143,7 +2809,7 @@ type SellerSum struct {
 
 func (x *SellerSum) Reset() {
 	*x = SellerSum{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[38]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3155,7 +2821,7 @@ func (x *SellerSum) String() string {
 func (*SellerSum) ProtoMessage() {}
 
 func (x *SellerSum) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[38]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3168,7 +2834,7 @@ func (x *SellerSum) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SellerSum.ProtoReflect.Descriptor instead.
 func (*SellerSum) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{38}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SellerSum) GetSellerId() string {
@@ -3207,7 +2873,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[39]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +2885,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[39]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +2898,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{39}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Gateway) GetTenant() string {
@@ -3286,7 +2952,7 @@ type ListGatewaysRequest struct {
 
 func (x *ListGatewaysRequest) Reset() {
 	*x = ListGatewaysRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[40]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3298,7 +2964,7 @@ func (x *ListGatewaysRequest) String() string {
 func (*ListGatewaysRequest) ProtoMessage() {}
 
 func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[40]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3311,7 +2977,7 @@ func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysRequest.ProtoReflect.Descriptor instead.
 func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{40}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListGatewaysRequest) GetTenant() string {
@@ -3330,7 +2996,7 @@ type ListGatewaysResponse struct {
 
 func (x *ListGatewaysResponse) Reset() {
 	*x = ListGatewaysResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[41]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3008,7 @@ func (x *ListGatewaysResponse) String() string {
 func (*ListGatewaysResponse) ProtoMessage() {}
 
 func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[41]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3021,7 @@ func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysResponse.ProtoReflect.Descriptor instead.
 func (*ListGatewaysResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{41}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListGatewaysResponse) GetItems() []*Gateway {
@@ -3377,7 +3043,7 @@ type ResumeGatewayRequest struct {
 
 func (x *ResumeGatewayRequest) Reset() {
 	*x = ResumeGatewayRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[42]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3055,7 @@ func (x *ResumeGatewayRequest) String() string {
 func (*ResumeGatewayRequest) ProtoMessage() {}
 
 func (x *ResumeGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[42]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3068,7 @@ func (x *ResumeGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeGatewayRequest.ProtoReflect.Descriptor instead.
 func (*ResumeGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{42}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ResumeGatewayRequest) GetTenant() string {
@@ -3437,27 +3103,7 @@ var File_agogo_recurrences_v1_recurrences_proto protoreflect.FileDescriptor
 
 const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\n" +
-	"&agogo/recurrences/v1/recurrences.proto\x12\x14agogo.recurrences.v1\x1a\x1cagogo/events/v1/events.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"b\n" +
-	"\rImportRequest\x12=\n" +
-	"\aoptions\x18\x01 \x01(\v2#.agogo.recurrences.v1.ImportOptionsR\aoptions\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"[\n" +
-	"\rImportOptions\x12\x1f\n" +
-	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12)\n" +
-	"\x06format\x18\x02 \x01(\tB\x11\xbaH\x0er\fR\x03csvR\x05jsonlR\x06format\"\xe2\x01\n" +
-	"\x0eImportResponse\x12?\n" +
-	"\arefusal\x18\x01 \x01(\v2#.agogo.recurrences.v1.ImportRefusalH\x00R\arefusal\x12B\n" +
-	"\bprogress\x18\x02 \x01(\v2$.agogo.recurrences.v1.ImportProgressH\x00R\bprogress\x12@\n" +
-	"\asummary\x18\x03 \x01(\v2$.agogo.recurrences.v1.ImportProgressH\x00R\asummaryB\t\n" +
-	"\amessage\"S\n" +
-	"\rImportRefusal\x12\x12\n" +
-	"\x04line\x18\x01 \x01(\x03R\x04line\x12\x14\n" +
-	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"x\n" +
-	"\x0eImportProgress\x12\x12\n" +
-	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x1a\n" +
-	"\binserted\x18\x02 \x01(\x03R\binserted\x12\x1c\n" +
-	"\tunchanged\x18\x03 \x01(\x03R\tunchanged\x12\x18\n" +
-	"\arefused\x18\x04 \x01(\x03R\arefused\"\x8f\x01\n" +
+	"&agogo/recurrences/v1/recurrences.proto\x12\x14agogo.recurrences.v1\x1a\x1cagogo/events/v1/events.proto\x1a\x1eagogo/imports/v1/imports.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n" +
 	"\x04Card\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05brand\x18\x02 \x01(\tR\x05brand\x12\x14\n" +
@@ -3776,9 +3422,9 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId2\xb3\x0e\n" +
-	"\x12RecurrencesService\x12b\n" +
-	"\x11ImportRecurrences\x12#.agogo.recurrences.v1.ImportRequest\x1a$.agogo.recurrences.v1.ImportResponse(\x010\x01\x12n\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId2\xab\x0e\n" +
+	"\x12RecurrencesService\x12Z\n" +
+	"\x11ImportRecurrences\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12n\n" +
 	"\x0fListRecurrences\x12,.agogo.recurrences.v1.ListRecurrencesRequest\x1a-.agogo.recurrences.v1.ListRecurrencesResponse\x12]\n" +
 	"\rGetRecurrence\x12*.agogo.recurrences.v1.GetRecurrenceRequest\x1a .agogo.recurrences.v1.Recurrence\x12a\n" +
 	"\x0fPauseRecurrence\x12,.agogo.recurrences.v1.PauseRecurrenceRequest\x1a .agogo.recurrences.v1.Recurrence\x12c\n" +
@@ -3811,153 +3457,146 @@ func file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP() []byte {
 	return file_agogo_recurrences_v1_recurrences_proto_rawDescData
 }
 
-var file_agogo_recurrences_v1_recurrences_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_agogo_recurrences_v1_recurrences_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_agogo_recurrences_v1_recurrences_proto_goTypes = []any{
-	(*ImportRequest)(nil),               // 0: agogo.recurrences.v1.ImportRequest
-	(*ImportOptions)(nil),               // 1: agogo.recurrences.v1.ImportOptions
-	(*ImportResponse)(nil),              // 2: agogo.recurrences.v1.ImportResponse
-	(*ImportRefusal)(nil),               // 3: agogo.recurrences.v1.ImportRefusal
-	(*ImportProgress)(nil),              // 4: agogo.recurrences.v1.ImportProgress
-	(*Card)(nil),                        // 5: agogo.recurrences.v1.Card
-	(*Recurrence)(nil),                  // 6: agogo.recurrences.v1.Recurrence
-	(*MissedCycle)(nil),                 // 7: agogo.recurrences.v1.MissedCycle
-	(*ListRecurrencesRequest)(nil),      // 8: agogo.recurrences.v1.ListRecurrencesRequest
-	(*ListRecurrencesResponse)(nil),     // 9: agogo.recurrences.v1.ListRecurrencesResponse
-	(*GetRecurrenceRequest)(nil),        // 10: agogo.recurrences.v1.GetRecurrenceRequest
-	(*PauseRecurrenceRequest)(nil),      // 11: agogo.recurrences.v1.PauseRecurrenceRequest
-	(*ResumeRecurrenceRequest)(nil),     // 12: agogo.recurrences.v1.ResumeRecurrenceRequest
-	(*CancelRecurrenceRequest)(nil),     // 13: agogo.recurrences.v1.CancelRecurrenceRequest
-	(*ReactivateRecurrenceRequest)(nil), // 14: agogo.recurrences.v1.ReactivateRecurrenceRequest
-	(*SetCardRequest)(nil),              // 15: agogo.recurrences.v1.SetCardRequest
-	(*SetCardResponse)(nil),             // 16: agogo.recurrences.v1.SetCardResponse
-	(*Attempt)(nil),                     // 17: agogo.recurrences.v1.Attempt
-	(*Charge)(nil),                      // 18: agogo.recurrences.v1.Charge
-	(*Proposal)(nil),                    // 19: agogo.recurrences.v1.Proposal
-	(*ListChargesRequest)(nil),          // 20: agogo.recurrences.v1.ListChargesRequest
-	(*ListChargesResponse)(nil),         // 21: agogo.recurrences.v1.ListChargesResponse
-	(*GetChargeRequest)(nil),            // 22: agogo.recurrences.v1.GetChargeRequest
-	(*ChargeNowRequest)(nil),            // 23: agogo.recurrences.v1.ChargeNowRequest
-	(*CancelChargeRequest)(nil),         // 24: agogo.recurrences.v1.CancelChargeRequest
-	(*ResolveChargeRequest)(nil),        // 25: agogo.recurrences.v1.ResolveChargeRequest
-	(*ResolveChargeResponse)(nil),       // 26: agogo.recurrences.v1.ResolveChargeResponse
-	(*Run)(nil),                         // 27: agogo.recurrences.v1.Run
-	(*ListRunsRequest)(nil),             // 28: agogo.recurrences.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),            // 29: agogo.recurrences.v1.ListRunsResponse
-	(*GetRunRequest)(nil),               // 30: agogo.recurrences.v1.GetRunRequest
-	(*HoldDigest)(nil),                  // 31: agogo.recurrences.v1.HoldDigest
-	(*ListHoldDigestsRequest)(nil),      // 32: agogo.recurrences.v1.ListHoldDigestsRequest
-	(*ListHoldDigestsResponse)(nil),     // 33: agogo.recurrences.v1.ListHoldDigestsResponse
-	(*ReportRequest)(nil),               // 34: agogo.recurrences.v1.ReportRequest
-	(*ReportResponse)(nil),              // 35: agogo.recurrences.v1.ReportResponse
-	(*Sum)(nil),                         // 36: agogo.recurrences.v1.Sum
-	(*StateSum)(nil),                    // 37: agogo.recurrences.v1.StateSum
-	(*SellerSum)(nil),                   // 38: agogo.recurrences.v1.SellerSum
-	(*Gateway)(nil),                     // 39: agogo.recurrences.v1.Gateway
-	(*ListGatewaysRequest)(nil),         // 40: agogo.recurrences.v1.ListGatewaysRequest
-	(*ListGatewaysResponse)(nil),        // 41: agogo.recurrences.v1.ListGatewaysResponse
-	(*ResumeGatewayRequest)(nil),        // 42: agogo.recurrences.v1.ResumeGatewayRequest
-	nil,                                 // 43: agogo.recurrences.v1.Run.CountsEntry
-	nil,                                 // 44: agogo.recurrences.v1.Run.TotalsEntry
-	(*v1.Reason)(nil),                   // 45: agogo.events.v1.Reason
-	(*v1.Money)(nil),                    // 46: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),       // 47: google.protobuf.Timestamp
+	(*Card)(nil),                        // 0: agogo.recurrences.v1.Card
+	(*Recurrence)(nil),                  // 1: agogo.recurrences.v1.Recurrence
+	(*MissedCycle)(nil),                 // 2: agogo.recurrences.v1.MissedCycle
+	(*ListRecurrencesRequest)(nil),      // 3: agogo.recurrences.v1.ListRecurrencesRequest
+	(*ListRecurrencesResponse)(nil),     // 4: agogo.recurrences.v1.ListRecurrencesResponse
+	(*GetRecurrenceRequest)(nil),        // 5: agogo.recurrences.v1.GetRecurrenceRequest
+	(*PauseRecurrenceRequest)(nil),      // 6: agogo.recurrences.v1.PauseRecurrenceRequest
+	(*ResumeRecurrenceRequest)(nil),     // 7: agogo.recurrences.v1.ResumeRecurrenceRequest
+	(*CancelRecurrenceRequest)(nil),     // 8: agogo.recurrences.v1.CancelRecurrenceRequest
+	(*ReactivateRecurrenceRequest)(nil), // 9: agogo.recurrences.v1.ReactivateRecurrenceRequest
+	(*SetCardRequest)(nil),              // 10: agogo.recurrences.v1.SetCardRequest
+	(*SetCardResponse)(nil),             // 11: agogo.recurrences.v1.SetCardResponse
+	(*Attempt)(nil),                     // 12: agogo.recurrences.v1.Attempt
+	(*Charge)(nil),                      // 13: agogo.recurrences.v1.Charge
+	(*Proposal)(nil),                    // 14: agogo.recurrences.v1.Proposal
+	(*ListChargesRequest)(nil),          // 15: agogo.recurrences.v1.ListChargesRequest
+	(*ListChargesResponse)(nil),         // 16: agogo.recurrences.v1.ListChargesResponse
+	(*GetChargeRequest)(nil),            // 17: agogo.recurrences.v1.GetChargeRequest
+	(*ChargeNowRequest)(nil),            // 18: agogo.recurrences.v1.ChargeNowRequest
+	(*CancelChargeRequest)(nil),         // 19: agogo.recurrences.v1.CancelChargeRequest
+	(*ResolveChargeRequest)(nil),        // 20: agogo.recurrences.v1.ResolveChargeRequest
+	(*ResolveChargeResponse)(nil),       // 21: agogo.recurrences.v1.ResolveChargeResponse
+	(*Run)(nil),                         // 22: agogo.recurrences.v1.Run
+	(*ListRunsRequest)(nil),             // 23: agogo.recurrences.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),            // 24: agogo.recurrences.v1.ListRunsResponse
+	(*GetRunRequest)(nil),               // 25: agogo.recurrences.v1.GetRunRequest
+	(*HoldDigest)(nil),                  // 26: agogo.recurrences.v1.HoldDigest
+	(*ListHoldDigestsRequest)(nil),      // 27: agogo.recurrences.v1.ListHoldDigestsRequest
+	(*ListHoldDigestsResponse)(nil),     // 28: agogo.recurrences.v1.ListHoldDigestsResponse
+	(*ReportRequest)(nil),               // 29: agogo.recurrences.v1.ReportRequest
+	(*ReportResponse)(nil),              // 30: agogo.recurrences.v1.ReportResponse
+	(*Sum)(nil),                         // 31: agogo.recurrences.v1.Sum
+	(*StateSum)(nil),                    // 32: agogo.recurrences.v1.StateSum
+	(*SellerSum)(nil),                   // 33: agogo.recurrences.v1.SellerSum
+	(*Gateway)(nil),                     // 34: agogo.recurrences.v1.Gateway
+	(*ListGatewaysRequest)(nil),         // 35: agogo.recurrences.v1.ListGatewaysRequest
+	(*ListGatewaysResponse)(nil),        // 36: agogo.recurrences.v1.ListGatewaysResponse
+	(*ResumeGatewayRequest)(nil),        // 37: agogo.recurrences.v1.ResumeGatewayRequest
+	nil,                                 // 38: agogo.recurrences.v1.Run.CountsEntry
+	nil,                                 // 39: agogo.recurrences.v1.Run.TotalsEntry
+	(*v1.Reason)(nil),                   // 40: agogo.events.v1.Reason
+	(*v1.Money)(nil),                    // 41: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),       // 42: google.protobuf.Timestamp
+	(*v11.ImportRequest)(nil),           // 43: agogo.imports.v1.ImportRequest
+	(*v11.ImportResponse)(nil),          // 44: agogo.imports.v1.ImportResponse
 }
 var file_agogo_recurrences_v1_recurrences_proto_depIdxs = []int32{
-	1,  // 0: agogo.recurrences.v1.ImportRequest.options:type_name -> agogo.recurrences.v1.ImportOptions
-	3,  // 1: agogo.recurrences.v1.ImportResponse.refusal:type_name -> agogo.recurrences.v1.ImportRefusal
-	4,  // 2: agogo.recurrences.v1.ImportResponse.progress:type_name -> agogo.recurrences.v1.ImportProgress
-	4,  // 3: agogo.recurrences.v1.ImportResponse.summary:type_name -> agogo.recurrences.v1.ImportProgress
-	45, // 4: agogo.recurrences.v1.Card.reason:type_name -> agogo.events.v1.Reason
-	46, // 5: agogo.recurrences.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
-	5,  // 6: agogo.recurrences.v1.Recurrence.card:type_name -> agogo.recurrences.v1.Card
-	45, // 7: agogo.recurrences.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
-	47, // 8: agogo.recurrences.v1.Recurrence.held_by:type_name -> google.protobuf.Timestamp
-	47, // 9: agogo.recurrences.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
-	47, // 10: agogo.recurrences.v1.Recurrence.created_at:type_name -> google.protobuf.Timestamp
-	47, // 11: agogo.recurrences.v1.Recurrence.updated_at:type_name -> google.protobuf.Timestamp
-	7,  // 12: agogo.recurrences.v1.Recurrence.missed_cycles:type_name -> agogo.recurrences.v1.MissedCycle
-	47, // 13: agogo.recurrences.v1.MissedCycle.missed_at:type_name -> google.protobuf.Timestamp
-	6,  // 14: agogo.recurrences.v1.ListRecurrencesResponse.items:type_name -> agogo.recurrences.v1.Recurrence
-	6,  // 15: agogo.recurrences.v1.SetCardResponse.recurrence:type_name -> agogo.recurrences.v1.Recurrence
-	18, // 16: agogo.recurrences.v1.SetCardResponse.charges:type_name -> agogo.recurrences.v1.Charge
-	47, // 17: agogo.recurrences.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	47, // 18: agogo.recurrences.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	47, // 19: agogo.recurrences.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	46, // 20: agogo.recurrences.v1.Charge.amount:type_name -> agogo.events.v1.Money
-	46, // 21: agogo.recurrences.v1.Charge.fee:type_name -> agogo.events.v1.Money
-	45, // 22: agogo.recurrences.v1.Charge.reason:type_name -> agogo.events.v1.Reason
-	17, // 23: agogo.recurrences.v1.Charge.attempts:type_name -> agogo.recurrences.v1.Attempt
-	19, // 24: agogo.recurrences.v1.Charge.proposal:type_name -> agogo.recurrences.v1.Proposal
-	47, // 25: agogo.recurrences.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
-	47, // 26: agogo.recurrences.v1.Charge.updated_at:type_name -> google.protobuf.Timestamp
-	47, // 27: agogo.recurrences.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	18, // 28: agogo.recurrences.v1.ListChargesResponse.items:type_name -> agogo.recurrences.v1.Charge
-	18, // 29: agogo.recurrences.v1.ResolveChargeResponse.charge:type_name -> agogo.recurrences.v1.Charge
-	47, // 30: agogo.recurrences.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	43, // 31: agogo.recurrences.v1.Run.counts:type_name -> agogo.recurrences.v1.Run.CountsEntry
-	44, // 32: agogo.recurrences.v1.Run.totals:type_name -> agogo.recurrences.v1.Run.TotalsEntry
-	47, // 33: agogo.recurrences.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	47, // 34: agogo.recurrences.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	27, // 35: agogo.recurrences.v1.ListRunsResponse.items:type_name -> agogo.recurrences.v1.Run
-	46, // 36: agogo.recurrences.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
-	47, // 37: agogo.recurrences.v1.HoldDigest.created_at:type_name -> google.protobuf.Timestamp
-	31, // 38: agogo.recurrences.v1.ListHoldDigestsResponse.items:type_name -> agogo.recurrences.v1.HoldDigest
-	37, // 39: agogo.recurrences.v1.ReportResponse.recurrences:type_name -> agogo.recurrences.v1.StateSum
-	37, // 40: agogo.recurrences.v1.ReportResponse.charges:type_name -> agogo.recurrences.v1.StateSum
-	36, // 41: agogo.recurrences.v1.ReportResponse.due_today:type_name -> agogo.recurrences.v1.Sum
-	36, // 42: agogo.recurrences.v1.ReportResponse.overdue:type_name -> agogo.recurrences.v1.Sum
-	36, // 43: agogo.recurrences.v1.ReportResponse.on_hold:type_name -> agogo.recurrences.v1.Sum
-	38, // 44: agogo.recurrences.v1.ReportResponse.on_hold_by_seller:type_name -> agogo.recurrences.v1.SellerSum
-	46, // 45: agogo.recurrences.v1.Sum.amount:type_name -> agogo.events.v1.Money
-	46, // 46: agogo.recurrences.v1.StateSum.amount:type_name -> agogo.events.v1.Money
-	46, // 47: agogo.recurrences.v1.SellerSum.amount:type_name -> agogo.events.v1.Money
-	45, // 48: agogo.recurrences.v1.Gateway.reason:type_name -> agogo.events.v1.Reason
-	47, // 49: agogo.recurrences.v1.Gateway.changed_at:type_name -> google.protobuf.Timestamp
-	39, // 50: agogo.recurrences.v1.ListGatewaysResponse.items:type_name -> agogo.recurrences.v1.Gateway
-	46, // 51: agogo.recurrences.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	0,  // 52: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:input_type -> agogo.recurrences.v1.ImportRequest
-	8,  // 53: agogo.recurrences.v1.RecurrencesService.ListRecurrences:input_type -> agogo.recurrences.v1.ListRecurrencesRequest
-	10, // 54: agogo.recurrences.v1.RecurrencesService.GetRecurrence:input_type -> agogo.recurrences.v1.GetRecurrenceRequest
-	11, // 55: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:input_type -> agogo.recurrences.v1.PauseRecurrenceRequest
-	12, // 56: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:input_type -> agogo.recurrences.v1.ResumeRecurrenceRequest
-	13, // 57: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:input_type -> agogo.recurrences.v1.CancelRecurrenceRequest
-	14, // 58: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:input_type -> agogo.recurrences.v1.ReactivateRecurrenceRequest
-	15, // 59: agogo.recurrences.v1.RecurrencesService.SetCard:input_type -> agogo.recurrences.v1.SetCardRequest
-	20, // 60: agogo.recurrences.v1.RecurrencesService.ListCharges:input_type -> agogo.recurrences.v1.ListChargesRequest
-	22, // 61: agogo.recurrences.v1.RecurrencesService.GetCharge:input_type -> agogo.recurrences.v1.GetChargeRequest
-	23, // 62: agogo.recurrences.v1.RecurrencesService.ChargeNow:input_type -> agogo.recurrences.v1.ChargeNowRequest
-	24, // 63: agogo.recurrences.v1.RecurrencesService.CancelCharge:input_type -> agogo.recurrences.v1.CancelChargeRequest
-	25, // 64: agogo.recurrences.v1.RecurrencesService.ResolveCharge:input_type -> agogo.recurrences.v1.ResolveChargeRequest
-	28, // 65: agogo.recurrences.v1.RecurrencesService.ListRuns:input_type -> agogo.recurrences.v1.ListRunsRequest
-	30, // 66: agogo.recurrences.v1.RecurrencesService.GetRun:input_type -> agogo.recurrences.v1.GetRunRequest
-	32, // 67: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:input_type -> agogo.recurrences.v1.ListHoldDigestsRequest
-	34, // 68: agogo.recurrences.v1.RecurrencesService.Report:input_type -> agogo.recurrences.v1.ReportRequest
-	40, // 69: agogo.recurrences.v1.RecurrencesService.ListGateways:input_type -> agogo.recurrences.v1.ListGatewaysRequest
-	42, // 70: agogo.recurrences.v1.RecurrencesService.ResumeGateway:input_type -> agogo.recurrences.v1.ResumeGatewayRequest
-	2,  // 71: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:output_type -> agogo.recurrences.v1.ImportResponse
-	9,  // 72: agogo.recurrences.v1.RecurrencesService.ListRecurrences:output_type -> agogo.recurrences.v1.ListRecurrencesResponse
-	6,  // 73: agogo.recurrences.v1.RecurrencesService.GetRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	6,  // 74: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	6,  // 75: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	6,  // 76: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	6,  // 77: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	16, // 78: agogo.recurrences.v1.RecurrencesService.SetCard:output_type -> agogo.recurrences.v1.SetCardResponse
-	21, // 79: agogo.recurrences.v1.RecurrencesService.ListCharges:output_type -> agogo.recurrences.v1.ListChargesResponse
-	18, // 80: agogo.recurrences.v1.RecurrencesService.GetCharge:output_type -> agogo.recurrences.v1.Charge
-	18, // 81: agogo.recurrences.v1.RecurrencesService.ChargeNow:output_type -> agogo.recurrences.v1.Charge
-	18, // 82: agogo.recurrences.v1.RecurrencesService.CancelCharge:output_type -> agogo.recurrences.v1.Charge
-	26, // 83: agogo.recurrences.v1.RecurrencesService.ResolveCharge:output_type -> agogo.recurrences.v1.ResolveChargeResponse
-	29, // 84: agogo.recurrences.v1.RecurrencesService.ListRuns:output_type -> agogo.recurrences.v1.ListRunsResponse
-	27, // 85: agogo.recurrences.v1.RecurrencesService.GetRun:output_type -> agogo.recurrences.v1.Run
-	33, // 86: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:output_type -> agogo.recurrences.v1.ListHoldDigestsResponse
-	35, // 87: agogo.recurrences.v1.RecurrencesService.Report:output_type -> agogo.recurrences.v1.ReportResponse
-	41, // 88: agogo.recurrences.v1.RecurrencesService.ListGateways:output_type -> agogo.recurrences.v1.ListGatewaysResponse
-	39, // 89: agogo.recurrences.v1.RecurrencesService.ResumeGateway:output_type -> agogo.recurrences.v1.Gateway
-	71, // [71:90] is the sub-list for method output_type
-	52, // [52:71] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	40, // 0: agogo.recurrences.v1.Card.reason:type_name -> agogo.events.v1.Reason
+	41, // 1: agogo.recurrences.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
+	0,  // 2: agogo.recurrences.v1.Recurrence.card:type_name -> agogo.recurrences.v1.Card
+	40, // 3: agogo.recurrences.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
+	42, // 4: agogo.recurrences.v1.Recurrence.held_by:type_name -> google.protobuf.Timestamp
+	42, // 5: agogo.recurrences.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
+	42, // 6: agogo.recurrences.v1.Recurrence.created_at:type_name -> google.protobuf.Timestamp
+	42, // 7: agogo.recurrences.v1.Recurrence.updated_at:type_name -> google.protobuf.Timestamp
+	2,  // 8: agogo.recurrences.v1.Recurrence.missed_cycles:type_name -> agogo.recurrences.v1.MissedCycle
+	42, // 9: agogo.recurrences.v1.MissedCycle.missed_at:type_name -> google.protobuf.Timestamp
+	1,  // 10: agogo.recurrences.v1.ListRecurrencesResponse.items:type_name -> agogo.recurrences.v1.Recurrence
+	1,  // 11: agogo.recurrences.v1.SetCardResponse.recurrence:type_name -> agogo.recurrences.v1.Recurrence
+	13, // 12: agogo.recurrences.v1.SetCardResponse.charges:type_name -> agogo.recurrences.v1.Charge
+	42, // 13: agogo.recurrences.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	42, // 14: agogo.recurrences.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	42, // 15: agogo.recurrences.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	41, // 16: agogo.recurrences.v1.Charge.amount:type_name -> agogo.events.v1.Money
+	41, // 17: agogo.recurrences.v1.Charge.fee:type_name -> agogo.events.v1.Money
+	40, // 18: agogo.recurrences.v1.Charge.reason:type_name -> agogo.events.v1.Reason
+	12, // 19: agogo.recurrences.v1.Charge.attempts:type_name -> agogo.recurrences.v1.Attempt
+	14, // 20: agogo.recurrences.v1.Charge.proposal:type_name -> agogo.recurrences.v1.Proposal
+	42, // 21: agogo.recurrences.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
+	42, // 22: agogo.recurrences.v1.Charge.updated_at:type_name -> google.protobuf.Timestamp
+	42, // 23: agogo.recurrences.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	13, // 24: agogo.recurrences.v1.ListChargesResponse.items:type_name -> agogo.recurrences.v1.Charge
+	13, // 25: agogo.recurrences.v1.ResolveChargeResponse.charge:type_name -> agogo.recurrences.v1.Charge
+	42, // 26: agogo.recurrences.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	38, // 27: agogo.recurrences.v1.Run.counts:type_name -> agogo.recurrences.v1.Run.CountsEntry
+	39, // 28: agogo.recurrences.v1.Run.totals:type_name -> agogo.recurrences.v1.Run.TotalsEntry
+	42, // 29: agogo.recurrences.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	42, // 30: agogo.recurrences.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	22, // 31: agogo.recurrences.v1.ListRunsResponse.items:type_name -> agogo.recurrences.v1.Run
+	41, // 32: agogo.recurrences.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
+	42, // 33: agogo.recurrences.v1.HoldDigest.created_at:type_name -> google.protobuf.Timestamp
+	26, // 34: agogo.recurrences.v1.ListHoldDigestsResponse.items:type_name -> agogo.recurrences.v1.HoldDigest
+	32, // 35: agogo.recurrences.v1.ReportResponse.recurrences:type_name -> agogo.recurrences.v1.StateSum
+	32, // 36: agogo.recurrences.v1.ReportResponse.charges:type_name -> agogo.recurrences.v1.StateSum
+	31, // 37: agogo.recurrences.v1.ReportResponse.due_today:type_name -> agogo.recurrences.v1.Sum
+	31, // 38: agogo.recurrences.v1.ReportResponse.overdue:type_name -> agogo.recurrences.v1.Sum
+	31, // 39: agogo.recurrences.v1.ReportResponse.on_hold:type_name -> agogo.recurrences.v1.Sum
+	33, // 40: agogo.recurrences.v1.ReportResponse.on_hold_by_seller:type_name -> agogo.recurrences.v1.SellerSum
+	41, // 41: agogo.recurrences.v1.Sum.amount:type_name -> agogo.events.v1.Money
+	41, // 42: agogo.recurrences.v1.StateSum.amount:type_name -> agogo.events.v1.Money
+	41, // 43: agogo.recurrences.v1.SellerSum.amount:type_name -> agogo.events.v1.Money
+	40, // 44: agogo.recurrences.v1.Gateway.reason:type_name -> agogo.events.v1.Reason
+	42, // 45: agogo.recurrences.v1.Gateway.changed_at:type_name -> google.protobuf.Timestamp
+	34, // 46: agogo.recurrences.v1.ListGatewaysResponse.items:type_name -> agogo.recurrences.v1.Gateway
+	41, // 47: agogo.recurrences.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	43, // 48: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:input_type -> agogo.imports.v1.ImportRequest
+	3,  // 49: agogo.recurrences.v1.RecurrencesService.ListRecurrences:input_type -> agogo.recurrences.v1.ListRecurrencesRequest
+	5,  // 50: agogo.recurrences.v1.RecurrencesService.GetRecurrence:input_type -> agogo.recurrences.v1.GetRecurrenceRequest
+	6,  // 51: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:input_type -> agogo.recurrences.v1.PauseRecurrenceRequest
+	7,  // 52: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:input_type -> agogo.recurrences.v1.ResumeRecurrenceRequest
+	8,  // 53: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:input_type -> agogo.recurrences.v1.CancelRecurrenceRequest
+	9,  // 54: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:input_type -> agogo.recurrences.v1.ReactivateRecurrenceRequest
+	10, // 55: agogo.recurrences.v1.RecurrencesService.SetCard:input_type -> agogo.recurrences.v1.SetCardRequest
+	15, // 56: agogo.recurrences.v1.RecurrencesService.ListCharges:input_type -> agogo.recurrences.v1.ListChargesRequest
+	17, // 57: agogo.recurrences.v1.RecurrencesService.GetCharge:input_type -> agogo.recurrences.v1.GetChargeRequest
+	18, // 58: agogo.recurrences.v1.RecurrencesService.ChargeNow:input_type -> agogo.recurrences.v1.ChargeNowRequest
+	19, // 59: agogo.recurrences.v1.RecurrencesService.CancelCharge:input_type -> agogo.recurrences.v1.CancelChargeRequest
+	20, // 60: agogo.recurrences.v1.RecurrencesService.ResolveCharge:input_type -> agogo.recurrences.v1.ResolveChargeRequest
+	23, // 61: agogo.recurrences.v1.RecurrencesService.ListRuns:input_type -> agogo.recurrences.v1.ListRunsRequest
+	25, // 62: agogo.recurrences.v1.RecurrencesService.GetRun:input_type -> agogo.recurrences.v1.GetRunRequest
+	27, // 63: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:input_type -> agogo.recurrences.v1.ListHoldDigestsRequest
+	29, // 64: agogo.recurrences.v1.RecurrencesService.Report:input_type -> agogo.recurrences.v1.ReportRequest
+	35, // 65: agogo.recurrences.v1.RecurrencesService.ListGateways:input_type -> agogo.recurrences.v1.ListGatewaysRequest
+	37, // 66: agogo.recurrences.v1.RecurrencesService.ResumeGateway:input_type -> agogo.recurrences.v1.ResumeGatewayRequest
+	44, // 67: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:output_type -> agogo.imports.v1.ImportResponse
+	4,  // 68: agogo.recurrences.v1.RecurrencesService.ListRecurrences:output_type -> agogo.recurrences.v1.ListRecurrencesResponse
+	1,  // 69: agogo.recurrences.v1.RecurrencesService.GetRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 70: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 71: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 72: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 73: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	11, // 74: agogo.recurrences.v1.RecurrencesService.SetCard:output_type -> agogo.recurrences.v1.SetCardResponse
+	16, // 75: agogo.recurrences.v1.RecurrencesService.ListCharges:output_type -> agogo.recurrences.v1.ListChargesResponse
+	13, // 76: agogo.recurrences.v1.RecurrencesService.GetCharge:output_type -> agogo.recurrences.v1.Charge
+	13, // 77: agogo.recurrences.v1.RecurrencesService.ChargeNow:output_type -> agogo.recurrences.v1.Charge
+	13, // 78: agogo.recurrences.v1.RecurrencesService.CancelCharge:output_type -> agogo.recurrences.v1.Charge
+	21, // 79: agogo.recurrences.v1.RecurrencesService.ResolveCharge:output_type -> agogo.recurrences.v1.ResolveChargeResponse
+	24, // 80: agogo.recurrences.v1.RecurrencesService.ListRuns:output_type -> agogo.recurrences.v1.ListRunsResponse
+	22, // 81: agogo.recurrences.v1.RecurrencesService.GetRun:output_type -> agogo.recurrences.v1.Run
+	28, // 82: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:output_type -> agogo.recurrences.v1.ListHoldDigestsResponse
+	30, // 83: agogo.recurrences.v1.RecurrencesService.Report:output_type -> agogo.recurrences.v1.ReportResponse
+	36, // 84: agogo.recurrences.v1.RecurrencesService.ListGateways:output_type -> agogo.recurrences.v1.ListGatewaysResponse
+	34, // 85: agogo.recurrences.v1.RecurrencesService.ResumeGateway:output_type -> agogo.recurrences.v1.Gateway
+	67, // [67:86] is the sub-list for method output_type
+	48, // [48:67] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_agogo_recurrences_v1_recurrences_proto_init() }
@@ -3965,18 +3604,13 @@ func file_agogo_recurrences_v1_recurrences_proto_init() {
 	if File_agogo_recurrences_v1_recurrences_proto != nil {
 		return
 	}
-	file_agogo_recurrences_v1_recurrences_proto_msgTypes[2].OneofWrappers = []any{
-		(*ImportResponse_Refusal)(nil),
-		(*ImportResponse_Progress)(nil),
-		(*ImportResponse_Summary)(nil),
-	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_recurrences_v1_recurrences_proto_rawDesc), len(file_agogo_recurrences_v1_recurrences_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -13,6 +13,7 @@ package recurrencesv1
 
 import (
 	context "context"
+	v1 "github.com/agogopay/agogo/proto/gen/go/agogo/imports/v1"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -51,9 +52,9 @@ const (
 //
 // RecurrencesService: roles are viewer for reads, operator for mutations, and two different people for ResolveCharge.
 type RecurrencesServiceClient interface {
-	// ImportRecurrences takes a file in chunks, constant in memory, idempotent by recurrence_id. It answers with refused rows as
-	// they are found, progress, and at the end one summary. A bad row stores nothing; the other rows are stored.
-	ImportRecurrences(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
+	// ImportRecurrences takes a file, idempotent by recurrence_id. It updates nothing: a known recurrence is changed by the other
+	// methods, never by a file.
+	ImportRecurrences(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse], error)
 	ListRecurrences(ctx context.Context, in *ListRecurrencesRequest, opts ...grpc.CallOption) (*ListRecurrencesResponse, error)
 	GetRecurrence(ctx context.Context, in *GetRecurrenceRequest, opts ...grpc.CallOption) (*Recurrence, error)
 	// PauseRecurrence keeps an active or past due recurrence from being charged. What was sent already is followed.
@@ -93,18 +94,18 @@ func NewRecurrencesServiceClient(cc grpc.ClientConnInterface) RecurrencesService
 	return &recurrencesServiceClient{cc}
 }
 
-func (c *recurrencesServiceClient) ImportRecurrences(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error) {
+func (c *recurrencesServiceClient) ImportRecurrences(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &RecurrencesService_ServiceDesc.Streams[0], RecurrencesService_ImportRecurrences_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ImportRequest, ImportResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[v1.ImportRequest, v1.ImportResponse]{ClientStream: stream}
 	return x, nil
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type RecurrencesService_ImportRecurrencesClient = grpc.BidiStreamingClient[ImportRequest, ImportResponse]
+type RecurrencesService_ImportRecurrencesClient = grpc.BidiStreamingClient[v1.ImportRequest, v1.ImportResponse]
 
 func (c *recurrencesServiceClient) ListRecurrences(ctx context.Context, in *ListRecurrencesRequest, opts ...grpc.CallOption) (*ListRecurrencesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -292,9 +293,9 @@ func (c *recurrencesServiceClient) ResumeGateway(ctx context.Context, in *Resume
 //
 // RecurrencesService: roles are viewer for reads, operator for mutations, and two different people for ResolveCharge.
 type RecurrencesServiceServer interface {
-	// ImportRecurrences takes a file in chunks, constant in memory, idempotent by recurrence_id. It answers with refused rows as
-	// they are found, progress, and at the end one summary. A bad row stores nothing; the other rows are stored.
-	ImportRecurrences(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
+	// ImportRecurrences takes a file, idempotent by recurrence_id. It updates nothing: a known recurrence is changed by the other
+	// methods, never by a file.
+	ImportRecurrences(grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]) error
 	ListRecurrences(context.Context, *ListRecurrencesRequest) (*ListRecurrencesResponse, error)
 	GetRecurrence(context.Context, *GetRecurrenceRequest) (*Recurrence, error)
 	// PauseRecurrence keeps an active or past due recurrence from being charged. What was sent already is followed.
@@ -334,7 +335,7 @@ type RecurrencesServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedRecurrencesServiceServer struct{}
 
-func (UnimplementedRecurrencesServiceServer) ImportRecurrences(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error {
+func (UnimplementedRecurrencesServiceServer) ImportRecurrences(grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportRecurrences not implemented")
 }
 func (UnimplementedRecurrencesServiceServer) ListRecurrences(context.Context, *ListRecurrencesRequest) (*ListRecurrencesResponse, error) {
@@ -413,11 +414,11 @@ func RegisterRecurrencesServiceServer(s grpc.ServiceRegistrar, srv RecurrencesSe
 }
 
 func _RecurrencesService_ImportRecurrences_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(RecurrencesServiceServer).ImportRecurrences(&grpc.GenericServerStream[ImportRequest, ImportResponse]{ServerStream: stream})
+	return srv.(RecurrencesServiceServer).ImportRecurrences(&grpc.GenericServerStream[v1.ImportRequest, v1.ImportResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type RecurrencesService_ImportRecurrencesServer = grpc.BidiStreamingServer[ImportRequest, ImportResponse]
+type RecurrencesService_ImportRecurrencesServer = grpc.BidiStreamingServer[v1.ImportRequest, v1.ImportResponse]
 
 func _RecurrencesService_ListRecurrences_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRecurrencesRequest)
