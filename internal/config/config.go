@@ -46,6 +46,10 @@ type Payouts struct {
 	PausePayeeAfter       int
 	MaxAttempts           int // sends per payout that count; the file's default is 3
 	Approval              Approval
+	// A payee's wallet that replaces another one waits for a second person, and so long from its import; 24h. 0: not.
+	DestinationCoolOff time.Duration
+	// ConfirmFirstDestination has a payee's first wallet confirmed, too.
+	ConfirmFirstDestination bool
 }
 
 // Recurrences are the rules of a tenant's recurring charges.

@@ -218,6 +218,17 @@ func (l *loader) duration(dst *time.Duration, most time.Duration) func(at) {
 	}
 }
 
+// durationOrNone is duration where 0 has a meaning.
+func (l *loader) durationOrNone(dst *time.Duration, most time.Duration) func(at) {
+	return func(v at) {
+		if v.node.Value == "0" || v.node.Value == "0s" {
+			*dst = 0
+			return
+		}
+		l.duration(dst, most)(v)
+	}
+}
+
 // durations reads a list of at least so many rising durations.
 func (l *loader) durations(dst *[]time.Duration, least int) func(at) {
 	return func(v at) {

@@ -81,7 +81,7 @@ func (l *loader) tenant(v at, t *Tenant) {
 	)
 	// These refer to what stands elsewhere in the tenant, in any order.
 	if payouts.node != nil {
-		t.Payouts = &Payouts{MaxAttempts: 3}
+		t.Payouts = &Payouts{MaxAttempts: 3, DestinationCoolOff: 24 * time.Hour}
 		l.payouts(payouts, t)
 	}
 	if recurrences.node != nil {
@@ -155,6 +155,8 @@ func (l *loader) payouts(v at, t *Tenant) {
 		optional("pause_above_failure_rate", l.fraction(&p.PauseAboveFailureRate)),
 		optional("pause_payee_after", integer(l, &p.PausePayeeAfter, 1, 1000)),
 		optional("max_attempts", integer(l, &p.MaxAttempts, 1, 100)),
+		optional("destination_cool_off", l.durationOrNone(&p.DestinationCoolOff, year)),
+		optional("confirm_first_destination", l.boolean(&p.ConfirmFirstDestination)),
 		optional("approval_above", l.approvalAbove(&p.Approval)),
 		optional("approval", l.approval(&p.Approval)),
 	)

@@ -17,12 +17,25 @@ CREATE TABLE payees (
     provider     text NOT NULL DEFAULT '', -- '' means the tenant's default_provider
     locale       text NOT NULL DEFAULT '',
     state        text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused')),
-    pause_reason text NOT NULL DEFAULT '',
+    pause_reason text NOT NULL DEFAULT '', -- a code
+    pause_detail text NOT NULL DEFAULT '', -- what failed last, or a person's words
+    paused_by    text NOT NULL DEFAULT '',
+    -- A wallet that an import has put in another one's place waits for a second person, and for the tenant's cool-off. The
+    -- trusted one is what was confirmed last, or came first: back there, nothing waits.
+    unconfirmed  boolean NOT NULL DEFAULT false,
+    trusted_phone text NOT NULL DEFAULT '',
+    trusted_provider text NOT NULL DEFAULT '',
+    destination_changed_at timestamptz,
+    destination_changed_by text NOT NULL DEFAULT '',
+    destination_confirmed_by text NOT NULL DEFAULT '',
     failures     integer NOT NULL DEFAULT 0, -- payee-scope failures in a row
     version      bigint NOT NULL DEFAULT 0,
     updated_at   timestamptz NOT NULL,
     PRIMARY KEY (tenant, payee_id)
 );
+
+-- What of payees asks for people.
+CREATE INDEX payees_attention ON payees (tenant, payee_id) WHERE state = 'paused' OR unconfirmed;
 
 -- Amounts are minor units of the currency. net = gross - commission, computed once, when the payment is recorded.
 CREATE TABLE payments (

@@ -78,11 +78,37 @@ func TestEveryMethodHasARole(t *testing.T) {
 	}
 	for method, role := range admin.Policy() {
 		name := method[strings.LastIndex(method, "/")+1:]
-		reads := strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Get")
-		// ResolvePayout asks for operator or approver itself.
-		if (role == auth.Viewer) != (reads || name == "ResolvePayout") {
+		reads := strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "Preview")
+		either := name == "ResolvePayout" || name == "ConfirmPayee" // they ask for operator or approver themselves
+		if (role == auth.Viewer) != (reads || either) {
 			t.Errorf("%s needs %s", name, role)
 		}
+	}
+}
+
+// An approver and an operator may confirm a wallet; who only reads may not, and neither may who imported it.
+func TestConfirmingAWalletNeedsASecondPersonWithARole(t *testing.T) {
+	t.Parallel()
+	e := payoutstest.New(t)
+	e.Import(payoutstest.Header + payoutstest.Pay("a", "drv-1", 10_000, "2025-01-24T10:00:00Z"))
+	e.Import(payoutstest.Header + strings.Replace(payoutstest.Pay("b", "drv-1", 10_000, "2025-01-24T10:00:00Z"), "0101,", "0102,", 1))
+	s, req := server(e), &payoutsv1.ConfirmPayeeRequest{Tenant: payoutstest.Tenant, PayeeId: "drv-1", Reason: "called", PhoneEnds: "0102"}
+	for name, c := range map[string]struct {
+		role auth.Role
+		want codes.Code
+	}{"user:vera": {auth.Viewer, codes.PermissionDenied}, "user:test": {auth.Admin, codes.FailedPrecondition}} {
+		ctx := auth.WithActor(e.Ctx(), auth.Actor{Name: name, Role: c.role, Tenants: []string{"*"}})
+		if _, err := s.ConfirmPayee(ctx, req); status.Code(err) != c.want {
+			t.Errorf("%s as %s: %v, want %s", name, c.role, err, c.want)
+		}
+	}
+	l, err := s.ListPayees(e.Ctx(), &payoutsv1.ListPayeesRequest{Tenant: payoutstest.Tenant, State: "unconfirmed"})
+	if err != nil || len(l.GetItems()) != 1 || !strings.Contains(l.GetItems()[0].GetNextStep(), "agogo payees confirm drv-1") {
+		t.Errorf("%v, %v", l, err)
+	}
+	ctx := auth.WithActor(e.Ctx(), auth.Actor{Name: "user:ben", Role: auth.Approver, Tenants: []string{"*"}})
+	if y, err := s.ConfirmPayee(ctx, req); err != nil || y.GetDestinationState() != "confirmed" || y.GetDestinationConfirmedBy() != "user:ben" {
+		t.Errorf("%v, %v", y, err)
 	}
 }
 

@@ -107,7 +107,7 @@ func (b *Book) take(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, r
 		resting = []uuid.UUID{}
 	}
 	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
-		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: b.Clock.Now(), Resting: resting, PageLimit: int32(most),
+		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: b.Clock.Now(), Resting: resting, CooledSince: b.Store.CooledSince(l.Run.Tenant), PageLimit: int32(most),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim payouts: %w", err)
@@ -146,7 +146,7 @@ func (b *Book) unfit(tenant string, r db.ClaimRow) string {
 		return payout.CodeAboveTier
 	case r.PayeeState != "active":
 		return payout.CodePayeePaused
-	case r.DestinationChanged: // by an import since it was planned; a person confirms the new wallet by releasing it
+	case r.DestinationRests: // it is not the payee's any more, or the payee's is not confirmed or cooling off
 		return payout.CodeDestination
 	default:
 		return ""

@@ -74,7 +74,7 @@ func (im *Importer) storePayees(ctx context.Context, tx pgx.Tx, t config.Tenant,
 	for _, p := range batch {
 		wanted[p.id] = p
 	}
-	inserted, updated, err := im.savePayees(ctx, tx, t.ID, wanted, func(_, given payee) payee { return given })
+	inserted, updated, err := im.savePayees(ctx, tx, t, wanted, func(_, given payee) payee { return given })
 	if err != nil {
 		return rows.Stored{}, err
 	}
@@ -82,11 +82,11 @@ func (im *Importer) storePayees(ctx context.Context, tx pgx.Tx, t config.Tenant,
 }
 
 // savePayees inserts and updates payees, and tells of changed wallets. merge says what a known payee becomes.
-func (im *Importer) savePayees(ctx context.Context, tx pgx.Tx, tenant string, wanted map[string]payee, merge func(known, given payee) payee) (inserted, updated int64, err error) {
+func (im *Importer) savePayees(ctx context.Context, tx pgx.Tx, t config.Tenant, wanted map[string]payee, merge func(known, given payee) payee) (inserted, updated int64, err error) {
 	if len(wanted) == 0 {
 		return 0, 0, nil
 	}
-	q := db.New(tx)
+	q, tenant, came := db.New(tx), t.ID, im.arrivals(ctx, t)
 	ids := slices.Sorted(maps.Keys(wanted))
 	known, err := q.ReadPayees(ctx, db.ReadPayeesParams{Tenant: tenant, Ids: ids})
 	if err != nil {
@@ -101,9 +101,10 @@ func (im *Importer) savePayees(ctx context.Context, tx pgx.Tx, tenant string, wa
 		if after == before {
 			continue
 		}
-		version := k.Version
+		version, dest := k.Version, destinationOf(k)
 		if after.phone != before.phone || after.provider != before.provider {
 			version++
+			dest = came.move(dest, after)
 			msg, err := im.destinationChanged(ctx, tenant, k.State, after, version)
 			if err != nil {
 				return 0, 0, err
@@ -111,12 +112,13 @@ func (im *Importer) savePayees(ctx context.Context, tx pgx.Tx, tenant string, wa
 			msgs = append(msgs, msg)
 		}
 		addPayee(&change, after, version, k)
+		updateDestination(&change, dest, k)
 	}
 	if err := im.updatePayees(ctx, tx, change, msgs); err != nil {
 		return 0, 0, err
 	}
 	fresh := int64(len(wanted))
-	return fresh, int64(len(change.PayeeIds)), im.insertPayees(ctx, q, tenant, wanted)
+	return fresh, int64(len(change.PayeeIds)), im.insertPayees(ctx, q, tenant, came, wanted)
 }
 
 func addPayee(c *db.UpdatePayeesParams, p payee, version int64, known db.ReadPayeesRow) {
@@ -143,7 +145,7 @@ func (im *Importer) updatePayees(ctx context.Context, tx pgx.Tx, change db.Updat
 	return im.Outbox.Append(ctx, tx, msgs...)
 }
 
-func (im *Importer) insertPayees(ctx context.Context, q *db.Queries, tenant string, fresh map[string]payee) error {
+func (im *Importer) insertPayees(ctx context.Context, q *db.Queries, tenant string, came arrivals, fresh map[string]payee) error {
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -152,6 +154,7 @@ func (im *Importer) insertPayees(ctx context.Context, q *db.Queries, tenant stri
 		p := fresh[id]
 		in.PayeeIds, in.Names, in.Phones = append(in.PayeeIds, p.id), append(in.Names, p.name), append(in.Phones, p.phone)
 		in.Providers, in.Locales = append(in.Providers, p.provider), append(in.Locales, p.locale)
+		insertDestination(&in, came.move(destination{}, p))
 	}
 	n, err := q.InsertPayees(ctx, in)
 	if err != nil {

@@ -181,7 +181,7 @@ func mergePayee(known, given payee) payee {
 
 // write stores the end result of a batch. Payees come first, since payments name them.
 func (im *Importer) write(ctx context.Context, tx pgx.Tx, q *db.Queries, t config.Tenant, payments map[string]*known, fx effects) error {
-	if _, _, err := im.savePayees(ctx, tx, t.ID, fx.payees, mergePayee); err != nil {
+	if _, _, err := im.savePayees(ctx, tx, t, fx.payees, mergePayee); err != nil {
 		return err
 	}
 	actor, _ := auth.ActorFrom(ctx)

@@ -9,6 +9,7 @@ type Facts struct {
 	Wallet          bool
 	OutflowStopped  bool
 	PayeePaused     bool
+	WalletRests     bool // it replaced another one, and waits for a second person or for the cool-off
 	ProviderStopped bool
 	// Cap books the payout on the day's caps and returns the code of the one it would pass. It is asked last, only about
 	// what would otherwise go out.
@@ -31,6 +32,7 @@ func rules() []rule {
 		{func(f Facts) bool { return f.MaxPerPayout > 0 && f.Net > f.MaxPerPayout }, Held, HeldBy(CodeMaxPerPayout)},
 		{func(f Facts) bool { return f.OutflowStopped }, Held, HeldBy(CodeTenantStop)},
 		{func(f Facts) bool { return f.PayeePaused }, Held, HeldBy(CodePayeePaused)},
+		{func(f Facts) bool { return f.WalletRests }, Held, HeldBy(CodeDestination)},
 		{func(f Facts) bool { return f.ProviderStopped }, Held, HeldBy(CodeProviderStopped)},
 	}
 }

@@ -89,7 +89,7 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 	for i, d := range pg.drafts {
 		to, reason := payout.Decide(payout.Facts{
 			Net: d.sum.Net, Minimum: rules.Minimum, MaxPerPayout: rules.MaxPerPayout, ApprovalsNeeded: d.approvals,
-			Wallet: d.destination != "", OutflowStopped: pg.outflow.Stopped, PayeePaused: d.paused,
+			Wallet: d.destination != "", OutflowStopped: pg.outflow.Stopped, PayeePaused: d.paused, WalletRests: d.rests,
 			ProviderStopped: slices.Contains(pg.stopped, pg.run.Tenant+"/"+d.provider) || !serves(pg.tenant, d.provider),
 			Cap:             func() string { return caps.Take(d.payee, d.sum.Net) },
 		})

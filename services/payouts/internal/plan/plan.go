@@ -50,6 +50,8 @@ type page struct {
 	drafts  []draft
 	stopped []string // "<tenant>/<provider>"
 	outflow store.Outflow
+	// cooledSince is when a wallet must have been changed at the latest.
+	cooledSince time.Time
 }
 
 // draft is a payout in the making.
@@ -61,7 +63,8 @@ type draft struct {
 	provider    string
 	destination string
 	paused      bool
-	approvals   int // that the payee's sum needs, before it is divided: parts of it are no way around a tier
+	rests       bool // the wallet
+	approvals   int  // that the payee's sum needs, before it is divided: parts of it are no way around a tier
 }
 
 // Page plans the run's next page. The caller holds the run's row and has checked that this page is the next one.
@@ -70,7 +73,7 @@ func (p *Planner) Page(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, err
 	if !ok || t.Payouts == nil {
 		return run.Page{}, run.Fail("not_configured", fmt.Errorf("tenant %s: %w", r.Tenant, ErrNotConfigured))
 	}
-	pg := &page{run: r, tenant: t, q: db.New(tx)}
+	pg := &page{run: r, tenant: t, q: db.New(tx), cooledSince: p.Store.CooledSince(r.Tenant)}
 	if err := p.Store.PlanAnew(ctx, tx); err != nil {
 		return run.Page{}, err
 	}
@@ -194,7 +197,7 @@ func (pg *page) claimCarries(ctx context.Context, drafts []draft, sums map[uuid.
 
 // draft identifies the payouts: the next seq of each payee's day.
 func (pg *page) draft(ctx context.Context, payees []string) ([]draft, error) {
-	known, err := pg.q.Payees(ctx, db.PayeesParams{Tenant: pg.run.Tenant, Ids: payees})
+	known, err := pg.q.Payees(ctx, db.PayeesParams{Tenant: pg.run.Tenant, Ids: payees, CooledSince: pg.cooledSince})
 	if err != nil {
 		return nil, fmt.Errorf("read payees: %w", err)
 	}
@@ -206,7 +209,7 @@ func (pg *page) draft(ctx context.Context, payees []string) ([]draft, error) {
 	taken := make([]int, len(payees)) // the drafts whose id may be taken
 	for i, id := range payees {
 		k := byID[id]
-		drafts[i] = draft{payee: id, provider: cmp.Or(k.Provider, pg.tenant.Payouts.DefaultProvider), destination: k.Phone, paused: k.State != "active"}
+		drafts[i] = draft{payee: id, provider: cmp.Or(k.Provider, pg.tenant.Payouts.DefaultProvider), destination: k.Phone, paused: k.State != "active", rests: k.DestinationRests}
 		taken[i] = i
 	}
 	return drafts, pg.number(ctx, drafts, taken)

@@ -40,6 +40,7 @@ type desk struct {
 	t      *testing.T
 	sender *sending.Sender
 	id     uuid.UUID
+	run    uuid.UUID
 }
 
 // newDesk has one payout, sent into a fault.

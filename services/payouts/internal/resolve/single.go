@@ -76,10 +76,10 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return contradicted(p)
 	case p.State != payout.Held:
 		return refused(p, "only a held payout can be released")
-	case !slices.Contains(payout.NeedsPerson(), p.Reason.Code):
+	case p.Reason.Code != payout.CodeDestination && !slices.Contains(payout.NeedsPerson(), p.Reason.Code):
 		return rpc.Refused("held_for_cause", "mend the cause: it is released by itself then", "payout %s is held for %s", id, p.Reason.Code)
 	case p.Reason.Code == payout.CodeDestination:
-		if err := r.readdress(ctx, tx, id); err != nil {
+		if err := r.readdress(ctx, tx, p); err != nil {
 			return err
 		}
 	}
@@ -103,16 +103,28 @@ func (r *Resolver) takeCap(ctx context.Context, tx pgx.Tx, p payout.Payout) (str
 	return today, nil
 }
 
-// readdress sends a payout to the wallet that its payee has now.
-func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
-	n, err := db.New(tx).Readdress(ctx, id)
+// readdress sends a payout to the wallet that its payee has now, which must be confirmed and have cooled off. Approvals were
+// given for the other one.
+func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
+	q, id := db.New(tx), p.ID
+	now, err := q.DestinationRests(ctx, db.DestinationRestsParams{CooledSince: r.Store.CooledSince(p.Tenant), PayoutID: id})
 	if err != nil {
+		return fmt.Errorf("read the wallet of payout %s: %w", id, err)
+	}
+	switch {
+	case now.Phone == "":
+		return rpc.Refused("no_wallet", "import the payee with a telephone number first", "the payee of payout %s has no wallet now", id)
+	case now.Unconfirmed:
+		return rpc.Refused("destination_unconfirmed", "ask the payee, then a second person: agogo payees confirm "+p.PayeeID, "the wallet of the payee of payout %s is not confirmed", id)
+	case now.Cooling:
+		return rpc.Refused("destination_cooling_off", "give the command again when destination_cool_off is over", "the wallet of the payee of payout %s was changed a short time ago", id)
+	case now.Same:
+		return nil
+	}
+	if _, err := q.Readdress(ctx, id); err != nil {
 		return fmt.Errorf("readdress payout %s: %w", id, err)
 	}
-	if n == 0 {
-		return rpc.Refused("no_wallet", "import the payee with a telephone number first", "the payee of payout %s has no wallet now", id)
-	}
-	return r.Store.VoidApprovals(ctx, tx, id) // which were given for the other wallet
+	return r.Store.VoidApprovals(ctx, tx, id)
 }
 
 // proven refuses unless everything that was ever sent for the payout is proven not to have been paid, with nothing left to

@@ -47,7 +47,7 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 		return nil, err
 	}
 	held, err := db.New(tx).HeldPayouts(ctx, db.HeldPayoutsParams{
-		Tenant: queue.Tenant, Provider: queue.Provider, NeedsPerson: payout.NeedsPerson(),
+		Tenant: queue.Tenant, Provider: queue.Provider, NeedsPerson: payout.NeedsPerson(), CooledSince: s.CooledSince(queue.Tenant),
 		AfterCreated: after.CreatedAt, AfterID: after.PayoutID, PageLimit: int32(limit),
 	})
 	if err != nil {
@@ -87,6 +87,8 @@ func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, caps *Caps,
 	for _, h := range held {
 		blocked := h.OutflowStopped || providerStopped || h.PayeeState != "active" || h.Control != ControlOpen ||
 			(h.RetryAt != nil && h.RetryAt.After(now)) || (rules.MaxPerPayout > 0 && h.Net > rules.MaxPerPayout)
+		// A payout that was planned for another wallet than the payee's is never readdressed by itself; a person releases it.
+		blocked = blocked || h.ReasonCode == payout.CodeDestination && h.DestinationRests
 		if blocked || caps.Take(h.PayeeID, h.Net) != "" {
 			continue
 		}

@@ -327,11 +327,14 @@ func TestPayeeFailuresInARowPauseThePayee(t *testing.T) {
 	if n := e.Count("SELECT count(*) FROM payouts WHERE state = 'held' AND reason_code = 'payee_paused'"); n == 0 {
 		t.Error("nothing says why the paused payee's money waits")
 	}
+	if n := e.Count("SELECT count(*) FROM payees WHERE pause_reason = 'repeated_failures' AND pause_detail LIKE '% payouts in a row were refused, the last as %'"); n != 1 {
+		t.Error("the pause does not say what failed")
+	}
 	for again, want := range []bool{true, false} { // resuming one who is not paused is nothing
 		e.InTx(func(tx pgx.Tx) error {
-			y, ok, err := e.Store.ResumePayee(e.Ctx(), tx, payoutstest.Tenant, "drv-1")
-			if ok != want || ok && y.ID != "drv-1" {
-				t.Errorf("call %d: resumed %v, %+v", again+1, ok, y)
+			ok, err := e.Store.ResumePayee(e.Ctx(), tx, payoutstest.Tenant, "drv-1")
+			if ok != want {
+				t.Errorf("call %d: resumed %v", again+1, ok)
 			}
 			return err
 		})

@@ -29,17 +29,17 @@ func comparePayees(a, b payeeKey) int {
 // watchPayees counts failures in a row that are the payee's (a closed wallet, a wrong number), and pauses who has too many:
 // trying every evening costs fees and tells nobody. A success ends the row.
 func (s *Store) watchPayees(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
-	failures, successes := map[payeeKey]int32{}, map[payeeKey]bool{}
+	failures, successes := map[payeeKey]refusals{}, map[payeeKey]bool{}
 	for _, m := range moved {
 		k := payeeKey{m.Tenant, m.PayeeID}
 		switch {
 		case m.State == payout.Succeeded:
 			successes[k] = true
 		case m.State == payout.Failed && m.Reason.Scope == payout.ScopePayee:
-			failures[k]++
+			failures[k] = refusals{n: failures[k].n + 1, last: m.Reason}
 		}
 	}
-	maps.DeleteFunc(failures, func(k payeeKey, _ int32) bool { return successes[k] })
+	maps.DeleteFunc(failures, func(k payeeKey, _ refusals) bool { return successes[k] })
 	if err := s.resetFailures(ctx, q, successes); err != nil {
 		return err
 	}
@@ -60,36 +60,53 @@ func (s *Store) resetFailures(ctx context.Context, q *db.Queries, payees map[pay
 	return nil
 }
 
-func (s *Store) countFailures(ctx context.Context, tx pgx.Tx, q *db.Queries, failures map[payeeKey]int32) error {
+func (s *Store) countFailures(ctx context.Context, tx pgx.Tx, q *db.Queries, failures map[payeeKey]refusals) error {
 	if len(failures) == 0 {
 		return nil
 	}
 	p := db.CountPayeeFailuresParams{Now: s.Clock.Now()}
 	for _, k := range slices.SortedFunc(maps.Keys(failures), comparePayees) {
-		p.Tenants, p.PayeeIds, p.Failures = append(p.Tenants, k.tenant), append(p.PayeeIds, k.id), append(p.Failures, failures[k])
+		p.Tenants, p.PayeeIds, p.Failures = append(p.Tenants, k.tenant), append(p.PayeeIds, k.id), append(p.Failures, failures[k].n)
 	}
 	rows, err := q.CountPayeeFailures(ctx, p)
 	if err != nil {
 		return fmt.Errorf("count payee failures: %w", err)
 	}
-	pause := db.PausePayeesParams{Reason: "repeated_failures", Now: s.Clock.Now()}
+	pause := db.PausePayeesParams{Reason: payout.CodeRepeatedFailures, Actor: Actor, Now: s.Clock.Now()}
 	for _, r := range rows {
 		limit := s.rules(r.Tenant).PausePayeeAfter
 		if limit > 0 && int(r.Failures) >= limit && r.State == "active" {
 			pause.Tenants, pause.PayeeIds = append(pause.Tenants, r.Tenant), append(pause.PayeeIds, r.PayeeID)
+			pause.Details = append(pause.Details, failures[payeeKey{r.Tenant, r.PayeeID}].detail(r.Failures))
 		}
 	}
 	if len(pause.Tenants) == 0 {
 		return nil
 	}
-	return s.pausePayees(ctx, tx, q, pause)
+	_, err = s.pausePayees(ctx, tx, q, pause)
+	return err
+}
+
+// refusals are how often a payee was refused at once, and why the last time.
+type refusals struct {
+	n    int32
+	last payout.Reason
+}
+
+// detail says what failed, in codes: the provider's text may name somebody.
+func (r refusals) detail(inARow int32) string {
+	code := r.last.Code
+	if r.last.ProviderCode != "" {
+		code += " (provider code " + r.last.ProviderCode + ")"
+	}
+	return fmt.Sprintf("%d payouts in a row were refused, the last as %s", inARow, code)
 }
 
 // pausePayees also holds what else is approved for them, so that a paused payee's money waits in a state that says why.
-func (s *Store) pausePayees(ctx context.Context, tx pgx.Tx, q *db.Queries, p db.PausePayeesParams) error {
+func (s *Store) pausePayees(ctx context.Context, tx pgx.Tx, q *db.Queries, p db.PausePayeesParams) (int, error) {
 	paused, err := q.PausePayees(ctx, p)
 	if err != nil {
-		return fmt.Errorf("pause payees: %w", err)
+		return 0, fmt.Errorf("pause payees: %w", err)
 	}
 	msgs := make([]outbox.Message, 0, len(paused))
 	for _, y := range paused {
@@ -99,45 +116,23 @@ func (s *Store) pausePayees(ctx context.Context, tx pgx.Tx, q *db.Queries, p db.
 		}
 		msg, err := s.Event(ctx, y.Tenant, "payee.paused", y.PayeeID, y.Version, body)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		msgs = append(msgs, msg)
 	}
 	if err := s.Outbox.Append(ctx, tx, msgs...); err != nil {
-		return err
+		return 0, err
 	}
 	ids, err := q.ApprovedOfPayees(ctx, db.ApprovedOfPayeesParams{Tenants: p.Tenants, PayeeIds: p.PayeeIds})
 	if err != nil {
-		return fmt.Errorf("read approved payouts of paused payees: %w", err)
+		return 0, fmt.Errorf("read approved payouts of paused payees: %w", err)
 	}
 	changes := make([]Change, len(ids))
 	for i, id := range ids {
 		changes[i] = Change{PayoutID: id, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(payout.CodePayeePaused)}
 	}
 	_, err = s.Apply(ctx, tx, changes)
-	return err
-}
-
-// Payee is whom payouts go to, as people see it.
-type Payee struct {
-	Tenant, ID, Name, Phone, Provider, Locale string
-}
-
-// ResumePayee lets a paused payee be paid again, with a clean slate; ok is false when it is not paused. What is held for the
-// pause is the sweeper's, a moment later.
-func (s *Store) ResumePayee(ctx context.Context, tx pgx.Tx, tenant, payee string) (y Payee, ok bool, err error) {
-	rows, err := db.New(tx).ResumePayee(ctx, db.ResumePayeeParams{Tenant: tenant, PayeeID: payee, Now: s.Clock.Now()})
-	if err != nil || len(rows) == 0 {
-		return Payee{}, false, err
-	}
-	r := rows[0]
-	msg, err := s.Event(ctx, r.Tenant, "payee.resumed", r.PayeeID, r.Version, &eventsv1.Payee{
-		PayeeId: r.PayeeID, Tenant: r.Tenant, State: "active", PreviousState: "paused", Provider: r.Provider, Locale: r.Locale,
-	})
-	if err != nil {
-		return Payee{}, false, err
-	}
-	return Payee{r.Tenant, r.PayeeID, r.Name, r.Phone, r.Provider, r.Locale}, true, s.Outbox.Append(ctx, tx, msg)
+	return len(paused), err
 }
 
 // watchBatches pauses a batch whose failures pass the tenant's limit: whatever is wrong, sending the rest will not mend it.

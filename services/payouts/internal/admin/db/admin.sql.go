@@ -150,6 +150,54 @@ func (q *Queries) FindBatch(ctx context.Context, arg FindBatchParams) (FindBatch
 	return i, err
 }
 
+const findPayee = `-- name: FindPayee :one
+SELECT payee_id, name, phone, provider, locale, state, pause_reason, pause_detail, paused_by, unconfirmed, destination_changed_at,
+       destination_changed_by, destination_confirmed_by FROM payees
+WHERE tenant = $1 AND payee_id = $2
+`
+
+type FindPayeeParams struct {
+	Tenant  string
+	PayeeID string
+}
+
+type FindPayeeRow struct {
+	PayeeID                string
+	Name                   string
+	Phone                  string
+	Provider               string
+	Locale                 string
+	State                  string
+	PauseReason            string
+	PauseDetail            string
+	PausedBy               string
+	Unconfirmed            bool
+	DestinationChangedAt   *time.Time
+	DestinationChangedBy   string
+	DestinationConfirmedBy string
+}
+
+func (q *Queries) FindPayee(ctx context.Context, arg FindPayeeParams) (FindPayeeRow, error) {
+	row := q.db.QueryRow(ctx, findPayee, arg.Tenant, arg.PayeeID)
+	var i FindPayeeRow
+	err := row.Scan(
+		&i.PayeeID,
+		&i.Name,
+		&i.Phone,
+		&i.Provider,
+		&i.Locale,
+		&i.State,
+		&i.PauseReason,
+		&i.PauseDetail,
+		&i.PausedBy,
+		&i.Unconfirmed,
+		&i.DestinationChangedAt,
+		&i.DestinationChangedBy,
+		&i.DestinationConfirmedBy,
+	)
+	return i, err
+}
+
 const findPayouts = `-- name: FindPayouts :many
 SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.period_date::text AS period_date, p.kind, p.seq, p.state,
        p.reason_class, p.reason_scope, p.reason_code, p.provider_code, p.currency, p.gross, p.commission, p.net, p.fee, p.item_count,
@@ -306,28 +354,43 @@ func (q *Queries) ListBatches(ctx context.Context, arg ListBatchesParams) ([]Lis
 }
 
 const listPayees = `-- name: ListPayees :many
-SELECT payee_id, name, phone, provider, locale, state, pause_reason FROM payees
-WHERE tenant = $1 AND payee_id > $2 ORDER BY payee_id LIMIT $3
+SELECT payee_id, name, phone, provider, locale, state, pause_reason, pause_detail, paused_by, unconfirmed, destination_changed_at,
+       destination_changed_by, destination_confirmed_by FROM payees
+WHERE tenant = $1 AND payee_id > $2
+  AND ($3::text = '' OR ($3 = 'unconfirmed' AND unconfirmed) OR ($3 = 'paused' AND state = 'paused') OR ($3 = 'active' AND state = 'active'))
+ORDER BY payee_id LIMIT $4
 `
 
 type ListPayeesParams struct {
 	Tenant    string
 	After     string
+	State     string
 	PageLimit int32
 }
 
 type ListPayeesRow struct {
-	PayeeID     string
-	Name        string
-	Phone       string
-	Provider    string
-	Locale      string
-	State       string
-	PauseReason string
+	PayeeID                string
+	Name                   string
+	Phone                  string
+	Provider               string
+	Locale                 string
+	State                  string
+	PauseReason            string
+	PauseDetail            string
+	PausedBy               string
+	Unconfirmed            bool
+	DestinationChangedAt   *time.Time
+	DestinationChangedBy   string
+	DestinationConfirmedBy string
 }
 
 func (q *Queries) ListPayees(ctx context.Context, arg ListPayeesParams) ([]ListPayeesRow, error) {
-	rows, err := q.db.Query(ctx, listPayees, arg.Tenant, arg.After, arg.PageLimit)
+	rows, err := q.db.Query(ctx, listPayees,
+		arg.Tenant,
+		arg.After,
+		arg.State,
+		arg.PageLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -343,6 +406,12 @@ func (q *Queries) ListPayees(ctx context.Context, arg ListPayeesParams) ([]ListP
 			&i.Locale,
 			&i.State,
 			&i.PauseReason,
+			&i.PauseDetail,
+			&i.PausedBy,
+			&i.Unconfirmed,
+			&i.DestinationChangedAt,
+			&i.DestinationChangedBy,
+			&i.DestinationConfirmedBy,
 		); err != nil {
 			return nil, err
 		}

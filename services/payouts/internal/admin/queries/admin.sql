@@ -11,8 +11,16 @@ WHERE tenant = @tenant AND payee_id = @payee_id AND payment_id > @after AND (@st
 ORDER BY payment_id LIMIT @page_limit;
 
 -- name: ListPayees :many
-SELECT payee_id, name, phone, provider, locale, state, pause_reason FROM payees
-WHERE tenant = @tenant AND payee_id > @after ORDER BY payee_id LIMIT @page_limit;
+SELECT payee_id, name, phone, provider, locale, state, pause_reason, pause_detail, paused_by, unconfirmed, destination_changed_at,
+       destination_changed_by, destination_confirmed_by FROM payees
+WHERE tenant = @tenant AND payee_id > @after
+  AND (@state::text = '' OR (@state = 'unconfirmed' AND unconfirmed) OR (@state = 'paused' AND state = 'paused') OR (@state = 'active' AND state = 'active'))
+ORDER BY payee_id LIMIT @page_limit;
+
+-- name: FindPayee :one
+SELECT payee_id, name, phone, provider, locale, state, pause_reason, pause_detail, paused_by, unconfirmed, destination_changed_at,
+       destination_changed_by, destination_confirmed_by FROM payees
+WHERE tenant = @tenant AND payee_id = @payee_id;
 
 -- name: ListBatches :many
 SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency,

@@ -14,46 +14,48 @@ import (
 
 const claim = `-- name: Claim :many
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed,
+       y.state AS payee_state, (y.phone <> p.destination OR y.unconfirmed OR COALESCE(y.destination_changed_at > $1::timestamptz, false))::boolean AS destination_rests,
        p.approvals_needed, p.approvals
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
-WHERE p.run_id = $1 AND p.page = $2 AND p.state = 'approved' AND p.provider = $3 AND NOT p.contradicted
-  AND (p.retry_at IS NULL OR p.retry_at <= $4::timestamptz)
-  AND NOT (p.payout_id = ANY($5::uuid[]))
+WHERE p.run_id = $2 AND p.page = $3 AND p.state = 'approved' AND p.provider = $4 AND NOT p.contradicted
+  AND (p.retry_at IS NULL OR p.retry_at <= $5::timestamptz)
+  AND NOT (p.payout_id = ANY($6::uuid[]))
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
-ORDER BY p.payout_id LIMIT $6 FOR UPDATE OF p SKIP LOCKED
+ORDER BY p.payout_id LIMIT $7 FOR UPDATE OF p SKIP LOCKED
 `
 
 type ClaimParams struct {
-	RunID     uuid.UUID
-	Page      int32
-	Provider  string
-	Now       time.Time
-	Resting   []uuid.UUID
-	PageLimit int32
+	CooledSince time.Time
+	RunID       uuid.UUID
+	Page        int32
+	Provider    string
+	Now         time.Time
+	Resting     []uuid.UUID
+	PageLimit   int32
 }
 
 type ClaimRow struct {
-	PayoutID           uuid.UUID
-	PayeeID            string
-	Net                int64
-	Currency           string
-	Destination        string
-	Attempt            int32
-	AttemptState       string
-	PayeeState         string
-	DestinationChanged bool
-	ApprovalsNeeded    int32
-	Approvals          int32
+	PayoutID         uuid.UUID
+	PayeeID          string
+	Net              int64
+	Currency         string
+	Destination      string
+	Attempt          int32
+	AttemptState     string
+	PayeeState       string
+	DestinationRests bool
+	ApprovalsNeeded  int32
+	Approvals        int32
 }
 
 // Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
 // again first, and a payout that the provider contradicts is never sent.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
+		arg.CooledSince,
 		arg.RunID,
 		arg.Page,
 		arg.Provider,
@@ -77,7 +79,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.Attempt,
 			&i.AttemptState,
 			&i.PayeeState,
-			&i.DestinationChanged,
+			&i.DestinationRests,
 			&i.ApprovalsNeeded,
 			&i.Approvals,
 		); err != nil {

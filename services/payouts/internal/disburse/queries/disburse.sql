@@ -9,7 +9,7 @@ FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tena
 -- Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
 -- again first, and a payout that the provider contradicts is never sent.
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state, (y.phone <> p.destination)::boolean AS destination_changed,
+       y.state AS payee_state, (y.phone <> p.destination OR y.unconfirmed OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests,
        p.approvals_needed, p.approvals
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id

@@ -77,23 +77,32 @@ func (q *Queries) InsertCarries(ctx context.Context, arg InsertCarriesParams) er
 }
 
 const insertPayees = `-- name: InsertPayees :execrows
-INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, updated_at)
-SELECT $1::text, r.payee_id, r.name, r.phone, r.provider, r.locale, $2::timestamptz
+INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, unconfirmed, trusted_phone, trusted_provider, destination_changed_at,
+                    destination_changed_by, updated_at)
+SELECT $1::text, r.payee_id, r.name, r.phone, r.provider, r.locale, r.unconfirmed, r.trusted_phone, r.trusted_provider,
+       NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), r.changed_by, $2::timestamptz
 FROM (
     SELECT unnest($3::text[]) AS payee_id, unnest($4::text[]) AS name, unnest($5::text[]) AS phone,
-           unnest($6::text[]) AS provider, unnest($7::text[]) AS locale
+           unnest($6::text[]) AS provider, unnest($7::text[]) AS locale, unnest($8::boolean[]) AS unconfirmed,
+           unnest($9::text[]) AS trusted_phone, unnest($10::text[]) AS trusted_provider,
+           unnest($11::timestamptz[]) AS changed_at, unnest($12::text[]) AS changed_by
 ) r ORDER BY r.payee_id
 ON CONFLICT DO NOTHING
 `
 
 type InsertPayeesParams struct {
-	Tenant    string
-	Now       time.Time
-	PayeeIds  []string
-	Names     []string
-	Phones    []string
-	Providers []string
-	Locales   []string
+	Tenant           string
+	Now              time.Time
+	PayeeIds         []string
+	Names            []string
+	Phones           []string
+	Providers        []string
+	Locales          []string
+	Unconfirmed      []bool
+	TrustedPhones    []string
+	TrustedProviders []string
+	ChangedAts       []time.Time
+	ChangedBys       []string
 }
 
 func (q *Queries) InsertPayees(ctx context.Context, arg InsertPayeesParams) (int64, error) {
@@ -105,6 +114,11 @@ func (q *Queries) InsertPayees(ctx context.Context, arg InsertPayeesParams) (int
 		arg.Phones,
 		arg.Providers,
 		arg.Locales,
+		arg.Unconfirmed,
+		arg.TrustedPhones,
+		arg.TrustedProviders,
+		arg.ChangedAts,
+		arg.ChangedBys,
 	)
 	if err != nil {
 		return 0, err
@@ -227,7 +241,8 @@ func (q *Queries) LockPayments(ctx context.Context, arg LockPaymentsParams) ([]L
 }
 
 const readPayees = `-- name: ReadPayees :many
-SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version
+SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version, y.unconfirmed, y.trusted_phone, y.trusted_provider,
+       y.destination_changed_at, y.destination_changed_by
 FROM (SELECT unnest($1::text[]) AS id) i JOIN payees y ON y.tenant = $2 AND y.payee_id = i.id
 ORDER BY y.payee_id
 `
@@ -238,13 +253,18 @@ type ReadPayeesParams struct {
 }
 
 type ReadPayeesRow struct {
-	PayeeID  string
-	Name     string
-	Phone    string
-	Provider string
-	Locale   string
-	State    string
-	Version  int64
+	PayeeID              string
+	Name                 string
+	Phone                string
+	Provider             string
+	Locale               string
+	State                string
+	Version              int64
+	Unconfirmed          bool
+	TrustedPhone         string
+	TrustedProvider      string
+	DestinationChangedAt *time.Time
+	DestinationChangedBy string
 }
 
 func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadPayeesRow, error) {
@@ -264,6 +284,11 @@ func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadP
 			&i.Locale,
 			&i.State,
 			&i.Version,
+			&i.Unconfirmed,
+			&i.TrustedPhone,
+			&i.TrustedProvider,
+			&i.DestinationChangedAt,
+			&i.DestinationChangedBy,
 		); err != nil {
 			return nil, err
 		}
@@ -277,31 +302,45 @@ func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadP
 
 const updatePayees = `-- name: UpdatePayees :execrows
 UPDATE payees p SET name = r.name, phone = r.phone, provider = r.provider, locale = r.locale, version = r.version,
-       updated_at = $1::timestamptz
+       unconfirmed = r.unconfirmed, trusted_phone = r.trusted_phone, trusted_provider = r.trusted_provider,
+       destination_changed_at = NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), destination_changed_by = r.changed_by, updated_at = $1::timestamptz
 FROM (
     SELECT unnest($3::text[]) AS payee_id, unnest($4::text[]) AS name, unnest($5::text[]) AS phone,
            unnest($6::text[]) AS provider, unnest($7::text[]) AS locale, unnest($8::bigint[]) AS version,
            unnest($9::bigint[]) AS known_version, unnest($10::text[]) AS known_phone,
-           unnest($11::text[]) AS known_state
+           unnest($11::text[]) AS known_state, unnest($12::boolean[]) AS unconfirmed,
+           unnest($13::text[]) AS trusted_phone, unnest($14::text[]) AS trusted_provider,
+           unnest($15::timestamptz[]) AS changed_at, unnest($16::text[]) AS changed_by,
+           unnest($17::text[]) AS known_trusted_phone, unnest($18::text[]) AS known_trusted_provider,
+           unnest($19::boolean[]) AS known_unconfirmed
 ) r WHERE p.tenant = $2 AND p.payee_id = r.payee_id AND p.version = r.known_version AND p.phone = r.known_phone
-  AND p.state = r.known_state
+  AND p.state = r.known_state AND p.trusted_phone = r.known_trusted_phone AND p.trusted_provider = r.known_trusted_provider
+  AND p.unconfirmed = r.known_unconfirmed
 `
 
 type UpdatePayeesParams struct {
-	Now           time.Time
-	Tenant        string
-	PayeeIds      []string
-	Names         []string
-	Phones        []string
-	Providers     []string
-	Locales       []string
-	Versions      []int64
-	KnownVersions []int64
-	KnownPhones   []string
-	KnownStates   []string
+	Now                   time.Time
+	Tenant                string
+	PayeeIds              []string
+	Names                 []string
+	Phones                []string
+	Providers             []string
+	Locales               []string
+	Versions              []int64
+	KnownVersions         []int64
+	KnownPhones           []string
+	KnownStates           []string
+	Unconfirmed           []bool
+	TrustedPhones         []string
+	TrustedProviders      []string
+	ChangedAts            []time.Time
+	ChangedBys            []string
+	KnownTrustedPhones    []string
+	KnownTrustedProviders []string
+	KnownUnconfirmed      []bool
 }
 
-// Only where nothing changed since it was read: the version and the wallet are what a change is judged by.
+// Only where nothing changed since it was read: the version and the wallets are what a change is judged by.
 func (q *Queries) UpdatePayees(ctx context.Context, arg UpdatePayeesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, updatePayees,
 		arg.Now,
@@ -315,6 +354,14 @@ func (q *Queries) UpdatePayees(ctx context.Context, arg UpdatePayeesParams) (int
 		arg.KnownVersions,
 		arg.KnownPhones,
 		arg.KnownStates,
+		arg.Unconfirmed,
+		arg.TrustedPhones,
+		arg.TrustedProviders,
+		arg.ChangedAts,
+		arg.ChangedBys,
+		arg.KnownTrustedPhones,
+		arg.KnownTrustedProviders,
+		arg.KnownUnconfirmed,
 	)
 	if err != nil {
 		return 0, err

@@ -36,27 +36,38 @@ FROM (
 ) r;
 
 -- name: ReadPayees :many
-SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version
+SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version, y.unconfirmed, y.trusted_phone, y.trusted_provider,
+       y.destination_changed_at, y.destination_changed_by
 FROM (SELECT unnest(@ids::text[]) AS id) i JOIN payees y ON y.tenant = @tenant AND y.payee_id = i.id
 ORDER BY y.payee_id;
 
 -- name: InsertPayees :execrows
-INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, updated_at)
-SELECT @tenant::text, r.payee_id, r.name, r.phone, r.provider, r.locale, @now::timestamptz
+INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, unconfirmed, trusted_phone, trusted_provider, destination_changed_at,
+                    destination_changed_by, updated_at)
+SELECT @tenant::text, r.payee_id, r.name, r.phone, r.provider, r.locale, r.unconfirmed, r.trusted_phone, r.trusted_provider,
+       NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), r.changed_by, @now::timestamptz
 FROM (
     SELECT unnest(@payee_ids::text[]) AS payee_id, unnest(@names::text[]) AS name, unnest(@phones::text[]) AS phone,
-           unnest(@providers::text[]) AS provider, unnest(@locales::text[]) AS locale
+           unnest(@providers::text[]) AS provider, unnest(@locales::text[]) AS locale, unnest(@unconfirmed::boolean[]) AS unconfirmed,
+           unnest(@trusted_phones::text[]) AS trusted_phone, unnest(@trusted_providers::text[]) AS trusted_provider,
+           unnest(@changed_ats::timestamptz[]) AS changed_at, unnest(@changed_bys::text[]) AS changed_by
 ) r ORDER BY r.payee_id
 ON CONFLICT DO NOTHING;
 
 -- name: UpdatePayees :execrows
--- Only where nothing changed since it was read: the version and the wallet are what a change is judged by.
+-- Only where nothing changed since it was read: the version and the wallets are what a change is judged by.
 UPDATE payees p SET name = r.name, phone = r.phone, provider = r.provider, locale = r.locale, version = r.version,
-       updated_at = @now::timestamptz
+       unconfirmed = r.unconfirmed, trusted_phone = r.trusted_phone, trusted_provider = r.trusted_provider,
+       destination_changed_at = NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), destination_changed_by = r.changed_by, updated_at = @now::timestamptz
 FROM (
     SELECT unnest(@payee_ids::text[]) AS payee_id, unnest(@names::text[]) AS name, unnest(@phones::text[]) AS phone,
            unnest(@providers::text[]) AS provider, unnest(@locales::text[]) AS locale, unnest(@versions::bigint[]) AS version,
            unnest(@known_versions::bigint[]) AS known_version, unnest(@known_phones::text[]) AS known_phone,
-           unnest(@known_states::text[]) AS known_state
+           unnest(@known_states::text[]) AS known_state, unnest(@unconfirmed::boolean[]) AS unconfirmed,
+           unnest(@trusted_phones::text[]) AS trusted_phone, unnest(@trusted_providers::text[]) AS trusted_provider,
+           unnest(@changed_ats::timestamptz[]) AS changed_at, unnest(@changed_bys::text[]) AS changed_by,
+           unnest(@known_trusted_phones::text[]) AS known_trusted_phone, unnest(@known_trusted_providers::text[]) AS known_trusted_provider,
+           unnest(@known_unconfirmed::boolean[]) AS known_unconfirmed
 ) r WHERE p.tenant = @tenant AND p.payee_id = r.payee_id AND p.version = r.known_version AND p.phone = r.known_phone
-  AND p.state = r.known_state;
+  AND p.state = r.known_state AND p.trusted_phone = r.known_trusted_phone AND p.trusted_provider = r.known_trusted_provider
+  AND p.unconfirmed = r.known_unconfirmed;

@@ -386,23 +386,26 @@ func (q *Queries) MoveItems(ctx context.Context, arg MoveItemsParams) error {
 }
 
 const payees = `-- name: Payees :many
-SELECT payee_id, phone, provider, state FROM payees WHERE tenant = $1 AND payee_id = ANY($2::text[])
+SELECT payee_id, phone, provider, state,
+       (unconfirmed OR COALESCE(destination_changed_at > $1::timestamptz, false))::boolean AS destination_rests FROM payees WHERE tenant = $2 AND payee_id = ANY($3::text[])
 `
 
 type PayeesParams struct {
-	Tenant string
-	Ids    []string
+	CooledSince time.Time
+	Tenant      string
+	Ids         []string
 }
 
 type PayeesRow struct {
-	PayeeID  string
-	Phone    string
-	Provider string
-	State    string
+	PayeeID          string
+	Phone            string
+	Provider         string
+	State            string
+	DestinationRests bool
 }
 
 func (q *Queries) Payees(ctx context.Context, arg PayeesParams) ([]PayeesRow, error) {
-	rows, err := q.db.Query(ctx, payees, arg.Tenant, arg.Ids)
+	rows, err := q.db.Query(ctx, payees, arg.CooledSince, arg.Tenant, arg.Ids)
 	if err != nil {
 		return nil, err
 	}
@@ -415,6 +418,7 @@ func (q *Queries) Payees(ctx context.Context, arg PayeesParams) ([]PayeesRow, er
 			&i.Phone,
 			&i.Provider,
 			&i.State,
+			&i.DestinationRests,
 		); err != nil {
 			return nil, err
 		}

@@ -9,7 +9,8 @@ SELECT d.payee_id FROM (
 ) d ORDER BY d.payee_id;
 
 -- name: Payees :many
-SELECT payee_id, phone, provider, state FROM payees WHERE tenant = @tenant AND payee_id = ANY(@ids::text[]);
+SELECT payee_id, phone, provider, state,
+       (unconfirmed OR COALESCE(destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests FROM payees WHERE tenant = @tenant AND payee_id = ANY(@ids::text[]);
 
 -- name: Existing :many
 SELECT payout_id FROM payouts WHERE payout_id = ANY(@ids::uuid[]);

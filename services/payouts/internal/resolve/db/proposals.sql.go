@@ -7,9 +7,42 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
+
+const destinationRests = `-- name: DestinationRests :one
+SELECT y.phone, y.unconfirmed, COALESCE(y.destination_changed_at > $1::timestamptz, false)::boolean AS cooling,
+       (y.phone = p.destination)::boolean AS same
+FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id WHERE p.payout_id = $2
+`
+
+type DestinationRestsParams struct {
+	CooledSince time.Time
+	PayoutID    uuid.UUID
+}
+
+type DestinationRestsRow struct {
+	Phone       string
+	Unconfirmed bool
+	Cooling     bool
+	Same        bool
+}
+
+// The wallet that the payee has now, whether it waits for a second person or for the end of the cool-off, and whether it is
+// the payout's.
+func (q *Queries) DestinationRests(ctx context.Context, arg DestinationRestsParams) (DestinationRestsRow, error) {
+	row := q.db.QueryRow(ctx, destinationRests, arg.CooledSince, arg.PayoutID)
+	var i DestinationRestsRow
+	err := row.Scan(
+		&i.Phone,
+		&i.Unconfirmed,
+		&i.Cooling,
+		&i.Same,
+	)
+	return i, err
+}
 
 const lockPayout = `-- name: LockPayout :one
 SELECT payout_id FROM payouts WHERE tenant = $1 AND payout_id = $2 FOR UPDATE

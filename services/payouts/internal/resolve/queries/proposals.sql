@@ -4,3 +4,10 @@ SELECT payout_id FROM payouts WHERE tenant = @tenant AND payout_id = @payout_id 
 -- name: Readdress :execrows
 UPDATE payouts p SET destination = y.phone FROM payees y
 WHERE p.payout_id = @payout_id AND p.state = 'held' AND y.tenant = p.tenant AND y.payee_id = p.payee_id AND y.phone <> '';
+
+-- name: DestinationRests :one
+-- The wallet that the payee has now, whether it waits for a second person or for the end of the cool-off, and whether it is
+-- the payout's.
+SELECT y.phone, y.unconfirmed, COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false)::boolean AS cooling,
+       (y.phone = p.destination)::boolean AS same
+FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id WHERE p.payout_id = @payout_id;

@@ -472,17 +472,20 @@ func (q *Queries) MovePayouts(ctx context.Context, arg MovePayoutsParams) (int64
 }
 
 const pausePayees = `-- name: PausePayees :many
-UPDATE payees p SET state = 'paused', pause_reason = $1, version = p.version + 1, updated_at = $2::timestamptz
-FROM (SELECT unnest($3::text[]) AS tenant, unnest($4::text[]) AS payee_id) c
+UPDATE payees p SET state = 'paused', pause_reason = $1, pause_detail = c.detail, paused_by = $2, version = p.version + 1,
+       updated_at = $3::timestamptz
+FROM (SELECT unnest($4::text[]) AS tenant, unnest($5::text[]) AS payee_id, unnest($6::text[]) AS detail) c
 WHERE p.tenant = c.tenant AND p.payee_id = c.payee_id AND p.state = 'active'
 RETURNING p.tenant, p.payee_id, p.state, p.pause_reason, p.provider, p.locale, p.version
 `
 
 type PausePayeesParams struct {
 	Reason   string
+	Actor    string
 	Now      time.Time
 	Tenants  []string
 	PayeeIds []string
+	Details  []string
 }
 
 type PausePayeesRow struct {
@@ -498,9 +501,11 @@ type PausePayeesRow struct {
 func (q *Queries) PausePayees(ctx context.Context, arg PausePayeesParams) ([]PausePayeesRow, error) {
 	rows, err := q.db.Query(ctx, pausePayees,
 		arg.Reason,
+		arg.Actor,
 		arg.Now,
 		arg.Tenants,
 		arg.PayeeIds,
+		arg.Details,
 	)
 	if err != nil {
 		return nil, err
@@ -669,9 +674,9 @@ func (q *Queries) ResetPayeeFailures(ctx context.Context, arg ResetPayeeFailures
 }
 
 const resumePayee = `-- name: ResumePayee :many
-UPDATE payees SET state = 'active', pause_reason = '', failures = 0, version = version + 1, updated_at = $1::timestamptz
+UPDATE payees SET state = 'active', pause_reason = '', pause_detail = '', paused_by = '', failures = 0, version = version + 1, updated_at = $1::timestamptz
 WHERE tenant = $2 AND payee_id = $3 AND state = 'paused'
-RETURNING tenant, payee_id, name, phone, provider, locale, version
+RETURNING tenant, payee_id, version, provider, locale
 `
 
 type ResumePayeeParams struct {
@@ -683,11 +688,9 @@ type ResumePayeeParams struct {
 type ResumePayeeRow struct {
 	Tenant   string
 	PayeeID  string
-	Name     string
-	Phone    string
+	Version  int64
 	Provider string
 	Locale   string
-	Version  int64
 }
 
 func (q *Queries) ResumePayee(ctx context.Context, arg ResumePayeeParams) ([]ResumePayeeRow, error) {
@@ -702,11 +705,9 @@ func (q *Queries) ResumePayee(ctx context.Context, arg ResumePayeeParams) ([]Res
 		if err := rows.Scan(
 			&i.Tenant,
 			&i.PayeeID,
-			&i.Name,
-			&i.Phone,
+			&i.Version,
 			&i.Provider,
 			&i.Locale,
-			&i.Version,
 		); err != nil {
 			return nil, err
 		}

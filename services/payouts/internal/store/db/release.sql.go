@@ -149,18 +149,20 @@ func (q *Queries) GetOutflow(ctx context.Context, tenant string) (Outflow, error
 
 const heldPayouts = `-- name: HeldPayouts :many
 SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
-       COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state
+       COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state,
+       (y.phone <> h.destination OR y.unconfirmed OR COALESCE(y.destination_changed_at > $1::timestamptz, false))::boolean AS destination_rests
 FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
-WHERE h.state = 'held' AND h.tenant = $1 AND h.provider = $2 AND NOT (h.reason_code = ANY($3::text[]))
+WHERE h.state = 'held' AND h.tenant = $2 AND h.provider = $3 AND NOT (h.reason_code = ANY($4::text[]))
   AND NOT h.contradicted
-  AND (h.created_at, h.payout_id) > ($4::timestamptz, $5::uuid)
-ORDER BY h.created_at, h.payout_id LIMIT $6
+  AND (h.created_at, h.payout_id) > ($5::timestamptz, $6::uuid)
+ORDER BY h.created_at, h.payout_id LIMIT $7
 `
 
 type HeldPayoutsParams struct {
+	CooledSince  time.Time
 	Tenant       string
 	Provider     string
 	NeedsPerson  []string
@@ -170,25 +172,27 @@ type HeldPayoutsParams struct {
 }
 
 type HeldPayoutsRow struct {
-	PayoutID       uuid.UUID
-	Tenant         string
-	PayeeID        string
-	RunID          uuid.UUID
-	Page           int32
-	ReasonScope    string
-	ReasonCode     string
-	Net            int64
-	Provider       string
-	CreatedAt      time.Time
-	RetryAt        *time.Time
-	OutflowStopped bool
-	Control        string
-	PayeeState     string
+	PayoutID         uuid.UUID
+	Tenant           string
+	PayeeID          string
+	RunID            uuid.UUID
+	Page             int32
+	ReasonScope      string
+	ReasonCode       string
+	Net              int64
+	Provider         string
+	CreatedAt        time.Time
+	RetryAt          *time.Time
+	OutflowStopped   bool
+	Control          string
+	PayeeState       string
+	DestinationRests bool
 }
 
 // Oldest first per provider, from the last one looked at. Those that need a person stay.
 func (q *Queries) HeldPayouts(ctx context.Context, arg HeldPayoutsParams) ([]HeldPayoutsRow, error) {
 	rows, err := q.db.Query(ctx, heldPayouts,
+		arg.CooledSince,
 		arg.Tenant,
 		arg.Provider,
 		arg.NeedsPerson,
@@ -218,6 +222,7 @@ func (q *Queries) HeldPayouts(ctx context.Context, arg HeldPayoutsParams) ([]Hel
 			&i.OutflowStopped,
 			&i.Control,
 			&i.PayeeState,
+			&i.DestinationRests,
 		); err != nil {
 			return nil, err
 		}

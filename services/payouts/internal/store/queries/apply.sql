@@ -128,8 +128,9 @@ FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payee_ids::text[]) AS p
 WHERE p.tenant = c.tenant AND p.payee_id = c.payee_id AND p.failures <> 0;
 
 -- name: PausePayees :many
-UPDATE payees p SET state = 'paused', pause_reason = @reason, version = p.version + 1, updated_at = @now::timestamptz
-FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payee_ids::text[]) AS payee_id) c
+UPDATE payees p SET state = 'paused', pause_reason = @reason, pause_detail = c.detail, paused_by = @actor, version = p.version + 1,
+       updated_at = @now::timestamptz
+FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@payee_ids::text[]) AS payee_id, unnest(@details::text[]) AS detail) c
 WHERE p.tenant = c.tenant AND p.payee_id = c.payee_id AND p.state = 'active'
 RETURNING p.tenant, p.payee_id, p.state, p.pause_reason, p.provider, p.locale, p.version;
 
@@ -155,6 +156,6 @@ CROSS JOIN LATERAL (
 ) w;
 
 -- name: ResumePayee :many
-UPDATE payees SET state = 'active', pause_reason = '', failures = 0, version = version + 1, updated_at = @now::timestamptz
+UPDATE payees SET state = 'active', pause_reason = '', pause_detail = '', paused_by = '', failures = 0, version = version + 1, updated_at = @now::timestamptz
 WHERE tenant = @tenant AND payee_id = @payee_id AND state = 'paused'
-RETURNING tenant, payee_id, name, phone, provider, locale, version;
+RETURNING tenant, payee_id, version, provider, locale;

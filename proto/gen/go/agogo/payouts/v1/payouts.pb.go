@@ -296,11 +296,21 @@ type Payee struct {
 	Tenant string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Name   string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// phone is masked but for its last two digits.
-	Phone         string `protobuf:"bytes,4,opt,name=phone,proto3" json:"phone,omitempty"`
-	Provider      string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
-	Locale        string `protobuf:"bytes,6,opt,name=locale,proto3" json:"locale,omitempty"`
-	State         string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"` // active, paused
-	PauseReason   string `protobuf:"bytes,8,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"`
+	Phone       string `protobuf:"bytes,4,opt,name=phone,proto3" json:"phone,omitempty"`
+	Provider    string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
+	Locale      string `protobuf:"bytes,6,opt,name=locale,proto3" json:"locale,omitempty"`
+	State       string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`                                // active, paused
+	PauseReason string `protobuf:"bytes,8,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"` // a code: repeated_failures, by_person
+	// pause_detail is what failed last, or the words of who paused the payee.
+	PauseDetail      string `protobuf:"bytes,9,opt,name=pause_detail,json=pauseDetail,proto3" json:"pause_detail,omitempty"`
+	PausedBy         string `protobuf:"bytes,10,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
+	DestinationState string `protobuf:"bytes,11,opt,name=destination_state,json=destinationState,proto3" json:"destination_state,omitempty"` // confirmed, unconfirmed, cooling_off
+	// payable_from is the end of the cool-off, while it lasts.
+	PayableFrom            *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=payable_from,json=payableFrom,proto3" json:"payable_from,omitempty"`
+	DestinationChangedBy   string                 `protobuf:"bytes,13,opt,name=destination_changed_by,json=destinationChangedBy,proto3" json:"destination_changed_by,omitempty"`
+	DestinationConfirmedBy string                 `protobuf:"bytes,14,opt,name=destination_confirmed_by,json=destinationConfirmedBy,proto3" json:"destination_confirmed_by,omitempty"`
+	// next_step is what a person can do for the payee to be paid, or empty.
+	NextStep      string `protobuf:"bytes,15,opt,name=next_step,json=nextStep,proto3" json:"next_step,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,11 +401,62 @@ func (x *Payee) GetPauseReason() string {
 	return ""
 }
 
+func (x *Payee) GetPauseDetail() string {
+	if x != nil {
+		return x.PauseDetail
+	}
+	return ""
+}
+
+func (x *Payee) GetPausedBy() string {
+	if x != nil {
+		return x.PausedBy
+	}
+	return ""
+}
+
+func (x *Payee) GetDestinationState() string {
+	if x != nil {
+		return x.DestinationState
+	}
+	return ""
+}
+
+func (x *Payee) GetPayableFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PayableFrom
+	}
+	return nil
+}
+
+func (x *Payee) GetDestinationChangedBy() string {
+	if x != nil {
+		return x.DestinationChangedBy
+	}
+	return ""
+}
+
+func (x *Payee) GetDestinationConfirmedBy() string {
+	if x != nil {
+		return x.DestinationConfirmedBy
+	}
+	return ""
+}
+
+func (x *Payee) GetNextStep() string {
+	if x != nil {
+		return x.NextStep
+	}
+	return ""
+}
+
 type ListPayeesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// state keeps payees in it; "unconfirmed" those whose wallet waits for a second person.
+	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,6 +508,13 @@ func (x *ListPayeesRequest) GetPageSize() int32 {
 func (x *ListPayeesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListPayeesRequest) GetState() string {
+	if x != nil {
+		return x.State
 	}
 	return ""
 }
@@ -572,6 +640,153 @@ func (x *ResumePayeeRequest) GetRequestId() string {
 	return ""
 }
 
+type PausePayeeRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Tenant  string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PayeeId string                 `protobuf:"bytes,2,opt,name=payee_id,json=payeeId,proto3" json:"payee_id,omitempty"`
+	// reason stays with the payee and goes to the audit trail; events do not carry it.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PausePayeeRequest) Reset() {
+	*x = PausePayeeRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PausePayeeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PausePayeeRequest) ProtoMessage() {}
+
+func (x *PausePayeeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PausePayeeRequest.ProtoReflect.Descriptor instead.
+func (*PausePayeeRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PausePayeeRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *PausePayeeRequest) GetPayeeId() string {
+	if x != nil {
+		return x.PayeeId
+	}
+	return ""
+}
+
+func (x *PausePayeeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PausePayeeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type ConfirmPayeeRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Tenant  string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PayeeId string                 `protobuf:"bytes,2,opt,name=payee_id,json=payeeId,proto3" json:"payee_id,omitempty"`
+	// reason says how the payee was asked, for the audit trail.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// phone_ends are the last digits of the confirmed number, if they are to be compared.
+	PhoneEnds     string `protobuf:"bytes,4,opt,name=phone_ends,json=phoneEnds,proto3" json:"phone_ends,omitempty"`
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmPayeeRequest) Reset() {
+	*x = ConfirmPayeeRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmPayeeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmPayeeRequest) ProtoMessage() {}
+
+func (x *ConfirmPayeeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmPayeeRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmPayeeRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ConfirmPayeeRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ConfirmPayeeRequest) GetPayeeId() string {
+	if x != nil {
+		return x.PayeeId
+	}
+	return ""
+}
+
+func (x *ConfirmPayeeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ConfirmPayeeRequest) GetPhoneEnds() string {
+	if x != nil {
+		return x.PhoneEnds
+	}
+	return ""
+}
+
+func (x *ConfirmPayeeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type Run struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -593,7 +808,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[7]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +820,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[7]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +833,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{7}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Run) GetId() string {
@@ -723,7 +938,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[8]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +950,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[8]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +963,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{8}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListRunsRequest) GetTenant() string {
@@ -782,7 +997,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[9]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +1009,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[9]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +1022,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{9}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListRunsResponse) GetItems() []*Run {
@@ -835,7 +1050,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[10]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +1062,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[10]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +1075,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{10}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetRunRequest) GetTenant() string {
@@ -900,7 +1115,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1127,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[11]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1140,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{11}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Batch) GetId() string {
@@ -1039,7 +1254,7 @@ type Word struct {
 
 func (x *Word) Reset() {
 	*x = Word{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1266,7 @@ func (x *Word) String() string {
 func (*Word) ProtoMessage() {}
 
 func (x *Word) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[12]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1279,7 @@ func (x *Word) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Word.ProtoReflect.Descriptor instead.
 func (*Word) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{12}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Word) GetActor() string {
@@ -1106,7 +1321,7 @@ type ListBatchesRequest struct {
 
 func (x *ListBatchesRequest) Reset() {
 	*x = ListBatchesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1333,7 @@ func (x *ListBatchesRequest) String() string {
 func (*ListBatchesRequest) ProtoMessage() {}
 
 func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[13]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1346,7 @@ func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesRequest.ProtoReflect.Descriptor instead.
 func (*ListBatchesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{13}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListBatchesRequest) GetTenant() string {
@@ -1165,7 +1380,7 @@ type ListBatchesResponse struct {
 
 func (x *ListBatchesResponse) Reset() {
 	*x = ListBatchesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1392,7 @@ func (x *ListBatchesResponse) String() string {
 func (*ListBatchesResponse) ProtoMessage() {}
 
 func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[14]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1405,7 @@ func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesResponse.ProtoReflect.Descriptor instead.
 func (*ListBatchesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{14}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListBatchesResponse) GetItems() []*Batch {
@@ -1217,7 +1432,7 @@ type GetBatchRequest struct {
 
 func (x *GetBatchRequest) Reset() {
 	*x = GetBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1444,7 @@ func (x *GetBatchRequest) String() string {
 func (*GetBatchRequest) ProtoMessage() {}
 
 func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[15]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1457,7 @@ func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{15}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetBatchRequest) GetTenant() string {
@@ -1271,7 +1486,7 @@ type PauseBatchRequest struct {
 
 func (x *PauseBatchRequest) Reset() {
 	*x = PauseBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1498,7 @@ func (x *PauseBatchRequest) String() string {
 func (*PauseBatchRequest) ProtoMessage() {}
 
 func (x *PauseBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[16]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1511,7 @@ func (x *PauseBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseBatchRequest.ProtoReflect.Descriptor instead.
 func (*PauseBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{16}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PauseBatchRequest) GetTenant() string {
@@ -1338,7 +1553,7 @@ type ResumeBatchRequest struct {
 
 func (x *ResumeBatchRequest) Reset() {
 	*x = ResumeBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1565,7 @@ func (x *ResumeBatchRequest) String() string {
 func (*ResumeBatchRequest) ProtoMessage() {}
 
 func (x *ResumeBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[17]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1578,7 @@ func (x *ResumeBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeBatchRequest.ProtoReflect.Descriptor instead.
 func (*ResumeBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{17}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ResumeBatchRequest) GetTenant() string {
@@ -1408,7 +1623,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1635,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[18]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1648,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{18}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -1557,7 +1772,7 @@ type Payout struct {
 
 func (x *Payout) Reset() {
 	*x = Payout{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1784,7 @@ func (x *Payout) String() string {
 func (*Payout) ProtoMessage() {}
 
 func (x *Payout) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[19]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1797,7 @@ func (x *Payout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payout.ProtoReflect.Descriptor instead.
 func (*Payout) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{19}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Payout) GetId() string {
@@ -1787,7 +2002,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2014,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[20]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2027,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{20}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Proposal) GetOutcome() string {
@@ -1866,7 +2081,7 @@ type ListPayoutsRequest struct {
 
 func (x *ListPayoutsRequest) Reset() {
 	*x = ListPayoutsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2093,7 @@ func (x *ListPayoutsRequest) String() string {
 func (*ListPayoutsRequest) ProtoMessage() {}
 
 func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[21]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2106,7 @@ func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsRequest.ProtoReflect.Descriptor instead.
 func (*ListPayoutsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{21}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListPayoutsRequest) GetTenant() string {
@@ -1953,7 +2168,7 @@ type ListPayoutsResponse struct {
 
 func (x *ListPayoutsResponse) Reset() {
 	*x = ListPayoutsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2180,7 @@ func (x *ListPayoutsResponse) String() string {
 func (*ListPayoutsResponse) ProtoMessage() {}
 
 func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[22]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2193,7 @@ func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsResponse.ProtoReflect.Descriptor instead.
 func (*ListPayoutsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{22}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPayoutsResponse) GetItems() []*Payout {
@@ -2005,7 +2220,7 @@ type GetPayoutRequest struct {
 
 func (x *GetPayoutRequest) Reset() {
 	*x = GetPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2232,7 @@ func (x *GetPayoutRequest) String() string {
 func (*GetPayoutRequest) ProtoMessage() {}
 
 func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[23]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2245,7 @@ func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{23}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetPayoutRequest) GetTenant() string {
@@ -2062,7 +2277,7 @@ type ResolvePayoutRequest struct {
 
 func (x *ResolvePayoutRequest) Reset() {
 	*x = ResolvePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2289,7 @@ func (x *ResolvePayoutRequest) String() string {
 func (*ResolvePayoutRequest) ProtoMessage() {}
 
 func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[24]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2302,7 @@ func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{24}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResolvePayoutRequest) GetTenant() string {
@@ -2143,7 +2358,7 @@ type ResolvePayoutResponse struct {
 
 func (x *ResolvePayoutResponse) Reset() {
 	*x = ResolvePayoutResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2370,7 @@ func (x *ResolvePayoutResponse) String() string {
 func (*ResolvePayoutResponse) ProtoMessage() {}
 
 func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2383,7 @@ func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutResponse.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResolvePayoutResponse) GetApplied() bool {
@@ -2197,7 +2412,7 @@ type RetryPayoutRequest struct {
 
 func (x *RetryPayoutRequest) Reset() {
 	*x = RetryPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2424,7 @@ func (x *RetryPayoutRequest) String() string {
 func (*RetryPayoutRequest) ProtoMessage() {}
 
 func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2437,7 @@ func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RetryPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RetryPayoutRequest) GetTenant() string {
@@ -2265,7 +2480,7 @@ type HoldPayoutRequest struct {
 
 func (x *HoldPayoutRequest) Reset() {
 	*x = HoldPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2492,7 @@ func (x *HoldPayoutRequest) String() string {
 func (*HoldPayoutRequest) ProtoMessage() {}
 
 func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2505,7 @@ func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldPayoutRequest.ProtoReflect.Descriptor instead.
 func (*HoldPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HoldPayoutRequest) GetTenant() string {
@@ -2333,7 +2548,7 @@ type ReleasePayoutRequest struct {
 
 func (x *ReleasePayoutRequest) Reset() {
 	*x = ReleasePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2560,7 @@ func (x *ReleasePayoutRequest) String() string {
 func (*ReleasePayoutRequest) ProtoMessage() {}
 
 func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2573,7 @@ func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ReleasePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReleasePayoutRequest) GetTenant() string {
@@ -2401,7 +2616,7 @@ type CancelPayoutRequest struct {
 
 func (x *CancelPayoutRequest) Reset() {
 	*x = CancelPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2628,7 @@ func (x *CancelPayoutRequest) String() string {
 func (*CancelPayoutRequest) ProtoMessage() {}
 
 func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2641,7 @@ func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*CancelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CancelPayoutRequest) GetTenant() string {
@@ -2469,7 +2684,7 @@ type ApprovePayoutRequest struct {
 
 func (x *ApprovePayoutRequest) Reset() {
 	*x = ApprovePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2696,7 @@ func (x *ApprovePayoutRequest) String() string {
 func (*ApprovePayoutRequest) ProtoMessage() {}
 
 func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2709,7 @@ func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApprovePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApprovePayoutRequest) GetTenant() string {
@@ -2537,7 +2752,7 @@ type RejectPayoutRequest struct {
 
 func (x *RejectPayoutRequest) Reset() {
 	*x = RejectPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2764,7 @@ func (x *RejectPayoutRequest) String() string {
 func (*RejectPayoutRequest) ProtoMessage() {}
 
 func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2777,7 @@ func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RejectPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RejectPayoutRequest) GetTenant() string {
@@ -2605,7 +2820,7 @@ type ApproveBatchRequest struct {
 
 func (x *ApproveBatchRequest) Reset() {
 	*x = ApproveBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2832,7 @@ func (x *ApproveBatchRequest) String() string {
 func (*ApproveBatchRequest) ProtoMessage() {}
 
 func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2845,7 @@ func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchRequest.ProtoReflect.Descriptor instead.
 func (*ApproveBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ApproveBatchRequest) GetTenant() string {
@@ -2675,7 +2890,7 @@ type ApproveBatchResponse struct {
 
 func (x *ApproveBatchResponse) Reset() {
 	*x = ApproveBatchResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2902,7 @@ func (x *ApproveBatchResponse) String() string {
 func (*ApproveBatchResponse) ProtoMessage() {}
 
 func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2915,7 @@ func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchResponse.ProtoReflect.Descriptor instead.
 func (*ApproveBatchResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ApproveBatchResponse) GetBatch() *Batch {
@@ -2743,7 +2958,7 @@ type RejectBatchRequest struct {
 
 func (x *RejectBatchRequest) Reset() {
 	*x = RejectBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +2970,7 @@ func (x *RejectBatchRequest) String() string {
 func (*RejectBatchRequest) ProtoMessage() {}
 
 func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +2983,7 @@ func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectBatchRequest.ProtoReflect.Descriptor instead.
 func (*RejectBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RejectBatchRequest) GetTenant() string {
@@ -2810,7 +3025,7 @@ type StopOutflowRequest struct {
 
 func (x *StopOutflowRequest) Reset() {
 	*x = StopOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +3037,7 @@ func (x *StopOutflowRequest) String() string {
 func (*StopOutflowRequest) ProtoMessage() {}
 
 func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +3050,7 @@ func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StopOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StopOutflowRequest) GetTenant() string {
@@ -2869,7 +3084,7 @@ type StartOutflowRequest struct {
 
 func (x *StartOutflowRequest) Reset() {
 	*x = StartOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +3096,7 @@ func (x *StartOutflowRequest) String() string {
 func (*StartOutflowRequest) ProtoMessage() {}
 
 func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3109,7 @@ func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StartOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StartOutflowRequest) GetTenant() string {
@@ -2924,7 +3139,7 @@ type Outflow struct {
 
 func (x *Outflow) Reset() {
 	*x = Outflow{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3151,7 @@ func (x *Outflow) String() string {
 func (*Outflow) ProtoMessage() {}
 
 func (x *Outflow) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3164,7 @@ func (x *Outflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outflow.ProtoReflect.Descriptor instead.
 func (*Outflow) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Outflow) GetTenant() string {
@@ -3001,7 +3216,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3228,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3241,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Tenant) GetId() string {
@@ -3074,7 +3289,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +3301,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +3314,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListTenantsRequest) GetTenant() string {
@@ -3118,7 +3333,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3345,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3358,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListTenantsResponse) GetItems() []*Tenant {
@@ -3166,7 +3381,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3393,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3406,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -3234,7 +3449,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3461,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3474,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -3300,7 +3515,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3312,7 +3527,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3325,7 +3540,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -3356,7 +3571,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3583,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3596,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Break) GetTenant() string {
@@ -3441,7 +3656,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3453,7 +3668,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3466,7 +3681,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -3513,7 +3728,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3525,7 +3740,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3538,7 +3753,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -3580,7 +3795,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"page_token\x18\x06 \x01(\tR\tpageToken\"o\n" +
 	"\x14ListPaymentsResponse\x12/\n" +
 	"\x05items\x18\x01 \x03(\v2\x19.agogo.payouts.v1.PaymentR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc6\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xff\x03\n" +
 	"\x05Payee\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -3589,13 +3804,22 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\bprovider\x18\x05 \x01(\tR\bprovider\x12\x16\n" +
 	"\x06locale\x18\x06 \x01(\tR\x06locale\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12!\n" +
-	"\fpause_reason\x18\b \x01(\tR\vpauseReason\"|\n" +
+	"\fpause_reason\x18\b \x01(\tR\vpauseReason\x12!\n" +
+	"\fpause_detail\x18\t \x01(\tR\vpauseDetail\x12\x1b\n" +
+	"\tpaused_by\x18\n" +
+	" \x01(\tR\bpausedBy\x12+\n" +
+	"\x11destination_state\x18\v \x01(\tR\x10destinationState\x12=\n" +
+	"\fpayable_from\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vpayableFrom\x124\n" +
+	"\x16destination_changed_by\x18\r \x01(\tR\x14destinationChangedBy\x128\n" +
+	"\x18destination_confirmed_by\x18\x0e \x01(\tR\x16destinationConfirmedBy\x12\x1b\n" +
+	"\tnext_step\x18\x0f \x01(\tR\bnextStep\"\xb8\x01\n" +
 	"\x11ListPayeesRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"k\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12:\n" +
+	"\x05state\x18\x04 \x01(\tB$\xbaH!r\x1fR\x00R\x06activeR\x06pausedR\vunconfirmedR\x05state\"k\n" +
 	"\x12ListPayeesResponse\x12-\n" +
 	"\x05items\x18\x01 \x03(\v2\x17.agogo.payouts.v1.PayeeR\x05items\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n" +
@@ -3605,7 +3829,23 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xfc\x04\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xa5\x01\n" +
+	"\x11PausePayeeRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\"\n" +
+	"\bpayee_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\apayeeId\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xdc\x01\n" +
+	"\x13ConfirmPayeeRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\"\n" +
+	"\bpayee_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\apayeeId\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x123\n" +
+	"\n" +
+	"phone_ends\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f2\r^[0-9]{0,15}$R\tphoneEnds\x12'\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xfc\x04\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atick_id\x18\x02 \x01(\tR\x06tickId\x12\x16\n" +
@@ -3899,14 +4139,17 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"H\n" +
 	"\x12TopUpFloatResponse\x122\n" +
-	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\xe6\x12\n" +
+	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\x82\x14\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
 	"\fListPayments\x12%.agogo.payouts.v1.ListPaymentsRequest\x1a&.agogo.payouts.v1.ListPaymentsResponse\x12W\n" +
 	"\n" +
 	"ListPayees\x12#.agogo.payouts.v1.ListPayeesRequest\x1a$.agogo.payouts.v1.ListPayeesResponse\x12L\n" +
-	"\vResumePayee\x12$.agogo.payouts.v1.ResumePayeeRequest\x1a\x17.agogo.payouts.v1.Payee\x12Q\n" +
+	"\vResumePayee\x12$.agogo.payouts.v1.ResumePayeeRequest\x1a\x17.agogo.payouts.v1.Payee\x12J\n" +
+	"\n" +
+	"PausePayee\x12#.agogo.payouts.v1.PausePayeeRequest\x1a\x17.agogo.payouts.v1.Payee\x12N\n" +
+	"\fConfirmPayee\x12%.agogo.payouts.v1.ConfirmPayeeRequest\x1a\x17.agogo.payouts.v1.Payee\x12Q\n" +
 	"\bListRuns\x12!.agogo.payouts.v1.ListRunsRequest\x1a\".agogo.payouts.v1.ListRunsResponse\x12@\n" +
 	"\x06GetRun\x12\x1f.agogo.payouts.v1.GetRunRequest\x1a\x15.agogo.payouts.v1.Run\x12Z\n" +
 	"\vListBatches\x12$.agogo.payouts.v1.ListBatchesRequest\x1a%.agogo.payouts.v1.ListBatchesResponse\x12F\n" +
@@ -3949,7 +4192,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),               // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),   // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -3958,166 +4201,173 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*ListPayeesRequest)(nil),     // 4: agogo.payouts.v1.ListPayeesRequest
 	(*ListPayeesResponse)(nil),    // 5: agogo.payouts.v1.ListPayeesResponse
 	(*ResumePayeeRequest)(nil),    // 6: agogo.payouts.v1.ResumePayeeRequest
-	(*Run)(nil),                   // 7: agogo.payouts.v1.Run
-	(*ListRunsRequest)(nil),       // 8: agogo.payouts.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),      // 9: agogo.payouts.v1.ListRunsResponse
-	(*GetRunRequest)(nil),         // 10: agogo.payouts.v1.GetRunRequest
-	(*Batch)(nil),                 // 11: agogo.payouts.v1.Batch
-	(*Word)(nil),                  // 12: agogo.payouts.v1.Word
-	(*ListBatchesRequest)(nil),    // 13: agogo.payouts.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),   // 14: agogo.payouts.v1.ListBatchesResponse
-	(*GetBatchRequest)(nil),       // 15: agogo.payouts.v1.GetBatchRequest
-	(*PauseBatchRequest)(nil),     // 16: agogo.payouts.v1.PauseBatchRequest
-	(*ResumeBatchRequest)(nil),    // 17: agogo.payouts.v1.ResumeBatchRequest
-	(*Attempt)(nil),               // 18: agogo.payouts.v1.Attempt
-	(*Payout)(nil),                // 19: agogo.payouts.v1.Payout
-	(*Proposal)(nil),              // 20: agogo.payouts.v1.Proposal
-	(*ListPayoutsRequest)(nil),    // 21: agogo.payouts.v1.ListPayoutsRequest
-	(*ListPayoutsResponse)(nil),   // 22: agogo.payouts.v1.ListPayoutsResponse
-	(*GetPayoutRequest)(nil),      // 23: agogo.payouts.v1.GetPayoutRequest
-	(*ResolvePayoutRequest)(nil),  // 24: agogo.payouts.v1.ResolvePayoutRequest
-	(*ResolvePayoutResponse)(nil), // 25: agogo.payouts.v1.ResolvePayoutResponse
-	(*RetryPayoutRequest)(nil),    // 26: agogo.payouts.v1.RetryPayoutRequest
-	(*HoldPayoutRequest)(nil),     // 27: agogo.payouts.v1.HoldPayoutRequest
-	(*ReleasePayoutRequest)(nil),  // 28: agogo.payouts.v1.ReleasePayoutRequest
-	(*CancelPayoutRequest)(nil),   // 29: agogo.payouts.v1.CancelPayoutRequest
-	(*ApprovePayoutRequest)(nil),  // 30: agogo.payouts.v1.ApprovePayoutRequest
-	(*RejectPayoutRequest)(nil),   // 31: agogo.payouts.v1.RejectPayoutRequest
-	(*ApproveBatchRequest)(nil),   // 32: agogo.payouts.v1.ApproveBatchRequest
-	(*ApproveBatchResponse)(nil),  // 33: agogo.payouts.v1.ApproveBatchResponse
-	(*RejectBatchRequest)(nil),    // 34: agogo.payouts.v1.RejectBatchRequest
-	(*StopOutflowRequest)(nil),    // 35: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),   // 36: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),               // 37: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                // 38: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),    // 39: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 40: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),     // 41: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),       // 42: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),       // 43: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                 // 44: agogo.payouts.v1.Break
-	(*TopUpFloatRequest)(nil),     // 45: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),    // 46: agogo.payouts.v1.TopUpFloatResponse
-	nil,                           // 47: agogo.payouts.v1.Run.CountsEntry
-	nil,                           // 48: agogo.payouts.v1.Run.TotalsEntry
-	nil,                           // 49: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),              // 50: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 52: agogo.events.v1.Reason
-	(*v11.Balance)(nil),           // 53: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),     // 54: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),    // 55: agogo.imports.v1.ImportResponse
+	(*PausePayeeRequest)(nil),     // 7: agogo.payouts.v1.PausePayeeRequest
+	(*ConfirmPayeeRequest)(nil),   // 8: agogo.payouts.v1.ConfirmPayeeRequest
+	(*Run)(nil),                   // 9: agogo.payouts.v1.Run
+	(*ListRunsRequest)(nil),       // 10: agogo.payouts.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),      // 11: agogo.payouts.v1.ListRunsResponse
+	(*GetRunRequest)(nil),         // 12: agogo.payouts.v1.GetRunRequest
+	(*Batch)(nil),                 // 13: agogo.payouts.v1.Batch
+	(*Word)(nil),                  // 14: agogo.payouts.v1.Word
+	(*ListBatchesRequest)(nil),    // 15: agogo.payouts.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),   // 16: agogo.payouts.v1.ListBatchesResponse
+	(*GetBatchRequest)(nil),       // 17: agogo.payouts.v1.GetBatchRequest
+	(*PauseBatchRequest)(nil),     // 18: agogo.payouts.v1.PauseBatchRequest
+	(*ResumeBatchRequest)(nil),    // 19: agogo.payouts.v1.ResumeBatchRequest
+	(*Attempt)(nil),               // 20: agogo.payouts.v1.Attempt
+	(*Payout)(nil),                // 21: agogo.payouts.v1.Payout
+	(*Proposal)(nil),              // 22: agogo.payouts.v1.Proposal
+	(*ListPayoutsRequest)(nil),    // 23: agogo.payouts.v1.ListPayoutsRequest
+	(*ListPayoutsResponse)(nil),   // 24: agogo.payouts.v1.ListPayoutsResponse
+	(*GetPayoutRequest)(nil),      // 25: agogo.payouts.v1.GetPayoutRequest
+	(*ResolvePayoutRequest)(nil),  // 26: agogo.payouts.v1.ResolvePayoutRequest
+	(*ResolvePayoutResponse)(nil), // 27: agogo.payouts.v1.ResolvePayoutResponse
+	(*RetryPayoutRequest)(nil),    // 28: agogo.payouts.v1.RetryPayoutRequest
+	(*HoldPayoutRequest)(nil),     // 29: agogo.payouts.v1.HoldPayoutRequest
+	(*ReleasePayoutRequest)(nil),  // 30: agogo.payouts.v1.ReleasePayoutRequest
+	(*CancelPayoutRequest)(nil),   // 31: agogo.payouts.v1.CancelPayoutRequest
+	(*ApprovePayoutRequest)(nil),  // 32: agogo.payouts.v1.ApprovePayoutRequest
+	(*RejectPayoutRequest)(nil),   // 33: agogo.payouts.v1.RejectPayoutRequest
+	(*ApproveBatchRequest)(nil),   // 34: agogo.payouts.v1.ApproveBatchRequest
+	(*ApproveBatchResponse)(nil),  // 35: agogo.payouts.v1.ApproveBatchResponse
+	(*RejectBatchRequest)(nil),    // 36: agogo.payouts.v1.RejectBatchRequest
+	(*StopOutflowRequest)(nil),    // 37: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),   // 38: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),               // 39: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                // 40: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),    // 41: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),   // 42: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),     // 43: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),       // 44: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),       // 45: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                 // 46: agogo.payouts.v1.Break
+	(*TopUpFloatRequest)(nil),     // 47: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),    // 48: agogo.payouts.v1.TopUpFloatResponse
+	nil,                           // 49: agogo.payouts.v1.Run.CountsEntry
+	nil,                           // 50: agogo.payouts.v1.Run.TotalsEntry
+	nil,                           // 51: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),              // 52: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
+	(*v1.Reason)(nil),             // 54: agogo.events.v1.Reason
+	(*v11.Balance)(nil),           // 55: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),     // 56: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),    // 57: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	50, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	50, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	50, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	51, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	52, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	52, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	52, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	53, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,  // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	3,  // 5: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	51, // 6: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	47, // 7: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	48, // 8: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	51, // 9: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	51, // 10: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	7,  // 11: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	49, // 12: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	50, // 13: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	50, // 14: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	50, // 15: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
-	12, // 16: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	51, // 17: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	51, // 18: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
-	11, // 19: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	51, // 20: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	51, // 21: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	51, // 22: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	52, // 23: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	50, // 24: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	50, // 25: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	50, // 26: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	50, // 27: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	18, // 28: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	51, // 29: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	51, // 30: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	20, // 31: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	12, // 32: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	51, // 33: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	51, // 34: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	19, // 35: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	19, // 36: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	11, // 37: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	51, // 38: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	37, // 39: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	38, // 40: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	51, // 41: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	51, // 42: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	51, // 43: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	53, // 44: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	50, // 45: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	54, // 46: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	54, // 47: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,  // 48: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,  // 49: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,  // 50: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	8,  // 51: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	10, // 52: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	13, // 53: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	15, // 54: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	16, // 55: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	17, // 56: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	21, // 57: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	23, // 58: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	24, // 59: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	26, // 60: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	27, // 61: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	28, // 62: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	29, // 63: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	30, // 64: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	31, // 65: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	32, // 66: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	34, // 67: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	35, // 68: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	36, // 69: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	39, // 70: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	41, // 71: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	42, // 72: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	43, // 73: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	45, // 74: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	55, // 75: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	55, // 76: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,  // 77: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,  // 78: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,  // 79: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	9,  // 80: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	7,  // 81: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	14, // 82: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	11, // 83: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	11, // 84: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	11, // 85: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	22, // 86: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	19, // 87: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	25, // 88: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	19, // 89: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	19, // 90: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	19, // 91: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	19, // 92: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	19, // 93: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	19, // 94: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	33, // 95: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	11, // 96: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
-	37, // 97: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	37, // 98: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	40, // 99: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	44, // 100: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	44, // 101: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	44, // 102: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	46, // 103: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	75, // [75:104] is the sub-list for method output_type
-	46, // [46:75] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	53, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	3,  // 6: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
+	53, // 7: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	49, // 8: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	50, // 9: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	53, // 10: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	53, // 11: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	9,  // 12: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
+	51, // 13: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	52, // 14: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	52, // 15: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	52, // 16: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	14, // 17: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
+	53, // 18: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	53, // 19: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	13, // 20: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
+	53, // 21: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	53, // 22: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	53, // 23: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	54, // 24: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	52, // 25: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	52, // 26: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	52, // 27: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	52, // 28: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	20, // 29: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	53, // 30: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	53, // 31: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	22, // 32: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	14, // 33: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
+	53, // 34: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	53, // 35: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	21, // 36: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	21, // 37: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	13, // 38: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	53, // 39: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	39, // 40: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	40, // 41: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	53, // 42: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	53, // 43: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	53, // 44: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	55, // 45: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	52, // 46: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	56, // 47: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	56, // 48: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,  // 49: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,  // 50: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,  // 51: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,  // 52: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,  // 53: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10, // 54: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	12, // 55: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	15, // 56: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	17, // 57: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	18, // 58: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	19, // 59: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	23, // 60: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	25, // 61: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	26, // 62: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	28, // 63: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	29, // 64: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	30, // 65: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	31, // 66: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	32, // 67: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	33, // 68: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	34, // 69: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	36, // 70: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	37, // 71: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	38, // 72: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	41, // 73: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	43, // 74: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	44, // 75: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	45, // 76: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	47, // 77: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	57, // 78: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	57, // 79: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,  // 80: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,  // 81: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,  // 82: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,  // 83: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,  // 84: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11, // 85: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,  // 86: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	16, // 87: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	13, // 88: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	13, // 89: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	13, // 90: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	24, // 91: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	21, // 92: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	27, // 93: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	21, // 94: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	21, // 95: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	21, // 96: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	21, // 97: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	21, // 98: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	21, // 99: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	35, // 100: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	13, // 101: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
+	39, // 102: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	39, // 103: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	42, // 104: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	46, // 105: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	46, // 106: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	46, // 107: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	48, // 108: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	78, // [78:109] is the sub-list for method output_type
+	47, // [47:78] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -4131,7 +4381,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,8 @@ const (
 	PayoutsService_ListPayments_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ListPayments"
 	PayoutsService_ListPayees_FullMethodName     = "/agogo.payouts.v1.PayoutsService/ListPayees"
 	PayoutsService_ResumePayee_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ResumePayee"
+	PayoutsService_PausePayee_FullMethodName     = "/agogo.payouts.v1.PayoutsService/PausePayee"
+	PayoutsService_ConfirmPayee_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ConfirmPayee"
 	PayoutsService_ListRuns_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ListRuns"
 	PayoutsService_GetRun_FullMethodName         = "/agogo.payouts.v1.PayoutsService/GetRun"
 	PayoutsService_ListBatches_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListBatches"
@@ -67,6 +69,11 @@ type PayoutsServiceClient interface {
 	ListPayees(ctx context.Context, in *ListPayeesRequest, opts ...grpc.CallOption) (*ListPayeesResponse, error)
 	// ResumePayee lets a paused payee be paid again; what is held for the pause is released a moment later. Needs operator.
 	ResumePayee(ctx context.Context, in *ResumePayeeRequest, opts ...grpc.CallOption) (*Payee, error)
+	// PausePayee stops paying a payee; what is approved for them is held. Needs operator.
+	PausePayee(ctx context.Context, in *PausePayeeRequest, opts ...grpc.CallOption) (*Payee, error)
+	// ConfirmPayee says that the wallet that an import has put in another one's place is the payee's. Refused to who imported
+	// it. Payments go there when the tenant's cool-off is over, too. Needs operator or approver.
+	ConfirmPayee(ctx context.Context, in *ConfirmPayeeRequest, opts ...grpc.CallOption) (*Payee, error)
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
 	ListBatches(ctx context.Context, in *ListBatchesRequest, opts ...grpc.CallOption) (*ListBatchesResponse, error)
@@ -163,6 +170,26 @@ func (c *payoutsServiceClient) ResumePayee(ctx context.Context, in *ResumePayeeR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Payee)
 	err := c.cc.Invoke(ctx, PayoutsService_ResumePayee_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) PausePayee(ctx context.Context, in *PausePayeeRequest, opts ...grpc.CallOption) (*Payee, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Payee)
+	err := c.cc.Invoke(ctx, PayoutsService_PausePayee_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) ConfirmPayee(ctx context.Context, in *ConfirmPayeeRequest, opts ...grpc.CallOption) (*Payee, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Payee)
+	err := c.cc.Invoke(ctx, PayoutsService_ConfirmPayee_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -422,6 +449,11 @@ type PayoutsServiceServer interface {
 	ListPayees(context.Context, *ListPayeesRequest) (*ListPayeesResponse, error)
 	// ResumePayee lets a paused payee be paid again; what is held for the pause is released a moment later. Needs operator.
 	ResumePayee(context.Context, *ResumePayeeRequest) (*Payee, error)
+	// PausePayee stops paying a payee; what is approved for them is held. Needs operator.
+	PausePayee(context.Context, *PausePayeeRequest) (*Payee, error)
+	// ConfirmPayee says that the wallet that an import has put in another one's place is the payee's. Refused to who imported
+	// it. Payments go there when the tenant's cool-off is over, too. Needs operator or approver.
+	ConfirmPayee(context.Context, *ConfirmPayeeRequest) (*Payee, error)
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
 	ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error)
@@ -482,6 +514,12 @@ func (UnimplementedPayoutsServiceServer) ListPayees(context.Context, *ListPayees
 }
 func (UnimplementedPayoutsServiceServer) ResumePayee(context.Context, *ResumePayeeRequest) (*Payee, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResumePayee not implemented")
+}
+func (UnimplementedPayoutsServiceServer) PausePayee(context.Context, *PausePayeeRequest) (*Payee, error) {
+	return nil, status.Error(codes.Unimplemented, "method PausePayee not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ConfirmPayee(context.Context, *ConfirmPayeeRequest) (*Payee, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmPayee not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
@@ -640,6 +678,42 @@ func _PayoutsService_ResumePayee_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(PayoutsServiceServer).ResumePayee(ctx, req.(*ResumePayeeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_PausePayee_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PausePayeeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).PausePayee(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_PausePayee_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).PausePayee(ctx, req.(*PausePayeeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_ConfirmPayee_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmPayeeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ConfirmPayee(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ConfirmPayee_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ConfirmPayee(ctx, req.(*ConfirmPayeeRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1094,6 +1168,14 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResumePayee",
 			Handler:    _PayoutsService_ResumePayee_Handler,
+		},
+		{
+			MethodName: "PausePayee",
+			Handler:    _PayoutsService_PausePayee_Handler,
+		},
+		{
+			MethodName: "ConfirmPayee",
+			Handler:    _PayoutsService_ConfirmPayee_Handler,
 		},
 		{
 			MethodName: "ListRuns",

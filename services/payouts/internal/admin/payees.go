@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/mutation"
+	"github.com/agogopay/agogo/internal/rpc"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+)
+
+// ListPayees lists payees by id.
+func (s *Server) ListPayees(ctx context.Context, r *payoutsv1.ListPayeesRequest) (*payoutsv1.ListPayeesResponse, error) {
+	after, err := rpc.ParsePageKey(r.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	size := rpc.PageSize(r.GetPageSize())
+	rows, err := s.queries().ListPayees(ctx, db.ListPayeesParams{Tenant: r.GetTenant(), After: after, State: r.GetState(), PageLimit: int32(size + 1)})
+	if err != nil {
+		return nil, fmt.Errorf("list payees: %w", err)
+	}
+	rows, more := rpc.CutPage(rows, size)
+	resp := &payoutsv1.ListPayeesResponse{Items: make([]*payoutsv1.Payee, len(rows))}
+	for i, y := range rows {
+		resp.Items[i] = s.payeeOf(r.GetTenant(), db.FindPayeeRow(y))
+	}
+	if more {
+		resp.NextPageToken = rpc.PageToken(rows[len(rows)-1].PayeeID)
+	}
+	return resp, nil
+}
+
+func (s *Server) payeeOf(tenant string, y db.FindPayeeRow) *payoutsv1.Payee {
+	m := &payoutsv1.Payee{
+		Id: y.PayeeID, Tenant: tenant, Name: y.Name, Phone: masked(y.Phone), Provider: y.Provider, Locale: y.Locale, State: y.State,
+		PauseReason: y.PauseReason, PauseDetail: y.PauseDetail, PausedBy: y.PausedBy, DestinationState: "confirmed",
+		DestinationChangedBy: y.DestinationChangedBy, DestinationConfirmedBy: y.DestinationConfirmedBy,
+	}
+	s.walletOf(m, y)
+	m.NextStep = nextStep(m)
+	return m
+}
+
+// walletOf says whether the payee's wallet is paid now, and from when on it is.
+func (s *Server) walletOf(m *payoutsv1.Payee, y db.FindPayeeRow) {
+	var coolOff time.Duration
+	if t, ok := s.Tenants.Tenant(m.GetTenant()); ok && t.Payouts != nil {
+		coolOff = t.Payouts.DestinationCoolOff
+	}
+	if y.DestinationChangedAt != nil {
+		if from := y.DestinationChangedAt.Add(coolOff); from.After(s.Clock.Now()) {
+			m.DestinationState, m.PayableFrom = "cooling_off", timestamppb.New(from)
+		}
+	}
+	if y.Unconfirmed {
+		m.DestinationState = "unconfirmed"
+	}
+}
+
+// nextStep is what a person can do for the payee to be paid; "" when nothing is in the way.
+func nextStep(m *payoutsv1.Payee) string {
+	switch {
+	case m.GetDestinationState() == "unconfirmed":
+		return "ask the payee whose wallet it is, then, by another person than who imported it: agogo payees confirm " + m.GetId()
+	case m.GetState() == "paused" && m.GetPauseReason() == payout.CodeRepeatedFailures:
+		return "ask the payee for a wallet that works, import and confirm it, then: agogo payees resume " + m.GetId()
+	case m.GetState() == "paused":
+		return "agogo payees resume " + m.GetId()
+	default:
+		return ""
+	}
+}
+
+// changePayee is a mutation of one payee that answers with the payee as it is then.
+func (s *Server) changePayee(ctx context.Context, m mutation.Mutation, do func(tx pgx.Tx, actor string) error) (*payoutsv1.Payee, error) {
+	if _, err := s.tenant(m.Tenant); err != nil {
+		return nil, err
+	}
+	actor, _ := auth.ActorFrom(ctx)
+	out := &payoutsv1.Payee{}
+	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
+		if err := do(tx, actor.Name); err != nil {
+			return nil, err
+		}
+		y, err := db.New(tx).FindPayee(ctx, db.FindPayeeParams{Tenant: m.Tenant, PayeeID: m.Target})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, rpc.NotFound("payee", m.Target)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read payee %s: %w", m.Target, err)
+		}
+		return s.payeeOf(m.Tenant, y), nil
+	})
+	return out, err
+}
+
+// PausePayee stops paying a payee.
+func (s *Server) PausePayee(ctx context.Context, r *payoutsv1.PausePayeeRequest) (*payoutsv1.Payee, error) {
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "PausePayee", Target: r.GetPayeeId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
+	return s.changePayee(ctx, m, func(tx pgx.Tx, actor string) error {
+		ok, err := s.Store.PausePayee(ctx, tx, m.Tenant, m.Target, actor, m.Detail)
+		if err == nil && !ok {
+			err = rpc.Refused("not_active", "look at it: agogo payees list", "payee %q is paused already, or there is none of that id", m.Target)
+		}
+		return err
+	})
+}
+
+// ResumePayee lets a paused payee be paid again.
+func (s *Server) ResumePayee(ctx context.Context, r *payoutsv1.ResumePayeeRequest) (*payoutsv1.Payee, error) {
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ResumePayee", Target: r.GetPayeeId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
+	return s.changePayee(ctx, m, func(tx pgx.Tx, _ string) error {
+		ok, err := s.Store.ResumePayee(ctx, tx, m.Tenant, m.Target)
+		if err == nil && !ok {
+			err = rpc.Refused("not_paused", "look at it: agogo payees list", "payee %q is not paused, or there is none of that id", m.Target)
+		}
+		return err
+	})
+}
+
+// ConfirmPayee says that a payee's wallet is theirs. Operators and approvers may; who imported it may not.
+func (s *Server) ConfirmPayee(ctx context.Context, r *payoutsv1.ConfirmPayeeRequest) (*payoutsv1.Payee, error) {
+	actor, _ := auth.ActorFrom(ctx)
+	if !actor.May(auth.Operator, r.GetTenant()) && !actor.May(auth.Approver, r.GetTenant()) {
+		return nil, status.Errorf(codes.PermissionDenied, "confirming needs the role operator or approver on %s", r.GetTenant())
+	}
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ConfirmPayee", Target: r.GetPayeeId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
+	return s.changePayee(ctx, m, func(tx pgx.Tx, actor string) error {
+		return s.Store.ConfirmPayee(ctx, tx, m.Tenant, m.Target, actor, r.GetPhoneEnds())
+	})
+}

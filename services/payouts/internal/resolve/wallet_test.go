@@ -1,0 +1,204 @@
+package resolve_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/rows"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
+	"github.com/agogopay/agogo/services/payouts/internal/resolve"
+)
+
+// walletDesk has one payee with a first wallet and a payout that is planned to it.
+func walletDesk(t *testing.T, coolOff time.Duration) *desk {
+	e := sending.New(t)
+	e.Rules().DestinationCoolOff = coolOff
+	d := &desk{Env: e, t: t, sender: e.Sender()}
+	d.Resolver = &resolve.Resolver{Store: e.Store, Outcomes: d.sender.Outcomes, Clock: e.Clock}
+	d.run = e.Plan(1)
+	if err := e.Pool.QueryRow(t.Context(), "SELECT payout_id FROM payouts").Scan(&d.id); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// wallet imports another wallet for the payee, as a person.
+func (d *desk) wallet(name string, n int) {
+	d.t.Helper()
+	file := fmt.Sprintf("payee_id,name,phone,provider,locale\n%s,Livreur,%s,,fr\n", sending.Payee(1), sending.Phone(n))
+	sink := rows.Sink{Refused: func(r rows.Error) error { return &r }, Progress: func(rows.Counts) error { return nil }}
+	if _, err := d.Importer.Payees(d.as(name), d.Tenants.Tenants[0], "csv", strings.NewReader(file), sink); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *desk) confirm(name, ends string) error {
+	return d.do(func(tx pgx.Tx) error {
+		return d.Env.Store.ConfirmPayee(d.as(name), tx, payoutstest.Tenant, sending.Payee(1), "user:"+name, ends)
+	})
+}
+
+func (d *desk) paidTo(n int) {
+	d.t.Helper()
+	if got := d.One(); got != "succeeded" {
+		d.t.Fatalf("the payout is %s", got)
+	}
+	for _, entry := range d.Book() {
+		if entry.Peer != sending.Peer(n) {
+			d.t.Errorf("paid to %s, want %s", entry.Peer, sending.Peer(n))
+		}
+	}
+	d.Check()
+}
+
+// Trap 14: the destination changes between plan and send. The payout keeps the wallet it was planned for, and is sent to
+// neither until a second person has confirmed the new one, the cool-off is over, and a person has readdressed it.
+func TestAChangedWalletWaitsForASecondPersonAndTheCoolOff(t *testing.T) {
+	t.Parallel()
+	d := walletDesk(t, 24*time.Hour)
+	d.wallet("ada", 77)
+	d.Dispatch(d.sender, d.run)
+	held := func(when string) {
+		t.Helper()
+		d.later(3)
+		if got := d.One(); got != "held/destination_changed" || d.Requests() != 0 {
+			t.Fatalf("%s it is %s after %d requests", when, got, d.Requests())
+		}
+		if n := d.Count("SELECT count(*) FROM payouts WHERE destination = $1", sending.Phone(1)); n != 1 {
+			t.Fatalf("%s its destination was changed", when)
+		}
+		if got := d.EventTypes("payout"); len(got) != 3 {
+			t.Fatalf("%s it goes in and out: %v", when, got)
+		}
+	}
+	held("after the import")
+	d.mustRefuse(d.single(d.Release), "destination_unconfirmed")
+	d.mustRefuse(d.confirm("ada", ""), "own_change")
+	d.mustRefuse(d.confirm("ben", sending.Phone(1)[8:]), "other_wallet")
+	if err := d.confirm("ben", sending.Phone(77)[8:]); err != nil {
+		t.Fatal(err)
+	}
+	d.mustRefuse(d.confirm("cleo", ""), "nothing_to_confirm")
+	held("confirmed")
+	d.mustRefuse(d.single(d.Release), "destination_cooling_off")
+	d.Env.Clock.Advance(24 * time.Hour)
+	held("cooled off")
+	if err := d.single(d.Release); err != nil {
+		t.Fatal(err)
+	}
+	d.Commands(d.sender)
+	d.paidTo(77)
+}
+
+// What is planned to a changed wallet goes there by itself once that is confirmed and has cooled off.
+func TestPlannedToAnUnconfirmedWallet(t *testing.T) {
+	t.Parallel()
+	d := walletDesk(t, time.Hour)
+	d.Dispatch(d.sender, d.run)
+	d.paidTo(1)
+	d.wallet("ada", 77)
+	d.Import(payoutstest.Header + fmt.Sprintf("pay-x,%s,Livreur,,30000,XOF,orange_money,completed,2025-01-25T12:00:00Z,\n", sending.Payee(1)))
+	d.Env.Clock.Set(payoutstest.At("2025-01-25T23:59:05Z"))
+	d.SQL("UPDATE payees SET destination_changed_at = $1", d.Env.Clock.Now())
+	d.Run(payoutstest.Daily(nextEvening))
+	is := func(want string) {
+		t.Helper()
+		d.later(2)
+		if n := d.Count("SELECT count(*) FROM payouts WHERE period_date = '2025-01-25' AND state || '/' || reason_code = $1", want); n != 1 {
+			t.Fatalf("not %s: %v", want, d.PayoutStates())
+		}
+	}
+	is("held/destination_changed")
+	if err := d.confirm("ben", ""); err != nil {
+		t.Fatal(err)
+	}
+	is("held/destination_changed") // cooling off
+	d.Env.Clock.Advance(time.Hour)
+	is("succeeded/")
+	peers := map[string]int{}
+	for _, entry := range d.Book() {
+		peers[entry.Peer]++
+	}
+	if diff := cmp.Diff(map[string]int{sending.Peer(1): 1, sending.Peer(77): 1}, peers); diff != "" {
+		t.Errorf("transfers by wallet (-want +got):\n%s", diff)
+	}
+	d.Check()
+}
+
+// A wrong file is mended by the right one: the trusted wallet needs nobody.
+func TestBackAtTheTrustedWalletNothingWaits(t *testing.T) {
+	t.Parallel()
+	d := walletDesk(t, time.Hour)
+	d.wallet("ada", 77)
+	d.wallet("ada", 1)
+	d.Dispatch(d.sender, d.run)
+	d.paidTo(1)
+	d.wallet("ada", 77)
+	d.wallet("ada", 78)
+	d.mustRefuse(d.confirm("ada", ""), "own_change")
+	if err := d.confirm("ben", ""); err != nil {
+		t.Fatal(err)
+	}
+	d.wallet("cleo", 1) // once another is confirmed, the first is a stranger
+	if n := d.Count("SELECT count(*) FROM payees WHERE unconfirmed AND destination_changed_by = 'user:cleo'"); n != 1 {
+		t.Error("a wallet that was given up is trusted")
+	}
+}
+
+func TestAFirstWalletIsTrustedUnlessTheTenantSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	for confirmFirst, want := range map[bool]string{false: "approved", true: "held/destination_changed"} {
+		e := sending.New(t)
+		e.Rules().ConfirmFirstDestination = confirmFirst
+		e.Import(payoutstest.Header + payoutstest.Pay("a", sending.Payee(1), 30_000, "2025-01-24T12:00:00Z"))
+		e.Run(payoutstest.Daily(sending.Evening))
+		if got := e.One(); got != want {
+			t.Errorf("confirm_first_destination %v: %s, want %s", confirmFirst, got, want)
+		}
+	}
+}
+
+// A payment's row that names another wallet changes the payee's, too: it is no way around.
+func TestAPaymentsRowChangesTheWalletToo(t *testing.T) {
+	t.Parallel()
+	d := walletDesk(t, 0)
+	d.Import(payoutstest.Header + fmt.Sprintf("pay-x,%s,Livreur,%s,30000,XOF,orange_money,pending,,\n", sending.Payee(1), sending.Phone(77)))
+	d.Dispatch(d.sender, d.run)
+	d.later(2)
+	if got := d.One(); got != "held/destination_changed" || d.Requests() != 0 {
+		t.Errorf("it is %s after %d requests", got, d.Requests())
+	}
+	d.mustRefuse(d.confirm("test", ""), "own_change")
+}
+
+func TestAPersonPausesAPayee(t *testing.T) {
+	t.Parallel()
+	d := walletDesk(t, 0)
+	pause := func() (ok bool) {
+		d.InTx(func(tx pgx.Tx) (err error) {
+			ok, err = d.Env.Store.PausePayee(d.as("ada"), tx, payoutstest.Tenant, sending.Payee(1), "user:ada", "wallet stolen")
+			return err
+		})
+		return ok
+	}
+	if !pause() || pause() {
+		t.Error("a payee is paused once")
+	}
+	if got := d.One(); got != "held/"+payout.CodePayeePaused {
+		t.Errorf("what was approved is %s", got)
+	}
+	d.later(2)
+	d.InTx(func(tx pgx.Tx) error {
+		_, err := d.Env.Store.ResumePayee(d.as("ada"), tx, payoutstest.Tenant, sending.Payee(1))
+		return err
+	})
+	d.later(2)
+	d.paidTo(1)
+}

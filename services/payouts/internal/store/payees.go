@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/rpc"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store/db"
+)
+
+// CooledSince is when a wallet must have been changed at the latest to be paid now.
+func (s *Store) CooledSince(tenant string) time.Time {
+	return s.Clock.Now().Add(-s.rules(tenant).DestinationCoolOff)
+}
+
+// PausePayee stops paying a payee, for a person's words; what is approved for them is held. ok is false when they are paused
+// already, or unknown.
+func (s *Store) PausePayee(ctx context.Context, tx pgx.Tx, tenant, payee, actor, words string) (ok bool, err error) {
+	n, err := s.pausePayees(ctx, tx, db.New(tx), db.PausePayeesParams{
+		Reason: payout.CodeByPerson, Actor: actor, Now: s.Clock.Now(),
+		Tenants: []string{tenant}, PayeeIds: []string{payee}, Details: []string{words},
+	})
+	return n == 1, err
+}
+
+// ResumePayee lets a paused payee be paid again, with a clean slate; ok is false when it is not paused. What is held for the
+// pause is the sweeper's, a moment later.
+func (s *Store) ResumePayee(ctx context.Context, tx pgx.Tx, tenant, payee string) (ok bool, err error) {
+	rows, err := db.New(tx).ResumePayee(ctx, db.ResumePayeeParams{Tenant: tenant, PayeeID: payee, Now: s.Clock.Now()})
+	if err != nil || len(rows) == 0 {
+		return false, err
+	}
+	r := rows[0]
+	msg, err := s.Event(ctx, tenant, "payee.resumed", r.PayeeID, r.Version, &eventsv1.Payee{
+		PayeeId: r.PayeeID, Tenant: tenant, State: "active", PreviousState: "paused", Provider: r.Provider, Locale: r.Locale,
+	})
+	if err != nil {
+		return false, err
+	}
+	return true, s.Outbox.Append(ctx, tx, msg)
+}
+
+// ConfirmPayee says that a payee's wallet is theirs. It is a second person's word: who imported the wallet is refused. ends, if
+// it is not "", are the last digits of the number that was confirmed, so that nobody confirms one that has changed meanwhile.
+// The cool-off goes on; what is held for the wallet is the sweeper's after it.
+func (s *Store) ConfirmPayee(ctx context.Context, tx pgx.Tx, tenant, payee, actor, ends string) error {
+	q := db.New(tx)
+	y, err := q.LockPayee(ctx, db.LockPayeeParams{Tenant: tenant, PayeeID: payee})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return rpc.NotFound("payee", payee)
+	}
+	if err != nil {
+		return fmt.Errorf("lock payee %s: %w", payee, err)
+	}
+	switch {
+	case !y.Unconfirmed:
+		return rpc.Refused("nothing_to_confirm", "look at it: agogo payees list", "the wallet of payee %q needs no confirmation", payee)
+	case y.DestinationChangedBy == actor:
+		return rpc.Refused("own_change", "another person must confirm it, having asked the payee", "you imported the wallet of payee %q", payee)
+	case !strings.HasSuffix(y.Phone, ends):
+		return rpc.Refused("other_wallet", "ask the payee again, and look at the list", "the wallet of payee %q does not end with these digits", payee)
+	}
+	if err := q.ConfirmPayee(ctx, db.ConfirmPayeeParams{Actor: actor, Now: s.Clock.Now(), Tenant: tenant, PayeeID: payee}); err != nil {
+		return fmt.Errorf("confirm payee %s: %w", payee, err)
+	}
+	return nil
+}
