@@ -46,7 +46,7 @@ func (e *Env) NoFaults() {
 	}
 }
 
-// Book is the provider's truth by reference.
+// Book is the provider's truth by our references; what is none of ours is there by the provider's.
 func (e *Env) Book() map[string]simulator.Entry {
 	e.t.Helper()
 	b, err := e.Sim.Book(e.kind.Simulated)
@@ -56,6 +56,15 @@ func (e *Env) Book() map[string]simulator.Entry {
 	m := map[string]simulator.Entry{}
 	for _, entry := range b.Entries {
 		m[entry.Reference] = entry
+	}
+	if e.kind.Theirs == nil {
+		return m
+	}
+	for _, a := range e.attempts() {
+		if entry, ok := m[e.kind.Theirs(a.reference)]; ok {
+			delete(m, entry.Reference)
+			m[a.reference] = entry
+		}
 	}
 	return m
 }

@@ -18,6 +18,8 @@ type Kind struct {
 	Elsewhere func(peer string) (country, local string)
 	Configure func(url string, c *config.Provider)
 	New       func(config.Provider, clock.Clock) connector.Adapter
+	// Theirs is how the provider writes a reference of ours; nil where it takes it as it is.
+	Theirs func(reference string) string
 }
 
 // Orange is Orange Money B2B, the kind that New takes.

@@ -153,6 +153,7 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	real := e.kind.New(e.Config, e.Clock)
 	conn := connector.New(payoutstest.Tenant, e.Config, hooked{real, hooks})
 	conn.Verifier, _ = real.(provider.WebhookVerifier) // which the hooks hide
+	conn.Balance, _ = real.(provider.BalanceReader)
 	if l, ok := real.(provider.Lockout); ok && l.LocksOut() {
 		conn.Proof = &provider.Proof{}
 	}
