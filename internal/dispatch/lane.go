@@ -37,6 +37,7 @@ type lane struct {
 type answer struct {
 	attempt attempt.Attempt
 	result  provider.Result
+	took    time.Duration // the call
 
 	calledOff bool       // by a stop that the next claim will see too
 	trial     bool       // of a credential that was not proven
@@ -147,9 +148,11 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 				l.refuse(claimed{begun: []attempt.Attempt{a}, trial: c.trial}, CodeStopped, true)
 				return
 			}
+			began := l.d.Clock.Now()
 			res := l.submit(ctx, a, c.about)
-			l.Connector.Proof.Take(res, g.stops, l.d.Clock.Now())
-			l.answers <- answer{attempt: a, result: res, trial: c.trial}
+			now := l.d.Clock.Now()
+			l.Connector.Proof.Take(res, g.stops, now)
+			l.answers <- answer{attempt: a, result: res, took: now.Sub(began), trial: c.trial}
 		})
 	}
 	l.sending.Go(func() { wave.Wait(); done() })

@@ -48,6 +48,10 @@ func Open(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute
 	pc.MaxConnIdleTime = 5 * time.Minute
 	pc.PingTimeout = connectTimeout
+	pc.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		registerUUID(c.TypeMap())
+		return nil
+	}
 
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {

@@ -69,9 +69,13 @@ func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 	if len(moved) == 0 {
 		return nil, nil
 	}
-	before, err := o.payouts(ctx, tx, moved)
+	held, err := o.hold(ctx, tx, moved)
 	if err != nil {
 		return nil, err
+	}
+	before := make(map[uuid.UUID]payout.Payout, len(held))
+	for _, p := range held {
+		before[p.ID] = p
 	}
 	changes := make([]store.Change, 0, len(moved))
 	for _, m := range moved {
@@ -81,7 +85,7 @@ func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 		}
 		changes = append(changes, o.change(p, m))
 	}
-	after, err := o.Store.Apply(ctx, tx, changes)
+	after, err := o.Store.ApplyTo(ctx, tx, held, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -95,22 +99,13 @@ func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 	return after, nil
 }
 
-// payouts reads the payouts of attempts. Whoever moves a payout moves its attempt, whose row this transaction has written,
-// and Apply compares the state once more.
-func (o *Outcomes) payouts(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) (map[uuid.UUID]payout.Payout, error) {
-	ids := make([]uuid.UUID, 0, len(moved))
-	for _, m := range moved {
-		ids = append(ids, m.Attempt.Subject)
+// hold reads the payouts of attempts and holds their rows, as this transaction holds the attempts' already.
+func (o *Outcomes) hold(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) ([]payout.Payout, error) {
+	ids := make([]uuid.UUID, len(moved))
+	for i, m := range moved {
+		ids[i] = m.Attempt.Subject
 	}
-	rows, err := o.Store.Get(ctx, tx, ids...)
-	if err != nil {
-		return nil, err
-	}
-	byID := make(map[uuid.UUID]payout.Payout, len(rows))
-	for _, p := range rows {
-		byID[p.ID] = p
-	}
-	return byID, nil
+	return o.Store.Lock(ctx, tx, ids...)
 }
 
 func (o *Outcomes) count(ctx context.Context, moved []attempt.Moved) {

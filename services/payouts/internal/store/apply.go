@@ -30,8 +30,35 @@ func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payou
 	if len(changes) == 0 {
 		return nil, nil
 	}
+	ids := make([]uuid.UUID, len(changes))
+	for i, c := range changes {
+		ids[i] = c.PayoutID
+	}
+	held, err := s.Lock(ctx, tx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	return s.ApplyTo(ctx, tx, held, changes)
+}
+
+// Lock reads payouts and holds their rows until the transaction ends, in id order, so that two transactions never wait for each
+// other in a circle; unknown ids are absent.
+func (s *Store) Lock(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) ([]payout.Payout, error) {
+	rows, err := db.New(tx).LockPayouts(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("lock payouts: %w", err)
+	}
+	held := make([]payout.Payout, len(rows))
+	for i, r := range rows {
+		held[i] = fromRow(r)
+	}
+	return held, nil
+}
+
+// ApplyTo is [Store.Apply] for payouts that [Store.Lock] has read in this transaction.
+func (s *Store) ApplyTo(ctx context.Context, tx pgx.Tx, held []payout.Payout, changes []Change) ([]payout.Payout, error) {
 	q := db.New(tx)
-	moved, err := s.decide(ctx, q, changes)
+	moved, err := s.decide(held, changes)
 	if err != nil || len(moved) == 0 {
 		return nil, err
 	}
@@ -82,25 +109,19 @@ type move struct {
 	capDate string
 }
 
-// decide locks the payouts and works out what becomes of them.
-func (s *Store) decide(ctx context.Context, q *db.Queries, changes []Change) ([]move, error) {
+// decide works out what becomes of payouts whose rows are held.
+func (s *Store) decide(held []payout.Payout, changes []Change) ([]move, error) {
 	byID := make(map[uuid.UUID]Change, len(changes))
-	ids := make([]uuid.UUID, 0, len(changes))
 	for _, c := range changes {
 		if _, twice := byID[c.PayoutID]; twice {
 			return nil, fmt.Errorf("payout %s is changed twice in one call; split it", c.PayoutID)
 		}
 		byID[c.PayoutID] = c
-		ids = append(ids, c.PayoutID)
 	}
-	rows, err := q.LockPayouts(ctx, ids)
-	if err != nil {
-		return nil, fmt.Errorf("lock payouts: %w", err)
-	}
-	moved := make([]move, 0, len(rows))
-	for _, r := range rows {
-		p, c := fromRow(r), byID[r.PayoutID]
-		if !slices.Contains(c.From, p.State) {
+	moved := make([]move, 0, len(held))
+	for _, p := range held {
+		c, ok := byID[p.ID]
+		if !ok || !slices.Contains(c.From, p.State) {
 			continue
 		}
 		m, err := s.approvalFirst(c, p).of(p)
