@@ -33,6 +33,8 @@ type Decision struct {
 	Moved    int
 	// Said is what the provider said in it, where it contradicts: "succeeded", "failed", "pending", "absent".
 	Said string
+	// Reversed is what the answer tells of a success that was taken back, in part or in full. It does not contradict the success.
+	Reversed *provider.Reversed
 	// Alarm is set when people must look.
 	Alarm string
 }
@@ -81,7 +83,7 @@ func decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	}
 	switch ans.Found.Result.Class {
 	case provider.Succeeded:
-		d.State, d.Result, d.NextLookup = Succeeded, ans.Found.Result, nil
+		d.State, d.Result, d.NextLookup, d.Reversed = Succeeded, ans.Found.Result, nil, ans.Found.Reversed
 	case provider.RejectedFinal, provider.RejectedRetryable:
 		d.State, d.Result, d.NextLookup = Failed, ans.Found.Result, nil
 	default: // accepted: the provider has it and has not finished
@@ -201,14 +203,17 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 		d.Mismatch, d.Alarm = code, "the provider's transfer differs from ours: "+code
 		return d
 	}
+	if a.State == Succeeded {
+		d.Reversed = ans.Found.Reversed
+	}
 	switch ans.Found.Result.Class {
 	case provider.Succeeded:
-		d.Alarm = ans.Found.Result.Alarm // a success that is disputed since, for instance
+		d.Alarm = ans.Found.Result.Alarm // a success that is disputed since, in words that nobody reads, for instance
 		if a.State != Succeeded {
 			d.Mismatch, d.Moved, d.Alarm = MismatchPaid, 1, "the provider paid what is booked as not paid"
 		}
 	case provider.RejectedFinal, provider.RejectedRetryable:
-		if a.State == Succeeded {
+		if a.State == Succeeded && d.Reversed == nil {
 			d.Mismatch, d.Moved, d.Alarm = MismatchNotPaid, -1, "the provider denies what is booked as paid"
 		}
 	default:

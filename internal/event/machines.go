@@ -206,6 +206,8 @@ var Charge = Machine{Aggregate: "charge", Service: "recurrences", Body: "Charge"
 	{"due", "cancelled", "charge.cancelled", "by a person, or its recurrence has ended"},
 	{"failed_soft", "cancelled", "charge.cancelled", "by a person, or its recurrence has ended"},
 	{"requires_action", "cancelled", "charge.cancelled", "by a person, or its recurrence has ended"},
+	{"succeeded", "succeeded", "charge.refunded", "lookup: more of it was refunded at the gateway; in part or in full, as its reason says"},
+	{"succeeded", "succeeded", "charge.disputed", "lookup: the card holder disputes it; or the dispute was won or lost, as its reason says"},
 }}
 
 // Card is a tokenised card.

@@ -105,6 +105,22 @@ type Found struct {
 	Amount *money.Amount
 	// Destination as the provider writes it, or "".
 	Destination string
+	// Reversed is what was taken back of a transfer that had succeeded; nil when the provider tells of nothing.
+	Reversed *Reversed
+}
+
+// Reversed is what was taken back of a transfer, as it stands: totals and not steps, so that it may be told any number of
+// times. An adapter leaves out what it does not understand in full.
+type Reversed struct {
+	Refunded money.Amount // in all
+	Disputes []Dispute
+}
+
+// Dispute is a payer's objection to a transfer, with the money of it taken back until it is decided.
+type Dispute struct {
+	Case   string // the provider's name of it
+	Amount money.Amount
+	Lost   bool // decided for the payer; otherwise it is open, as far as the provider tells
 }
 
 // Lookuper asks what became of a reference. err means that the question was not answered.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
 )
@@ -70,6 +72,28 @@ func TestTheBooksNameWhatDiffers(t *testing.T) {
 		e.SQL(tt.undo)
 		if got := differing(t, e); len(got) > 0 {
 			t.Fatalf("%s, undone: %v", name, got)
+		}
+	}
+}
+
+// TestTheBooksLookAtWhatWasTakenBack: what the books do not say of a refund or a dispute is named, on each account.
+func TestTheBooksLookAtWhatWasTakenBack(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.OK)
+	e.Morning("2025-10-30")
+	for set, want := range map[string][]string{
+		"refunded = 1000":                        {"gateway_receivable:cielo 3990/4990", "seller_payable:seller-1 -3990/-4990"},
+		"refunded = 6000":                        {"gateway_receivable:cielo -1010/4990", "seller_payable:seller-1 0/-4990", "suspense 1010/0"},
+		"disputed = 4990":                        {"chargebacks 4990/0", "gateway_receivable:cielo 0/4990"},
+		"disputed = 90, charged_back = 90":       {"gateway_receivable:cielo 4900/4990", "seller_payable:seller-1 -4900/-4990"},
+		"refunded = 1000, disputed = 4990":       {"chargebacks 3990/0", "gateway_receivable:cielo 0/4990", "seller_payable:seller-1 -3990/-4990"},
+		"refunded = 0, disputed = 0, fee = NULL": nil,
+	} {
+		e.SQL("UPDATE charges SET refunded = 0, disputed = 0, charged_back = 0")
+		e.SQL("UPDATE charges SET " + set)
+		if diff := cmp.Diff(want, differing(t, e)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", set, diff)
 		}
 	}
 }

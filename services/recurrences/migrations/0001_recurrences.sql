@@ -80,6 +80,9 @@ CREATE TABLE charges (
     reason_code        text NOT NULL DEFAULT '',
     provider_code      text NOT NULL DEFAULT '',
     fee                bigint,
+    refunded           bigint NOT NULL DEFAULT 0, -- in all, as the gateway tells it
+    disputed           bigint NOT NULL DEFAULT 0, -- in disputes that were not won
+    charged_back       bigint NOT NULL DEFAULT 0 CHECK (charged_back <= disputed), -- of these, in disputes that were lost
     attempt            integer NOT NULL DEFAULT 0, -- number of the newest attempt
     reference          text NOT NULL DEFAULT '',   -- of the newest attempt
     tries              integer NOT NULL DEFAULT 0, -- declined attempts: the first and its retries
@@ -115,6 +118,23 @@ CREATE INDEX charges_unpaid ON charges (tenant, recurrence_id, cycle) WHERE stat
 CREATE INDEX charges_attempted ON charges (tenant, recurrence_id, last_attempt_date);
 CREATE INDEX charges_by_run ON charges (run_id, state) INCLUDE (amount, currency);
 CREATE INDEX charges_listed ON charges (tenant, cycle DESC, charge_id);
+
+-- What was taken back of charges that succeeded, once each. The unique constraint is what keeps a refund or a dispute that is told
+-- again from being booked again, whatever else fails.
+CREATE TABLE reversals (
+    reversal_id uuid PRIMARY KEY, -- UUIDv5 of (charge, kind, key)
+    charge_id   uuid NOT NULL REFERENCES charges,
+    tenant      text NOT NULL,
+    kind        text NOT NULL CHECK (kind IN ('refund', 'dispute')),
+    key         text NOT NULL, -- a refund: the gateway's total with it, in minor units; a dispute: the number of its case
+    amount      bigint NOT NULL CHECK (amount > 0), -- of this one alone
+    state       text NOT NULL,
+    created_at  timestamptz NOT NULL,
+    decided_at  timestamptz,
+    UNIQUE (charge_id, kind, key),
+    CHECK (CASE kind WHEN 'refund' THEN state = 'booked' ELSE state IN ('open', 'won', 'lost') END),
+    CHECK ((decided_at IS NOT NULL) = (state IN ('won', 'lost')))
+);
 
 -- A cycle too late to charge by itself. An operator may charge it; it becomes a charge then.
 CREATE TABLE missed_cycles (

@@ -9,12 +9,14 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/run"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	"github.com/agogopay/agogo/services/recurrences/internal/admin/db"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
 )
@@ -118,7 +120,7 @@ func (s *Server) charge(ctx context.Context, q db.DBTX, tenant, id string) (*rec
 	return all[0], nil
 }
 
-// charges reads charges in the order of ids, with attempts and proposals: three queries however many there are.
+// charges reads charges in the order of ids, with attempts, reversals and proposals: four queries however many there are.
 func (s *Server) charges(ctx context.Context, conn db.DBTX, tenant string, ids []uuid.UUID) ([]*recurrencesv1.Charge, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -139,6 +141,17 @@ func (s *Server) charges(ctx context.Context, conn db.DBTX, tenant string, ids [
 	for _, a := range attempts {
 		if c := byID[a.SubjectID]; c != nil {
 			c.Attempts = append(c.Attempts, attemptOf(a))
+		}
+	}
+	reversals, err := s.Store.Reversals(ctx, conn, ids...)
+	if err != nil {
+		return nil, err
+	}
+	for id, all := range reversals {
+		for _, r := range all {
+			if c := byID[id]; c != nil {
+				c.Reversals = append(c.Reversals, reversalOf(r, c.Amount.Currency))
+			}
 		}
 	}
 	proposals, err := review.Of(ctx, conn, ids...)
@@ -174,6 +187,8 @@ func (s *Server) chargeOf(r db.FindChargesRow) *recurrencesv1.Charge {
 	if r.Fee != nil {
 		c.Fee = &eventsv1.Money{Minor: *r.Fee, Currency: r.Currency}
 	}
+	back := charge.TakenBack{Refunded: r.Refunded, Disputed: r.Disputed, ChargedBack: r.ChargedBack}
+	c.Refunded, c.Disputed, c.ChargedBack = store.TakenBackProto(back, money.Currency(r.Currency))
 	return c
 }
 

@@ -61,9 +61,10 @@ func (l *lockedBuffer) String() string {
 // people stands in for what people decide by: it keeps what it was asked, moves a recurrence where it should, and refuses
 // what a test says.
 type people struct {
-	store *store.Store
-	asked []string
-	err   error
+	store   *store.Store
+	settles uuid.UUID // the charge of every dispute
+	asked   []string
+	err     error
 }
 
 func (p *people) say(format string, args ...any) error {
@@ -114,6 +115,14 @@ func (p *people) CancelCharge(_ context.Context, _ pgx.Tx, _ string, id uuid.UUI
 func (p *people) ResolveCharge(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID, r resolve.Resolution) (bool, error) {
 	err := p.say("resolve %s: %s %v %s", id, r.Outcome, r.PayAgain, r.Evidence)
 	return len(p.asked) > 1, err
+}
+
+func (p *people) Refresh(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID) error {
+	return p.say("refresh %s", id)
+}
+
+func (p *people) SettleDispute(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID, outcome string) (uuid.UUID, error) {
+	return p.settles, p.say("settle %s: %s", id, outcome)
 }
 
 // desk is the service behind its real gRPC server.

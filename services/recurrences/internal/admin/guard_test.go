@@ -78,7 +78,9 @@ func TestRolesOfEveryMethod(t *testing.T) {
 	for _, who := range []string{"viewer", "operator", "approver", "admin", "stranger", "nobody"} {
 		conns[who] = d.conn(who)
 	}
-	may := map[auth.Role][]string{auth.Viewer: {"viewer", "operator", "approver", "admin"}, auth.Operator: {"operator", "admin"}}
+	may := map[auth.Role][]string{
+		auth.Viewer: {"viewer", "operator", "approver", "admin"}, auth.Operator: {"operator", "admin"}, auth.Approver: {"approver", "admin"},
+	}
 	methods(func(m protoreflect.MethodDescriptor, r *dynamicpb.Message) {
 		if f := r.Descriptor().Fields().ByName("tenant"); f != nil {
 			r.Set(f, protoreflect.ValueOfString(tenant))

@@ -71,6 +71,8 @@ func TestEachVerbReachesItsHandler(t *testing.T) {
 	_, charges := d.morning("2025-10-30", "rec-1")
 	// What stands in for ChargeMissed names this charge.
 	id := charges[0].ID.String()
+	d.people.settles = charges[0].ID
+	const dispute = "5d1c7a52-6d0e-4d6b-9f0b-3c1f6d1c2a10"
 	operator := d.as("operator")
 	ctx := t.Context()
 	for _, do := range []func() error{
@@ -100,18 +102,33 @@ func TestEachVerbReachesItsHandler(t *testing.T) {
 			}
 			return err
 		},
+		func() error {
+			c, err := operator.RefreshCharge(ctx, &recurrencesv1.RefreshChargeRequest{Tenant: tenant, Id: id, Reason: "a refund by telephone"})
+			if c.GetId() != id {
+				t.Errorf("refreshed %v", c)
+			}
+			return err
+		},
+		func() error {
+			c, err := d.as("approver").SettleDispute(ctx, &recurrencesv1.SettleDisputeRequest{Tenant: tenant, Id: dispute, Outcome: "won", Evidence: "letter of the issuer"})
+			if c.GetId() != id {
+				t.Errorf("settled %v", c)
+			}
+			return err
+		},
 	} {
 		if err := do(); err != nil {
 			t.Error(err)
 		}
 	}
-	want := []string{"resume rec-1: back", "cancel rec-1: over", "reactivate rec-1: bank", "charge " + id, "cancel charge " + id + ": goodwill"}
+	want := []string{"resume rec-1: back", "cancel rec-1: over", "reactivate rec-1: bank", "charge " + id, "cancel charge " + id + ": goodwill", "refresh " + id, "settle " + dispute + ": won"}
 	if diff := cmp.Diff(want, d.people.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 	wantTrail := []string{
 		"user:operator | ResumeRecurrence | rec-1 | back | ", "user:operator | CancelRecurrence | rec-1 | over | ", "user:operator | ReactivateRecurrence | rec-1 | bank | ",
 		"user:operator | ChargeNow | " + id + " | asked | ", "user:operator | CancelCharge | " + id + " | goodwill | ",
+		"user:operator | RefreshCharge | " + id + " | a refund by telephone | ", "user:approver | SettleDispute | " + dispute + " | won: letter of the issuer | ",
 	}
 	if diff := cmp.Diff(wantTrail, d.trail()); diff != "" {
 		t.Errorf("the trail (-want +got):\n%s", diff)

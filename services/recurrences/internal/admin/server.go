@@ -52,6 +52,9 @@ type Operate interface {
 	CancelCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	// ResolveCharge proposes, or applies what another actor proposed with the same words; applied tells which.
 	ResolveCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, r resolve.Resolution) (applied bool, err error)
+	Refresh(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) error
+	// SettleDispute books how a dispute ended, and returns its charge.
+	SettleDispute(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, outcome string) (uuid.UUID, error)
 }
 
 // Server implements the service.

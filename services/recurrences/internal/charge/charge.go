@@ -14,7 +14,8 @@ import (
 // State is a charge's state; the table of transitions is event.Charge.
 type State string
 
-// The states (DESIGN 4). What comes after a success, a refund or a dispute, is no state: docs/adr/0007.
+// The states (DESIGN 4). What comes after a success, a refund or a dispute, is no state but a
+// record of its own; see [TakenBack].
 const (
 	Due            State = "due"
 	Submitting     State = "submitting"

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/provider"
 )
 
 // transaction is what Cielo says of a sale, in answers and in queries.
@@ -19,7 +21,15 @@ type transaction struct {
 	Amount  int64 // cents, of what was charged where that is told
 	Code    string
 	Advice  string // Mastercard's
-	Dispute bool
+	Voided  int64  // cents that were given back so far, where that is told
+	Dispute disputes
+}
+
+// disputes are what Cielo tells of chargebacks. odd says that there are some which are not told as documented: nothing is
+// concluded from any of them then.
+type disputes struct {
+	cases []provider.Dispute
+	odd   bool
 }
 
 // errShape is all that is said of an answer that is not what was documented: it may hold anything.
@@ -33,6 +43,7 @@ type wire struct {
 		Status             *json.Number      `json:"Status"`
 		Amount             *json.Number      `json:"Amount"`
 		CapturedAmount     *json.Number      `json:"CapturedAmount"`
+		VoidedAmount       *json.Number      `json:"VoidedAmount"`
 		ReturnCode         text              `json:"ReturnCode"`
 		MerchantAdviceCode text              `json:"MerchantAdviceCode"`
 		Chargebacks        []json.RawMessage `json:"Chargebacks"`
@@ -82,10 +93,49 @@ func parseTransaction(body []byte) (transaction, error) {
 	if !okStatus || !okAmount || !okCaptured {
 		return transaction{}, errShape
 	}
-	return transaction{
+	tx := transaction{
 		Order: w.MerchantOrderID, ID: id.String(), Status: status, Amount: captured,
-		Code: string(p.ReturnCode), Advice: string(p.MerchantAdviceCode), Dispute: len(p.Chargebacks) > 0,
-	}, nil
+		Code: string(p.ReturnCode), Advice: string(p.MerchantAdviceCode), Dispute: parseDisputes(p.Chargebacks),
+	}
+	if p.VoidedAmount != nil {
+		var ok bool
+		if tx.Voided, ok = whole(*p.VoidedAmount); !ok {
+			return transaction{}, errShape
+		}
+	}
+	return tx, nil
+}
+
+// caseNumber is what the number of a case looks like: at most 16 letters and digits, by the documentation, with room to spare.
+var caseNumber = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
+
+// parseDisputes reads chargebacks. One without its number or its amount, or a number that is there twice, cannot be booked
+// once, so people have to look.
+func parseDisputes(list []json.RawMessage) (d disputes) {
+	seen := map[text]bool{}
+	for _, raw := range list {
+		var c struct {
+			Amount     *json.Number `json:"Amount"`
+			CaseNumber text         `json:"CaseNumber"`
+			Status     text         `json:"Status"`
+		}
+		if err := json.Unmarshal(raw, &c); err != nil || c.Amount == nil || !caseNumber.MatchString(string(c.CaseNumber)) || seen[c.CaseNumber] {
+			return disputes{odd: true}
+		}
+		amount, ok := whole(*c.Amount)
+		if !ok || amount == 0 {
+			return disputes{odd: true}
+		}
+		seen[c.CaseNumber] = true
+		d.cases = append(d.cases, provider.Dispute{Case: string(c.CaseNumber), Amount: *cents(amount), Lost: lost(string(c.Status))})
+	}
+	return d
+}
+
+// lost reports whether a chargeback's status says that the money is gone: the shop has accepted it. Received and
+// ContestedByMerchant are open, and no status says that a contested one was won or lost.
+func lost(status string) bool {
+	return strings.EqualFold(status, "AcceptedByMerchant") || status == "2"
 }
 
 // parseListing reads which transactions an order has. Only a list that is there and empty says that there are none.

@@ -124,8 +124,8 @@ func result(tx transaction, brand abecs.Brand) provider.Result {
 	switch tx.Status {
 	case confirmed:
 		res.Class = provider.Succeeded
-		if tx.Dispute {
-			res.Code, res.Alarm = codeChargeback, "the card holder disputes the charge"
+		if tx.Dispute.odd {
+			res.Code, res.Alarm = codeChargeback, "the card holder disputes the charge, and not in the documented words: look in the gateway's portal"
 		}
 	case denied:
 		return declined(tx, brand)

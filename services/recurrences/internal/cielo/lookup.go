@@ -92,33 +92,61 @@ func (a *Adapter) unanswered(reply provider.Reply) error {
 }
 
 // found puts the transactions of one order together. What was charged counts, and so does what may still be: the amount is
-// that of all of these, so that a second charge under one reference differs from what was asked for and goes to people.
+// that of all of these, so that a second charge under one reference differs from what was asked for and goes to people. One
+// that was taken back in full is the order's answer only when no other is charged: a second charge that people undid is none.
 func found(all []transaction, t provider.Transfer) provider.Found {
 	brand, _ := cardOf(t)
-	var open, paid, refused []provider.Result
-	var sum, last int64
+	var open, paid, undone, refused []transaction
+	var sum int64
 	for _, tx := range all {
-		res := result(tx, brand)
-		switch res.Class {
+		switch result(tx, brand).Class {
 		case provider.Succeeded:
-			paid, sum = append(paid, res), sum+tx.Amount
+			paid, sum = append(paid, tx), sum+tx.Amount
 		case provider.Accepted:
-			open, sum = append(open, res), sum+tx.Amount
+			open, sum = append(open, tx), sum+tx.Amount
 		default:
-			refused, last = append(refused, res), tx.Amount
+			if tx.Status == voided || tx.Status == refunded {
+				undone = append(undone, tx)
+			} else {
+				refused = append(refused, tx)
+			}
 		}
 	}
 	f := provider.Found{Exists: true, Amount: cents(sum)}
 	switch {
 	case len(open) > 0:
-		f.Result = open[0]
+		f.Result = result(open[0], brand)
 	case len(paid) > 0:
-		f.Result = paid[0]
+		f.Result, f.Reversed = result(paid[0], brand), reversed(paid...)
+	case len(undone) > 0:
+		last := undone[len(undone)-1]
+		f.Result, f.Amount, f.Reversed = result(last, brand), cents(last.Amount), reversed(last)
 	default:
-		f.Result, f.Amount = refused[len(refused)-1], cents(last)
+		last := refused[len(refused)-1]
+		f.Result, f.Amount = result(last, brand), cents(last.Amount)
 	}
 	if len(open)+len(paid) > 1 {
 		f.Result.Alarm = fmt.Sprintf("the order has %d transactions that are charged and %d that may be", len(paid), len(open))
 	}
 	return f
+}
+
+// reversed is what was taken back of charged transactions: nil when that is nothing. A transaction whose status is voided or
+// refunded is gone whole, whatever else is told of it.
+func reversed(all ...transaction) *provider.Reversed {
+	var total int64
+	var r provider.Reversed
+	for _, tx := range all {
+		back := tx.Voided
+		if tx.Status == voided || tx.Status == refunded {
+			back = max(back, tx.Amount)
+		}
+		total += back
+		r.Disputes = append(r.Disputes, tx.Dispute.cases...)
+	}
+	if total == 0 && len(r.Disputes) == 0 {
+		return nil
+	}
+	r.Refunded = *cents(total)
+	return &r
 }

@@ -157,16 +157,91 @@ func TestPendingSettles(t *testing.T) {
 	}
 }
 
-func TestADisputeIsToldByALookup(t *testing.T) {
+// What was taken back of a charge, in every form that it may be told in.
+func TestWhatWasTakenBack(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	tr := transfer("ref1", "visa", "tok_ok_1")
-	r.Submit(t.Context(), tr)
-	if err := r.sim.Dispute("ref1"); err != nil {
-		t.Fatal(err)
+	const chargeback = `{"Amount":4990,"CaseNumber":"123456","Date":"2025-11-30","ReasonCode":"1040","ReasonMessage":"…","Status":"Received"}`
+	for name, c := range map[string]struct {
+		status, more string
+		want         string // "" is nothing
+		class        provider.Class
+		alarm        bool
+	}{
+		"nothing":                      {"2", ``, "", provider.Succeeded, false},
+		"nothing, in figures":          {"2", `,"VoidedAmount":0`, "", provider.Succeeded, false},
+		"null":                         {"2", `,"VoidedAmount":null,"Chargebacks":null`, "", provider.Succeeded, false},
+		"no chargebacks":               {"2", `,"Chargebacks":[]`, "", provider.Succeeded, false},
+		"a part":                       {"2", `,"CapturedAmount":4990,"VoidedAmount":1000`, "1000", provider.Succeeded, false},
+		"a part, in quotes":            {"2", `,"VoidedAmount":"1000"`, "1000", provider.Succeeded, false},
+		"all, and still confirmed":     {"2", `,"VoidedAmount":4990`, "4990", provider.Succeeded, false},
+		"voided":                       {"10", ``, "4990", provider.RejectedFinal, true},
+		"voided, with its amount":      {"10", `,"VoidedAmount":4990`, "4990", provider.RejectedFinal, true},
+		"refunded":                     {"11", `,"VoidedAmount":4990`, "4990", provider.RejectedFinal, true},
+		"refunded, by the last part":   {"11", `,"VoidedAmount":990`, "4990", provider.RejectedFinal, true},
+		"refunded with more":           {"11", `,"VoidedAmount":5990`, "5990", provider.RejectedFinal, true},
+		"disputed":                     {"2", `,"Chargebacks":[` + chargeback + `]`, "0 123456:4990", provider.Succeeded, false},
+		"disputed by number":           {"2", `,"Chargebacks":[` + strings.Replace(chargeback, `"123456"`, `123456`, 1) + `]`, "0 123456:4990", provider.Succeeded, false},
+		"accepted by the shop":         {"2", `,"Chargebacks":[` + strings.Replace(chargeback, "Received", "AcceptedByMerchant", 1) + `]`, "0 123456:4990 lost", provider.Succeeded, false},
+		"accepted, as a number":        {"2", `,"Chargebacks":[` + strings.Replace(chargeback, `"Received"`, "2", 1) + `]`, "0 123456:4990 lost", provider.Succeeded, false},
+		"contested":                    {"2", `,"Chargebacks":[` + strings.Replace(chargeback, "Received", "ContestedByMerchant", 1) + `]`, "0 123456:4990", provider.Succeeded, false},
+		"twice disputed":               {"2", `,"Chargebacks":[` + chargeback + `,{"Amount":"10","CaseNumber":"B2"}]`, "0 123456:4990 B2:10", provider.Succeeded, false},
+		"refunded and disputed":        {"11", `,"Chargebacks":[` + chargeback + `]`, "4990 123456:4990", provider.RejectedFinal, true},
+		"one case twice":               {"2", `,"Chargebacks":[` + chargeback + `,` + chargeback + `]`, "", provider.Succeeded, true},
+		"no case":                      {"2", `,"Chargebacks":[{"Amount":4990}]`, "", provider.Succeeded, true},
+		"no amount":                    {"2", `,"Chargebacks":[{"CaseNumber":"1"}]`, "", provider.Succeeded, true},
+		"over nothing":                 {"2", `,"Chargebacks":[{"CaseNumber":"1","Amount":0}]`, "", provider.Succeeded, true},
+		"a case that is no number":     {"2", `,"Chargebacks":[{"CaseNumber":"a b","Amount":1}]`, "", provider.Succeeded, true},
+		"a chargeback that is a word":  {"2", `,"Chargebacks":["yes"]`, "", provider.Succeeded, true},
+		"an odd one beside a refund":   {"2", `,"VoidedAmount":10,"Chargebacks":[{}]`, "10", provider.Succeeded, true},
+		"declined":                     {"3", `,"ReturnCode":"51","VoidedAmount":4990`, "", provider.RejectedRetryable, false},
+		"authorised, and then a part?": {"1", `,"VoidedAmount":10`, "", provider.Accepted, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, err := stub(t, says(200, tells(c.status, c.more))).Lookup(t.Context(), transfer("ref1", "visa", "tok_ok_1"))
+			if err != nil || f.Result.Class != c.class || (f.Result.Alarm != "") != c.alarm || told(f.Reversed) != c.want {
+				t.Errorf("%q of %+v, %v", told(f.Reversed), f.Result, err)
+			}
+		})
 	}
-	f, err := r.Lookup(t.Context(), tr)
-	if err != nil || f.Result.Class != provider.Succeeded || f.Result.Code != "chargeback" || f.Result.Alarm == "" {
-		t.Errorf("got %+v, %v", f, err)
+	a := stub(t, says(200, tells("2", `,"VoidedAmount":-1`)))
+	if f, err := a.Lookup(t.Context(), transfer("ref1", "visa", "tok_ok_1")); err == nil {
+		t.Errorf("less than nothing was refunded: %+v", f)
+	}
+}
+
+func told(r *provider.Reversed) string {
+	if r == nil {
+		return ""
+	}
+	words := []string{fmt.Sprint(r.Refunded.Minor)}
+	for _, d := range r.Disputes {
+		words = append(words, fmt.Sprintf("%s:%d", d.Case, d.Amount.Minor))
+		if d.Lost {
+			words = append(words, "lost")
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// Of several transactions, what was taken back of those that are charged counts; a second charge that people undid is none.
+func TestASecondChargeThatWasUndoneIsNoRefund(t *testing.T) {
+	t.Parallel()
+	charged := transaction{Status: confirmed, Amount: 4990}
+	part, undone := charged, transaction{Status: refunded, Amount: 4990}
+	part.Voided = 1000
+	for name, c := range map[string]struct {
+		all  []transaction
+		want string
+	}{
+		"undone":            {[]transaction{charged, undone}, ""},
+		"and a part":        {[]transaction{undone, part}, "1000"},
+		"both":              {[]transaction{undone, undone}, "4990"},
+		"refunded, refused": {[]transaction{undone, {Status: denied, Amount: 4990, Code: "51"}}, "4990"},
+		"and may be again":  {[]transaction{part, {Status: pending, Amount: 4990}}, ""},
+	} {
+		if f := found(c.all, transfer("ref1", "visa", "tok_ok_1")); told(f.Reversed) != c.want {
+			t.Errorf("%s: %q of %+v", name, told(f.Reversed), f.Result)
+		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/agogopay/agogo/internal/review"
 )
 
-// Decided records decisions about attempts, applies those that change a state, keeps contradictions once each, and notes
-// what lookups said for those who decide about a charge in review.
+// Decided records decisions about attempts, applies those that change a state, books what was taken back of charges, keeps
+// contradictions once each, and notes what lookups said for those who decide about a charge in review.
 func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
 	now := o.Clock.Now()
 	moved, valid, err := reconcile.Decide(ctx, tx, now, updates)
@@ -32,7 +32,11 @@ func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err := o.Apply(ctx, tx, moved); err != nil {
 		return err
 	}
-	if err := o.Findings.Record(ctx, tx, valid); err != nil {
+	wrong, err := o.takeBack(ctx, tx, valid)
+	if err != nil {
+		return err
+	}
+	if err := o.Findings.Record(ctx, tx, append(wrong, valid...)); err != nil {
 		return err
 	}
 	if err := o.Store.Contradict(ctx, tx, reconcile.Contradicted(valid)...); err != nil {

@@ -3,13 +3,16 @@ package outcome_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
+	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
@@ -39,6 +42,7 @@ func TestAnyHistoryKeepsThePromises(t *testing.T) {
 		}
 		h.settle()
 		h.nothingIsStuck(t)
+		h.takenBackOnce(t)
 		e.CheckBooks()
 		e.CheckEvents()
 	})
@@ -66,7 +70,7 @@ func (h *history) kind() string {
 }
 
 func (h *history) step() {
-	switch rapid.IntRange(0, 9).Draw(h.rt, "step") {
+	switch rapid.IntRange(0, 11).Draw(h.rt, "step") {
 	case 0, 1:
 		h.Gateway.Say(h.token(rapid.IntRange(0, 1+h.cards).Draw(h.rt, "token")), h.kind())
 	case 2, 3, 4:
@@ -83,6 +87,8 @@ func (h *history) step() {
 		h.WhileTimePasses(h.Sweep)
 	case 7:
 		h.hear()
+	case 8:
+		h.takeBack()
 	default:
 		h.person()
 	}
@@ -142,6 +148,28 @@ func (h *history) nothingIsStuck(t *testing.T) {
 	}
 }
 
+// takenBackOnce fails the test unless what the gateway refunded is what is booked, and no more than was charged.
+func (h *history) takenBackOnce(t *testing.T) {
+	t.Helper()
+	var refunded int64
+	for _, s := range h.Gateway.Paid() {
+		if s.Reversed != nil {
+			refunded += s.Reversed.Refunded.Minor
+		}
+	}
+	const doubt = "SELECT count(*) FROM charges WHERE contradicted OR state IN ('submitting', 'processing', 'unknown', 'manual_review')"
+	if got := h.Count("SELECT COALESCE(sum(refunded), 0)::bigint FROM charges"); got > refunded || got < refunded && h.Count(doubt) == 0 {
+		t.Errorf("refunds of %d are booked, the gateway made %d", got, refunded)
+	}
+	if n := h.Count("SELECT count(*) FROM charges WHERE refunded > amount"); n != 0 {
+		t.Errorf("%d charges were refunded with more than they took", n)
+	}
+	books := h.Balances()
+	if books["suspense"] != 0 && h.Count("SELECT count(*) FROM recon_findings") == 0 {
+		t.Errorf("suspense holds %d, and nothing is contradicted", books["suspense"])
+	}
+}
+
 // hear has the gateway finish what is pending, or take back a decline, and say so.
 func (h *history) hear() {
 	for _, s := range h.Gateway.Sends() {
@@ -159,6 +187,53 @@ func (h *history) hear() {
 	h.WhileTimePasses(func() { h.LookUp(time.Second) })
 }
 
+// takeBack has the gateway refund a sale, in part or in full, has its holder dispute it or a dispute lost, or repeats what was told,
+// and says so.
+func (h *history) takeBack() {
+	sales := h.Gateway.Paid()
+	if len(sales) == 0 {
+		return
+	}
+	s := rapid.SampledFrom(sales).Draw(h.rt, "sale")
+	back := provider.Reversed{Refunded: money.Amount{Currency: s.Amount.Currency}}
+	if s.Reversed != nil {
+		back = *s.Reversed
+	}
+	switch rapid.IntRange(0, 3).Draw(h.rt, "taken back") {
+	case 0:
+		most := s.Amount.Minor
+		if id, err := uuid.Parse(s.Reference[:32]); err != nil || h.Count("SELECT count(*) FROM charges WHERE charge_id = $1 AND state = 'succeeded'", id) == 0 {
+			most-- // one in doubt that is refunded whole was never charged
+		}
+		back.Refunded.Minor = rapid.Int64Range(min(most, back.Refunded.Minor), most).Draw(h.rt, "refunded")
+	case 1:
+		d := provider.Dispute{Case: fmt.Sprintf("case-%d", len(back.Disputes)), Amount: s.Amount, Lost: rapid.Bool().Draw(h.rt, "lost")}
+		d.Amount.Minor = rapid.Int64Range(1, s.Amount.Minor).Draw(h.rt, "disputed")
+		back.Disputes = append(slices.Clone(back.Disputes), d)
+	case 2:
+		back.Disputes = slices.Clone(back.Disputes)
+		for i := range back.Disputes {
+			back.Disputes[i].Lost = true
+		}
+	default: // the same again
+	}
+	h.Gateway.TakeBack(s.Reference, back.Refunded.Minor, back.Disputes...)
+	h.Webhook(s.Reference)
+	h.WhileTimePasses(func() { h.LookUp(time.Second) })
+}
+
+// settleDispute has a person decide the oldest dispute that is open.
+func (h *history) settleDispute(ctx context.Context, tx pgx.Tx) error {
+	var id uuid.UUID
+	const oldest = "SELECT reversal_id FROM reversals WHERE kind = 'dispute' ORDER BY state <> 'open', created_at, key LIMIT 1"
+	if err := tx.QueryRow(ctx, oldest).Scan(&id); err != nil {
+		return err
+	}
+	outcome := rapid.SampledFrom([]string{"won", "lost"}).Draw(h.rt, "settled")
+	_, err := h.Resolver.SettleDispute(ctx, tx, recurrencestest.Tenant, id, outcome)
+	return err
+}
+
 // person does something that may be refused.
 func (h *history) person() {
 	id, tenant := h.some(), recurrencestest.Tenant
@@ -171,17 +246,19 @@ func (h *history) person() {
 			h.cards++
 			return h.Resolver.SetCard(ctx, tx, tenant, id, h.token(1+h.cards), "visa")
 		},
+		"settle a dispute": h.settleDispute,
 	}
 	if len(charges) > 0 {
 		c := rapid.SampledFrom(charges).Draw(h.rt, "charge")
 		todo["charge now"] = func(ctx context.Context, tx pgx.Tx) error { return h.Resolver.ChargeNow(ctx, tx, tenant, c.ID) }
+		todo["refresh"] = func(ctx context.Context, tx pgx.Tx) error { return h.Resolver.Refresh(ctx, tx, tenant, c.ID) }
 		todo["cancel charge"] = func(ctx context.Context, tx pgx.Tx) error { return h.Resolver.CancelCharge(ctx, tx, tenant, c.ID, "") }
 		if c.State == charge.ManualReview {
 			todo["resolve"] = func(context.Context, pgx.Tx) error { return h.resolve(c) }
 		}
 	}
 	names := make([]string, 0, len(todo))
-	for _, name := range []string{"pause", "resume", "reactivate", "new card", "charge now", "cancel charge", "resolve"} {
+	for _, name := range []string{"pause", "resume", "reactivate", "new card", "settle a dispute", "charge now", "refresh", "cancel charge", "resolve"} {
 		if todo[name] != nil {
 			names = append(names, name)
 		}

@@ -34,6 +34,8 @@ type Sale struct {
 	Reference, Destination string
 	Amount                 money.Amount
 	Result                 provider.Result
+	// Reversed is what was taken back of it since; nil when nothing was.
+	Reversed *provider.Reversed
 }
 
 // Gateway is a card gateway with a book. It does not deduplicate: what is sent twice is charged twice.
@@ -67,7 +69,7 @@ func (g *Gateway) Submit(ctx context.Context, t provider.Transfer) provider.Resu
 	g.sends = append(g.sends, t)
 	sale, answer := g.decide(t)
 	if sale != nil {
-		g.book = append(g.book, Sale{t.Reference, t.Destination, t.Amount, *sale})
+		g.book = append(g.book, Sale{Reference: t.Reference, Destination: t.Destination, Amount: t.Amount, Result: *sale})
 	}
 	return answer
 }
@@ -124,10 +126,25 @@ func (g *Gateway) Lookup(_ context.Context, t provider.Transfer) (provider.Found
 	defer g.mu.Unlock()
 	for _, s := range g.book {
 		if s.Reference == t.Reference {
-			return provider.Found{Exists: true, Result: s.Result, Amount: &s.Amount}, nil
+			f := provider.Found{Exists: true, Result: s.Result, Amount: &s.Amount, Reversed: s.Reversed}
+			if s.Reversed != nil && s.Reversed.Refunded.Minor >= s.Amount.Minor {
+				f.Result = provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: charge.CodeRefunded, Alarm: "refunded"}
+			}
+			return f, nil
 		}
 	}
 	return provider.Found{}, nil
+}
+
+// TakeBack changes what was taken back of a sale: the total of its refunds, and its disputes.
+func (g *Gateway) TakeBack(reference string, refunded int64, disputes ...provider.Dispute) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.book {
+		if s := &g.book[i]; s.Reference == reference {
+			s.Reversed = &provider.Reversed{Refunded: money.Amount{Minor: refunded, Currency: s.Amount.Currency}, Disputes: disputes}
+		}
+	}
 }
 
 // Finish changes what the book says of a reference.

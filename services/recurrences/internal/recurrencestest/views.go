@@ -220,14 +220,38 @@ func (e *Env) Balances() map[string]int64 {
 	return net
 }
 
+// checkReversals fails the test unless charges hold what the records of their refunds and disputes add up to, only charges that
+// succeeded have any, and every dispute that is not decided is in the account of chargebacks, less what was refunded of it.
+func (e *Env) checkReversals() {
+	e.t.Helper()
+	for what, sql := range map[string]string{
+		"charges differ from their reversals": `SELECT count(*) FROM charges c LEFT JOIN (
+			SELECT charge_id, sum(amount) FILTER (WHERE kind = 'refund') AS refunded,
+			       sum(amount) FILTER (WHERE kind = 'dispute' AND state <> 'won') AS disputed, sum(amount) FILTER (WHERE state = 'lost') AS lost
+			FROM reversals GROUP BY charge_id) r USING (charge_id)
+			WHERE (c.refunded, c.disputed, c.charged_back) <> (COALESCE(r.refunded, 0), COALESCE(r.disputed, 0), COALESCE(r.lost, 0))`,
+		"charges were taken back and did not succeed": "SELECT count(*) FROM charges WHERE refunded + disputed > 0 AND state <> 'succeeded'",
+	} {
+		if n := e.Count(sql); n != 0 {
+			e.t.Errorf("%d %s", n, what)
+		}
+	}
+	open := e.Count(`SELECT COALESCE(sum(LEAST(amount, refunded + disputed) - LEAST(amount, refunded + charged_back)), 0)::bigint FROM charges`)
+	if got := e.Balances()[ledger.Chargebacks]; got != open {
+		e.t.Errorf("chargebacks hold %d, the charges say %d", got, open)
+	}
+}
+
 // CheckBooks fails the test unless the books hold what the charges say, and the gateway took each charge's money once at
 // most and where the books say so.
 func (e *Env) CheckBooks() {
 	e.t.Helper()
 	paid := e.Count("SELECT COALESCE(sum(amount), 0)::bigint FROM charges WHERE state = 'succeeded'")
-	if got := e.Balances()[ledger.GatewayReceivable("cielo")]; got != paid {
-		e.t.Errorf("the gateway owes %d by the books, %d by the charges that succeeded", got, paid)
+	back := e.Count(`SELECT COALESCE(sum(LEAST(amount, refunded + disputed) + GREATEST(0, refunded - amount)), 0)::bigint FROM charges`)
+	if got := e.Balances()[ledger.GatewayReceivable("cielo")]; got != paid-back {
+		e.t.Errorf("the gateway owes %d by the books, %d by the charges that succeeded, of which it took back %d", got, paid, back)
 	}
+	e.checkReversals()
 	if n := e.Count(`SELECT count(*) FROM (SELECT FROM charges WHERE state IN ('submitting', 'processing', 'unknown', 'manual_review')
 		GROUP BY tenant, recurrence_id HAVING count(*) > 1) d`); n != 0 {
 		e.t.Errorf("%d recurrences have two charges under way", n)

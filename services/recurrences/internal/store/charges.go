@@ -22,6 +22,7 @@ type ChargeChange struct {
 	ID     uuid.UUID
 	From   []charge.State // compare-and-set: it must be in one of these
 	To     charge.State
+	Event  event.Type // of a charge that stays in its state; "" is the table's
 	Reason Reason
 	// Attempt, Reference and CardID are set when an attempt begins ("" and the zero values leave them).
 	Attempt   int
@@ -33,6 +34,9 @@ type ChargeChange struct {
 	Again     bool
 	NotBefore *time.Time
 	Fee       *int64
+	// TakenBack is added to what was taken back of the charge, and Reversal is the amount that the event is about.
+	TakenBack charge.TakenBack
+	Reversal  int64
 }
 
 // ApplyCharges makes changes in the caller's transaction, in their order, emits one event each, and returns what changed as
@@ -61,12 +65,16 @@ func (s *Store) ApplyCharges(ctx context.Context, tx pgx.Tx, changes []ChargeCha
 			lost[c.ID] = true
 			continue
 		}
-		t, err := next(event.Charge, string(r.State), string(c.To), "")
+		t, err := next(event.Charge, string(r.State), string(c.To), c.Event)
 		if err != nil {
 			return nil, fmt.Errorf("charge %s: %w", c.ID, err)
 		}
 		r.change(c, s.Day(r.Tenant, r.Send))
-		msg, err := s.Event(ctx, r.Tenant, t, r.ID.String(), r.Version, ChargeSnapshot(*r))
+		body := ChargeSnapshot(*r)
+		if c.Reversal != 0 {
+			body.Reversal = MoneyProto(money.Amount{Minor: c.Reversal, Currency: r.Amount.Currency})
+		}
+		msg, err := s.Event(ctx, r.Tenant, t, r.ID.String(), r.Version, body)
 		if err != nil {
 			return nil, err
 		}
@@ -96,6 +104,7 @@ func (r *Charge) change(c ChargeChange, day recurrence.Date) {
 	if c.CardID != uuid.Nil {
 		r.CardID = c.CardID
 	}
+	r.TakenBack = r.TakenBack.Plus(c.TakenBack)
 	if c.Fee != nil {
 		r.Fee = &money.Amount{Minor: *c.Fee, Currency: r.Amount.Currency}
 	}
@@ -131,6 +140,8 @@ func (s *Store) writeCharges(ctx context.Context, q *db.Queries, all []Charge) e
 		p.ReasonClasses, p.ReasonScopes = append(p.ReasonClasses, c.Reason.Class), append(p.ReasonScopes, c.Reason.Scope)
 		p.ReasonCodes, p.ProviderCodes = append(p.ReasonCodes, c.Reason.Code), append(p.ProviderCodes, c.Reason.ProviderCode)
 		p.CardIds, p.Fees = append(p.CardIds, c.CardID), append(p.Fees, feeOrNone(c.Fee))
+		p.Refundeds, p.Disputeds = append(p.Refundeds, c.TakenBack.Refunded), append(p.Disputeds, c.TakenBack.Disputed)
+		p.ChargedBacks = append(p.ChargedBacks, c.TakenBack.ChargedBack)
 		p.Attempts, p.Refs, p.Tries = append(p.Attempts, int32(c.Attempt)), append(p.Refs, c.Reference), append(p.Tries, int32(c.Tries))
 		p.FirstAttempts, p.LastAttempts = append(p.FirstAttempts, c.FirstAttempt.String()), append(p.LastAttempts, c.LastAttempt.String())
 		p.RetryOns = append(p.RetryOns, c.RetryOn.String())

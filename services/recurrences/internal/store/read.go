@@ -130,8 +130,9 @@ func chargeFrom(r db.LockChargesRow) Charge {
 		ID: r.ChargeID, Tenant: r.Tenant, RecurrenceID: r.RecurrenceID, Cycle: recurrence.Cycle{Date: r.Cycle, ChargeOn: r.ChargeDate},
 		CustomerID: r.CustomerID, SellerID: r.SellerID, CardID: r.CardID, Gateway: r.Gateway,
 		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, State: charge.State(r.State),
-		Reason:  Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode},
-		Attempt: int(r.Attempt), Reference: r.Reference, Tries: int(r.Tries), FirstAttempt: r.FirstAttemptDate,
+		Reason:    Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode},
+		TakenBack: charge.TakenBack{Refunded: r.Refunded, Disputed: r.Disputed, ChargedBack: r.ChargedBack},
+		Attempt:   int(r.Attempt), Reference: r.Reference, Tries: int(r.Tries), FirstAttempt: r.FirstAttemptDate,
 		LastAttempt: r.LastAttemptDate, RetryOn: r.RetryOn, Send: Send{Date: r.SendDate, Cause: r.SendCause}, NotBefore: r.NotBefore,
 		Contradicted: r.Contradicted, RunID: r.RunID, NominalTime: r.NominalTime, Version: r.Version,
 	}

@@ -39,7 +39,19 @@ func ChargeSnapshot(c Charge) *eventsv1.Charge {
 	if c.Fee != nil {
 		body.Fee = MoneyProto(*c.Fee)
 	}
+	body.Refunded, body.Disputed, body.ChargedBack = TakenBackProto(c.TakenBack, c.Amount.Currency)
 	return body
+}
+
+// TakenBackProto is what was taken back of a charge, on the wire; nothing is nil.
+func TakenBackProto(t charge.TakenBack, in money.Currency) (refunded, disputed, chargedBack *eventsv1.Money) {
+	some := func(minor int64) *eventsv1.Money {
+		if minor == 0 {
+			return nil
+		}
+		return MoneyProto(money.Amount{Minor: minor, Currency: in})
+	}
+	return some(t.Refunded), some(t.Disputed), some(t.ChargedBack)
 }
 
 // CardSnapshot is the body of a card's events.

@@ -86,6 +86,7 @@ type Charge struct {
 	Previous     charge.State
 	Reason       Reason
 	Fee          *money.Amount
+	TakenBack    charge.TakenBack
 	Attempt      int
 	Reference    string
 	Tries        int             // declined attempts

@@ -224,7 +224,7 @@ func (q *Queries) ChargesOfTenant(ctx context.Context, arg ChargesOfTenantParams
 }
 
 const findCharges = `-- name: FindCharges :many
-SELECT charge_id, tenant, recurrence_id, customer_id, seller_id, card_id, run_id, cycle, charge_date, currency, amount, fee, gateway, state,
+SELECT charge_id, tenant, recurrence_id, customer_id, seller_id, card_id, run_id, cycle, charge_date, currency, amount, fee, refunded, disputed, charged_back, gateway, state,
        reason_class, reason_scope, reason_code, provider_code, tries, first_attempt_date, last_attempt_date, retry_on,
        (send_run IS NOT NULL AND state <> 'submitting')::boolean AS waiting, contradicted, nominal_time, updated_at, version
 FROM charges WHERE tenant = $1 AND charge_id = ANY($2::uuid[])
@@ -248,6 +248,9 @@ type FindChargesRow struct {
 	Currency         string
 	Amount           int64
 	Fee              *int64
+	Refunded         int64
+	Disputed         int64
+	ChargedBack      int64
 	Gateway          string
 	State            string
 	ReasonClass      string
@@ -287,6 +290,9 @@ func (q *Queries) FindCharges(ctx context.Context, arg FindChargesParams) ([]Fin
 			&i.Currency,
 			&i.Amount,
 			&i.Fee,
+			&i.Refunded,
+			&i.Disputed,
+			&i.ChargedBack,
 			&i.Gateway,
 			&i.State,
 			&i.ReasonClass,

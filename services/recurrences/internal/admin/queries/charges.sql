@@ -29,7 +29,7 @@ WHERE c.tenant = @tenant AND c.cycle >= @since::date AND (c.cycle < @before::dat
 ORDER BY c.cycle DESC, c.charge_id LIMIT @page_limit;
 
 -- name: FindCharges :many
-SELECT charge_id, tenant, recurrence_id, customer_id, seller_id, card_id, run_id, cycle, charge_date, currency, amount, fee, gateway, state,
+SELECT charge_id, tenant, recurrence_id, customer_id, seller_id, card_id, run_id, cycle, charge_date, currency, amount, fee, refunded, disputed, charged_back, gateway, state,
        reason_class, reason_scope, reason_code, provider_code, tries, first_attempt_date, last_attempt_date, retry_on,
        (send_run IS NOT NULL AND state <> 'submitting')::boolean AS waiting, contradicted, nominal_time, updated_at, version
 FROM charges WHERE tenant = @tenant AND charge_id = ANY(@ids::uuid[]);

@@ -34,7 +34,7 @@ func (q *Queries) Contradict(ctx context.Context, arg ContradictParams) error {
 
 const getCharges = `-- name: GetCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
-       reason_class, reason_scope, reason_code, provider_code, fee, attempt, reference, tries, first_attempt_date, last_attempt_date,
+       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, first_attempt_date, last_attempt_date,
        retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY($1::uuid[]) ORDER BY charge_id
 `
@@ -57,6 +57,9 @@ type GetChargesRow struct {
 	ReasonCode       string
 	ProviderCode     string
 	Fee              *int64
+	Refunded         int64
+	Disputed         int64
+	ChargedBack      int64
 	Attempt          int32
 	Reference        string
 	Tries            int32
@@ -102,6 +105,9 @@ func (q *Queries) GetCharges(ctx context.Context, ids []uuid.UUID) ([]GetCharges
 			&i.ReasonCode,
 			&i.ProviderCode,
 			&i.Fee,
+			&i.Refunded,
+			&i.Disputed,
+			&i.ChargedBack,
 			&i.Attempt,
 			&i.Reference,
 			&i.Tries,
@@ -210,7 +216,7 @@ func (q *Queries) InsertCharges(ctx context.Context, arg InsertChargesParams) ([
 
 const lockCharges = `-- name: LockCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
-       reason_class, reason_scope, reason_code, provider_code, fee, attempt, reference, tries, first_attempt_date, last_attempt_date,
+       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, first_attempt_date, last_attempt_date,
        retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY($1::uuid[]) ORDER BY charge_id FOR NO KEY UPDATE
 `
@@ -233,6 +239,9 @@ type LockChargesRow struct {
 	ReasonCode       string
 	ProviderCode     string
 	Fee              *int64
+	Refunded         int64
+	Disputed         int64
+	ChargedBack      int64
 	Attempt          int32
 	Reference        string
 	Tries            int32
@@ -279,6 +288,9 @@ func (q *Queries) LockCharges(ctx context.Context, ids []uuid.UUID) ([]LockCharg
 			&i.ReasonCode,
 			&i.ProviderCode,
 			&i.Fee,
+			&i.Refunded,
+			&i.Disputed,
+			&i.ChargedBack,
 			&i.Attempt,
 			&i.Reference,
 			&i.Tries,
@@ -309,7 +321,8 @@ func (q *Queries) LockCharges(ctx context.Context, ids []uuid.UUID) ([]LockCharg
 const moveCharges = `-- name: MoveCharges :execrows
 UPDATE charges p SET
     state = c.state, reason_class = c.reason_class, reason_scope = c.reason_scope, reason_code = c.reason_code,
-    provider_code = c.provider_code, card_id = c.card_id, fee = NULLIF(c.fee, -1), attempt = c.attempt, reference = c.reference,
+    provider_code = c.provider_code, card_id = c.card_id, fee = NULLIF(c.fee, -1),
+    refunded = c.refunded, disputed = c.disputed, charged_back = c.charged_back, attempt = c.attempt, reference = c.reference,
     tries = c.tries, first_attempt_date = NULLIF(c.first_attempt, '')::date, last_attempt_date = NULLIF(c.last_attempt, '')::date,
     retry_on = NULLIF(c.retry_on, '')::date, send_run = NULLIF(c.send_run, '00000000-0000-0000-0000-000000000000'),
     send_page = CASE WHEN c.send_date <> '' THEN c.send_page END, send_date = NULLIF(c.send_date, '')::date,
@@ -319,11 +332,12 @@ FROM (
     SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS state, unnest($4::text[]) AS reason_class,
            unnest($5::text[]) AS reason_scope, unnest($6::text[]) AS reason_code,
            unnest($7::text[]) AS provider_code, unnest($8::uuid[]) AS card_id, unnest($9::bigint[]) AS fee,
-           unnest($10::integer[]) AS attempt, unnest($11::text[]) AS reference, unnest($12::integer[]) AS tries,
-           unnest($13::text[]) AS first_attempt, unnest($14::text[]) AS last_attempt,
-           unnest($15::text[]) AS retry_on, unnest($16::uuid[]) AS send_run, unnest($17::integer[]) AS send_page,
-           unnest($18::text[]) AS send_date, unnest($19::timestamptz[]) AS not_before,
-           unnest($20::bigint[]) AS version
+           unnest($10::bigint[]) AS refunded, unnest($11::bigint[]) AS disputed, unnest($12::bigint[]) AS charged_back,
+           unnest($13::integer[]) AS attempt, unnest($14::text[]) AS reference, unnest($15::integer[]) AS tries,
+           unnest($16::text[]) AS first_attempt, unnest($17::text[]) AS last_attempt,
+           unnest($18::text[]) AS retry_on, unnest($19::uuid[]) AS send_run, unnest($20::integer[]) AS send_page,
+           unnest($21::text[]) AS send_date, unnest($22::timestamptz[]) AS not_before,
+           unnest($23::bigint[]) AS version
 ) c WHERE p.charge_id = c.id
 `
 
@@ -337,6 +351,9 @@ type MoveChargesParams struct {
 	ProviderCodes []string
 	CardIds       []uuid.UUID
 	Fees          []int64
+	Refundeds     []int64
+	Disputeds     []int64
+	ChargedBacks  []int64
 	Attempts      []int32
 	Refs          []string
 	Tries         []int32
@@ -362,6 +379,9 @@ func (q *Queries) MoveCharges(ctx context.Context, arg MoveChargesParams) (int64
 		arg.ProviderCodes,
 		arg.CardIds,
 		arg.Fees,
+		arg.Refundeds,
+		arg.Disputeds,
+		arg.ChargedBacks,
 		arg.Attempts,
 		arg.Refs,
 		arg.Tries,
@@ -416,7 +436,7 @@ func (q *Queries) ScheduleRetries(ctx context.Context, arg ScheduleRetriesParams
 
 const unpaidCharges = `-- name: UnpaidCharges :many
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.charge_date, c.customer_id, c.seller_id, c.card_id, c.gateway, c.currency,
-       c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.attempt, c.reference, c.tries,
+       c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.refunded, c.disputed, c.charged_back, c.attempt, c.reference, c.tries,
        c.first_attempt_date, c.last_attempt_date, c.retry_on, c.send_run, c.send_page, c.send_date, c.send_cause, c.send_wanted_at, c.not_before,
        c.contradicted, c.run_id, c.nominal_time, c.version
 FROM charges c
@@ -447,6 +467,9 @@ type UnpaidChargesRow struct {
 	ReasonCode       string
 	ProviderCode     string
 	Fee              *int64
+	Refunded         int64
+	Disputed         int64
+	ChargedBack      int64
 	Attempt          int32
 	Reference        string
 	Tries            int32
@@ -493,6 +516,9 @@ func (q *Queries) UnpaidCharges(ctx context.Context, arg UnpaidChargesParams) ([
 			&i.ReasonCode,
 			&i.ProviderCode,
 			&i.Fee,
+			&i.Refunded,
+			&i.Disputed,
+			&i.ChargedBack,
 			&i.Attempt,
 			&i.Reference,
 			&i.Tries,

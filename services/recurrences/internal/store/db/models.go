@@ -3,3 +3,21 @@
 //   sqlc v1.31.1
 
 package db
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+type Reversal struct {
+	ReversalID uuid.UUID
+	ChargeID   uuid.UUID
+	Tenant     string
+	Kind       string
+	Key        string
+	Amount     int64
+	State      string
+	CreatedAt  time.Time
+	DecidedAt  *time.Time
+}

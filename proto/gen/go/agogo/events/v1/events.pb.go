@@ -1569,9 +1569,15 @@ type Charge struct {
 	// first_attempt_date is D of the retry rule: the local date of the tick of the first attempt.
 	FirstAttemptDate string `protobuf:"bytes,18,opt,name=first_attempt_date,json=firstAttemptDate,proto3" json:"first_attempt_date,omitempty"`
 	// retry_on is the local date of the next automatic retry, "" when there is none.
-	RetryOn       string                 `protobuf:"bytes,19,opt,name=retry_on,json=retryOn,proto3" json:"retry_on,omitempty"`
-	Fee           *Money                 `protobuf:"bytes,20,opt,name=fee,proto3" json:"fee,omitempty"`
-	NominalTime   *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=nominal_time,json=nominalTime,proto3" json:"nominal_time,omitempty"`
+	RetryOn     string                 `protobuf:"bytes,19,opt,name=retry_on,json=retryOn,proto3" json:"retry_on,omitempty"`
+	Fee         *Money                 `protobuf:"bytes,20,opt,name=fee,proto3" json:"fee,omitempty"`
+	NominalTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=nominal_time,json=nominalTime,proto3" json:"nominal_time,omitempty"`
+	// refunded is what was refunded in all, disputed what is in disputes that were not won, charged_back what of that was lost; unset when nothing is.
+	Refunded    *Money `protobuf:"bytes,22,opt,name=refunded,proto3" json:"refunded,omitempty"`
+	Disputed    *Money `protobuf:"bytes,23,opt,name=disputed,proto3" json:"disputed,omitempty"`
+	ChargedBack *Money `protobuf:"bytes,24,opt,name=charged_back,json=chargedBack,proto3" json:"charged_back,omitempty"`
+	// reversal is the amount of the one refund or dispute that charge.refunded or charge.disputed is about.
+	Reversal      *Money `protobuf:"bytes,25,opt,name=reversal,proto3" json:"reversal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1749,6 +1755,34 @@ func (x *Charge) GetFee() *Money {
 func (x *Charge) GetNominalTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.NominalTime
+	}
+	return nil
+}
+
+func (x *Charge) GetRefunded() *Money {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *Charge) GetDisputed() *Money {
+	if x != nil {
+		return x.Disputed
+	}
+	return nil
+}
+
+func (x *Charge) GetChargedBack() *Money {
+	if x != nil {
+		return x.ChargedBack
+	}
+	return nil
+}
+
+func (x *Charge) GetReversal() *Money {
+	if x != nil {
+		return x.Reversal
 	}
 	return nil
 }
@@ -2467,7 +2501,7 @@ const file_agogo_events_v1_events_proto_rawDesc = "" +
 	"\x06reason\x18\f \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\x12\x14\n" +
 	"\x05cycle\x18\r \x01(\tR\x05cycle\x12\x16\n" +
 	"\x06cycles\x18\x0e \x01(\x05R\x06cycles\x125\n" +
-	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\"\xd0\x05\n" +
+	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\"\xa7\a\n" +
 	"\x06Charge\x12\x1b\n" +
 	"\tcharge_id\x18\x01 \x01(\tR\bchargeId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12#\n" +
@@ -2492,7 +2526,11 @@ const file_agogo_events_v1_events_proto_rawDesc = "" +
 	"\x12first_attempt_date\x18\x12 \x01(\tR\x10firstAttemptDate\x12\x19\n" +
 	"\bretry_on\x18\x13 \x01(\tR\aretryOn\x12(\n" +
 	"\x03fee\x18\x14 \x01(\v2\x16.agogo.events.v1.MoneyR\x03fee\x12=\n" +
-	"\fnominal_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vnominalTime\"\xd7\x01\n" +
+	"\fnominal_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vnominalTime\x122\n" +
+	"\brefunded\x18\x16 \x01(\v2\x16.agogo.events.v1.MoneyR\brefunded\x122\n" +
+	"\bdisputed\x18\x17 \x01(\v2\x16.agogo.events.v1.MoneyR\bdisputed\x129\n" +
+	"\fcharged_back\x18\x18 \x01(\v2\x16.agogo.events.v1.MoneyR\vchargedBack\x122\n" +
+	"\breversal\x18\x19 \x01(\v2\x16.agogo.events.v1.MoneyR\breversal\"\xd7\x01\n" +
 	"\x04Card\x12\x17\n" +
 	"\acard_id\x18\x01 \x01(\tR\x06cardId\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -2626,17 +2664,21 @@ var file_agogo_events_v1_events_proto_depIdxs = []int32{
 	1,  // 31: agogo.events.v1.Charge.reason:type_name -> agogo.events.v1.Reason
 	0,  // 32: agogo.events.v1.Charge.fee:type_name -> agogo.events.v1.Money
 	22, // 33: agogo.events.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
-	1,  // 34: agogo.events.v1.Card.reason:type_name -> agogo.events.v1.Reason
-	0,  // 35: agogo.events.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
-	1,  // 36: agogo.events.v1.HoldDigest.reason:type_name -> agogo.events.v1.Reason
-	1,  // 37: agogo.events.v1.Notification.reason:type_name -> agogo.events.v1.Reason
-	1,  // 38: agogo.events.v1.Device.reason:type_name -> agogo.events.v1.Reason
-	0,  // 39: agogo.events.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	0,  // 34: agogo.events.v1.Charge.refunded:type_name -> agogo.events.v1.Money
+	0,  // 35: agogo.events.v1.Charge.disputed:type_name -> agogo.events.v1.Money
+	0,  // 36: agogo.events.v1.Charge.charged_back:type_name -> agogo.events.v1.Money
+	0,  // 37: agogo.events.v1.Charge.reversal:type_name -> agogo.events.v1.Money
+	1,  // 38: agogo.events.v1.Card.reason:type_name -> agogo.events.v1.Reason
+	0,  // 39: agogo.events.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
+	1,  // 40: agogo.events.v1.HoldDigest.reason:type_name -> agogo.events.v1.Reason
+	1,  // 41: agogo.events.v1.Notification.reason:type_name -> agogo.events.v1.Reason
+	1,  // 42: agogo.events.v1.Device.reason:type_name -> agogo.events.v1.Reason
+	0,  // 43: agogo.events.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_agogo_events_v1_events_proto_init() }

@@ -1194,11 +1194,16 @@ type Charge struct {
 	Contradicted bool       `protobuf:"varint,20,opt,name=contradicted,proto3" json:"contradicted,omitempty"`
 	Attempts     []*Attempt `protobuf:"bytes,21,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// proposal is an open resolution, waiting for a second actor.
-	Proposal      *Proposal              `protobuf:"bytes,22,opt,name=proposal,proto3" json:"proposal,omitempty"`
-	NominalTime   *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=nominal_time,json=nominalTime,proto3" json:"nominal_time,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	Version       int64                  `protobuf:"varint,25,opt,name=version,proto3" json:"version,omitempty"`
-	Mode          string                 `protobuf:"bytes,26,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
+	Proposal    *Proposal              `protobuf:"bytes,22,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	NominalTime *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=nominal_time,json=nominalTime,proto3" json:"nominal_time,omitempty"`
+	UpdatedAt   *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	Version     int64                  `protobuf:"varint,25,opt,name=version,proto3" json:"version,omitempty"`
+	Mode        string                 `protobuf:"bytes,26,opt,name=mode,proto3" json:"mode,omitempty"` // of the tenant: sandbox, live
+	// refunded is what was refunded in all, disputed what is in disputes that were not won, charged_back what of that was lost.
+	Refunded      *v1.Money   `protobuf:"bytes,27,opt,name=refunded,proto3" json:"refunded,omitempty"`
+	Disputed      *v1.Money   `protobuf:"bytes,28,opt,name=disputed,proto3" json:"disputed,omitempty"`
+	ChargedBack   *v1.Money   `protobuf:"bytes,29,opt,name=charged_back,json=chargedBack,proto3" json:"charged_back,omitempty"`
+	Reversals     []*Reversal `protobuf:"bytes,30,rep,name=reversals,proto3" json:"reversals,omitempty"` // oldest first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1415,6 +1420,127 @@ func (x *Charge) GetMode() string {
 	return ""
 }
 
+func (x *Charge) GetRefunded() *v1.Money {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *Charge) GetDisputed() *v1.Money {
+	if x != nil {
+		return x.Disputed
+	}
+	return nil
+}
+
+func (x *Charge) GetChargedBack() *v1.Money {
+	if x != nil {
+		return x.ChargedBack
+	}
+	return nil
+}
+
+func (x *Charge) GetReversals() []*Reversal {
+	if x != nil {
+		return x.Reversals
+	}
+	return nil
+}
+
+// Reversal is one refund of a charge that succeeded, or one dispute of it.
+type Reversal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`                               // refund, dispute
+	Amount        *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`                           // of this one alone
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`                             // a refund is booked; a dispute is open, won or lost
+	CaseNumber    string                 `protobuf:"bytes,5,opt,name=case_number,json=caseNumber,proto3" json:"case_number,omitempty"` // of a dispute, at the gateway
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	DecidedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reversal) Reset() {
+	*x = Reversal{}
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reversal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reversal) ProtoMessage() {}
+
+func (x *Reversal) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reversal.ProtoReflect.Descriptor instead.
+func (*Reversal) Descriptor() ([]byte, []int) {
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Reversal) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Reversal) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Reversal) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *Reversal) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Reversal) GetCaseNumber() string {
+	if x != nil {
+		return x.CaseNumber
+	}
+	return ""
+}
+
+func (x *Reversal) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Reversal) GetDecidedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DecidedAt
+	}
+	return nil
+}
+
 type Proposal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       string                 `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
@@ -1428,7 +1554,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[14]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1566,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[14]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1579,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{14}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Proposal) GetOutcome() string {
@@ -1507,7 +1633,7 @@ type ListChargesRequest struct {
 
 func (x *ListChargesRequest) Reset() {
 	*x = ListChargesRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[15]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1645,7 @@ func (x *ListChargesRequest) String() string {
 func (*ListChargesRequest) ProtoMessage() {}
 
 func (x *ListChargesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[15]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1658,7 @@ func (x *ListChargesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChargesRequest.ProtoReflect.Descriptor instead.
 func (*ListChargesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{15}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListChargesRequest) GetTenant() string {
@@ -1594,7 +1720,7 @@ type ListChargesResponse struct {
 
 func (x *ListChargesResponse) Reset() {
 	*x = ListChargesResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[16]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1732,7 @@ func (x *ListChargesResponse) String() string {
 func (*ListChargesResponse) ProtoMessage() {}
 
 func (x *ListChargesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[16]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1745,7 @@ func (x *ListChargesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChargesResponse.ProtoReflect.Descriptor instead.
 func (*ListChargesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{16}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListChargesResponse) GetItems() []*Charge {
@@ -1646,7 +1772,7 @@ type GetChargeRequest struct {
 
 func (x *GetChargeRequest) Reset() {
 	*x = GetChargeRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[17]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1784,7 @@ func (x *GetChargeRequest) String() string {
 func (*GetChargeRequest) ProtoMessage() {}
 
 func (x *GetChargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[17]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1797,7 @@ func (x *GetChargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChargeRequest.ProtoReflect.Descriptor instead.
 func (*GetChargeRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{17}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetChargeRequest) GetTenant() string {
@@ -1703,7 +1829,7 @@ type ChargeNowRequest struct {
 
 func (x *ChargeNowRequest) Reset() {
 	*x = ChargeNowRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[18]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1841,7 @@ func (x *ChargeNowRequest) String() string {
 func (*ChargeNowRequest) ProtoMessage() {}
 
 func (x *ChargeNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[18]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1854,7 @@ func (x *ChargeNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChargeNowRequest.ProtoReflect.Descriptor instead.
 func (*ChargeNowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{18}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChargeNowRequest) GetTenant() string {
@@ -1785,7 +1911,7 @@ type CancelChargeRequest struct {
 
 func (x *CancelChargeRequest) Reset() {
 	*x = CancelChargeRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[19]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +1923,7 @@ func (x *CancelChargeRequest) String() string {
 func (*CancelChargeRequest) ProtoMessage() {}
 
 func (x *CancelChargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[19]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +1936,7 @@ func (x *CancelChargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelChargeRequest.ProtoReflect.Descriptor instead.
 func (*CancelChargeRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{19}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CancelChargeRequest) GetTenant() string {
@@ -1857,7 +1983,7 @@ type ResolveChargeRequest struct {
 
 func (x *ResolveChargeRequest) Reset() {
 	*x = ResolveChargeRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[20]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +1995,7 @@ func (x *ResolveChargeRequest) String() string {
 func (*ResolveChargeRequest) ProtoMessage() {}
 
 func (x *ResolveChargeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[20]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +2008,7 @@ func (x *ResolveChargeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveChargeRequest.ProtoReflect.Descriptor instead.
 func (*ResolveChargeRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{20}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResolveChargeRequest) GetTenant() string {
@@ -1927,6 +2053,150 @@ func (x *ResolveChargeRequest) GetRequestId() string {
 	return ""
 }
 
+type RefreshChargeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshChargeRequest) Reset() {
+	*x = RefreshChargeRequest{}
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshChargeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshChargeRequest) ProtoMessage() {}
+
+func (x *RefreshChargeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshChargeRequest.ProtoReflect.Descriptor instead.
+func (*RefreshChargeRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RefreshChargeRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RefreshChargeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RefreshChargeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RefreshChargeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type SettleDisputeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // of the reversal
+	Outcome       string                 `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Evidence      string                 `protobuf:"bytes,4,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleDisputeRequest) Reset() {
+	*x = SettleDisputeRequest{}
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleDisputeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleDisputeRequest) ProtoMessage() {}
+
+func (x *SettleDisputeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleDisputeRequest.ProtoReflect.Descriptor instead.
+func (*SettleDisputeRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SettleDisputeRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SettleDisputeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SettleDisputeRequest) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *SettleDisputeRequest) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *SettleDisputeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type ResolveChargeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// applied is false when the call was recorded as the proposal.
@@ -1938,7 +2208,7 @@ type ResolveChargeResponse struct {
 
 func (x *ResolveChargeResponse) Reset() {
 	*x = ResolveChargeResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[21]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2220,7 @@ func (x *ResolveChargeResponse) String() string {
 func (*ResolveChargeResponse) ProtoMessage() {}
 
 func (x *ResolveChargeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[21]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2233,7 @@ func (x *ResolveChargeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveChargeResponse.ProtoReflect.Descriptor instead.
 func (*ResolveChargeResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{21}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ResolveChargeResponse) GetApplied() bool {
@@ -2001,7 +2271,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[22]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2283,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[22]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2296,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{22}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Run) GetId() string {
@@ -2131,7 +2401,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[23]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2413,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[23]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2426,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{23}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListRunsRequest) GetTenant() string {
@@ -2190,7 +2460,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[24]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2472,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[24]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2485,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{24}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRunsResponse) GetItems() []*Run {
@@ -2243,7 +2513,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[25]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2525,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[25]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2538,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{25}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetRunRequest) GetTenant() string {
@@ -2302,7 +2572,7 @@ type HoldDigest struct {
 
 func (x *HoldDigest) Reset() {
 	*x = HoldDigest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[26]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2584,7 @@ func (x *HoldDigest) String() string {
 func (*HoldDigest) ProtoMessage() {}
 
 func (x *HoldDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[26]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2597,7 @@ func (x *HoldDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldDigest.ProtoReflect.Descriptor instead.
 func (*HoldDigest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{26}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HoldDigest) GetId() string {
@@ -2399,7 +2669,7 @@ type ListHoldDigestsRequest struct {
 
 func (x *ListHoldDigestsRequest) Reset() {
 	*x = ListHoldDigestsRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[27]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2681,7 @@ func (x *ListHoldDigestsRequest) String() string {
 func (*ListHoldDigestsRequest) ProtoMessage() {}
 
 func (x *ListHoldDigestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[27]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +2694,7 @@ func (x *ListHoldDigestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldDigestsRequest.ProtoReflect.Descriptor instead.
 func (*ListHoldDigestsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{27}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListHoldDigestsRequest) GetTenant() string {
@@ -2472,7 +2742,7 @@ type ListHoldDigestsResponse struct {
 
 func (x *ListHoldDigestsResponse) Reset() {
 	*x = ListHoldDigestsResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[28]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2754,7 @@ func (x *ListHoldDigestsResponse) String() string {
 func (*ListHoldDigestsResponse) ProtoMessage() {}
 
 func (x *ListHoldDigestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[28]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2767,7 @@ func (x *ListHoldDigestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldDigestsResponse.ProtoReflect.Descriptor instead.
 func (*ListHoldDigestsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{28}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListHoldDigestsResponse) GetItems() []*HoldDigest {
@@ -2525,7 +2795,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[29]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2807,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[29]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2820,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{29}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReportRequest) GetTenant() string {
@@ -2588,7 +2858,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[30]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2600,7 +2870,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[30]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2613,7 +2883,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{30}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReportResponse) GetTenant() string {
@@ -2696,7 +2966,7 @@ type Sum struct {
 
 func (x *Sum) Reset() {
 	*x = Sum{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[31]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2978,7 @@ func (x *Sum) String() string {
 func (*Sum) ProtoMessage() {}
 
 func (x *Sum) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[31]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +2991,7 @@ func (x *Sum) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sum.ProtoReflect.Descriptor instead.
 func (*Sum) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{31}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Sum) GetCount() int64 {
@@ -2749,7 +3019,7 @@ type StateSum struct {
 
 func (x *StateSum) Reset() {
 	*x = StateSum{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[32]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +3031,7 @@ func (x *StateSum) String() string {
 func (*StateSum) ProtoMessage() {}
 
 func (x *StateSum) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[32]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +3044,7 @@ func (x *StateSum) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateSum.ProtoReflect.Descriptor instead.
 func (*StateSum) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{32}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StateSum) GetState() string {
@@ -2809,7 +3079,7 @@ type SellerSum struct {
 
 func (x *SellerSum) Reset() {
 	*x = SellerSum{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[33]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +3091,7 @@ func (x *SellerSum) String() string {
 func (*SellerSum) ProtoMessage() {}
 
 func (x *SellerSum) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[33]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +3104,7 @@ func (x *SellerSum) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SellerSum.ProtoReflect.Descriptor instead.
 func (*SellerSum) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{33}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SellerSum) GetSellerId() string {
@@ -2873,7 +3143,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[34]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2885,7 +3155,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[34]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,7 +3168,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{34}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Gateway) GetTenant() string {
@@ -2952,7 +3222,7 @@ type ListGatewaysRequest struct {
 
 func (x *ListGatewaysRequest) Reset() {
 	*x = ListGatewaysRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[35]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3234,7 @@ func (x *ListGatewaysRequest) String() string {
 func (*ListGatewaysRequest) ProtoMessage() {}
 
 func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[35]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3247,7 @@ func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysRequest.ProtoReflect.Descriptor instead.
 func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{35}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListGatewaysRequest) GetTenant() string {
@@ -2996,7 +3266,7 @@ type ListGatewaysResponse struct {
 
 func (x *ListGatewaysResponse) Reset() {
 	*x = ListGatewaysResponse{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[36]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3008,7 +3278,7 @@ func (x *ListGatewaysResponse) String() string {
 func (*ListGatewaysResponse) ProtoMessage() {}
 
 func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[36]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +3291,7 @@ func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysResponse.ProtoReflect.Descriptor instead.
 func (*ListGatewaysResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{36}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListGatewaysResponse) GetItems() []*Gateway {
@@ -3043,7 +3313,7 @@ type ResumeGatewayRequest struct {
 
 func (x *ResumeGatewayRequest) Reset() {
 	*x = ResumeGatewayRequest{}
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[37]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +3325,7 @@ func (x *ResumeGatewayRequest) String() string {
 func (*ResumeGatewayRequest) ProtoMessage() {}
 
 func (x *ResumeGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[37]
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +3338,7 @@ func (x *ResumeGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeGatewayRequest.ProtoReflect.Descriptor instead.
 func (*ResumeGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{37}
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ResumeGatewayRequest) GetTenant() string {
@@ -3230,7 +3500,7 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\tclosed_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12@\n" +
 	"\x0enext_lookup_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fnextLookupAt\x12\x18\n" +
-	"\alookups\x18\f \x01(\x05R\alookups\"\x9d\a\n" +
+	"\alookups\x18\f \x01(\x05R\alookups\"\xfe\b\n" +
 	"\x06Charge\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12#\n" +
@@ -3261,7 +3531,22 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
 	"\aversion\x18\x19 \x01(\x03R\aversion\x12\x12\n" +
-	"\x04mode\x18\x1a \x01(\tR\x04mode\"\xb6\x01\n" +
+	"\x04mode\x18\x1a \x01(\tR\x04mode\x122\n" +
+	"\brefunded\x18\x1b \x01(\v2\x16.agogo.events.v1.MoneyR\brefunded\x122\n" +
+	"\bdisputed\x18\x1c \x01(\v2\x16.agogo.events.v1.MoneyR\bdisputed\x129\n" +
+	"\fcharged_back\x18\x1d \x01(\v2\x16.agogo.events.v1.MoneyR\vchargedBack\x12<\n" +
+	"\treversals\x18\x1e \x03(\v2\x1e.agogo.recurrences.v1.ReversalR\treversals\"\x8b\x02\n" +
+	"\bReversal\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12.\n" +
+	"\x06amount\x18\x03 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x1f\n" +
+	"\vcase_number\x18\x05 \x01(\tR\n" +
+	"caseNumber\x129\n" +
+	"\n" +
+	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"decided_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\"\xb6\x01\n" +
 	"\bProposal\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12!\n" +
 	"\fcharge_again\x18\x02 \x01(\bR\vchargeAgain\x12\x1a\n" +
@@ -3312,7 +3597,22 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\bevidence\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"g\n" +
+	"request_id\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9e\x01\n" +
+	"\x14RefreshChargeRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xce\x01\n" +
+	"\x14SettleDisputeRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12*\n" +
+	"\aoutcome\x18\x03 \x01(\tB\x10\xbaH\rr\vR\x03wonR\x04lostR\aoutcome\x12&\n" +
+	"\bevidence\x18\x04 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"g\n" +
 	"\x15ResolveChargeResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\bR\aapplied\x124\n" +
 	"\x06charge\x18\x02 \x01(\v2\x1c.agogo.recurrences.v1.ChargeR\x06charge\"\x84\x05\n" +
@@ -3422,7 +3722,7 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId2\xab\x0e\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId2\xe1\x0f\n" +
 	"\x12RecurrencesService\x12Z\n" +
 	"\x11ImportRecurrences\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12n\n" +
 	"\x0fListRecurrences\x12,.agogo.recurrences.v1.ListRecurrencesRequest\x1a-.agogo.recurrences.v1.ListRecurrencesResponse\x12]\n" +
@@ -3437,6 +3737,8 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\tChargeNow\x12&.agogo.recurrences.v1.ChargeNowRequest\x1a\x1c.agogo.recurrences.v1.Charge\x12W\n" +
 	"\fCancelCharge\x12).agogo.recurrences.v1.CancelChargeRequest\x1a\x1c.agogo.recurrences.v1.Charge\x12h\n" +
 	"\rResolveCharge\x12*.agogo.recurrences.v1.ResolveChargeRequest\x1a+.agogo.recurrences.v1.ResolveChargeResponse\x12Y\n" +
+	"\rRefreshCharge\x12*.agogo.recurrences.v1.RefreshChargeRequest\x1a\x1c.agogo.recurrences.v1.Charge\x12Y\n" +
+	"\rSettleDispute\x12*.agogo.recurrences.v1.SettleDisputeRequest\x1a\x1c.agogo.recurrences.v1.Charge\x12Y\n" +
 	"\bListRuns\x12%.agogo.recurrences.v1.ListRunsRequest\x1a&.agogo.recurrences.v1.ListRunsResponse\x12H\n" +
 	"\x06GetRun\x12#.agogo.recurrences.v1.GetRunRequest\x1a\x19.agogo.recurrences.v1.Run\x12n\n" +
 	"\x0fListHoldDigests\x12,.agogo.recurrences.v1.ListHoldDigestsRequest\x1a-.agogo.recurrences.v1.ListHoldDigestsResponse\x12S\n" +
@@ -3457,7 +3759,7 @@ func file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP() []byte {
 	return file_agogo_recurrences_v1_recurrences_proto_rawDescData
 }
 
-var file_agogo_recurrences_v1_recurrences_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_agogo_recurrences_v1_recurrences_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_agogo_recurrences_v1_recurrences_proto_goTypes = []any{
 	(*Card)(nil),                        // 0: agogo.recurrences.v1.Card
 	(*Recurrence)(nil),                  // 1: agogo.recurrences.v1.Recurrence
@@ -3473,130 +3775,144 @@ var file_agogo_recurrences_v1_recurrences_proto_goTypes = []any{
 	(*SetCardResponse)(nil),             // 11: agogo.recurrences.v1.SetCardResponse
 	(*Attempt)(nil),                     // 12: agogo.recurrences.v1.Attempt
 	(*Charge)(nil),                      // 13: agogo.recurrences.v1.Charge
-	(*Proposal)(nil),                    // 14: agogo.recurrences.v1.Proposal
-	(*ListChargesRequest)(nil),          // 15: agogo.recurrences.v1.ListChargesRequest
-	(*ListChargesResponse)(nil),         // 16: agogo.recurrences.v1.ListChargesResponse
-	(*GetChargeRequest)(nil),            // 17: agogo.recurrences.v1.GetChargeRequest
-	(*ChargeNowRequest)(nil),            // 18: agogo.recurrences.v1.ChargeNowRequest
-	(*CancelChargeRequest)(nil),         // 19: agogo.recurrences.v1.CancelChargeRequest
-	(*ResolveChargeRequest)(nil),        // 20: agogo.recurrences.v1.ResolveChargeRequest
-	(*ResolveChargeResponse)(nil),       // 21: agogo.recurrences.v1.ResolveChargeResponse
-	(*Run)(nil),                         // 22: agogo.recurrences.v1.Run
-	(*ListRunsRequest)(nil),             // 23: agogo.recurrences.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),            // 24: agogo.recurrences.v1.ListRunsResponse
-	(*GetRunRequest)(nil),               // 25: agogo.recurrences.v1.GetRunRequest
-	(*HoldDigest)(nil),                  // 26: agogo.recurrences.v1.HoldDigest
-	(*ListHoldDigestsRequest)(nil),      // 27: agogo.recurrences.v1.ListHoldDigestsRequest
-	(*ListHoldDigestsResponse)(nil),     // 28: agogo.recurrences.v1.ListHoldDigestsResponse
-	(*ReportRequest)(nil),               // 29: agogo.recurrences.v1.ReportRequest
-	(*ReportResponse)(nil),              // 30: agogo.recurrences.v1.ReportResponse
-	(*Sum)(nil),                         // 31: agogo.recurrences.v1.Sum
-	(*StateSum)(nil),                    // 32: agogo.recurrences.v1.StateSum
-	(*SellerSum)(nil),                   // 33: agogo.recurrences.v1.SellerSum
-	(*Gateway)(nil),                     // 34: agogo.recurrences.v1.Gateway
-	(*ListGatewaysRequest)(nil),         // 35: agogo.recurrences.v1.ListGatewaysRequest
-	(*ListGatewaysResponse)(nil),        // 36: agogo.recurrences.v1.ListGatewaysResponse
-	(*ResumeGatewayRequest)(nil),        // 37: agogo.recurrences.v1.ResumeGatewayRequest
-	nil,                                 // 38: agogo.recurrences.v1.Run.CountsEntry
-	nil,                                 // 39: agogo.recurrences.v1.Run.TotalsEntry
-	(*v1.Reason)(nil),                   // 40: agogo.events.v1.Reason
-	(*v1.Money)(nil),                    // 41: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),       // 42: google.protobuf.Timestamp
-	(*v11.ImportRequest)(nil),           // 43: agogo.imports.v1.ImportRequest
-	(*v11.ImportResponse)(nil),          // 44: agogo.imports.v1.ImportResponse
+	(*Reversal)(nil),                    // 14: agogo.recurrences.v1.Reversal
+	(*Proposal)(nil),                    // 15: agogo.recurrences.v1.Proposal
+	(*ListChargesRequest)(nil),          // 16: agogo.recurrences.v1.ListChargesRequest
+	(*ListChargesResponse)(nil),         // 17: agogo.recurrences.v1.ListChargesResponse
+	(*GetChargeRequest)(nil),            // 18: agogo.recurrences.v1.GetChargeRequest
+	(*ChargeNowRequest)(nil),            // 19: agogo.recurrences.v1.ChargeNowRequest
+	(*CancelChargeRequest)(nil),         // 20: agogo.recurrences.v1.CancelChargeRequest
+	(*ResolveChargeRequest)(nil),        // 21: agogo.recurrences.v1.ResolveChargeRequest
+	(*RefreshChargeRequest)(nil),        // 22: agogo.recurrences.v1.RefreshChargeRequest
+	(*SettleDisputeRequest)(nil),        // 23: agogo.recurrences.v1.SettleDisputeRequest
+	(*ResolveChargeResponse)(nil),       // 24: agogo.recurrences.v1.ResolveChargeResponse
+	(*Run)(nil),                         // 25: agogo.recurrences.v1.Run
+	(*ListRunsRequest)(nil),             // 26: agogo.recurrences.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),            // 27: agogo.recurrences.v1.ListRunsResponse
+	(*GetRunRequest)(nil),               // 28: agogo.recurrences.v1.GetRunRequest
+	(*HoldDigest)(nil),                  // 29: agogo.recurrences.v1.HoldDigest
+	(*ListHoldDigestsRequest)(nil),      // 30: agogo.recurrences.v1.ListHoldDigestsRequest
+	(*ListHoldDigestsResponse)(nil),     // 31: agogo.recurrences.v1.ListHoldDigestsResponse
+	(*ReportRequest)(nil),               // 32: agogo.recurrences.v1.ReportRequest
+	(*ReportResponse)(nil),              // 33: agogo.recurrences.v1.ReportResponse
+	(*Sum)(nil),                         // 34: agogo.recurrences.v1.Sum
+	(*StateSum)(nil),                    // 35: agogo.recurrences.v1.StateSum
+	(*SellerSum)(nil),                   // 36: agogo.recurrences.v1.SellerSum
+	(*Gateway)(nil),                     // 37: agogo.recurrences.v1.Gateway
+	(*ListGatewaysRequest)(nil),         // 38: agogo.recurrences.v1.ListGatewaysRequest
+	(*ListGatewaysResponse)(nil),        // 39: agogo.recurrences.v1.ListGatewaysResponse
+	(*ResumeGatewayRequest)(nil),        // 40: agogo.recurrences.v1.ResumeGatewayRequest
+	nil,                                 // 41: agogo.recurrences.v1.Run.CountsEntry
+	nil,                                 // 42: agogo.recurrences.v1.Run.TotalsEntry
+	(*v1.Reason)(nil),                   // 43: agogo.events.v1.Reason
+	(*v1.Money)(nil),                    // 44: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),       // 45: google.protobuf.Timestamp
+	(*v11.ImportRequest)(nil),           // 46: agogo.imports.v1.ImportRequest
+	(*v11.ImportResponse)(nil),          // 47: agogo.imports.v1.ImportResponse
 }
 var file_agogo_recurrences_v1_recurrences_proto_depIdxs = []int32{
-	40, // 0: agogo.recurrences.v1.Card.reason:type_name -> agogo.events.v1.Reason
-	41, // 1: agogo.recurrences.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
+	43, // 0: agogo.recurrences.v1.Card.reason:type_name -> agogo.events.v1.Reason
+	44, // 1: agogo.recurrences.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
 	0,  // 2: agogo.recurrences.v1.Recurrence.card:type_name -> agogo.recurrences.v1.Card
-	40, // 3: agogo.recurrences.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
-	42, // 4: agogo.recurrences.v1.Recurrence.held_by:type_name -> google.protobuf.Timestamp
-	42, // 5: agogo.recurrences.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
-	42, // 6: agogo.recurrences.v1.Recurrence.created_at:type_name -> google.protobuf.Timestamp
-	42, // 7: agogo.recurrences.v1.Recurrence.updated_at:type_name -> google.protobuf.Timestamp
+	43, // 3: agogo.recurrences.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
+	45, // 4: agogo.recurrences.v1.Recurrence.held_by:type_name -> google.protobuf.Timestamp
+	45, // 5: agogo.recurrences.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
+	45, // 6: agogo.recurrences.v1.Recurrence.created_at:type_name -> google.protobuf.Timestamp
+	45, // 7: agogo.recurrences.v1.Recurrence.updated_at:type_name -> google.protobuf.Timestamp
 	2,  // 8: agogo.recurrences.v1.Recurrence.missed_cycles:type_name -> agogo.recurrences.v1.MissedCycle
-	42, // 9: agogo.recurrences.v1.MissedCycle.missed_at:type_name -> google.protobuf.Timestamp
+	45, // 9: agogo.recurrences.v1.MissedCycle.missed_at:type_name -> google.protobuf.Timestamp
 	1,  // 10: agogo.recurrences.v1.ListRecurrencesResponse.items:type_name -> agogo.recurrences.v1.Recurrence
 	1,  // 11: agogo.recurrences.v1.SetCardResponse.recurrence:type_name -> agogo.recurrences.v1.Recurrence
 	13, // 12: agogo.recurrences.v1.SetCardResponse.charges:type_name -> agogo.recurrences.v1.Charge
-	42, // 13: agogo.recurrences.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	42, // 14: agogo.recurrences.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	42, // 15: agogo.recurrences.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	41, // 16: agogo.recurrences.v1.Charge.amount:type_name -> agogo.events.v1.Money
-	41, // 17: agogo.recurrences.v1.Charge.fee:type_name -> agogo.events.v1.Money
-	40, // 18: agogo.recurrences.v1.Charge.reason:type_name -> agogo.events.v1.Reason
+	45, // 13: agogo.recurrences.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	45, // 14: agogo.recurrences.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	45, // 15: agogo.recurrences.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	44, // 16: agogo.recurrences.v1.Charge.amount:type_name -> agogo.events.v1.Money
+	44, // 17: agogo.recurrences.v1.Charge.fee:type_name -> agogo.events.v1.Money
+	43, // 18: agogo.recurrences.v1.Charge.reason:type_name -> agogo.events.v1.Reason
 	12, // 19: agogo.recurrences.v1.Charge.attempts:type_name -> agogo.recurrences.v1.Attempt
-	14, // 20: agogo.recurrences.v1.Charge.proposal:type_name -> agogo.recurrences.v1.Proposal
-	42, // 21: agogo.recurrences.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
-	42, // 22: agogo.recurrences.v1.Charge.updated_at:type_name -> google.protobuf.Timestamp
-	42, // 23: agogo.recurrences.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	13, // 24: agogo.recurrences.v1.ListChargesResponse.items:type_name -> agogo.recurrences.v1.Charge
-	13, // 25: agogo.recurrences.v1.ResolveChargeResponse.charge:type_name -> agogo.recurrences.v1.Charge
-	42, // 26: agogo.recurrences.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	38, // 27: agogo.recurrences.v1.Run.counts:type_name -> agogo.recurrences.v1.Run.CountsEntry
-	39, // 28: agogo.recurrences.v1.Run.totals:type_name -> agogo.recurrences.v1.Run.TotalsEntry
-	42, // 29: agogo.recurrences.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	42, // 30: agogo.recurrences.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	22, // 31: agogo.recurrences.v1.ListRunsResponse.items:type_name -> agogo.recurrences.v1.Run
-	41, // 32: agogo.recurrences.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
-	42, // 33: agogo.recurrences.v1.HoldDigest.created_at:type_name -> google.protobuf.Timestamp
-	26, // 34: agogo.recurrences.v1.ListHoldDigestsResponse.items:type_name -> agogo.recurrences.v1.HoldDigest
-	32, // 35: agogo.recurrences.v1.ReportResponse.recurrences:type_name -> agogo.recurrences.v1.StateSum
-	32, // 36: agogo.recurrences.v1.ReportResponse.charges:type_name -> agogo.recurrences.v1.StateSum
-	31, // 37: agogo.recurrences.v1.ReportResponse.due_today:type_name -> agogo.recurrences.v1.Sum
-	31, // 38: agogo.recurrences.v1.ReportResponse.overdue:type_name -> agogo.recurrences.v1.Sum
-	31, // 39: agogo.recurrences.v1.ReportResponse.on_hold:type_name -> agogo.recurrences.v1.Sum
-	33, // 40: agogo.recurrences.v1.ReportResponse.on_hold_by_seller:type_name -> agogo.recurrences.v1.SellerSum
-	41, // 41: agogo.recurrences.v1.Sum.amount:type_name -> agogo.events.v1.Money
-	41, // 42: agogo.recurrences.v1.StateSum.amount:type_name -> agogo.events.v1.Money
-	41, // 43: agogo.recurrences.v1.SellerSum.amount:type_name -> agogo.events.v1.Money
-	40, // 44: agogo.recurrences.v1.Gateway.reason:type_name -> agogo.events.v1.Reason
-	42, // 45: agogo.recurrences.v1.Gateway.changed_at:type_name -> google.protobuf.Timestamp
-	34, // 46: agogo.recurrences.v1.ListGatewaysResponse.items:type_name -> agogo.recurrences.v1.Gateway
-	41, // 47: agogo.recurrences.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	43, // 48: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:input_type -> agogo.imports.v1.ImportRequest
-	3,  // 49: agogo.recurrences.v1.RecurrencesService.ListRecurrences:input_type -> agogo.recurrences.v1.ListRecurrencesRequest
-	5,  // 50: agogo.recurrences.v1.RecurrencesService.GetRecurrence:input_type -> agogo.recurrences.v1.GetRecurrenceRequest
-	6,  // 51: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:input_type -> agogo.recurrences.v1.PauseRecurrenceRequest
-	7,  // 52: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:input_type -> agogo.recurrences.v1.ResumeRecurrenceRequest
-	8,  // 53: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:input_type -> agogo.recurrences.v1.CancelRecurrenceRequest
-	9,  // 54: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:input_type -> agogo.recurrences.v1.ReactivateRecurrenceRequest
-	10, // 55: agogo.recurrences.v1.RecurrencesService.SetCard:input_type -> agogo.recurrences.v1.SetCardRequest
-	15, // 56: agogo.recurrences.v1.RecurrencesService.ListCharges:input_type -> agogo.recurrences.v1.ListChargesRequest
-	17, // 57: agogo.recurrences.v1.RecurrencesService.GetCharge:input_type -> agogo.recurrences.v1.GetChargeRequest
-	18, // 58: agogo.recurrences.v1.RecurrencesService.ChargeNow:input_type -> agogo.recurrences.v1.ChargeNowRequest
-	19, // 59: agogo.recurrences.v1.RecurrencesService.CancelCharge:input_type -> agogo.recurrences.v1.CancelChargeRequest
-	20, // 60: agogo.recurrences.v1.RecurrencesService.ResolveCharge:input_type -> agogo.recurrences.v1.ResolveChargeRequest
-	23, // 61: agogo.recurrences.v1.RecurrencesService.ListRuns:input_type -> agogo.recurrences.v1.ListRunsRequest
-	25, // 62: agogo.recurrences.v1.RecurrencesService.GetRun:input_type -> agogo.recurrences.v1.GetRunRequest
-	27, // 63: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:input_type -> agogo.recurrences.v1.ListHoldDigestsRequest
-	29, // 64: agogo.recurrences.v1.RecurrencesService.Report:input_type -> agogo.recurrences.v1.ReportRequest
-	35, // 65: agogo.recurrences.v1.RecurrencesService.ListGateways:input_type -> agogo.recurrences.v1.ListGatewaysRequest
-	37, // 66: agogo.recurrences.v1.RecurrencesService.ResumeGateway:input_type -> agogo.recurrences.v1.ResumeGatewayRequest
-	44, // 67: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:output_type -> agogo.imports.v1.ImportResponse
-	4,  // 68: agogo.recurrences.v1.RecurrencesService.ListRecurrences:output_type -> agogo.recurrences.v1.ListRecurrencesResponse
-	1,  // 69: agogo.recurrences.v1.RecurrencesService.GetRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	1,  // 70: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	1,  // 71: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	1,  // 72: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	1,  // 73: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	11, // 74: agogo.recurrences.v1.RecurrencesService.SetCard:output_type -> agogo.recurrences.v1.SetCardResponse
-	16, // 75: agogo.recurrences.v1.RecurrencesService.ListCharges:output_type -> agogo.recurrences.v1.ListChargesResponse
-	13, // 76: agogo.recurrences.v1.RecurrencesService.GetCharge:output_type -> agogo.recurrences.v1.Charge
-	13, // 77: agogo.recurrences.v1.RecurrencesService.ChargeNow:output_type -> agogo.recurrences.v1.Charge
-	13, // 78: agogo.recurrences.v1.RecurrencesService.CancelCharge:output_type -> agogo.recurrences.v1.Charge
-	21, // 79: agogo.recurrences.v1.RecurrencesService.ResolveCharge:output_type -> agogo.recurrences.v1.ResolveChargeResponse
-	24, // 80: agogo.recurrences.v1.RecurrencesService.ListRuns:output_type -> agogo.recurrences.v1.ListRunsResponse
-	22, // 81: agogo.recurrences.v1.RecurrencesService.GetRun:output_type -> agogo.recurrences.v1.Run
-	28, // 82: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:output_type -> agogo.recurrences.v1.ListHoldDigestsResponse
-	30, // 83: agogo.recurrences.v1.RecurrencesService.Report:output_type -> agogo.recurrences.v1.ReportResponse
-	36, // 84: agogo.recurrences.v1.RecurrencesService.ListGateways:output_type -> agogo.recurrences.v1.ListGatewaysResponse
-	34, // 85: agogo.recurrences.v1.RecurrencesService.ResumeGateway:output_type -> agogo.recurrences.v1.Gateway
-	67, // [67:86] is the sub-list for method output_type
-	48, // [48:67] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	15, // 20: agogo.recurrences.v1.Charge.proposal:type_name -> agogo.recurrences.v1.Proposal
+	45, // 21: agogo.recurrences.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
+	45, // 22: agogo.recurrences.v1.Charge.updated_at:type_name -> google.protobuf.Timestamp
+	44, // 23: agogo.recurrences.v1.Charge.refunded:type_name -> agogo.events.v1.Money
+	44, // 24: agogo.recurrences.v1.Charge.disputed:type_name -> agogo.events.v1.Money
+	44, // 25: agogo.recurrences.v1.Charge.charged_back:type_name -> agogo.events.v1.Money
+	14, // 26: agogo.recurrences.v1.Charge.reversals:type_name -> agogo.recurrences.v1.Reversal
+	44, // 27: agogo.recurrences.v1.Reversal.amount:type_name -> agogo.events.v1.Money
+	45, // 28: agogo.recurrences.v1.Reversal.created_at:type_name -> google.protobuf.Timestamp
+	45, // 29: agogo.recurrences.v1.Reversal.decided_at:type_name -> google.protobuf.Timestamp
+	45, // 30: agogo.recurrences.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	13, // 31: agogo.recurrences.v1.ListChargesResponse.items:type_name -> agogo.recurrences.v1.Charge
+	13, // 32: agogo.recurrences.v1.ResolveChargeResponse.charge:type_name -> agogo.recurrences.v1.Charge
+	45, // 33: agogo.recurrences.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	41, // 34: agogo.recurrences.v1.Run.counts:type_name -> agogo.recurrences.v1.Run.CountsEntry
+	42, // 35: agogo.recurrences.v1.Run.totals:type_name -> agogo.recurrences.v1.Run.TotalsEntry
+	45, // 36: agogo.recurrences.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	45, // 37: agogo.recurrences.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	25, // 38: agogo.recurrences.v1.ListRunsResponse.items:type_name -> agogo.recurrences.v1.Run
+	44, // 39: agogo.recurrences.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
+	45, // 40: agogo.recurrences.v1.HoldDigest.created_at:type_name -> google.protobuf.Timestamp
+	29, // 41: agogo.recurrences.v1.ListHoldDigestsResponse.items:type_name -> agogo.recurrences.v1.HoldDigest
+	35, // 42: agogo.recurrences.v1.ReportResponse.recurrences:type_name -> agogo.recurrences.v1.StateSum
+	35, // 43: agogo.recurrences.v1.ReportResponse.charges:type_name -> agogo.recurrences.v1.StateSum
+	34, // 44: agogo.recurrences.v1.ReportResponse.due_today:type_name -> agogo.recurrences.v1.Sum
+	34, // 45: agogo.recurrences.v1.ReportResponse.overdue:type_name -> agogo.recurrences.v1.Sum
+	34, // 46: agogo.recurrences.v1.ReportResponse.on_hold:type_name -> agogo.recurrences.v1.Sum
+	36, // 47: agogo.recurrences.v1.ReportResponse.on_hold_by_seller:type_name -> agogo.recurrences.v1.SellerSum
+	44, // 48: agogo.recurrences.v1.Sum.amount:type_name -> agogo.events.v1.Money
+	44, // 49: agogo.recurrences.v1.StateSum.amount:type_name -> agogo.events.v1.Money
+	44, // 50: agogo.recurrences.v1.SellerSum.amount:type_name -> agogo.events.v1.Money
+	43, // 51: agogo.recurrences.v1.Gateway.reason:type_name -> agogo.events.v1.Reason
+	45, // 52: agogo.recurrences.v1.Gateway.changed_at:type_name -> google.protobuf.Timestamp
+	37, // 53: agogo.recurrences.v1.ListGatewaysResponse.items:type_name -> agogo.recurrences.v1.Gateway
+	44, // 54: agogo.recurrences.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	46, // 55: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:input_type -> agogo.imports.v1.ImportRequest
+	3,  // 56: agogo.recurrences.v1.RecurrencesService.ListRecurrences:input_type -> agogo.recurrences.v1.ListRecurrencesRequest
+	5,  // 57: agogo.recurrences.v1.RecurrencesService.GetRecurrence:input_type -> agogo.recurrences.v1.GetRecurrenceRequest
+	6,  // 58: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:input_type -> agogo.recurrences.v1.PauseRecurrenceRequest
+	7,  // 59: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:input_type -> agogo.recurrences.v1.ResumeRecurrenceRequest
+	8,  // 60: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:input_type -> agogo.recurrences.v1.CancelRecurrenceRequest
+	9,  // 61: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:input_type -> agogo.recurrences.v1.ReactivateRecurrenceRequest
+	10, // 62: agogo.recurrences.v1.RecurrencesService.SetCard:input_type -> agogo.recurrences.v1.SetCardRequest
+	16, // 63: agogo.recurrences.v1.RecurrencesService.ListCharges:input_type -> agogo.recurrences.v1.ListChargesRequest
+	18, // 64: agogo.recurrences.v1.RecurrencesService.GetCharge:input_type -> agogo.recurrences.v1.GetChargeRequest
+	19, // 65: agogo.recurrences.v1.RecurrencesService.ChargeNow:input_type -> agogo.recurrences.v1.ChargeNowRequest
+	20, // 66: agogo.recurrences.v1.RecurrencesService.CancelCharge:input_type -> agogo.recurrences.v1.CancelChargeRequest
+	21, // 67: agogo.recurrences.v1.RecurrencesService.ResolveCharge:input_type -> agogo.recurrences.v1.ResolveChargeRequest
+	22, // 68: agogo.recurrences.v1.RecurrencesService.RefreshCharge:input_type -> agogo.recurrences.v1.RefreshChargeRequest
+	23, // 69: agogo.recurrences.v1.RecurrencesService.SettleDispute:input_type -> agogo.recurrences.v1.SettleDisputeRequest
+	26, // 70: agogo.recurrences.v1.RecurrencesService.ListRuns:input_type -> agogo.recurrences.v1.ListRunsRequest
+	28, // 71: agogo.recurrences.v1.RecurrencesService.GetRun:input_type -> agogo.recurrences.v1.GetRunRequest
+	30, // 72: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:input_type -> agogo.recurrences.v1.ListHoldDigestsRequest
+	32, // 73: agogo.recurrences.v1.RecurrencesService.Report:input_type -> agogo.recurrences.v1.ReportRequest
+	38, // 74: agogo.recurrences.v1.RecurrencesService.ListGateways:input_type -> agogo.recurrences.v1.ListGatewaysRequest
+	40, // 75: agogo.recurrences.v1.RecurrencesService.ResumeGateway:input_type -> agogo.recurrences.v1.ResumeGatewayRequest
+	47, // 76: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:output_type -> agogo.imports.v1.ImportResponse
+	4,  // 77: agogo.recurrences.v1.RecurrencesService.ListRecurrences:output_type -> agogo.recurrences.v1.ListRecurrencesResponse
+	1,  // 78: agogo.recurrences.v1.RecurrencesService.GetRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 79: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 80: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 81: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 82: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	11, // 83: agogo.recurrences.v1.RecurrencesService.SetCard:output_type -> agogo.recurrences.v1.SetCardResponse
+	17, // 84: agogo.recurrences.v1.RecurrencesService.ListCharges:output_type -> agogo.recurrences.v1.ListChargesResponse
+	13, // 85: agogo.recurrences.v1.RecurrencesService.GetCharge:output_type -> agogo.recurrences.v1.Charge
+	13, // 86: agogo.recurrences.v1.RecurrencesService.ChargeNow:output_type -> agogo.recurrences.v1.Charge
+	13, // 87: agogo.recurrences.v1.RecurrencesService.CancelCharge:output_type -> agogo.recurrences.v1.Charge
+	24, // 88: agogo.recurrences.v1.RecurrencesService.ResolveCharge:output_type -> agogo.recurrences.v1.ResolveChargeResponse
+	13, // 89: agogo.recurrences.v1.RecurrencesService.RefreshCharge:output_type -> agogo.recurrences.v1.Charge
+	13, // 90: agogo.recurrences.v1.RecurrencesService.SettleDispute:output_type -> agogo.recurrences.v1.Charge
+	27, // 91: agogo.recurrences.v1.RecurrencesService.ListRuns:output_type -> agogo.recurrences.v1.ListRunsResponse
+	25, // 92: agogo.recurrences.v1.RecurrencesService.GetRun:output_type -> agogo.recurrences.v1.Run
+	31, // 93: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:output_type -> agogo.recurrences.v1.ListHoldDigestsResponse
+	33, // 94: agogo.recurrences.v1.RecurrencesService.Report:output_type -> agogo.recurrences.v1.ReportResponse
+	39, // 95: agogo.recurrences.v1.RecurrencesService.ListGateways:output_type -> agogo.recurrences.v1.ListGatewaysResponse
+	37, // 96: agogo.recurrences.v1.RecurrencesService.ResumeGateway:output_type -> agogo.recurrences.v1.Gateway
+	76, // [76:97] is the sub-list for method output_type
+	55, // [55:76] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_agogo_recurrences_v1_recurrences_proto_init() }
@@ -3610,7 +3926,7 @@ func file_agogo_recurrences_v1_recurrences_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_recurrences_v1_recurrences_proto_rawDesc), len(file_agogo_recurrences_v1_recurrences_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

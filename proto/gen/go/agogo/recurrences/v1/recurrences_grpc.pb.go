@@ -38,6 +38,8 @@ const (
 	RecurrencesService_ChargeNow_FullMethodName            = "/agogo.recurrences.v1.RecurrencesService/ChargeNow"
 	RecurrencesService_CancelCharge_FullMethodName         = "/agogo.recurrences.v1.RecurrencesService/CancelCharge"
 	RecurrencesService_ResolveCharge_FullMethodName        = "/agogo.recurrences.v1.RecurrencesService/ResolveCharge"
+	RecurrencesService_RefreshCharge_FullMethodName        = "/agogo.recurrences.v1.RecurrencesService/RefreshCharge"
+	RecurrencesService_SettleDispute_FullMethodName        = "/agogo.recurrences.v1.RecurrencesService/SettleDispute"
 	RecurrencesService_ListRuns_FullMethodName             = "/agogo.recurrences.v1.RecurrencesService/ListRuns"
 	RecurrencesService_GetRun_FullMethodName               = "/agogo.recurrences.v1.RecurrencesService/GetRun"
 	RecurrencesService_ListHoldDigests_FullMethodName      = "/agogo.recurrences.v1.RecurrencesService/ListHoldDigests"
@@ -76,6 +78,11 @@ type RecurrencesServiceClient interface {
 	// ResolveCharge decides a charge in manual_review. The first caller proposes, a second actor with the same words applies.
 	// not_paid is refused (FAILED_PRECONDITION) unless a lookup made after the proposal found nothing or FAILED.
 	ResolveCharge(ctx context.Context, in *ResolveChargeRequest, opts ...grpc.CallOption) (*ResolveChargeResponse, error)
+	// RefreshCharge has the gateway asked again about every attempt of a charge, also of one that is closed: a refund or a dispute
+	// whose webhook was lost is seen so. It answers before the gateway does.
+	RefreshCharge(ctx context.Context, in *RefreshChargeRequest, opts ...grpc.CallOption) (*Charge, error)
+	// SettleDispute books how an open dispute ended, by the word of an approver: no answer of a gateway says so of every one.
+	SettleDispute(ctx context.Context, in *SettleDisputeRequest, opts ...grpc.CallOption) (*Charge, error)
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
 	ListHoldDigests(ctx context.Context, in *ListHoldDigestsRequest, opts ...grpc.CallOption) (*ListHoldDigestsResponse, error)
@@ -227,6 +234,26 @@ func (c *recurrencesServiceClient) ResolveCharge(ctx context.Context, in *Resolv
 	return out, nil
 }
 
+func (c *recurrencesServiceClient) RefreshCharge(ctx context.Context, in *RefreshChargeRequest, opts ...grpc.CallOption) (*Charge, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Charge)
+	err := c.cc.Invoke(ctx, RecurrencesService_RefreshCharge_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recurrencesServiceClient) SettleDispute(ctx context.Context, in *SettleDisputeRequest, opts ...grpc.CallOption) (*Charge, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Charge)
+	err := c.cc.Invoke(ctx, RecurrencesService_SettleDispute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *recurrencesServiceClient) ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRunsResponse)
@@ -317,6 +344,11 @@ type RecurrencesServiceServer interface {
 	// ResolveCharge decides a charge in manual_review. The first caller proposes, a second actor with the same words applies.
 	// not_paid is refused (FAILED_PRECONDITION) unless a lookup made after the proposal found nothing or FAILED.
 	ResolveCharge(context.Context, *ResolveChargeRequest) (*ResolveChargeResponse, error)
+	// RefreshCharge has the gateway asked again about every attempt of a charge, also of one that is closed: a refund or a dispute
+	// whose webhook was lost is seen so. It answers before the gateway does.
+	RefreshCharge(context.Context, *RefreshChargeRequest) (*Charge, error)
+	// SettleDispute books how an open dispute ended, by the word of an approver: no answer of a gateway says so of every one.
+	SettleDispute(context.Context, *SettleDisputeRequest) (*Charge, error)
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
 	ListHoldDigests(context.Context, *ListHoldDigestsRequest) (*ListHoldDigestsResponse, error)
@@ -373,6 +405,12 @@ func (UnimplementedRecurrencesServiceServer) CancelCharge(context.Context, *Canc
 }
 func (UnimplementedRecurrencesServiceServer) ResolveCharge(context.Context, *ResolveChargeRequest) (*ResolveChargeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResolveCharge not implemented")
+}
+func (UnimplementedRecurrencesServiceServer) RefreshCharge(context.Context, *RefreshChargeRequest) (*Charge, error) {
+	return nil, status.Error(codes.Unimplemented, "method RefreshCharge not implemented")
+}
+func (UnimplementedRecurrencesServiceServer) SettleDispute(context.Context, *SettleDisputeRequest) (*Charge, error) {
+	return nil, status.Error(codes.Unimplemented, "method SettleDispute not implemented")
 }
 func (UnimplementedRecurrencesServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
@@ -636,6 +674,42 @@ func _RecurrencesService_ResolveCharge_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecurrencesService_RefreshCharge_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RefreshChargeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecurrencesServiceServer).RefreshCharge(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecurrencesService_RefreshCharge_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecurrencesServiceServer).RefreshCharge(ctx, req.(*RefreshChargeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecurrencesService_SettleDispute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettleDisputeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecurrencesServiceServer).SettleDispute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecurrencesService_SettleDispute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecurrencesServiceServer).SettleDispute(ctx, req.(*SettleDisputeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RecurrencesService_ListRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRunsRequest)
 	if err := dec(in); err != nil {
@@ -798,6 +872,14 @@ var RecurrencesService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResolveCharge",
 			Handler:    _RecurrencesService_ResolveCharge_Handler,
+		},
+		{
+			MethodName: "RefreshCharge",
+			Handler:    _RecurrencesService_RefreshCharge_Handler,
+		},
+		{
+			MethodName: "SettleDispute",
+			Handler:    _RecurrencesService_SettleDispute_Handler,
 		},
 		{
 			MethodName: "ListRuns",
