@@ -156,7 +156,7 @@ func Consumers() []ConsumerSpec {
 				"event.dead_lettered", "recon.mismatch_found", "float.low", "float.insufficient", "float.restored",
 				"provider.stopped", "provider.degraded", "provider.recovered",
 				"charge.processing", "charge.succeeded", "charge.failed", "charge.exhausted", "charge.requires_action",
-				"charge.outcome_unknown", "charge.manual_review_opened", "card.invalidated", "recurrence.held",
+				"charge.outcome_unknown", "charge.manual_review_opened", "charge.refunded", "charge.disputed", "card.invalidated", "recurrence.held",
 				"recurrence.cycle_missed", "hold_digest.created"),
 			BackOff: minutes(.5, 1, 5, 30), MaxDeliver: 15, MaxAckPending: 1000, Workers: 8,
 		},

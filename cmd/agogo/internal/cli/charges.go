@@ -41,6 +41,20 @@ var chargeDetail = append(chargeColumns[:len(chargeColumns):len(chargeColumns)],
 	col("card id", (*recurrencesv1.Charge).GetCardId),
 	col("run", (*recurrencesv1.Charge).GetRunId),
 	col("fee", func(c *recurrencesv1.Charge) string { return amount(c.Fee) }),
+	col("refunded", func(c *recurrencesv1.Charge) string { return amount(c.Refunded) }),
+	col("disputed", func(c *recurrencesv1.Charge) string {
+		if c.ChargedBack == nil {
+			return amount(c.Disputed)
+		}
+		return amount(c.Disputed) + ", of which " + amount(c.ChargedBack) + " is lost"
+	}),
+	col("taken back", func(c *recurrencesv1.Charge) string {
+		lines := make([]string, 0, len(c.Reversals))
+		for _, r := range c.Reversals {
+			lines = append(lines, reversalLine(r))
+		}
+		return strings.Join(lines, "\n             ")
+	}),
 	col("declined", func(c *recurrencesv1.Charge) string {
 		if c.Tries == 0 {
 			return ""
@@ -63,6 +77,14 @@ var chargeDetail = append(chargeColumns[:len(chargeColumns):len(chargeColumns)],
 	}),
 )
 
+// reversalLine tells of a refund, or of a dispute with what settles it.
+func reversalLine(r *recurrencesv1.Reversal) string {
+	if r.Kind == "refund" {
+		return fmt.Sprintf("refund of %s at %s", amount(r.Amount), when(r.CreatedAt))
+	}
+	return fmt.Sprintf("dispute of %s at %s, case %s, %s, id %s", amount(r.Amount), when(r.CreatedAt), r.CaseNumber, r.State, r.Id)
+}
+
 func (a *app) chargesCommand() *cobra.Command {
 	get := leaf("get ID", "Show one charge with its attempts", exactly("ID"), func(c *cobra.Command, args []string) error {
 		return showOf(a, a.recurrences, chargeDetail, func(client recurrencesClient, tenant string) (*recurrencesv1.Charge, error) {
@@ -76,7 +98,39 @@ func (a *app) chargesCommand() *cobra.Command {
 		})
 	}, `agogo charges cancel 0b1c… --reason "goodwill"`)
 	needsReason(cancel, &why)
-	return noun("charges", "What is taken from customers, cycle by cycle", a.listChargesCommand(), get, a.chargeCommand(), cancel, a.resolveChargeCommand())
+	return noun("charges", "What is taken from customers, cycle by cycle", a.listChargesCommand(), get, a.chargeCommand(), cancel, a.resolveChargeCommand(),
+		a.refreshChargeCommand(), a.settleDisputeCommand())
+}
+
+func (a *app) refreshChargeCommand() *cobra.Command {
+	var why string
+	c := leaf("refresh ID", "Have the gateway asked again about a charge, also a closed one", exactly("ID"), func(c *cobra.Command, args []string) error {
+		return showOf(a, a.recurrences, chargeDetail, func(client recurrencesClient, tenant string) (*recurrencesv1.Charge, error) {
+			return client.RefreshCharge(c.Context(), &recurrencesv1.RefreshChargeRequest{Tenant: tenant, Id: args[0], Reason: why})
+		})
+	}, `agogo charges refresh 0b1c… --reason "the seller refunded it in the portal"`)
+	c.Long = `Have the gateway asked again about every attempt of a charge. Refunds and disputes of a charge that succeeded come by webhook;
+this finds those whose webhook was lost. The answer comes before the gateway's: look at the charge a moment later.`
+	needsReason(c, &why)
+	return c
+}
+
+func (a *app) settleDisputeCommand() *cobra.Command {
+	req := &recurrencesv1.SettleDisputeRequest{}
+	c := leaf("settle-dispute DISPUTE", "Book how a dispute of a charge ended", exactly("DISPUTE"), func(c *cobra.Command, args []string) error {
+		return showOf(a, a.recurrences, chargeDetail, func(client recurrencesClient, tenant string) (*recurrencesv1.Charge, error) {
+			req.Tenant, req.Id = tenant, args[0]
+			return client.SettleDispute(c.Context(), req)
+		})
+	}, `agogo charges settle-dispute 7c1e… --outcome won --evidence "Cielo's letter of 3 Dec, case 123456" --token approver`)
+	c.Long = `Book how an open dispute ended; 'agogo charges get' shows its id. won: the gateway gives the money back. lost: the seller bears it.
+What is decided stays so. Only approvers may.`
+	f := c.Flags()
+	f.StringVar(&req.Outcome, "outcome", "", "won or lost (required)")
+	f.StringVar(&req.Evidence, "evidence", "", "what proves it (required)")
+	_ = c.MarkFlagRequired("outcome")
+	_ = c.MarkFlagRequired("evidence")
+	return c
 }
 
 func (a *app) listChargesCommand() *cobra.Command {

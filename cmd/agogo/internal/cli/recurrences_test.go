@@ -150,6 +150,23 @@ func (s *charging) ResolveCharge(_ context.Context, r *recurrencesv1.ResolveChar
 	return &recurrencesv1.ResolveChargeResponse{Charge: c}, nil
 }
 
+func (s *charging) RefreshCharge(_ context.Context, r *recurrencesv1.RefreshChargeRequest) (*recurrencesv1.Charge, error) {
+	s.asked = r
+	return declined(), nil
+}
+
+func (s *charging) SettleDispute(_ context.Context, r *recurrencesv1.SettleDisputeRequest) (*recurrencesv1.Charge, error) {
+	s.asked = r
+	c := declined()
+	c.State, c.RetryOn, c.Reason = "succeeded", "", &eventsv1.Reason{Code: "dispute_lost"}
+	c.Refunded, c.Disputed, c.ChargedBack = brl(4990), brl(14910), brl(14910)
+	c.Reversals = []*recurrencesv1.Reversal{
+		{Id: "r1", Kind: "refund", Amount: brl(4990), State: "booked", CreatedAt: at("2025-11-20T12:00:00Z")},
+		{Id: r.GetId(), Kind: "dispute", Amount: brl(14910), State: "lost", CaseNumber: "123456", CreatedAt: at("2025-12-02T12:00:00Z")},
+	}
+	return c, nil
+}
+
 func (s *charging) ListHoldDigests(_ context.Context, r *recurrencesv1.ListHoldDigestsRequest) (*recurrencesv1.ListHoldDigestsResponse, error) {
 	s.asked = r
 	return &recurrencesv1.ListHoldDigestsResponse{Items: []*recurrencesv1.HoldDigest{
@@ -331,11 +348,15 @@ func TestWhatPeopleSee(t *testing.T) {
 		"ledger-payouts":  {"ledger balances --service payouts", 0, nil},
 
 		"recurrences-list-json": {"recurrences list -o json", 0, &recurrencesv1.ListRecurrencesRequest{Tenant: "wallclub", PageSize: 1000, PageToken: "2"}},
-		"charges-get-json":      {"charges get " + chargeID + " -o json", 0, &recurrencesv1.GetChargeRequest{Tenant: "wallclub", Id: chargeID}},
-		"ledger-balances-json":  {"ledger balances -o json", 0, nil},
-		"ledger-verify-json":    {"ledger verify -o json", 1, nil},
-		"set-card-json":         {"recurrences set-card rec-028 --card tok_2 --brand visa --reason new -o json", 0, nil},
-		"import-json":           {"recurrences import - -o json", 1, nil},
+		"charges-refresh":       {"charges refresh " + chargeID + " --reason asked", 0, &recurrencesv1.RefreshChargeRequest{Tenant: "wallclub", Id: chargeID, Reason: "asked"}},
+		"charges-settle-dispute": {"charges settle-dispute r2 --outcome lost --evidence letter", 0, &recurrencesv1.SettleDisputeRequest{
+			Tenant: "wallclub", Id: "r2", Outcome: "lost", Evidence: "letter",
+		}},
+		"charges-get-json":     {"charges get " + chargeID + " -o json", 0, &recurrencesv1.GetChargeRequest{Tenant: "wallclub", Id: chargeID}},
+		"ledger-balances-json": {"ledger balances -o json", 0, nil},
+		"ledger-verify-json":   {"ledger verify -o json", 1, nil},
+		"set-card-json":        {"recurrences set-card rec-028 --card tok_2 --brand visa --reason new -o json", 0, nil},
+		"import-json":          {"recurrences import - -o json", 1, nil},
 
 		"help-import": {"recurrences import --help", 0, nil},
 		"help-charge": {"charges charge --help", 0, nil},
@@ -401,6 +422,8 @@ func TestUsageOfRecurrences(t *testing.T) {
 		"charges charge --recurrence r --reason x":                      "wants the ID of a charge, or --recurrence and --cycle",
 		"charges charge a --recurrence r --cycle 2025-10-30 --reason x": "wants the ID of a charge",
 		"charges charge a b --reason x":                                 "wants the ID of a charge",
+		"charges settle-dispute a --outcome won":                        `"evidence"`,
+		"charges refresh a":                                             `"reason"`,
 		"charges resolve a --outcome paid":                              `"evidence"`,
 		"gateways resume --reason x":                                    "wants GATEWAY",
 		"ledger balances --service notifier":                            "payouts or recurrences",

@@ -30,8 +30,9 @@ var decoders = map[string]func([]byte) (notice.Snapshot, error){
 	}),
 	"charge": decoder(func(m *eventsv1.Charge) notice.Snapshot {
 		return notice.Charge{
-			ID: m.GetChargeId(), CustomerID: m.GetCustomerId(), RunID: m.GetRunId(), Cycle: m.GetCycle(), PreviousState: m.GetPreviousState(),
-			Class: m.GetReason().GetClass(), Scope: m.GetReason().GetScope(), Amount: amount(m.GetAmount()), Attempt: m.GetAttempt(), RetryOn: m.GetRetryOn(),
+			ID: m.GetChargeId(), CustomerID: m.GetCustomerId(), SellerID: m.GetSellerId(), RunID: m.GetRunId(), Cycle: m.GetCycle(),
+			PreviousState: m.GetPreviousState(), Class: m.GetReason().GetClass(), Scope: m.GetReason().GetScope(), Code: m.GetReason().GetCode(),
+			Amount: amount(m.GetAmount()), Reversal: amount(m.GetReversal()), Refunded: amount(m.GetRefunded()), Attempt: m.GetAttempt(), RetryOn: m.GetRetryOn(),
 		}
 	}),
 	"event": decoder(func(m *eventsv1.DeadLetter) notice.Snapshot {

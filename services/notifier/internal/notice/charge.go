@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/agogopay/agogo/internal/event"
@@ -10,10 +11,13 @@ import (
 // Charge is the snapshot of one cycle's charge.
 type Charge struct {
 	ID, CustomerID, RunID string
+	SellerID              string
 	Cycle                 string // local date
 	PreviousState         string
-	Class, Scope          string // of the reason
+	Class, Scope, Code    string // of the reason
 	Amount                money.Amount
+	Reversal              money.Amount // of the one refund or dispute that the event is about
+	Refunded              money.Amount // in all
 	Attempt               int32
 	RetryOn               string // local date of the next automatic try, "" when there is none
 }
@@ -33,9 +37,49 @@ func (c Charge) decide(e Event) Decision {
 		}
 	case "succeeded", "requires_action":
 		d.Notices = append(d.Notices, c.toCustomer(e, string(e.Type)))
+	case "refunded":
+		d.Notices = append(d.Notices, c.refund(e))
+	case "disputed":
+		if !slices.Contains([]string{codeDisputeOpened, codeDisputeLost, codeDisputeWon}, c.Code) {
+			break // a later service's word
+		}
+		d.Notices, d.Changes = append(d.Notices, c.toSeller(e)), append(d.Changes, c.dispute(e))
 	}
 	return d
 }
+
+// refund tells the customer of what came back. Each total is told once.
+func (c Charge) refund(e Event) Notice {
+	n := c.toCustomer(e, string(e.Type))
+	n.Cause = c.ID + "/" + string(e.Type) + "/" + strconv.FormatInt(c.Refunded.Minor, 10)
+	n.Params.Amount = c.Reversal
+	return n
+}
+
+// toSeller tells the seller, whose money it is, that a dispute began or how it ended.
+func (c Charge) toSeller(e Event) Notice {
+	return Notice{
+		Tenant: e.Tenant, Recipient: Recipient{Kind: ToSeller, ID: c.SellerID}, Kind: e.Type, Text: "charge." + c.Code, SubjectID: c.ID, Order: e.Order,
+		Cause:  c.ID + "/" + string(e.Type) + "/" + strconv.FormatInt(e.Order, 10),
+		Params: Params{Amount: c.Reversal, Period: c.Cycle},
+	}
+}
+
+// dispute counts disputes that are open: operators answer the issuer in time, or lose.
+func (c Charge) dispute(e Event) Change {
+	n := int64(-1)
+	if c.Code == codeDisputeOpened {
+		n = 1
+	}
+	return counted(e, e.Type, c.RunID, n, c.Reversal)
+}
+
+// The reasons of charge.disputed: a dispute began, or ended.
+const (
+	codeDisputeOpened = "dispute_opened"
+	codeDisputeLost   = "dispute_lost"
+	codeDisputeWon    = "dispute_won"
+)
 
 // failure chooses words by what the customer can do: nothing, give another card, or ask. A retry that never left, or
 // that was refused for our own sake, is no failure of theirs, and the last decline is told by charge.exhausted, which follows it.

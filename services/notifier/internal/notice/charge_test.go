@@ -92,6 +92,47 @@ func TestChargeAlerts(t *testing.T) {
 	}
 }
 
+// TestTakenBack: the customer hears of each refund, the seller how a dispute goes, and operators of what is open.
+func TestTakenBack(t *testing.T) {
+	t.Parallel()
+	told := func(kind event.Type, order int64, code string, reversal, refunded int64) Decision {
+		return Decide(chargeEvent(kind, order, func(c *Charge) {
+			c.PreviousState, c.SellerID, c.Code, c.Reversal, c.Refunded = "succeeded", "seller-1", code, brl(reversal), brl(refunded)
+		}))
+	}
+	part, rest := told("charge.refunded", 4, "partly_refunded", 1000, 1000), told("charge.refunded", 5, "refunded", 3990, 4990)
+	want := []Notice{{
+		Tenant: "wallclub", Recipient: Recipient{Kind: ToCustomer, ID: "cus-1"}, Kind: "charge.refunded", Text: "charge.refunded", SubjectID: "C1", Order: 4,
+		Cause: "C1/charge.refunded/1000", Params: Params{Amount: brl(1000), Period: "2025-10-30"},
+	}}
+	if diff := cmp.Diff(Decision{Notices: want}, part); diff != "" {
+		t.Errorf("a part (-want +got):\n%s", diff)
+	}
+	if len(rest.Notices) != 1 || rest.Notices[0].ID() == part.Notices[0].ID() || rest.Notices[0].Params.Amount != brl(3990) {
+		t.Errorf("the rest: %+v", rest)
+	}
+	ids := map[string]bool{}
+	for i, code := range []string{"dispute_opened", "dispute_lost", "dispute_opened", "dispute_won"} {
+		count := int64(-1)
+		if code == "dispute_opened" {
+			count = 1
+		}
+		got := told("charge.disputed", int64(6+i), code, 500, 0)
+		change := Change{Key: Key{Tenant: "wallclub", Kind: "charge.disputed", Scope: "R1/BRL"}, SubjectID: "R1", Count: count, Amount: brl(500 * count)}
+		if diff := cmp.Diff([]Change{change}, got.Changes); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", code, diff)
+		}
+		n := got.Notices[0]
+		if len(got.Notices) != 1 || n.Recipient != (Recipient{Kind: ToSeller, ID: "seller-1"}) || n.Text != "charge."+code || n.Params.Amount != brl(500) {
+			t.Errorf("%s: %+v", code, got.Notices)
+		}
+		ids[n.ID()] = true
+	}
+	if len(ids) != 4 {
+		t.Errorf("%d messages of four", len(ids))
+	}
+}
+
 // TestCardTakenOutOfUse: its owner hears of it once, however many recurrences it carried; one whose own charge told him
 // already hears nothing more.
 func TestCardTakenOutOfUse(t *testing.T) {

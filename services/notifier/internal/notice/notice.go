@@ -86,12 +86,17 @@ const (
 
 var texts = []Text{
 	{Key: "card.invalidated", Params: []string{ParamCount}},
+	{Key: "charge.dispute_lost", Params: []string{ParamAmount, ParamPeriod}},
+	{Key: "charge.dispute_opened", Params: []string{ParamAmount, ParamPeriod}},
+	{Key: "charge.dispute_won", Params: []string{ParamAmount, ParamPeriod}},
+	{Key: "charge.disputed", Params: []string{ParamAmount, ParamCount}},
 	{Key: "charge.exhausted", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "charge.failed", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "charge.failed.card", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "charge.failed.retry", Params: []string{ParamAmount, ParamPeriod, ParamRetryOn}},
 	{Key: "charge.manual_review_opened", Params: []string{ParamAmount, ParamCount}},
 	{Key: "charge.outcome_unknown", Params: []string{ParamAmount, ParamCount}},
+	{Key: "charge.refunded", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "charge.requires_action", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "charge.succeeded", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "event.dead_lettered", Params: []string{ParamCount, ParamWhere}},
@@ -175,7 +180,7 @@ func HeardTypes() []event.Type {
 var heard = map[string][]string{
 	"card": {"invalidated"},
 	"charge": {
-		"exhausted", "failed", "manual_review_opened", "outcome_unknown", "processing", "requires_action", "succeeded",
+		"disputed", "exhausted", "failed", "manual_review_opened", "outcome_unknown", "processing", "refunded", "requires_action", "succeeded",
 	},
 	"event":       {"dead_lettered"},
 	"float":       {"insufficient", "low", "restored"},

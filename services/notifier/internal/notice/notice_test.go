@@ -399,7 +399,10 @@ func everyEvent() []Event {
 		payoutEvent("payout.failed", 1, func(p *Payout) { p.Scope = "payee" }),
 		payoutEvent("payout.held", 1, func(p *Payout) { p.Code = "approval_expired" }),
 		chargeEvent("charge.failed", 1, func(c *Charge) { c.RetryOn = "2025-10-31" }),
-		chargeEvent("charge.failed", 1, func(c *Charge) { c.Scope = "card" }))
+		chargeEvent("charge.failed", 1, func(c *Charge) { c.Scope = "card" }),
+		chargeEvent("charge.disputed", 1, func(c *Charge) { c.Code = codeDisputeOpened }),
+		chargeEvent("charge.disputed", 1, func(c *Charge) { c.Code = codeDisputeLost }),
+		chargeEvent("charge.disputed", 1, func(c *Charge) { c.Code = codeDisputeWon }))
 }
 
 // TestHeardExist: the list names events that the state tables really have.

@@ -50,7 +50,9 @@ func TestWhatIsTakenBackOfACharge(t *testing.T) {
 		"in part, and then the rest": {
 			[]back{{refunded: 1000}, {refunded: 1500}, {refunded: 4990}},
 			[]string{"refunded 1000 partly_refunded", "refunded 500 partly_refunded", "refunded 3490 refunded"},
-			charge.TakenBack{Refunded: 4990}, map[string]int64{}, nil,
+			charge.TakenBack{Refunded: 4990},
+			map[string]int64{},
+			nil,
 		},
 		"in part": {
 			[]back{{refunded: 1000}}, []string{"refunded 1000 partly_refunded"}, charge.TakenBack{Refunded: 1000}, books(3990, -3990, 0, 0), nil,
@@ -63,50 +65,74 @@ func TestWhatIsTakenBackOfACharge(t *testing.T) {
 		},
 		"disputed and lost": {
 			[]back{{disputes: []provider.Dispute{open}}, {disputes: []provider.Dispute{lost}}},
-			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_lost"}, charge.TakenBack{Disputed: 4990, ChargedBack: 4990}, map[string]int64{}, nil,
+			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_lost"},
+			charge.TakenBack{Disputed: 4990, ChargedBack: 4990},
+			map[string]int64{},
+			nil,
 		},
 		"lost when first told": {
 			[]back{{disputes: []provider.Dispute{lost}}},
-			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_lost"}, charge.TakenBack{Disputed: 4990, ChargedBack: 4990}, map[string]int64{}, nil,
+			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_lost"},
+			charge.TakenBack{Disputed: 4990, ChargedBack: 4990},
+			map[string]int64{},
+			nil,
 		},
 		"disputed and won": {
 			[]back{{disputes: []provider.Dispute{open}, settled: "won"}},
-			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_won"}, charge.TakenBack{}, books(4990, -4990, 0, 0), nil,
+			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_won"},
+			charge.TakenBack{},
+			books(4990, -4990, 0, 0), nil,
 		},
 		"won, although it is told as lost later": {
 			[]back{{disputes: []provider.Dispute{open}, settled: "won"}, {disputes: []provider.Dispute{lost}}},
-			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_won"}, charge.TakenBack{}, books(4990, -4990, 0, 0), nil,
+			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_won"},
+			charge.TakenBack{},
+			books(4990, -4990, 0, 0), nil,
 		},
 		"a dispute that is told no more is not won": {
 			[]back{{disputes: []provider.Dispute{open}}, {}}, []string{"disputed 4990 dispute_opened"}, charge.TakenBack{Disputed: 4990}, books(0, -4990, 4990, 0), nil,
 		},
 		"disputed, and then refunded": {
 			[]back{{disputes: []provider.Dispute{open}}, {refunded: 4990, disputes: []provider.Dispute{open}}},
-			[]string{"disputed 4990 dispute_opened", "refunded 4990 refunded"}, charge.TakenBack{Refunded: 4990, Disputed: 4990}, map[string]int64{}, nil,
+			[]string{"disputed 4990 dispute_opened", "refunded 4990 refunded"},
+			charge.TakenBack{Refunded: 4990, Disputed: 4990},
+			map[string]int64{},
+			nil,
 		},
 		"disputed, refunded, and lost": {
 			[]back{{disputes: []provider.Dispute{open}}, {refunded: 4990, disputes: []provider.Dispute{open}}, {refunded: 4990, disputes: []provider.Dispute{lost}}},
 			[]string{"disputed 4990 dispute_opened", "refunded 4990 refunded", "disputed 4990 dispute_lost"},
-			charge.TakenBack{Refunded: 4990, Disputed: 4990, ChargedBack: 4990}, map[string]int64{}, nil,
+			charge.TakenBack{Refunded: 4990, Disputed: 4990, ChargedBack: 4990},
+			map[string]int64{},
+			nil,
 		},
 		"refunded, and then disputed, and won": {
 			[]back{{refunded: 4990}, {refunded: 4990, disputes: []provider.Dispute{open}, settled: "won"}},
-			[]string{"refunded 4990 refunded", "disputed 4990 dispute_opened", "disputed 4990 dispute_won"}, charge.TakenBack{Refunded: 4990}, map[string]int64{}, nil,
+			[]string{"refunded 4990 refunded", "disputed 4990 dispute_opened", "disputed 4990 dispute_won"},
+			charge.TakenBack{Refunded: 4990},
+			map[string]int64{},
+			nil,
 		},
 		"both in one answer, and more than there is": {
 			[]back{{refunded: 1000, disputes: []provider.Dispute{open}}},
-			[]string{"refunded 1000 partly_refunded", "disputed 4990 dispute_opened"}, charge.TakenBack{Refunded: 1000, Disputed: 4990}, books(0, -3990, 3990, 0), nil,
+			[]string{"refunded 1000 partly_refunded", "disputed 4990 dispute_opened"},
+			charge.TakenBack{Refunded: 1000, Disputed: 4990},
+			books(0, -3990, 3990, 0), nil,
 		},
 		"two disputes, one of them lost": {
 			[]back{{disputes: []provider.Dispute{disputed("c1", 1000, true), disputed("c2", 500, false)}}},
 			[]string{"disputed 1000 dispute_opened", "disputed 1000 dispute_lost", "disputed 500 dispute_opened"},
-			charge.TakenBack{Disputed: 1500, ChargedBack: 1000}, books(3490, -3990, 500, 0), nil,
+			charge.TakenBack{Disputed: 1500, ChargedBack: 1000},
+			books(3490, -3990, 500, 0), nil,
 		},
 		"refunded with more than was charged": {
 			[]back{{refunded: 6000}}, []string{"refunded 6000 refunded"}, charge.TakenBack{Refunded: 6000}, books(-1010, 0, 0, 1010), []string{charge.MismatchRefundedMore},
 		},
 		"a refund that is told smaller later": {
-			[]back{{refunded: 1000}, {refunded: 400}}, []string{"refunded 1000 partly_refunded"}, charge.TakenBack{Refunded: 1000}, books(3990, -3990, 0, 0),
+			[]back{{refunded: 1000}, {refunded: 400}},
+			[]string{"refunded 1000 partly_refunded"},
+			charge.TakenBack{Refunded: 1000},
+			books(3990, -3990, 0, 0),
 			[]string{charge.MismatchRefundShrank},
 		},
 		"a dispute over more than was charged": {
@@ -114,7 +140,10 @@ func TestWhatIsTakenBackOfACharge(t *testing.T) {
 		},
 		"a dispute whose amount changes": {
 			[]back{{disputes: []provider.Dispute{disputed("c1", 90, false)}}, {disputes: []provider.Dispute{disputed("c1", 91, false)}}},
-			[]string{"disputed 90 dispute_opened"}, charge.TakenBack{Disputed: 90}, books(4900, -4990, 90, 0), []string{charge.MismatchDispute},
+			[]string{"disputed 90 dispute_opened"},
+			charge.TakenBack{Disputed: 90},
+			books(4900, -4990, 90, 0),
+			[]string{charge.MismatchDispute},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
