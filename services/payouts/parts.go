@@ -64,7 +64,8 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: &outcome.Book{Outcomes: outcomes}, Logger: s.log, Registry: registry,
 	})
 	counted := &breaks.Breaks{Store: st, Outbox: relay, Clock: clk, Tenants: file}
-	jobs := runs.Jobs(&plan.Planner{Store: st, Outbox: relay, Tenants: file}, counted, worker.AskPage)
+	planner := &plan.Planner{Store: st, Outbox: relay, Tenants: file}
+	jobs := runs.Jobs(planner, counted, worker.AskPage)
 	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
 	return &parts{
 		outbox: relay, store: st, reconcile: worker,
@@ -78,7 +79,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states,
-			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk}, Approve: &approve.Approver{Store: st, Clock: clk},
+			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk}, Approve: &approve.Approver{Store: st, Clock: clk}, Planner: planner,
 		}),
 	}
 }

@@ -80,7 +80,7 @@ func (a *app) payoutsCommand() *cobra.Command {
 	reject := a.operate("reject ID", "Reject a payout that waits for approval and free its payments", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
 		return client.RejectPayout(c.Context(), &payoutsv1.RejectPayoutRequest{Tenant: tenant, Id: id, Reason: why})
 	})
-	return noun("payouts", "Transfers to payees", a.listPayoutsCommand(), get, approve, reject, retry, hold, release, cancel, a.resolveCommand())
+	return noun("payouts", "Transfers to payees", a.listPayoutsCommand(), get, a.previewCommand(), approve, reject, retry, hold, release, cancel, a.resolveCommand())
 }
 
 // show prints what the payouts service answers about something of one tenant.

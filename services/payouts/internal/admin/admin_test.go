@@ -6,11 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -25,7 +28,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func server(e *payoutstest.Env) *admin.Server {
 	return admin.New(admin.Deps{
 		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Importer: e.Importer, Breaks: e.Breaks,
-		Connectors: &provider.States{Service: "payouts", Outbox: e.Outbox, Clock: e.Clock},
+		Planner: e.Planner, Connectors: &provider.States{Service: "payouts", Outbox: e.Outbox, Clock: e.Clock},
 	})
 }
 
@@ -109,6 +112,46 @@ func TestConfirmingAWalletNeedsASecondPersonWithARole(t *testing.T) {
 	ctx := auth.WithActor(e.Ctx(), auth.Actor{Name: "user:ben", Role: auth.Approver, Tenants: []string{"*"}})
 	if y, err := s.ConfirmPayee(ctx, req); err != nil || y.GetDestinationState() != "confirmed" || y.GetDestinationConfirmedBy() != "user:ben" {
 		t.Errorf("%v, %v", y, err)
+	}
+}
+
+// pages is a stream of a preview.
+type pages struct {
+	grpc.ServerStream
+	ctx context.Context
+	all []*payoutsv1.PreviewRunResponse
+}
+
+func (p *pages) Context() context.Context { return p.ctx }
+func (p *pages) Send(m *payoutsv1.PreviewRunResponse) error {
+	p.all = append(p.all, m)
+	return nil
+}
+
+func TestPreviewOfASchedulesNextRun(t *testing.T) {
+	t.Parallel()
+	e := payoutstest.New(t)
+	e.Tenants.Tenants[0].Schedules = []config.Schedule{{Name: "daily", Job: "payouts/daily", Cron: "59 23 * * *"}}
+	e.Rules().Approval.Tiers = []config.Tier{{Above: 20_000, Approvals: 1}}
+	e.Import(payoutstest.Header + payoutstest.Pay("a", "drv-1", 10_000, "2025-01-24T10:00:00Z") +
+		payoutstest.Pay("b", "drv-2", 30_000, "2025-01-25T10:00:00Z") + payoutstest.Pay("c", "drv-3", 50, "2025-01-25T10:00:00Z"))
+	s, p := server(e), &pages{ctx: e.Ctx()}
+	if err := s.PreviewRun(&payoutsv1.PreviewRunRequest{Tenant: payoutstest.Tenant, Schedule: "daily"}, p); err != nil {
+		t.Fatal(err)
+	}
+	sum := p.all[len(p.all)-1].GetSummary() // the clock shows 23:59:05 of the 24th
+	if sum.GetLocalDate() != "2025-01-25" || !sum.GetNominalTime().AsTime().Equal(payoutstest.At("2025-01-25T23:59:00Z")) {
+		t.Errorf("the run is of %s, %v", sum.GetLocalDate(), sum.GetNominalTime().AsTime())
+	}
+	if diff := cmp.Diff(map[string]int64{"approved": 1, "awaiting_approval": 1, "skipped": 1}, sum.GetCounts()); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if f := sum.GetFloats(); len(f) != 1 || f[0].GetNow().GetMinor() != 8_000 || f[0].GetLater().GetMinor() != 24_000 {
+		t.Errorf("floats %v", f)
+	}
+	err := s.PreviewRun(&payoutsv1.PreviewRunRequest{Tenant: payoutstest.Tenant, Schedule: "nightly"}, p)
+	if status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a schedule that is not there: %v", err)
 	}
 }
 

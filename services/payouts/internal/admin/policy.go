@@ -17,6 +17,7 @@ func Policy() auth.Policy {
 		payoutsv1.PayoutsService_PausePayee_FullMethodName:     auth.Operator,
 		payoutsv1.PayoutsService_ConfirmPayee_FullMethodName:   auth.Viewer, // operators and approvers: decided by the handler
 		payoutsv1.PayoutsService_ResumePayee_FullMethodName:    auth.Operator,
+		payoutsv1.PayoutsService_PreviewRun_FullMethodName:     auth.Viewer,
 		payoutsv1.PayoutsService_ListRuns_FullMethodName:       auth.Viewer,
 		payoutsv1.PayoutsService_GetRun_FullMethodName:         auth.Viewer,
 		payoutsv1.PayoutsService_ListBatches_FullMethodName:    auth.Viewer,

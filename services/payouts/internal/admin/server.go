@@ -20,6 +20,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
+	"github.com/agogopay/agogo/services/payouts/internal/plan"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
@@ -34,6 +35,7 @@ type Deps struct {
 	Breaks   *breaks.Breaks
 	Operate  Operate
 	Approve  Approve
+	Planner  *plan.Planner
 	// Connectors are opened again by StartOutflow, and by TopUpFloat those that rest for want of float.
 	Connectors *provider.States
 }

@@ -84,6 +84,7 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 	if err != nil {
 		return nil, err
 	}
+	caps.Spend(pg.spent)
 	rules := pg.tenant.Payouts
 	changes := make([]store.Change, len(pg.drafts))
 	for i, d := range pg.drafts {
@@ -119,10 +120,11 @@ func (p *Planner) settle(ctx context.Context, tx pgx.Tx, pg *page, changes []sto
 	if len(moved) != len(changes) {
 		return fmt.Errorf("%d payouts of %d left created on page %d", len(moved), len(changes), pg.run.Page)
 	}
+	pg.planned = slices.Concat(approved, moved)
 	if p.Store.BatchTiers(pg.run.Tenant) {
 		return nil // nothing goes before the batch's sum is known
 	}
-	return p.Store.WakeDispatch(ctx, tx, "", append(approved, moved...)...)
+	return p.Store.WakeDispatch(ctx, tx, "", pg.planned...)
 }
 
 // serves reports whether the tenants file has the provider: a payee's own may have left it.

@@ -50,6 +50,8 @@ type page struct {
 	drafts  []draft
 	stopped []string // "<tenant>/<provider>"
 	outflow store.Outflow
+	spent   int64           // of the day's cap, beside what the tables show
+	planned []payout.Payout // as they are at the end of the page
 	// cooledSince is when a wallet must have been changed at the latest.
 	cooledSince time.Time
 }
@@ -69,37 +71,43 @@ type draft struct {
 
 // Page plans the run's next page. The caller holds the run's row and has checked that this page is the next one.
 func (p *Planner) Page(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, error) {
+	next, _, err := p.page(ctx, tx, r, 0)
+	if err != nil || !next.Last {
+		return next, err
+	}
+	return next, p.Store.Planned(ctx, tx, r)
+}
+
+// page plans a page and returns its payouts as they are then. spent is what the day's cap has lost to pages that the tables do
+// not show: those of a preview.
+func (p *Planner) page(ctx context.Context, tx pgx.Tx, r run.Run, spent int64) (run.Page, []payout.Payout, error) {
 	t, ok := p.Tenants.Tenant(r.Tenant)
 	if !ok || t.Payouts == nil {
-		return run.Page{}, run.Fail("not_configured", fmt.Errorf("tenant %s: %w", r.Tenant, ErrNotConfigured))
+		return run.Page{}, nil, run.Fail("not_configured", fmt.Errorf("tenant %s: %w", r.Tenant, ErrNotConfigured))
 	}
-	pg := &page{run: r, tenant: t, q: db.New(tx), cooledSince: p.Store.CooledSince(r.Tenant)}
+	pg := &page{spent: spent, run: r, tenant: t, q: db.New(tx), cooledSince: p.Store.CooledSince(r.Tenant)}
 	if err := p.Store.PlanAnew(ctx, tx); err != nil {
-		return run.Page{}, err
+		return run.Page{}, nil, err
 	}
 	var err error
 	// One planner at a time per tenant: what follows reads sums and sequences that a second one would change.
 	if pg.outflow, err = p.Store.LockOutflow(ctx, tx, r.Tenant); err != nil {
-		return run.Page{}, err
+		return run.Page{}, nil, err
 	}
 	if pg.stopped, err = p.Store.StoppedConnectors(ctx, tx); err != nil {
-		return run.Page{}, err
+		return run.Page{}, nil, err
 	}
 	if pg.batch, err = p.Store.CreateBatch(ctx, tx, r, t.Currency); err != nil {
-		return run.Page{}, err
+		return run.Page{}, nil, err
 	}
 	payees, err := pg.due(ctx, p.pageSize())
 	if err != nil {
-		return run.Page{}, err
+		return run.Page{}, nil, err
 	}
 	if err := p.draftPage(ctx, tx, pg, payees); err != nil {
-		return run.Page{}, err
+		return run.Page{}, nil, err
 	}
-	next := p.advance(pg, payees)
-	if next.Last {
-		return next, p.Store.Planned(ctx, tx, r)
-	}
-	return next, nil
+	return p.advance(pg, payees), pg.planned, nil
 }
 
 func (p *Planner) pageSize() int {

@@ -30,6 +30,7 @@ const (
 	PayoutsService_ResumePayee_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ResumePayee"
 	PayoutsService_PausePayee_FullMethodName     = "/agogo.payouts.v1.PayoutsService/PausePayee"
 	PayoutsService_ConfirmPayee_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ConfirmPayee"
+	PayoutsService_PreviewRun_FullMethodName     = "/agogo.payouts.v1.PayoutsService/PreviewRun"
 	PayoutsService_ListRuns_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ListRuns"
 	PayoutsService_GetRun_FullMethodName         = "/agogo.payouts.v1.PayoutsService/GetRun"
 	PayoutsService_ListBatches_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListBatches"
@@ -74,6 +75,9 @@ type PayoutsServiceClient interface {
 	// ConfirmPayee says that the wallet that an import has put in another one's place is the payee's. Refused to who imported
 	// it. Payments go there when the tenant's cool-off is over, too. Needs operator or approver.
 	ConfirmPayee(ctx context.Context, in *ConfirmPayeeRequest, opts ...grpc.CallOption) (*Payee, error)
+	// PreviewRun plans a run with the code that plans it in earnest, page by page, and takes everything back: who would be paid
+	// how much, what would be held or skipped and why, and what each provider's float would need. Needs viewer.
+	PreviewRun(ctx context.Context, in *PreviewRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewRunResponse], error)
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
 	ListBatches(ctx context.Context, in *ListBatchesRequest, opts ...grpc.CallOption) (*ListBatchesResponse, error)
@@ -195,6 +199,25 @@ func (c *payoutsServiceClient) ConfirmPayee(ctx context.Context, in *ConfirmPaye
 	}
 	return out, nil
 }
+
+func (c *payoutsServiceClient) PreviewRun(ctx context.Context, in *PreviewRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewRunResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[2], PayoutsService_PreviewRun_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PreviewRunRequest, PreviewRunResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PayoutsService_PreviewRunClient = grpc.ServerStreamingClient[PreviewRunResponse]
 
 func (c *payoutsServiceClient) ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -454,6 +477,9 @@ type PayoutsServiceServer interface {
 	// ConfirmPayee says that the wallet that an import has put in another one's place is the payee's. Refused to who imported
 	// it. Payments go there when the tenant's cool-off is over, too. Needs operator or approver.
 	ConfirmPayee(context.Context, *ConfirmPayeeRequest) (*Payee, error)
+	// PreviewRun plans a run with the code that plans it in earnest, page by page, and takes everything back: who would be paid
+	// how much, what would be held or skipped and why, and what each provider's float would need. Needs viewer.
+	PreviewRun(*PreviewRunRequest, grpc.ServerStreamingServer[PreviewRunResponse]) error
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
 	ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error)
@@ -520,6 +546,9 @@ func (UnimplementedPayoutsServiceServer) PausePayee(context.Context, *PausePayee
 }
 func (UnimplementedPayoutsServiceServer) ConfirmPayee(context.Context, *ConfirmPayeeRequest) (*Payee, error) {
 	return nil, status.Error(codes.Unimplemented, "method ConfirmPayee not implemented")
+}
+func (UnimplementedPayoutsServiceServer) PreviewRun(*PreviewRunRequest, grpc.ServerStreamingServer[PreviewRunResponse]) error {
+	return status.Error(codes.Unimplemented, "method PreviewRun not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
@@ -717,6 +746,17 @@ func _PayoutsService_ConfirmPayee_Handler(srv interface{}, ctx context.Context, 
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _PayoutsService_PreviewRun_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PreviewRunRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PayoutsServiceServer).PreviewRun(m, &grpc.GenericServerStream[PreviewRunRequest, PreviewRunResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PayoutsService_PreviewRunServer = grpc.ServerStreamingServer[PreviewRunResponse]
 
 func _PayoutsService_ListRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRunsRequest)
@@ -1286,6 +1326,11 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _PayoutsService_ImportPayees_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "PreviewRun",
+			Handler:       _PayoutsService_PreviewRun_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "agogo/payouts/v1/payouts.proto",
