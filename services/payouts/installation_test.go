@@ -31,7 +31,7 @@ func install(t testing.TB) *installation {
 	in := &installation{clock: servicetest.NewClock(payoutstest.At("2025-01-24T23:59:05Z"))}
 	in.Installation = servicetest.New(t, servicetest.Config{Name: "payouts", Tenant: payoutstest.Tenant, New: in.service})
 	var err error
-	if in.sim, err = simulator.New(simulator.Config{Clock: in.clock, Orange: simulator.OrangeConfig{TokensPerMinute: -1}}); err != nil {
+	if in.sim, err = simulator.New(simulator.Config{Clock: in.clock, Orange: simulator.OrangeConfig{TokensPerMinute: -1}, MTN: simulator.MTNConfig{Processing: -1}}); err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(in.sim)
