@@ -20,7 +20,7 @@ func TestWrongConfiguration(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string][]wrong{
 		"unknown key":        {{"minimum: 100 #", "minimun: 100 #", "did you mean minimum?", ""}},
-		"unknown kind":       {{"kind: orange_omr", "kind: orange_ci", "write cielo, orange_omr", ""}},
+		"unknown kind":       {{"kind: orange_omr", "kind: orange_ci", "write cielo, ", ""}},
 		"unknown zone":       {{"timezone: Africa/Abidjan", "timezone: Africa/Abidjam", "zone", ""}},
 		"unknown currency":   {{"currency: XOF", "currency: XFO", "currenc", ""}},
 		"cron":               {{`cron: "59 23 * * *"`, `cron: "59 25 * * *"`, "write 0 to 23", ""}},

@@ -11,24 +11,21 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
-	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/outbox"
-	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/outbox/outboxtest"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/run"
-	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
@@ -44,7 +41,7 @@ const Tenant = "lebenis"
 
 // Env is the service's parts on a fresh schema, without streams: tests hand messages over themselves.
 type Env struct {
-	Pool     *pgxpool.Pool
+	*outboxtest.Schema
 	Clock    *clock.Virtual
 	Outbox   *outbox.Outbox
 	Tenants  *config.File
@@ -56,7 +53,6 @@ type Env struct {
 	Exec     *run.Exec
 
 	t       testing.TB
-	handed  int64 // the last command that Work handed over
 	stopped []string
 }
 
@@ -66,7 +62,7 @@ func New(t testing.TB) *Env {
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
 		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set)
 	e := &Env{
-		Pool: pool, Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
+		Schema: outboxtest.New(t, pool), Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
 		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),
 	}
 	logger := slog.New(slog.DiscardHandler)
@@ -107,12 +103,6 @@ func Lebenis() *config.File {
 // Rules are the tenant's rules, to be changed before the first use.
 func (e *Env) Rules() *config.Payouts { return e.Tenants.Tenants[0].Payouts }
 
-// Ctx is a context with an actor who may do anything.
-func (e *Env) Ctx() context.Context {
-	ctx := event.WithCause(e.t.Context(), event.Cause{Actor: "user:test", CorrelationID: "test"})
-	return auth.WithActor(ctx, auth.Actor{Name: "user:test", Role: auth.Admin, Tenants: []string{"*"}})
-}
-
 // At parses an RFC 3339 time.
 func At(s string) time.Time {
 	at, err := time.Parse(time.RFC3339, s)
@@ -120,14 +110,6 @@ func At(s string) time.Time {
 		panic(err)
 	}
 	return at
-}
-
-// InTx runs fn in a transaction and fails the test on an error.
-func (e *Env) InTx(fn func(tx pgx.Tx) error) {
-	e.t.Helper()
-	if err := pg.InTx(e.Ctx(), e.Pool, fn); err != nil {
-		e.t.Fatal(err)
-	}
 }
 
 // Tick is the tick of a schedule at a nominal time (Abidjan is on UTC).
@@ -145,14 +127,7 @@ func Daily(nominal string) *eventsv1.Tick { return Tick("daily", runs.JobDaily, 
 
 // Fire hands a tick to its consumer, as a message with an id.
 func (e *Env) Fire(tick *eventsv1.Tick, id string) error {
-	body, err := event.Encode(tick)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return e.Ticks.Handle(e.Ctx(), stream.Message{
-		Stream: stream.Ticks, Subject: stream.TickSubject(tick.GetTenant(), tick.GetService(), tick.GetSchedule()), ID: id,
-		Header: func(string) string { return "" }, Data: body,
-	})
+	return e.Schema.Fire(e.Ticks.Handle, tick, id)
 }
 
 // Run fires a tick and hands over the commands that follow until there are none, and returns the run's id.
@@ -168,23 +143,11 @@ func (e *Env) Run(tick *eventsv1.Tick) uuid.UUID {
 // Work hands over commands from the outbox until there are none left.
 func (e *Env) Work() {
 	e.t.Helper()
-	for again := true; again; {
-		again = false
-		for _, m := range e.messagesAfter(stream.Commands, e.handed) {
-			e.handed, again = m.Seq, true
-			if err := e.Hand(m); err != nil {
-				e.t.Fatalf("%s: %v", m.ID, err)
-			}
-		}
-	}
+	e.Schema.Work(e.Exec.Handle)
 }
 
 // Hand gives a command to its handler.
-func (e *Env) Hand(m Message) error {
-	return e.Exec.Handle(e.Ctx(), stream.Message{
-		Stream: stream.Commands, Subject: m.Subject, ID: m.ID, Header: func(string) string { return "" }, Data: m.Payload,
-	})
-}
+func (e *Env) Hand(m outboxtest.Message) error { return e.Schema.Hand(e.Exec.Handle, m) }
 
 // Finish completes the running runs although their payouts were not sent, so that the schedule's next one can start.
 func (e *Env) Finish() {

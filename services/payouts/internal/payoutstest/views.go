@@ -1,7 +1,6 @@
 package payoutstest
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -11,140 +10,21 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/event"
-	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/rows"
-	"github.com/agogopay/agogo/internal/stream"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 )
 
-// Message is a row of the outbox.
-type Message struct {
-	Seq     int64
-	ID      string
-	Subject string
-	Headers map[string]string
-	Payload []byte
-}
-
-// Messages are the outbox rows for a stream, in order.
-func (e *Env) Messages(stream string) []Message { return e.messagesAfter(stream, 0) }
-
-func (e *Env) messagesAfter(stream string, seq int64) []Message {
-	e.t.Helper()
-	rows, err := e.Pool.Query(e.t.Context(),
-		"SELECT seq, msg_id, subject, headers, payload FROM outbox WHERE stream = $1 AND seq > $2 ORDER BY seq", stream, seq)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	all, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m Message, err error) {
-		var headers []byte
-		if err := r.Scan(&m.Seq, &m.ID, &m.Subject, &headers, &m.Payload); err != nil {
-			return m, err
-		}
-		return m, json.Unmarshal(headers, &m.Headers)
-	})
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return all
-}
-
-// Event is a published event.
-type Event struct {
-	event.Envelope
-	Body []byte
-}
-
-// Events are the events so far, in order.
-func (e *Env) Events() []Event {
-	e.t.Helper()
-	var all []Event
-	for _, m := range e.Messages(stream.Events) {
-		env, err := event.ParseHeaders(func(k string) string { return m.Headers[k] })
-		if err != nil {
-			e.t.Fatal(err)
-		}
-		all = append(all, Event{env, m.Payload})
-	}
-	return all
-}
-
-// EventTypes are the types of the events of an aggregate, in order.
-func (e *Env) EventTypes(aggregate string) []string {
-	var types []string
-	for _, ev := range e.Events() {
-		if ev.Type.Aggregate() == aggregate {
-			types = append(types, string(ev.Type))
-		}
-	}
-	return types
-}
-
-// CheckEvents fails the test unless events have contiguous versions per aggregate, follow the state tables, and tell the
-// states that the tables hold (promise 5).
+// CheckEvents fails the test unless the events tell what became of payouts, batches, runs and payees.
 func (e *Env) CheckEvents() {
 	e.t.Helper()
-	versions, states := map[string]int64{}, map[string]string{}
-	for _, ev := range e.Events() {
-		key := ev.Type.Aggregate() + " " + ev.Subject
-		if ev.Version != versions[key]+1 {
-			e.t.Errorf("%s: %s has version %d after %d", key, ev.Type, ev.Version, versions[key])
-		}
-		versions[key] = ev.Version
-		var body struct {
-			State    string `json:"state"`
-			Previous string `json:"previous_state"`
-		}
-		if err := json.Unmarshal(ev.Body, &body); err != nil {
-			e.t.Fatal(err)
-		}
-		if before, known := states[key]; known && before != body.Previous {
-			e.t.Errorf("%s: %s tells previous state %q, the event before told %q", key, ev.Type, body.Previous, before)
-		}
-		if !inTable(ev.Type, body.Previous, body.State) {
-			e.t.Errorf("%s: no table has %s from %q to %q", key, ev.Type, body.Previous, body.State)
-		}
-		states[key] = body.State
-	}
-	for table, sql := range map[string]string{
+	e.Schema.CheckEvents(map[string]string{
 		"payout":       "SELECT payout_id::text, state, version FROM payouts",
 		"payout_batch": "SELECT batch_id::text, state, version FROM batches",
 		"run":          "SELECT run_id::text, state, version FROM runs WHERE version > 0",
 		"payee":        "SELECT payee_id, state, version FROM payees WHERE version > 0",
-	} {
-		e.each(sql, func(id, state string, version int64) {
-			if key := table + " " + id; states[key] != state || versions[key] != version {
-				e.t.Errorf("%s: events end in %q version %d, the table has %q version %d", key, states[key], versions[key], state, version)
-			}
-		})
-	}
-}
-
-func inTable(t event.Type, from, to string) bool {
-	for _, m := range event.Machines() {
-		for _, tr := range m.Transitions {
-			if tr.Event == t && tr.From == from && tr.To == to {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (e *Env) each(sql string, fn func(id, state string, version int64)) {
-	e.t.Helper()
-	rows, err := e.Pool.Query(e.t.Context(), sql)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	var id, state string
-	var version int64
-	if _, err := pgx.ForEachRow(rows, []any{&id, &state, &version}, func() error { fn(id, state, version); return nil }); err != nil {
-		e.t.Fatal(err)
-	}
+	})
 }
 
 // Payouts are the bodies of the newest event of each payout of a run.
@@ -187,39 +67,8 @@ func (e *Env) CheckItems() {
 	}
 }
 
-// Count runs a query for one number.
-func (e *Env) Count(sql string, args ...any) int64 {
-	e.t.Helper()
-	var n int64
-	if err := e.Pool.QueryRow(e.t.Context(), sql, args...).Scan(&n); err != nil {
-		e.t.Fatalf("%s: %v", sql, err)
-	}
-	return n
-}
-
-// SQL runs a statement, for what no code of the service does yet.
-func (e *Env) SQL(sql string, args ...any) {
-	e.t.Helper()
-	if _, err := e.Pool.Exec(e.t.Context(), sql, args...); err != nil {
-		e.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
 // Balances are the accounts that are not zero: debits less credits.
-func (e *Env) Balances() map[string]int64 {
-	e.t.Helper()
-	all, err := ledger.Balances(e.t.Context(), e.Pool, Tenant, "", "", 10_000)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	net := map[string]int64{}
-	for _, b := range all {
-		if b.Net() != 0 {
-			net[b.Account] = b.Net()
-		}
-	}
-	return net
-}
+func (e *Env) Balances() map[string]int64 { return e.Schema.Balances(Tenant) }
 
 // Import imports payments from CSV text and returns counts and refusals.
 func (e *Env) Import(csv string) (rows.Counts, []rows.Error) {
@@ -268,5 +117,5 @@ func Sample(t testing.TB, name string) []byte {
 // EachBatch calls fn with the id of each batch.
 func (e *Env) EachBatch(fn func(id uuid.UUID)) {
 	e.t.Helper()
-	e.each("SELECT batch_id::text, state, version FROM batches", func(id, _ string, _ int64) { fn(uuid.MustParse(id)) })
+	e.Each("SELECT batch_id::text, state, version FROM batches", func(id, _ string, _ int64) { fn(uuid.MustParse(id)) })
 }

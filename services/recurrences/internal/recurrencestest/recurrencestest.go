@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/attempt"
@@ -21,18 +20,17 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/dispatch"
-	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/outbox/outboxtest"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/run"
-	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/recurrences/internal/collect"
@@ -51,7 +49,7 @@ const Tenant = "wallclub"
 // replica; further ones are made with [Env.Replica].
 type Env struct {
 	*Sender
-	Pool    *pgxpool.Pool
+	*outboxtest.Schema
 	Clock   *clock.Virtual
 	Outbox  *outbox.Outbox
 	Tenants *config.File
@@ -64,8 +62,7 @@ type Env struct {
 	Sweeper *run.Sweeper
 	Brand   string // of cards that Agree stores
 
-	t      testing.TB
-	handed int64 // the last command that Work handed over
+	t testing.TB
 }
 
 // Sender is one replica of the service: what sends, what reconciles, and what people decide by.
@@ -85,7 +82,7 @@ func New(t testing.TB) *Env {
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
 		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set)
 	e := &Env{
-		Pool: pool, Clock: clock.NewVirtual(At("2025-10-30T11:00:05Z")), Tenants: Wallclub(t), Gateway: &Gateway{}, Brand: "visa", t: t,
+		Schema: outboxtest.New(t, pool), Clock: clock.NewVirtual(At("2025-10-30T11:00:05Z")), Tenants: Wallclub(t), Gateway: &Gateway{}, Brand: "visa", t: t,
 		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),
 	}
 	e.States = &provider.States{Service: store.Service, Outbox: e.Outbox, Clock: e.Clock}
@@ -168,15 +165,6 @@ func (w testWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Ctx is a context with an actor who may do anything.
-func (e *Env) Ctx() context.Context { return e.As("user:test") }
-
-// As is a context with a person.
-func (e *Env) As(name string) context.Context {
-	ctx := event.WithCause(e.t.Context(), event.Cause{Actor: name, CorrelationID: "test"})
-	return auth.WithActor(ctx, auth.Actor{Name: name, Role: auth.Admin, Tenants: []string{"*"}})
-}
-
 // At parses an RFC 3339 time.
 func At(s string) time.Time {
 	at, err := time.Parse(time.RFC3339, s)
@@ -193,14 +181,6 @@ func On(s string) recurrence.Date {
 		panic(err)
 	}
 	return d
-}
-
-// InTx runs fn in a transaction and fails the test on an error.
-func (e *Env) InTx(fn func(tx pgx.Tx) error) {
-	e.t.Helper()
-	if err := pg.InTx(e.Ctx(), e.Pool, fn); err != nil {
-		e.t.Fatal(err)
-	}
 }
 
 // Recurrence is a monthly one over R$ 49,90 whose next cycle is on a date.
@@ -275,36 +255,17 @@ func (e *Env) Run(tick *eventsv1.Tick) uuid.UUID {
 
 // Fire hands a tick to its consumer.
 func (e *Env) Fire(tick *eventsv1.Tick) error {
-	body, err := event.Encode(tick)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return e.Ticks.Handle(e.Ctx(), stream.Message{
-		Stream: stream.Ticks, Subject: stream.TickSubject(tick.GetTenant(), tick.GetService(), tick.GetSchedule()), ID: tick.GetTickId(),
-		Header: func(string) string { return "" }, Data: body,
-	})
+	return e.Schema.Fire(e.Ticks.Handle, tick, tick.GetTickId())
 }
 
 // Work hands over commands from the outbox until there are none left.
 func (e *Env) Work() {
 	e.t.Helper()
-	for again := true; again; {
-		again = false
-		for _, m := range e.messagesAfter(stream.Commands, e.handed) {
-			e.handed, again = m.Seq, true
-			if err := e.Hand(m); err != nil {
-				e.t.Fatalf("%s: %v", m.ID, err)
-			}
-		}
-	}
+	e.Schema.Work(e.Exec.Handle)
 }
 
 // Hand gives a command to its handler.
-func (e *Env) Hand(m Message) error {
-	return e.Exec.Handle(e.Ctx(), stream.Message{
-		Stream: stream.Commands, Subject: m.Subject, ID: m.ID, Header: func(string) string { return "" }, Data: m.Payload,
-	})
-}
+func (e *Env) Hand(m outboxtest.Message) error { return e.Schema.Hand(e.Exec.Handle, m) }
 
 // LookUp advances the clock by a span and asks the gateway about everything that is due then.
 func (e *Env) LookUp(after time.Duration) {

@@ -3,7 +3,6 @@
 package importstest
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,16 +11,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
-	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/outbox/outboxtest"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
@@ -45,7 +43,7 @@ const Optional = ",interval_days,end_date,max_cycles,failed_attempts,ended_at"
 
 // Env is an importer on a fresh schema.
 type Env struct {
-	Pool     *pgxpool.Pool
+	*outboxtest.Schema
 	Clock    *clock.Virtual
 	Outbox   *outbox.Outbox
 	Tenants  *config.File
@@ -61,7 +59,7 @@ func New(t testing.TB) *Env {
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
 		run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set)
 	e := &Env{
-		Pool: pool, Clock: clock.NewVirtual(At("2025-10-30T10:30:00Z")), Tenants: Wallclub(t), t: t,
+		Schema: outboxtest.New(t, pool), Clock: clock.NewVirtual(At("2025-10-30T10:30:00Z")), Tenants: Wallclub(t), t: t,
 		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),
 	}
 	e.Store = &store.Store{Pool: pool, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants}
@@ -84,12 +82,6 @@ func Wallclub(t testing.TB) *config.File {
 		},
 		Providers: map[string]config.Provider{"cielo": {Name: "cielo", Kind: "cielo"}},
 	}, {ID: "lebenis", Location: time.UTC, Currency: "XOF", Payouts: &config.Payouts{}}}}
-}
-
-// Ctx is a context with an actor who may do anything.
-func (e *Env) Ctx() context.Context {
-	ctx := event.WithCause(e.t.Context(), event.Cause{Actor: "user:test", CorrelationID: "test"})
-	return auth.WithActor(ctx, auth.Actor{Name: "user:test", Role: auth.Admin, Tenants: []string{"*"}})
 }
 
 // At parses an RFC 3339 time.
