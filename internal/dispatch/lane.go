@@ -133,7 +133,7 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 
 // send calls the provider for each attempt, all at once: they hold a slot each. done ends their common context.
 func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
-	g, code, err := l.called(ctx, c.trial)
+	g, code, err := l.called(ctx)
 	if code != "" {
 		l.refuse(c, code, err == nil)
 		done()
@@ -158,20 +158,17 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 	l.sending.Go(func() { wave.Wait(); done() })
 }
 
-// withdrawn reports whether another call of this process has heard that the credential is refused.
+// withdrawn reports whether a credential that was proven when this was claimed is not any more: another call of this process has
+// heard that it is refused, or the connector was stopped and opened meanwhile. Many tries at once would follow.
 func (l *lane) withdrawn(g gates) bool {
 	return !l.Connector.Proof.Holds(provider.Status{Stops: g.stops}, l.d.Clock.Now())
 }
 
-// called reads the stops once more, right before the first byte, and returns the code of what calls the sends off. What was
-// claimed as proven and is not any more would be one of many tries at once.
-func (l *lane) called(ctx context.Context, trial bool) (g gates, code string, err error) {
+// called reads the stops once more, right before the first byte, and returns the code of what calls the sends off.
+func (l *lane) called(ctx context.Context) (g gates, code string, err error) {
 	if g, err = l.gate(ctx, l.d.Pool); err != nil {
 		l.d.Logger.WarnContext(ctx, l.d.Service+": claimed and not sent, the stops cannot be read", "run", l.Run.ID, "error", err)
 		return g, "stops_unreadable", err
-	}
-	if g.Code == "" && g.unproven && !trial {
-		return g, provider.CodeUnproven, nil
 	}
 	return g, g.Code, nil
 }

@@ -247,6 +247,30 @@ func TestATrialOfTheDead(t *testing.T) {
 	}
 }
 
+// What another call of the process hears between a claim and its first byte counts: nothing that was claimed as proven goes.
+func TestAProofThatIsWithdrawnAfterTheClaim(t *testing.T) {
+	t.Parallel()
+	p, v := newPost(t), newVault("1357")
+	p.parcels(30, 0, "dhl")
+	d := p.replica(v, "a", "1357")
+	c, _ := d.Connectors.Get(tenant, "dhl")
+	claims := 0
+	p.fail = func(step string) error {
+		switch {
+		case step == "begun":
+			claims++
+		case step == "gate" && claims == 2: // the one after the trial's, and before its first byte
+			claims++
+			c.Proof.Take(provider.Result{Stop: true}, 0, p.clock.Now())
+		}
+		return nil
+	}
+	p.together(d)
+	if p.in("succeeded") != 30 || v.most.Load() != 1 {
+		t.Errorf("%d succeeded, %d at once with a PIN that was refused", p.in("succeeded"), v.most.Load())
+	}
+}
+
 // A PIN that goes wrong in the middle of an evening costs the calls that are open at that moment, and nothing after them.
 func TestAPINThatGoesWrong(t *testing.T) {
 	t.Parallel()
