@@ -85,6 +85,13 @@ type Provider struct {
 	PosID                 string
 	CallbackAuthorization string
 	FormsStep             bool
+	// Country is that of the wallets, if the address does not end with it (see [Country]); Currency the one that is paid there, ""
+	// for the country's.
+	Country             string
+	Currency            string
+	MSISDNFormat        string // significant (the default) or national
+	SkipActivationCheck bool
+	Statuses            map[string]string // words of a contract beside the documented ones: pending, succeeded or failed
 
 	// mtn_momo
 	APIUser           string

@@ -52,7 +52,7 @@ func TestLoadExample(t *testing.T) {
 				QuietTime: 2 * time.Second, LookupAfter: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second},
 				ReviewAfter: 24 * time.Hour, RetryAfter: []time.Duration{time.Minute, 10 * time.Minute},
 				ClientID: "sandbox-ORANGE_CLIENT_ID", ClientSecret: "sandbox-ORANGE_CLIENT_SECRET", PosID: "sandbox-ORANGE_POS_ID",
-				CallbackAuthorization: "sandbox-ORANGE_CALLBACK_AUTH", FormsStep: true,
+				CallbackAuthorization: "sandbox-ORANGE_CALLBACK_AUTH", FormsStep: true, MSISDNFormat: "significant",
 			}},
 			Schedules: []Schedule{
 				{Name: "daily", Service: "payouts", Job: "payouts/daily", Cron: "59 23 * * *", CatchUp: "all", CatchUpCap: 366},
@@ -115,6 +115,8 @@ func TestLoadEverything(t *testing.T) {
 		TokenURL: "https://api.example.com/oauth/v3/token", Concurrency: 2, Timeout: 3 * time.Second, QuietTime: 4 * time.Second,
 		LookupAfter: []time.Duration{5 * time.Second}, ReviewAfter: 6 * time.Second, RetryAfter: []time.Duration{},
 		Deduplicates: true, ClientID: "literal", ClientSecret: "from a file", PosID: "12", FormsStep: false,
+		Country: "gn", Currency: "GNF", MSISDNFormat: "national", SkipActivationCheck: true,
+		Statuses:              map[string]string{"EN_COURS": "pending", "PAYE": "succeeded", "REFUSE": "failed"},
 		CallbackAuthorization: "sandbox-CALLBACK",
 	}
 	if d := cmp.Diff(wantProvider, tenant.Providers["orange"]); d != "" {
@@ -304,6 +306,7 @@ tenants:
 		LookupAfter: []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour},
 		RetryAfter:  []time.Duration{time.Minute, 10 * time.Minute},
 		ClientID:    "c", ClientSecret: "sandbox-S", PosID: "p", CallbackAuthorization: "sandbox-S", FormsStep: true,
+		MSISDNFormat: "significant",
 	}
 	if d := cmp.Diff(want, f.Tenants[0].Providers["p"]); d != "" {
 		t.Errorf("provider (-want +got):\n%s", d)

@@ -20,19 +20,7 @@ type kind struct {
 
 // providerKinds are the kinds that have an adapter; a new one is one entry here.
 var providerKinds = map[string]kind{
-	"orange_omr": {
-		fields: func(l *loader, p *Provider) []field {
-			return []field{
-				required("token_url", l.httpURL(&p.TokenURL)),
-				required("client_id", l.text(&p.ClientID, nil)),
-				required("client_secret", l.secret(&p.ClientSecret)),
-				required("pos_id", l.text(&p.PosID, nil)),
-				required("callback_authorization", l.secret(&p.CallbackAuthorization)),
-				optional("forms_step", l.boolean(&p.FormsStep)),
-			}
-		},
-		defaults: func(p *Provider) { p.FormsStep = true },
-	},
+	"orange_omr":     orangeOMR(),
 	"mtn_momo":       mtnMoMo(),
 	"orange_sonatel": orangeSonatel(),
 	"cielo": {

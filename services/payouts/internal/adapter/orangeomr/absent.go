@@ -2,6 +2,7 @@ package orangeomr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,9 @@ import (
 // that the service is not activated for, in which case every transaction is "not found", those that were paid too. It means
 // absent only when the service answers us after it; otherwise the question was not answered.
 func (a *Adapter) absent(ctx context.Context) (provider.Found, error) {
+	if a.cfg.SkipActivationCheck {
+		return provider.Found{}, errors.New("lookup: not found, which proves nothing where the activation is not asked for")
+	}
 	if err := a.active.prove(func() error { return a.activated(ctx) }); err != nil {
 		return provider.Found{}, fmt.Errorf("lookup: not found, which proves nothing while the service may not be activated: %w", err)
 	}

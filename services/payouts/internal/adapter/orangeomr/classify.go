@@ -82,7 +82,7 @@ func (a *Adapter) classify(reply provider.Reply, t provider.Transfer) provider.R
 // result is what a transaction's state means for the payment.
 func (a *Adapter) result(tx transaction, t provider.Transfer) provider.Result {
 	res := provider.Result{ProviderID: tx.providerID()}
-	switch tx.Status {
+	switch a.meaning(tx.Status) {
 	case "SUCCESS":
 		res.Class = provider.Succeeded
 	case "PENDING":
@@ -95,6 +95,24 @@ func (a *Adapter) result(tx transaction, t provider.Transfer) provider.Result {
 		res.Alarm = "unknown status " + res.ProviderCode
 	}
 	return res
+}
+
+// meaning is the documented status that a word of the contract stands for, or the word itself. What is documented stands.
+func (a *Adapter) meaning(status string) string {
+	switch status {
+	case "SUCCESS", "PENDING", "FAILED":
+		return status
+	}
+	switch a.cfg.Statuses[status] {
+	case "succeeded":
+		return "SUCCESS"
+	case "pending":
+		return "PENDING"
+	case "failed":
+		return "FAILED"
+	default:
+		return status
+	}
 }
 
 // failed tells the documented kinds of failure apart. There is no public catalogue of messages; those that no contract

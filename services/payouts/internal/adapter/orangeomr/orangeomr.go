@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/nyaruka/phonenumbers"
-
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/money"
@@ -26,6 +24,7 @@ const Kind = "orange_omr"
 // Adapter is one tenant's contract with Orange Money B2B. It is safe for concurrent use.
 type Adapter struct {
 	cfg    config.Provider
+	own    profile
 	clock  clock.Clock
 	caller *provider.Caller
 	bearer *provider.Tokens
@@ -36,7 +35,7 @@ type Adapter struct {
 
 // New makes an adapter.
 func New(c config.Provider, clk clock.Clock) *Adapter {
-	a := &Adapter{cfg: c, clock: clk, caller: provider.NewCaller(provider.CallerConfig{Timeout: c.Timeout, Conns: c.Concurrency})}
+	a := &Adapter{cfg: c, own: profileOf(c), clock: clk, caller: provider.NewCaller(provider.CallerConfig{Timeout: c.Timeout, Conns: c.Concurrency})}
 	a.cfg.BaseURL = strings.TrimRight(c.BaseURL, "/")
 	a.bearer = provider.NewTokens(clk, a.fetchBearer)
 	a.forms = provider.NewTokens(clk, a.fetchForm)
@@ -76,12 +75,15 @@ func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Resu
 
 // submit asks a second time only after an expired bearer token, a refusal before the payment was looked at.
 func (a *Adapter) submit(ctx context.Context, t provider.Transfer) provider.Result {
-	peer, err := localNumber(t.Destination)
-	if err != nil {
-		return provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayee, Code: "wallet_number_invalid"}
+	peer, code := a.own.local(t.Destination)
+	if code != "" {
+		return provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayee, Code: code}
+	}
+	if !a.own.serves(t.Amount.Currency) {
+		return provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "currency_not_served"}
 	}
 	body, err := json.Marshal(cashIn{
-		PeerID: peer, PeerIDType: "msisdn", Amount: json.Number(t.Amount.Decimal()), Currency: string(t.Amount.Currency),
+		PeerID: peer, PeerIDType: "msisdn", Amount: json.Number(trimZeros(t.Amount.Decimal())), Currency: string(t.Amount.Currency),
 		PosID: a.cfg.PosID, TransactionID: t.Reference,
 	})
 	if err != nil {
@@ -208,13 +210,4 @@ func (a *Adapter) call(ctx context.Context, method, path string, extra http.Head
 
 func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
-}
-
-// localNumber is the national number, leading zero included, of an E.164 number: what Orange calls an msisdn.
-func localNumber(e164 string) (string, error) {
-	n, err := phonenumbers.Parse(e164, "")
-	if err != nil {
-		return "", err
-	}
-	return phonenumbers.GetNationalSignificantNumber(n), nil
 }
