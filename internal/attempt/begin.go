@@ -20,6 +20,9 @@ type Start struct {
 	Reference   string
 	Amount      money.Amount
 	Destination string
+	// Day is the first day on which the subject can have been made up, as midnight in UTC: after a restore it tells whether it may have
+	// been sent before. The zero time is any day.
+	Day time.Time
 }
 
 // Begin opens attempts under the owner's lease, all of them or none: a new row each, or the one that is proven never to

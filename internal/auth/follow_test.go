@@ -73,3 +73,38 @@ func TestFollowerNamesWhatDoesNotFollow(t *testing.T) {
 		t.Error("garbage was read as a line")
 	}
 }
+
+// A restore takes a chain back to where its backup ended, and to nowhere else.
+func TestFollowerTakesARestoreBackToItsBackup(t *testing.T) {
+	t.Parallel()
+	chain := chainOf(5)
+	onward := func(after int, action string) Line {
+		prev := genesis("lebenis", "payouts")
+		if after > 0 {
+			prev, _ = hex.DecodeString(chain[after-1].Hash)
+		}
+		l := Line{PrevHash: hex.EncodeToString(prev), Tenant: "lebenis", Service: "payouts", Seq: int64(after + 1), At: "2025-01-25T08:00:00Z", Actor: "user:ada", Role: "admin", Action: action}
+		l.Hash = hex.EncodeToString(l.sum(prev))
+		return l
+	}
+	elsewhere := onward(2, ActionRestored)
+	elsewhere.PrevHash = chain[0].Hash
+	prev, _ := hex.DecodeString(elsewhere.PrevHash)
+	elsewhere.Hash = hex.EncodeToString(elsewhere.sum(prev))
+	for name, c := range map[string]struct {
+		next   []Line
+		breaks int
+	}{
+		"to its third line":            {[]Line{onward(3, ActionRestored)}, 0},
+		"to its beginning":             {[]Line{onward(0, ActionRestored)}, 0},
+		"a line of the backup again":   {[]Line{chain[2], onward(3, ActionRestored), chain[1]}, 0},
+		"twice":                        {[]Line{onward(3, ActionRestored), onward(2, ActionRestored)}, 0},
+		"what is lost comes again":     {[]Line{onward(3, ActionRestored), chain[4]}, 1},
+		"to a line that it never had":  {[]Line{elsewhere}, 1},
+		"without a word about restore": {[]Line{onward(3, "StopOutflow")}, 1},
+	} {
+		if b := breaks(t, append(chain[:5:5], c.next...)); len(b) != c.breaks {
+			t.Errorf("%s: breaks at %v, want %d", name, b, c.breaks)
+		}
+	}
+}

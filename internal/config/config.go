@@ -168,6 +168,15 @@ func (f *File) Tenant(id string) (Tenant, bool) {
 	return Tenant{}, false
 }
 
+// IDs lists the tenants in the file's order.
+func (f *File) IDs() []string {
+	ids := make([]string, len(f.Tenants))
+	for i, t := range f.Tenants {
+		ids[i] = t.ID
+	}
+	return ids
+}
+
 // Mode is the mode of a tenant, or "" of one that the file does not have. It stands in answers, so that nobody takes one for
 // the other.
 func (f *File) Mode(tenant string) string {

@@ -26,7 +26,7 @@ type Teller struct {
 	Pool    pg.Beginner
 	Outbox  *outbox.Outbox
 	Clock   clock.Clock
-	Epoch   int
+	Epoch   *event.Epoch
 	// Tenant finds whose message it is where neither its headers nor its subject say so; it may be nil, and return "".
 	Tenant func(ctx context.Context, m stream.Message) string
 }
@@ -83,7 +83,7 @@ func (t *Teller) message(ctx context.Context, id string, body *eventsv1.DeadLett
 	if err != nil {
 		return outbox.Message{}, fmt.Errorf("encode dead letter %s: %w", id, err)
 	}
-	return outbox.FromEvent(ctx, event.New(ctx, t.Service, body.GetTenant(), kind, id, 1, t.Epoch, t.Clock.Now()), data), nil
+	return outbox.FromEvent(ctx, event.New(ctx, t.Service, body.GetTenant(), kind, id, 1, t.Epoch.Now(), t.Clock.Now()), data), nil
 }
 
 // owner is the service whose message it was: the scheduler also tells of what killed others.

@@ -32,7 +32,7 @@ func setup(t *testing.T) (*deadletter.Teller, *pgxpool.Pool) {
 	pool := pgtest.Pool(t, outbox.Migrations)
 	return &deadletter.Teller{
 		Service: "notifier", Pool: pool, Outbox: outbox.New(outbox.Config{Service: "notifier"}, outbox.Deps{Pool: pool}),
-		Clock: clock.NewVirtual(evening), Epoch: 3,
+		Clock: clock.NewVirtual(evening), Epoch: event.EpochAt(3),
 	}, pool
 }
 

@@ -65,7 +65,7 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 	case g.degraded || g.unproven:
 		most = 1
 	}
-	claim, err := l.d.Book.Claim(ctx, tx, l.Lane, most, l.resting())
+	claim, err := l.proven(ctx, tx, most)
 	if err != nil {
 		return c, err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
@@ -69,6 +70,7 @@ type Deps struct {
 	Connectors *connector.Set
 	States     *provider.States
 	Book       Book
+	Prechecks  *precheck.Gate // before first sends after a restore; nil: there never is one
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer // nil: not measured
 }

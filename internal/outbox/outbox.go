@@ -97,6 +97,8 @@ type Deps struct {
 	JS         jetstream.JetStream
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // may be nil
+	// Refuse says why nothing may be told now, or nil; itself nil, everything may.
+	Refuse func() error
 }
 
 // Outbox appends and relays.
@@ -124,6 +126,11 @@ func (o *Outbox) Append(ctx context.Context, tx pgx.Tx, msgs ...Message) error {
 	if len(msgs) == 0 {
 		return nil
 	}
+	if o.deps.Refuse != nil { // every change is told in its own transaction, so whatever this refuses is not done either
+		if err := o.deps.Refuse(); err != nil {
+			return err
+		}
+	}
 	rows, err := parcels(msgs)
 	if err != nil {
 		return err
@@ -135,6 +142,13 @@ func (o *Outbox) Append(ctx context.Context, tx pgx.Tx, msgs ...Message) error {
 		}
 	}
 	return nil
+}
+
+// Unrefused is the same outbox for what must be told even while nothing else may be.
+func (o *Outbox) Unrefused() *Outbox {
+	free := *o
+	free.deps.Refuse = nil
+	return &free
 }
 
 // Nudge wakes the relay; call it after commit. Polling is the truth, so a lost nudge only costs the poll interval.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -123,6 +124,7 @@ func (l *lane) publishOne(i item) (jetstream.PubAckFuture, error) {
 	if err != nil {
 		return nil, err
 	}
+	h[SeqHeader] = []string{strconv.FormatInt(i.Seq, 10)}
 	m := &nats.Msg{Subject: i.Subjects[i.at], Data: i.Payloads[i.at], Header: h}
 	return l.r.js.PublishMsgAsync(m, jetstream.WithMsgID(i.MsgIds[i.at]), jetstream.WithExpectStream(l.stream), jetstream.WithStallWait(stallWait))
 }

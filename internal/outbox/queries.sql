@@ -58,6 +58,26 @@ SELECT coalesce((SELECT max(seq) FROM page), 0)::bigint AS last_seq, (SELECT coa
 -- name: LastSeq :one
 SELECT coalesce(max(seq), 0)::bigint AS last_seq FROM outbox_parcels;
 
+-- name: Known :one
+-- The newest parcel that was ever committed here, and how long ago by database time; -1 when no row is left to tell that.
+SELECT greatest(coalesce((SELECT max(o.seq) FROM outbox_parcels o), 0), d.seq)::bigint AS seq,
+       coalesce(extract(epoch FROM clock_timestamp() - (SELECT max(o.created_at) FROM outbox_parcels o)), -1)::float8 AS idle_seconds
+FROM outbox_dropped d;
+
+-- name: Resend :execrows
+-- What was written in the last moments that these tables know of is published again, under other message ids: with a suffix that
+-- tells the epoch, in place of an earlier one.
+UPDATE outbox_parcels p SET waits = true, waiting = NULL,
+    msg_ids = ARRAY(SELECT regexp_replace(m.id, '#e[0-9]+$', '') || '#e' || @epoch::integer FROM unnest(p.msg_ids) WITH ORDINALITY AS m (id, place) ORDER BY m.place)
+WHERE p.stream = @stream::text AND (NOT p.waits OR p.waiting IS NOT NULL)
+  AND p.created_at >= (SELECT max(n.created_at) FROM outbox_parcels n) - make_interval(secs => @seconds::float8);
+
+-- name: Rename :execrows
+-- What is still to be published gets the suffix too: a copy of it may have been published since the backup was taken.
+UPDATE outbox_parcels p SET
+    msg_ids = ARRAY(SELECT regexp_replace(m.id, '#e[0-9]+$', '') || '#e' || @epoch::integer FROM unnest(p.msg_ids) WITH ORDINALITY AS m (id, place) ORDER BY m.place)
+WHERE p.stream = ANY(@streams::text[]) AND p.waits;
+
 -- name: AddPartition :exec
 SELECT outbox_add_partition((now() AT TIME ZONE 'UTC')::date + @ahead::int);
 

@@ -36,7 +36,7 @@ type States struct {
 	Service string
 	Outbox  *outbox.Outbox
 	Clock   clock.Clock
-	Epoch   int
+	Epoch   *event.Epoch
 	Health  Health
 }
 
@@ -196,6 +196,6 @@ func (s *States) emit(ctx context.Context, tx pgx.Tx, m event.Machine, st Status
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", typ, err)
 	}
-	e := event.New(ctx, s.Service, st.Tenant, typ, st.Provider, version, s.Epoch, s.Clock.Now())
+	e := event.New(ctx, s.Service, st.Tenant, typ, st.Provider, version, s.Epoch.Now(), s.Clock.Now())
 	return s.Outbox.Append(ctx, tx, outbox.FromEvent(ctx, e, data))
 }

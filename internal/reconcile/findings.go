@@ -37,7 +37,7 @@ type Findings struct {
 	Service  string
 	Outbox   *outbox.Outbox
 	Clock    clock.Clock
-	Epoch    int
+	Epoch    *event.Epoch
 	Registry prometheus.Registerer // nil: not measured
 	// Account is the account that mirrors what the provider of an attempt holds for us, or owes us.
 	Account func(a attempt.Attempt) string
@@ -142,5 +142,5 @@ func (f *Findings) message(ctx context.Context, id uuid.UUID, body *eventsv1.Rec
 	if err != nil {
 		return outbox.Message{}, fmt.Errorf("encode %s of %s: %w", found, id, err)
 	}
-	return outbox.FromEvent(ctx, event.New(ctx, f.Service, body.GetTenant(), found, id.String(), 1, f.Epoch, f.Clock.Now()), data), nil
+	return outbox.FromEvent(ctx, event.New(ctx, f.Service, body.GetTenant(), found, id.String(), 1, f.Epoch.Now(), f.Clock.Now()), data), nil
 }

@@ -57,7 +57,7 @@ func newBakery(t testing.TB) *bakery {
 	}
 	b := &bakery{t: t, clock: clock.NewVirtual(time.Date(2025, 1, 24, 23, 59, 5, 0, time.UTC))}
 	b.runs = &run.Store{
-		Service: "bakery", Pool: pool, Clock: b.clock, Epoch: 2, Items: loaves{},
+		Service: "bakery", Pool: pool, Clock: b.clock, Epoch: event.EpochAt(2), Items: loaves{},
 		Outbox: outbox.New(outbox.Config{Service: "bakery"}, outbox.Deps{Pool: pool}),
 	}
 	logger, jobs := slog.New(slog.DiscardHandler), run.Jobs{jobBake: b.bake}

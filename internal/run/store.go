@@ -25,7 +25,7 @@ type Store struct {
 	Pool    *pgxpool.Pool
 	Outbox  *outbox.Outbox
 	Clock   clock.Clock
-	Epoch   int
+	Epoch   *event.Epoch
 	Items   Items
 }
 
@@ -243,5 +243,5 @@ func (s *Store) TenantOf(ctx context.Context, m stream.Message) string {
 }
 
 func (s *Store) message(ctx context.Context, verb, tenant string, at Place, nonce string) outbox.Message {
-	return Command{Verb: verb, Place: at, Tenant: tenant}.Message(ctx, s.Service, s.Epoch, nonce)
+	return Command{Verb: verb, Place: at, Tenant: tenant}.Message(ctx, s.Service, s.Epoch.Now(), nonce)
 }

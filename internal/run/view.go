@@ -63,5 +63,5 @@ func (s *Store) event(ctx context.Context, r Run, t event.Type, body *eventsv1.R
 	if err != nil {
 		return outbox.Message{}, fmt.Errorf("encode %s of %s: %w", t, r.ID, err)
 	}
-	return outbox.FromEvent(ctx, event.New(ctx, s.Service, r.Tenant, t, r.ID.String(), r.Version, s.Epoch, s.Clock.Now()), data), nil
+	return outbox.FromEvent(ctx, event.New(ctx, s.Service, r.Tenant, t, r.ID.String(), r.Version, s.Epoch.Now(), s.Clock.Now()), data), nil
 }

@@ -18,10 +18,12 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/deadletter"
+	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/lifecycle"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
@@ -48,7 +50,6 @@ const workers = 64
 type Config struct {
 	File    *config.File
 	Process config.Process
-	Epoch   int // rises after a restore
 }
 
 // Deps are given by the process.
@@ -70,6 +71,7 @@ type Service struct {
 	sender delivery.Sender
 	grpc   *rpc.Server
 	http   *web.Server
+	epoch  *event.Epoch // of the tables; all parts share it
 }
 
 // New checks the texts and the push service's configuration and prepares the servers. It connects to nothing.
@@ -82,12 +84,12 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(admin.Policy()), Telemetry: d.Telemetry})
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(restore.WithPolicy(admin.Policy())), Telemetry: d.Telemetry})
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
-		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, texts: texts, grpc: server, http: &web.Server{Address: c.Process.HTTPAddr},
+		epoch: &event.Epoch{}, cfg: c, deps: d, log: d.Telemetry.Logger, js: js, texts: texts, grpc: server, http: &web.Server{Address: c.Process.HTTPAddr},
 	}, nil
 }
 
@@ -104,7 +106,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	database := pg.Config{DSN: s.cfg.Process.PostgresDSN, Schema: name, AppName: "agogo-" + name}
-	if err := pg.Migrate(ctx, database, outbox.Migrations, inbox.Migrations, auth.Migrations, migrations.Set); err != nil {
+	if err := pg.Migrate(ctx, database, outbox.Migrations, inbox.Migrations, auth.Migrations, restore.Migrations, migrations.Set); err != nil {
 		return err
 	}
 	pool, err := pg.Open(ctx, database)
@@ -112,8 +114,9 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	registry := s.deps.Telemetry.Registry
-	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry})
-	st := &store.Store{Pool: pool, Outbox: relay, Clock: s.deps.Clock, Epoch: s.cfg.Epoch}
+	guard := restore.NewGuard(restore.Deps{Service: name, Pool: pool, JS: s.js, Epoch: s.epoch, Logger: s.log, Registry: registry})
+	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry, Refuse: guard.Refuse})
+	st := &store.Store{Pool: pool, Outbox: relay, Clock: s.deps.Clock, Epoch: s.epoch}
 	pushes := delivery.New(delivery.Config{}, delivery.Deps{
 		Store: st, Sender: s.sender, Clock: s.deps.Clock, Metrics: delivery.NewMetrics(registry), Logger: s.log,
 	})
@@ -122,7 +125,12 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	})
 	notifierv1.RegisterNotifierServiceServer(s.grpc, admin.New(st, s.cfg.File))
 	audit.Register(s.grpc, pool)
-	return s.group(pool, relay, listener, pushes, s.loops(st, listener)).Run(ctx, ready)
+	restore.Register(s.grpc, &restore.Marker{Guard: guard, Outbox: relay, Clock: s.deps.Clock, Tenants: s.cfg.File.IDs()})
+	if err := guard.Start(ctx); err != nil {
+		pool.Close()
+		return err
+	}
+	return s.group(pool, relay, guard, listener, pushes, s.loops(st, listener)).Run(ctx, ready)
 }
 
 // connect makes the channel to the push service; nothing is sent yet.
@@ -143,7 +151,7 @@ func (s *Service) connect(ctx context.Context) error {
 // group orders the parts. It stops them in reverse: no push is begun any more, events that are being handled get their
 // transaction, the relay publishes what it has, and at last the pool is closed.
 func (s *Service) group(
-	pool *pgxpool.Pool, relay *outbox.Outbox, listener *consumer.Consumer, pushes *delivery.Worker, loops []*stream.Loop,
+	pool *pgxpool.Pool, relay *outbox.Outbox, guard *restore.Guard, listener *consumer.Consumer, pushes *delivery.Worker, loops []*stream.Loop,
 ) *lifecycle.Group {
 	g := lifecycle.New(s.log, 0)
 	s.http.Handler = s.deps.Telemetry.Handler(g.Ready)
@@ -153,22 +161,24 @@ func (s *Service) group(
 	g.Check("nats", stream.Connected(s.deps.NATS))
 	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
 	g.Go("outbox relay", relay.Run)
+	g.Go("restore guard", guard.Run)
+	g.Check("restore guard", guard.Ready)
 	g.Go("transactions", listener.Run)
 	for _, l := range loops {
-		g.Go(l.Name(), l.Run)
-		g.Check(l.Name(), l.Ready)
+		g.Go(l.Name(), guard.Before(l.Run))
+		g.Check(l.Name(), guard.ReadyAfter(l.Ready))
 	}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, inbox.Retention(pool, keepInbox), auth.Retention(pool)).Run)
 	g.Go("queue metrics", pushes.Sample)
 	if s.sender != nil {
-		g.Go("pushes", pushes.Run)
+		g.Go("pushes", guard.Before(pushes.Run))
 	}
 	return g
 }
 
 // loops listen to the events and to replays of those that died here.
 func (s *Service) loops(st *store.Store, c *consumer.Consumer) []*stream.Loop {
-	teller := &deadletter.Teller{Service: name, Pool: st.Pool, Outbox: st.Outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch}
+	teller := &deadletter.Teller{Service: name, Pool: st.Pool, Outbox: st.Outbox, Clock: s.deps.Clock, Epoch: s.epoch}
 	deps := stream.Deps{
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
 	}

@@ -10,8 +10,10 @@ import (
 	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
@@ -20,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
@@ -34,6 +37,9 @@ type parts struct {
 	replicas  *provider.Replicas
 	reconcile *reconcile.Worker
 	webhooks  *webhook.Receiver
+	guard     *restore.Guard
+	marker    *restore.Marker
+	prechecks *precheck.Worker
 	ticks     *run.Ticks
 	exec      *run.Exec
 	sweeper   *run.Sweeper
@@ -43,22 +49,24 @@ type parts struct {
 // assemble wires the parts, from the tables upwards.
 func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	file, clk, registry := s.cfg.File, s.deps.Clock, s.deps.Telemetry.Registry
-	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry})
-	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
+	guard := restore.NewGuard(restore.Deps{Service: name, Pool: pool, JS: s.js, Epoch: s.epoch, Logger: s.log, Registry: registry})
+	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry, Refuse: guard.Refuse})
+	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	s.connectors.Guard(states, pool)
 	stopped := func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) }
 	st := &store.Store{
-		Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Tenants: file, Stopped: stopped,
+		Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Stopped: stopped,
 		Runs: &run.Store{
-			Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Items: store.Items{Clock: clk, Stopped: stopped},
+			Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch, Items: store.Items{Clock: clk, Stopped: stopped},
 		},
 	}
 	outcomes := outcome.New(outcome.Deps{
 		Store: st, Outbox: relay, Clock: clk, Tenants: file, Connectors: s.connectors, Logger: s.log, Registry: registry,
 	})
+	gate := &precheck.Gate{Clock: clk, Reference: payout.Reference}
 	dispatcher := dispatch.New(dispatch.Config{Service: name, Item: item, Owner: s.owner}, dispatch.Deps{
 		Pool: pool, Runs: st.Runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Logger: s.log, Registry: registry,
-		Book: &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk},
+		Book: &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk}, Prechecks: gate,
 	})
 	worker := reconcile.New(reconcile.Config{Service: name, Item: item}, reconcile.Deps{
 		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: &outcome.Book{Outcomes: outcomes}, Logger: s.log, Registry: registry,
@@ -66,9 +74,13 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	counted := &breaks.Breaks{Store: st, Outbox: relay, Clock: clk, Tenants: file}
 	planner := &plan.Planner{Store: st, Outbox: relay, Tenants: file}
 	jobs := runs.Jobs(planner, counted, worker.AskPage)
-	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
+	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	return &parts{
-		outbox: relay, store: st, reconcile: worker,
+		outbox: relay, store: st, reconcile: worker, guard: guard,
+		marker: &restore.Marker{Guard: guard, Outbox: relay, Clock: clk, Tenants: file.IDs(), Tracking: outcome.Tracking(), Count: precheck.Count},
+		prechecks: &precheck.Worker{
+			Service: name, Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Runs: st.Runs, Gate: gate, Logger: s.log,
+		},
 		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
 		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
 			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Match: worker.Match, Matched: worker.Wake, GivenUp: teller.Webhooks,

@@ -20,13 +20,16 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/deadletter"
+	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/lifecycle"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -54,7 +57,6 @@ const maxConns = 12
 type Config struct {
 	File    *config.File
 	Process config.Process
-	Epoch   int // rises after a restore
 }
 
 // Deps are given by the process.
@@ -75,6 +77,7 @@ type Service struct {
 	owner      string // of leases: another one after each start
 	grpc       *rpc.Server
 	http       *web.Server
+	epoch      *event.Epoch // of the tables; all parts share it
 }
 
 // New builds the tenants' connectors and prepares the servers. It connects to nothing.
@@ -88,13 +91,13 @@ func New(c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	server, err := rpc.NewServer(rpc.ServerConfig{
-		Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(books.WithPolicy(admin.Policy())), Telemetry: d.Telemetry,
+		Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(restore.WithPolicy(books.WithPolicy(admin.Policy()))), Telemetry: d.Telemetry,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
-		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, connectors: connectors, owner: uuid.NewString(), grpc: server,
+		epoch: &event.Epoch{}, cfg: c, deps: d, log: d.Telemetry.Logger, js: js, connectors: connectors, owner: uuid.NewString(), grpc: server,
 		http: &web.Server{Address: c.Process.HTTPAddr},
 	}, nil
 }
@@ -109,7 +112,8 @@ func (s *Service) HTTPAddr() string { return s.http.Addr() }
 func Migrations() []pg.Set {
 	return []pg.Set{
 		outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set,
+		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, restore.Migrations,
+		precheck.Migrations, migrations.Set,
 	}
 }
 
@@ -128,6 +132,10 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	p := s.assemble(pool)
 	payoutsv1.RegisterPayoutsServiceServer(s.grpc, p.admin)
 	audit.Register(s.grpc, pool)
+	restore.Register(s.grpc, p.marker)
+	if err := p.guard.Start(ctx); err != nil {
+		return err
+	}
 	books.Register(s.grpc, pool, sources())
 
 	// The group stops what it started in reverse: first nothing new is begun, then what is under way ends, at last nobody
@@ -139,25 +147,28 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	g.Check("nats", stream.Connected(s.deps.NATS))
 	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
 	g.Go("outbox relay", p.outbox.Run)
+	g.Go("restore guard", p.guard.Run)
+	g.Check("restore guard", p.guard.Ready)
 	g.Add("replicas", p.replicas.Start, nil)
 	g.Go("replicas' heartbeat", p.replicas.Run)
 	g.Check("replicas", p.replicas.Ready)
-	g.Go("webhooks", p.webhooks.Run)
-	g.Go("reconcile", p.reconcile.Run)
+	g.Go("webhooks", p.guard.Before(p.webhooks.Run))
+	g.Go("reconcile", p.guard.Before(p.reconcile.Run))
+	g.Go("prechecks", p.guard.Before(p.prechecks.Run))
 	for _, l := range s.loops(p) {
-		g.Go(l.Name(), l.Run)
-		g.Check(l.Name(), l.Ready)
+		g.Go(l.Name(), p.guard.Before(l.Run))
+		g.Check(l.Name(), p.guard.ReadyAfter(l.Ready))
 	}
 	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention()}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, old...).Run)
-	g.Go("sweeper", p.sweeper.Run)
+	g.Go("sweeper", p.guard.Before(p.sweeper.Run))
 	return g.Run(ctx, ready)
 }
 
 // loops handle ticks and commands. A dead letter of either comes back, replayed, among the commands.
 func (s *Service) loops(p *parts) []*stream.Loop {
 	teller := &deadletter.Teller{
-		Service: name, Pool: p.store.Runs.Pool, Outbox: p.outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch, Tenant: p.store.Runs.TenantOf,
+		Service: name, Pool: p.store.Runs.Pool, Outbox: p.outbox, Clock: s.deps.Clock, Epoch: s.epoch, Tenant: p.store.Runs.TenantOf,
 	}
 	deps := stream.Deps{
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry,

@@ -11,11 +11,14 @@ import (
 	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/recurrences/internal/admin"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/collect"
 	"github.com/agogopay/agogo/services/recurrences/internal/imports"
 	"github.com/agogopay/agogo/services/recurrences/internal/outcome"
@@ -31,6 +34,9 @@ type parts struct {
 	replicas  *provider.Replicas
 	reconcile *reconcile.Worker
 	webhooks  *webhook.Receiver
+	guard     *restore.Guard
+	marker    *restore.Marker
+	prechecks *precheck.Worker
 	ticks     *run.Ticks
 	exec      *run.Exec
 	sweeper   *run.Sweeper
@@ -45,33 +51,39 @@ func done() map[string]string {
 // assemble wires the parts, from the tables upwards.
 func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 	file, clk, registry := s.cfg.File, s.deps.Clock, s.deps.Telemetry.Registry
-	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry})
-	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
+	guard := restore.NewGuard(restore.Deps{Service: name, Pool: pool, JS: s.js, Epoch: s.epoch, Logger: s.log, Registry: registry})
+	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: registry, Refuse: guard.Refuse})
+	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	st := &store.Store{
-		Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Tenants: file, Done: done(),
+		Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Done: done(),
 		Stopped: func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) },
 	}
-	runs := &run.Store{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Items: st}
+	runs := &run.Store{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch, Items: st}
 	outcomes, err := outcome.New(outcome.Deps{
 		Store: st, Runs: runs, Clock: clk, Tenants: file, Connectors: s.connectors, Logger: s.log, Registry: registry,
 		Findings: &reconcile.Findings{
-			Service: name, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch, Registry: registry, Account: outcome.Account, Collects: true,
+			Service: name, Outbox: relay, Clock: clk, Epoch: s.epoch, Registry: registry, Account: outcome.Account, Collects: true,
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
 	book := &collect.Book{Store: st, Runs: runs, Outcomes: outcomes, Clock: clk, Logger: s.log}
+	gate := &precheck.Gate{Clock: clk, Reference: charge.Reference}
 	dispatcher := dispatch.New(dispatch.Config{Service: name, Item: "charge", Owner: s.owner}, dispatch.Deps{
-		Pool: pool, Runs: runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Book: book, Logger: s.log, Registry: registry,
+		Pool: pool, Runs: runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Book: book, Prechecks: gate, Logger: s.log, Registry: registry,
 	})
 	worker := reconcile.New(reconcile.Config{Service: name, Item: "charge"}, reconcile.Deps{
 		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: outcomes, Logger: s.log, Registry: registry,
 	})
 	jobs := (&plan.Planner{Store: st, Runs: runs}).Jobs()
-	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.cfg.Epoch}
+	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	return &parts{
-		outbox: relay, runs: runs, reconcile: worker,
+		outbox: relay, runs: runs, reconcile: worker, guard: guard,
+		marker: &restore.Marker{Guard: guard, Outbox: relay, Clock: clk, Tenants: file.IDs(), Count: precheck.Count},
+		prechecks: &precheck.Worker{
+			Service: name, Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Runs: runs, Gate: gate, Logger: s.log,
+		},
 		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
 		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
 			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Matched: worker.Wake, GivenUp: teller.Webhooks,

@@ -18,10 +18,12 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/deadletter"
+	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/lifecycle"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
@@ -44,7 +46,6 @@ const name = "scheduler"
 type Config struct {
 	File    *config.File
 	Process config.Process
-	Epoch   int // rises after a restore
 }
 
 // Deps are given by the process.
@@ -64,6 +65,7 @@ type Service struct {
 	rules map[schedule.Key]schedule.Rule
 	grpc  *rpc.Server
 	http  *web.Server
+	epoch *event.Epoch // of the tables; all parts share it
 }
 
 // New checks the schedules of the tenants file and prepares the servers. It connects to nothing.
@@ -76,12 +78,12 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(admin.Policy()), Telemetry: d.Telemetry})
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(restore.WithPolicy(admin.Policy())), Telemetry: d.Telemetry})
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
-		cfg: c, deps: d, log: d.Telemetry.Logger, js: js, rules: rules, grpc: server,
+		epoch: &event.Epoch{}, cfg: c, deps: d, log: d.Telemetry.Logger, js: js, rules: rules, grpc: server,
 		http: &web.Server{Address: c.Process.HTTPAddr},
 	}, nil
 }
@@ -96,7 +98,7 @@ func (s *Service) HTTPAddr() string { return s.http.Addr() }
 // nil) is called when everything is up.
 func (s *Service) Run(ctx context.Context, ready func()) error {
 	database := pg.Config{DSN: s.cfg.Process.PostgresDSN, Schema: name, AppName: "agogo-" + name}
-	if err := pg.Migrate(ctx, database, outbox.Migrations, inbox.Migrations, auth.Migrations, migrations.Set); err != nil {
+	if err := pg.Migrate(ctx, database, outbox.Migrations, inbox.Migrations, auth.Migrations, restore.Migrations, migrations.Set); err != nil {
 		return err
 	}
 	pool, err := pg.Open(ctx, database)
@@ -104,8 +106,11 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer pool.Close() // when every part that uses it has ended
-	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{Pool: pool, JS: s.js, Logger: s.log, Registerer: s.deps.Telemetry.Registry})
-	st := &store.Store{Pool: pool, Outbox: relay, Clock: s.deps.Clock, Logger: s.log, Epoch: s.cfg.Epoch}
+	guard := restore.NewGuard(restore.Deps{Service: name, Pool: pool, JS: s.js, Epoch: s.epoch, Logger: s.log, Registry: s.deps.Telemetry.Registry})
+	relay := outbox.New(outbox.Config{Service: name}, outbox.Deps{
+		Pool: pool, JS: s.js, Logger: s.log, Registerer: s.deps.Telemetry.Registry, Refuse: guard.Refuse,
+	})
+	st := &store.Store{Pool: pool, Outbox: relay, Clock: s.deps.Clock, Logger: s.log, Epoch: s.epoch}
 	wakes := ticker.New(st.Fire, s.log)
 	lease := ticker.NewLease(st, uuid.NewString(), clock.Real().Now, wakes.Wake, s.log)
 	measured, err := metrics.New(s.deps.Telemetry.Registry, lease.Leads)
@@ -113,14 +118,22 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	st.Settled = measured.Settled
-	if err := s.sync(ctx, st); err != nil {
+	if err := guard.Start(ctx); err != nil {
 		return err
+	}
+	synced := false // now, so that who reads the schedules as soon as all is up sees them, or when a restore is marked
+	if guard.State() == restore.Running {
+		if err := s.sync(ctx, st); err != nil {
+			return err
+		}
+		synced = true
 	}
 
 	watchers := runs.NewWatchers()
 	loops := s.loops(st, &runs.Consumer{DB: pool, Recorder: st, Watchers: watchers})
 	schedulerv1.RegisterSchedulerServiceServer(s.grpc, admin.New(st, watchers, s.js, s.cfg.File, s.deps.Clock, s.log))
 	audit.Register(s.grpc, pool)
+	restore.Register(s.grpc, &restore.Marker{Guard: guard, Outbox: relay, Clock: s.deps.Clock, Tenants: s.cfg.File.IDs()})
 
 	// The group stops what it started in reverse: first nothing new is begun, at last nobody is left to answer.
 	g := lifecycle.New(s.log, 0)
@@ -130,16 +143,25 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	g.Check("nats", stream.Connected(s.deps.NATS))
 	g.Add("grpc", s.grpc.Start, s.grpc.Stop)
 	g.Go("outbox relay", relay.Run)
+	g.Go("restore guard", guard.Run)
+	g.Check("restore guard", guard.Ready)
 	for _, l := range loops {
-		g.Go(l.Name(), l.Run)
-		g.Check(l.Name(), l.Ready)
+		g.Go(l.Name(), guard.Before(l.Run))
+		g.Check(l.Name(), guard.ReadyAfter(l.Ready))
 	}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, inbox.Retention(pool, keepInbox), auth.Retention(pool)).Run)
 	g.Go("metrics", func(ctx context.Context) error {
 		return measured.Watch(ctx, watchEvery, s.deps.Clock, st.OldestDue, s.log)
 	})
 	g.Go("lease", lease.Run)
-	g.Go("ticker", func(ctx context.Context) error { return wakes.Run(ctx, lease, s.rules) })
+	g.Go("ticker", guard.Before(func(ctx context.Context) error {
+		if !synced {
+			if err := s.sync(ctx, st); err != nil {
+				return err
+			}
+		}
+		return wakes.Run(ctx, lease, s.rules)
+	}))
 	return g.Run(ctx, ready)
 }
 
@@ -157,7 +179,7 @@ func (s *Service) sync(ctx context.Context, st *store.Store) error {
 
 // loops follow the runs of all services, replay the dead letters of that, and keep watch over everybody's.
 func (s *Service) loops(st *store.Store, reports *runs.Consumer) []*stream.Loop {
-	teller := &deadletter.Teller{Service: name, Pool: st.Pool, Outbox: st.Outbox, Clock: s.deps.Clock, Epoch: s.cfg.Epoch}
+	teller := &deadletter.Teller{Service: name, Pool: st.Pool, Outbox: st.Outbox, Clock: s.deps.Clock, Epoch: s.epoch}
 	deps := stream.Deps{
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
 	}

@@ -158,6 +158,25 @@ func (q *Queries) Heartbeat(ctx context.Context, arg HeartbeatParams) (Heartbeat
 	return i, err
 }
 
+const known = `-- name: Known :one
+SELECT greatest(coalesce((SELECT max(o.seq) FROM outbox_parcels o), 0), d.seq)::bigint AS seq,
+       coalesce(extract(epoch FROM clock_timestamp() - (SELECT max(o.created_at) FROM outbox_parcels o)), -1)::float8 AS idle_seconds
+FROM outbox_dropped d
+`
+
+type KnownRow struct {
+	Seq         int64
+	IdleSeconds float64
+}
+
+// The newest parcel that was ever committed here, and how long ago by database time; -1 when no row is left to tell that.
+func (q *Queries) Known(ctx context.Context) (KnownRow, error) {
+	row := q.db.QueryRow(ctx, known)
+	var i KnownRow
+	err := row.Scan(&i.Seq, &i.IdleSeconds)
+	return i, err
+}
+
 const lastSeq = `-- name: LastSeq :one
 SELECT coalesce(max(seq), 0)::bigint AS last_seq FROM outbox_parcels
 `
@@ -258,6 +277,26 @@ func (q *Queries) ReleaseAll(ctx context.Context, owner string) error {
 	return err
 }
 
+const rename = `-- name: Rename :execrows
+UPDATE outbox_parcels p SET
+    msg_ids = ARRAY(SELECT regexp_replace(m.id, '#e[0-9]+$', '') || '#e' || $1::integer FROM unnest(p.msg_ids) WITH ORDINALITY AS m (id, place) ORDER BY m.place)
+WHERE p.stream = ANY($2::text[]) AND p.waits
+`
+
+type RenameParams struct {
+	Epoch   int32
+	Streams []string
+}
+
+// What is still to be published gets the suffix too: a copy of it may have been published since the backup was taken.
+func (q *Queries) Rename(ctx context.Context, arg RenameParams) (int64, error) {
+	result, err := q.db.Exec(ctx, rename, arg.Epoch, arg.Streams)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const renew = `-- name: Renew :many
 UPDATE outbox_leases l SET expires_at = now() + make_interval(secs => $1::float8)
 FROM (SELECT unnest($3::smallint[]) AS part, unnest($4::bigint[]) AS term) h
@@ -296,6 +335,29 @@ func (q *Queries) Renew(ctx context.Context, arg RenewParams) ([]int16, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const resend = `-- name: Resend :execrows
+UPDATE outbox_parcels p SET waits = true, waiting = NULL,
+    msg_ids = ARRAY(SELECT regexp_replace(m.id, '#e[0-9]+$', '') || '#e' || $1::integer FROM unnest(p.msg_ids) WITH ORDINALITY AS m (id, place) ORDER BY m.place)
+WHERE p.stream = $2::text AND (NOT p.waits OR p.waiting IS NOT NULL)
+  AND p.created_at >= (SELECT max(n.created_at) FROM outbox_parcels n) - make_interval(secs => $3::float8)
+`
+
+type ResendParams struct {
+	Epoch   int32
+	Stream  string
+	Seconds float64
+}
+
+// What was written in the last moments that these tables know of is published again, under other message ids: with a suffix that
+// tells the epoch, in place of an earlier one.
+func (q *Queries) Resend(ctx context.Context, arg ResendParams) (int64, error) {
+	result, err := q.db.Exec(ctx, resend, arg.Epoch, arg.Stream, arg.Seconds)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const take = `-- name: Take :many

@@ -50,6 +50,13 @@ FROM outbox_parcels p
 CROSS JOIN LATERAL unnest(p.keys, p.msg_ids, p.subjects, p.headers, p.payloads)
     WITH ORDINALITY AS m (key, msg_id, subject, headers, payload, place);
 
+-- The highest seq among what was dropped. With what the table holds it says which messages these tables have ever committed: a stream
+-- that has a higher one has seen more than they have.
+CREATE TABLE outbox_dropped (
+    seq bigint NOT NULL
+);
+INSERT INTO outbox_dropped VALUES (0);
+
 -- One owner at a time per part. The term rises with every change of owner and fences the old one's renewals.
 CREATE TABLE outbox_leases (
     part       smallint PRIMARY KEY,
@@ -109,9 +116,12 @@ BEGIN
         -- A replay may have come in between.
         EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE waits)', name) INTO waiting;
         CONTINUE WHEN waiting;
+        EXECUTE format('UPDATE outbox_dropped d SET seq = greatest(d.seq, (SELECT coalesce(max(o.seq), 0) FROM %I o))', name);
         EXECUTE format('DROP TABLE %I', name);
         dropped := dropped + 1;
     END LOOP;
+    UPDATE outbox_dropped d SET seq = o.seq
+    FROM (SELECT coalesce(max(seq), 0) AS seq FROM outbox_default WHERE NOT waits AND created_at < before) o WHERE o.seq > d.seq;
     DELETE FROM outbox_default WHERE NOT waits AND created_at < before;
     RETURN dropped;
 END $$;

@@ -71,7 +71,10 @@ func (a *app) auditReader() (*auditReader, error) {
 		return nil, err
 	}
 	tenant, err := a.anyTenant()
-	return &auditReader{app: a, tenant: tenant}, err
+	restored := func(l auth.Line, lost int64) {
+		fmt.Fprintf(a.Err, "%s/%s entry %d: restored from a backup; the %d entries from there on that came before are in the stream only\n", l.Tenant, l.Service, l.Seq, lost)
+	}
+	return &auditReader{app: a, tenant: tenant, follower: auth.Follower{Restored: restored}}, err
 }
 
 // toItsEnd reads to the stream's present end.

@@ -82,7 +82,7 @@ type verification struct {
 
 func (v *verification) line(e auditEntry) error {
 	k := chainKey{e.Tenant, e.Service}
-	if e.Seq >= v.ends[k].Seq {
+	if e.Seq >= v.ends[k].Seq || e.Action == auth.ActionRestored { // which takes a chain back to where its backup ended
 		v.ends[k] = e.Line
 	}
 	if c, waited := v.ahead[k]; waited && e.Seq == c.GetEntries() {

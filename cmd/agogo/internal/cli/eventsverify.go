@@ -12,7 +12,8 @@ import (
 )
 
 // verifyEvents reads EVENTS from its beginning: per aggregate and epoch, versions must count up by one, and each be told
-// once. What is told again word for word is a redelivery and fine.
+// once. What is told again word for word is a redelivery and fine. After a restore the tables go on from a version that they still
+// knew, in a new epoch: it begins after one that was told in an epoch before.
 func (a *app) verifyEvents(ctx context.Context) error {
 	if err := a.checkOutput(); err != nil {
 		return err
@@ -88,7 +89,7 @@ func (v *versions) see(e event.Envelope, body []byte) {
 	now := told{version: e.Version, id: e.ID, words: sha256.Sum256(append([]byte(e.Type+"\n"), body...))}
 	before, known := v.last[k]
 	switch {
-	case !known && v.cut:
+	case !known && (v.cut || v.continues(k, e.Version)):
 	case e.Version > before.version+1:
 		v.gaps++
 		v.fault("%s %s %s: version %d follows %d", e.Tenant, e.Type, e.Subject, e.Version, before.version)
@@ -99,4 +100,16 @@ func (v *versions) see(e event.Envelope, body []byte) {
 	if !known || e.Version > before.version {
 		v.last[k] = now
 	}
+}
+
+// continues reports whether a version is the first of its epoch and follows one of an epoch before.
+func (v *versions) continues(k aggregate, version int64) bool {
+	for epoch := range k.epoch {
+		earlier := k
+		earlier.epoch = epoch
+		if t, told := v.last[earlier]; told && t.version >= version-1 {
+			return true
+		}
+	}
+	return false
 }

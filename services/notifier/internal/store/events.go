@@ -58,7 +58,7 @@ func (s *Store) notificationEvent(
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", t, err)
 	}
-	return append(msgs, outbox.FromEvent(ctx, event.New(ctx, Service, body.Tenant, t, body.NotificationId, version, s.Epoch, at), raw)), nil
+	return append(msgs, outbox.FromEvent(ctx, event.New(ctx, Service, body.Tenant, t, body.NotificationId, version, s.Epoch.Now(), at), raw)), nil
 }
 
 // device is what a device event tells; it has no place for the token.
@@ -83,7 +83,7 @@ func (s *Store) deviceEvents(ctx context.Context, devices []device, at time.Time
 		if err != nil {
 			return nil, fmt.Errorf("encode %s: %w", t, err)
 		}
-		msgs = append(msgs, outbox.FromEvent(ctx, event.New(ctx, Service, d.tenant, t, d.id.String(), d.version, s.Epoch, at), raw))
+		msgs = append(msgs, outbox.FromEvent(ctx, event.New(ctx, Service, d.tenant, t, d.id.String(), d.version, s.Epoch.Now(), at), raw))
 	}
 	return msgs, nil
 }

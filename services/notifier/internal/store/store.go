@@ -28,7 +28,7 @@ type Store struct {
 	Pool   *pgxpool.Pool
 	Outbox *outbox.Outbox
 	Clock  clock.Clock
-	Epoch  int
+	Epoch  *event.Epoch
 }
 
 // States of a notification; event.Notification says which follows which.

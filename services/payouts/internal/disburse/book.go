@@ -5,6 +5,7 @@ package disburse
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -63,7 +64,7 @@ func (b *Book) Gate(ctx context.Context, q dispatch.DBTX, l dispatch.Lane, st pr
 
 // Hold holds what is approved of the lane.
 func (b *Book) Hold(ctx context.Context, tx pgx.Tx, l dispatch.Lane, code string, most int) (int, error) {
-	rows, err := b.take(ctx, tx, l, most, nil)
+	rows, err := b.take(ctx, tx, l, most, nil, false)
 	if err != nil {
 		return 0, err
 	}
@@ -82,7 +83,7 @@ const unservedMost = 500
 // Claim takes approved payouts of the lane; those that may not go by themselves are held with their cause.
 func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) (dispatch.Claim, error) {
 	c := dispatch.Claim{Description: "payout " + l.Run.LocalDate}
-	rows, err := b.take(ctx, tx, l, most, resting)
+	rows, err := b.take(ctx, tx, l, most, resting, true)
 	if err != nil || len(rows) == 0 {
 		return c, err
 	}
@@ -102,12 +103,14 @@ func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, 
 	return c, nil
 }
 
-func (b *Book) take(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) ([]db.ClaimRow, error) {
+// take locks approved payouts of a lane. To be sent, those are left alone that a provider is being asked about after a restore.
+func (b *Book) take(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID, toSend bool) ([]db.ClaimRow, error) {
 	if resting == nil {
 		resting = []uuid.UUID{}
 	}
 	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
-		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: b.Clock.Now(), Resting: resting, CooledSince: b.Store.CooledSince(l.Run.Tenant), PageLimit: int32(most),
+		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: b.Clock.Now(), Resting: resting, ToSend: toSend,
+		CooledSince: b.Store.CooledSince(l.Run.Tenant), PageLimit: int32(most),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim payouts: %w", err)
@@ -148,6 +151,8 @@ func (b *Book) unfit(tenant string, r db.ClaimRow) string {
 		return payout.CodePayeePaused
 	case r.DestinationRests: // it is not the payee's any more, or the payee's is not confirmed or cooling off
 		return payout.CodeDestination
+	case r.Restored:
+		return payout.CodeRestored
 	default:
 		return ""
 	}
@@ -179,10 +184,11 @@ func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
 	if attempt.State(r.AttemptState) != attempt.NotSent {
 		number++
 	}
+	day, _ := time.Parse(time.DateOnly, r.PeriodDate) // of a date column; the zero time would be any day
 	return attempt.Start{
 		Key: attempt.Key{Subject: r.PayoutID, Number: number}, Tenant: l.Run.Tenant, Provider: l.Provider,
 		Reference: payout.Reference(r.PayoutID, number), Destination: r.Destination,
-		Amount: money.Amount{Minor: r.Net, Currency: money.Currency(r.Currency)},
+		Amount: money.Amount{Minor: r.Net, Currency: money.Currency(r.Currency)}, Day: day,
 	}
 }
 

@@ -13,6 +13,7 @@ const (
 	CodePayeeDailyCap    = "payee_daily_cap"     // held: the payee's day is used up
 	CodeByPerson         = "by_person"           // held or cancelled by a person
 	CodeDestination      = "destination_changed" // held: the payee's wallet is not the one it was planned for, or not confirmed, or cooling off
+	CodeRestored         = "restored"            // held: EVENTS shows another payout of the payee from before a restore that is not known here
 	CodeContradicted     = "contradicted"        // held: the provider says of a closed attempt that it was paid
 	CodeRepeatedFailures = "repeated_failures"   // of a payee's pause: too many refusals in a row
 	CodeRetry            = "retry"               // approved again after a failure
@@ -36,7 +37,7 @@ const (
 
 // NeedsPerson lists the codes of what is held until a person says otherwise: no cause of them goes away by itself.
 func NeedsPerson() []string {
-	return []string{CodeByPerson, CodeContradicted, CodeApprovalExpired}
+	return []string{CodeByPerson, CodeRestored, CodeContradicted, CodeApprovalExpired}
 }
 
 // HeldBy makes the reason of a payout that Agogo itself holds.
@@ -45,7 +46,7 @@ func HeldBy(code string) Reason {
 		CodeTenantStop: ScopeTenant, CodeDailyCap: ScopeTenant, CodeProviderStopped: ScopeProvider,
 		CodePayeePaused: ScopePayee, CodePayeeDailyCap: ScopePayee, CodeBatchPaused: ScopeBatch, CodeMaxPerPayout: ScopePayment,
 		CodeAboveTier: ScopePayment, CodeApprovalExpired: ScopePayment, CodeRejected: ScopePayment, CodeBatchApproval: ScopeBatch,
-		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeContradicted: ScopePayment,
+		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeRestored: ScopePayee, CodeContradicted: ScopePayment,
 	}
 	return Reason{Scope: scopes[code], Code: code}
 }

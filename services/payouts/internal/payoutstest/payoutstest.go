@@ -22,8 +22,10 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/outbox/outboxtest"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
@@ -60,7 +62,8 @@ type Env struct {
 func New(t testing.TB) *Env {
 	t.Helper()
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set)
+		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, restore.Migrations,
+		precheck.Migrations, migrations.Set)
 	e := &Env{
 		Schema: outboxtest.New(t, pool), Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
 		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),

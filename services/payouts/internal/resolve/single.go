@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -60,8 +62,9 @@ func (r *Resolver) Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.U
 		"only what has not been sent can be held", payout.Created, payout.Approved, payout.AwaitingApproval)
 }
 
-// Release lets a payout go that a person held, confirms the payee's new wallet, or asks again for an approval that expired.
-// What is held for another cause is released when that is gone. A sum that needs an approval needs it after the release too.
+// Release lets a payout go that a person held, confirms the payee's new wallet, vouches for what the payee was sent before a restore,
+// or asks again for an approval that expired. What is held for another cause is released when that is gone. A sum that needs an
+// approval needs it after the release too.
 func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
 	if _, err := r.Store.LockOutflow(ctx, tx, tenant); err != nil { // before the payout, as everything that takes caps does
 		return err
@@ -80,6 +83,10 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return rpc.Refused("held_for_cause", "mend the cause: it is released by itself then", "payout %s is held for %s", id, p.Reason.Code)
 	case p.Reason.Code == payout.CodeDestination:
 		if err := r.readdress(ctx, tx, p); err != nil {
+			return err
+		}
+	case p.Reason.Code == payout.CodeRestored:
+		if err := r.settleLost(ctx, tx, p); err != nil {
 			return err
 		}
 	}
@@ -125,6 +132,11 @@ func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, p payout.Payout) er
 		return fmt.Errorf("readdress payout %s: %w", id, err)
 	}
 	return r.Store.VoidApprovals(ctx, tx, id)
+}
+
+// settleLost takes a person's word that what the payee was sent before a restore is known: nothing else of theirs is held for it.
+func (r *Resolver) settleLost(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
+	return restore.SettleLost(ctx, tx, p.Tenant, p.PayeeID, event.CauseFrom(ctx).Actor, r.Clock.Now())
 }
 
 // proven refuses unless everything that was ever sent for the payout is proven not to have been paid, with nothing left to

@@ -31,7 +31,7 @@ type Store struct {
 	Runs   *run.Store
 	Outbox *outbox.Outbox
 	Clock  clock.Clock
-	Epoch  int
+	Epoch  *event.Epoch
 	// Tenants holds the limits: pausing of payees and batches, caps, tiers. nil is a service without limits.
 	Tenants *config.File
 	// Stopped lists the stopped connectors; see [Items].
@@ -118,7 +118,7 @@ func (s *Store) Event(ctx context.Context, tenant string, t event.Type, id strin
 	if err != nil {
 		return outbox.Message{}, fmt.Errorf("encode %s of %s: %w", t, id, err)
 	}
-	return outbox.FromEvent(ctx, event.New(ctx, Service, tenant, t, id, version, s.Epoch, s.Clock.Now()), data), nil
+	return outbox.FromEvent(ctx, event.New(ctx, Service, tenant, t, id, version, s.Epoch.Now(), s.Clock.Now()), data), nil
 }
 
 // PlanAnew has the transaction's statements planned for the tables as they are: a plan that was cached while a table was

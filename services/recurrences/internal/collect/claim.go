@@ -214,8 +214,17 @@ func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
 	return attempt.Start{
 		Key: attempt.Key{Subject: r.ChargeID, Number: number}, Tenant: r.Tenant, Provider: l.Provider,
 		Reference: charge.Reference(r.ChargeID, number), Destination: store.Card{Brand: r.Brand, Token: r.Token}.Destination(),
-		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)},
+		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, Day: madeUp(r),
 	}
+}
+
+// ahead is how many days before its cycle a charge may be made up: gateways may need ten, and the calendar that moves charge dates
+// may have been another one.
+const ahead = 14
+
+// madeUp is the first day on which a charge can have been made up, as midnight in UTC.
+func madeUp(r db.ClaimRow) time.Time {
+	return min(r.Cycle, r.ChargeDate).Time().AddDate(0, 0, -ahead)
 }
 
 // begun moves charges with their attempts, and counts them for their cards' networks.

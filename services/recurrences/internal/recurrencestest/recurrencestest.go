@@ -27,12 +27,15 @@ import (
 	"github.com/agogopay/agogo/internal/outbox/outboxtest"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
+	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/collect"
 	"github.com/agogopay/agogo/services/recurrences/internal/outcome"
 	"github.com/agogopay/agogo/services/recurrences/internal/plan"
@@ -69,6 +72,7 @@ type Env struct {
 type Sender struct {
 	*dispatch.Dispatcher
 	Worker     *reconcile.Worker
+	Prechecks  *precheck.Worker
 	Outcomes   *outcome.Outcomes
 	Book       *collect.Book
 	Resolver   *resolve.Resolver
@@ -80,7 +84,8 @@ type Sender struct {
 func New(t testing.TB) *Env {
 	t.Helper()
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set)
+		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, restore.Migrations,
+		precheck.Migrations, migrations.Set)
 	e := &Env{
 		Schema: outboxtest.New(t, pool), Clock: clock.NewVirtual(At("2025-10-30T11:00:05Z")), Tenants: Wallclub(t), Gateway: &Gateway{}, Brand: "visa", t: t,
 		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),
@@ -139,9 +144,14 @@ func (e *Env) Replica() *Sender {
 		e.t.Fatal(err)
 	}
 	s.Book = &collect.Book{Store: e.Store, Runs: e.Runs, Outcomes: s.Outcomes, Clock: e.Clock, Logger: logger}
+	gate := &precheck.Gate{Clock: e.Clock, Reference: charge.Reference}
 	s.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "charge", Owner: uuid.NewString()}, dispatch.Deps{
 		Pool: e.Pool, Runs: e.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Book: s.Book, Logger: logger,
+		Prechecks: gate,
 	})
+	s.Prechecks = &precheck.Worker{
+		Service: store.Service, Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Runs: e.Runs, Gate: gate, Logger: logger,
+	}
 	s.Worker = reconcile.New(reconcile.Config{Service: store.Service, Item: "charge"}, reconcile.Deps{
 		Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Book: s.Outcomes, Logger: logger,
 	})

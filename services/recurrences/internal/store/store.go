@@ -32,7 +32,7 @@ type Store struct {
 	Pool    *pgxpool.Pool
 	Outbox  *outbox.Outbox
 	Clock   clock.Clock
-	Epoch   int
+	Epoch   *event.Epoch
 	Tenants *config.File // for the tenants' time zones; nil: UTC
 	// Done names, by job, what a run counts that is no charge.
 	Done map[string]string
@@ -207,7 +207,7 @@ func (s *Store) Event(ctx context.Context, tenant string, t event.Type, id strin
 	if err != nil {
 		return outbox.Message{}, fmt.Errorf("encode %s of %s: %w", t, id, err)
 	}
-	return outbox.FromEvent(ctx, event.New(ctx, Service, tenant, t, id, version, s.Epoch, s.Clock.Now()), data), nil
+	return outbox.FromEvent(ctx, event.New(ctx, Service, tenant, t, id, version, s.Epoch.Now(), s.Clock.Now()), data), nil
 }
 
 // next is the event of a transition: the one that the change names, or the table's.

@@ -322,7 +322,7 @@ func TestOrdersAfterARestoreHaveNewMessageIDs(t *testing.T) {
 	t.Parallel()
 	b := setup(t, "2025-01-24T12:00:00Z")
 	b.sync(map[schedule.Key]schedule.Rule{daily: rule(t, "59 23 * * *", "Africa/Abidjan", schedule.All)})
-	b.Epoch = 2
+	b.Epoch = event.EpochAt(2)
 	b.clock.set(t, "2025-01-24T23:59:00Z")
 	b.fire()
 	if diff := cmp.Diff([]string{"lebenis/payouts/daily@2025-01-24T23:59:00Z#e2"}, b.orders()); diff != "" {

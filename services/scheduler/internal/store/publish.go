@@ -31,13 +31,13 @@ func (s *Store) tickMessages(ctx context.Context, t Settled, rule schedule.Rule,
 	if err != nil {
 		return nil, fmt.Errorf("encode tick %s: %w", t.ID, err)
 	}
-	fact := outbox.FromEvent(ctx, event.New(ctx, source, t.Tenant, kind, t.ID, was.Version+1, s.Epoch, t.At), body)
+	fact := outbox.FromEvent(ctx, event.New(ctx, source, t.Tenant, kind, t.ID, was.Version+1, s.Epoch.Now(), t.At), body)
 	fact.Key = t.String()
 	if t.State != schedule.Fired {
 		return []outbox.Message{fact}, nil
 	}
 	order := fact
-	order.ID, order.Stream, order.Subject = t.ID+epochSuffix(s.Epoch), stream.Ticks, stream.TickSubject(t.Tenant, t.Service, t.Name)
+	order.ID, order.Stream, order.Subject = t.ID+epochSuffix(s.Epoch.Now()), stream.Ticks, stream.TickSubject(t.Tenant, t.Service, t.Name)
 	return []outbox.Message{order, fact}, nil
 }
 
@@ -89,7 +89,7 @@ func (s *Store) scheduleMessage(ctx context.Context, c schedule.Change, code str
 	if event.CauseFrom(ctx).Actor == "" {
 		ctx = event.WithCause(ctx, event.Cause{Actor: "service:" + source})
 	}
-	m := outbox.FromEvent(ctx, event.New(ctx, source, c.Tenant, c.Event, c.String(), c.Version, s.Epoch, at), body)
+	m := outbox.FromEvent(ctx, event.New(ctx, source, c.Tenant, c.Event, c.String(), c.Version, s.Epoch.Now(), at), body)
 	m.Key = c.String()
 	return m, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/crashpoint"
 	"github.com/agogopay/agogo/internal/cron"
+	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/services/scheduler/internal/schedule"
 	"github.com/agogopay/agogo/services/scheduler/internal/store/db"
@@ -42,7 +43,7 @@ type Store struct {
 	Outbox *outbox.Outbox
 	Clock  clock.Clock
 	Logger *slog.Logger
-	Epoch  int // rises after a restore
+	Epoch  *event.Epoch // rises after a restore
 	// Settled is told which ticks were settled, after commit; may be nil.
 	Settled func(ctx context.Context, settled []Settled)
 }

@@ -13,8 +13,17 @@ import (
 )
 
 const claim = `-- name: Claim :many
-SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
+SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.period_date::text AS period_date, COALESCE(a.state, '')::text AS attempt_state,
        y.state AS payee_state, (y.phone <> p.destination OR y.unconfirmed OR COALESCE(y.destination_changed_at > $1::timestamptz, false))::boolean AS destination_rests,
+       -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
+       -- not given up. Or this one was, through another provider, who is not the one that is asked.
+       EXISTS (
+           SELECT 1 FROM restore_lost x WHERE x.tenant = p.tenant AND x.owner_id = p.payee_id AND x.settled_at IS NULL AND CASE
+               WHEN x.subject_id = p.payout_id THEN x.provider <> p.provider
+               ELSE NOT EXISTS (SELECT 1 FROM payouts k WHERE k.payout_id = x.subject_id AND k.net = x.amount
+                                AND k.state NOT IN ('skipped', 'rejected', 'cancelled'))
+                    AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent') END
+       )::boolean AS restored,
        p.approvals_needed, p.approvals
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
@@ -22,9 +31,10 @@ LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
 WHERE p.run_id = $2 AND p.page = $3 AND p.state = 'approved' AND p.provider = $4 AND NOT p.contradicted
   AND (p.retry_at IS NULL OR p.retry_at <= $5::timestamptz)
   AND NOT (p.payout_id = ANY($6::uuid[]))
+  AND (NOT $7::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
-ORDER BY p.payout_id LIMIT $7 FOR UPDATE OF p SKIP LOCKED
+ORDER BY p.payout_id LIMIT $8 FOR UPDATE OF p SKIP LOCKED
 `
 
 type ClaimParams struct {
@@ -34,6 +44,7 @@ type ClaimParams struct {
 	Provider    string
 	Now         time.Time
 	Resting     []uuid.UUID
+	ToSend      bool
 	PageLimit   int32
 }
 
@@ -44,9 +55,11 @@ type ClaimRow struct {
 	Currency         string
 	Destination      string
 	Attempt          int32
+	PeriodDate       string
 	AttemptState     string
 	PayeeState       string
 	DestinationRests bool
+	Restored         bool
 	ApprovalsNeeded  int32
 	Approvals        int32
 }
@@ -61,6 +74,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 		arg.Provider,
 		arg.Now,
 		arg.Resting,
+		arg.ToSend,
 		arg.PageLimit,
 	)
 	if err != nil {
@@ -77,9 +91,11 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.Currency,
 			&i.Destination,
 			&i.Attempt,
+			&i.PeriodDate,
 			&i.AttemptState,
 			&i.PayeeState,
 			&i.DestinationRests,
+			&i.Restored,
 			&i.ApprovalsNeeded,
 			&i.Approvals,
 		); err != nil {

@@ -8,8 +8,17 @@ FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tena
 -- name: Claim :many
 -- Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
 -- again first, and a payout that the provider contradicts is never sent.
-SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, COALESCE(a.state, '')::text AS attempt_state,
+SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.period_date::text AS period_date, COALESCE(a.state, '')::text AS attempt_state,
        y.state AS payee_state, (y.phone <> p.destination OR y.unconfirmed OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests,
+       -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
+       -- not given up. Or this one was, through another provider, who is not the one that is asked.
+       EXISTS (
+           SELECT 1 FROM restore_lost x WHERE x.tenant = p.tenant AND x.owner_id = p.payee_id AND x.settled_at IS NULL AND CASE
+               WHEN x.subject_id = p.payout_id THEN x.provider <> p.provider
+               ELSE NOT EXISTS (SELECT 1 FROM payouts k WHERE k.payout_id = x.subject_id AND k.net = x.amount
+                                AND k.state NOT IN ('skipped', 'rejected', 'cancelled'))
+                    AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent') END
+       )::boolean AS restored,
        p.approvals_needed, p.approvals
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
@@ -17,6 +26,7 @@ LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
 WHERE p.run_id = @run_id AND p.page = @page AND p.state = 'approved' AND p.provider = @provider AND NOT p.contradicted
   AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
   AND NOT (p.payout_id = ANY(@resting::uuid[]))
+  AND (NOT @to_send::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p SKIP LOCKED;

@@ -22,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/run"
@@ -29,6 +30,7 @@ import (
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 	"github.com/agogopay/agogo/services/payouts/internal/sweep"
@@ -109,6 +111,7 @@ func (e *Env) ShortLeases(d time.Duration) { e.lease.Store(int64(d)) }
 type Sender struct {
 	*dispatch.Dispatcher
 	Worker     *reconcile.Worker
+	Prechecks  *precheck.Worker
 	Connectors *connector.Set
 	Connector  *connector.Connector
 	Outcomes   *outcome.Outcomes
@@ -165,10 +168,14 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	s.Outcomes = outcome.New(outcome.Deps{
 		Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: s.Connectors, Logger: logger,
 	})
+	gate := &precheck.Gate{Clock: e.Clock, Reference: payout.Reference}
 	s.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString()}, dispatch.Deps{
 		Pool: e.Pool, Runs: e.Store.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger,
-		Book: &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock},
+		Book: &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock}, Prechecks: gate,
 	})
+	s.Prechecks = &precheck.Worker{
+		Service: store.Service, Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Runs: e.Store.Runs, Gate: gate, Logger: logger,
+	}
 	s.Worker = reconcile.New(reconcile.Config{Service: store.Service, Item: "payout"}, reconcile.Deps{
 		Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Book: &outcome.Book{Outcomes: s.Outcomes}, Logger: logger,
 	})

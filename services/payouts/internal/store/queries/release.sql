@@ -50,6 +50,7 @@ JOIN batches b ON b.batch_id = p.batch_id
 WHERE p.state = 'approved' AND NOT p.contradicted AND b.control = 'open' AND b.approvals >= b.approvals_needed AND p.updated_at <= @rested_since::timestamptz
   AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
   AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
+  AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking')
   AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
 GROUP BY p.run_id, p.page ORDER BY p.run_id, p.page LIMIT @page_limit;
 

@@ -18,6 +18,7 @@ WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
       AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND a.next_lookup_at > @now::timestamptz)
+      AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking' AND w.unanswered > 0)
     LIMIT 1) IS NULL)
 ORDER BY r.run_id;
 

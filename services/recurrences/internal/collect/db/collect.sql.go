@@ -86,6 +86,7 @@ LEFT JOIN attempts a ON a.subject_id = c.charge_id AND a.number = c.attempt
 WHERE c.send_run = $1::uuid AND c.send_page = $2::integer AND c.gateway = $3 AND c.state <> 'submitting' AND NOT c.contradicted
   AND (c.not_before IS NULL OR c.not_before <= $4::timestamptz)
   AND NOT (c.charge_id = ANY($5::uuid[]))
+  AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = c.charge_id AND w.state = 'asking')
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = c.charge_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
   AND NOT EXISTS (SELECT 1 FROM charges o WHERE o.tenant = c.tenant AND o.recurrence_id = c.recurrence_id
@@ -251,6 +252,7 @@ WHERE c.send_run IS NOT NULL AND c.state <> 'submitting' AND NOT c.contradicted 
   AND NOT EXISTS (SELECT 1 FROM charges o WHERE o.tenant = c.tenant AND o.recurrence_id = c.recurrence_id
                   AND o.state IN ('submitting', 'processing', 'unknown', 'manual_review'))
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = c.charge_id AND a.next_lookup_at IS NOT NULL)
+  AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = c.charge_id AND w.state = 'asking')
 ORDER BY 1, 2 LIMIT $5
 `
 

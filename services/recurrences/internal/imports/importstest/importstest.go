@@ -21,8 +21,10 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/outbox/outboxtest"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/internal/run"
@@ -57,7 +59,8 @@ type Env struct {
 func New(t testing.TB) *Env {
 	t.Helper()
 	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
-		run.Migrations, reconcile.Migrations, review.Migrations, migrations.Set)
+		run.Migrations, reconcile.Migrations, review.Migrations, restore.Migrations,
+		precheck.Migrations, migrations.Set)
 	e := &Env{
 		Schema: outboxtest.New(t, pool), Clock: clock.NewVirtual(At("2025-10-30T10:30:00Z")), Tenants: Wallclub(t), t: t,
 		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),

@@ -11,6 +11,7 @@ WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
          AND NOT EXISTS (SELECT 1 FROM charges o WHERE o.tenant = c.tenant AND o.recurrence_id = c.recurrence_id
                          AND o.state IN ('processing', 'unknown', 'manual_review'))
          AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = c.charge_id AND a.next_lookup_at IS NOT NULL)
+         AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = c.charge_id AND w.state = 'asking' AND w.unanswered > 0)
        LIMIT 1) IS NULL
 ORDER BY r.run_id;
 

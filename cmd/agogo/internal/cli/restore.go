@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agogopay/agogo/cmd/agogo/internal/dev"
+	restorev1 "github.com/agogopay/agogo/proto/gen/go/agogo/restore/v1"
+)
+
+func (a *app) restoreCommand() *cobra.Command {
+	var service, reason string
+	mark := leaf("mark", "Say that the tables were restored from a backup: nothing is sent then before its provider was asked whether it was", exactly(), func(c *cobra.Command, _ []string) error {
+		return a.eachService(c.Context(), service, func(ctx context.Context, s restorev1.RestoreServiceClient) (*restorev1.Restore, error) {
+			return s.MarkRestore(ctx, &restorev1.MarkRestoreRequest{Reason: reason})
+		})
+	}, `agogo restore mark --reason "disk lost; backup of 02:00"`, `agogo restore mark --service payouts --reason "backup of 02:00"`)
+	mark.Flags().StringVar(&reason, "reason", "", "which backup and why, for the audit trail (required)")
+	_ = mark.MarkFlagRequired("reason")
+	list := leaf("list", "How the tables of each service stand to what it has published, and what is asked about before it is sent", exactly(), func(c *cobra.Command, _ []string) error {
+		return a.eachService(c.Context(), service, func(ctx context.Context, s restorev1.RestoreServiceClient) (*restorev1.Restore, error) {
+			return s.GetRestore(ctx, &restorev1.GetRestoreRequest{})
+		})
+	}, "agogo restore list")
+	for _, c := range []*cobra.Command{mark, list} {
+		c.Flags().StringVar(&service, "service", "", "only this one: "+strings.Join(dev.Services, ", "))
+	}
+	return noun("restore", "After the database was restored from a backup", mark, list)
+}
+
+// eachService asks every service of the context, those that move money first and at last the scheduler, whose ticks wake them.
+func (a *app) eachService(ctx context.Context, only string, ask func(context.Context, restorev1.RestoreServiceClient) (*restorev1.Restore, error)) error {
+	if only != "" && !slices.Contains(dev.Services, only) {
+		return usagef("--service %q is none: it is one of %s", only, strings.Join(dev.Services, ", "))
+	}
+	info, err := a.info()
+	if err != nil {
+		return err
+	}
+	var items []*restorev1.Restore
+	for _, service := range dev.Services {
+		if _, here := info.GRPC[service]; !here && only == "" || only != "" && service != only {
+			continue
+		}
+		c, err := a.conn(service)
+		if err != nil {
+			return err
+		}
+		r, err := ask(ctx, restorev1.NewRestoreServiceClient(c))
+		if err != nil {
+			return fmt.Errorf("%s: %w", service, err)
+		}
+		items = append(items, r)
+	}
+	number := func(get func(*restorev1.Restore) int64) func(*restorev1.Restore) string {
+		return func(r *restorev1.Restore) string { return strconv.FormatInt(get(r), 10) }
+	}
+	return all(a, func(string) ([]*restorev1.Restore, string, error) { return items, "", nil },
+		col("service", (*restorev1.Restore).GetService),
+		col("state", (*restorev1.Restore).GetState),
+		col("epoch", func(r *restorev1.Restore) string { return strconv.Itoa(int(r.GetEpoch())) }),
+		col("marked (utc)", func(r *restorev1.Restore) string { return when(r.GetMarkedAt()) }),
+		col("careful until", (*restorev1.Restore).GetCarefulUntil),
+		col("asking", number((*restorev1.Restore).GetAsking)),
+		col("unanswered", number((*restorev1.Restore).GetUnanswered)),
+		col("absent", number((*restorev1.Restore).GetAbsent)),
+		col("found", number((*restorev1.Restore).GetFound)),
+		col("lost", number((*restorev1.Restore).GetLost)),
+		col("problem", (*restorev1.Restore).GetProblem))
+}

@@ -1,0 +1,76 @@
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Backup copies every row of the pool's schema as it is now, and returns a function that puts the tables back to that, as often as it
+// is called. Sequences go on, as they would in a database that is newer than its backup's rows.
+func Backup(t testing.TB, pool *pgxpool.Pool) (restore func()) {
+	t.Helper()
+	var schema string
+	if err := pool.QueryRow(t.Context(), "SELECT current_schema()").Scan(&schema); err != nil {
+		t.Fatal(err)
+	}
+	kept := pgx.Identifier{schema + "_backup"}.Sanitize()
+	tables := tablesOf(t, pool)
+	statements := []string{"CREATE SCHEMA " + kept}
+	for _, name := range tables {
+		statements = append(statements, fmt.Sprintf("CREATE TABLE %s.%s AS TABLE %s", kept, name, name))
+	}
+	apply(t, pool, statements)
+	t.Cleanup(func() {
+		if _, err := pool.Exec(context.WithoutCancel(t.Context()), "DROP SCHEMA "+kept+" CASCADE"); err != nil {
+			t.Logf("drop the backup: %v", err)
+		}
+	})
+	return func() {
+		t.Helper()
+		// Triggers and foreign keys watch over what services do; a restore puts rows back in any order.
+		statements := []string{"SET LOCAL session_replication_role = replica"}
+		for _, name := range tables {
+			statements = append(statements, "DELETE FROM "+name)
+		}
+		for _, name := range tables {
+			statements = append(statements, fmt.Sprintf("INSERT INTO %s SELECT * FROM %s.%s", name, kept, name))
+		}
+		apply(t, pool, statements)
+	}
+}
+
+func tablesOf(t testing.TB, pool *pgxpool.Pool) []string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `SELECT quote_ident(c.relname) FROM pg_class c
+		WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+		  AND c.relname NOT LIKE 'goose%' ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func apply(t testing.TB, pool *pgxpool.Pool, statements []string) {
+	t.Helper()
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	for _, sql := range statements {
+		if _, err := tx.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,29 @@
+-- +goose Up
+
+-- What is about to be sent for the first time after a restore, and what providers say of it. Its attempts before the restore have no
+-- rows: only the provider can tell of them.
+CREATE TABLE prechecks (
+    subject_id       uuid PRIMARY KEY,   -- the payout or charge
+    epoch            integer NOT NULL,   -- of the restore that it is about
+    tenant           text NOT NULL,
+    provider         text NOT NULL,
+    number           integer NOT NULL CHECK (number >= 1), -- of the reference that is about to be sent: it and later ones are asked about
+    amount           bigint NOT NULL,
+    currency         text NOT NULL,
+    destination      text NOT NULL,
+    run_id           uuid NOT NULL,      -- whose dispatch is woken
+    page             integer NOT NULL,
+    sent_since       timestamptz,        -- when it may have been sent, at the earliest; null: nobody can tell
+    sent_until       timestamptz NOT NULL, -- and at the latest
+    -- asking · absent: none of the references is there, and it may go · found: some are, up to number found · adopted: attempts of these
+    -- were made
+    state            text NOT NULL CHECK (state IN ('asking', 'absent', 'found', 'adopted')),
+    found            integer NOT NULL DEFAULT 0,
+    absent_reads     integer NOT NULL DEFAULT 0, -- in a row, and late enough to count
+    first_absent_at  timestamptz,
+    unanswered       integer NOT NULL DEFAULT 0, -- in a row
+    next_at          timestamptz NOT NULL, -- service clock
+    lease_expires_at timestamptz,          -- database time: it is being asked about until then
+    CHECK ((state IN ('found', 'adopted')) = (found >= number))
+);
+CREATE INDEX prechecks_due ON prechecks (tenant, provider, next_at) WHERE state = 'asking';

@@ -1,0 +1,143 @@
+// Package precheck asks providers, before a first send after a restore, whether what is about to be sent was sent before. The
+// tables may have lost the attempts of hours; what they made up then has the same references as what they make up now. See ADR 10.
+package precheck
+
+import (
+	"context"
+	"embed"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/precheck/db"
+	"github.com/agogopay/agogo/internal/restore"
+	"github.com/agogopay/agogo/internal/run"
+	restorev1 "github.com/agogopay/agogo/proto/gen/go/agogo/restore/v1"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations creates the table of what is asked about.
+var Migrations = pg.Set{Name: "precheck", FS: migrations, Dir: "migrations"}
+
+// The states of a question.
+const (
+	asking = "asking"
+	absent = "absent"
+	found  = "found"
+)
+
+// Adoption is a subject that turns out to have been sent before the restore.
+type Adoption struct {
+	attempt.Start     // as it was about to be sent, which was as attempt Number
+	Upto          int // the newest attempt that the provider knows
+}
+
+// Sorted is what may become of sends.
+type Sorted struct {
+	Go    []attempt.Start // nothing was sent before
+	Adopt []Adoption
+	Asked int // put aside until the provider has answered
+}
+
+// Gate stands before first sends.
+type Gate struct {
+	Clock clock.Clock
+	// Reference is the provider reference of a subject's n-th attempt.
+	Reference func(subject uuid.UUID, n int) string
+}
+
+// Mark reads the newest mark of a restore: while there is none, nothing needs to be sorted.
+func (g *Gate) Mark(ctx context.Context, q db.DBTX) (restore.Mark, error) {
+	return restore.Newest(ctx, q)
+}
+
+// Sort divides sends of a connector in the transaction that is about to begin them. Whoever calls it holds their subjects' rows, and
+// leaves those alone that it has asked about.
+func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, at run.Place, tenant, provider string, starts []attempt.Start) (Sorted, error) {
+	if mark.Epoch == 0 || len(starts) == 0 {
+		return Sorted{Go: starts}, nil
+	}
+	ids := make([]uuid.UUID, len(starts))
+	for i, s := range starts {
+		ids[i] = s.Subject
+	}
+	rows, err := db.New(tx).OfSubjects(ctx, ids)
+	if err != nil {
+		return Sorted{}, fmt.Errorf("read what was asked about: %w", err)
+	}
+	known := make(map[uuid.UUID]db.OfSubjectsRow, len(rows))
+	for _, r := range rows {
+		known[r.SubjectID] = r
+	}
+	var s Sorted
+	p := db.AskParams{
+		Epoch: int32(mark.Epoch), Tenant: tenant, Provider: provider, RunID: at.Run, Page: int32(at.Page), SentUntil: mark.At, At: g.Clock.Now(),
+	}
+	if !mark.SentSince.IsZero() {
+		p.SentSince = &mark.SentSince
+	}
+	for _, start := range starts {
+		r := known[start.Subject]
+		current := int(r.Epoch) == mark.Epoch && r.Provider == provider
+		switch {
+		case !mark.Careful(start.Day), current && r.State == absent && start.Number >= int(r.Number):
+			s.Go = append(s.Go, start)
+		case current && r.State == found && start.Number == int(r.Number):
+			s.Adopt = append(s.Adopt, Adoption{Start: start, Upto: int(r.Found)})
+		case current && r.State == asking && start.Number == int(r.Number):
+			s.Asked++
+		default: // not asked yet, or about another number or provider: an adopted attempt has failed since, for instance
+			s.Asked++
+			add(&p, start)
+		}
+	}
+	if len(p.SubjectIds) == 0 {
+		return s, nil
+	}
+	if err := db.New(tx).Ask(ctx, p); err != nil {
+		return Sorted{}, fmt.Errorf("put first sends after a restore aside: %w", err)
+	}
+	return s, nil
+}
+
+func add(p *db.AskParams, s attempt.Start) {
+	p.SubjectIds, p.Numbers = append(p.SubjectIds, s.Subject), append(p.Numbers, int32(s.Number))
+	p.Amounts, p.Currencies = append(p.Amounts, s.Amount.Minor), append(p.Currencies, string(s.Amount.Currency))
+	p.Destinations = append(p.Destinations, s.Destination)
+}
+
+// Attempts are those that an adoption makes: of every reference up to the newest that is there. One in between that is not there
+// ended before it reached the provider, or the next one would not have been sent.
+func (g *Gate) Attempts(a Adoption) []attempt.Start {
+	var all []attempt.Start
+	for n := a.Number; n <= a.Upto; n++ {
+		s := a.Start
+		s.Number, s.Reference = n, g.Reference(s.Subject, n)
+		all = append(all, s)
+	}
+	return all
+}
+
+// Adopted notes that attempts were made of what was found.
+func (g *Gate) Adopted(ctx context.Context, tx pgx.Tx, subjects ...uuid.UUID) error {
+	if err := db.New(tx).Adopted(ctx, subjects); err != nil {
+		return fmt.Errorf("note adopted attempts: %w", err)
+	}
+	return nil
+}
+
+// Count fills in how many first sends of an epoch are asked about, and what came of them.
+func Count(ctx context.Context, q restore.DBTX, r *restorev1.Restore) error {
+	c, err := db.New(q).Count(ctx, r.GetEpoch())
+	if err != nil {
+		return fmt.Errorf("count what is asked about: %w", err)
+	}
+	r.Asking, r.Unanswered, r.Absent, r.Found = c.Asking, c.Unanswered, c.Absent, c.Found
+	return nil
+}
