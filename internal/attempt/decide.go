@@ -168,6 +168,10 @@ func absent(a Attempt, d Decision, p Policy, now time.Time) Decision {
 		d.Alarm = join(d.Alarm, "not found at the provider, and not to be sent again by itself")
 		return d
 	}
+	// What was sent again and never arrives will not arrive by being sent on and on: after review_after people look.
+	if late := review(a, d, p, now); a.Sends > 1 && late.State == ManualReview {
+		return late
+	}
 	d.State, d.Result, d.NextLookup = NotSent, provider.Result{Class: provider.NotSent, Code: CodeNeverCreated}, nil
 	return d
 }
