@@ -43,9 +43,14 @@ test/crash: ## Kill the process at every crash point in turn and check the provi
 	AGOGO_CRASH_BINARY=$(BIN)/agogo-crash $(GO) test -count=1 -parallel 3 -timeout 20m -tags crash ./test/chaos/...
 
 .PHONY: bench
-bench: ## Run the benchmarks; figures are for this machine only
+bench: ## Payouts a second beside a bare HTTP loop (ARGS="-scale 10", "-latency 200ms -concurrency 256"); see bench/README.md
 	$(GO) build -o $(BIN)/agogo ./cmd/agogo
 	$(GO) run ./bench/payouts $(ARGS)
+
+.PHONY: bench/plan
+bench/plan: ## Plan a million payments of 100,000 payees (ARGS="-history 10000000 -plans plans.log")
+	$(GO) build -o $(BIN)/agogo ./cmd/agogo
+	$(GO) run ./bench/plan $(ARGS)
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf .cache/protovalidate ## Lint Go and protos

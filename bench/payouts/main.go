@@ -1,6 +1,6 @@
 // Command payouts measures payouts per second end to end, beside a bare HTTP loop of the same calls to the same simulator in
-// one run: import, tick, claim, call, outcome, ledger, events, with durability on. Figures hold for the machine they were
-// taken on.
+// one run: tick, claim, call, outcome, ledger, events, callback, notification row, with durability on. Figures hold for the
+// machine they were taken on.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/agogopay/agogo/bench/bare"
+	"github.com/agogopay/agogo/bench/installation"
 )
 
 func main() {
@@ -29,46 +30,99 @@ func main() {
 	}
 }
 
+// options are the flags.
+type options struct {
+	binary                     string
+	calls, concurrency, rounds int
+	latency                    time.Duration
+	scale                      int
+}
+
 func run(ctx context.Context, args []string, out io.Writer) error {
+	var o options
 	flags := flag.NewFlagSet("payouts", flag.ContinueOnError)
-	binary := flags.String("agogo", "bin/agogo", "the built command (make build)")
-	calls := flags.Int("calls", 10_000, "payouts in each round")
-	concurrency := flags.Int("concurrency", 64, "calls at once, in both")
-	rounds := flags.Int("rounds", 3, "rounds; the median counts")
+	flags.StringVar(&o.binary, "agogo", "bin/agogo", "the built command (make build)")
+	flags.IntVar(&o.calls, "calls", 10_000, "payouts in each round")
+	flags.IntVar(&o.concurrency, "concurrency", 64, "calls at once, in both")
+	flags.IntVar(&o.rounds, "rounds", 3, "rounds; the median counts")
+	flags.DurationVar(&o.latency, "latency", 0, "how long the provider takes; with it the rate is held against concurrency/latency instead of a loop")
+	flags.IntVar(&o.scale, "scale", 0, "after the rounds one of so many times as many payouts; its time is held against theirs")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	in, err := start(ctx, *binary, *concurrency)
+	in, err := installation.Start(ctx, o.binary, o.concurrency)
 	if err != nil {
 		return err
 	}
-	defer in.stop()
+	defer in.Stop()
+	if o.latency > 0 {
+		return delayed(ctx, in, o, out)
+	}
+	took, err := beside(ctx, in, o, out)
+	if err != nil || o.scale == 0 {
+		return err
+	}
+	return larger(ctx, in, o, took, out)
+}
+
+// beside runs evening and loop in turns, and returns the evenings' median time.
+func beside(ctx context.Context, in *installation.Installation, o options, out io.Writer) (float64, error) {
 	// The loop is called back like anybody, and forgets it. At Agogo its callbacks would be about strangers' references, stored
 	// and matched in vain while payouts are measured.
 	deaf := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer deaf.Close()
-	var loops, payouts []float64
-	for round := range *rounds {
-		if err := in.callbacks(ctx, deaf.URL); err != nil {
-			return err
+	var loops, payouts, times []float64
+	for round := range o.rounds {
+		if err := in.Callbacks(ctx, deaf.URL); err != nil {
+			return 0, err
 		}
 		loop, err := bare.Loop(ctx, bare.Config{
-			URL: in.info.Simulator, Country: "ci", Calls: *calls, Concurrency: *concurrency,
+			URL: in.Info.Simulator, Country: "ci", Calls: o.calls, Concurrency: o.concurrency,
 			Run: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36),
 		})
 		if err != nil {
-			return err
+			return 0, err
 		}
-		paid, err := in.evening(ctx, round, *calls)
+		paid, err := evening(ctx, in, round, o.calls)
+		if err != nil {
+			return 0, err
+		}
+		loops, payouts, times = append(loops, loop.PerSecond()), append(payouts, paid.perSecond()), append(times, paid.took.Seconds())
+		fmt.Fprintf(out, "round %d  bare loop %6.0f/s  payouts %6.0f/s  (%s)\n", round+1, loop.PerSecond(), paid.perSecond(), paid)
+	}
+	a, b := median(loops), median(payouts)
+	fmt.Fprintf(out, "median   bare loop %6.0f/s  payouts %6.0f/s  = %.0f %% of the loop, %d payouts a round, concurrency %d\n", a, b, 100*b/a, o.calls, o.concurrency)
+	return median(times), nil
+}
+
+// delayed holds evenings against what so many calls at once can do at most with a provider that takes its time.
+func delayed(ctx context.Context, in *installation.Installation, o options, out io.Writer) error {
+	if err := in.Latency(ctx, o.latency); err != nil {
+		return err
+	}
+	most := float64(o.concurrency) / o.latency.Seconds()
+	var rates []float64
+	for round := range o.rounds {
+		paid, err := evening(ctx, in, round, o.calls)
 		if err != nil {
 			return err
 		}
-		loops, payouts = append(loops, loop.PerSecond()), append(payouts, paid.perSecond())
-		fmt.Fprintf(out, "round %d  bare loop %6.0f/s  payouts %6.0f/s  (imported in %.1fs, paid in %.1fs, %s, resident %d MB)\n",
-			round+1, loop.PerSecond(), paid.perSecond(), paid.imported.Seconds(), paid.took.Seconds(), paid.cpu(), paid.used.resident>>20)
+		rate := float64(paid.payouts) / paid.paid.Seconds()
+		rates = append(rates, rate)
+		fmt.Fprintf(out, "round %d  payouts %6.0f/s of %.0f/s  (%s)\n", round+1, rate, most, paid)
 	}
-	a, b := median(loops), median(payouts)
-	fmt.Fprintf(out, "median   bare loop %6.0f/s  payouts %6.0f/s  = %.0f %% of the loop, %d payouts a round, concurrency %d\n", a, b, 100*b/a, *calls, *concurrency)
+	m := median(rates)
+	fmt.Fprintf(out, "median   payouts %6.0f/s = %.0f %% of what %d calls at once of %s allow\n", m, 100*m/most, o.concurrency, o.latency)
+	return nil
+}
+
+// larger shows whether a payout costs more among many.
+func larger(ctx context.Context, in *installation.Installation, o options, took float64, out io.Writer) error {
+	paid, err := evening(ctx, in, o.rounds, o.calls*o.scale)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "larger   %d payouts: %.1f times the time of %d  (%s)\n", paid.payouts, paid.took.Seconds()/took, o.calls, paid)
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package installation
 
 import (
 	"os"
@@ -8,22 +8,24 @@ import (
 	"time"
 )
 
-// usage is the time that processes have spent on a core so far, and their memory. Unlike a rate it says the same on a
+// Usage is the time that processes have spent on a core so far, and their memory. Unlike a rate it says the same on a
 // machine that has other work to do.
-type usage struct {
-	services, postgres time.Duration
-	resident           int64 // of the process of all services, in bytes
+type Usage struct {
+	Services, Postgres time.Duration
+	Resident, Peak     int64 // of the process of all services, in bytes; Peak since it began
 }
 
-func (u usage) since(before usage) usage {
-	return usage{services: u.services - before.services, postgres: u.postgres - before.postgres, resident: u.resident}
+// Since is what was spent after an earlier look.
+func (u Usage) Since(before Usage) Usage {
+	u.Services, u.Postgres = u.Services-before.Services, u.Postgres-before.Postgres
+	return u
 }
 
 // ticks is the unit of /proc: a hundredth of a second on every Linux that Go runs on.
 const ticks = time.Second / 100
 
-// usage reads /proc; zeroes where there is none.
-func (in *installation) usage() (u usage) {
+// Usage reads /proc; zeroes where there is none.
+func (in *Installation) Usage() (u Usage) {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	parent, spent := map[int]int{}, map[int]time.Duration{}
 	for _, file := range files {
@@ -41,15 +43,16 @@ func (in *installation) usage() (u usage) {
 		}
 		if pid == in.dev.Process.Pid {
 			pages, _ := strconv.ParseInt(fields[21], 10, 64)
-			u.resident = pages * int64(os.Getpagesize())
+			u.Resident = pages * int64(os.Getpagesize())
 		}
 	}
+	u.Peak = peak(in.dev.Process.Pid)
 	for pid := range parent {
 		switch {
 		case pid == in.dev.Process.Pid:
-			u.services = spent[pid]
+			u.Services = spent[pid]
 		case below(parent, pid, in.dev.Process.Pid):
-			u.postgres += spent[pid]
+			u.Postgres += spent[pid]
 		}
 	}
 	return u
@@ -62,4 +65,15 @@ func below(parent map[int]int, pid, ancestor int) bool {
 		}
 	}
 	return false
+}
+
+func peak(pid int) int64 {
+	raw, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	for line := range strings.Lines(string(raw)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+			kilobytes, _ := strconv.ParseInt(fields[1], 10, 64)
+			return kilobytes << 10
+		}
+	}
+	return 0
 }

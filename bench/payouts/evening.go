@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/bench/installation"
+)
+
+// result is one measured evening.
+type result struct {
+	payouts        int64
+	imported, took time.Duration // took: until the last notification row
+	paid           time.Duration // until the run was complete
+	used           installation.Usage
+}
+
+// cpu is what a payout cost of a core: in the process of all services (the simulator and NATS included), and in Postgres.
+func (r result) cpu() string {
+	per := func(d time.Duration) int64 { return (d / time.Duration(r.payouts)).Microseconds() }
+	return fmt.Sprintf("cpu a payout %d µs + %d µs Postgres", per(r.used.Services), per(r.used.Postgres))
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("imported in %.1fs, paid in %.1fs, all told after %.1fs, %s, resident %d MB, at most %d MB",
+		r.imported.Seconds(), r.paid.Seconds(), r.took.Seconds(), r.cpu(), r.used.Resident>>20, r.used.Peak>>20)
+}
+
+func (r result) perSecond() float64 { return float64(r.payouts) / r.took.Seconds() }
+
+// evening imports one payment for each of n payees and pays them: from the tick's trigger until every outcome is committed
+// with its postings and events, and every payee's notification is in its row.
+func evening(ctx context.Context, in *installation.Installation, round, n int) (result, error) {
+	day := time.Date(2025, 3, 1+round, 23, 59, 0, 0, time.UTC)
+	began := time.Now()
+	if _, err := in.CLI(ctx, payments(n, day), "payments", "import", "-"); err != nil {
+		return result{}, err
+	}
+	r := result{imported: time.Since(began)}
+	if err := in.Callbacks(ctx, "http://"+in.Info.HTTP["payouts"]+"/webhooks/payouts/"+installation.Tenant+"/orange"); err != nil {
+		return r, err
+	}
+	told, err := newTold(ctx, in.Info.PostgresDSN)
+	if err != nil {
+		return r, err
+	}
+	defer told.close()
+	before := in.Usage()
+	began = time.Now()
+	raw, err := in.CLI(ctx, nil, "schedules", "trigger", installation.Tenant+"/payouts/daily", "--at", day.Format(time.RFC3339), "--wait", "-o", "json")
+	if err != nil {
+		return r, err
+	}
+	r.paid = time.Since(began)
+	var run struct {
+		Counts map[string]string `json:"counts"`
+	}
+	if err := json.Unmarshal(raw, &run); err != nil {
+		return r, err
+	}
+	if r.payouts, err = strconv.ParseInt(run.Counts["succeeded"], 10, 64); err != nil || r.payouts != int64(n) {
+		return r, fmt.Errorf("%d payouts were wanted, the run says %v", n, run.Counts)
+	}
+	err = told.await(ctx, n)
+	r.took, r.used = time.Since(began), in.Usage().Since(before)
+	return r, err
+}
+
+// told counts the notifications that an evening adds.
+type told struct {
+	db     *pgx.Conn
+	before int
+}
+
+func newTold(ctx context.Context, dsn string) (*told, error) {
+	db, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	t := &told{db: db}
+	t.before, err = t.count(ctx)
+	return t, err
+}
+
+func (t *told) count(ctx context.Context) (n int, err error) {
+	err = t.db.QueryRow(ctx, "SELECT count(*) FROM notifier.notifications WHERE kind = 'payout.succeeded'").Scan(&n)
+	return n, err
+}
+
+func (t *told) await(ctx context.Context, more int) error {
+	for {
+		n, err := t.count(ctx)
+		if err != nil || n >= t.before+more {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d payees have been told: %w", n-t.before, more, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (t *told) close() { _ = t.db.Close(context.Background()) }
+
+func payments(n int, day time.Time) io.Reader {
+	var b bytes.Buffer
+	b.WriteString("payment_id,payee_id,payee_name,phone,amount,currency,method,status,completed_at\n")
+	at := day.Add(-time.Hour).Format(time.RFC3339)
+	for i := range n {
+		fmt.Fprintf(&b, "pay-%s-%07d,payee-%07d,,+22507%08d,%d,XOF,orange_money,completed,%s\n", day.Format(time.DateOnly), i, i, i, 1000+i%9000, at)
+	}
+	return &b
+}
