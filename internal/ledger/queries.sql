@@ -46,7 +46,7 @@ SELECT * FROM ledger_postings WHERE tenant = @tenant AND ref = @ref AND posting_
 
 -- name: PostingsOfAccount :many
 -- Each side in the order of its own index; no posting has one account on both.
-SELECT p.* FROM ledger_postings p WHERE p.posting_id IN (
+SELECT p.* FROM ledger_postings p WHERE p.tenant = @tenant AND p.posting_id IN (
     (SELECT d.posting_id FROM ledger_postings d WHERE d.tenant = @tenant AND d.debit = @account AND d.posting_id > @after
      ORDER BY d.posting_id LIMIT @size)
     UNION ALL

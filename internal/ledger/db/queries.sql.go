@@ -233,7 +233,7 @@ func (q *Queries) Post(ctx context.Context, arg PostParams) error {
 }
 
 const postingsOfAccount = `-- name: PostingsOfAccount :many
-SELECT p.posting_id, p.tenant, p.kind, p.ref, p.leg, p.debit, p.credit, p.currency, p.amount, p.occurred_at FROM ledger_postings p WHERE p.posting_id IN (
+SELECT p.posting_id, p.tenant, p.kind, p.ref, p.leg, p.debit, p.credit, p.currency, p.amount, p.occurred_at FROM ledger_postings p WHERE p.tenant = $1 AND p.posting_id IN (
     (SELECT d.posting_id FROM ledger_postings d WHERE d.tenant = $1 AND d.debit = $2 AND d.posting_id > $3
      ORDER BY d.posting_id LIMIT $4)
     UNION ALL

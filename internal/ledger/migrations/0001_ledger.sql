@@ -13,14 +13,13 @@ CREATE TABLE ledger_postings (
     currency    text NOT NULL,
     amount      bigint NOT NULL CHECK (amount > 0),
     occurred_at timestamptz NOT NULL,
-    PRIMARY KEY (posting_id),
+    PRIMARY KEY (tenant, posting_id), -- the number alone is unique; in this order it is also the index of a tenant's book
     UNIQUE (tenant, ref, kind, leg), -- in this order also the index of what was posted about a payment or an attempt
     CHECK (debit <> credit)
 );
 -- Balances are sums over one of these two, read from the index alone.
 CREATE INDEX ledger_postings_debit ON ledger_postings (tenant, debit, posting_id) INCLUDE (currency, amount);
 CREATE INDEX ledger_postings_credit ON ledger_postings (tenant, credit, posting_id) INCLUDE (currency, amount);
-CREATE INDEX ledger_postings_tenant ON ledger_postings (tenant, posting_id);
 
 -- Also how Post learns that a repeated posting differs from the one there is: its ON CONFLICT tries to update it then.
 -- +goose StatementBegin
