@@ -187,64 +187,6 @@ func foreign(a Attempt, d Decision, r provider.Result, code string) Decision {
 	return d
 }
 
-// recheck compares an answer with what is closed. It never changes the state.
-func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
-	d := Decision{State: a.State, Result: present(a), AbsentReads: a.AbsentReads, FirstAbsent: a.FirstAbsentAt}
-	ask := func() Decision {
-		next := now.Add(p.LookupAfter[min(a.Lookups, len(p.LookupAfter)-1)])
-		d.NextLookup = &next
-		return d
-	}
-	if ans.Err != nil || (ans.Found.Exists && undecided(ans.Found.Result.Class)) {
-		return ask()
-	}
-	d.Answered = true
-	if !ans.Found.Exists {
-		return recheckAbsent(a, d, p, now)
-	}
-	d.AbsentReads, d.FirstAbsent = 0, nil
-	if code := differs(a, ans.Found); code != "" {
-		d.Mismatch, d.Alarm = code, "the provider's transfer differs from ours: "+code
-		return d
-	}
-	if a.State == Succeeded {
-		d.Reversed = ans.Found.Reversed
-	}
-	switch ans.Found.Result.Class {
-	case provider.Succeeded:
-		d.Alarm = ans.Found.Result.Alarm // a success that is disputed since, in words that nobody reads, for instance
-		if a.State != Succeeded {
-			d.Mismatch, d.Moved, d.Alarm = MismatchPaid, 1, "the provider paid what is booked as not paid"
-		}
-	case provider.RejectedFinal, provider.RejectedRetryable:
-		if a.State == Succeeded && d.Reversed == nil {
-			d.Mismatch, d.Moved, d.Alarm = MismatchNotPaid, -1, "the provider denies what is booked as paid"
-		}
-	default:
-		d.Mismatch, d.Alarm = MismatchPending, "the provider still works on what is closed here"
-		return ask()
-	}
-	return d
-}
-
-// recheckAbsent handles "no such transfer" about what is closed. Something had it asked about, a webhook mostly, and the
-// provider's lookup may lag behind its own webhooks: the question stays open until absence counts and is proven.
-func recheckAbsent(a Attempt, d Decision, p Policy, now time.Time) Decision {
-	next := p.AbsentCounts(a.SubmittedAt)
-	if now.Before(next) {
-		d.NextLookup = &next
-		return d
-	}
-	if d.AbsentReads, d.FirstAbsent, next = absentRead(a, p, now); d.AbsentReads < absentReadsToProve {
-		d.NextLookup = &next
-		return d
-	}
-	if a.State == Succeeded {
-		d.Mismatch, d.Alarm = MismatchAbsent, "the provider does not know a transfer that is booked as paid"
-	}
-	return d
-}
-
 // absentRead counts a read that found nothing, late enough to count; next is from when on another would be a second one.
 func absentRead(a Attempt, p Policy, now time.Time) (reads int, first *time.Time, next time.Time) {
 	if a.AbsentReads == 0 || a.FirstAbsentAt == nil {
@@ -255,15 +197,6 @@ func absentRead(a Attempt, p Policy, now time.Time) (reads int, first *time.Time
 		return a.AbsentReads, a.FirstAbsentAt, next
 	}
 	return a.AbsentReads + 1, a.FirstAbsentAt, next
-}
-
-// News reports whether what a webhook says of an attempt goes beyond what is proven of it, so that the provider has to be
-// asked. Only the exact repetition of a proven success is none: the same transfer of the provider, with the same amount to
-// the same payee. Nothing is sent after a success, so nothing waits for such a read either.
-func News(a Attempt, said provider.Found) bool {
-	repeated := a.State == Succeeded && a.NextLookupAt == nil && said.Exists && said.Result.Class == provider.Succeeded &&
-		said.Result.Alarm == "" && said.Amount != nil && said.Destination != "" && said.Result.ProviderID == a.ProviderID
-	return !repeated || differs(a, said) != ""
 }
 
 // differs compares what the provider tells of a transfer with what we asked for.
