@@ -119,7 +119,7 @@ func TestFaultsOfSonatel(t *testing.T) {
 			t.Parallel()
 			e := senegal(t)
 			if c.fault == simulator.TimeoutAfter {
-				e.Config.Timeout = 700 * time.Millisecond
+				e.Config.Timeout = 4 * time.Second // long enough for the simulator to make a key
 			}
 			var change []func(*simulator.Rule)
 			if c.rule != nil {

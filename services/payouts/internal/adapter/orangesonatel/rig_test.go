@@ -34,7 +34,7 @@ func newRig(t testing.TB, change ...func(*simulator.Config, *config.Provider)) *
 	}}
 	c := config.Provider{
 		Name: "sonatel", Kind: Kind, ClientID: "client-id-of-test", ClientSecret: "client-secret-of-test", RetailerNumber: retailer, PIN: pin,
-		CallbackKey: callbackKey, CallbackSecret: callbackSecret, Timeout: 2 * time.Second, Concurrency: 4,
+		CallbackKey: callbackKey, CallbackSecret: callbackSecret, Timeout: 30 * time.Second, Concurrency: 4,
 	}
 	for _, f := range change {
 		f(&sc, &c)

@@ -25,7 +25,7 @@ func Sonatel() Kind {
 			c.Kind, c.BaseURL, c.TokenURL = orangesonatel.Kind, url+"/sonatel", url+"/sonatel/oauth/v1/token"
 			c.ClientID, c.ClientSecret, c.RetailerNumber, c.PIN = "client", "secret", Retailer, SonatelPIN
 			c.CallbackKey, c.CallbackSecret = "callback-key", "callback-secret"
-			c.Timeout = 5 * time.Second // the simulator makes its key with the first payment
+			c.Timeout = 30 * time.Second // the simulator makes its key with the first payment
 		},
 		New: func(c config.Provider, clk clock.Clock) connector.Adapter { return orangesonatel.New(c, clk) },
 	}
