@@ -235,8 +235,12 @@ func (w *Worker) AskPage(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, e
 	return p, nil
 }
 
+// answering is how long a send may take to be answered and recorded before webhooks about it are acted on. Many providers call
+// back before they answer, and nearly always to say what the answer says: asking would be a call for nothing.
+const answering = 5 * time.Second
+
 // Match makes due what webhooks bring news of. A reference is asked about in any state but where the webhook only repeats a
-// success that is proven.
+// success that is proven. One whose send has just begun is looked at again in a moment: its answer is on its way.
 func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, notices []webhook.Notice) (map[string]webhook.Fate, error) {
 	references := make([]string, 0, len(notices))
 	for _, n := range notices {
@@ -246,11 +250,14 @@ func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, noti
 	if err != nil {
 		return nil, err
 	}
+	now := w.Clock.Now()
 	fates, news := make(map[string]webhook.Fate, len(known)), []string{}
 	for _, n := range notices {
 		a, ok := known[n.Reference]
 		switch {
 		case !ok:
+		case a.State == attempt.Submitting && now.Sub(a.SubmittedAt) < answering:
+			fates[n.Reference] = webhook.Busy
 		case attempt.News(a, n.Says):
 			fates[n.Reference] = webhook.Busy // until it is hinted at below
 			news = append(news, n.Reference)
@@ -258,7 +265,7 @@ func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, noti
 			fates[n.Reference] = webhook.Known
 		}
 	}
-	hinted, err := attempt.Hint(ctx, tx, w.Clock.Now(), tenant, name, news)
+	hinted, err := attempt.Hint(ctx, tx, now, tenant, name, news)
 	if err != nil {
 		return nil, err
 	}

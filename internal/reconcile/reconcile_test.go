@@ -209,6 +209,28 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// A webhook that overtakes the answer to its send waits for it, and no longer than answers take.
+func TestMatchWaitsForAnAnswer(t *testing.T) {
+	t.Parallel()
+	l := newLost(t)
+	id := l.begin(1, "orange", false)[0]
+	match := func() (fate webhook.Fate) {
+		l.inTx(func(ctx context.Context, tx pgx.Tx) error {
+			fates, err := l.worker.Match(ctx, tx, tenant, "orange", []webhook.Notice{{Reference: "ref-001"}})
+			fate = fates["ref-001"]
+			return err
+		})
+		return fate
+	}
+	if got := match(); got != webhook.Busy || l.get(id).NextLookupAt != nil {
+		t.Errorf("at once: fate %v, asked about at %v", got, l.get(id).NextLookupAt)
+	}
+	l.clock.Advance(5 * time.Second)
+	if got := match(); got != webhook.Asked || l.get(id).NextLookupAt == nil {
+		t.Errorf("later: fate %v, asked about at %v", got, l.get(id).NextLookupAt)
+	}
+}
+
 // The worker looks when it is woken, and ends with its context. A provider that does not answer holds up no takeover.
 func TestRun(t *testing.T) {
 	t.Parallel()
