@@ -43,6 +43,7 @@ type Payouts struct {
 	PayeeDailyCap         int64
 	AcceptFrom            string // local date, YYYY-MM-DD; "" accepts all
 	PauseAboveFailureRate float64
+	OnFailures            string // pause, hold, continue: what a batch does that fails above the rate; pause
 	PausePayeeAfter       int
 	MaxAttempts           int // sends per payout that count; the file's default is 3
 	Approval              Approval

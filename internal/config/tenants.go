@@ -81,7 +81,7 @@ func (l *loader) tenant(v at, t *Tenant) {
 	)
 	// These refer to what stands elsewhere in the tenant, in any order.
 	if payouts.node != nil {
-		t.Payouts = &Payouts{MaxAttempts: 3, DestinationCoolOff: 24 * time.Hour}
+		t.Payouts = &Payouts{MaxAttempts: 3, OnFailures: OnFailuresPause, DestinationCoolOff: 24 * time.Hour}
 		l.payouts(payouts, t)
 	}
 	if recurrences.node != nil {
@@ -153,6 +153,7 @@ func (l *loader) payouts(v at, t *Tenant) {
 		optional("payee_daily_cap", l.limit(&p.PayeeDailyCap)),
 		optional("accept_from", l.text(&p.AcceptFrom, checkDate)),
 		optional("pause_above_failure_rate", l.fraction(&p.PauseAboveFailureRate)),
+		optional("on_failures", l.oneOf(&p.OnFailures, OnFailuresPause, OnFailuresHold, OnFailuresContinue)),
 		optional("pause_payee_after", integer(l, &p.PausePayeeAfter, 1, 1000)),
 		optional("max_attempts", integer(l, &p.MaxAttempts, 1, 100)),
 		optional("destination_cool_off", l.durationOrNone(&p.DestinationCoolOff, year)),
@@ -170,6 +171,13 @@ func (l *loader) payouts(v at, t *Tenant) {
 		l.fail(v.at("max_per_payout"), "%d is below the minimum of %d, so nothing could be paid: raise it", p.MaxPerPayout, p.Minimum)
 	}
 }
+
+// What a batch does once more of it fails than pause_above_failure_rate.
+const (
+	OnFailuresPause    = "pause"    // the rest stays approved behind the pause
+	OnFailuresHold     = "hold"     // the rest is held as well, and leaves the day's caps
+	OnFailuresContinue = "continue" // the rest is sent
+)
 
 // limit reads an amount in minor units. Zero is refused because it could be meant as "nothing may go" or as "no limit".
 func (l *loader) limit(dst *int64) func(at) {

@@ -237,7 +237,7 @@ func (a *app) batchesCommand() *cobra.Command {
 			return client.ResumeBatch(c.Context(), &payoutsv1.ResumeBatchRequest{Tenant: tenant, Id: args[0]})
 		})
 	}, "agogo batches resume 0b1c…")
-	return noun("batches", "What one run planned", list, get, pause, resume, a.approveBatchCommand(), a.rejectBatchCommand())
+	return noun("batches", "What one run planned", list, get, pause, resume, a.approveBatchCommand(), a.rejectBatchCommand(), a.retryFailedCommand())
 }
 
 func (a *app) approveBatchCommand() *cobra.Command {
@@ -262,6 +262,35 @@ func (a *app) approveBatchCommand() *cobra.Command {
 	}, `agogo batches approve 0b1c… --reason "sum agrees with the invoice list" --token approver`)
 	c.Long = `Approve a batch whose sum reaches a batch tier, and every payout of it that waits for approval on its own. Payouts that you
 asked for, or whose payments you imported, are left to others and counted.`
+	c.Flags().StringVar(&why, "reason", "", "why, for the audit trail (required)")
+	_ = c.MarkFlagRequired("reason")
+	return c
+}
+
+func (a *app) retryFailedCommand() *cobra.Command {
+	var why string
+	c := leaf("retry-failed ID", "Try again what of a batch has failed, and nothing else", exactly("ID"), func(c *cobra.Command, args []string) error {
+		if err := a.checkOutput(); err != nil {
+			return err
+		}
+		tenant, client, err := forTenant(a, a.payouts)
+		if err != nil {
+			return err
+		}
+		r, err := client.RetryFailed(c.Context(), &payoutsv1.RetryFailedRequest{Tenant: tenant, Id: args[0], Reason: why})
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.json(r)
+		}
+		fmt.Fprintf(a.Out, "Tried again: %d; waiting for approval: %d. Left: %d paid otherwise or refunded, %d in doubt, %d above today's caps.\n",
+			r.Retried, r.Waiting, r.ItemsTaken, r.InDoubt, r.OverCap)
+		return one(a, r.Batch, batchDetail...)
+	}, `agogo batches retry-failed 0b1c… --reason "the provider was down"`)
+	c.Long = `Approve again what of a batch has failed, each payout with all its payments or not at all. Left as they are: payouts whose
+payments another payout has taken or that were refunded, those whose failure the provider contradicts or is being asked about, and
+those above today's caps.`
 	c.Flags().StringVar(&why, "reason", "", "why, for the audit trail (required)")
 	_ = c.MarkFlagRequired("reason")
 	return c

@@ -48,7 +48,8 @@ func (b *Book) Gate(ctx context.Context, q dispatch.DBTX, l dispatch.Lane, st pr
 	}
 	switch {
 	case controls.Control != store.ControlOpen:
-		return dispatch.Gate{Code: payout.CodeBatchPaused, Stay: true}, nil
+		rest := controls.ControlReason == payout.CodeFailureRate && b.Store.HoldsRest(l.Run.Tenant)
+		return dispatch.Gate{Code: payout.CodeBatchPaused, Stay: !rest}, nil
 	case controls.Unapproved || !controls.Planned && b.Store.BatchTiers(l.Run.Tenant):
 		return dispatch.Gate{Code: payout.CodeBatchApproval, Stay: true}, nil
 	case controls.Stopped:

@@ -84,17 +84,24 @@ func (s *Store) expiry(tenant string, now time.Time) *time.Time {
 	return &at
 }
 
-// Asked notes that the caller asked for a payout to be paid, who therefore cannot approve it; an approval of theirs is taken
+// Asked notes that the caller asked for payouts to be paid, who therefore cannot approve them; an approval of theirs is taken
 // back.
-func (s *Store) Asked(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
+func (s *Store) Asked(ctx context.Context, tx pgx.Tx, payouts ...payout.Payout) error {
+	if len(payouts) == 0 {
+		return nil
+	}
 	actor, ok := auth.ActorFrom(ctx)
 	if !ok {
 		return errors.New("ask for approval: no authenticated actor in the context")
 	}
-	if err := s.say(ctx, tx, actor.Name, wordAsked, "", []uuid.UUID{p.ID}, []int64{p.Net.Minor}); err != nil {
+	ids, nets := idsOf(payouts), make([]int64, len(payouts))
+	for i, p := range payouts {
+		nets[i] = p.Net.Minor
+	}
+	if err := s.say(ctx, tx, actor.Name, wordAsked, "", ids, nets); err != nil {
 		return err
 	}
-	return db.New(tx).CountApprovals(ctx, []uuid.UUID{p.ID})
+	return db.New(tx).CountApprovals(ctx, ids)
 }
 
 func (s *Store) say(ctx context.Context, tx pgx.Tx, actor, word, reason string, ids []uuid.UUID, nets []int64) error {

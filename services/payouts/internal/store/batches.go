@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/run"
@@ -67,6 +68,11 @@ func (s *Store) PauseBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason 
 // PauseBatchBy is [Store.PauseBatch] by a person, whose words stay with the batch; events only say that it was a person.
 func (s *Store) PauseBatchBy(ctx context.Context, tx pgx.Tx, id uuid.UUID, words string) (bool, error) {
 	return s.controlBatch(ctx, tx, id, BatchPaused, ControlPaused, payout.HeldBy(payout.CodeByPerson), words)
+}
+
+// HoldsRest reports whether the rest of a batch is held that paused itself for its failures.
+func (s *Store) HoldsRest(tenant string) bool {
+	return s.rules(tenant).OnFailures == config.OnFailuresHold
 }
 
 // ResumeBatch lifts a pause. Failures so far are taken as seen, so that the next one does not pause the batch again. A batch

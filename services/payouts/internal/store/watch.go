@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
@@ -139,7 +140,8 @@ func (s *Store) pausePayees(ctx context.Context, tx pgx.Tx, q *db.Queries, p db.
 func (s *Store) watchBatches(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
 	p := db.BatchFailuresParams{MinFailures: minFailures}
 	for _, m := range moved {
-		if rate := s.rules(m.Tenant).PauseAboveFailureRate; m.State == payout.Failed && rate > 0 && !slices.Contains(p.Ids, m.BatchID) {
+		rules := s.rules(m.Tenant)
+		if rate := rules.PauseAboveFailureRate; m.State == payout.Failed && rate > 0 && rules.OnFailures != config.OnFailuresContinue && !slices.Contains(p.Ids, m.BatchID) {
 			p.Ids, p.Rates = append(p.Ids, m.BatchID), append(p.Rates, rate)
 		}
 	}
@@ -155,7 +157,7 @@ func (s *Store) watchBatches(ctx context.Context, tx pgx.Tx, q *db.Queries, move
 		if unseen < minFailures || float64(unseen) <= s.rules(r.Tenant).PauseAboveFailureRate*float64(r.Wanted) {
 			continue
 		}
-		if _, err := s.PauseBatch(ctx, tx, r.BatchID, payout.Reason{Scope: payout.ScopeBatch, Code: "failure_rate"}); err != nil {
+		if _, err := s.PauseBatch(ctx, tx, r.BatchID, payout.Reason{Scope: payout.ScopeBatch, Code: payout.CodeFailureRate}); err != nil {
 			return err
 		}
 	}

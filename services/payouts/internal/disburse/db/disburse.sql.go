@@ -110,16 +110,17 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 }
 
 const controls = `-- name: Controls :one
-SELECT b.batch_id, b.control, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned, COALESCE(o.stopped, false)::boolean AS stopped
+SELECT b.batch_id, b.control, b.control_reason, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned, COALESCE(o.stopped, false)::boolean AS stopped
 FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = $1
 `
 
 type ControlsRow struct {
-	BatchID    uuid.UUID
-	Control    string
-	Unapproved bool
-	Planned    bool
-	Stopped    bool
+	BatchID       uuid.UUID
+	Control       string
+	ControlReason string
+	Unapproved    bool
+	Planned       bool
+	Stopped       bool
 }
 
 func (q *Queries) Controls(ctx context.Context, runID uuid.UUID) (ControlsRow, error) {
@@ -128,6 +129,7 @@ func (q *Queries) Controls(ctx context.Context, runID uuid.UUID) (ControlsRow, e
 	err := row.Scan(
 		&i.BatchID,
 		&i.Control,
+		&i.ControlReason,
 		&i.Unapproved,
 		&i.Planned,
 		&i.Stopped,

@@ -2,7 +2,7 @@
 SELECT DISTINCT provider FROM payouts WHERE run_id = @run_id AND page = @page AND state = 'approved' ORDER BY provider;
 
 -- name: Controls :one
-SELECT b.batch_id, b.control, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned, COALESCE(o.stopped, false)::boolean AS stopped
+SELECT b.batch_id, b.control, b.control_reason, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned, COALESCE(o.stopped, false)::boolean AS stopped
 FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = @run_id;
 
 -- name: Claim :many

@@ -408,6 +408,43 @@ func (q *Queries) LockPayouts(ctx context.Context, ids []uuid.UUID) ([]LockPayou
 	return items, nil
 }
 
+const lockReleased = `-- name: LockReleased :many
+WITH payments_of AS (
+    SELECT i.payout_id, p.payout_id IS NULL AND p.paid_reference = '' AND (p.status = 'completed' OR p.carried) AS free
+    FROM payout_items i JOIN payments p ON p.tenant = i.tenant AND p.payment_id = i.item_id
+    WHERE i.payout_id = ANY($1::uuid[]) AND i.item_kind = 'payment' AND i.released_at IS NOT NULL
+    ORDER BY p.tenant, p.payment_id FOR UPDATE OF p
+), carries_of AS (
+    SELECT i.payout_id, c.payout_id IS NULL AND c.voided_at IS NULL AS free
+    FROM payout_items i JOIN carries c ON c.tenant = i.tenant AND c.carry_id = i.item_id
+    WHERE i.payout_id = ANY($1::uuid[]) AND i.item_kind = 'carry' AND i.released_at IS NOT NULL
+    ORDER BY c.tenant, c.carry_id FOR UPDATE OF c
+)
+SELECT a.payout_id::uuid AS payout_id FROM (SELECT payout_id, free FROM payments_of UNION ALL SELECT payout_id, free FROM carries_of) a
+GROUP BY a.payout_id HAVING bool_and(a.free) IS NOT TRUE
+`
+
+// Which of these payouts' released payments and carries could be claimed again, held until the transaction ends.
+func (q *Queries) LockReleased(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, lockReleased, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const movePayouts = `-- name: MovePayouts :execrows
 UPDATE payouts p SET
     state = c.state, reason_class = c.reason_class, reason_scope = c.reason_scope, reason_code = c.reason_code,

@@ -137,6 +137,62 @@ func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatch
 	return items, nil
 }
 
+const lockFailed = `-- name: LockFailed :many
+SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at, (NOT p.contradicted AND NOT EXISTS (
+    SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)))::boolean AS proven
+FROM payouts p WHERE p.batch_id = $1 AND p.tenant = $2 AND p.state = 'failed' AND p.payout_id > $3::uuid
+ORDER BY p.payout_id LIMIT $4 FOR UPDATE OF p
+`
+
+type LockFailedParams struct {
+	BatchID   uuid.UUID
+	Tenant    string
+	After     uuid.UUID
+	PageLimit int32
+}
+
+type LockFailedRow struct {
+	PayoutID uuid.UUID
+	PayeeID  string
+	RunID    uuid.UUID
+	Net      int64
+	RetryAt  *time.Time
+	Proven   bool
+}
+
+// Failed payouts of a batch, with whether everything that was ever sent for them is proven not to have been paid.
+func (q *Queries) LockFailed(ctx context.Context, arg LockFailedParams) ([]LockFailedRow, error) {
+	rows, err := q.db.Query(ctx, lockFailed,
+		arg.BatchID,
+		arg.Tenant,
+		arg.After,
+		arg.PageLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LockFailedRow
+	for rows.Next() {
+		var i LockFailedRow
+		if err := rows.Scan(
+			&i.PayoutID,
+			&i.PayeeID,
+			&i.RunID,
+			&i.Net,
+			&i.RetryAt,
+			&i.Proven,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setBatchControl = `-- name: SetBatchControl :exec
 UPDATE batches t SET control = $1, control_reason = $2, state = $3, version = t.version + 1,
     failures_seen = CASE WHEN $4::boolean

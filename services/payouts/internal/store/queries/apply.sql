@@ -159,3 +159,19 @@ CROSS JOIN LATERAL (
 UPDATE payees SET state = 'active', pause_reason = '', pause_detail = '', paused_by = '', failures = 0, version = version + 1, updated_at = @now::timestamptz
 WHERE tenant = @tenant AND payee_id = @payee_id AND state = 'paused'
 RETURNING tenant, payee_id, version, provider, locale;
+
+-- name: LockReleased :many
+-- Which of these payouts' released payments and carries could be claimed again, held until the transaction ends.
+WITH payments_of AS (
+    SELECT i.payout_id, p.payout_id IS NULL AND p.paid_reference = '' AND (p.status = 'completed' OR p.carried) AS free
+    FROM payout_items i JOIN payments p ON p.tenant = i.tenant AND p.payment_id = i.item_id
+    WHERE i.payout_id = ANY(@ids::uuid[]) AND i.item_kind = 'payment' AND i.released_at IS NOT NULL
+    ORDER BY p.tenant, p.payment_id FOR UPDATE OF p
+), carries_of AS (
+    SELECT i.payout_id, c.payout_id IS NULL AND c.voided_at IS NULL AS free
+    FROM payout_items i JOIN carries c ON c.tenant = i.tenant AND c.carry_id = i.item_id
+    WHERE i.payout_id = ANY(@ids::uuid[]) AND i.item_kind = 'carry' AND i.released_at IS NOT NULL
+    ORDER BY c.tenant, c.carry_id FOR UPDATE OF c
+)
+SELECT a.payout_id::uuid AS payout_id FROM (SELECT * FROM payments_of UNION ALL SELECT * FROM carries_of) a
+GROUP BY a.payout_id HAVING bool_and(a.free) IS NOT TRUE;

@@ -39,3 +39,10 @@ WHERE t.batch_id = @batch_id;
 -- name: BatchCounts :many
 SELECT b.batch_id, p.state, count(*)::bigint AS count, sum(p.gross)::bigint AS gross, sum(p.commission)::bigint AS commission, sum(p.net)::bigint AS net
 FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY(@ids::uuid[]) GROUP BY b.batch_id, p.state ORDER BY b.batch_id, p.state;
+
+-- name: LockFailed :many
+-- Failed payouts of a batch, with whether everything that was ever sent for them is proven not to have been paid.
+SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at, (NOT p.contradicted AND NOT EXISTS (
+    SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)))::boolean AS proven
+FROM payouts p WHERE p.batch_id = @batch_id AND p.tenant = @tenant AND p.state = 'failed' AND p.payout_id > @after::uuid
+ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p;

@@ -1989,6 +1989,161 @@ func (x *ResumeBatchRequest) GetRequestId() string {
 	return ""
 }
 
+type RetryFailedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryFailedRequest) Reset() {
+	*x = RetryFailedRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryFailedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryFailedRequest) ProtoMessage() {}
+
+func (x *RetryFailedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryFailedRequest.ProtoReflect.Descriptor instead.
+func (*RetryFailedRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RetryFailedRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RetryFailedRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RetryFailedRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RetryFailedRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type RetryFailedResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Batch   *Batch                 `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Retried int64                  `protobuf:"varint,2,opt,name=retried,proto3" json:"retried,omitempty"`
+	// waiting ones need approval first.
+	Waiting int64 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// items_taken: paid by another payout or refunded since; in_doubt: the provider contradicts the failure or is being asked;
+	// over_cap: above what is left of today.
+	ItemsTaken    int64 `protobuf:"varint,4,opt,name=items_taken,json=itemsTaken,proto3" json:"items_taken,omitempty"`
+	InDoubt       int64 `protobuf:"varint,5,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	OverCap       int64 `protobuf:"varint,6,opt,name=over_cap,json=overCap,proto3" json:"over_cap,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryFailedResponse) Reset() {
+	*x = RetryFailedResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryFailedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryFailedResponse) ProtoMessage() {}
+
+func (x *RetryFailedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryFailedResponse.ProtoReflect.Descriptor instead.
+func (*RetryFailedResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RetryFailedResponse) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *RetryFailedResponse) GetRetried() int64 {
+	if x != nil {
+		return x.Retried
+	}
+	return 0
+}
+
+func (x *RetryFailedResponse) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *RetryFailedResponse) GetItemsTaken() int64 {
+	if x != nil {
+		return x.ItemsTaken
+	}
+	return 0
+}
+
+func (x *RetryFailedResponse) GetInDoubt() int64 {
+	if x != nil {
+		return x.InDoubt
+	}
+	return 0
+}
+
+func (x *RetryFailedResponse) GetOverCap() int64 {
+	if x != nil {
+		return x.OverCap
+	}
+	return 0
+}
+
 type Attempt struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Number            int32                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -2010,7 +2165,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2177,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[25]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2190,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{25}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -2159,7 +2314,7 @@ type Payout struct {
 
 func (x *Payout) Reset() {
 	*x = Payout{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2326,7 @@ func (x *Payout) String() string {
 func (*Payout) ProtoMessage() {}
 
 func (x *Payout) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[26]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2339,7 @@ func (x *Payout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payout.ProtoReflect.Descriptor instead.
 func (*Payout) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{26}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Payout) GetId() string {
@@ -2389,7 +2544,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2556,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[27]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2569,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{27}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Proposal) GetOutcome() string {
@@ -2468,7 +2623,7 @@ type ListPayoutsRequest struct {
 
 func (x *ListPayoutsRequest) Reset() {
 	*x = ListPayoutsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2480,7 +2635,7 @@ func (x *ListPayoutsRequest) String() string {
 func (*ListPayoutsRequest) ProtoMessage() {}
 
 func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[28]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2493,7 +2648,7 @@ func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsRequest.ProtoReflect.Descriptor instead.
 func (*ListPayoutsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{28}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListPayoutsRequest) GetTenant() string {
@@ -2555,7 +2710,7 @@ type ListPayoutsResponse struct {
 
 func (x *ListPayoutsResponse) Reset() {
 	*x = ListPayoutsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2722,7 @@ func (x *ListPayoutsResponse) String() string {
 func (*ListPayoutsResponse) ProtoMessage() {}
 
 func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[29]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2735,7 @@ func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsResponse.ProtoReflect.Descriptor instead.
 func (*ListPayoutsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{29}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListPayoutsResponse) GetItems() []*Payout {
@@ -2607,7 +2762,7 @@ type GetPayoutRequest struct {
 
 func (x *GetPayoutRequest) Reset() {
 	*x = GetPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2619,7 +2774,7 @@ func (x *GetPayoutRequest) String() string {
 func (*GetPayoutRequest) ProtoMessage() {}
 
 func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[30]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2632,7 +2787,7 @@ func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{30}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetPayoutRequest) GetTenant() string {
@@ -2664,7 +2819,7 @@ type ResolvePayoutRequest struct {
 
 func (x *ResolvePayoutRequest) Reset() {
 	*x = ResolvePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2831,7 @@ func (x *ResolvePayoutRequest) String() string {
 func (*ResolvePayoutRequest) ProtoMessage() {}
 
 func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2844,7 @@ func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ResolvePayoutRequest) GetTenant() string {
@@ -2745,7 +2900,7 @@ type ResolvePayoutResponse struct {
 
 func (x *ResolvePayoutResponse) Reset() {
 	*x = ResolvePayoutResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +2912,7 @@ func (x *ResolvePayoutResponse) String() string {
 func (*ResolvePayoutResponse) ProtoMessage() {}
 
 func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +2925,7 @@ func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutResponse.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ResolvePayoutResponse) GetApplied() bool {
@@ -2799,7 +2954,7 @@ type RetryPayoutRequest struct {
 
 func (x *RetryPayoutRequest) Reset() {
 	*x = RetryPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2811,7 +2966,7 @@ func (x *RetryPayoutRequest) String() string {
 func (*RetryPayoutRequest) ProtoMessage() {}
 
 func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2824,7 +2979,7 @@ func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RetryPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RetryPayoutRequest) GetTenant() string {
@@ -2867,7 +3022,7 @@ type HoldPayoutRequest struct {
 
 func (x *HoldPayoutRequest) Reset() {
 	*x = HoldPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +3034,7 @@ func (x *HoldPayoutRequest) String() string {
 func (*HoldPayoutRequest) ProtoMessage() {}
 
 func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +3047,7 @@ func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldPayoutRequest.ProtoReflect.Descriptor instead.
 func (*HoldPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HoldPayoutRequest) GetTenant() string {
@@ -2935,7 +3090,7 @@ type ReleasePayoutRequest struct {
 
 func (x *ReleasePayoutRequest) Reset() {
 	*x = ReleasePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +3102,7 @@ func (x *ReleasePayoutRequest) String() string {
 func (*ReleasePayoutRequest) ProtoMessage() {}
 
 func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +3115,7 @@ func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ReleasePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReleasePayoutRequest) GetTenant() string {
@@ -3003,7 +3158,7 @@ type CancelPayoutRequest struct {
 
 func (x *CancelPayoutRequest) Reset() {
 	*x = CancelPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3015,7 +3170,7 @@ func (x *CancelPayoutRequest) String() string {
 func (*CancelPayoutRequest) ProtoMessage() {}
 
 func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3028,7 +3183,7 @@ func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*CancelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CancelPayoutRequest) GetTenant() string {
@@ -3071,7 +3226,7 @@ type ApprovePayoutRequest struct {
 
 func (x *ApprovePayoutRequest) Reset() {
 	*x = ApprovePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3083,7 +3238,7 @@ func (x *ApprovePayoutRequest) String() string {
 func (*ApprovePayoutRequest) ProtoMessage() {}
 
 func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3096,7 +3251,7 @@ func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApprovePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ApprovePayoutRequest) GetTenant() string {
@@ -3139,7 +3294,7 @@ type RejectPayoutRequest struct {
 
 func (x *RejectPayoutRequest) Reset() {
 	*x = RejectPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3306,7 @@ func (x *RejectPayoutRequest) String() string {
 func (*RejectPayoutRequest) ProtoMessage() {}
 
 func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3319,7 @@ func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RejectPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RejectPayoutRequest) GetTenant() string {
@@ -3207,7 +3362,7 @@ type ApproveBatchRequest struct {
 
 func (x *ApproveBatchRequest) Reset() {
 	*x = ApproveBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3374,7 @@ func (x *ApproveBatchRequest) String() string {
 func (*ApproveBatchRequest) ProtoMessage() {}
 
 func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3387,7 @@ func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchRequest.ProtoReflect.Descriptor instead.
 func (*ApproveBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ApproveBatchRequest) GetTenant() string {
@@ -3277,7 +3432,7 @@ type ApproveBatchResponse struct {
 
 func (x *ApproveBatchResponse) Reset() {
 	*x = ApproveBatchResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +3444,7 @@ func (x *ApproveBatchResponse) String() string {
 func (*ApproveBatchResponse) ProtoMessage() {}
 
 func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +3457,7 @@ func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchResponse.ProtoReflect.Descriptor instead.
 func (*ApproveBatchResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ApproveBatchResponse) GetBatch() *Batch {
@@ -3345,7 +3500,7 @@ type RejectBatchRequest struct {
 
 func (x *RejectBatchRequest) Reset() {
 	*x = RejectBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3357,7 +3512,7 @@ func (x *RejectBatchRequest) String() string {
 func (*RejectBatchRequest) ProtoMessage() {}
 
 func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3370,7 +3525,7 @@ func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectBatchRequest.ProtoReflect.Descriptor instead.
 func (*RejectBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RejectBatchRequest) GetTenant() string {
@@ -3412,7 +3567,7 @@ type StopOutflowRequest struct {
 
 func (x *StopOutflowRequest) Reset() {
 	*x = StopOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3424,7 +3579,7 @@ func (x *StopOutflowRequest) String() string {
 func (*StopOutflowRequest) ProtoMessage() {}
 
 func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3437,7 +3592,7 @@ func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StopOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StopOutflowRequest) GetTenant() string {
@@ -3471,7 +3626,7 @@ type StartOutflowRequest struct {
 
 func (x *StartOutflowRequest) Reset() {
 	*x = StartOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3483,7 +3638,7 @@ func (x *StartOutflowRequest) String() string {
 func (*StartOutflowRequest) ProtoMessage() {}
 
 func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3496,7 +3651,7 @@ func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StartOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StartOutflowRequest) GetTenant() string {
@@ -3526,7 +3681,7 @@ type Outflow struct {
 
 func (x *Outflow) Reset() {
 	*x = Outflow{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3538,7 +3693,7 @@ func (x *Outflow) String() string {
 func (*Outflow) ProtoMessage() {}
 
 func (x *Outflow) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3551,7 +3706,7 @@ func (x *Outflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outflow.ProtoReflect.Descriptor instead.
 func (*Outflow) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Outflow) GetTenant() string {
@@ -3603,7 +3758,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3615,7 +3770,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3628,7 +3783,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Tenant) GetId() string {
@@ -3676,7 +3831,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3688,7 +3843,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3701,7 +3856,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListTenantsRequest) GetTenant() string {
@@ -3720,7 +3875,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +3887,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +3900,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListTenantsResponse) GetItems() []*Tenant {
@@ -3768,7 +3923,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3780,7 +3935,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3793,7 +3948,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -3836,7 +3991,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3848,7 +4003,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3861,7 +4016,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -3902,7 +4057,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3914,7 +4069,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3927,7 +4082,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -3958,7 +4113,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4125,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4138,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Break) GetTenant() string {
@@ -4043,7 +4198,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4210,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4223,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -4115,7 +4270,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4127,7 +4282,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4140,7 +4295,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -4360,7 +4515,22 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x17\n" +
 	"\x02id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12'\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xb7\x03\n" +
+	"request_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9c\x01\n" +
+	"\x12RetryFailedRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xcf\x01\n" +
+	"\x13RetryFailedResponse\x12-\n" +
+	"\x05batch\x18\x01 \x01(\v2\x17.agogo.payouts.v1.BatchR\x05batch\x12\x18\n" +
+	"\aretried\x18\x02 \x01(\x03R\aretried\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\x03R\awaiting\x12\x1f\n" +
+	"\vitems_taken\x18\x04 \x01(\x03R\n" +
+	"itemsTaken\x12\x19\n" +
+	"\bin_doubt\x18\x05 \x01(\x03R\ainDoubt\x12\x19\n" +
+	"\bover_cap\x18\x06 \x01(\x03R\aoverCap\"\xb7\x03\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12-\n" +
 	"\x12provider_reference\x18\x02 \x01(\tR\x11providerReference\x12\x14\n" +
@@ -4567,7 +4737,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"H\n" +
 	"\x12TopUpFloatResponse\x122\n" +
-	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\xdd\x14\n" +
+	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\xb9\x15\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -4587,6 +4757,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\n" +
 	"PauseBatch\x12#.agogo.payouts.v1.PauseBatchRequest\x1a\x17.agogo.payouts.v1.Batch\x12L\n" +
 	"\vResumeBatch\x12$.agogo.payouts.v1.ResumeBatchRequest\x1a\x17.agogo.payouts.v1.Batch\x12Z\n" +
+	"\vRetryFailed\x12$.agogo.payouts.v1.RetryFailedRequest\x1a%.agogo.payouts.v1.RetryFailedResponse\x12Z\n" +
 	"\vListPayouts\x12$.agogo.payouts.v1.ListPayoutsRequest\x1a%.agogo.payouts.v1.ListPayoutsResponse\x12I\n" +
 	"\tGetPayout\x12\".agogo.payouts.v1.GetPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12`\n" +
 	"\rResolvePayout\x12&.agogo.payouts.v1.ResolvePayoutRequest\x1a'.agogo.payouts.v1.ResolvePayoutResponse\x12M\n" +
@@ -4622,7 +4793,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),               // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),   // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -4649,178 +4820,183 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*GetBatchRequest)(nil),       // 22: agogo.payouts.v1.GetBatchRequest
 	(*PauseBatchRequest)(nil),     // 23: agogo.payouts.v1.PauseBatchRequest
 	(*ResumeBatchRequest)(nil),    // 24: agogo.payouts.v1.ResumeBatchRequest
-	(*Attempt)(nil),               // 25: agogo.payouts.v1.Attempt
-	(*Payout)(nil),                // 26: agogo.payouts.v1.Payout
-	(*Proposal)(nil),              // 27: agogo.payouts.v1.Proposal
-	(*ListPayoutsRequest)(nil),    // 28: agogo.payouts.v1.ListPayoutsRequest
-	(*ListPayoutsResponse)(nil),   // 29: agogo.payouts.v1.ListPayoutsResponse
-	(*GetPayoutRequest)(nil),      // 30: agogo.payouts.v1.GetPayoutRequest
-	(*ResolvePayoutRequest)(nil),  // 31: agogo.payouts.v1.ResolvePayoutRequest
-	(*ResolvePayoutResponse)(nil), // 32: agogo.payouts.v1.ResolvePayoutResponse
-	(*RetryPayoutRequest)(nil),    // 33: agogo.payouts.v1.RetryPayoutRequest
-	(*HoldPayoutRequest)(nil),     // 34: agogo.payouts.v1.HoldPayoutRequest
-	(*ReleasePayoutRequest)(nil),  // 35: agogo.payouts.v1.ReleasePayoutRequest
-	(*CancelPayoutRequest)(nil),   // 36: agogo.payouts.v1.CancelPayoutRequest
-	(*ApprovePayoutRequest)(nil),  // 37: agogo.payouts.v1.ApprovePayoutRequest
-	(*RejectPayoutRequest)(nil),   // 38: agogo.payouts.v1.RejectPayoutRequest
-	(*ApproveBatchRequest)(nil),   // 39: agogo.payouts.v1.ApproveBatchRequest
-	(*ApproveBatchResponse)(nil),  // 40: agogo.payouts.v1.ApproveBatchResponse
-	(*RejectBatchRequest)(nil),    // 41: agogo.payouts.v1.RejectBatchRequest
-	(*StopOutflowRequest)(nil),    // 42: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),   // 43: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),               // 44: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                // 45: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),    // 46: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 47: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),     // 48: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),       // 49: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),       // 50: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                 // 51: agogo.payouts.v1.Break
-	(*TopUpFloatRequest)(nil),     // 52: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),    // 53: agogo.payouts.v1.TopUpFloatResponse
-	nil,                           // 54: agogo.payouts.v1.Run.CountsEntry
-	nil,                           // 55: agogo.payouts.v1.Run.TotalsEntry
-	nil,                           // 56: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                           // 57: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                           // 58: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),              // 59: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil), // 60: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 61: agogo.events.v1.Reason
-	(*v11.Balance)(nil),           // 62: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),     // 63: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),    // 64: agogo.imports.v1.ImportResponse
+	(*RetryFailedRequest)(nil),    // 25: agogo.payouts.v1.RetryFailedRequest
+	(*RetryFailedResponse)(nil),   // 26: agogo.payouts.v1.RetryFailedResponse
+	(*Attempt)(nil),               // 27: agogo.payouts.v1.Attempt
+	(*Payout)(nil),                // 28: agogo.payouts.v1.Payout
+	(*Proposal)(nil),              // 29: agogo.payouts.v1.Proposal
+	(*ListPayoutsRequest)(nil),    // 30: agogo.payouts.v1.ListPayoutsRequest
+	(*ListPayoutsResponse)(nil),   // 31: agogo.payouts.v1.ListPayoutsResponse
+	(*GetPayoutRequest)(nil),      // 32: agogo.payouts.v1.GetPayoutRequest
+	(*ResolvePayoutRequest)(nil),  // 33: agogo.payouts.v1.ResolvePayoutRequest
+	(*ResolvePayoutResponse)(nil), // 34: agogo.payouts.v1.ResolvePayoutResponse
+	(*RetryPayoutRequest)(nil),    // 35: agogo.payouts.v1.RetryPayoutRequest
+	(*HoldPayoutRequest)(nil),     // 36: agogo.payouts.v1.HoldPayoutRequest
+	(*ReleasePayoutRequest)(nil),  // 37: agogo.payouts.v1.ReleasePayoutRequest
+	(*CancelPayoutRequest)(nil),   // 38: agogo.payouts.v1.CancelPayoutRequest
+	(*ApprovePayoutRequest)(nil),  // 39: agogo.payouts.v1.ApprovePayoutRequest
+	(*RejectPayoutRequest)(nil),   // 40: agogo.payouts.v1.RejectPayoutRequest
+	(*ApproveBatchRequest)(nil),   // 41: agogo.payouts.v1.ApproveBatchRequest
+	(*ApproveBatchResponse)(nil),  // 42: agogo.payouts.v1.ApproveBatchResponse
+	(*RejectBatchRequest)(nil),    // 43: agogo.payouts.v1.RejectBatchRequest
+	(*StopOutflowRequest)(nil),    // 44: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),   // 45: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),               // 46: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                // 47: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),    // 48: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),   // 49: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),     // 50: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),       // 51: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),       // 52: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                 // 53: agogo.payouts.v1.Break
+	(*TopUpFloatRequest)(nil),     // 54: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),    // 55: agogo.payouts.v1.TopUpFloatResponse
+	nil,                           // 56: agogo.payouts.v1.Run.CountsEntry
+	nil,                           // 57: agogo.payouts.v1.Run.TotalsEntry
+	nil,                           // 58: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                           // 59: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                           // 60: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),              // 61: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil), // 62: google.protobuf.Timestamp
+	(*v1.Reason)(nil),             // 63: agogo.events.v1.Reason
+	(*v11.Balance)(nil),           // 64: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),     // 65: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),    // 66: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	59, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	59, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	59, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	60, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	61, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	61, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	61, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	62, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,  // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	60, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	62, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
 	3,  // 6: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	60, // 7: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	54, // 8: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	55, // 9: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	60, // 10: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	60, // 11: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	60, // 12: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	62, // 7: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	56, // 8: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	57, // 9: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	62, // 10: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	62, // 11: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	62, // 12: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12, // 13: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13, // 14: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	61, // 15: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	59, // 16: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	59, // 17: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	59, // 18: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	60, // 19: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	56, // 20: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	57, // 21: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	63, // 15: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	61, // 16: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	61, // 17: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	61, // 18: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	62, // 19: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	58, // 20: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	59, // 21: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14, // 22: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	59, // 23: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	59, // 24: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	61, // 23: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	61, // 24: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,  // 25: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	58, // 26: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	59, // 27: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	59, // 28: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	59, // 29: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	60, // 26: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	61, // 27: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	61, // 28: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	61, // 29: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	19, // 30: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	60, // 31: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	60, // 32: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	62, // 31: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	62, // 32: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	18, // 33: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	60, // 34: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	60, // 35: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	60, // 36: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	61, // 37: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	59, // 38: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	59, // 39: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	59, // 40: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	59, // 41: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	25, // 42: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	60, // 43: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	60, // 44: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	27, // 45: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	19, // 46: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	60, // 47: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	60, // 48: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	26, // 49: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	26, // 50: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	18, // 51: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	60, // 52: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	44, // 53: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	45, // 54: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	60, // 55: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	60, // 56: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	60, // 57: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	62, // 58: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	59, // 59: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	59, // 60: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	63, // 61: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	63, // 62: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,  // 63: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,  // 64: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,  // 65: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,  // 66: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,  // 67: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10, // 68: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15, // 69: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17, // 70: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	20, // 71: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	22, // 72: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	23, // 73: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	24, // 74: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	28, // 75: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	30, // 76: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	31, // 77: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	33, // 78: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	34, // 79: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	35, // 80: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	36, // 81: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	37, // 82: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	38, // 83: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	39, // 84: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	41, // 85: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	42, // 86: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	43, // 87: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	46, // 88: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	48, // 89: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	49, // 90: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	50, // 91: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	52, // 92: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	64, // 93: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	64, // 94: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,  // 95: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,  // 96: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,  // 97: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,  // 98: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,  // 99: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11, // 100: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16, // 101: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,  // 102: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	21, // 103: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	18, // 104: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	18, // 105: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	18, // 106: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	29, // 107: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	26, // 108: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	32, // 109: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	26, // 110: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	26, // 111: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	26, // 112: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	26, // 113: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	26, // 114: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	26, // 115: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	40, // 116: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	18, // 117: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
-	44, // 118: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	44, // 119: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	47, // 120: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	51, // 121: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	51, // 122: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	51, // 123: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	53, // 124: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	93, // [93:125] is the sub-list for method output_type
-	61, // [61:93] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	18, // 34: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
+	62, // 35: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	62, // 36: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	62, // 37: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	63, // 38: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	61, // 39: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	61, // 40: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	61, // 41: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	61, // 42: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	27, // 43: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	62, // 44: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	62, // 45: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	29, // 46: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	19, // 47: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
+	62, // 48: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	62, // 49: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	28, // 50: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	28, // 51: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	18, // 52: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	62, // 53: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	46, // 54: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	47, // 55: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	62, // 56: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	62, // 57: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	62, // 58: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	64, // 59: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	61, // 60: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	61, // 61: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	65, // 62: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	65, // 63: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,  // 64: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,  // 65: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,  // 66: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,  // 67: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,  // 68: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10, // 69: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15, // 70: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17, // 71: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	20, // 72: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	22, // 73: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	23, // 74: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	24, // 75: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	25, // 76: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	30, // 77: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	32, // 78: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	33, // 79: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	35, // 80: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	36, // 81: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	37, // 82: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	38, // 83: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	39, // 84: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	40, // 85: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	41, // 86: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	43, // 87: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	44, // 88: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	45, // 89: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	48, // 90: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	50, // 91: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	51, // 92: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	52, // 93: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	54, // 94: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	66, // 95: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	66, // 96: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,  // 97: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,  // 98: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,  // 99: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,  // 100: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,  // 101: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11, // 102: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16, // 103: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,  // 104: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	21, // 105: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	18, // 106: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	18, // 107: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	18, // 108: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	26, // 109: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	31, // 110: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	28, // 111: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	34, // 112: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	28, // 113: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 114: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 115: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	28, // 116: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 117: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	28, // 118: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	42, // 119: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	18, // 120: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
+	46, // 121: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	46, // 122: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	49, // 123: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	53, // 124: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	53, // 125: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	53, // 126: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	55, // 127: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	95, // [95:128] is the sub-list for method output_type
+	62, // [62:95] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -4834,7 +5010,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   59,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

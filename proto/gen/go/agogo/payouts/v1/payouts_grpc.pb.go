@@ -37,6 +37,7 @@ const (
 	PayoutsService_GetBatch_FullMethodName       = "/agogo.payouts.v1.PayoutsService/GetBatch"
 	PayoutsService_PauseBatch_FullMethodName     = "/agogo.payouts.v1.PayoutsService/PauseBatch"
 	PayoutsService_ResumeBatch_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ResumeBatch"
+	PayoutsService_RetryFailed_FullMethodName    = "/agogo.payouts.v1.PayoutsService/RetryFailed"
 	PayoutsService_ListPayouts_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListPayouts"
 	PayoutsService_GetPayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/GetPayout"
 	PayoutsService_ResolvePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ResolvePayout"
@@ -84,6 +85,9 @@ type PayoutsServiceClient interface {
 	GetBatch(ctx context.Context, in *GetBatchRequest, opts ...grpc.CallOption) (*Batch, error)
 	PauseBatch(ctx context.Context, in *PauseBatchRequest, opts ...grpc.CallOption) (*Batch, error)
 	ResumeBatch(ctx context.Context, in *ResumeBatchRequest, opts ...grpc.CallOption) (*Batch, error)
+	// RetryFailed approves again what of a batch has failed, each payout after re-claiming all its payments. What is in doubt,
+	// paid by another payout, refunded, or above today's caps stays as it is, and is counted. Needs operator.
+	RetryFailed(ctx context.Context, in *RetryFailedRequest, opts ...grpc.CallOption) (*RetryFailedResponse, error)
 	ListPayouts(ctx context.Context, in *ListPayoutsRequest, opts ...grpc.CallOption) (*ListPayoutsResponse, error)
 	GetPayout(ctx context.Context, in *GetPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	// ResolvePayout decides a payout in manual_review. The first caller proposes, a second actor with the same words applies.
@@ -273,6 +277,16 @@ func (c *payoutsServiceClient) ResumeBatch(ctx context.Context, in *ResumeBatchR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Batch)
 	err := c.cc.Invoke(ctx, PayoutsService_ResumeBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) RetryFailed(ctx context.Context, in *RetryFailedRequest, opts ...grpc.CallOption) (*RetryFailedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetryFailedResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_RetryFailed_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -486,6 +500,9 @@ type PayoutsServiceServer interface {
 	GetBatch(context.Context, *GetBatchRequest) (*Batch, error)
 	PauseBatch(context.Context, *PauseBatchRequest) (*Batch, error)
 	ResumeBatch(context.Context, *ResumeBatchRequest) (*Batch, error)
+	// RetryFailed approves again what of a batch has failed, each payout after re-claiming all its payments. What is in doubt,
+	// paid by another payout, refunded, or above today's caps stays as it is, and is counted. Needs operator.
+	RetryFailed(context.Context, *RetryFailedRequest) (*RetryFailedResponse, error)
 	ListPayouts(context.Context, *ListPayoutsRequest) (*ListPayoutsResponse, error)
 	GetPayout(context.Context, *GetPayoutRequest) (*Payout, error)
 	// ResolvePayout decides a payout in manual_review. The first caller proposes, a second actor with the same words applies.
@@ -567,6 +584,9 @@ func (UnimplementedPayoutsServiceServer) PauseBatch(context.Context, *PauseBatch
 }
 func (UnimplementedPayoutsServiceServer) ResumeBatch(context.Context, *ResumeBatchRequest) (*Batch, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResumeBatch not implemented")
+}
+func (UnimplementedPayoutsServiceServer) RetryFailed(context.Context, *RetryFailedRequest) (*RetryFailedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetryFailed not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListPayouts(context.Context, *ListPayoutsRequest) (*ListPayoutsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPayouts not implemented")
@@ -862,6 +882,24 @@ func _PayoutsService_ResumeBatch_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(PayoutsServiceServer).ResumeBatch(ctx, req.(*ResumeBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_RetryFailed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetryFailedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).RetryFailed(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_RetryFailed_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).RetryFailed(ctx, req.(*RetryFailedRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1240,6 +1278,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResumeBatch",
 			Handler:    _PayoutsService_ResumeBatch_Handler,
+		},
+		{
+			MethodName: "RetryFailed",
+			Handler:    _PayoutsService_RetryFailed_Handler,
 		},
 		{
 			MethodName: "ListPayouts",
