@@ -50,7 +50,11 @@ type card struct {
 		CapturedAmount     json.RawMessage
 		ReturnCode         string
 		MerchantAdviceCode string
-		Chargebacks        []struct{ Amount int64 }
+		VoidedAmount       int64
+		Chargebacks        []struct {
+			Amount             int64
+			CaseNumber, Status string
+		}
 	}
 }
 

@@ -119,6 +119,78 @@ func TestADisputeShowsInQueries(t *testing.T) {
 	}
 }
 
+// What is given back shows in queries and in the book, and is notified; what is not there cannot be given back.
+func TestARefundShowsInQueries(t *testing.T) {
+	t.Parallel()
+	m := openMailbox(t)
+	w := start(t, simulator.Config{})
+	w.want(w.control("PUT", "/_control/callback", `{"provider":"cielo","url":"`+m.URL+`","header":"X-Shop","value":"shared"}`), http.StatusNoContent, nil)
+	id := cardOf(t, w.sale("order1", "tok_ok_1")).Payment.PaymentID
+	w.sale("order2", "tok_soft_51_1")
+	for _, wrong := range []string{
+		`{"provider":"cielo","reference":"order2"}`, `{"provider":"cielo","reference":"nobody"}`, `{"provider":"cielo","reference":"order1","minor":4991}`,
+		`{"provider":"cielo","reference":"order1","minor":-1}`, `{"provider":"orange_omr","reference":"order1"}`, `{"reference":"order1"}`,
+	} {
+		if r := w.control("POST", "/_control/refund", wrong); r.status != http.StatusBadRequest {
+			t.Errorf("%s: %d", wrong, r.status)
+		}
+	}
+	if c := cardOf(t, w.transaction(id)); string(c.Payment.Status) != "2" || c.Payment.VoidedAmount != 0 {
+		t.Errorf("nothing was given back, yet: %+v", c)
+	}
+	for _, step := range []struct {
+		minor  string
+		voided int64
+		status string
+	}{{"1000", 1000, "2"}, {"500", 1500, "2"}, {"0", 4990, "10"}} {
+		w.want(w.control("POST", "/_control/refund", `{"provider":"cielo","reference":"order1","minor":`+step.minor+`}`), http.StatusNoContent, nil)
+		if c := cardOf(t, w.transaction(id)); c.Payment.VoidedAmount != step.voided || string(c.Payment.Status) != step.status || string(c.Payment.CapturedAmount) != "4990" {
+			t.Errorf("after %s: %+v", step.minor, c)
+		}
+		if e := w.charged("order1"); e.Moved != 1 || e.MovedMinor != 4990 || e.Refunded != step.voided {
+			t.Errorf("after %s: %+v", step.minor, e)
+		}
+	}
+	if r := w.control("POST", "/_control/refund", `{"provider":"cielo","reference":"order1"}`); r.status != http.StatusBadRequest {
+		t.Errorf("more than all: %d", r.status)
+	}
+	w.until("a notification of the charge and one of each refund", func() bool { return len(m.all()) == 4 })
+}
+
+// Disputes have numbers of their own, and the shop may accept them.
+func TestDisputesAreCases(t *testing.T) {
+	t.Parallel()
+	w := start(t, simulator.Config{})
+	id := cardOf(t, w.sale("order1", "tok_ok_1")).Payment.PaymentID
+	for body, want := range map[string]int{
+		`{"provider":"cielo","reference":"order1","accepted":true}`:           http.StatusBadRequest, // there is none
+		`{"provider":"cielo","reference":"order1","minor":4991}`:              http.StatusBadRequest,
+		`{"provider":"cielo","reference":"order1","minor":-1}`:                http.StatusBadRequest,
+		`{"provider":"cielo","reference":"order1","minor":1,"accepted":true}`: http.StatusBadRequest,
+		`{"provider":"orange_omr","reference":"order1","minor":1}`:            http.StatusBadRequest,
+		`{"provider":"cielo","reference":"order1","amount":1}`:                http.StatusBadRequest,
+	} {
+		if r := w.control("POST", "/_control/chargeback", body); r.status != want {
+			t.Errorf("%s: %d", body, r.status)
+		}
+	}
+	for _, minor := range []int64{1000, 500} {
+		if err := w.sim.Dispute("order1", minor); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := cardOf(t, w.transaction(id)).Payment.Chargebacks
+	if len(got) != 2 || got[0].Amount != 1000 || got[1].Amount != 500 || got[0].CaseNumber == got[1].CaseNumber || got[0].Status != "Received" {
+		t.Fatalf("chargebacks %+v", got)
+	}
+	w.want(w.control("POST", "/_control/chargeback", `{"provider":"cielo","reference":"order1","accepted":true}`), http.StatusNoContent, nil)
+	for i, c := range cardOf(t, w.transaction(id)).Payment.Chargebacks {
+		if c.Status != "AcceptedByMerchant" || c.CaseNumber != got[i].CaseNumber {
+			t.Errorf("accepted: %+v, before %+v", c, got[i])
+		}
+	}
+}
+
 func TestControlOfTheGateway(t *testing.T) {
 	t.Parallel()
 	w := start(t, simulator.Config{})

@@ -21,6 +21,7 @@ func (s *Simulator) registerControl() {
 	s.mux.HandleFunc("PUT /_control/latency", s.putLatency)
 	s.mux.HandleFunc("PUT /_control/callback", s.putCallback)
 	s.mux.HandleFunc("POST /_control/chargeback", s.postChargeback)
+	s.mux.HandleFunc("POST /_control/refund", s.postRefund)
 	s.mux.HandleFunc("POST /_control/float", s.postFloat)
 	s.mux.HandleFunc("POST /_control/reset", func(w http.ResponseWriter, _ *http.Request) { s.done(w, s.Reset()) })
 	s.mux.HandleFunc("GET /_control/book", s.getBook)
@@ -116,13 +117,36 @@ func (s *Simulator) postChargeback(w http.ResponseWriter, r *http.Request) {
 	var c struct {
 		Provider  string `json:"provider"`
 		Reference string `json:"reference"`
+		Minor     int64  `json:"minor"`
+		Accepted  bool   `json:"accepted"` // by the shop: the disputes there are, instead of another
+	}
+	err := read(r, &c)
+	switch {
+	case err != nil:
+	case c.Provider != Cielo:
+		err = errors.New("provider has to be " + Cielo)
+	case c.Accepted && c.Minor != 0:
+		err = errors.New("minor is of a new dispute; accepted ends those that there are")
+	case c.Accepted:
+		err = s.AcceptDispute(c.Reference)
+	default:
+		err = s.Dispute(c.Reference, c.Minor)
+	}
+	s.done(w, err)
+}
+
+func (s *Simulator) postRefund(w http.ResponseWriter, r *http.Request) {
+	var c struct {
+		Provider  string `json:"provider"`
+		Reference string `json:"reference"`
+		Minor     int64  `json:"minor"`
 	}
 	err := read(r, &c)
 	if err == nil && c.Provider != Cielo {
 		err = errors.New("provider has to be " + Cielo)
 	}
 	if err == nil {
-		err = s.Dispute(c.Reference)
+		err = s.Refund(c.Reference, c.Minor)
 	}
 	s.done(w, err)
 }

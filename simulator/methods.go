@@ -92,6 +92,7 @@ type Entry struct {
 	MovedMinor int64     `json:"moved_minor"`
 	Fee        int64     `json:"fee,omitempty"`
 	Reversed   bool      `json:"reversed,omitempty"` // all of it came back
+	Refunded   int64     `json:"refunded,omitempty"` // how much was given back since
 	Requests   int       `json:"requests"`
 	FirstAt    time.Time `json:"first_at"`
 	LastAt     time.Time `json:"last_at"`
@@ -136,17 +137,16 @@ func (s *Simulator) UnblockSonatel(pin string) { s.sonatel.Unblock(pin) }
 // SetWebhook changes where Cielo posts notifications to.
 func (s *Simulator) SetWebhook(w Webhook) error { return s.cielo.SetWebhook(w) }
 
-// Dispute makes the card holder dispute what was charged for an order of Cielo, from now on.
-func (s *Simulator) Dispute(order string) error {
-	switch n, err := s.cielo.Dispute(order); {
-	case err != nil:
-		return err
-	case n == 0:
-		return fmt.Errorf("order %q was not charged, so nobody can dispute it", order)
-	default:
-		return nil
-	}
-}
+// Refund gives back a part of what was charged for an order of Cielo, or with 0 all that is left of it, as the shop does in the
+// portal, and notifies. Of several transactions it is the newest that has as much left.
+func (s *Simulator) Refund(order string, minor int64) error { return s.cielo.Refund(order, minor) }
+
+// Dispute makes the card holder dispute what was charged for an order of Cielo, or with 0 all of it, from now on, and notifies. Each
+// call is a case of its own.
+func (s *Simulator) Dispute(order string, minor int64) error { return s.cielo.Dispute(order, minor) }
+
+// AcceptDispute has the shop accept every dispute of an order of Cielo, and notifies: the money is the card holder's.
+func (s *Simulator) AcceptDispute(order string) error { return s.cielo.AcceptDispute(order) }
 
 // Fill adds to the float that a provider pays from; before the first call it never runs dry.
 func (s *Simulator) Fill(provider string, minor int64) error {
@@ -263,7 +263,7 @@ func merge(a, b Entry) Entry {
 		}
 	}
 	a.Moved, a.MovedMinor, a.Requests = a.Moved+b.Moved, a.MovedMinor+b.MovedMinor, a.Requests+b.Requests
-	a.Fee, a.Reversed = a.Fee+b.Fee, a.Reversed && b.Reversed
+	a.Fee, a.Reversed, a.Refunded = a.Fee+b.Fee, a.Reversed && b.Reversed, a.Refunded+b.Refunded
 	if b.LastAt.After(a.LastAt) {
 		a.LastAt = b.LastAt
 	}
@@ -273,6 +273,6 @@ func merge(a, b Entry) Entry {
 func entryOf(e book.Entry) Entry {
 	return Entry{
 		Reference: e.Reference, Peer: e.Peer, Amount: e.Amount, Currency: e.Currency, Status: e.Status.String(),
-		Moved: e.Moved, MovedMinor: e.MovedMinor, Fee: e.Fee, Reversed: !e.ReversedAt.IsZero(), Requests: e.Requests, FirstAt: e.FirstAt, LastAt: e.LastAt,
+		Moved: e.Moved, MovedMinor: e.MovedMinor, Fee: e.Fee, Reversed: !e.ReversedAt.IsZero(), Refunded: e.Refunded, Requests: e.Requests, FirstAt: e.FirstAt, LastAt: e.LastAt,
 	}
 }

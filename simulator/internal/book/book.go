@@ -68,9 +68,11 @@ type Entry struct {
 	LastAt     time.Time
 	BlindUntil time.Time
 	ReversedAt time.Time // when all of it came back, fees included; zero: it did not
+	Refunded   int64     // how much was given back since, in all, fees excluded
+	RefundedAt time.Time // when the newest part of that was
 }
 
-// ErrNotMoved means that there is nothing to reverse.
+// ErrNotMoved means that there is nothing to reverse, or not as much.
 var ErrNotMoved = errors.New("no money moved that could come back")
 
 // ErrFloat means that the paying account has too little for this payment.
@@ -116,7 +118,14 @@ type rare struct {
 	text, message string
 	blind         int64
 	reversed      int64
+	refund        refund
 	pending       []settlement
+}
+
+// refund is what was given back of a payment.
+type refund struct {
+	Minor int64 `json:"minor"`
+	At    int64 `json:"at"`
 }
 
 // settlement is money on its way; a reference that was sent again while pending has several.
@@ -232,7 +241,40 @@ func (b *Book) Reverse(reference string, at time.Time) (Entry, error) {
 	if err := b.write(reference, &next); err != nil {
 		return Entry{}, err
 	}
-	b.committed.Add(-r.movedMinor - r.movedFee)
+	b.committed.Add(-r.movedMinor - r.movedFee + extra.refund.Minor)
+	*r = next
+	return r.entry(reference), nil
+}
+
+// Refund gives back a part of what moved for a reference, or with 0 all that is left of it.
+func (b *Book) Refund(reference string, minor int64, at time.Time) (Entry, error) {
+	s := b.shard(reference)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[reference]
+	if !ok {
+		return Entry{}, ErrNotMoved
+	}
+	if err := b.settle(reference, r, at); err != nil {
+		return Entry{}, err
+	}
+	next, extra := *r, rare{}
+	if r.rare != nil {
+		extra = *r.rare
+	}
+	left := r.movedMinor - extra.refund.Minor
+	if minor == 0 {
+		minor = left
+	}
+	if minor <= 0 || minor > left || r.reversed() {
+		return r.entry(reference), ErrNotMoved
+	}
+	extra.refund = refund{extra.refund.Minor + minor, at.UnixNano()}
+	next.rare = &extra
+	if err := b.write(reference, &next); err != nil {
+		return Entry{}, err
+	}
+	b.committed.Add(-minor)
 	*r = next
 	return r.entry(reference), nil
 }
@@ -405,6 +447,7 @@ func (r *record) entry(reference string) Entry {
 	}
 	if r.rare != nil {
 		e.BlindUntil, e.ReversedAt = instant(r.rare.blind), instant(r.rare.reversed)
+		e.Refunded, e.RefundedAt = r.rare.refund.Minor, instant(r.rare.refund.At)
 		switch r.status {
 		case Pending:
 			e.Text = r.rare.text

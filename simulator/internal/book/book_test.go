@@ -210,3 +210,61 @@ func FuzzPersist(f *testing.F) {
 		_ = again.Close()
 	})
 }
+
+// What is refunded in parts is back on the account, no more than moved, also after the file was read again.
+func TestARefundIsAtMostWhatMoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "book")
+	b := New("p")
+	j, err := Persist(path, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Fill(1000)
+	for reference, v := range map[string]Verdict{"paid": {Status: Success}, "failed": {Status: Failed}} {
+		if _, err := b.Record(Payment{Reference: reference, Amount: 100}, v, evening, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := evening.Add(time.Hour)
+	for _, wrong := range []struct {
+		reference string
+		minor     int64
+	}{{"failed", 0}, {"nobody", 1}, {"paid", 101}, {"paid", -1}} {
+		if _, err := b.Refund(wrong.reference, wrong.minor, later); !errors.Is(err, ErrNotMoved) {
+			t.Errorf("%v: %v", wrong, err)
+		}
+	}
+	check := func(b *Book, refunded int64) {
+		t.Helper()
+		e, _, err := b.Lookup("paid", later)
+		left, _ := b.Float()
+		if err != nil || e.Refunded != refunded || !e.RefundedAt.Equal(later) || e.Status != Success || e.MovedMinor != 100 || left != 900+refunded {
+			t.Errorf("%+v with %d left, %v", e, left, err)
+		}
+	}
+	if _, err := b.Refund("paid", 30, later); err != nil {
+		t.Error(err)
+	}
+	check(b, 30)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := New("p")
+	j, err = Persist(path, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	again.Fill(1000)
+	check(again, 30)
+	if _, err := again.Refund("paid", 71, later); !errors.Is(err, ErrNotMoved) {
+		t.Errorf("more than is left: %v", err)
+	}
+	if _, err := again.Refund("paid", 0, later); err != nil {
+		t.Error(err)
+	}
+	check(again, 100)
+	if _, err := again.Refund("paid", 0, later); !errors.Is(err, ErrNotMoved) {
+		t.Errorf("nothing is left: %v", err)
+	}
+}

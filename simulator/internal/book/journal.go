@@ -40,6 +40,7 @@ type line struct {
 	Message    string       `json:"message,omitempty"`
 	Blind      int64        `json:"blind,omitempty"`
 	Reversed   int64        `json:"reversed,omitempty"`
+	Refund     *refund      `json:"refund,omitempty"`
 	Pending    []settlement `json:"pending,omitempty"`
 }
 
@@ -144,8 +145,11 @@ func (b *Book) restore(l line) {
 		peer: l.Peer, amount: l.Amount, fee: l.Fee, movedMinor: l.MovedMinor, movedFee: l.MovedFee, first: l.First, last: l.Last,
 		currency: unique.Make(l.Currency), account: unique.Make(l.Account), moved: l.Moved, requests: l.Requests, status: l.Status,
 	}
-	if l.Text != "" || l.Message != "" || l.Blind != 0 || l.Reversed != 0 || len(l.Pending) > 0 {
-		r.rare = &rare{l.Text, l.Message, l.Blind, l.Reversed, l.Pending}
+	if l.Text != "" || l.Message != "" || l.Blind != 0 || l.Reversed != 0 || l.Refund != nil || len(l.Pending) > 0 {
+		r.rare = &rare{text: l.Text, message: l.Message, blind: l.Blind, reversed: l.Reversed, pending: l.Pending}
+		if l.Refund != nil {
+			r.rare.refund = *l.Refund
+		}
 	}
 	s := b.shard(l.Reference)
 	if old, ok := s.records[l.Reference]; ok {
@@ -162,6 +166,9 @@ func (b *Book) weigh(r *record, sign int64) {
 	}
 	if r.rare == nil {
 		return
+	}
+	if !r.reversed() {
+		b.committed.Add(-sign * r.rare.refund.Minor)
 	}
 	for _, p := range r.rare.pending {
 		b.committed.Add(sign * p.cost())
@@ -220,6 +227,10 @@ func lineOf(provider, reference string, r *record) line {
 	}
 	if r.rare != nil {
 		l.Text, l.Message, l.Blind, l.Reversed, l.Pending = r.rare.text, r.rare.message, r.rare.blind, r.rare.reversed, r.rare.pending
+		if r.rare.refund.Minor != 0 {
+			back := r.rare.refund
+			l.Refund = &back
+		}
 	}
 	return l
 }

@@ -78,8 +78,8 @@ type Server struct {
 	mu sync.Mutex
 	// orders are the PaymentIds of each order, oldest first; the book does not keep that.
 	orders map[string][]string
-	// disputes are the times from which a transaction's holder disputes it.
-	disputes map[string]time.Time
+	// disputes are those of each transaction, oldest first.
+	disputes map[string][]dispute
 }
 
 // New makes the gateway over a book, which may have entries already. Close it to end its notifications.
@@ -129,7 +129,7 @@ func (s *Server) Close() { s.posts.Close() }
 func (s *Server) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.orders, s.disputes = map[string][]string{}, map[string]time.Time{}
+	s.orders, s.disputes = map[string][]string{}, map[string][]dispute{}
 }
 
 func notThere(w http.ResponseWriter, _ *http.Request) string {

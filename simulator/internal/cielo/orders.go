@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/agogopay/agogo/simulator/internal/book"
 )
@@ -45,35 +44,4 @@ func (s *Server) index() error {
 		s.orders[e.Account] = append(s.orders[e.Account], e.Reference)
 	}
 	return err
-}
-
-// Dispute makes the holder of every charged transaction of an order dispute it from now on, and notifies. It says how many
-// there were.
-func (s *Server) Dispute(order string) (int, error) {
-	now, n := s.Clock.Now(), 0
-	for _, id := range s.of(order) {
-		e, ok, err := s.Book.Lookup(id, now)
-		if err != nil {
-			return n, err
-		}
-		if ok && e.Status == book.Success {
-			n++
-			s.dispute(id, now)
-			s.posts.Start(s.disputeNotice(e, now))
-		}
-	}
-	return n, nil
-}
-
-func (s *Server) dispute(paymentID string, at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.disputes[paymentID] = at
-}
-
-func (s *Server) disputed(paymentID string, now time.Time) (at time.Time, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, ok = s.disputes[paymentID]
-	return at, ok && !now.Before(at)
 }

@@ -60,7 +60,7 @@ func (s *Server) charge(w http.ResponseWriter, r *http.Request, q saleRequest, a
 		return "refused_Internal Server Error"
 	}
 	if rule.Fault == fault.Chargeback {
-		s.dispute(id, now.Add(rule.Duration))
+		s.dispute(id, dispute{at: now.Add(rule.Duration), minor: amount})
 	}
 	before, after := s.notifications(e, v.SettleAt, rule)
 	for _, d := range before {

@@ -15,6 +15,8 @@ const (
 	statusAuthorized = 1
 	statusConfirmed  = 2
 	statusDenied     = 3
+	statusVoided     = 10
+	statusRefunded   = 11
 	statusPending    = 12
 )
 
@@ -49,6 +51,8 @@ type paymentAnswer struct {
 	Recurrent          bool         `json:"Recurrent"`
 	ReceivedDate       string       `json:"ReceivedDate"`
 	CapturedDate       string       `json:"CapturedDate,omitempty"`
+	VoidedAmount       *number      `json:"VoidedAmount,omitempty"`
+	VoidedDate         string       `json:"VoidedDate,omitempty"`
 	Tid                string       `json:"Tid"`
 	ProofOfSale        string       `json:"ProofOfSale"`
 	AuthorizationCode  string       `json:"AuthorizationCode,omitempty"`
@@ -60,11 +64,12 @@ type paymentAnswer struct {
 }
 
 type chargeback struct {
-	Amount     number `json:"Amount"`
-	CaseNumber string `json:"CaseNumber"`
-	Date       string `json:"Date"`
-	ReasonCode string `json:"ReasonCode"`
-	Status     string `json:"Status"`
+	Amount        number `json:"Amount"`
+	CaseNumber    string `json:"CaseNumber"`
+	Date          string `json:"Date"`
+	ReasonCode    string `json:"ReasonCode"`
+	ReasonMessage string `json:"ReasonMessage"`
+	Status        string `json:"Status"`
 }
 
 // transaction is the JSON of a sale, the same in answers and queries. odd writes its numbers in quotes. The card is not
@@ -82,14 +87,11 @@ func (s *Server) transaction(e book.Entry, odd bool) []byte {
 	case statusConfirmed:
 		p.CapturedAmount, p.CapturedDate = &number{e.Amount, odd}, stamp(e.FirstAt)
 		p.AuthorizationCode = p.ProofOfSale
+		takenBack(p, e, odd)
 	case statusDenied:
 		p.ReturnCode, p.MerchantAdviceCode = declined(e.Message)
 	}
-	if at, ok := s.disputed(e.Reference, s.Clock.Now()); ok {
-		p.Chargebacks = []chargeback{{
-			Amount: number{e.Amount, odd}, CaseNumber: p.ProofOfSale, Date: stamp(at), ReasonCode: "1040", Status: "Received",
-		}}
-	}
+	p.Chargebacks = s.chargebacks(e, odd)
 	b, err := json.Marshal(a)
 	if err != nil {
 		return []byte(`{}`)

@@ -25,8 +25,8 @@ func (s *Server) notifications(e book.Entry, settles time.Time, rule fault.Rule)
 		return nil, nil
 	}
 	now := s.Clock.Now()
-	if at, ok := s.willDispute(e.Reference); ok {
-		after = append(after, s.disputeNotice(e, at)...)
+	for _, d := range s.disputesOf(e.Reference) {
+		after = append(after, s.notice(e, changeChargeback, d.at)...)
 	}
 	real := notice(cfg, e.Reference, changeStatus)
 	switch {
@@ -55,20 +55,13 @@ func (s *Server) notifications(e book.Entry, settles time.Time, rule fault.Rule)
 	return nil, after
 }
 
-func (s *Server) willDispute(paymentID string) (time.Time, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at, ok := s.disputes[paymentID]
-	return at, ok
-}
-
-// disputeNotice is the notification of a chargeback, if anybody is to be notified.
-func (s *Server) disputeNotice(e book.Entry, at time.Time) []callback.Delivery {
+// notice is the notification of a change that comes at a time, if anybody is to be notified.
+func (s *Server) notice(e book.Entry, change int, at time.Time) []callback.Delivery {
 	cfg := *s.webhook.Load()
 	if cfg.URL == "" || cfg.Mode == "never" {
 		return nil
 	}
-	d := notice(cfg, e.Reference, changeChargeback)
+	d := notice(cfg, e.Reference, change)
 	d.Wait = max(at.Sub(s.Clock.Now()), 0)
 	return []callback.Delivery{d}
 }
