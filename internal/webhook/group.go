@@ -36,7 +36,7 @@ const (
 	storeAfter   = 5 * time.Millisecond
 	insertWithin = 5 * time.Second // what providers grant; beyond it nobody waits for the answer
 
-	repeatsWithin = time.Minute // the same bytes within it are the same news
+	repeatsWithin = time.Minute // the same bytes within it are looked at when it is over
 )
 
 // add returns when the entry is committed, or that it is not.
@@ -91,7 +91,7 @@ func (g *group) settle(ctx context.Context, batch []*entry) {
 // insert stores a batch in one statement and notes what was there already.
 func (r *Receiver) insert(ctx context.Context, batch []*entry) error {
 	now := r.Clock.Now()
-	p := db.InsertWebhooksParams{Now: now, AgainBefore: now.Add(-repeatsWithin)}
+	p := db.InsertWebhooksParams{Now: now, RepeatsWithinSeconds: repeatsWithin.Seconds()}
 	for _, e := range batch {
 		p.Tenants, p.Providers = append(p.Tenants, e.tenant), append(p.Providers, e.provider)
 		p.Digests, p.Bodies = append(p.Digests, e.digest[:]), append(p.Bodies, e.body)

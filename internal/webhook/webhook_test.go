@@ -198,10 +198,18 @@ func TestTheSameBytesMuchLaterAreNewsAgain(t *testing.T) {
 	if n, states := b.asked.Load(), b.states(t); n != 2 || states["matched"] != 1 {
 		t.Errorf("asked %d times, states %v", n, states)
 	}
-	post()
+	for range 3 {
+		post()
+	}
 	b.step(t)
 	if n := b.asked.Load(); n != 2 {
 		t.Errorf("a repetition at once is asked about: %d times", n)
+	}
+	b.clock.Advance(time.Minute) // it may have been a second change all the same
+	b.step(t)
+	b.step(t)
+	if n, states := b.asked.Load(), b.states(t); n != 3 || states["matched"] != 1 {
+		t.Errorf("asked %d times a minute later, want 3; states %v", n, states)
 	}
 }
 

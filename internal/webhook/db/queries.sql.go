@@ -85,25 +85,26 @@ FROM (SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS provider, unnes
              unnest($5::bytea[]) AS body, generate_series(1, cardinality($2::text[])) AS place) w
 JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest($6::text[]) AS ref, unnest($7::integer[]) AS place) n
       GROUP BY n.place) r ON r.place = w.place
-ON CONFLICT (tenant, provider, digest) DO UPDATE SET state = 'received', received_at = excluded.received_at, next_try_at = excluded.next_try_at
-WHERE k.state <> 'received' AND k.received_at < $8::timestamptz
+ON CONFLICT (tenant, provider, digest) DO UPDATE SET state = 'received', received_at = excluded.received_at,
+    next_try_at = GREATEST(excluded.next_try_at, k.received_at + make_interval(secs => $8::float8))
+WHERE k.state <> 'received'
 RETURNING digest
 `
 
 type InsertWebhooksParams struct {
-	Now         time.Time
-	Tenants     []string
-	Providers   []string
-	Digests     [][]byte
-	Bodies      [][]byte
-	Refs        []string
-	Places      []int32
-	AgainBefore time.Time
+	Now                  time.Time
+	Tenants              []string
+	Providers            []string
+	Digests              [][]byte
+	Bodies               [][]byte
+	Refs                 []string
+	Places               []int32
+	RepeatsWithinSeconds float64
 }
 
 // Those that were not there yet. Arrays of arrays have to be rectangular, so references name the place of their webhook.
-// A provider whose webhooks carry neither id nor time says a second change in the words of the first: once that is settled and
-// some time has passed, the same bytes are news again.
+// A provider whose webhooks carry neither id nor time says a second change in the words of the first: once that is settled, the same
+// bytes are news again. Soon after it they are most likely a repetition, so they wait, and any number of them is one.
 func (q *Queries) InsertWebhooks(ctx context.Context, arg InsertWebhooksParams) ([][]byte, error) {
 	rows, err := q.db.Query(ctx, insertWebhooks,
 		arg.Now,
@@ -113,7 +114,7 @@ func (q *Queries) InsertWebhooks(ctx context.Context, arg InsertWebhooksParams) 
 		arg.Bodies,
 		arg.Refs,
 		arg.Places,
-		arg.AgainBefore,
+		arg.RepeatsWithinSeconds,
 	)
 	if err != nil {
 		return nil, err
