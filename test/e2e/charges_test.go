@@ -32,6 +32,7 @@ var clubs = map[string]struct {
 	"pausing":     {stage{}, pausing},
 	"new-card":    {stage{}, aNewCard},
 	"retried":     {stage{}, retriedOnItsDays},
+	"taken-back":  {stage{}, whatIsTakenBack},
 }
 
 // Whatever happens, a recurrence is charged once per cycle, and never while one of its charges is in doubt.
@@ -242,6 +243,46 @@ func unsignedWebhooks(s clubScene) {
 		return a.Lookups > open.Lookups, fmt.Sprint(a)
 	})
 	s.await(2, "active 2025-11-30, 2025-10-30 processing")
+}
+
+// What is refunded or disputed after a success: told by a webhook, or asked for by a person, booked once, and settled by an approver.
+func whatIsTakenBack(s clubScene) {
+	s.agree("monthly,30,2025-10-30,ok")
+	s.fire("charge-due", "2025-10-30")
+	s.await(1, "active 2025-11-30, 2025-10-30 succeeded")
+	paid := s.charges(1)[0].Attempts[0]
+	until := func(what string, so func(c *recurrencesv1.Charge) bool) *recurrencesv1.Charge {
+		var c *recurrencesv1.Charge
+		harness.Eventually(s.T, waiting, what, func() (bool, string) {
+			c = s.charges(1)[0]
+			return so(c), fmt.Sprint(c)
+		})
+		return c
+	}
+	s.Control(s.T, http.MethodPost, "/_control/refund", map[string]any{"provider": "cielo", "reference": paid.ProviderReference, "minor": 400}, nil)
+	address := "http://" + s.Info(s.T).HTTP["recurrences"] + "/webhooks/recurrences/" + s.Tenant + "/cielo"
+	for range 2 {
+		if code := notify(s.T, address, webhookSecret, fmt.Sprintf(`{"PaymentId":%q,"ChangeType":1}`, paid.ProviderId)); code != http.StatusOK {
+			s.Errorf("a webhook about a refund: %d", code)
+		}
+	}
+	until("the refund", func(c *recurrencesv1.Charge) bool { return c.GetRefunded().GetMinor() == 400 })
+
+	s.Control(s.T, http.MethodPost, "/_control/chargeback", map[string]any{"provider": "cielo", "reference": paid.ProviderReference, "minor": 300}, nil)
+	id := s.charges(1)[0].Id
+	s.CLI(s.T, "charges", "refresh", id, "--reason", "its webhook was lost")
+	c := until("the dispute", func(c *recurrencesv1.Charge) bool { return c.GetDisputed().GetMinor() == 300 })
+	dispute := c.Reversals[len(c.Reversals)-1].Id
+	settle := []string{"charges", "settle-dispute", dispute, "--outcome", "won", "--evidence", "letter of the issuer", "--token"}
+	if r := s.Try(s.T, append(settle, "operator")...); r.Code != 4 {
+		s.Errorf("an operator settled a dispute: exit %d\n%s", r.Code, r)
+	}
+	s.CLI(s.T, append(settle, "approver")...)
+	s.await(1, "active 2025-11-30, 2025-10-30 succeeded")
+	if c := s.charges(1)[0]; c.GetDisputed() != nil || c.GetRefunded().GetMinor() != 400 || len(c.Reversals) != 2 {
+		s.Errorf("in the end: %v", c)
+	}
+	s.went(1, "due", "submitting", "succeeded", "succeeded", "succeeded", "succeeded")
 }
 
 func notify(t *testing.T, address, value, body string) int {

@@ -245,3 +245,34 @@ func TestASecondChargeThatWasUndoneIsNoRefund(t *testing.T) {
 		}
 	}
 }
+
+// The simulator gives back and disputes as Cielo tells it, and the lookup reads it.
+func TestALookupReadsWhatTheGatewayTookBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	tr := transfer("ref1", "visa", "tok_ok_1")
+	r.Submit(t.Context(), tr)
+	number := ""
+	for _, step := range []struct {
+		do    func() error
+		class provider.Class
+		want  string
+	}{
+		{func() error { return nil }, provider.Succeeded, ""},
+		{func() error { return r.sim.Refund("ref1", 1000) }, provider.Succeeded, "1000"},
+		{func() error { return r.sim.Dispute("ref1", 500) }, provider.Succeeded, "1000 #:500"},
+		{func() error { return r.sim.AcceptDispute("ref1") }, provider.Succeeded, "1000 #:500 lost"},
+		{func() error { return r.sim.Refund("ref1", 0) }, provider.RejectedFinal, "4990 #:500 lost"},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		f, err := r.Lookup(t.Context(), tr)
+		if f.Reversed != nil && len(f.Reversed.Disputes) > 0 {
+			number = f.Reversed.Disputes[0].Case
+		}
+		if got := strings.Replace(told(f.Reversed), number, "#", 1); err != nil || f.Result.Class != step.class || number != "" && got != step.want || number == "" && told(f.Reversed) != step.want {
+			t.Errorf("%q of %+v, %v, want %q", got, f.Result, err, step.want)
+		}
+	}
+}

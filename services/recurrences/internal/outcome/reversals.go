@@ -22,7 +22,7 @@ func (o *Outcomes) takeBack(ctx context.Context, tx pgx.Tx, valid []attempt.Upda
 	var ids []uuid.UUID
 	var told []attempt.Update
 	for _, u := range valid {
-		if u.Decision.Reversed != nil && u.Decision.State == attempt.Succeeded {
+		if u.Decision.Reversed != nil { // of an attempt that succeeded
 			ids, told = append(ids, u.Attempt.Subject), append(told, u)
 		}
 	}
