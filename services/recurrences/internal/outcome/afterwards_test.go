@@ -14,6 +14,7 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/outbox/outboxtest"
 	"github.com/agogopay/agogo/internal/provider"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
@@ -217,7 +218,7 @@ func afterSuccess(t *testing.T, e *recurrencestest.Env) (told []string) {
 	return told
 }
 
-func chargeBody(t *testing.T, ev recurrencestest.Event) *eventsv1.Charge {
+func chargeBody(t *testing.T, ev outboxtest.Event) *eventsv1.Charge {
 	t.Helper()
 	var body eventsv1.Charge
 	if err := event.Decode(ev.Body, &body); err != nil {
