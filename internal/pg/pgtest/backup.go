@@ -19,27 +19,24 @@ func Backup(t testing.TB, pool *pgxpool.Pool) (restore func()) {
 	}
 	kept := pgx.Identifier{schema + "_backup"}.Sanitize()
 	tables := tablesOf(t, pool)
-	statements := []string{"CREATE SCHEMA " + kept}
+	within := "SET LOCAL search_path = " + pgx.Identifier{schema}.Sanitize()
+	statements := []string{within, "CREATE SCHEMA " + kept}
 	for _, name := range tables {
 		statements = append(statements, fmt.Sprintf("CREATE TABLE %s.%s AS TABLE %s", kept, name, name))
 	}
-	apply(t, pool, statements)
-	t.Cleanup(func() {
-		if _, err := pool.Exec(context.WithoutCancel(t.Context()), "DROP SCHEMA "+kept+" CASCADE"); err != nil {
-			t.Logf("drop the backup: %v", err)
-		}
-	})
+	apply(t, statements)
+	dropAfter(t, "SCHEMA "+kept+" CASCADE")
 	return func() {
 		t.Helper()
 		// Triggers and foreign keys watch over what services do; a restore puts rows back in any order.
-		statements := []string{"SET LOCAL session_replication_role = replica"}
+		statements := []string{within, "SET LOCAL session_replication_role = replica"}
 		for _, name := range tables {
 			statements = append(statements, "DELETE FROM "+name)
 		}
 		for _, name := range tables {
-			statements = append(statements, fmt.Sprintf("INSERT INTO %s SELECT * FROM %s.%s", name, kept, name))
+			statements = append(statements, fmt.Sprintf("INSERT INTO %s OVERRIDING SYSTEM VALUE SELECT * FROM %s.%s", name, kept, name))
 		}
-		apply(t, pool, statements)
+		apply(t, statements)
 	}
 }
 
@@ -58,9 +55,10 @@ func tablesOf(t testing.TB, pool *pgxpool.Pool) []string {
 	return names
 }
 
-func apply(t testing.TB, pool *pgxpool.Pool, statements []string) {
+// apply has the administrator do what no service may.
+func apply(t testing.TB, statements []string) {
 	t.Helper()
-	tx, err := pool.Begin(t.Context())
+	tx, err := process.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
