@@ -17,7 +17,8 @@ SELECT r.run_id FROM runs r
 LEFT JOIN batches b ON b.run_id = r.run_id
 LEFT JOIN outflows o ON o.tenant = r.tenant
 WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'running' AND r.planned
-  AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting') LIMIT 1) IS NULL
+  AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'submitting' LIMIT 1) IS NULL
+  AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
   AND (b.control <> 'open' OR b.approvals < b.approvals_needed OR o.stopped OR (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
@@ -143,11 +144,13 @@ func (q *Queries) RunCounts(ctx context.Context, runID uuid.UUID) ([]RunCountsRo
 
 const runIsBusy = `-- name: RunIsBusy :one
 SELECT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = $1 AND r.state = 'running' AND (NOT r.planned OR
-  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('created', 'submitting') LIMIT 1) IS NOT NULL))
+  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'submitting' LIMIT 1) IS NOT NULL OR
+  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NOT NULL))
 `
 
 // Running, and being planned or sent: until that ends neither it nor its batch can be done. Asked after every batch of outcomes,
-// it nearly always ends at the first row of a small index; for one run, so that its plan is kept.
+// it nearly always ends at the first row of a small index; for one run, so that its plan is kept. One state at a time: of a list
+// of them the planner reads all that is open of the run.
 func (q *Queries) RunIsBusy(ctx context.Context, runID uuid.UUID) (bool, error) {
 	row := q.db.QueryRow(ctx, runIsBusy, runID)
 	var exists bool
