@@ -332,3 +332,37 @@ func TestNews(t *testing.T) {
 		}
 	}
 }
+
+// What was taken back of a success is no contradiction of it; of what did not succeed nothing can be taken back.
+func TestWhatWasTakenBackDoesNotContradict(t *testing.T) {
+	t.Parallel()
+	back := &provider.Reversed{Refunded: xof24000}
+	for _, c := range []struct {
+		state    State
+		class    provider.Class
+		becomes  State
+		mismatch string
+		told     bool
+	}{
+		{Succeeded, provider.RejectedFinal, Succeeded, "", true},
+		{Succeeded, provider.Succeeded, Succeeded, "", true},
+		{Unknown, provider.Succeeded, Succeeded, "", true},
+		{Unknown, provider.RejectedFinal, Failed, "", false},
+		{Failed, provider.RejectedFinal, Failed, "", false},
+		{Failed, provider.Succeeded, Failed, MismatchPaid, false},
+	} {
+		ans := found(c.class)
+		ans.Found.Reversed, ans.Found.Result.Alarm = back, "refunded"
+		d := Decide(open(c.state), ans, policy(false), sent.Add(10*time.Minute))
+		if d.State != c.becomes || d.Mismatch != c.mismatch || (d.Reversed == back) != c.told {
+			t.Errorf("%s, told %s: %+v", c.state, c.class, d)
+		}
+		if c.state == Succeeded && c.class == provider.RejectedFinal && d.Alarm != "" {
+			t.Errorf("a refund that is booked is an alarm: %q", d.Alarm)
+		}
+	}
+	plain := Decide(open(Succeeded), found(provider.RejectedFinal), policy(false), sent.Add(10*time.Minute))
+	if plain.Mismatch != MismatchNotPaid || plain.Moved != -1 {
+		t.Errorf("a success that is denied: %+v", plain)
+	}
+}
