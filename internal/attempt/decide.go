@@ -35,6 +35,8 @@ type Decision struct {
 	Said string
 	// Reversed is what the answer tells of a success that was taken back, in part or in full. It does not contradict the success.
 	Reversed *provider.Reversed
+	// Returned is the answer which says that a transfer booked as paid has come back.
+	Returned *provider.Result
 	// Alarm is set when people must look.
 	Alarm string
 }

@@ -38,6 +38,9 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	case provider.RejectedFinal, provider.RejectedRetryable:
 		if a.State == Succeeded && d.Reversed == nil {
 			d.Mismatch, d.Moved, d.Alarm = MismatchNotPaid, -1, "the provider denies what is booked as paid"
+			if r := ans.Found.Result; r.Code == provider.CodeReversed {
+				d.Returned, d.Alarm = &r, "the provider has taken back what it had paid"
+			}
 		}
 	default:
 		d.Mismatch, d.Alarm = MismatchPending, "the provider still works on what is closed here"

@@ -30,6 +30,8 @@ type Connector struct {
 	// Balance is nil for a provider that does not tell its float. Where asking uses a credential that locks out, it is guarded
 	// by [Set.Guard].
 	Balance provider.BalanceReader
+	// Reverser is nil for a provider that takes nothing back.
+	Reverser provider.Reverser
 	// Proof is nil unless the provider locks our account after a few uses of a wrong credential; see [provider.Lockout].
 	Proof *provider.Proof
 }
@@ -95,6 +97,7 @@ func New(tenant string, c config.Provider, a Adapter) *Connector {
 	}
 	conn.Verifier, _ = a.(provider.WebhookVerifier)
 	conn.Balance, _ = a.(provider.BalanceReader)
+	conn.Reverser, _ = a.(provider.Reverser)
 	if l, ok := a.(provider.Lockout); ok && l.LocksOut() {
 		conn.Proof = &provider.Proof{}
 	}

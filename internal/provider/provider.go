@@ -41,6 +41,10 @@ const (
 // CodeRequiresAction is Agogo's word for a refusal that only the payer can lift: to authenticate, or to give new card data.
 const CodeRequiresAction = "requires_action"
 
+// CodeReversed is Agogo's word for a transfer that had succeeded and came back, all of it. A Fee beside it is what the transfer
+// has cost in the end.
+const CodeReversed = "reversed"
+
 // Result is an adapter's answer.
 type Result struct {
 	Class      Class

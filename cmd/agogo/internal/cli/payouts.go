@@ -74,13 +74,16 @@ func (a *app) payoutsCommand() *cobra.Command {
 	cancel := a.operate("cancel ID", "Cancel a payout that was not sent and free its payments", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
 		return client.CancelPayout(c.Context(), &payoutsv1.CancelPayoutRequest{Tenant: tenant, Id: id, Reason: why})
 	})
+	reverse := a.operate("reverse ID", "Ask the provider to take a paid payout back; it is reversed once a lookup shows it", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
+		return client.ReversePayout(c.Context(), &payoutsv1.ReversePayoutRequest{Tenant: tenant, Id: id, Reason: why})
+	})
 	approve := a.operate("approve ID", "Approve a payout that waits for it; who asked for it cannot", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
 		return client.ApprovePayout(c.Context(), &payoutsv1.ApprovePayoutRequest{Tenant: tenant, Id: id, Reason: why})
 	})
 	reject := a.operate("reject ID", "Reject a payout that waits for approval and free its payments", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
 		return client.RejectPayout(c.Context(), &payoutsv1.RejectPayoutRequest{Tenant: tenant, Id: id, Reason: why})
 	})
-	return noun("payouts", "Transfers to payees", a.listPayoutsCommand(), get, a.previewCommand(), approve, reject, retry, hold, release, cancel, a.resolveCommand())
+	return noun("payouts", "Transfers to payees", a.listPayoutsCommand(), get, a.previewCommand(), approve, reject, retry, hold, release, cancel, reverse, a.resolveCommand())
 }
 
 // show prints what the payouts service answers about something of one tenant.

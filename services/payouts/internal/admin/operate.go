@@ -71,6 +71,23 @@ func (s *Server) CancelPayout(ctx context.Context, r *payoutsv1.CancelPayoutRequ
 	return s.operate(ctx, mutation.Mutation{Tenant: r.GetTenant(), Action: "CancelPayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}, s.Operate.Cancel)
 }
 
+// ReversePayout asks the provider for the money of a payout.
+func (s *Server) ReversePayout(ctx context.Context, r *payoutsv1.ReversePayoutRequest) (*payoutsv1.Payout, error) {
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ReversePayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
+	out, err := s.operate(ctx, m, s.Operate.AskBack)
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.Parse(out.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Operate.TakeBack(ctx, r.GetTenant(), id); err != nil {
+		return nil, err
+	}
+	return s.payout(ctx, s.Pool, r.GetTenant(), r.GetId())
+}
+
 type operation func(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 
 // operate does one thing to one payout and answers with the payout as it is then.

@@ -31,6 +31,7 @@ func Policy() auth.Policy {
 		payoutsv1.PayoutsService_RetryPayout_FullMethodName:    auth.Operator,
 		payoutsv1.PayoutsService_HoldPayout_FullMethodName:     auth.Operator,
 		payoutsv1.PayoutsService_ReleasePayout_FullMethodName:  auth.Operator,
+		payoutsv1.PayoutsService_ReversePayout_FullMethodName:  auth.Operator,
 		payoutsv1.PayoutsService_CancelPayout_FullMethodName:   auth.Operator,
 		payoutsv1.PayoutsService_ApprovePayout_FullMethodName:  auth.Approver,
 		payoutsv1.PayoutsService_RejectPayout_FullMethodName:   auth.Approver,

@@ -49,6 +49,9 @@ type Operate interface {
 	Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	Release(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	// AskBack comes before TakeBack, which asks the provider and therefore has no transaction.
+	AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	TakeBack(ctx context.Context, tenant string, id uuid.UUID) error
 }
 
 // Resolution is a decision about a payout in manual review.

@@ -20,6 +20,8 @@ const (
 	KindUndone    = "attempt.undone"
 	KindSucceeded = "attempt.succeeded"
 	KindFee       = "attempt.fee"
+	KindReturned  = "attempt.returned" // undoes both of the above, one leg each
+	KindFeeBack   = "attempt.fee_returned"
 )
 
 // Begun posts what is now under way: owed to the payee before, in the provider's hands now. payees are the payees of the

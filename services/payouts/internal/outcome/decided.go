@@ -27,7 +27,12 @@ func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err != nil {
 		return nil, err
 	}
-	if err := o.findings.Record(ctx, tx, valid); err != nil {
+	reversed, unexplained, err := o.returned(ctx, tx, valid)
+	if err != nil {
+		return nil, err
+	}
+	payouts = append(payouts, reversed...)
+	if err := o.findings.Record(ctx, tx, unexplained); err != nil {
 		return nil, err
 	}
 	if err := o.Store.Contradict(ctx, tx, reconcile.Contradicted(valid)...); err != nil {

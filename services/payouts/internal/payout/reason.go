@@ -8,6 +8,7 @@ const (
 	CodeProviderStopped  = "provider_stopped"    // held: a fault that repeating makes worse
 	CodePayeePaused      = "payee_paused"        // held: too many failures in a row, or by a person
 	CodeBatchPaused      = "batch_paused"        // called off: its batch is paused, and it stays approved behind that
+	CodeLateReturn       = "late_return"         // reversed: the provider has taken back what it had paid
 	CodeFailureRate      = "failure_rate"        // of a batch's pause: more of it failed than the tenant allows
 	CodeMaxPerPayout     = "max_per_payout"      // held: one payment above the limit cannot be split
 	CodeDailyCap         = "daily_cap"           // held: the tenant's day is used up

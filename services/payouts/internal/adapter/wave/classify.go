@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
 )
 
@@ -123,7 +124,8 @@ func (a *Adapter) result(p payout) provider.Result {
 		res.Class, res.Code = provider.Accepted, "pending"
 	case p.Status == "reversed":
 		// It was paid and came back, with its fee: nothing of it is left with the payee.
-		res.Class, res.Scope, res.Code, res.ProviderCode = provider.RejectedFinal, provider.ScopePayment, "reversed", p.Status
+		res.Class, res.Scope, res.Code, res.ProviderCode = provider.RejectedFinal, provider.ScopePayment, provider.CodeReversed, p.Status
+		res.Fee = &money.Amount{Currency: money.Currency(p.Currency)}
 		res.Alarm = "the payout was reversed at the provider"
 	default:
 		// A word we do not know is never success and never failure.

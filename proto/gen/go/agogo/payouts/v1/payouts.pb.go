@@ -3214,6 +3214,74 @@ func (x *CancelPayoutRequest) GetRequestId() string {
 	return ""
 }
 
+type ReversePayoutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReversePayoutRequest) Reset() {
+	*x = ReversePayoutRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReversePayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReversePayoutRequest) ProtoMessage() {}
+
+func (x *ReversePayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReversePayoutRequest.ProtoReflect.Descriptor instead.
+func (*ReversePayoutRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ReversePayoutRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ReversePayoutRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReversePayoutRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ReversePayoutRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type ApprovePayoutRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -3226,7 +3294,7 @@ type ApprovePayoutRequest struct {
 
 func (x *ApprovePayoutRequest) Reset() {
 	*x = ApprovePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3306,7 @@ func (x *ApprovePayoutRequest) String() string {
 func (*ApprovePayoutRequest) ProtoMessage() {}
 
 func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3319,7 @@ func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApprovePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ApprovePayoutRequest) GetTenant() string {
@@ -3294,7 +3362,7 @@ type RejectPayoutRequest struct {
 
 func (x *RejectPayoutRequest) Reset() {
 	*x = RejectPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3306,7 +3374,7 @@ func (x *RejectPayoutRequest) String() string {
 func (*RejectPayoutRequest) ProtoMessage() {}
 
 func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3319,7 +3387,7 @@ func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RejectPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RejectPayoutRequest) GetTenant() string {
@@ -3362,7 +3430,7 @@ type ApproveBatchRequest struct {
 
 func (x *ApproveBatchRequest) Reset() {
 	*x = ApproveBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3374,7 +3442,7 @@ func (x *ApproveBatchRequest) String() string {
 func (*ApproveBatchRequest) ProtoMessage() {}
 
 func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3387,7 +3455,7 @@ func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchRequest.ProtoReflect.Descriptor instead.
 func (*ApproveBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ApproveBatchRequest) GetTenant() string {
@@ -3432,7 +3500,7 @@ type ApproveBatchResponse struct {
 
 func (x *ApproveBatchResponse) Reset() {
 	*x = ApproveBatchResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3512,7 @@ func (x *ApproveBatchResponse) String() string {
 func (*ApproveBatchResponse) ProtoMessage() {}
 
 func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3525,7 @@ func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchResponse.ProtoReflect.Descriptor instead.
 func (*ApproveBatchResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ApproveBatchResponse) GetBatch() *Batch {
@@ -3500,7 +3568,7 @@ type RejectBatchRequest struct {
 
 func (x *RejectBatchRequest) Reset() {
 	*x = RejectBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +3580,7 @@ func (x *RejectBatchRequest) String() string {
 func (*RejectBatchRequest) ProtoMessage() {}
 
 func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +3593,7 @@ func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectBatchRequest.ProtoReflect.Descriptor instead.
 func (*RejectBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RejectBatchRequest) GetTenant() string {
@@ -3567,7 +3635,7 @@ type StopOutflowRequest struct {
 
 func (x *StopOutflowRequest) Reset() {
 	*x = StopOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3579,7 +3647,7 @@ func (x *StopOutflowRequest) String() string {
 func (*StopOutflowRequest) ProtoMessage() {}
 
 func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3592,7 +3660,7 @@ func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StopOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StopOutflowRequest) GetTenant() string {
@@ -3626,7 +3694,7 @@ type StartOutflowRequest struct {
 
 func (x *StartOutflowRequest) Reset() {
 	*x = StartOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +3706,7 @@ func (x *StartOutflowRequest) String() string {
 func (*StartOutflowRequest) ProtoMessage() {}
 
 func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +3719,7 @@ func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StartOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StartOutflowRequest) GetTenant() string {
@@ -3681,7 +3749,7 @@ type Outflow struct {
 
 func (x *Outflow) Reset() {
 	*x = Outflow{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3693,7 +3761,7 @@ func (x *Outflow) String() string {
 func (*Outflow) ProtoMessage() {}
 
 func (x *Outflow) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3706,7 +3774,7 @@ func (x *Outflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outflow.ProtoReflect.Descriptor instead.
 func (*Outflow) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Outflow) GetTenant() string {
@@ -3758,7 +3826,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3770,7 +3838,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3783,7 +3851,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Tenant) GetId() string {
@@ -3831,7 +3899,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3843,7 +3911,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3856,7 +3924,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListTenantsRequest) GetTenant() string {
@@ -3875,7 +3943,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3887,7 +3955,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,7 +3968,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListTenantsResponse) GetItems() []*Tenant {
@@ -3923,7 +3991,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3935,7 +4003,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3948,7 +4016,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -3991,7 +4059,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4003,7 +4071,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4016,7 +4084,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -4057,7 +4125,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4069,7 +4137,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4082,7 +4150,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -4113,7 +4181,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4125,7 +4193,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4138,7 +4206,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Break) GetTenant() string {
@@ -4198,7 +4266,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4210,7 +4278,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4223,7 +4291,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{54}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -4270,7 +4338,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4282,7 +4350,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4295,7 +4363,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -4645,6 +4713,13 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9e\x01\n" +
+	"\x14ReversePayoutRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x9e\x01\n" +
 	"\x14ApprovePayoutRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
 	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +
@@ -4737,7 +4812,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"H\n" +
 	"\x12TopUpFloatResponse\x122\n" +
-	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\xb9\x15\n" +
+	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\x8c\x16\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -4766,6 +4841,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"HoldPayout\x12#.agogo.payouts.v1.HoldPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12Q\n" +
 	"\rReleasePayout\x12&.agogo.payouts.v1.ReleasePayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12O\n" +
 	"\fCancelPayout\x12%.agogo.payouts.v1.CancelPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12Q\n" +
+	"\rReversePayout\x12&.agogo.payouts.v1.ReversePayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12Q\n" +
 	"\rApprovePayout\x12&.agogo.payouts.v1.ApprovePayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12O\n" +
 	"\fRejectPayout\x12%.agogo.payouts.v1.RejectPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12]\n" +
 	"\fApproveBatch\x12%.agogo.payouts.v1.ApproveBatchRequest\x1a&.agogo.payouts.v1.ApproveBatchResponse\x12L\n" +
@@ -4793,7 +4869,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),               // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),   // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -4834,100 +4910,101 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*HoldPayoutRequest)(nil),     // 36: agogo.payouts.v1.HoldPayoutRequest
 	(*ReleasePayoutRequest)(nil),  // 37: agogo.payouts.v1.ReleasePayoutRequest
 	(*CancelPayoutRequest)(nil),   // 38: agogo.payouts.v1.CancelPayoutRequest
-	(*ApprovePayoutRequest)(nil),  // 39: agogo.payouts.v1.ApprovePayoutRequest
-	(*RejectPayoutRequest)(nil),   // 40: agogo.payouts.v1.RejectPayoutRequest
-	(*ApproveBatchRequest)(nil),   // 41: agogo.payouts.v1.ApproveBatchRequest
-	(*ApproveBatchResponse)(nil),  // 42: agogo.payouts.v1.ApproveBatchResponse
-	(*RejectBatchRequest)(nil),    // 43: agogo.payouts.v1.RejectBatchRequest
-	(*StopOutflowRequest)(nil),    // 44: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),   // 45: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),               // 46: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                // 47: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),    // 48: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 49: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),     // 50: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),       // 51: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),       // 52: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                 // 53: agogo.payouts.v1.Break
-	(*TopUpFloatRequest)(nil),     // 54: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),    // 55: agogo.payouts.v1.TopUpFloatResponse
-	nil,                           // 56: agogo.payouts.v1.Run.CountsEntry
-	nil,                           // 57: agogo.payouts.v1.Run.TotalsEntry
-	nil,                           // 58: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                           // 59: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                           // 60: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),              // 61: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil), // 62: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 63: agogo.events.v1.Reason
-	(*v11.Balance)(nil),           // 64: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),     // 65: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),    // 66: agogo.imports.v1.ImportResponse
+	(*ReversePayoutRequest)(nil),  // 39: agogo.payouts.v1.ReversePayoutRequest
+	(*ApprovePayoutRequest)(nil),  // 40: agogo.payouts.v1.ApprovePayoutRequest
+	(*RejectPayoutRequest)(nil),   // 41: agogo.payouts.v1.RejectPayoutRequest
+	(*ApproveBatchRequest)(nil),   // 42: agogo.payouts.v1.ApproveBatchRequest
+	(*ApproveBatchResponse)(nil),  // 43: agogo.payouts.v1.ApproveBatchResponse
+	(*RejectBatchRequest)(nil),    // 44: agogo.payouts.v1.RejectBatchRequest
+	(*StopOutflowRequest)(nil),    // 45: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),   // 46: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),               // 47: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                // 48: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),    // 49: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),   // 50: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),     // 51: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),       // 52: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),       // 53: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                 // 54: agogo.payouts.v1.Break
+	(*TopUpFloatRequest)(nil),     // 55: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),    // 56: agogo.payouts.v1.TopUpFloatResponse
+	nil,                           // 57: agogo.payouts.v1.Run.CountsEntry
+	nil,                           // 58: agogo.payouts.v1.Run.TotalsEntry
+	nil,                           // 59: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                           // 60: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                           // 61: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),              // 62: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil), // 63: google.protobuf.Timestamp
+	(*v1.Reason)(nil),             // 64: agogo.events.v1.Reason
+	(*v11.Balance)(nil),           // 65: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),     // 66: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),    // 67: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	61, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	61, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	61, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	62, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	62, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	62, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	62, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	63, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,  // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	62, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	63, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
 	3,  // 6: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	62, // 7: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	56, // 8: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	57, // 9: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	62, // 10: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	62, // 11: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	62, // 12: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	63, // 7: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	57, // 8: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	58, // 9: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	63, // 10: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	63, // 11: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	63, // 12: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12, // 13: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13, // 14: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	63, // 15: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	61, // 16: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	61, // 17: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	61, // 18: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	62, // 19: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	58, // 20: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	59, // 21: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	64, // 15: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	62, // 16: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	62, // 17: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	62, // 18: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	63, // 19: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	59, // 20: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	60, // 21: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14, // 22: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	61, // 23: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	61, // 24: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	62, // 23: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	62, // 24: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,  // 25: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	60, // 26: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	61, // 27: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	61, // 28: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	61, // 29: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	61, // 26: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	62, // 27: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	62, // 28: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	62, // 29: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	19, // 30: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	62, // 31: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	62, // 32: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	63, // 31: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	63, // 32: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	18, // 33: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
 	18, // 34: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	62, // 35: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	62, // 36: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	62, // 37: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	63, // 38: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	61, // 39: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	61, // 40: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	61, // 41: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	61, // 42: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	63, // 35: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	63, // 36: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	63, // 37: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	64, // 38: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	62, // 39: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	62, // 40: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	62, // 41: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	62, // 42: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
 	27, // 43: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	62, // 44: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	62, // 45: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	63, // 44: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	63, // 45: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
 	29, // 46: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
 	19, // 47: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	62, // 48: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	62, // 49: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	63, // 48: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	63, // 49: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	28, // 50: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
 	28, // 51: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
 	18, // 52: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	62, // 53: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	46, // 54: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	47, // 55: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	62, // 56: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	62, // 57: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	62, // 58: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	64, // 59: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	61, // 60: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	61, // 61: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	65, // 62: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	65, // 63: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	63, // 53: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	47, // 54: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	48, // 55: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	63, // 56: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	63, // 57: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	63, // 58: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	65, // 59: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	62, // 60: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	62, // 61: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	66, // 62: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	66, // 63: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
 	1,  // 64: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
 	4,  // 65: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
 	6,  // 66: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
@@ -4948,52 +5025,54 @@ var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
 	36, // 81: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
 	37, // 82: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
 	38, // 83: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	39, // 84: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	40, // 85: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	41, // 86: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	43, // 87: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	44, // 88: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	45, // 89: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	48, // 90: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	50, // 91: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	51, // 92: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	52, // 93: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	54, // 94: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	66, // 95: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	66, // 96: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,  // 97: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,  // 98: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,  // 99: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,  // 100: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,  // 101: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11, // 102: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16, // 103: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,  // 104: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	21, // 105: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	18, // 106: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	18, // 107: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	18, // 108: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	26, // 109: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	31, // 110: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	28, // 111: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	34, // 112: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	28, // 113: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 114: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 115: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	28, // 116: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 117: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	28, // 118: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	42, // 119: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	18, // 120: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
-	46, // 121: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	46, // 122: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	49, // 123: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	53, // 124: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	53, // 125: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	53, // 126: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	55, // 127: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	95, // [95:128] is the sub-list for method output_type
-	62, // [62:95] is the sub-list for method input_type
+	39, // 84: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	40, // 85: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	41, // 86: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	42, // 87: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	44, // 88: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	45, // 89: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	46, // 90: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	49, // 91: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	51, // 92: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	52, // 93: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	53, // 94: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	55, // 95: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	67, // 96: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	67, // 97: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,  // 98: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,  // 99: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,  // 100: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,  // 101: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,  // 102: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11, // 103: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16, // 104: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,  // 105: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	21, // 106: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	18, // 107: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	18, // 108: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	18, // 109: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	26, // 110: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	31, // 111: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	28, // 112: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	34, // 113: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	28, // 114: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 115: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 116: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	28, // 117: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 118: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	28, // 119: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	28, // 120: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	43, // 121: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	18, // 122: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
+	47, // 123: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	47, // 124: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	50, // 125: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	54, // 126: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	54, // 127: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	54, // 128: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	56, // 129: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	96, // [96:130] is the sub-list for method output_type
+	62, // [62:96] is the sub-list for method input_type
 	62, // [62:62] is the sub-list for extension type_name
 	62, // [62:62] is the sub-list for extension extendee
 	0,  // [0:62] is the sub-list for field type_name
@@ -5010,7 +5089,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,7 @@ const (
 	PayoutsService_HoldPayout_FullMethodName     = "/agogo.payouts.v1.PayoutsService/HoldPayout"
 	PayoutsService_ReleasePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ReleasePayout"
 	PayoutsService_CancelPayout_FullMethodName   = "/agogo.payouts.v1.PayoutsService/CancelPayout"
+	PayoutsService_ReversePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ReversePayout"
 	PayoutsService_ApprovePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ApprovePayout"
 	PayoutsService_RejectPayout_FullMethodName   = "/agogo.payouts.v1.PayoutsService/RejectPayout"
 	PayoutsService_ApproveBatch_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ApproveBatch"
@@ -98,6 +99,9 @@ type PayoutsServiceClient interface {
 	HoldPayout(ctx context.Context, in *HoldPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	ReleasePayout(ctx context.Context, in *ReleasePayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	CancelPayout(ctx context.Context, in *CancelPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
+	// ReversePayout asks the provider to take a paid payout back, where it can. The payout is reversed, and its payments are free
+	// again, once a lookup shows that the money is back: a moment after the answer. Needs operator.
+	ReversePayout(ctx context.Context, in *ReversePayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	// ApprovePayout records the caller's approval of a payout that waits for it; with as many as its tier asks for it is
 	// approved. Refused to who asked for it: who started its run by hand, imported one of its payments, released or retried it.
 	// Needs approver.
@@ -363,6 +367,16 @@ func (c *payoutsServiceClient) CancelPayout(ctx context.Context, in *CancelPayou
 	return out, nil
 }
 
+func (c *payoutsServiceClient) ReversePayout(ctx context.Context, in *ReversePayoutRequest, opts ...grpc.CallOption) (*Payout, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Payout)
+	err := c.cc.Invoke(ctx, PayoutsService_ReversePayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *payoutsServiceClient) ApprovePayout(ctx context.Context, in *ApprovePayoutRequest, opts ...grpc.CallOption) (*Payout, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Payout)
@@ -513,6 +527,9 @@ type PayoutsServiceServer interface {
 	HoldPayout(context.Context, *HoldPayoutRequest) (*Payout, error)
 	ReleasePayout(context.Context, *ReleasePayoutRequest) (*Payout, error)
 	CancelPayout(context.Context, *CancelPayoutRequest) (*Payout, error)
+	// ReversePayout asks the provider to take a paid payout back, where it can. The payout is reversed, and its payments are free
+	// again, once a lookup shows that the money is back: a moment after the answer. Needs operator.
+	ReversePayout(context.Context, *ReversePayoutRequest) (*Payout, error)
 	// ApprovePayout records the caller's approval of a payout that waits for it; with as many as its tier asks for it is
 	// approved. Refused to who asked for it: who started its run by hand, imported one of its payments, released or retried it.
 	// Needs approver.
@@ -608,6 +625,9 @@ func (UnimplementedPayoutsServiceServer) ReleasePayout(context.Context, *Release
 }
 func (UnimplementedPayoutsServiceServer) CancelPayout(context.Context, *CancelPayoutRequest) (*Payout, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelPayout not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ReversePayout(context.Context, *ReversePayoutRequest) (*Payout, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReversePayout not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ApprovePayout(context.Context, *ApprovePayoutRequest) (*Payout, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApprovePayout not implemented")
@@ -1030,6 +1050,24 @@ func _PayoutsService_CancelPayout_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_ReversePayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReversePayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ReversePayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ReversePayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ReversePayout(ctx, req.(*ReversePayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PayoutsService_ApprovePayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ApprovePayoutRequest)
 	if err := dec(in); err != nil {
@@ -1310,6 +1348,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelPayout",
 			Handler:    _PayoutsService_CancelPayout_Handler,
+		},
+		{
+			MethodName: "ReversePayout",
+			Handler:    _PayoutsService_ReversePayout_Handler,
 		},
 		{
 			MethodName: "ApprovePayout",

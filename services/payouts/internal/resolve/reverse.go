@@ -1,0 +1,81 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/connector"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+)
+
+// AskBack notes that a paid payout is to be taken back, before the provider is asked for it: it will be looked up after the
+// call's time, so that a reversal is booked even if nobody hears its answer.
+func (r *Resolver) AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
+	sub, err := r.lock(ctx, tx, tenant, id)
+	if err != nil {
+		return err
+	}
+	if sub.State != payout.Succeeded {
+		return refused(sub.Payout, "only what was paid can be taken back")
+	}
+	a, ok := sub.newest()
+	if !ok || a.State != attempt.Succeeded || a.ProviderID == "" {
+		return refused(sub.Payout, "the provider's id of the transfer is not known; ask the provider to take it back")
+	}
+	c, err := r.reverser(a)
+	if err != nil {
+		return err
+	}
+	_, err = attempt.Hint(ctx, tx, r.Clock.Now().Add(c.Policy.Lease), tenant, a.Provider, []string{a.Reference})
+	return err
+}
+
+func (r *Resolver) reverser(a attempt.Attempt) (*connector.Connector, error) {
+	c, ok := r.Outcomes.Connectors.Get(a.Tenant, a.Provider)
+	if !ok || c.Reverser == nil {
+		return nil, rpc.Refused("not_reversible", "ask the provider, or take it off the payee's next payout: import the payment as refunded",
+			"provider %s takes nothing back", a.Provider)
+	}
+	return c, nil
+}
+
+// TakeBack asks the provider for the money of a payout, outside any transaction; [Resolver.AskBack] comes before it. What it
+// says is not booked: the lookup that follows shows whether the money is back, and reverses the payout.
+func (r *Resolver) TakeBack(ctx context.Context, tenant string, id uuid.UUID) error {
+	var sub subject
+	err := pg.InTx(ctx, r.Store.Runs.Pool, func(tx pgx.Tx) (err error) {
+		sub, err = r.lock(ctx, tx, tenant, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	a, ok := sub.newest()
+	if !ok || sub.State == payout.Reversed {
+		return nil // somebody was faster
+	}
+	c, err := r.reverser(a)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Throttle.Take(ctx, 1); err != nil {
+		return fmt.Errorf("wait for a turn at %s: %w", a.Provider, err)
+	}
+	res := c.Reverser.Reverse(ctx, provider.Transfer{
+		Tenant: tenant, Reference: a.Reference, Amount: a.Amount, Destination: a.Destination, ProviderID: a.ProviderID, SubmittedAt: a.SubmittedAt,
+	}, a.ProviderID)
+	if res.Class == provider.RejectedFinal || res.Class == provider.RejectedRetryable {
+		return rpc.Refused(res.Code, "the money stays with the payee; take it off the next payout, or ask the provider", "%s refuses to take payout %s back", a.Provider, id)
+	}
+	return pg.InTx(ctx, r.Store.Runs.Pool, func(tx pgx.Tx) error {
+		_, err := attempt.Hint(ctx, tx, r.Clock.Now(), tenant, a.Provider, []string{a.Reference})
+		return err
+	})
+}

@@ -1,0 +1,142 @@
+package resolve_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/agogopay/agogo/internal/ledger"
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+)
+
+// paidWithFee has one payout that was paid and cost 100; what the provider says of it afterwards is the test's.
+func paidWithFee(t *testing.T) (*desk, *script) {
+	fee := money.Amount{Minor: 100, Currency: "XOF"}
+	d, s := scripted(t, provider.Result{Class: provider.Succeeded, ProviderID: "their-1", Fee: &fee})
+	if got := d.One(); got != "succeeded" {
+		t.Fatalf("the payout is %s", got)
+	}
+	return d, s
+}
+
+// cameBack has the provider say that the money, and its fee, came back.
+func (s *script) cameBack() {
+	none := money.Amount{Currency: "XOF"}
+	s.lookup = provider.Found{Exists: true, Result: provider.Result{
+		Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: provider.CodeReversed, ProviderCode: "reversed", Fee: &none,
+	}}
+}
+
+func (d *desk) isReversed() {
+	d.t.Helper()
+	if got := d.One(); got != "reversed/late_return" {
+		d.t.Fatalf("the payout is %s", got)
+	}
+	want := map[string]int64{"collections": 30_000, "commission": -6000, "payable:drv-00001": -24_000}
+	if diff := cmp.Diff(want, d.Balances()); diff != "" {
+		d.t.Errorf("books (-want +got):\n%s", diff)
+	}
+	if diff, _, err := ledger.Verify(d.t.Context(), d.Pool, payoutstest.Tenant, 10); err != nil || len(diff) != 0 {
+		d.t.Errorf("%v, %v", diff, err)
+	}
+	if n := d.Count("SELECT count(*) FROM recon_findings"); n != 0 {
+		d.t.Errorf("%d findings about what is explained", n)
+	}
+	if n := d.Count("SELECT count(*) FROM payments WHERE payout_id IS NULL"); n != 1 {
+		d.t.Error("its payment is not free")
+	}
+	d.CheckItems()
+	d.CheckEvents()
+}
+
+// A late return: the provider takes back what it had paid. Both sides of the books are undone, and the next run pays again.
+func TestALateReturnReversesThePayout(t *testing.T) {
+	t.Parallel()
+	d, s := paidWithFee(t)
+	s.cameBack()
+	d.hint()
+	d.Pass(d.sender)
+	d.isReversed()
+	d.hint() // told again, it is no news
+	d.Pass(d.sender)
+	d.isReversed()
+	s.paysNow()
+	d.Finish()
+	d.Dispatch(d.sender, d.Run(payoutstest.Daily(nextEvening)))
+	if diff := cmp.Diff(map[string]int64{"reversed": 1, "succeeded": 1}, d.PayoutStates()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(s.sent) != 2 || s.sent[0] == s.sent[1] {
+		t.Errorf("sent %v", s.sent)
+	}
+}
+
+// back is a provider that gives money back.
+type back struct {
+	says provider.Result
+	asks []string
+	then func()
+}
+
+func (b *back) Reverse(_ context.Context, _ provider.Transfer, providerID string) provider.Result {
+	b.asks = append(b.asks, providerID)
+	if b.then != nil {
+		b.then()
+	}
+	return b.says
+}
+
+func (d *desk) reverse() error {
+	if err := d.single(d.AskBack); err != nil {
+		return err
+	}
+	return d.TakeBack(d.as("ada"), payoutstest.Tenant, d.id)
+}
+
+// A person has a payout taken back: what the provider answers is not believed before its lookup shows it.
+func TestAPersonHasAPayoutTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, says := range map[string]provider.Class{"answered": provider.Succeeded, "the answer is lost": provider.Ambiguous} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, s := paidWithFee(t)
+			d.mustRefuse(d.reverse(), "not_reversible")
+			b := &back{says: provider.Result{Class: says}, then: s.cameBack}
+			d.sender.Connector.Reverser = b
+			if err := d.reverse(); err != nil {
+				t.Fatal(err)
+			}
+			if got := d.One(); got != "succeeded" {
+				t.Errorf("before the lookup it is %s", got)
+			}
+			d.Pass(d.sender)
+			d.isReversed()
+			d.mustRefuse(d.reverse(), "state")
+			if diff := cmp.Diff([]string{"their-1"}, b.asks); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What the provider refuses to take back stays paid; a process that dies after the call leaves a lookup behind.
+func TestWhatIsNotTakenBackStaysPaid(t *testing.T) {
+	t.Parallel()
+	d, s := paidWithFee(t)
+	s.paysNow()
+	d.sender.Connector.Reverser = &back{says: provider.Result{Class: provider.RejectedFinal, Code: "reversal_too_late"}}
+	d.mustRefuse(d.reverse(), "reversal_too_late")
+	d.later(2)
+	if got := d.One(); got != "succeeded" {
+		t.Errorf("it is %s", got)
+	}
+	if err := d.single(d.AskBack); err != nil { // and no TakeBack: the process died in it
+		t.Fatal(err)
+	}
+	s.cameBack()
+	d.later(5)
+	d.isReversed()
+}
