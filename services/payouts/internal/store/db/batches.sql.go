@@ -140,7 +140,7 @@ func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatch
 const lockFailed = `-- name: LockFailed :many
 SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at, (NOT p.contradicted AND NOT EXISTS (
     SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)))::boolean AS proven
-FROM payouts p WHERE p.batch_id = $1 AND p.tenant = $2 AND p.state = 'failed' AND p.payout_id > $3::uuid
+FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND p.tenant = $2 AND p.state = 'failed' AND p.payout_id > $3::uuid
 ORDER BY p.payout_id LIMIT $4 FOR UPDATE OF p
 `
 

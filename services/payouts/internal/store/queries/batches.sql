@@ -44,5 +44,5 @@ FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY(@ids
 -- Failed payouts of a batch, with whether everything that was ever sent for them is proven not to have been paid.
 SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at, (NOT p.contradicted AND NOT EXISTS (
     SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)))::boolean AS proven
-FROM payouts p WHERE p.batch_id = @batch_id AND p.tenant = @tenant AND p.state = 'failed' AND p.payout_id > @after::uuid
+FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND p.tenant = @tenant AND p.state = 'failed' AND p.payout_id > @after::uuid
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p;
