@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -120,6 +121,8 @@ func TestDecide(t *testing.T) {
 		{name: "not sent here, unknown there twice", a: absentOnce(open(NotSent), time.Hour), after: time.Hour + time.Minute, state: NotSent, reads: 2},
 		{name: "failed here, pending there after an empty read: the reads begin anew", a: absentOnce(open(Failed), time.Hour), ans: found(provider.Accepted), after: 2 * time.Hour, state: Failed, mismatch: MismatchPending, next: 2*time.Hour + 30*time.Second},
 		{name: "succeeded on both sides", a: open(Succeeded), ans: ours, after: time.Hour, state: Succeeded},
+		{name: "closed, and forgotten there: nobody waits for an answer that never comes", a: open(Failed), ans: Answer{Err: fmt.Errorf("lookup: %w", provider.ErrForgotten)}, after: time.Hour, state: Failed},
+		{name: "open, and forgotten there: asked on, and people", a: open(Unknown), ans: Answer{Err: provider.ErrForgotten}, after: 25 * time.Hour, state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour},
 		{name: "closed, no answer: asked again", a: open(Succeeded), ans: Answer{Err: errAway}, after: time.Hour, state: Succeeded, next: time.Hour + 30*time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {

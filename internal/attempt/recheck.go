@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"errors"
 	"time"
 
 	"github.com/agogopay/agogo/internal/provider"
@@ -12,6 +13,10 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	ask := func() Decision {
 		next := now.Add(p.LookupAfter[min(a.Lookups, len(p.LookupAfter)-1)])
 		d.NextLookup = &next
+		return d
+	}
+	if errors.Is(ans.Err, provider.ErrForgotten) { // nobody will ever answer, and what waits for an answer would wait for ever
+		d.Alarm = "something spoke of a transfer that is closed here, and " + provider.ErrForgotten.Error()
 		return d
 	}
 	if ans.Err != nil || (ans.Found.Exists && undecided(ans.Found.Result.Class)) {

@@ -156,6 +156,9 @@ type WebhookReader interface {
 // there. Who receives webhooks sets it, and drops what a caller sent under that name.
 const AddressKey = "Agogo-Address-Key"
 
+// ErrForgotten says that a provider does not know transfers of that age any more: asking again will not be answered either.
+var ErrForgotten = errors.New("the provider forgets transfers of this age, so not finding it says nothing: look in its portal")
+
 // BalanceReader reads the float.
 type BalanceReader interface {
 	Balance(ctx context.Context) (money.Amount, error)

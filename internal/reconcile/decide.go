@@ -14,9 +14,10 @@ import (
 )
 
 // Decide writes decisions to their attempts and sorts them: moved are those that changed a state, valid those that were made
-// on the row as it still was. What was decided about a row that has changed since is neither. The alarms of decisions are the
-// caller's to tell, once per valid update.
+// on the row as it still was. What was decided about a row that has changed since is neither, also when a newer decision
+// about the same row is beside it. The alarms of decisions are the caller's to tell, once per valid update.
 func Decide(ctx context.Context, tx pgx.Tx, at time.Time, updates []attempt.Update) (moved []attempt.Moved, valid []attempt.Update, err error) {
+	updates = once(updates)
 	recorded, err := attempt.RecordLookups(ctx, tx, at, updates)
 	if err != nil {
 		return nil, nil, err
@@ -27,7 +28,7 @@ func Decide(ctx context.Context, tx pgx.Tx, at time.Time, updates []attempt.Upda
 	}
 	for _, u := range updates {
 		a, ok := now[u.Attempt.Key]
-		if !ok {
+		if !ok || a.Version != u.Attempt.Version+1 { // the row was changed, by somebody else or by an update beside this one
 			continue
 		}
 		valid = append(valid, u)
@@ -38,6 +39,21 @@ func Decide(ctx context.Context, tx pgx.Tx, at time.Time, updates []attempt.Upda
 		}
 	}
 	return moved, valid, nil
+}
+
+// once keeps one update of each row as it was: only one of them can be written.
+func once(updates []attempt.Update) []attempt.Update {
+	type row struct {
+		attempt.Key
+		version int64
+	}
+	seen := make(map[row]bool, len(updates))
+	return slices.DeleteFunc(slices.Clone(updates), func(u attempt.Update) bool {
+		r := row{u.Attempt.Key, u.Attempt.Version}
+		again := seen[r]
+		seen[r] = true
+		return again
+	})
 }
 
 // Late reads answers to sends that somebody else has taken over meanwhile as if lookups had brought them. What they prove

@@ -291,6 +291,38 @@ func TestDecideOnWhatHasChanged(t *testing.T) {
 	})
 }
 
+// A lookup began before something happened to its attempt, another one after it, and both are recorded together: only the one
+// that was made on the row as it is counts.
+func TestDecideOnAnOldAndANewRowTogether(t *testing.T) {
+	t.Parallel()
+	l := newLost(t)
+	id := l.open(1, "orange")[0]
+	decided := func(state attempt.State, next bool) attempt.Update {
+		a := l.get(id)
+		u := attempt.Update{Attempt: a, Lookup: true, Decision: attempt.Decision{State: state, Absent: true, Answered: true}}
+		if next {
+			u.Decision.NextLookup = a.NextLookupAt
+		}
+		return u
+	}
+	for _, freshFirst := range []bool{false, true} {
+		old := decided(attempt.Failed, false)
+		l.sql("UPDATE attempts SET version = version + 1 WHERE subject_id = $1", id)
+		fresh := decided(attempt.Unknown, true)
+		updates := []attempt.Update{old, fresh, fresh}
+		if freshFirst {
+			updates = []attempt.Update{fresh, old, fresh}
+		}
+		l.inTx(func(ctx context.Context, tx pgx.Tx) error {
+			moved, valid, err := reconcile.Decide(ctx, tx, l.clock.Now(), updates)
+			if len(moved) != 0 || len(valid) != 1 || valid[0].Attempt.Version != fresh.Attempt.Version {
+				t.Errorf("moved %+v, valid %+v", moved, valid)
+			}
+			return err
+		})
+	}
+}
+
 // A late answer counts for what it proves about the send that is the newest now, and for no more.
 func TestLate(t *testing.T) {
 	t.Parallel()

@@ -85,7 +85,7 @@ const (
 // that was refused for our own sake, is no failure of theirs, and the last decline is told by charge.exhausted, which follows it.
 func (c Charge) failure() string {
 	switch {
-	case c.Class == "NOT_SENT", c.Scope == "provider":
+	case c.Class == "NOT_SENT", c.Scope == "provider", c.Code == "voided", c.Code == "refunded": // these two were paid and given back
 		return ""
 	case c.RetryOn != "":
 		return "charge.failed.retry"

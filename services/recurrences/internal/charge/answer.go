@@ -114,10 +114,14 @@ const (
 	CodeBrandUnknown = "card_brand_unknown"
 )
 
+// GivenBack reports whether a code of the last answer says that people took the money back: it was the card's to give, and only
+// a person has it charged again.
+func GivenBack(code string) bool { return code == CodeVoided || code == CodeRefunded }
+
 // declined reads a rejection by the card or its issuer.
 func (a Answer) declined(from State) Outcome {
 	o := Outcome{State: FailedHard, Declined: true, Card: CardDeclined}
-	o.TakenBack = a.Code == CodeVoided || a.Code == CodeRefunded
+	o.TakenBack = GivenBack(a.Code)
 	if o.TakenBack || slices.Contains([]string{CodeAborted, CodeCardMissing, CodeCardRefused, CodeBrandUnknown}, a.Code) {
 		o.Card = CardUntouched
 	}

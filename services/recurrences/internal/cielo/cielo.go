@@ -82,6 +82,8 @@ func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Resu
 		switch f, err := a.Lookup(ctx, t); {
 		case err != nil:
 			return unasked(err)
+		case f.Exists && f.Amount != nil && *f.Amount != t.Amount: // a second sale, say: a lookup has people look
+			return provider.Result{Class: provider.Ambiguous, Scope: provider.ScopeProvider, Code: "amount_differs", Alarm: "the order holds another amount than ours"}
 		case f.Exists:
 			return f.Result
 		}

@@ -26,7 +26,7 @@ func (a *Adapter) Lookup(ctx context.Context, t provider.Transfer) (provider.Fou
 	case err != nil:
 		return provider.Found{}, err
 	case len(ids) == 0 && !t.SubmittedAt.IsZero() && a.clock.Now().Sub(t.SubmittedAt) > remembers:
-		return provider.Found{}, errors.New("lookup: the gateway forgets orders of this age, so not finding it says nothing: look in its portal")
+		return provider.Found{}, fmt.Errorf("lookup: %w", provider.ErrForgotten)
 	case len(ids) == 0:
 		return provider.Found{}, nil
 	case len(ids) > mostTransactions:

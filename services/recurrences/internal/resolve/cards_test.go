@@ -2,9 +2,11 @@ package resolve_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/pg"
@@ -12,6 +14,7 @@ import (
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
+	"github.com/agogopay/agogo/services/recurrences/internal/resolve"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
 )
 
@@ -228,5 +231,77 @@ func TestWhatWasTakenBackIsNotChargedOnANewCard(t *testing.T) {
 		}
 		e.CheckEvents()
 		e.CheckBooks()
+	}
+}
+
+// The same when the card is given after the doubt has ended.
+func TestWhatWasTakenBackIsNotChargedOnACardGivenLater(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.TimeoutPaid)
+	e.Morning("2025-10-30")
+	e.Gateway.TakeBack(e.Charge("rec-1", "2025-10-30").Reference, 4990)
+	e.LookUp(10 * time.Second)
+	must(t, e, setCard("tok_ok_new"))
+	if c, n := e.Charge("rec-1", "2025-10-30"), len(e.Gateway.Sends()); c.State != charge.FailedHard || n != 1 {
+		t.Errorf("charge %s after %d sends", c.State, n)
+	}
+	must(t, e, func(r *resolve.Resolver, ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+		return r.ChargeNow(ctx, tx, tenant, id)
+	})
+	if c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1"); c.State != charge.Succeeded || r.State != recurrence.Active {
+		t.Errorf("charged by a person: %s, recurrence %s", c.State, r.State)
+	}
+	e.CheckEvents()
+}
+
+// forgetful is a gateway that has forgotten its orders.
+type forgetful struct {
+	*recurrencestest.Gateway
+	now *bool
+}
+
+func (f forgetful) Lookup(ctx context.Context, tr provider.Transfer) (provider.Found, error) {
+	if *f.now {
+		return provider.Found{}, fmt.Errorf("lookup: %w", provider.ErrForgotten)
+	}
+	return f.Gateway.Lookup(ctx, tr)
+}
+
+// An old charge is asked about, and the gateway has forgotten it: nothing waits for the answer, and people are told once.
+func TestAForgottenOrderKeepsNothingWaiting(t *testing.T) {
+	t.Parallel()
+	for how, ask := range map[string]func(t *testing.T, e *recurrencestest.Env, reference string){
+		"a person": func(t *testing.T, e *recurrencestest.Env, _ string) {
+			must(t, e, func(r *resolve.Resolver, ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+				return r.Refresh(ctx, tx, tenant, id)
+			})
+		},
+		"a webhook": func(_ *testing.T, e *recurrencestest.Env, reference string) { e.Webhook(reference) },
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			e, forgotten := recurrencestest.New(t), false
+			e.Connector.Lookuper = forgetful{e.Gateway, &forgotten}
+			e.Agree("rec-1", "2025-10-30", recurrencestest.Soft)
+			for _, do := range []func(){
+				func() { e.Morning("2025-10-30") }, func() { e.Retry("2025-10-31") }, func() { e.Retry("2025-11-03") }, func() { e.Retry("2025-11-06") },
+			} {
+				do()
+			}
+			e.LookUp(90 * 24 * time.Hour)
+			forgotten = true
+			ask(t, e, e.Charge("rec-1", "2025-10-30").Reference)
+			e.LookUp(time.Second)
+			if n := e.Count("SELECT count(*) FROM attempts WHERE next_lookup_at IS NOT NULL"); n != 0 {
+				t.Errorf("%d questions without an answer stay open", n)
+			}
+			must(t, e, setCard("tok_ok_new"))
+			if c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1"); c.State != charge.Succeeded || r.State != recurrence.Active {
+				t.Errorf("with a new card: charge %s, recurrence %s", c.State, r.State)
+			}
+			e.CheckEvents()
+			e.CheckBooks()
+		})
 	}
 }

@@ -181,7 +181,7 @@ func (r *Resolver) SetCard(ctx context.Context, tx pgx.Tx, tenant, id, token, br
 	if err != nil || (owner.State != recurrence.PastDue && owner.State != recurrence.Hold) {
 		return err
 	}
-	open := slices.DeleteFunc(waitingOf(unpaid), func(c store.Charge) bool { return c.Contradicted })
+	open := slices.DeleteFunc(waitingOf(unpaid), func(c store.Charge) bool { return c.Contradicted || charge.GivenBack(c.Reason.Code) })
 	if len(open) == 0 && len(unpaid) == 0 && owner.State == recurrence.Hold && charge.HeldForCard(owner.Reason.Code) {
 		return r.move(ctx, tx, owner, recurrence.Active, "", recurrence.Hold)
 	}
