@@ -142,7 +142,7 @@ func News(charged int64, booked TakenBack, known []Dispute, refunded int64, told
 	for _, d := range told {
 		i := slices.IndexFunc(known, func(k Dispute) bool { return k.Case == d.Case })
 		switch {
-		case d.Amount > charged, i >= 0 && known[i].Amount != d.Amount:
+		case d.Amount > charged, i >= 0 && (known[i].Amount != d.Amount || known[i].State == DisputeWon && d.State == DisputeLost):
 			if !slices.Contains(mismatches, MismatchDispute) {
 				mismatches = append(mismatches, MismatchDispute)
 			}

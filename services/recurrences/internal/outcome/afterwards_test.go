@@ -88,7 +88,8 @@ func TestWhatIsTakenBackOfACharge(t *testing.T) {
 			[]back{{disputes: []provider.Dispute{open}, settled: "won"}, {disputes: []provider.Dispute{lost}}},
 			[]string{"disputed 4990 dispute_opened", "disputed 4990 dispute_won"},
 			charge.TakenBack{},
-			books(4990, -4990, 0, 0), nil,
+			books(4990, -4990, 0, 0),
+			[]string{charge.MismatchDispute},
 		},
 		"a dispute that is told no more is not won": {
 			[]back{{disputes: []provider.Dispute{open}}, {}}, []string{"disputed 4990 dispute_opened"}, charge.TakenBack{Disputed: 4990}, books(0, -4990, 4990, 0), nil,
