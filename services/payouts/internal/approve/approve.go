@@ -109,7 +109,17 @@ func (a *Approver) RejectPayout(ctx context.Context, tx pgx.Tx, tenant string, i
 	if len(rows) == 0 {
 		return a.notWaiting(ctx, tx, tenant, id)
 	}
-	return a.Store.Reject(ctx, tx, actor, reason, id)
+	done, err := a.Store.Reject(ctx, tx, actor, reason, id)
+	if err == nil && done == 0 {
+		err = inDoubt("payout " + id.String())
+	}
+	return err
+}
+
+// inDoubt refuses to free what may have been paid already.
+func inDoubt(what string) error {
+	return rpc.Refused("in_doubt", "wait for what the provider answers, then give the command again",
+		"%s was sent before, and it is not proven that it was not paid", what)
 }
 
 func (a *Approver) waiting(ctx context.Context, tx pgx.Tx, tenant, actor string, ids []uuid.UUID) ([]db.LockWaitingRow, error) {

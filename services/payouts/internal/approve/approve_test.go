@@ -225,6 +225,39 @@ func TestRejectedFreesItsPayments(t *testing.T) {
 	o.Check()
 }
 
+// What was sent before is not freed while it may have been paid: neither by itself nor with its batch.
+func TestWhatIsAskedAboutIsNotRejected(t *testing.T) {
+	t.Parallel()
+	for doubt, sql := range map[string]string{
+		"a webhook spoke of it": "UPDATE attempts SET next_lookup_at = submitted_at WHERE subject_id = $1",
+		"contradicted":          "UPDATE payouts SET contradicted = true WHERE payout_id = $1",
+	} {
+		t.Run(doubt, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t, config.Approval{})
+			o.Cashin(simulator.Failed, 1)
+			run := o.plan(20_000)
+			o.work(run)
+			o.Rules().Approval = tiers
+			o.must("user:op", o.resolver.Retry, o.id(1))
+			o.wants(1, "awaiting_approval/above_tier")
+			if _, err := o.Pool.Exec(t.Context(), sql, o.id(1)); err != nil {
+				t.Fatal(err)
+			}
+			o.refused("in_doubt", "user:ada", o.RejectPayout, o.id(1))
+			o.refused("in_doubt", "user:ada", o.RejectBatch, o.batch())
+			o.wants(1, "awaiting_approval/above_tier")
+			if n := o.Count("SELECT count(*) FROM payments WHERE payout_id IS NULL"); n != 0 {
+				t.Errorf("%d payments are free for another run", n)
+			}
+			o.SQL("UPDATE attempts SET next_lookup_at = NULL")
+			o.SQL("UPDATE payouts SET contradicted = false")
+			o.must("user:ada", o.RejectBatch, o.batch())
+			o.wants(1, "rejected/rejected")
+		})
+	}
+}
+
 func TestAnApprovalExpiresAndIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, tiers)

@@ -111,7 +111,7 @@ func (a *Approver) approveSome(ctx context.Context, tx pgx.Tx, tenant, actor, re
 	return err
 }
 
-// RejectBatch rejects what of a batch waits. A batch that waits itself ends with it: the rest of its payouts is cancelled, and
+// RejectBatch rejects what of a batch waits, but for what was sent before and may have been paid: that waits on. A batch that waits itself ends with it: the rest of its payouts is cancelled, and
 // all their items are free for another run.
 func (a *Approver) RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error {
 	actor, err := caller(ctx)
@@ -122,7 +122,12 @@ func (a *Approver) RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id
 	if err != nil {
 		return err
 	}
-	seen, err := a.eachWaiting(ctx, tx, id, func(ids []uuid.UUID) error { return a.Store.Reject(ctx, tx, actor, reason, ids...) })
+	rejected := 0
+	seen, err := a.eachWaiting(ctx, tx, id, func(ids []uuid.UUID) error {
+		done, err := a.rejectSome(ctx, tx, tenant, actor, reason, ids)
+		rejected += done
+		return err
+	})
 	switch {
 	case err != nil:
 		return err
@@ -130,7 +135,21 @@ func (a *Approver) RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id
 		return a.Store.RejectBatch(ctx, tx, id, actor, reason)
 	case seen == 0:
 		return nothingWaits(id, b.State)
+	case rejected == 0:
+		return inDoubt("all that waits of batch " + id.String())
 	default:
 		return nil
 	}
+}
+
+func (a *Approver) rejectSome(ctx context.Context, tx pgx.Tx, tenant, actor, reason string, ids []uuid.UUID) (int, error) {
+	rows, err := a.waiting(ctx, tx, tenant, actor, ids) // locked before their attempts are read
+	if err != nil {
+		return 0, err
+	}
+	waiting := make([]uuid.UUID, len(rows))
+	for i, r := range rows {
+		waiting[i] = r.PayoutID
+	}
+	return a.Store.Reject(ctx, tx, actor, reason, waiting...)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -60,12 +61,21 @@ func (s *Store) sayOfPayouts(ctx context.Context, tx pgx.Tx, actor, word, reason
 	return s.say(ctx, tx, actor, word, reason, idsOf(payouts), nets)
 }
 
-// Reject ends payouts that wait for approval and frees their items.
-func (s *Store) Reject(ctx context.Context, tx pgx.Tx, actor, reason string, ids ...uuid.UUID) error {
-	if err := s.sayOfPayouts(ctx, tx, actor, WordRejected, reason, ids); err != nil {
-		return err
+// Reject ends payouts that wait for approval, whose rows the caller holds, and frees their items. What was sent before and may
+// still have been paid is left as it is, for its items would be paid twice. It returns how many payouts it ended.
+func (s *Store) Reject(ctx context.Context, tx pgx.Tx, actor, reason string, ids ...uuid.UUID) (int, error) {
+	doubted, err := db.New(tx).Unproven(ctx, ids)
+	if err != nil {
+		return 0, fmt.Errorf("find attempts of payouts to reject: %w", err)
 	}
-	return s.end(ctx, tx, ids, payout.AwaitingApproval, payout.Rejected)
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return slices.Contains(doubted, id) })
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	if err := s.sayOfPayouts(ctx, tx, actor, WordRejected, reason, ids); err != nil {
+		return 0, err
+	}
+	return len(ids), s.end(ctx, tx, ids, payout.AwaitingApproval, payout.Rejected)
 }
 
 // end moves payouts to a final state that frees their items, and settles their runs.

@@ -290,6 +290,34 @@ func (q *Queries) SetBatchApproval(ctx context.Context, arg SetBatchApprovalPara
 	return err
 }
 
+const unproven = `-- name: Unproven :many
+SELECT p.payout_id FROM payouts p WHERE p.payout_id = ANY($1::uuid[]) AND (p.contradicted OR EXISTS (
+    SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL)))
+ORDER BY p.payout_id
+`
+
+// Which of the payouts may still have been paid: an attempt is not proven over or is being asked about, or the provider
+// contradicts a failure. Read after the payouts are locked, so that it sees what was committed before.
+func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, unproven, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const unsentOfBatch = `-- name: UnsentOfBatch :many
 SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND state IN ('approved', 'held') AND NOT contradicted AND payout_id > $2::uuid
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))

@@ -36,6 +36,13 @@ ORDER BY p.payout_id FOR UPDATE OF p;
 SELECT payout_id FROM payouts WHERE batch_id = @batch_id AND state = 'awaiting_approval' AND payout_id > @after::uuid
 ORDER BY payout_id LIMIT @page_limit;
 
+-- name: Unproven :many
+-- Which of the payouts may still have been paid: an attempt is not proven over or is being asked about, or the provider
+-- contradicts a failure. Read after the payouts are locked, so that it sees what was committed before.
+SELECT p.payout_id FROM payouts p WHERE p.payout_id = ANY(@ids::uuid[]) AND (p.contradicted OR EXISTS (
+    SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL)))
+ORDER BY p.payout_id;
+
 -- name: UnsentOfBatch :many
 -- What a rejected batch has left beside what waits: never sent, or proven not to have been paid.
 SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND state IN ('approved', 'held') AND NOT contradicted AND payout_id > @after::uuid
