@@ -74,8 +74,8 @@ func (l *lane) run(ctx context.Context) {
 // step relays one batch and tells whether there may be more. An error means that nothing went through.
 func (l *lane) step(ctx context.Context) (more bool, err error) {
 	held := l.r.leases.held()
-	if len(held) == 0 {
-		return false, nil
+	if len(held) == 0 || l.r.refused() {
+		return false, nil // the next look wakes this lane again
 	}
 	if !l.r.js.Conn().IsConnected() {
 		return false, errNoConnection // publishing would only fill the client's buffer with copies

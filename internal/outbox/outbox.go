@@ -97,7 +97,7 @@ type Deps struct {
 	JS         jetstream.JetStream
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // may be nil
-	// Refuse says why nothing may be told now, or nil; itself nil, everything may.
+	// Refuse says why nothing may be told now, or nil; itself nil, everything may. Meanwhile nothing is appended, published or dropped.
 	Refuse func() error
 }
 
@@ -143,6 +143,9 @@ func (o *Outbox) Append(ctx context.Context, tx pgx.Tx, msgs ...Message) error {
 	}
 	return nil
 }
+
+// refused holds the relay back too: what restored tables still have to publish would make EVENTS look as if it knew no more than they do.
+func (o *Outbox) refused() bool { return o.deps.Refuse != nil && o.deps.Refuse() != nil }
 
 // Unrefused is the same outbox for what must be told even while nothing else may be.
 func (o *Outbox) Unrefused() *Outbox {

@@ -89,9 +89,9 @@ func left(row db.BatchRow) []int {
 
 // send publishes the head of each chain, awaits every future, and returns what is left of the chains that go on.
 func (l *lane) send(ctx context.Context, wave [][]item, held map[int16]*lease, out *outcome) [][]item {
-	futures := make([]jetstream.PubAckFuture, len(wave))
+	futures, refused := make([]jetstream.PubAckFuture, len(wave)), l.r.refused()
 	for i, chain := range wave {
-		if ctx.Err() != nil || held[chain[0].Part].lost() {
+		if ctx.Err() != nil || held[chain[0].Part].lost() || refused {
 			continue
 		}
 		future, err := l.publishOne(chain[0])

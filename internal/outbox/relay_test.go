@@ -2,11 +2,13 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +71,46 @@ func TestLateCommitOfLowerNumbersIsPublished(t *testing.T) {
 	}
 	b.awaitMarked(3)
 	b.checkStream("A", map[string]int{"late": 2, "early": 1})
+}
+
+// While nothing may be told, what waits is not published either, and goes out when it may.
+func TestARefusedRelayPublishesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A")
+	b.append(b.outbox(), message("A", "k", 0), message("A", "k", 1))
+	var free atomic.Bool
+	asked := make(chan struct{}, 1)
+	o := b.outbox(func(_ *outbox.Config, d *outbox.Deps) {
+		d.Refuse = func() error {
+			if free.Load() {
+				return nil
+			}
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			return errors.New("restored")
+		}
+	})
+	b.run(o)
+	for range 5 { // upkeep asks too, the lane every time it is woken
+		select {
+		case <-asked:
+		case <-time.After(patience):
+			t.Fatal("the relay does not ask whether it may publish")
+		}
+	}
+	s, err := b.js.Stream(t.Context(), "A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.CachedInfo().State.Msgs; n != 0 {
+		t.Errorf("%d messages were published while nothing may be told", n)
+	}
+	free.Store(true)
+	b.awaitMarked(2)
+	b.checkStream("A", map[string]int{"k": 2})
 }
 
 func TestNudgeWakesTheRelay(t *testing.T) {

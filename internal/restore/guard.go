@@ -44,6 +44,8 @@ type Guard struct {
 	Deps
 	metric prometheus.Gauge
 
+	looking sync.Mutex // one look at a time: of two, the older could be the last to speak
+
 	mu      sync.Mutex
 	state   State
 	problem string
@@ -104,6 +106,8 @@ func (g *Guard) Run(ctx context.Context) error {
 
 // look reads the tables: a mark opens, tables that have gone back close.
 func (g *Guard) look(ctx context.Context) error {
+	g.looking.Lock()
+	defer g.looking.Unlock()
 	mark, err := Newest(ctx, g.Pool)
 	if err != nil {
 		return err
@@ -132,6 +136,8 @@ func (g *Guard) look(ctx context.Context) error {
 
 // check compares EVENTS with the tables. EVENTS is read first: what is published was committed before.
 func (g *Guard) check(ctx context.Context) error {
+	g.looking.Lock()
+	defer g.looking.Unlock()
 	t, err := readTold(ctx, g.JS, g.Service)
 	if err != nil {
 		return err
