@@ -1,6 +1,7 @@
 package approve_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -9,7 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
+	"github.com/agogopay/agogo/services/payouts/internal/runs"
 )
 
 // byTotal asks one person for a run of 30,000 or more.
@@ -69,6 +72,48 @@ func TestASmallBatchGoesWhenItIsPlanned(t *testing.T) {
 		t.Error(diff)
 	}
 	o.Check()
+}
+
+// A run that fails while it is planned leaves nothing behind that nobody can approve: what there is of it waits or goes by its sum.
+func TestWhatAFailedRunHasPlannedWaitsOrGoes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		net  int64
+		want string
+	}{"waits": {16_000, "awaiting_approval open"}, "goes": {8_000, "created open"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t, byTotal)
+			o.Planner.PageSize = 1
+			rules, tenant := o.Rules(), &o.Tenants.Tenants[0]
+			job := o.Exec.Jobs[runs.JobDaily]
+			o.Exec.Jobs[runs.JobDaily] = func(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, error) {
+				if r.Page == 2 {
+					tenant.Payouts = nil
+				}
+				return job(ctx, tx, r)
+			}
+			o.plan(c.net, c.net, c.net)
+			if n := o.Count("SELECT count(*) FROM runs WHERE state = 'failed' AND NOT planned"); n != 1 {
+				t.Fatal("the run has not failed")
+			}
+			o.SweepOnly() // without rules nobody knows the tiers
+			o.batchIs("created open")
+			tenant.Payouts = rules
+			o.SweepOnly()
+			o.batchIs(c.want)
+			if c.net == 16_000 {
+				if _, err := o.approveBatch("user:ada"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o.Commands(o.sender)
+			if diff := cmp.Diff(map[string]int64{"succeeded": 2}, o.PayoutStates()); diff != "" {
+				t.Error(diff)
+			}
+			o.Check()
+		})
+	}
 }
 
 func TestABatchsRequesterDoesNotApproveIt(t *testing.T) {

@@ -40,6 +40,30 @@ func (s *Store) Planned(ctx context.Context, tx pgx.Tx, r run.Run) error {
 	return s.awaitBatch(ctx, tx, q, b)
 }
 
+// EndFailedPlans ends the planning of runs that failed in it: what they have planned waits for approval or goes, by its sum. A
+// run fails because its tenant is not configured, and by which tiers its sum goes is known once it is again.
+func (s *Store) EndFailedPlans(ctx context.Context, tx pgx.Tx, limit int) error {
+	if s.Tenants == nil {
+		return nil
+	}
+	var tenants []string
+	for _, t := range s.Tenants.Tenants {
+		if t.Payouts != nil {
+			tenants = append(tenants, t.ID)
+		}
+	}
+	rows, err := db.New(tx).EndFailedPlans(ctx, db.EndFailedPlansParams{Tenants: tenants, PageLimit: int32(limit)})
+	if err != nil {
+		return fmt.Errorf("end the planning of failed runs: %w", err)
+	}
+	for _, r := range rows { // as many as runs fail
+		if err := s.Planned(ctx, tx, run.Run{ID: r.RunID, Tenant: r.Tenant}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // awaitBatch has a locked batch wait for the approvals that it lacks. One that is paused does so when it is resumed.
 func (s *Store) awaitBatch(ctx context.Context, tx pgx.Tx, q *db.Queries, b db.LockBatchesRow) error {
 	var expires time.Time

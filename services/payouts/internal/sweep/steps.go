@@ -22,6 +22,7 @@ func New(st *store.Store, log *slog.Logger) *run.Sweeper {
 		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
 		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
 		{Name: "expire approvals", Lock: 7118, Do: s.expire},
+		{Name: "end failed plans", Lock: 7119, Do: s.plans},
 		{Name: "close batches", Lock: 7116, Do: s.close},
 		{Name: "wake standing pages", Lock: 7117, Wakes: true, Do: s.wake},
 	}}
@@ -68,6 +69,11 @@ func (s *steps) releasing() bool { return len(s.held) > 0 }
 // expire holds what nobody has approved in time.
 func (s *steps) expire(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	return s.store.ExpireApprovals(ctx, tx, t.Limit)
+}
+
+// plans ends the planning of runs that failed in it.
+func (s *steps) plans(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	return s.store.EndFailedPlans(ctx, tx, t.Limit)
 }
 
 // close closes the batches of payouts that went on after their run was complete.

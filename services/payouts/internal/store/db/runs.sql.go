@@ -12,6 +12,45 @@ import (
 	"github.com/google/uuid"
 )
 
+const endFailedPlans = `-- name: EndFailedPlans :many
+UPDATE runs SET planned = true WHERE run_id IN (
+    SELECT r.run_id FROM batches b JOIN runs r ON r.run_id = b.run_id
+    WHERE b.state IN ('created', 'approved', 'partially_completed') AND r.state = 'failed' AND NOT r.planned AND r.tenant = ANY($1::text[])
+    ORDER BY b.batch_id LIMIT $2 FOR UPDATE OF r SKIP LOCKED)
+RETURNING run_id, tenant
+`
+
+type EndFailedPlansParams struct {
+	Tenants   []string
+	PageLimit int32
+}
+
+type EndFailedPlansRow struct {
+	RunID  uuid.UUID
+	Tenant string
+}
+
+// Failed runs that were being planned and have a batch, of tenants whose rules are known: planning goes no further.
+func (q *Queries) EndFailedPlans(ctx context.Context, arg EndFailedPlansParams) ([]EndFailedPlansRow, error) {
+	rows, err := q.db.Query(ctx, endFailedPlans, arg.Tenants, arg.PageLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EndFailedPlansRow
+	for rows.Next() {
+		var i EndFailedPlansRow
+		if err := rows.Scan(&i.RunID, &i.Tenant); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const finishableRuns = `-- name: FinishableRuns :many
 SELECT r.run_id FROM runs r
 LEFT JOIN batches b ON b.run_id = r.run_id

@@ -35,6 +35,14 @@ SELECT b.run_id, b.batch_id FROM batches b JOIN runs r ON r.run_id = b.run_id
 WHERE b.state IN ('created', 'approved') AND r.state <> 'running' AND b.batch_id > @after::uuid
 ORDER BY b.batch_id LIMIT @page_limit;
 
+-- name: EndFailedPlans :many
+-- Failed runs that were being planned and have a batch, of tenants whose rules are known: planning goes no further.
+UPDATE runs SET planned = true WHERE run_id IN (
+    SELECT r.run_id FROM batches b JOIN runs r ON r.run_id = b.run_id
+    WHERE b.state IN ('created', 'approved', 'partially_completed') AND r.state = 'failed' AND NOT r.planned AND r.tenant = ANY(@tenants::text[])
+    ORDER BY b.batch_id LIMIT @page_limit FOR UPDATE OF r SKIP LOCKED)
+RETURNING run_id, tenant;
+
 -- name: PlanAnew :exec
 -- A plan made for an empty table must not be kept while it fills: until the next analyze it would read all of it each time.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
