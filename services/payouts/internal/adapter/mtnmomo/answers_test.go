@@ -44,6 +44,15 @@ func TestAnswersToTransfers(t *testing.T) {
 		"bad request, with a code":   {400, `{"code":"INVALID_CURRENCY"}`, verdict{later, provider.ScopeProvider, "currency_refused", true}, false},
 		"token or key refused":       {401, `{"statusCode":401,"message":"Access denied due to invalid subscription key."}`, verdict{later, provider.ScopeProvider, "credentials_refused", true}, false},
 		"address refused":            {403, `{"code":"FORBIDDEN_IP"}`, verdict{later, provider.ScopeProvider, "access_forbidden", true}, false},
+		"token refused":              {401, `{"message":"Access denied. The token is invalid or has expired."}`, verdict{later, provider.ScopeProvider, "credentials_refused", true}, false},
+		"401 without anything":       {401, "", verdict{doubt, provider.ScopeProvider, "credentials_refused", true}, false},
+		"a proxy's 401":              {401, "<html>", verdict{doubt, provider.ScopeProvider, "credentials_refused", true}, false},
+		"401 without words":          {401, "{}", verdict{doubt, provider.ScopeProvider, "credentials_refused", true}, false},
+		"401 around another status":  {401, `{"statusCode":502,"message":"x"}`, verdict{doubt, provider.ScopeProvider, "credentials_refused", true}, false},
+		"403 without anything":       {403, "", verdict{doubt, provider.ScopeProvider, "access_forbidden", true}, false},
+		"a proxy's 403":              {403, "<html>", verdict{doubt, provider.ScopeProvider, "access_forbidden", true}, false},
+		"403 with words":             {403, `{"statusCode":403,"message":"Forbidden"}`, verdict{doubt, provider.ScopeProvider, "access_forbidden", true}, false},
+		"403 with another code":      {403, `{"code":"PAYEE_NOT_FOUND"}`, verdict{doubt, provider.ScopeProvider, "access_forbidden", true}, false},
 		"no such path":               {404, `{"statusCode":404,"message":"Resource not found"}`, verdict{doubt, provider.ScopePayment, provider.CodeUnrecognised, false}, false},
 		"not found":                  {404, `{"code":"RESOURCE_NOT_FOUND"}`, verdict{doubt, provider.ScopePayment, provider.CodeUnrecognised, false}, false},
 		"request timeout":            {408, "", verdict{doubt, provider.ScopeProvider, provider.CodeServerError, false}, false},
@@ -81,7 +90,9 @@ func TestAnswersToTransfers(t *testing.T) {
 			switch res := a.Submit(t.Context(), again); {
 			case res.Class == final || res.Class == later:
 				t.Errorf("sent again: got %+v", res)
-			case c.want.stop && (res.Class != provider.NotSent || !res.Stop):
+			case c.want.stop && c.want.class == doubt && (res.Class != doubt || !res.Stop):
+				t.Errorf("a doubt, sent again: got %+v", res)
+			case c.want.stop && c.want.class != doubt && (res.Class != provider.NotSent || !res.Stop):
 				t.Errorf("refused although it may have arrived before: got %+v", res)
 			}
 		})

@@ -11,10 +11,11 @@ import (
 	"github.com/agogopay/agogo/internal/provider"
 )
 
-// Codes that are about a reference rather than about a transfer.
+// Codes that are about a reference or about us rather than about a transfer.
 const (
-	codeExists   = "RESOURCE_ALREADY_EXIST"
-	codeNotFound = "RESOURCE_NOT_FOUND"
+	codeExists    = "RESOURCE_ALREADY_EXIST"
+	codeNotFound  = "RESOURCE_NOT_FOUND"
+	codeForbidden = "FORBIDDEN_IP" // the one 403 that MTN documents: an address that may not call
 )
 
 // meaning is what a code of MTN's says about the money, which did not move.
@@ -83,7 +84,9 @@ func (m meaning) result(providerCode string) provider.Result {
 
 // problem is an error body: of the platform {code, message}, of the gateway before it {statusCode, message}.
 type problem struct {
-	Code text `json:"code"`
+	StatusCode text `json:"statusCode"`
+	Code       text `json:"code"`
+	Message    text `json:"message"`
 }
 
 // word keeps codes apart from what people wrote into their place.
@@ -106,6 +109,26 @@ func notFound(r provider.Reply) bool {
 	return r.Err == nil && r.Status == http.StatusNotFound && codeOf(r) == codeNotFound
 }
 
+// unauthorised recognises MTN's own 401, of the gateway or the platform, which comes before a request is looked at. A 401 in other
+// words may be of something in between, and then says nothing about what MTN did.
+func unauthorised(r provider.Reply) bool {
+	var p problem
+	if r.Err != nil || r.Status != http.StatusUnauthorized || json.Unmarshal(r.Body, &p) != nil {
+		return false
+	}
+	return p.Message != "" && (p.StatusCode == "" || string(p.StatusCode) == strconv.Itoa(http.StatusUnauthorized))
+}
+
+// refusedTransfer is refusedAccess for a transfer, of which a refusal counts only in MTN's own words: whatever stands between may
+// make a 403 of an acceptance. Otherwise the transfer is a doubt, and the connector stops, for the next would fare likewise.
+func refusedTransfer(r provider.Reply) (provider.Result, bool) {
+	res, refused := refusedAccess(r)
+	if refused && !unauthorised(r) && (r.Status != http.StatusForbidden || codeOf(r) != codeForbidden) {
+		res.Class = provider.Ambiguous
+	}
+	return res, refused
+}
+
 // refusedAccess recognises refusals of us rather than of a payment: wrong credentials, an address that may not call. Asking again
 // changes nothing, so the connector stops until people have mended it.
 func refusedAccess(r provider.Reply) (provider.Result, bool) {
@@ -123,7 +146,7 @@ func refusedAccess(r provider.Reply) (provider.Result, bool) {
 
 // classify reads the answer to a transfer. Only 202 without a body is the documented one.
 func (a *Adapter) classify(reply provider.Reply) provider.Result {
-	if res, refused := refusedAccess(reply); refused {
+	if res, refused := refusedTransfer(reply); refused {
 		return res
 	}
 	code := codeOf(reply)

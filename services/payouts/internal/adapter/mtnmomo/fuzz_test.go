@@ -29,7 +29,7 @@ func FuzzAnswer(f *testing.F) {
 		case provider.RejectedFinal, provider.RejectedRetryable:
 			_, named := refusals[codeOf(reply)]
 			named = named && (status == 400 || status == 500)
-			if status != http.StatusUnauthorized && status != http.StatusForbidden && !named {
+			if !unauthorised(reply) && (status != http.StatusForbidden || codeOf(reply) != codeForbidden) && !named {
 				t.Errorf("%d %q became %+v", status, body, res)
 			}
 		case provider.Ambiguous, provider.NotSent:

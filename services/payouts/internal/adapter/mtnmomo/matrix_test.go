@@ -341,7 +341,7 @@ func TestEventsAreDiscreet(t *testing.T) {
 		t.Fatal(got)
 	}
 	for _, ev := range e.Events() {
-		if strings.Contains(string(ev.Body), "0700000001") {
+		if strings.Contains(string(ev.Body), "0700000001") || strings.Contains(string(ev.Body), "de Livreur") {
 			t.Errorf("%s: %s", ev.Type, ev.Body)
 		}
 	}

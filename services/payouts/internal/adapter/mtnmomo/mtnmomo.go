@@ -66,7 +66,7 @@ type party struct {
 func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Result {
 	res := a.submit(ctx, t)
 	switch {
-	case t.Resend && res.Stop:
+	case t.Resend && res.Stop && res.Class != provider.Ambiguous:
 		res.Class = provider.NotSent
 	case t.Resend && (res.Class == provider.RejectedFinal || res.Class == provider.RejectedRetryable):
 		res.Class = provider.Ambiguous
@@ -143,8 +143,8 @@ func (a *Adapter) Lookup(ctx context.Context, t provider.Transfer) (provider.Fou
 	return a.found(s), nil
 }
 
-// call makes one request with a token; a refused token is renewed once, for a request without a valid one is not looked at. err
-// means that there was no token.
+// call makes one request with a token; a refused token is renewed once, for a request without a valid one is not looked at. A
+// transfer goes again only when MTN itself refused the token. err means that there was no token.
 func (a *Adapter) call(ctx context.Context, method, path string, extra http.Header, body []byte) (provider.Reply, error) {
 	for first := true; ; first = false {
 		token, err := a.tokens.Get(ctx)
@@ -164,7 +164,9 @@ func (a *Adapter) call(ctx context.Context, method, path string, extra http.Head
 		reply := a.caller.Do(ctx, provider.Request{Method: method, URL: a.cfg.BaseURL + path, Header: h, Body: body})
 		if first && reply.Err == nil && reply.Status == http.StatusUnauthorized {
 			a.tokens.Forget(token)
-			continue
+			if method == http.MethodGet || unauthorised(reply) {
+				continue
+			}
 		}
 		return reply, nil
 	}

@@ -66,6 +66,9 @@ func (a *Adapter) failed(why string) provider.Result {
 	if !ok {
 		m = payment(provider.RejectedFinal, "failed")
 	}
+	if !word.MatchString(strings.ToUpper(why)) {
+		why = "" // somebody's words, which may name a person
+	}
 	res := m.result(a.redact(why))
 	if m.class == provider.Ambiguous {
 		res.Alarm = "MTN calls a transfer failed because it exists"
