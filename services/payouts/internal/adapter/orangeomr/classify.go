@@ -116,18 +116,24 @@ func (a *Adapter) meaning(status string) string {
 }
 
 // failed tells the documented kinds of failure apart. There is no public catalogue of messages; those that no contract
-// names are final for this transaction, whose payments then wait for the next run.
+// names are final for this transaction, whose payments then wait for the next run. No message goes on as it stands, for it may name
+// a person.
 func (a *Adapter) failed(res provider.Result, tx transaction, t provider.Transfer) provider.Result {
-	res.Class, res.Scope, res.Code, res.ProviderCode = provider.RejectedFinal, provider.ScopePayment, "failed", a.redact(tx.Message)
+	res.Class, res.Scope, res.Code, res.ProviderCode = provider.RejectedFinal, provider.ScopePayment, "failed", tx.Status
 	message := strings.ToLower(tx.Message)
+	identical := strings.Contains(message, "transaction identique")
+	if identical {
+		res.ProviderCode = "Transaction identique."
+	}
 	switch {
-	case strings.Contains(message, "transaction identique") && t.Resend:
+	case identical && t.Resend:
 		// It may be our own first call that this one equals.
 		res.Class, res.Code, res.Alarm = provider.Ambiguous, "identical_to_own", "refused as identical after our own resend"
-	case strings.Contains(message, "transaction identique"):
+	case identical:
 		res.Class, res.Code = provider.RejectedRetryable, codeIdentical
 	case strings.Contains(message, "solde insuffisant"), strings.Contains(message, "insufficient balance"):
 		res.Class, res.Scope, res.Code = provider.RejectedRetryable, provider.ScopeFloat, "insufficient_float"
+		res.ProviderCode = "Solde insuffisant."
 	}
 	return res
 }

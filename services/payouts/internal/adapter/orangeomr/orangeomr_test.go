@@ -385,10 +385,16 @@ func TestCallbackIsUnderstoodWholeOrNotAtAll(t *testing.T) {
 func TestResultsCarryNothingPersonalOrSecret(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})
-	plan(t, r.sim, simulator.Rule{Provider: simulator.Orange, Operation: "cashin", Fault: simulator.Failed, Message: "Compte +225 07 00 00 01 01 refuse par client-secret-of-test"})
-	res := r.Submit(t.Context(), transfer("ref-1", 24000))
-	if strings.Contains(res.ProviderCode, "0101") || strings.Contains(res.ProviderCode, "client-secret-of-test") || res.ProviderCode == "" {
-		t.Errorf("provider code %q", res.ProviderCode)
+	for message, want := range map[string]string{
+		"Compte +225 07 00 00 01 01 refuse par client-secret-of-test": "FAILED",
+		"Le compte de Awa Kone est suspendu":                          "FAILED",
+		"Solde insuffisant. Compte de Awa Kone":                       "Solde insuffisant.",
+		"Transaction identique. Beneficiaire Awa Kone":                "Transaction identique.",
+	} {
+		plan(t, r.sim, simulator.Rule{Provider: simulator.Orange, Operation: "cashin", Fault: simulator.Failed, Message: message})
+		if res := r.Submit(t.Context(), transfer("ref-"+message[:4], 24000)); res.ProviderCode != want {
+			t.Errorf("%s: provider code %q", message, res.ProviderCode)
+		}
 	}
 }
 

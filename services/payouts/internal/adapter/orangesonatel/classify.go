@@ -66,8 +66,8 @@ type meaning struct {
 	alarm string
 }
 
-// meanings is the platform's table of errors. Each of them says that the payment was looked at and refused, whatever the status
-// it comes with. 50 (internal) is not among them: that is a doubt, like every code that is not here.
+// meanings is the platform's table of errors. Each of them says that the payment was looked at and refused, whatever 4xx it comes
+// with but 408. 50 (internal) is not among them: that is a doubt, like every code that is not here.
 var meanings = map[string]meaning{
 	"10":   {provider.RejectedRetryable, provider.ScopeProvider, "credentials_refused", true, ""},
 	"60":   {provider.RejectedRetryable, provider.ScopeProvider, "not_found_or_not_configured", true, ""},
@@ -91,9 +91,23 @@ var meanings = map[string]meaning{
 	"4099": {provider.RejectedFinal, provider.ScopePayment, "bad_request", false, "the provider calls our request a bad one"},
 }
 
+// beforePayment says whether a code is of what is looked at before any payment: the key and the PIN. Only these are believed when
+// a server gave up (408, 5xx), after which a payment may exist whatever the body says.
+func beforePayment(code string) bool {
+	switch code {
+	case codeKeyRevoked, "2010", "2011", "2012", "2013":
+		return true
+	default:
+		return false
+	}
+}
+
 // refused reads an error that the table names.
 func refused(r provider.Reply) (provider.Result, bool) {
 	code := codeOf(r)
+	if (r.Status == http.StatusRequestTimeout || r.Status >= 500) && !beforePayment(code) {
+		return provider.Result{}, false
+	}
 	m, ok := meanings[code]
 	if !ok && tokenRefused(r) {
 		m, ok = meanings[codeCredentials], true
@@ -140,7 +154,7 @@ func (a *Adapter) result(tx transaction) provider.Result {
 		res.Class, res.Code = provider.Accepted, "pending"
 	case "FAILED", "REJECTED", "CANCELLED":
 		res.Class, res.Scope, res.Code = provider.RejectedFinal, provider.ScopePayment, "failed"
-		res.ProviderCode = a.redact(tx.Status + " " + tx.Description)
+		res.ProviderCode = tx.Status // not its description, which may name a person
 	default:
 		// A word we do not know is never success and never failure.
 		res.Class, res.Code, res.ProviderCode = provider.Accepted, "unknown_status", a.redact(tx.Status)
@@ -158,7 +172,6 @@ type transaction struct {
 	TransactionID string `json:"transactionId"`
 	Reference     string `json:"reference"`
 	Status        string `json:"status"`
-	Description   string `json:"description"`
 	Amount        *sum   `json:"amount"`
 	Customer      party  `json:"customer"`
 }

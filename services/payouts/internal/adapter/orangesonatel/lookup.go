@@ -31,17 +31,27 @@ func (a *Adapter) Lookup(ctx context.Context, t provider.Transfer) (provider.Fou
 	if len(list) == 0 {
 		return provider.Found{}, nil
 	}
-	tx, alarm := choose(list, t.Reference)
+	// Each is asked about before one is chosen: the list may be behind, and what it calls paid may have failed beside one that paid.
+	for i, tx := range list {
+		if tx.Reference != t.Reference {
+			continue
+		}
+		if status, ok := a.status(ctx, tx.TransactionID); ok {
+			list[i].Status = status
+		}
+	}
+	tx, live := choose(list, t.Reference)
 	if tx.Reference == "" {
 		return provider.Found{}, errors.New("lookup: the answer is about other references")
 	}
-	if status, ok := a.status(ctx, tx.TransactionID); ok {
-		tx.Status = status
+	if live > 1 {
+		// They may be as many payments, of which no one tells what became of the reference: that is for people.
+		return provider.Found{Exists: true, Result: provider.Result{
+			Class: provider.Ambiguous, Scope: provider.ScopePayment, Code: "several_transactions", ProviderID: tx.TransactionID,
+			Alarm: "the provider has several transactions of one reference",
+		}}, nil
 	}
 	f := a.found(tx)
-	if alarm != "" {
-		f.Result.Alarm = alarm
-	}
 	if f.Amount != nil && f.Amount.Currency != t.Amount.Currency {
 		f.Amount = nil
 	}
@@ -49,9 +59,8 @@ func (a *Adapter) Lookup(ctx context.Context, t provider.Transfer) (provider.Fou
 }
 
 // choose takes the transaction of a reference that says most: one that paid before one that may, and that before one that
-// failed. More than one that is not proven to have failed may be as many payments.
-func choose(list []transaction, reference string) (best transaction, alarm string) {
-	live := 0
+// failed; live is how many are not proven to have failed.
+func choose(list []transaction, reference string) (best transaction, live int) {
 	for _, tx := range list {
 		if tx.Reference != reference {
 			continue
@@ -63,10 +72,7 @@ func choose(list []transaction, reference string) (best transaction, alarm strin
 			best = tx
 		}
 	}
-	if live > 1 {
-		alarm = "the provider has several transactions of one reference"
-	}
-	return best, alarm
+	return best, live
 }
 
 func rank(status string) int {

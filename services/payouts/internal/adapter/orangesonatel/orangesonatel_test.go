@@ -139,7 +139,7 @@ func TestEveryDocumentedError(t *testing.T) {
 	}
 }
 
-// The same code says the same with whatever status, as a number too; without a code nothing is final.
+// The same code says the same with whatever 4xx, as a number too; of 408 and 5xx only what is looked at before a payment is believed; without a code nothing is final.
 func TestCodesAndStatuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -150,7 +150,18 @@ func TestCodesAndStatuses(t *testing.T) {
 	}{
 		{400, `{"code":"2000"}`, provider.RejectedFinal, false},
 		{404, `{"code":2000,"status":404}`, provider.RejectedFinal, false},
-		{500, `{"code":"2021"}`, provider.RejectedRetryable, false},
+		{409, `{"code":"2021"}`, provider.RejectedRetryable, false},
+		{408, `{"code":"2000"}`, provider.Ambiguous, false},
+		{500, `{"code":"2021"}`, provider.Ambiguous, false},
+		{502, `{"code":"2041"}`, provider.Ambiguous, false},
+		{503, `{"code":"60"}`, provider.Ambiguous, false},
+		{504, `{"code":"4099"}`, provider.Ambiguous, false},
+		{500, `{"code":"10"}`, provider.Ambiguous, false},
+		{408, `{"code":"2010"}`, provider.RejectedRetryable, true},
+		{500, `{"code":"2011"}`, provider.RejectedRetryable, true},
+		{502, `{"code":"2012"}`, provider.RejectedRetryable, true},
+		{503, `{"code":"2013"}`, provider.RejectedRetryable, true},
+		{504, `{"code":"4003"}`, provider.RejectedRetryable, true},
 		{401, `{"code":"2011"}`, provider.RejectedRetryable, true}, // and not: a new token, and another try
 		{401, `{"error":"invalid_token"}`, provider.RejectedRetryable, true},
 		{401, ``, provider.RejectedRetryable, true},
@@ -162,7 +173,7 @@ func TestCodesAndStatuses(t *testing.T) {
 		{200, `{"code":"2000"}`, provider.Ambiguous, false},
 		{200, `{"status":"SUCCESS","reference":"another"}`, provider.Ambiguous, false},
 		{200, `{"status":"SUCCESS"} {}`, provider.Ambiguous, false},
-		{200, `{"status":"CANCELLED","reference":"ref-1","description":"+221 77 000 01 01"}`, provider.RejectedFinal, false},
+		{200, `{"status":"CANCELLED","reference":"ref-1","description":"+221 77 000 01 01 Awa Diop"}`, provider.RejectedFinal, false},
 		{200, `{"status":"REJECTED"}`, provider.RejectedFinal, false},
 		{200, `{"status":"PRE_INITIATED"}`, provider.Accepted, false},
 		{200, `{"status":"INITIATED"}`, provider.Accepted, false},
@@ -178,7 +189,7 @@ func TestCodesAndStatuses(t *testing.T) {
 			}
 		})
 		res := a.Submit(t.Context(), transfer("ref-1", 24000))
-		if res.Class != c.want || res.Stop != c.stop || strings.Contains(res.ProviderCode, "01 01") {
+		if res.Class != c.want || res.Stop != c.stop || strings.Contains(res.ProviderCode, "01 01") || strings.Contains(res.ProviderCode, "Awa") {
 			t.Errorf("%d %s: got %+v", c.status, c.body, res)
 		}
 		most := 1
@@ -385,6 +396,7 @@ func TestSearches(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		list, status string
+		second       string         // what is said of CI2
 		class        provider.Class // "" is absent
 		failed       bool
 		alarm        bool
@@ -400,13 +412,31 @@ func TestSearches(t *testing.T) {
 		"the id is not read":      {list: `[{"reference":"ref-1","status":"REJECTED","transactionId":"CI1"}]`, status: `<html>`, class: provider.RejectedFinal},
 		"unknown word":            {list: `[{"reference":"ref-1","status":"EN_COURS","transactionId":"CI1"}]`, class: provider.Accepted, alarm: true},
 		"paid beside failed":      {list: `[{"reference":"ref-1","status":"FAILED"},{"reference":"ref-1","status":"SUCCESS"}]`, class: provider.Succeeded},
-		"paid twice":              {list: `[{"reference":"ref-1","status":"SUCCESS"},{"reference":"ref-1","status":"SUCCESS"}]`, class: provider.Succeeded, alarm: true},
-		"paid, and one under way": {list: `[{"reference":"ref-1","status":"PENDING"},{"reference":"ref-1","status":"SUCCESS"}]`, class: provider.Succeeded, alarm: true},
+		"paid twice":              {list: `[{"reference":"ref-1","status":"SUCCESS"},{"reference":"ref-1","status":"SUCCESS"}]`, class: provider.Ambiguous, alarm: true},
+		"paid, and one under way": {list: `[{"reference":"ref-1","status":"PENDING"},{"reference":"ref-1","status":"SUCCESS"}]`, class: provider.Ambiguous, alarm: true},
+		"two, of which the first has failed since": {
+			list:   `[{"reference":"ref-1","status":"SUCCESS","transactionId":"CI1"},{"reference":"ref-1","status":"PENDING","transactionId":"CI2"}]`,
+			status: `{"status":"FAILED"}`, second: `{"status":"SUCCESS"}`, class: provider.Succeeded,
+		},
+		"two, of which one is under way still": {
+			list:   `[{"reference":"ref-1","status":"SUCCESS","transactionId":"CI1"},{"reference":"ref-1","status":"PENDING","transactionId":"CI2"}]`,
+			status: `{"status":"FAILED"}`, second: `{"status":"PENDING"}`, class: provider.Accepted,
+		},
+		"failed in the list, and paid since": {
+			list:   `[{"reference":"ref-1","status":"PENDING","transactionId":"CI1"},{"reference":"ref-1","status":"FAILED","transactionId":"CI2"}]`,
+			status: `{"status":"FAILED"}`, second: `{"status":"SUCCESS"}`, class: provider.Succeeded,
+		},
+		"both have failed": {
+			list:   `[{"reference":"ref-1","status":"PENDING","transactionId":"CI1"},{"reference":"ref-1","status":"SUCCESS","transactionId":"CI2"}]`,
+			status: `{"status":"FAILED"}`, second: `{"status":"REJECTED"}`, class: provider.RejectedFinal,
+		},
 	} {
 		a := newStub(t, func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case strings.HasSuffix(r.URL.Path, "/transactions"):
 				_, _ = io.WriteString(w, c.list)
+			case c.second != "" && strings.HasSuffix(r.URL.Path, "/CI2/status"):
+				_, _ = io.WriteString(w, c.second)
 			case c.status == "":
 				w.WriteHeader(http.StatusNotFound)
 			default:
