@@ -110,17 +110,21 @@ func (r *Resolver) takeCap(ctx context.Context, tx pgx.Tx, p payout.Payout) (str
 	return today, nil
 }
 
-// readdress sends a payout to the wallet that its payee has now, which must be confirmed and have cooled off. Approvals were
-// given for the other one.
+// readdress sends a payout to the wallet that its payee has now, which must be with the same provider, be confirmed and have cooled off.
+// Approvals were given for the other one.
 func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
 	q, id := db.New(tx), p.ID
-	now, err := q.DestinationRests(ctx, db.DestinationRestsParams{CooledSince: r.Store.CooledSince(p.Tenant), PayoutID: id})
+	now, err := q.DestinationRests(ctx, db.DestinationRestsParams{
+		CooledSince: r.Store.CooledSince(p.Tenant), DefaultProvider: r.Store.DefaultProvider(p.Tenant), PayoutID: id,
+	})
 	if err != nil {
 		return fmt.Errorf("read the wallet of payout %s: %w", id, err)
 	}
 	switch {
 	case now.Phone == "":
 		return rpc.Refused("no_wallet", "import the payee with a telephone number first", "the payee of payout %s has no wallet now", id)
+	case now.Elsewhere: // a payout keeps its provider: its caps, float and attempts are that one's
+		return rpc.Refused("other_provider", "cancel it; the next run plans it anew", "the wallet of the payee of payout %s is with another provider now than %s", id, p.Provider)
 	case now.Unconfirmed:
 		return rpc.Refused("destination_unconfirmed", "ask the payee, then a second person: agogo payees confirm "+p.PayeeID, "the wallet of the payee of payout %s is not confirmed", id)
 	case now.Cooling:

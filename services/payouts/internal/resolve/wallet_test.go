@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -32,7 +33,12 @@ func walletDesk(t *testing.T, coolOff time.Duration) *desk {
 // wallet imports another wallet for the payee, as a person.
 func (d *desk) wallet(name string, n int) {
 	d.t.Helper()
-	file := fmt.Sprintf("payee_id,name,phone,provider,locale\n%s,Livreur,%s,,fr\n", sending.Payee(1), sending.Phone(n))
+	d.walletAt(name, n, "")
+}
+
+func (d *desk) walletAt(name string, n int, provider string) {
+	d.t.Helper()
+	file := fmt.Sprintf("payee_id,name,phone,provider,locale\n%s,Livreur,%s,%s,fr\n", sending.Payee(1), sending.Phone(n), provider)
 	sink := rows.Sink{Refused: func(r rows.Error) error { return &r }, Progress: func(rows.Counts) error { return nil }}
 	if _, err := d.Importer.Payees(d.as(name), d.Tenants.Tenants[0], "csv", strings.NewReader(file), sink); err != nil {
 		d.t.Fatal(err)
@@ -95,6 +101,55 @@ func TestAChangedWalletWaitsForASecondPersonAndTheCoolOff(t *testing.T) {
 	}
 	d.Commands(d.sender)
 	d.paidTo(77)
+}
+
+// A wallet is a number with a provider: what was planned for the number with one is not sent to it, nor to another number,
+// with the other, confirmed or not.
+func TestAWalletWithAnotherProviderIsPaidByTheNextRun(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"another number": 77, "the same number": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := walletDesk(t, time.Hour)
+			d.Tenants.Tenants[0].Providers["wave"] = config.Provider{Name: "wave", Kind: "wave"}
+			d.walletAt("ada", n, "wave")
+			d.Dispatch(d.sender, d.run)
+			if err := d.confirm("ben", ""); err != nil {
+				t.Fatal(err)
+			}
+			d.Env.Clock.Advance(2 * time.Hour)
+			d.later(3)
+			if got := d.One(); got != "held/destination_changed" || d.Requests() != 0 {
+				t.Fatalf("it is %s after %d requests", got, d.Requests())
+			}
+			if got := d.EventTypes("payout"); len(got) != 3 {
+				t.Fatalf("it goes in and out: %v", got)
+			}
+			d.mustRefuse(d.single(d.Release), "other_provider")
+			if err := d.single(d.Cancel); err != nil {
+				t.Fatal(err)
+			}
+			if n := d.Count("SELECT count(*) FROM payments WHERE payout_id IS NULL"); n != 1 {
+				t.Errorf("%d payments are free for the next run", n)
+			}
+			d.Check()
+		})
+	}
+}
+
+// A payout that nothing held when the provider changed is held when it is to be sent.
+func TestAConfirmedProviderIsAskedForWhenAPayoutIsSent(t *testing.T) {
+	t.Parallel()
+	d := walletDesk(t, 0)
+	d.Tenants.Tenants[0].Providers["wave"] = config.Provider{Name: "wave", Kind: "wave"}
+	d.walletAt("ada", 1, "wave")
+	if err := d.confirm("ben", ""); err != nil {
+		t.Fatal(err)
+	}
+	d.Dispatch(d.sender, d.run)
+	if got := d.One(); got != "held/destination_changed" || d.Requests() != 0 {
+		t.Fatalf("it is %s after %d requests", got, d.Requests())
+	}
 }
 
 // What is planned to a changed wallet goes there by itself once that is confirmed and has cooled off.

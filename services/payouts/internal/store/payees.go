@@ -20,6 +20,9 @@ func (s *Store) CooledSince(tenant string) time.Time {
 	return s.Clock.Now().Add(-s.rules(tenant).DestinationCoolOff)
 }
 
+// DefaultProvider pays the tenant's payees that name none.
+func (s *Store) DefaultProvider(tenant string) string { return s.rules(tenant).DefaultProvider }
+
 // PausePayee stops paying a payee, for a person's words; what is approved for them is held. ok is false when they are paused
 // already, or unknown.
 func (s *Store) PausePayee(ctx context.Context, tx pgx.Tx, tenant, payee, actor, words string) (ok bool, err error) {

@@ -48,7 +48,8 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 	}
 	held, err := db.New(tx).HeldPayouts(ctx, db.HeldPayoutsParams{
 		Tenant: queue.Tenant, Provider: queue.Provider, NeedsPerson: payout.NeedsPerson(), CooledSince: s.CooledSince(queue.Tenant),
-		AfterCreated: after.CreatedAt, AfterID: after.PayoutID, PageLimit: int32(limit),
+		DefaultProvider: s.DefaultProvider(queue.Tenant),
+		AfterCreated:    after.CreatedAt, AfterID: after.PayoutID, PageLimit: int32(limit),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read held payouts of %s/%s: %w", queue.Tenant, queue.Provider, err)

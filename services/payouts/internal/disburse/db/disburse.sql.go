@@ -14,7 +14,8 @@ import (
 
 const claim = `-- name: Claim :many
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.period_date::text AS period_date, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state, (y.phone <> p.destination OR y.unconfirmed OR COALESCE(y.destination_changed_at > $1::timestamptz, false))::boolean AS destination_rests,
+       y.state AS payee_state, (y.phone <> p.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF($1::text, ''), p.provider) <> p.provider OR y.unconfirmed
+        OR COALESCE(y.destination_changed_at > $2::timestamptz, false))::boolean AS destination_rests,
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
        -- not given up. Or this one was, through another provider, who is not the one that is asked.
        EXISTS (
@@ -28,24 +29,25 @@ SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.p
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
-WHERE p.run_id = $2 AND p.page = $3 AND p.state = 'approved' AND p.provider = $4 AND NOT p.contradicted
-  AND (p.retry_at IS NULL OR p.retry_at <= $5::timestamptz)
-  AND NOT (p.payout_id = ANY($6::uuid[]))
-  AND (NOT $7::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
+WHERE p.run_id = $3 AND p.page = $4 AND p.state = 'approved' AND p.provider = $5 AND NOT p.contradicted
+  AND (p.retry_at IS NULL OR p.retry_at <= $6::timestamptz)
+  AND NOT (p.payout_id = ANY($7::uuid[]))
+  AND (NOT $8::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
-ORDER BY p.payout_id LIMIT $8 FOR UPDATE OF p SKIP LOCKED
+ORDER BY p.payout_id LIMIT $9 FOR UPDATE OF p SKIP LOCKED
 `
 
 type ClaimParams struct {
-	CooledSince time.Time
-	RunID       uuid.UUID
-	Page        int32
-	Provider    string
-	Now         time.Time
-	Resting     []uuid.UUID
-	ToSend      bool
-	PageLimit   int32
+	DefaultProvider string
+	CooledSince     time.Time
+	RunID           uuid.UUID
+	Page            int32
+	Provider        string
+	Now             time.Time
+	Resting         []uuid.UUID
+	ToSend          bool
+	PageLimit       int32
 }
 
 type ClaimRow struct {
@@ -68,6 +70,7 @@ type ClaimRow struct {
 // again first, and a payout that the provider contradicts is never sent.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
+		arg.DefaultProvider,
 		arg.CooledSince,
 		arg.RunID,
 		arg.Page,

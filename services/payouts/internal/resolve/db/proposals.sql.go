@@ -14,13 +14,15 @@ import (
 
 const destinationRests = `-- name: DestinationRests :one
 SELECT y.phone, y.unconfirmed, COALESCE(y.destination_changed_at > $1::timestamptz, false)::boolean AS cooling,
-       (y.phone = p.destination)::boolean AS same
-FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id WHERE p.payout_id = $2
+       (y.phone = p.destination)::boolean AS same,
+       (COALESCE(NULLIF(y.provider, ''), NULLIF($2::text, ''), p.provider) <> p.provider)::boolean AS elsewhere
+FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id WHERE p.payout_id = $3
 `
 
 type DestinationRestsParams struct {
-	CooledSince time.Time
-	PayoutID    uuid.UUID
+	CooledSince     time.Time
+	DefaultProvider string
+	PayoutID        uuid.UUID
 }
 
 type DestinationRestsRow struct {
@@ -28,18 +30,20 @@ type DestinationRestsRow struct {
 	Unconfirmed bool
 	Cooling     bool
 	Same        bool
+	Elsewhere   bool
 }
 
 // The wallet that the payee has now, whether it waits for a second person or for the end of the cool-off, and whether it is
-// the payout's.
+// the payout's and with its provider.
 func (q *Queries) DestinationRests(ctx context.Context, arg DestinationRestsParams) (DestinationRestsRow, error) {
-	row := q.db.QueryRow(ctx, destinationRests, arg.CooledSince, arg.PayoutID)
+	row := q.db.QueryRow(ctx, destinationRests, arg.CooledSince, arg.DefaultProvider, arg.PayoutID)
 	var i DestinationRestsRow
 	err := row.Scan(
 		&i.Phone,
 		&i.Unconfirmed,
 		&i.Cooling,
 		&i.Same,
+		&i.Elsewhere,
 	)
 	return i, err
 }

@@ -7,7 +7,8 @@ WHERE p.payout_id = @payout_id AND p.state = 'held' AND y.tenant = p.tenant AND 
 
 -- name: DestinationRests :one
 -- The wallet that the payee has now, whether it waits for a second person or for the end of the cool-off, and whether it is
--- the payout's.
+-- the payout's and with its provider.
 SELECT y.phone, y.unconfirmed, COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false)::boolean AS cooling,
-       (y.phone = p.destination)::boolean AS same
+       (y.phone = p.destination)::boolean AS same,
+       (COALESCE(NULLIF(y.provider, ''), NULLIF(@default_provider::text, ''), p.provider) <> p.provider)::boolean AS elsewhere
 FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id WHERE p.payout_id = @payout_id;

@@ -151,25 +151,27 @@ func (q *Queries) GetOutflow(ctx context.Context, tenant string) (Outflow, error
 const heldPayouts = `-- name: HeldPayouts :many
 SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
        COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state,
-       (y.phone <> h.destination OR y.unconfirmed OR COALESCE(y.destination_changed_at > $1::timestamptz, false))::boolean AS destination_rests
+       (y.phone <> h.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF($1::text, ''), h.provider) <> h.provider OR y.unconfirmed
+        OR COALESCE(y.destination_changed_at > $2::timestamptz, false))::boolean AS destination_rests
 FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
-WHERE h.state = 'held' AND h.tenant = $2 AND h.provider = $3 AND NOT (h.reason_code = ANY($4::text[]))
+WHERE h.state = 'held' AND h.tenant = $3 AND h.provider = $4 AND NOT (h.reason_code = ANY($5::text[]))
   AND NOT h.contradicted
-  AND (h.created_at, h.payout_id) > ($5::timestamptz, $6::uuid)
-ORDER BY h.created_at, h.payout_id LIMIT $7
+  AND (h.created_at, h.payout_id) > ($6::timestamptz, $7::uuid)
+ORDER BY h.created_at, h.payout_id LIMIT $8
 `
 
 type HeldPayoutsParams struct {
-	CooledSince  time.Time
-	Tenant       string
-	Provider     string
-	NeedsPerson  []string
-	AfterCreated time.Time
-	AfterID      uuid.UUID
-	PageLimit    int32
+	DefaultProvider string
+	CooledSince     time.Time
+	Tenant          string
+	Provider        string
+	NeedsPerson     []string
+	AfterCreated    time.Time
+	AfterID         uuid.UUID
+	PageLimit       int32
 }
 
 type HeldPayoutsRow struct {
@@ -193,6 +195,7 @@ type HeldPayoutsRow struct {
 // Oldest first per provider, from the last one looked at. Those that need a person stay.
 func (q *Queries) HeldPayouts(ctx context.Context, arg HeldPayoutsParams) ([]HeldPayoutsRow, error) {
 	rows, err := q.db.Query(ctx, heldPayouts,
+		arg.DefaultProvider,
 		arg.CooledSince,
 		arg.Tenant,
 		arg.Provider,

@@ -2,7 +2,8 @@
 -- Oldest first per provider, from the last one looked at. Those that need a person stay.
 SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
        COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state,
-       (y.phone <> h.destination OR y.unconfirmed OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests
+       (y.phone <> h.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF(@default_provider::text, ''), h.provider) <> h.provider OR y.unconfirmed
+        OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests
 FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
