@@ -47,6 +47,13 @@ func Refused(code, next, format string, args ...any) error {
 	})
 }
 
+// Unavailable is an UNAVAILABLE of something outside of the service; next says what to do.
+func Unavailable(code, next, format string, args ...any) error {
+	return detailed(codes.Unavailable, fmt.Sprintf(format, args...), &errdetails.PreconditionFailure{
+		Violations: []*errdetails.PreconditionFailure_Violation{{Type: code, Description: next}},
+	})
+}
+
 func unavailable(text string) error {
 	return detailed(codes.Unavailable, text, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
 }

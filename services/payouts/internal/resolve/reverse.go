@@ -74,6 +74,13 @@ func (r *Resolver) TakeBack(ctx context.Context, tenant string, id uuid.UUID) er
 	if res.Class == provider.RejectedFinal || res.Class == provider.RejectedRetryable {
 		return rpc.Refused(res.Code, "the money stays with the payee; take it off the next payout, or ask the provider", "%s refuses to take payout %s back", a.Provider, id)
 	}
+	switch res.Class {
+	case provider.Succeeded:
+	case provider.NotSent:
+		return rpc.Unavailable("reversal_not_sent", "ask again: agogo payouts reverse "+id.String(), "%s was not asked to take payout %s back: it cannot be reached", a.Provider, id)
+	default: // asked at once, the provider could still say that it is paid, and nobody would ask again: AskBack's lookup comes later
+		return rpc.Unavailable("reversal_not_known", "look at it in some minutes: agogo payouts get "+id.String(), "whether %s takes payout %s back is not known yet: it will be looked up", a.Provider, id)
+	}
 	return pg.InTx(ctx, r.Store.Runs.Pool, func(tx pgx.Tx) error {
 		_, err := attempt.Hint(ctx, tx, r.Clock.Now(), tenant, a.Provider, []string{a.Reference})
 		return err

@@ -2,9 +2,12 @@ package resolve_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/money"
@@ -99,25 +102,44 @@ func (d *desk) reverse() error {
 // A person has a payout taken back: what the provider answers is not believed before its lookup shows it.
 func TestAPersonHasAPayoutTakenBack(t *testing.T) {
 	t.Parallel()
-	for name, says := range map[string]provider.Class{"answered": provider.Succeeded, "the answer is lost": provider.Ambiguous} {
-		t.Run(name, func(t *testing.T) {
+	d, s := paidWithFee(t)
+	d.mustRefuse(d.reverse(), "not_reversible")
+	b := &back{says: provider.Result{Class: provider.Succeeded}, then: s.cameBack}
+	d.sender.Connector.Reverser = b
+	if err := d.reverse(); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.One(); got != "succeeded" {
+		t.Errorf("before the lookup it is %s", got)
+	}
+	d.Pass(d.sender)
+	d.isReversed()
+	d.mustRefuse(d.reverse(), "state")
+	if diff := cmp.Diff([]string{"their-1"}, b.asks); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whose answer is lost may take effect after a lookup that comes at once; and who was never asked is no success.
+func TestAReversalWithoutAnAnswerIsLookedUpLater(t *testing.T) {
+	t.Parallel()
+	for class, code := range map[provider.Class]string{provider.Ambiguous: "reversal_not_known", provider.NotSent: "reversal_not_sent"} {
+		t.Run(string(class), func(t *testing.T) {
 			t.Parallel()
 			d, s := paidWithFee(t)
-			d.mustRefuse(d.reverse(), "not_reversible")
-			b := &back{says: provider.Result{Class: says}, then: s.cameBack}
-			d.sender.Connector.Reverser = b
-			if err := d.reverse(); err != nil {
-				t.Fatal(err)
-			}
-			if got := d.One(); got != "succeeded" {
-				t.Errorf("before the lookup it is %s", got)
+			s.paysNow()
+			d.sender.Connector.Reverser = &back{says: provider.Result{Class: class}}
+			err := d.reverse()
+			if status.Code(err) != codes.Unavailable || !strings.Contains(status.Convert(err).Proto().String(), code) {
+				t.Fatalf("got %v, want %s", err, code)
 			}
 			d.Pass(d.sender)
-			d.isReversed()
-			d.mustRefuse(d.reverse(), "state")
-			if diff := cmp.Diff([]string{"their-1"}, b.asks); diff != "" {
-				t.Error(diff)
+			if got := d.One(); got != "succeeded" {
+				t.Fatalf("it is %s", got)
 			}
+			s.cameBack()
+			d.later(5)
+			d.isReversed()
 		})
 	}
 }
