@@ -64,6 +64,23 @@ SELECT greatest(coalesce((SELECT max(o.seq) FROM outbox_parcels o), 0), d.seq)::
        coalesce(extract(epoch FROM clock_timestamp() - (SELECT max(o.created_at) FROM outbox_parcels o)), -1)::float8 AS idle_seconds
 FROM outbox_dropped d;
 
+-- name: NewestParcel :one
+SELECT seq, created_at FROM outbox_parcels ORDER BY seq DESC LIMIT 1;
+
+-- name: HasParcel :one
+-- Whether a parcel is there, or may have been dropped.
+SELECT (d.seq >= @seq::bigint OR EXISTS (SELECT FROM outbox_parcels o WHERE o.seq = @seq::bigint AND o.created_at = @created_at::timestamptz))::boolean AS has
+FROM outbox_dropped d;
+
+-- name: Absent :one
+-- The highest place of a published message that is not among these, nor dropped; 0 when all are there. A message that was told again
+-- after a restore has another suffix.
+SELECT coalesce(max(t.seq), 0)::bigint AS seq
+FROM (SELECT unnest(@seqs::bigint[]) AS seq, unnest(@ids::text[]) AS id) t, outbox_dropped d
+WHERE t.seq > d.seq AND NOT EXISTS (
+    SELECT FROM outbox_parcels o CROSS JOIN LATERAL unnest(o.msg_ids) AS m (id)
+    WHERE o.seq = t.seq AND regexp_replace(m.id, '#e[0-9]+$', '') = regexp_replace(t.id, '#e[0-9]+$', ''));
+
 -- name: Resend :execrows
 -- What was written in the last moments that these tables know of is published again, under other message ids: with a suffix that
 -- tells the epoch, in place of an earlier one.

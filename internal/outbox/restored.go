@@ -2,8 +2,11 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/outbox/db"
 	"github.com/agogopay/agogo/internal/stream"
@@ -27,6 +30,39 @@ func ReadKnown(ctx context.Context, q db.DBTX) (Known, error) {
 		return Known{}, fmt.Errorf("read the newest message of the outbox: %w", err)
 	}
 	return Known{Seq: row.Seq, Idle: time.Duration(row.IdleSeconds * float64(time.Second))}, nil
+}
+
+// Parcel is a row of the outbox, by its place and the moment it was written: after a restore a place may be taken by another one.
+type Parcel struct {
+	Seq int64
+	At  time.Time
+}
+
+// NewestParcel reads the newest row that is kept; the zero Parcel when none is.
+func NewestParcel(ctx context.Context, q db.DBTX) (Parcel, error) {
+	row, err := db.New(q).NewestParcel(ctx)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return Parcel{}, fmt.Errorf("read the newest row of the outbox: %w", err)
+	}
+	return Parcel{Seq: row.Seq, At: row.CreatedAt}, nil
+}
+
+// Has reports whether a row is still there, or may have been dropped.
+func Has(ctx context.Context, q db.DBTX, p Parcel) (bool, error) {
+	has, err := db.New(q).HasParcel(ctx, db.HasParcelParams{Seq: p.Seq, CreatedAt: p.At})
+	if err != nil {
+		return false, fmt.Errorf("look for row %d of the outbox: %w", p.Seq, err)
+	}
+	return has, nil
+}
+
+// Absent is the highest of the places, each with its message's id, that the tables do not hold and never dropped; 0 when there is none.
+func Absent(ctx context.Context, q db.DBTX, places []int64, ids []string) (int64, error) {
+	seq, err := db.New(q).Absent(ctx, db.AbsentParams{Seqs: places, Ids: ids})
+	if err != nil {
+		return 0, fmt.Errorf("look for %d published messages in the outbox: %w", len(places), err)
+	}
+	return seq, nil
 }
 
 // resendEvents is how long before a backup events may have been published that their consumers had not yet handled when it was

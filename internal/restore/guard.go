@@ -14,6 +14,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/restore/db"
 	"github.com/agogopay/agogo/internal/rpc"
 )
 
@@ -50,6 +51,8 @@ type Guard struct {
 	state   State
 	problem string
 	known   int64         // the newest message of the outbox that was seen
+	parcel  outbox.Parcel // the newest row of it that was seen
+	line    string        // the cluster's timeline; "" while it is not known
 	opened  chan struct{} // closed while running
 }
 
@@ -116,11 +119,21 @@ func (g *Guard) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	newest, err := outbox.NewestParcel(ctx, g.Pool)
+	if err != nil {
+		return err
+	}
+	// Last: what goes back after this takes newest with it, which the next look misses.
+	has, err := outbox.Has(ctx, g.Pool, g.parcel)
+	if err != nil {
+		return err
+	}
+	g.followTimeline(ctx)
 	epoch := g.Epoch.Now()
 	switch {
 	case mark.Epoch > epoch:
 		g.Epoch.RiseTo(mark.Epoch)
-		g.seen(known.Seq)
+		g.seen(known.Seq, newest)
 		if g.State() == Unmarked {
 			g.set(ctx, Running, "")
 		}
@@ -128,10 +141,24 @@ func (g *Guard) look(ctx context.Context) error {
 		g.set(ctx, Unmarked, fmt.Sprintf("the tables went back from epoch %d to %d", epoch, mark.Epoch))
 	case known.Seq < g.last():
 		g.set(ctx, Unmarked, fmt.Sprintf("the outbox went back from message %d to %d", g.last(), known.Seq))
+	case !has:
+		g.set(ctx, Unmarked, fmt.Sprintf("message %d of the outbox was there and is not any more", g.parcel.Seq))
 	default:
-		g.seen(known.Seq)
+		g.seen(known.Seq, newest)
 	}
 	return nil
+}
+
+// followTimeline has EVENTS read again when another server took over: what it lacks may be hidden by what was committed since.
+func (g *Guard) followTimeline(ctx context.Context) {
+	line, err := db.New(g.Pool).Timeline(ctx)
+	if err != nil || line == "" {
+		return // not every Postgres tells, and the look at the newest row does without
+	}
+	if g.line != "" && line != g.line && g.State() == Running {
+		g.set(ctx, Checking, "another database server took over: what was published is read again")
+	}
+	g.line = line
 }
 
 // check compares EVENTS with the tables. EVENTS is read first: what is published was committed before.
@@ -150,7 +177,17 @@ func (g *Guard) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if problem := t.ahead(mark.Epoch, known); problem != "" {
+	problem := t.ahead(mark.Epoch, known)
+	if problem == "" && t.epoch == mark.Epoch { // the first commit after a loss passes its places, for sequences jump ahead then
+		absent, err := outbox.Absent(ctx, g.Pool, t.places, t.ids)
+		if err != nil {
+			return err
+		}
+		if absent > 0 {
+			problem = fmt.Sprintf("EVENTS has message %d of the outbox, which the tables do not have", absent)
+		}
+	}
+	if problem != "" {
 		g.set(ctx, Unmarked, problem)
 		return nil
 	}
@@ -164,10 +201,10 @@ func (g *Guard) last() int64 {
 	return g.known
 }
 
-func (g *Guard) seen(seq int64) {
+func (g *Guard) seen(seq int64, newest outbox.Parcel) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.known = seq
+	g.known, g.parcel = seq, newest
 }
 
 func (g *Guard) set(ctx context.Context, s State, problem string) {

@@ -262,3 +262,52 @@ func TestADroppedOutboxIsNoRestore(t *testing.T) {
 		t.Errorf("%s: %s", st, s.guard.Problem())
 	}
 }
+
+// The first commit after a loss passes the places that were lost: neither a look nor a start is deceived by it.
+func TestACommitDoesNotHideALoss(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.tell(s.payout(uuid.New(), 1, "created"))
+	restore := pgtest.Backup(t, s.pool)
+	s.tell(s.payout(uuid.New(), 1, "created"))
+	if err := s.guard.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	restore()
+	if err := s.commit(s.tick("daily@1")); err != nil { // before anybody looked
+		t.Fatal(err)
+	}
+	if err := s.guard.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.guard.State(); st != Unmarked {
+		t.Errorf("after a commit a look finds it %s", st)
+	}
+	s.start()
+	if st := s.guard.State(); st != Unmarked {
+		t.Errorf("after a commit it starts %s", st)
+	}
+}
+
+// When another server takes over, EVENTS is read before anything more is done, and nothing is lost then.
+func TestATimelineThatChangesIsLookedInto(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.tell(s.payout(uuid.New(), 1, "created"))
+	if s.guard.line == "" {
+		t.Fatal("the timeline is not known")
+	}
+	s.guard.line = "0000000A"
+	if err := s.guard.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.guard.State(); st != Checking || s.guard.Refuse() == nil {
+		t.Errorf("after a takeover it is %s", st)
+	}
+	if err := s.guard.check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.guard.State(); st != Running {
+		t.Errorf("after the check it is %s: %s", st, s.guard.Problem())
+	}
+}

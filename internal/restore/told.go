@@ -18,6 +18,9 @@ type told struct {
 	epoch int
 	seq   int64
 	at    time.Time
+
+	places []int64 // of the newest message of each subject within the epoch, with their ids
+	ids    []string
 }
 
 // place is where a message stands: its epoch and its place in the service's outbox.
@@ -38,9 +41,12 @@ func readTold(ctx context.Context, js jetstream.JetStream, service string) (told
 		if epoch, seq, ok := place(m); ok {
 			switch {
 			case epoch > t.epoch:
-				t.epoch, t.seq = epoch, seq
+				t.epoch, t.seq, t.places, t.ids = epoch, seq, nil, nil
 			case epoch == t.epoch:
 				t.seq = max(t.seq, seq)
+			}
+			if epoch == t.epoch {
+				t.places, t.ids = append(t.places, seq), append(t.ids, m.Headers().Get(jetstream.MsgIDHeader))
 			}
 		}
 		if at, err := time.Parse(time.RFC3339Nano, m.Headers().Get("ce-time")); err == nil && at.After(t.at) {

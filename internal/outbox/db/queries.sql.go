@@ -10,6 +10,28 @@ import (
 	"time"
 )
 
+const absent = `-- name: Absent :one
+SELECT coalesce(max(t.seq), 0)::bigint AS seq
+FROM (SELECT unnest($1::bigint[]) AS seq, unnest($2::text[]) AS id) t, outbox_dropped d
+WHERE t.seq > d.seq AND NOT EXISTS (
+    SELECT FROM outbox_parcels o CROSS JOIN LATERAL unnest(o.msg_ids) AS m (id)
+    WHERE o.seq = t.seq AND regexp_replace(m.id, '#e[0-9]+$', '') = regexp_replace(t.id, '#e[0-9]+$', ''))
+`
+
+type AbsentParams struct {
+	Seqs []int64
+	Ids  []string
+}
+
+// The highest place of a published message that is not among these, nor dropped; 0 when all are there. A message that was told again
+// after a restore has another suffix.
+func (q *Queries) Absent(ctx context.Context, arg AbsentParams) (int64, error) {
+	row := q.db.QueryRow(ctx, absent, arg.Seqs, arg.Ids)
+	var seq int64
+	err := row.Scan(&seq)
+	return seq, err
+}
+
 const addPartition = `-- name: AddPartition :exec
 SELECT outbox_add_partition((now() AT TIME ZONE 'UTC')::date + $1::int)
 `
@@ -127,6 +149,24 @@ func (q *Queries) DropPartitions(ctx context.Context, keepSeconds float64) (int3
 	var dropped int32
 	err := row.Scan(&dropped)
 	return dropped, err
+}
+
+const hasParcel = `-- name: HasParcel :one
+SELECT (d.seq >= $1::bigint OR EXISTS (SELECT FROM outbox_parcels o WHERE o.seq = $1::bigint AND o.created_at = $2::timestamptz))::boolean AS has
+FROM outbox_dropped d
+`
+
+type HasParcelParams struct {
+	Seq       int64
+	CreatedAt time.Time
+}
+
+// Whether a parcel is there, or may have been dropped.
+func (q *Queries) HasParcel(ctx context.Context, arg HasParcelParams) (bool, error) {
+	row := q.db.QueryRow(ctx, hasParcel, arg.Seq, arg.CreatedAt)
+	var has bool
+	err := row.Scan(&has)
+	return has, err
 }
 
 const heartbeat = `-- name: Heartbeat :one
@@ -248,6 +288,22 @@ func (q *Queries) MarkSome(ctx context.Context, arg MarkSomeParams) error {
 		arg.Waiting,
 	)
 	return err
+}
+
+const newestParcel = `-- name: NewestParcel :one
+SELECT seq, created_at FROM outbox_parcels ORDER BY seq DESC LIMIT 1
+`
+
+type NewestParcelRow struct {
+	Seq       int64
+	CreatedAt time.Time
+}
+
+func (q *Queries) NewestParcel(ctx context.Context) (NewestParcelRow, error) {
+	row := q.db.QueryRow(ctx, newestParcel)
+	var i NewestParcelRow
+	err := row.Scan(&i.Seq, &i.CreatedAt)
+	return i, err
 }
 
 const release = `-- name: Release :exec

@@ -158,3 +158,15 @@ func (q *Queries) SettleLost(ctx context.Context, arg SettleLostParams) (int64, 
 	}
 	return result.RowsAffected(), nil
 }
+
+const timeline = `-- name: Timeline :one
+SELECT (CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END)::text AS line
+`
+
+// Of the write-ahead log that is written now: a promotion changes it at once, in the control file only with its first checkpoint.
+func (q *Queries) Timeline(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, timeline)
+	var line string
+	err := row.Scan(&line)
+	return line, err
+}

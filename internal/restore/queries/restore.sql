@@ -28,3 +28,7 @@ SELECT count(*) FROM restore_lost WHERE settled_at IS NULL;
 -- name: SettleLost :execrows
 UPDATE restore_lost SET settled_at = @at::timestamptz, settled_by = @actor
 WHERE tenant = @tenant AND owner_id = @owner_id AND settled_at IS NULL;
+
+-- name: Timeline :one
+-- Of the write-ahead log that is written now: a promotion changes it at once, in the control file only with its first checkpoint.
+SELECT (CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END)::text AS line;
