@@ -55,7 +55,8 @@ CREATE TABLE payments (
     -- both are void while unclaimed, and if another payout has already taken the carry, the payment is owed back.
     carried        boolean NOT NULL DEFAULT false,
     recorded_at    timestamptz NOT NULL,
-    recorded_by    text NOT NULL DEFAULT '', -- who imported that it was completed: nobody approves what they have recorded
+    first_recorded_by text NOT NULL DEFAULT '', -- who imported it first, and so its payee and its amount
+    recorded_by    text NOT NULL DEFAULT '', -- who imported that it was completed: neither approves what they have recorded
     PRIMARY KEY (tenant, payment_id),
     FOREIGN KEY (tenant, payee_id) REFERENCES payees,
     CHECK (gross = commission + net),

@@ -19,6 +19,7 @@ import (
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/approve"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -179,6 +180,34 @@ func TestNobodyApprovesWhatTheyAskedFor(t *testing.T) {
 	o.must("user:cleo", o.ApprovePayout, o.id(1))
 	o.wants(1, "approved/approved")
 	o.Check()
+}
+
+// Whoever imports that a payment is completed does not take the place of who imported the payment, its payee and its amount.
+func TestTheFirstImporterDoesNotApprove(t *testing.T) {
+	t.Parallel()
+	both := tiers
+	both.BatchTiers = byTotal.BatchTiers
+	o := newOffice(t, both)
+	row := fmt.Sprintf("pay-1,%s,Livreur,%s,50000,XOF,orange_money,%%s,2025-01-24T12:00:00Z,\n", sending.Payee(1), sending.Phone(1))
+	for _, by := range []struct{ name, status string }{{"user:ada", "processing"}, {"service:orders", "completed"}} {
+		sink := rows.Sink{Refused: func(r rows.Error) error { return &r }, Progress: func(rows.Counts) error { return nil }}
+		file := strings.NewReader(payoutstest.Header + fmt.Sprintf(row, by.status))
+		if _, err := o.Importer.Payments(o.as(by.name), o.Tenants.Tenants[0], "csv", file, sink); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Exec.Dispatch = func(context.Context, uuid.UUID, int) error { return nil }
+	o.Run(payoutstest.Daily(sending.Evening))
+	for _, name := range []string{"user:ada", "service:orders"} {
+		o.refused("own_request", name, o.ApprovePayout, o.id(1))
+		if _, err := o.approveBatch(name); status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("%s approves the batch: %v", name, err)
+		}
+	}
+	o.must("user:ben", o.ApprovePayout, o.id(1))
+	if _, err := o.approveBatch("user:cleo"); err != nil {
+		t.Error(err)
+	}
 }
 
 // A tick by hand carries who asked for it into its run; a schedule's own tick is nobody's request.

@@ -128,9 +128,9 @@ func (q *Queries) InsertPayees(ctx context.Context, arg InsertPayeesParams) (int
 
 const insertPayments = `-- name: InsertPayments :execrows
 INSERT INTO payments (tenant, payment_id, payee_id, currency, gross, commission, net, method, status, completed_at,
-                      paid_reference, recorded_at, recorded_by)
+                      paid_reference, recorded_at, first_recorded_by, recorded_by)
 SELECT $1::text, r.payment_id, r.payee_id, $2::text, r.gross, r.commission, r.net, r.method, r.status,
-       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, $3::timestamptz, $4::text
+       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, $3::timestamptz, $4::text, $4::text
 FROM (
     SELECT unnest($5::text[]) AS payment_id, unnest($6::text[]) AS payee_id, unnest($7::bigint[]) AS gross,
            unnest($8::bigint[]) AS commission, unnest($9::bigint[]) AS net, unnest($10::text[]) AS method,

@@ -8,9 +8,9 @@ ORDER BY p.payment_id FOR UPDATE OF p;
 -- name: InsertPayments :execrows
 -- The zero time stands for NULL. A row that someone else inserted meanwhile is not counted: the batch is done again.
 INSERT INTO payments (tenant, payment_id, payee_id, currency, gross, commission, net, method, status, completed_at,
-                      paid_reference, recorded_at, recorded_by)
+                      paid_reference, recorded_at, first_recorded_by, recorded_by)
 SELECT @tenant::text, r.payment_id, r.payee_id, @currency::text, r.gross, r.commission, r.net, r.method, r.status,
-       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, @now::timestamptz, @actor::text
+       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, @now::timestamptz, @actor::text, @actor::text
 FROM (
     SELECT unnest(@payment_ids::text[]) AS payment_id, unnest(@payee_ids::text[]) AS payee_id, unnest(@gross::bigint[]) AS gross,
            unnest(@commissions::bigint[]) AS commission, unnest(@nets::bigint[]) AS net, unnest(@methods::text[]) AS method,
