@@ -108,9 +108,10 @@ func (l *lane) step(ctx context.Context) (more bool, err error) {
 	return count(rows) >= l.r.cfg.Batch && ctx.Err() == nil, nil
 }
 
+// count is of all messages, published or not, as the reading counts them: a batch of parcels of which little is left is a full one.
 func count(rows []db.BatchRow) (n int) {
 	for _, r := range rows {
-		n += len(left(r))
+		n += len(r.Keys)
 	}
 	return n
 }
@@ -139,10 +140,11 @@ func (l *lane) mark(ctx context.Context, rows []db.BatchRow, acked []item) error
 	some := db.MarkSomeParams{Oldest: p.Oldest, Newest: p.Newest}
 	for _, row := range rows {
 		switch rest := without(left(row), done[row.Seq]); {
-		case len(rest) == 0:
+		case len(rest) == 0 && row.Waiting == nil:
 			p.Seqs = append(p.Seqs, row.Seq)
 		case done[row.Seq] != nil:
 			some.Seqs, some.Waiting = append(some.Seqs, row.Seq), append(some.Waiting, places(rest))
+			some.Was = append(some.Was, was(row))
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
@@ -174,6 +176,14 @@ func places(of []int) string {
 		texts[i] = strconv.Itoa(at + 1)
 	}
 	return "{" + strings.Join(texts, ",") + "}"
+}
+
+// was is the text of what waited when the parcel was read, empty for all of it.
+func was(row db.BatchRow) string {
+	if row.Waiting == nil {
+		return ""
+	}
+	return places(left(row))
 }
 
 // park remembers whose messages are left of the parcels.

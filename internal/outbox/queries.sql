@@ -29,18 +29,18 @@ SELECT b.seq, b.created_at, b.part, b.common, b.keys, b.msg_ids, b.subjects, b.h
 ) b WHERE b.before < @size::bigint ORDER BY b.seq;
 
 -- name: Mark :exec
--- created_at only narrows the partitions down.
-UPDATE outbox_parcels SET waits = false, waiting = NULL, marked_at = now()
-WHERE seq = ANY(@seqs::bigint[]) AND created_at BETWEEN @oldest AND @newest;
+-- Parcels that were read whole and are published whole. created_at only narrows the partitions down.
+UPDATE outbox_parcels SET waits = false, marked_at = now()
+WHERE seq = ANY(@seqs::bigint[]) AND created_at BETWEEN @oldest AND @newest AND waiting IS NULL;
 
 -- name: MarkSome :exec
--- Parcels of which some messages were not acknowledged: their places, as an array's text each. What another relay has
--- published meanwhile stays published.
-UPDATE outbox_parcels p SET marked_at = now(),
-    waits = EXISTS (SELECT FROM unnest(r.waiting::integer[]) w WHERE p.waiting IS NULL OR w = ANY(p.waiting)),
-    waiting = NULLIF(ARRAY(SELECT w FROM unnest(r.waiting::integer[]) w WHERE p.waiting IS NULL OR w = ANY(p.waiting) ORDER BY w), '{}')
-FROM (SELECT unnest(@seqs::bigint[]) AS seq, unnest(@waiting::text[]) AS waiting) r
-WHERE p.seq = r.seq AND p.created_at BETWEEN @oldest AND @newest AND p.waits;
+-- Parcels read or published in part: the places that waited and those that wait now, as an array's text each; nothing for a
+-- parcel read whole. One that is not as it was read has been replayed, or marked by another relay: it stays as it is, and what
+-- waits of it is published again under the same ids.
+UPDATE outbox_parcels p SET marked_at = now(), waits = r.waiting <> '{}', waiting = NULLIF(r.waiting, '{}')::integer[]
+FROM (SELECT unnest(@seqs::bigint[]) AS seq, unnest(@was::text[]) AS was, unnest(@waiting::text[]) AS waiting) r
+WHERE p.seq = r.seq AND p.created_at BETWEEN @oldest AND @newest
+  AND p.waits AND p.waiting IS NOT DISTINCT FROM NULLIF(r.was, '')::integer[];
 
 -- name: Unmark :one
 -- One page of a replay: rows published before it began are published again, under the same ids.

@@ -283,6 +283,38 @@ func TestRefusedMessageHoldsItsKeyOnly(t *testing.T) {
 	b.checkStream("A", map[string]int{"big": 3, "small": 40})
 }
 
+// Parcels that each keep one message of a refused key, more than a batch of them, are passed over in one go: nothing behind them
+// waits for another look, of whichever tenant it is.
+func TestRefusedMessageInManyParcelsHoldsItsKeyOnly(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.stream("A", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 500 })
+	// No poll but the first one: what wakes the relay is a nudge, or that the refused key is due.
+	registry := prometheus.NewRegistry()
+	o := b.outbox(func(c *outbox.Config, d *outbox.Deps) { c.Poll, c.Batch, d.Registerer = time.Hour, 8, registry })
+	const parcels, each = 60, 4
+	refused := message("A", "t1/refused", 0)
+	refused.Headers["filler"] = strings.Repeat("x", 600)
+	b.append(o, refused)
+	for n := range parcels {
+		msgs := []outbox.Message{message("A", "t1/refused", n+1)}
+		for k := range each - 1 {
+			msgs = append(msgs, message("A", fmt.Sprintf("t1/fine%d", k), n))
+		}
+		b.append(o, msgs...)
+	}
+	b.append(o, message("A", "t2/fine", 0))
+	b.run(o)
+	b.awaitWaiting(parcels + 1)
+	await(t, "the refused key was due again", func(context.Context) (bool, error) {
+		return value(t, registry, "agogo_outbox_retries_total") >= 3, nil // so the parcels with little left are read again
+	})
+	b.append(o, message("A", "t1/fine0", parcels), message("A", "t2/fine", 1))
+	o.Nudge()
+	b.awaitWaiting(parcels + 1)
+	b.checkStream("A", map[string]int{"t1/fine0": parcels + 1, "t1/fine1": parcels, "t1/fine2": parcels, "t2/fine": 2})
+}
+
 func TestMessageForAnotherStreamIsNotStored(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, natstest.Server(t).JS)
@@ -484,6 +516,77 @@ func TestReplayPublishesAgainUnderTheSameIDs(t *testing.T) {
 	b.awaitMarked(len(msgs))
 	delete(want, "key0")
 	b.checkStream("A", want)
+}
+
+// A parcel of which one message waited is replayed after the relay has read it and before it marks it: the mark is about what
+// was read, and takes nothing of the replay back.
+func TestReplayBetweenReadAndMarkIsNotLost(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	config := func(size int32) jetstream.StreamConfig {
+		return jetstream.StreamConfig{Name: "A", Subjects: []string{"A.>"}, MaxMsgSize: size}
+	}
+	if _, err := b.js.CreateStream(t.Context(), config(500)); err != nil {
+		t.Fatal(err)
+	}
+	o := b.outbox()
+	big := message("A", "t/big", 0)
+	big.Headers["filler"] = strings.Repeat("x", 600)
+	b.append(o, message("A", "t/small", 0), big)
+	b.run(o)
+	await(t, "half of the parcel is marked", func(context.Context) (bool, error) {
+		return b.count("SELECT count(*) FROM outbox_parcels WHERE waiting = '{2}'") == 1, nil
+	})
+	release := b.lock("SELECT FROM outbox_parcels FOR UPDATE")
+	replayed := make(chan error, 1)
+	go func() {
+		n, err := o.Replay(context.Background(), time.Now().Add(-time.Hour))
+		if err == nil && n != 1 {
+			err = fmt.Errorf("replayed %d messages, want 1", n)
+		}
+		replayed <- err
+	}()
+	b.awaitLockWaiters(1)
+	if _, err := b.js.UpdateStream(t.Context(), config(-1)); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitStored("A", 2)
+	b.awaitLockWaiters(2) // the mark, behind the replay
+	// The broker loses everything it acknowledged: that is what the replay is for.
+	if err := b.js.DeleteStream(t.Context(), "A"); err != nil {
+		t.Fatal(err)
+	}
+	b.stream("A")
+	release()
+	if err := <-replayed; err != nil {
+		t.Fatal(err)
+	}
+	b.awaitMarked(2)
+	b.checkStream("A", map[string]int{"t/small": 1, "t/big": 1})
+}
+
+// lock runs a query in a transaction that lasts until release is called.
+func (b *bed) lock(sql string) (release func()) {
+	b.t.Helper()
+	tx, err := b.pool.Begin(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	release = func() { _ = tx.Rollback(context.Background()) }
+	b.t.Cleanup(release)
+	if _, err := tx.Exec(b.t.Context(), sql); err != nil {
+		b.t.Fatal(err)
+	}
+	return release
+}
+
+// awaitLockWaiters waits until n sessions of this test stand before a lock.
+func (b *bed) awaitLockWaiters(n int) {
+	b.t.Helper()
+	await(b.t, fmt.Sprintf("%d sessions wait for a lock", n), func(context.Context) (bool, error) {
+		return b.count(`SELECT count(*) FROM pg_stat_activity
+			WHERE application_name = current_setting('application_name') AND wait_event_type = 'Lock'`) == n, nil
+	})
 }
 
 func TestMetrics(t *testing.T) {

@@ -111,6 +111,42 @@ func TestUpkeepDropsOldDaysThatAreDone(t *testing.T) {
 	b.awaitPartitions(-3, -2, -1, 0, 1, 2, 3)
 }
 
+// A row of the net that is marked while upkeep is at it is remembered, whether it is dropped now or later: a service that forgot
+// what it has told would look like one restored from a backup.
+func TestRowMarkedDuringUpkeepIsRemembered(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, nil)
+	o := b.outbox()
+	b.append(o, message("A", "done", 0))
+	b.append(o, message("A", "late", 0))
+	last := b.count("SELECT max(seq) FROM outbox_parcels")
+	b.age(9, "true")
+	b.exec("UPDATE outbox_parcels SET waits = false, marked_at = now() WHERE keys[1] = 'done'")
+	release := b.lock("SELECT FROM outbox_dropped FOR UPDATE")
+	dropped := make(chan error, 1)
+	drop := "SELECT outbox_drop_partitions(now() - interval '3 days')"
+	go func() {
+		_, err := b.pool.Exec(context.Background(), drop)
+		dropped <- err
+	}()
+	b.awaitLockWaiters(1)
+	b.exec("UPDATE outbox_parcels SET waits = false, marked_at = now() WHERE keys[1] = 'late'")
+	release()
+	if err := <-dropped; err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"during", "after"} {
+		known, err := outbox.ReadKnown(t.Context(), b.pool)
+		if err != nil || known.Seq != int64(last) {
+			t.Errorf("marked %s upkeep: the newest message known is %d, %v; want %d", when, known.Seq, err, last)
+		}
+		b.exec(drop)
+	}
+	if n := b.count("SELECT count(*) FROM outbox_parcels"); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}
+
 func TestReplicasKeepUpTogether(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, natstest.Server(t).JS)

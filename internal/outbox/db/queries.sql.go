@@ -247,8 +247,8 @@ func (q *Queries) LimitLockWait(ctx context.Context, wait string) error {
 }
 
 const mark = `-- name: Mark :exec
-UPDATE outbox_parcels SET waits = false, waiting = NULL, marked_at = now()
-WHERE seq = ANY($1::bigint[]) AND created_at BETWEEN $2 AND $3
+UPDATE outbox_parcels SET waits = false, marked_at = now()
+WHERE seq = ANY($1::bigint[]) AND created_at BETWEEN $2 AND $3 AND waiting IS NULL
 `
 
 type MarkParams struct {
@@ -257,34 +257,36 @@ type MarkParams struct {
 	Newest time.Time
 }
 
-// created_at only narrows the partitions down.
+// Parcels that were read whole and are published whole. created_at only narrows the partitions down.
 func (q *Queries) Mark(ctx context.Context, arg MarkParams) error {
 	_, err := q.db.Exec(ctx, mark, arg.Seqs, arg.Oldest, arg.Newest)
 	return err
 }
 
 const markSome = `-- name: MarkSome :exec
-UPDATE outbox_parcels p SET marked_at = now(),
-    waits = EXISTS (SELECT FROM unnest(r.waiting::integer[]) w WHERE p.waiting IS NULL OR w = ANY(p.waiting)),
-    waiting = NULLIF(ARRAY(SELECT w FROM unnest(r.waiting::integer[]) w WHERE p.waiting IS NULL OR w = ANY(p.waiting) ORDER BY w), '{}')
-FROM (SELECT unnest($3::bigint[]) AS seq, unnest($4::text[]) AS waiting) r
-WHERE p.seq = r.seq AND p.created_at BETWEEN $1 AND $2 AND p.waits
+UPDATE outbox_parcels p SET marked_at = now(), waits = r.waiting <> '{}', waiting = NULLIF(r.waiting, '{}')::integer[]
+FROM (SELECT unnest($3::bigint[]) AS seq, unnest($4::text[]) AS was, unnest($5::text[]) AS waiting) r
+WHERE p.seq = r.seq AND p.created_at BETWEEN $1 AND $2
+  AND p.waits AND p.waiting IS NOT DISTINCT FROM NULLIF(r.was, '')::integer[]
 `
 
 type MarkSomeParams struct {
 	Oldest  time.Time
 	Newest  time.Time
 	Seqs    []int64
+	Was     []string
 	Waiting []string
 }
 
-// Parcels of which some messages were not acknowledged: their places, as an array's text each. What another relay has
-// published meanwhile stays published.
+// Parcels read or published in part: the places that waited and those that wait now, as an array's text each; nothing for a
+// parcel read whole. One that is not as it was read has been replayed, or marked by another relay: it stays as it is, and what
+// waits of it is published again under the same ids.
 func (q *Queries) MarkSome(ctx context.Context, arg MarkSomeParams) error {
 	_, err := q.db.Exec(ctx, markSome,
 		arg.Oldest,
 		arg.Newest,
 		arg.Seqs,
+		arg.Was,
 		arg.Waiting,
 	)
 	return err

@@ -120,9 +120,9 @@ BEGIN
         EXECUTE format('DROP TABLE %I', name);
         dropped := dropped + 1;
     END LOOP;
-    UPDATE outbox_dropped d SET seq = o.seq
-    FROM (SELECT coalesce(max(seq), 0) AS seq FROM outbox_default WHERE NOT waits AND created_at < before) o WHERE o.seq > d.seq;
-    DELETE FROM outbox_default WHERE NOT waits AND created_at < before;
+    -- In one statement: a row that is marked while it runs is neither deleted nor forgotten.
+    WITH gone AS (DELETE FROM outbox_default WHERE NOT waits AND created_at < before RETURNING seq)
+    UPDATE outbox_dropped d SET seq = g.seq FROM (SELECT max(seq) AS seq FROM gone) g WHERE g.seq > d.seq;
     RETURN dropped;
 END $$;
 -- +goose StatementEnd
