@@ -20,6 +20,7 @@ const (
 type problem struct {
 	Code   text   `json:"code"`
 	Detail string `json:"detail"`
+	Error  string `json:"error"` // of the platform's OAuth front
 }
 
 // text is a string that some servers write as a number.
@@ -51,11 +52,17 @@ func codeOf(r provider.Reply) string {
 
 func keyRevoked(r provider.Reply) bool { return codeOf(r) == codeKeyRevoked }
 
-// tokenRefused recognises a token that is not taken (any more). What an expired one is answered with beside the status is not
-// documented, so every 401 counts but one that names something else: a wrong PIN must not be tried again.
-func tokenRefused(r provider.Reply) bool {
-	code := codeOf(r)
-	return r.Err == nil && r.Status == http.StatusUnauthorized && (code == "" || code == codeCredentials)
+// tokenRefused recognises a token that is not taken (any more). To a question every 401 counts but one that names something else.
+// To what moves money or uses the PIN only one that names the credentials: any other may come from something in between, after
+// the platform has done it.
+func tokenRefused(method string, r provider.Reply) bool {
+	if r.Err != nil || r.Status != http.StatusUnauthorized {
+		return false
+	}
+	var p problem
+	readable := json.Unmarshal(r.Body, &p) == nil
+	named := readable && (p.Code == codeCredentials || p.Code == "" && p.Error == "invalid_token")
+	return named || method == http.MethodGet && (!readable || p.Code == "")
 }
 
 type meaning struct {
@@ -109,7 +116,7 @@ func refused(r provider.Reply) (provider.Result, bool) {
 		return provider.Result{}, false
 	}
 	m, ok := meanings[code]
-	if !ok && tokenRefused(r) {
+	if !ok && tokenRefused(http.MethodPost, r) {
 		m, ok = meanings[codeCredentials], true
 	}
 	if !ok {
@@ -132,6 +139,9 @@ func (a *Adapter) classify(reply provider.Reply, t provider.Transfer) provider.R
 		return res
 	}
 	if res, failed := reply.Unanswered(a.clock.Now()); failed {
+		if reply.Err == nil && reply.Status == http.StatusUnauthorized { // repeated, it would be as unclear again
+			res.Scope, res.Stop = provider.ScopeProvider, true
+		}
 		return res
 	}
 	tx, err := parseTransaction(reply.Body)

@@ -139,7 +139,7 @@ func (a *Adapter) call(ctx context.Context, r provider.Request) (provider.Reply,
 		h.Set("Accept", "application/json")
 		h.Set("Content-Type", "application/json") // a GET without it is 415
 		reply := a.caller.Do(ctx, provider.Request{Method: r.Method, URL: a.cfg.BaseURL + r.URL, Header: h, Body: r.Body})
-		if !tokenRefused(reply) || !first {
+		if !tokenRefused(r.Method, reply) || !first {
 			return reply, nil
 		}
 		a.bearer.Forget(token)
