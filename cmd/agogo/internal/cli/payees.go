@@ -66,7 +66,7 @@ func (a *app) payeeConfirmCommand() *cobra.Command {
 	c.Long = `Say that the wallet that an import has put in another one's place is the payee's. Payouts planned to it go when the tenant's
 destination_cool_off is over, too. Payouts planned to the wallet before stay held: release each, which sends it to the new one, or
 cancel it, and the next run plans it anew.`
-	c.Flags().StringVar(&ends, "phone-ends", "", "last digits of the number that the payee has confirmed, to be compared")
+	c.Flags().StringVar(&ends, "phone-ends", "", "last digits, at least four, of the number that the payee has confirmed (required if the payee has one)")
 	return c
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/rows"
@@ -88,6 +90,11 @@ func TestAChangedWalletWaitsForASecondPersonAndTheCoolOff(t *testing.T) {
 	d.mustRefuse(d.single(d.Release), "destination_unconfirmed")
 	d.mustRefuse(d.confirm("ada", ""), "own_change")
 	d.mustRefuse(d.confirm("ben", sending.Phone(1)[8:]), "other_wallet")
+	for _, few := range []string{"", sending.Phone(77)[len(sending.Phone(77))-3:]} { // whatever stands there now
+		if err := d.confirm("ben", few); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("confirmed by %q: %v", few, err)
+		}
+	}
 	if err := d.confirm("ben", sending.Phone(77)[8:]); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +121,7 @@ func TestAWalletWithAnotherProviderIsPaidByTheNextRun(t *testing.T) {
 			d.Tenants.Tenants[0].Providers["wave"] = config.Provider{Name: "wave", Kind: "wave"}
 			d.walletAt("ada", n, "wave")
 			d.Dispatch(d.sender, d.run)
-			if err := d.confirm("ben", ""); err != nil {
+			if err := d.confirm("ben", sending.Phone(n)[8:]); err != nil {
 				t.Fatal(err)
 			}
 			d.Env.Clock.Advance(2 * time.Hour)
@@ -143,7 +150,7 @@ func TestAConfirmedProviderIsAskedForWhenAPayoutIsSent(t *testing.T) {
 	d := walletDesk(t, 0)
 	d.Tenants.Tenants[0].Providers["wave"] = config.Provider{Name: "wave", Kind: "wave"}
 	d.walletAt("ada", 1, "wave")
-	if err := d.confirm("ben", ""); err != nil {
+	if err := d.confirm("ben", sending.Phone(1)[8:]); err != nil {
 		t.Fatal(err)
 	}
 	d.Dispatch(d.sender, d.run)
@@ -171,7 +178,7 @@ func TestPlannedToAnUnconfirmedWallet(t *testing.T) {
 		}
 	}
 	is("held/destination_changed")
-	if err := d.confirm("ben", ""); err != nil {
+	if err := d.confirm("ben", sending.Phone(77)[8:]); err != nil {
 		t.Fatal(err)
 	}
 	is("held/destination_changed") // cooling off
@@ -198,7 +205,7 @@ func TestBackAtTheTrustedWalletNothingWaits(t *testing.T) {
 	d.wallet("ada", 77)
 	d.wallet("ada", 78)
 	d.mustRefuse(d.confirm("ada", ""), "own_change")
-	if err := d.confirm("ben", ""); err != nil {
+	if err := d.confirm("ben", sending.Phone(78)[8:]); err != nil {
 		t.Fatal(err)
 	}
 	d.wallet("cleo", 1) // once another is confirmed, the first is a stranger

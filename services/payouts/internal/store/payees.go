@@ -50,8 +50,12 @@ func (s *Store) ResumePayee(ctx context.Context, tx pgx.Tx, tenant, payee string
 	return true, s.Outbox.Append(ctx, tx, msg)
 }
 
-// ConfirmPayee says that a payee's wallet is theirs. It is a second person's word: who imported the wallet is refused. ends, if
-// it is not "", are the last digits of the number that was confirmed, so that nobody confirms one that has changed meanwhile.
+// minEnds is how many digits tell a number from the one that was imported after it.
+const minEnds = 4
+
+// ConfirmPayee says that a payee's wallet is theirs. It is a second person's word: who imported the wallet is refused. ends
+// are the last digits, at least four, of the number that was confirmed, so that nobody confirms one that has changed meanwhile;
+// only a payee without a number needs none.
 // The cool-off goes on; what is held for the wallet is the sweeper's after it.
 func (s *Store) ConfirmPayee(ctx context.Context, tx pgx.Tx, tenant, payee, actor, ends string) error {
 	q := db.New(tx)
@@ -67,6 +71,8 @@ func (s *Store) ConfirmPayee(ctx context.Context, tx pgx.Tx, tenant, payee, acto
 		return rpc.Refused("nothing_to_confirm", "look at it: agogo payees list", "the wallet of payee %q needs no confirmation", payee)
 	case y.DestinationChangedBy == actor:
 		return rpc.Refused("own_change", "another person must confirm it, having asked the payee", "you imported the wallet of payee %q", payee)
+	case len(ends) < minEnds && y.Phone != "":
+		return rpc.Invalid("phone_ends", "at least the last %d digits of the number that the payee has confirmed: agogo payees confirm %s --phone-ends", minEnds, payee)
 	case !strings.HasSuffix(y.Phone, ends):
 		return rpc.Refused("other_wallet", "ask the payee again, and look at the list", "the wallet of payee %q does not end with these digits", payee)
 	}

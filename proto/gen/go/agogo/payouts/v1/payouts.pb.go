@@ -715,7 +715,7 @@ type ConfirmPayeeRequest struct {
 	PayeeId string                 `protobuf:"bytes,2,opt,name=payee_id,json=payeeId,proto3" json:"payee_id,omitempty"`
 	// reason says how the payee was asked, for the audit trail.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// phone_ends are the last digits of the confirmed number, if they are to be compared.
+	// phone_ends are the last digits, at least four, of the confirmed number; of a payee who has one they are required.
 	PhoneEnds     string `protobuf:"bytes,4,opt,name=phone_ends,json=phoneEnds,proto3" json:"phone_ends,omitempty"`
 	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
