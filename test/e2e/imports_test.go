@@ -140,9 +140,8 @@ func TestImportsTakeConstantMemory(t *testing.T) {
 	}
 	peak := resident(t, dev.PID(), "VmHWM")
 	t.Logf("%d rows, %d MB: dev had %d MB and never more than %d MB", bulk, size>>20, before>>20, peak>>20)
-	// What lives of an import is a page; the collector lets garbage grow to a multiple of all that lives in dev.
-	if grown := peak - before; grown > 120<<20 {
-		t.Errorf("dev grew by %d MB, want less than 120", grown>>20)
+	if grown := peak - before; grown > 80<<20 {
+		t.Errorf("dev grew by %d MB, want less than 80", grown>>20)
 	}
 	if out := in.CLI(t, "payments", "import", path); !strings.Contains(out, fmt.Sprintf("0 new, 0 changed, %d known already, 0 refused", bulk)) {
 		t.Error(out)
