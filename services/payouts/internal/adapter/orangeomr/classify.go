@@ -64,6 +64,9 @@ func refusedAccess(r provider.Reply) (provider.Result, bool) {
 // classify reads the answer to a cash-in.
 func (a *Adapter) classify(reply provider.Reply, t provider.Transfer) provider.Result {
 	if res, refused := refusedAccess(reply); refused {
+		if res.Stop && problemOf(reply).Code == 0 { // not in the platform's words: something in between, after a payment perhaps
+			res.Class = provider.Ambiguous
+		}
 		return res
 	}
 	if res, failed := reply.Unanswered(a.clock.Now()); failed {

@@ -65,7 +65,7 @@ type cashIn struct {
 func (a *Adapter) Submit(ctx context.Context, t provider.Transfer) provider.Result {
 	res := a.submit(ctx, t)
 	switch {
-	case t.Resend && res.Stop:
+	case t.Resend && res.Stop && res.Class != provider.Ambiguous:
 		res.Class = provider.NotSent
 	case t.Resend && (res.Class == provider.RejectedFinal || res.Class == provider.RejectedRetryable):
 		res.Class = provider.Ambiguous

@@ -272,6 +272,40 @@ func TestTokenRefusedAgainStopsTheConnector(t *testing.T) {
 	}
 }
 
+// Something between us and Orange refuses, after Orange has paid perhaps: only the platform's own words prove anything, and the
+// connector stops whoever it was.
+func TestARefusalInOtherWordsProvesNothing(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]provider.Class{
+		``: provider.Ambiguous, `<html>403 Forbidden</html>`: provider.Ambiguous, `{"message":"no"}`: provider.Ambiguous,
+		`{"code":50,"message":"Access denied"}`: provider.RejectedRetryable,
+	} {
+		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if strings.HasSuffix(req.URL.Path, "/token") {
+					_, _ = w.Write([]byte(`{"access_token":"t","expires_in":3600}`))
+					return
+				}
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(body))
+			}))
+			defer srv.Close()
+			a := New(config.Provider{BaseURL: srv.URL, TokenURL: srv.URL + "/token", Timeout: time.Second}, clock.Real())
+			for _, again := range []bool{false, true} {
+				class := want
+				if again && want != provider.Ambiguous {
+					class = provider.NotSent // this call; what became of the one before is looked up
+				}
+				tr := transfer("ref-1", 24000)
+				tr.Resend = again
+				if res := a.Submit(t.Context(), tr); res.Class != class || !res.Stop || res.Scope != provider.ScopeProvider {
+					t.Errorf("%d %q, again: %t: got %+v, want %s", status, body, again, res, class)
+				}
+			}
+		}
+	}
+}
+
 func TestWrongCredentialsStopBeforeAnyPayment(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{Orange: simulator.OrangeConfig{ClientID: "other", ClientSecret: "other"}})
