@@ -15,10 +15,13 @@ import (
 type Process struct {
 	ConfigPath  string
 	NATSURL     string
-	NATSCreds   string
+	NATSCreds   string // a credentials file, or the seed of an nkey
+	NATSCA      string // authorities that the NATS server's certificate is held against; "": the machine's own
 	PostgresDSN string
 	GRPCAddr    string
 	HTTPAddr    string
+	TLSCert     string // certificate chain that gRPC is served with; "": plaintext
+	TLSKey      string
 	Log         string // "level" or "level,format": "info,json"
 }
 
@@ -42,9 +45,12 @@ func FromEnv(service string, getenv func(string) string) (Process, error) {
 		ConfigPath:  getenv("AGOGO_CONFIG"),
 		NATSURL:     or("AGOGO_NATS_URL", "nats://127.0.0.1:4222"),
 		NATSCreds:   getenv("AGOGO_NATS_CREDS"),
+		NATSCA:      getenv("AGOGO_NATS_CA"),
 		PostgresDSN: getenv("AGOGO_POSTGRES_DSN"),
 		GRPCAddr:    or("AGOGO_GRPC_ADDR", "127.0.0.1:"+strconv.Itoa(7100+n)),
 		HTTPAddr:    or("AGOGO_HTTP_ADDR", "127.0.0.1:"+strconv.Itoa(8100+n)),
+		TLSCert:     getenv("AGOGO_TLS_CERT"),
+		TLSKey:      getenv("AGOGO_TLS_KEY"),
 		Log:         or("AGOGO_LOG", "info"),
 	}
 	return p, errors.Join(
@@ -63,9 +69,17 @@ func (p Process) checkFiles() error {
 	if p.PostgresDSN == "" {
 		faults = append(faults, errors.New("AGOGO_POSTGRES_DSN is not set: name the database, postgres://user:password@host:port/name"))
 	}
-	if p.NATSCreds != "" {
-		if _, err := os.Stat(p.NATSCreds); err != nil {
-			faults = append(faults, fmt.Errorf("AGOGO_NATS_CREDS: %w", err))
+	if (p.TLSCert == "") != (p.TLSKey == "") {
+		faults = append(faults, errors.New("AGOGO_TLS_CERT and AGOGO_TLS_KEY belong together: set both to serve gRPC with TLS, or neither"))
+	}
+	for _, f := range []struct{ key, path string }{
+		{"AGOGO_NATS_CREDS", p.NATSCreds}, {"AGOGO_NATS_CA", p.NATSCA}, {"AGOGO_TLS_CERT", p.TLSCert}, {"AGOGO_TLS_KEY", p.TLSKey},
+	} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := os.Stat(f.path); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", f.key, err))
 		}
 	}
 	return errors.Join(faults...)

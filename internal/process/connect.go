@@ -1,11 +1,14 @@
 package process
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,10 +23,17 @@ const (
 	natsDrain       = 5 * time.Second
 )
 
+// Server is a NATS server, or several of a cluster, and how to be let in.
+type Server struct {
+	URL   string // several with commas between
+	Creds string // path of a credentials file or of an nkey's seed; "": none
+	CA    string // path of the authorities to trust instead of the machine's own; with it the connection must be encrypted
+}
+
 // Connect connects to NATS as a service does: it waits for a server that is not there yet, never stops reconnecting after
 // that, has an inbox of its own (another user's permissions must not reach its answers), and logs what the library would
-// keep to itself. creds may be "". The caller drains or closes the connection.
-func Connect(ctx context.Context, url, creds, service string, logger *slog.Logger) (*nats.Conn, error) {
+// keep to itself. The caller drains or closes the connection.
+func Connect(ctx context.Context, to Server, service string, logger *slog.Logger) (*nats.Conn, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -33,19 +43,47 @@ func Connect(ctx context.Context, url, creds, service string, logger *slog.Logge
 		nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.CustomReconnectDelay(reconnectDelay),
 		nats.Timeout(dialTimeout), nats.DrainTimeout(natsDrain), nats.PingInterval(20*time.Second), nats.MaxPingsOutstanding(3),
 		nats.PermissionErrOnSubscribe(true))
-	if creds != "" {
-		opts = append(opts, nats.UserCredentials(creds))
-	}
-	nc, err := nats.Connect(url, opts...)
+	secure, err := to.options()
 	if err != nil {
-		return nil, connectError(url, creds, err)
+		return nil, connectError(to, err)
+	}
+	nc, err := nats.Connect(to.URL, append(opts, secure...)...)
+	if err != nil {
+		return nil, connectError(to, err)
 	}
 	if err := events.await(ctx, nc); err != nil {
 		nc.Close()
-		return nil, connectError(url, creds, err)
+		return nil, connectError(to, err)
 	}
 	return nc, nil
 }
+
+// options are what proves who we are, and what the server has to prove. Files are read again at each reconnection, so that a
+// certificate or a key that was renewed holds from the next one on.
+func (s Server) options() ([]nats.Option, error) {
+	var opts []nats.Option
+	if s.CA != "" {
+		opts = append(opts, nats.RootCAs(s.CA))
+	}
+	if s.Creds == "" {
+		return opts, nil
+	}
+	raw, err := os.ReadFile(s.Creds)
+	if err != nil {
+		return nil, err
+	}
+	if !isSeed(raw) {
+		return append(opts, nats.UserCredentials(s.Creds)), nil
+	}
+	seed, err := nats.NkeyOptionFromSeed(s.Creds)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Creds, err)
+	}
+	return append(opts, seed), nil
+}
+
+// isSeed tells the bare seed of a user's nkey from a credentials file, which has a signed token too.
+func isSeed(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("SU")) }
 
 // reconnectDelay spreads a crowd of clients that lost the same server.
 func reconnectDelay(attempts int) time.Duration {
@@ -53,15 +91,19 @@ func reconnectDelay(attempts int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-func connectError(url, creds string, err error) error {
+func connectError(to Server, err error) error {
 	remedy := "is the server up, and AGOGO_NATS_URL right?"
 	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
 		remedy = "the server refuses this user: check AGOGO_NATS_CREDS"
-		if creds == "" {
+		if to.Creds == "" {
 			remedy = "the server wants credentials: set AGOGO_NATS_CREDS"
 		}
 	}
-	return fmt.Errorf("connect to NATS at %s: %w; %s", telemetry.Mask(url), err, remedy)
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		remedy = "its certificate is of an authority that is not trusted here: name that in AGOGO_NATS_CA"
+	}
+	return fmt.Errorf("connect to NATS at %s: %w; %s", telemetry.Mask(to.URL), err, remedy)
 }
 
 // events are what the connection tells of itself.
@@ -70,10 +112,11 @@ type events struct {
 	log       *slog.Logger
 	connected chan struct{}
 	closed    chan struct{}
+	hopeless  chan error // a failure that waiting does not mend
 }
 
 func newEvents(ctx context.Context, log *slog.Logger) *events {
-	return &events{ctx: context.WithoutCancel(ctx), log: log, connected: make(chan struct{}), closed: make(chan struct{})}
+	return &events{ctx: context.WithoutCancel(ctx), log: log, connected: make(chan struct{}), closed: make(chan struct{}), hopeless: make(chan error, 1)}
 }
 
 func (e *events) options() []nats.Option {
@@ -81,6 +124,14 @@ func (e *events) options() []nats.Option {
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			e.log.DebugContext(e.ctx, "connected", "server", nc.ConnectedServerName())
 			close(e.connected)
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if !mendsItself(err) {
+				select {
+				case e.hopeless <- err:
+				default: // one is enough
+				}
+			}
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(e.closed) }),
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
@@ -100,7 +151,15 @@ func (e *events) options() []nats.Option {
 	}
 }
 
-// await waits for the first connection.
+// mendsItself reports whether the next attempt may go otherwise. A server that is not trusted, or does not encrypt although it
+// must, is the wrong one.
+func mendsItself(err error) bool {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	return !errors.As(err, &unknown) && !errors.As(err, &name) && !errors.Is(err, nats.ErrSecureConnWanted)
+}
+
+// await waits for the first connection. Later ones are waited for without end, whatever they fail for.
 func (e *events) await(ctx context.Context, nc *nats.Conn) error {
 	patience := time.NewTimer(connectPatience)
 	defer patience.Stop()
@@ -108,6 +167,8 @@ func (e *events) await(ctx context.Context, nc *nats.Conn) error {
 	case <-e.connected:
 		return nil
 	case <-e.closed: // the server refused for good
+	case err := <-e.hopeless:
+		return err
 	case <-patience.C:
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), nc.LastError())

@@ -25,7 +25,7 @@ const patience = 30 * time.Second
 func TestConnectHasANameAndAnInboxOfItsOwn(t *testing.T) {
 	t.Parallel()
 	node := natstest.Server(t)
-	nc, err := process.Connect(t.Context(), node.URL, node.Creds, "payouts", nil)
+	nc, err := process.Connect(t.Context(), process.Server{URL: node.URL, Creds: node.Creds}, "payouts", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestConnectSaysWhatToDoAboutCredentials(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			nc, err := process.Connect(t.Context(), node.URL, c.creds, "payouts", nil)
+			nc, err := process.Connect(t.Context(), process.Server{URL: node.URL, Creds: c.creds}, "payouts", nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, %v", nc, err)
 			}
@@ -69,7 +69,7 @@ func TestConnectWaitsForAServerThatIsNotThereYet(t *testing.T) {
 	var log lines
 	connected := make(chan error, 1)
 	go func() {
-		nc, err := process.Connect(t.Context(), fmt.Sprintf("nats://127.0.0.1:%d", port), creds, "payouts", slog.New(slog.NewTextHandler(&log, nil)))
+		nc, err := process.Connect(t.Context(), process.Server{URL: fmt.Sprintf("nats://127.0.0.1:%d", port), Creds: creds}, "payouts", slog.New(slog.NewTextHandler(&log, nil)))
 		if err == nil {
 			defer nc.Close()
 		}
@@ -94,7 +94,7 @@ func TestConnectEndsWithItsContextAndHidesPasswords(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := process.Connect(ctx, fmt.Sprintf("nats://agogo:tellnobody@127.0.0.1:%d", freePort(t)), "", "payouts", nil)
+	_, err := process.Connect(ctx, process.Server{URL: fmt.Sprintf("nats://agogo:tellnobody@127.0.0.1:%d", freePort(t))}, "payouts", nil)
 	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "tellnobody") || !strings.Contains(err.Error(), "AGOGO_NATS_URL") {
 		t.Errorf("got %v", err)
 	}
@@ -108,7 +108,7 @@ func TestTheConnectionComesBackAfterARestartAndSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log lines
-	nc, err := process.Connect(t.Context(), first.URL(), first.Creds(), "payouts", slog.New(slog.NewTextHandler(&log, nil)))
+	nc, err := process.Connect(t.Context(), process.Server{URL: first.URL(), Creds: first.Creds()}, "payouts", slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func start(ctx context.Context, service string, getenv func(string) string, stde
 		return ExitMisused
 	}
 	defer p.flush(ctx)
-	if p.NATS, err = Connect(ctx, p.Env.NATSURL, p.Env.NATSCreds, service, p.Logger); err == nil {
+	if p.NATS, err = Connect(ctx, Server{URL: p.Env.NATSURL, Creds: p.Env.NATSCreds, CA: p.Env.NATSCA}, service, p.Logger); err == nil {
 		err = p.run(ctx, run)
 	}
 	if err != nil {

@@ -100,7 +100,7 @@ func (in *Installation) Start() *Replica {
 	if err != nil {
 		in.T.Fatal(err)
 	}
-	nc, err := process.Connect(in.Ctx, in.NATS.URL, in.NATS.Creds, in.c.Name, tel.Logger)
+	nc, err := process.Connect(in.Ctx, process.Server{URL: in.NATS.URL, Creds: in.NATS.CredsOf(in.c.Name)}, in.c.Name, tel.Logger)
 	if err != nil {
 		in.T.Fatal(err)
 	}

@@ -90,8 +90,12 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	transport, err := rpc.ServerTLS(c.Process.TLSCert, c.Process.TLSKey)
+	if err != nil {
+		return nil, err
+	}
 	server, err := rpc.NewServer(rpc.ServerConfig{
-		Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(restore.WithPolicy(books.WithPolicy(admin.Policy()))), Telemetry: d.Telemetry,
+		Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(restore.WithPolicy(books.WithPolicy(admin.Policy()))), Telemetry: d.Telemetry, TLS: transport,
 	})
 	if err != nil {
 		return nil, err
@@ -121,6 +125,9 @@ func Migrations() []pg.Set {
 // is up.
 func (s *Service) Run(ctx context.Context, ready func()) error {
 	database := pg.Config{DSN: s.cfg.Process.PostgresDSN, Schema: name, AppName: "agogo-" + name, MaxConns: maxConns}
+	if err := pg.Await(ctx, database, s.log); err != nil {
+		return err
+	}
 	if err := pg.Migrate(ctx, database, Migrations()...); err != nil {
 		return err
 	}

@@ -78,7 +78,11 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(restore.WithPolicy(admin.Policy())), Telemetry: d.Telemetry})
+	transport, err := rpc.ServerTLS(c.Process.TLSCert, c.Process.TLSKey)
+	if err != nil {
+		return nil, err
+	}
+	server, err := rpc.NewServer(rpc.ServerConfig{Addr: c.Process.GRPCAddr, Auth: d.Auth, Policy: audit.WithPolicy(restore.WithPolicy(admin.Policy())), Telemetry: d.Telemetry, TLS: transport})
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +98,19 @@ func (s *Service) GRPCAddr() string { return s.grpc.Addr() }
 // HTTPAddr is where health and metrics are served once Run has called ready.
 func (s *Service) HTTPAddr() string { return s.http.Addr() }
 
+// Migrations are the tables of the service's schema, shared mechanism first.
+func Migrations() []pg.Set {
+	return []pg.Set{outbox.Migrations, inbox.Migrations, auth.Migrations, restore.Migrations, migrations.Set}
+}
+
 // Run brings the tables and the stored schedules up to date, then schedules until ctx ends or a part fails. ready (may be
 // nil) is called when everything is up.
 func (s *Service) Run(ctx context.Context, ready func()) error {
 	database := pg.Config{DSN: s.cfg.Process.PostgresDSN, Schema: name, AppName: "agogo-" + name}
-	if err := pg.Migrate(ctx, database, outbox.Migrations, inbox.Migrations, auth.Migrations, restore.Migrations, migrations.Set); err != nil {
+	if err := pg.Await(ctx, database, s.log); err != nil {
+		return err
+	}
+	if err := pg.Migrate(ctx, database, Migrations()...); err != nil {
 		return err
 	}
 	pool, err := pg.Open(ctx, database)

@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
+
+	"github.com/agogopay/agogo/internal/stream"
 )
 
 // identity is who may connect. The server runs in operator mode, because that is what credentials files (as production
@@ -74,6 +76,38 @@ func (id *identity) ensureCreds() error {
 	if old, err := os.ReadFile(id.credsPath); err == nil && belongs(old, accountKey) {
 		return os.Chmod(id.credsPath, private)
 	}
+	return id.issue(id.credsPath, "agogo", jwt.Permissions{})
+}
+
+// ensureUsers writes credentials of users who may do no more than their access says. They are made anew at each start: what
+// they allow may have changed with the binary.
+func (id *identity) ensureUsers(dir string, users []stream.Access) (map[string]string, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	dir, err := filepath.Abs(filepath.Join(dir, "users"))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	paths := map[string]string{}
+	for _, u := range users {
+		var p jwt.Permissions
+		p.Pub.Allow.Add(u.Publish...)
+		p.Pub.Deny.Add(u.DenyPublish...)
+		p.Sub.Allow.Add(u.Subscribe...)
+		paths[u.User] = filepath.Join(dir, u.User+".creds")
+		if err := id.issue(paths[u.User], u.User, p); err != nil {
+			return nil, err
+		}
+	}
+	return paths, nil
+}
+
+// issue writes credentials of a new key of the account.
+func (id *identity) issue(path, name string, allowed jwt.Permissions) error {
 	user, err := nkeys.CreateUser()
 	if err != nil {
 		return err
@@ -83,7 +117,7 @@ func (id *identity) ensureCreds() error {
 		return err
 	}
 	claims := jwt.NewUserClaims(userKey)
-	claims.Name = "agogo"
+	claims.Name, claims.Permissions = name, allowed
 	token, err := claims.Encode(id.account)
 	if err != nil {
 		return err
@@ -96,7 +130,7 @@ func (id *identity) ensureCreds() error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(id.credsPath, creds)
+	return writeWhole(path, creds)
 }
 
 func belongs(creds []byte, accountKey string) bool {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/agogopay/agogo/internal/stream"
 )
 
 // Options are what a caller chooses. Only StoreDir is needed.
@@ -24,6 +26,7 @@ type Options struct {
 	// nothing, but a crash of the machine may lose the last two minutes.
 	SyncAlways bool
 	MaxStore   int64 // bytes that streams may reserve; 0: 32 GiB
+	Users      []stream.Access
 	Logger     *slog.Logger
 }
 
@@ -39,6 +42,7 @@ type Server struct {
 	srv   *server.Server
 	lock  *os.File
 	creds string
+	users map[string]string // paths of their credentials
 	once  sync.Once
 }
 
@@ -67,6 +71,10 @@ func start(ctx context.Context, o Options, lock *os.File) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	users, err := id.ensureUsers(o.StoreDir, o.Users)
+	if err != nil {
+		return nil, err
+	}
 	opts, err := serverOptions(o, id)
 	if err != nil {
 		return nil, err
@@ -83,7 +91,7 @@ func start(ctx context.Context, o Options, lock *os.File) (*Server, error) {
 		srv.WaitForShutdown()
 		return nil, err
 	}
-	return &Server{srv: srv, lock: lock, creds: id.credsPath}, nil
+	return &Server{srv: srv, lock: lock, creds: id.credsPath, users: users}, nil
 }
 
 func serverOptions(o Options, id *identity) (*server.Options, error) {
@@ -131,8 +139,11 @@ func awaitReady(ctx context.Context, srv *server.Server, log *serverLog) error {
 // URL is where clients connect to.
 func (s *Server) URL() string { return s.srv.ClientURL() }
 
-// Creds is the path of a credentials file for nats.UserCredentials. It stays valid over restarts.
+// Creds is the path of a credentials file for nats.UserCredentials that allows everything. It stays valid over restarts.
 func (s *Server) Creds() string { return s.creds }
+
+// CredsOf is the path of the credentials of one of Options.Users, good until the next start.
+func (s *Server) CredsOf(user string) string { return s.users[user] }
 
 // Stop ends the server, waits until its files are closed and lets another one have the directory.
 func (s *Server) Stop() {

@@ -18,18 +18,35 @@ type Node struct {
 	Creds string
 	Conn  *nats.Conn
 	JS    jetstream.JetStream
+
+	server *natsserver.Server
+}
+
+// CredsOf are the credentials of one of [stream.Users]; of a name that is none they allow everything, for a service that a
+// test made up.
+func (n *Node) CredsOf(user string) string {
+	if path := n.server.CredsOf(user); path != "" {
+		return path
+	}
+	return n.Creds
+}
+
+// As connects as one of [stream.Users], with no more than its rights.
+func (n *Node) As(t testing.TB, user string) *nats.Conn {
+	t.Helper()
+	return dial(t, n.URL, nats.UserCredentials(n.server.CredsOf(user)), nats.CustomInboxPrefix("_INBOX_"+user), nats.PermissionErrOnSubscribe(true))
 }
 
 // Server starts a server with nothing in it.
 func Server(t testing.TB) *Node {
 	t.Helper()
-	s, err := natsserver.Start(t.Context(), natsserver.Options{StoreDir: t.TempDir()})
+	s, err := natsserver.Start(t.Context(), natsserver.Options{StoreDir: t.TempDir(), Users: stream.Users()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
 	nc := dial(t, s.URL(), nats.UserCredentials(s.Creds()))
-	return &Node{URL: s.URL(), Creds: s.Creds(), Conn: nc, JS: jetStream(t, nc)}
+	return &Node{URL: s.URL(), Creds: s.Creds(), Conn: nc, JS: jetStream(t, nc), server: s}
 }
 
 // Provisioned starts a server that has every stream and consumer of Agogo.

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/dev"
-	"github.com/agogopay/agogo/internal/rpc"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
@@ -91,7 +90,7 @@ func (a *app) conn(service string) (*grpc.ClientConn, error) {
 	if !ok {
 		return nil, fmt.Errorf("the context names no %s: it was started without that service", service)
 	}
-	c, err := rpc.Dial(addr, a.secret(info))
+	c, err := info.Dial(addr, a.secret(info))
 	if err != nil {
 		return nil, err
 	}

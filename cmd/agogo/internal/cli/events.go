@@ -16,13 +16,13 @@ import (
 	"github.com/agogopay/agogo/internal/stream"
 )
 
-// jetStream connects to the context's NATS as any outside subscriber would.
+// jetStream connects to the context's NATS as any outside subscriber would. An auditor's rights are enough.
 func (a *app) jetStream(ctx context.Context) (jetstream.JetStream, func(), error) {
 	info, err := a.info()
 	if err != nil {
 		return nil, nil, err
 	}
-	nc, err := process.Connect(ctx, info.NATS.URL, info.NATS.Creds, "cli", nil)
+	nc, err := process.Connect(ctx, process.Server{URL: info.NATS.URL, Creds: info.NATS.Creds, CA: info.NATS.CA}, stream.Auditor, nil)
 	if err != nil {
 		return nil, nil, err
 	}

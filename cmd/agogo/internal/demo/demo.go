@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/dev"
-	"github.com/agogopay/agogo/internal/rpc"
 	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	notifierv1 "github.com/agogopay/agogo/proto/gen/go/agogo/notifier/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
@@ -124,7 +123,7 @@ type line struct {
 }
 
 func (l *line) to(service string) *grpc.ClientConn {
-	c, err := rpc.Dial(l.info.GRPC[service], l.info.Tokens["admin"])
+	c, err := l.info.Dial(l.info.GRPC[service], l.info.Tokens["admin"])
 	if err != nil {
 		l.failed = errors.Join(l.failed, fmt.Errorf("%s: %w", service, err))
 		return nil

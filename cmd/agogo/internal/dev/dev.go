@@ -8,21 +8,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
+	"github.com/agogopay/agogo/cmd/agogo/internal/provision"
 	"github.com/agogopay/agogo/examples"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/lifecycle"
-	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgserver"
 	"github.com/agogopay/agogo/internal/process"
 	"github.com/agogopay/agogo/internal/stream"
@@ -226,33 +223,14 @@ func devTokens(secrets map[string]string) []config.Token {
 	}
 }
 
-// provision makes schemas, roles, streams and consumers, as the installation job does in production.
+// provision makes schemas, roles, tables, streams and consumers, as the installation job does in production.
 func (d *dev) provision(ctx context.Context) error {
+	passwords := map[string]string{}
 	for _, s := range d.Only {
-		if err := pg.Prepare(ctx, d.info.PostgresDSN, s, role(s), d.secrets.Roles[s]); err != nil {
-			return err
-		}
+		passwords[s] = d.secrets.Roles[s]
 	}
-	nc, err := process.Connect(ctx, d.info.NATS.URL, d.info.NATS.Creds, "provisioner", d.logger)
-	if err != nil {
+	if err := provision.Database(ctx, d.info.PostgresDSN, passwords); err != nil {
 		return err
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
-	return stream.Provision(ctx, js, stream.Options{Replicas: 1})
-}
-
-func role(service string) string { return "agogo_" + service }
-
-// serviceDSN is the administrator's address with the service's own role.
-func (d *dev) serviceDSN(service string) (string, error) {
-	u, err := url.Parse(d.info.PostgresDSN)
-	if err != nil {
-		return "", fmt.Errorf("the Postgres DSN must be a URL (postgres://…): %w", err)
-	}
-	u.User = url.UserPassword(role(service), d.secrets.Roles[service])
-	return u.String(), nil
+	return provision.Streams(ctx, process.Server{URL: d.info.NATS.URL, Creds: d.credsOf(stream.Provisioner)}, stream.Options{Replicas: 1})
 }

@@ -11,10 +11,12 @@ import (
 	"strings"
 )
 
-// Info is dev.json: where everything is and how to be let in. Its file is readable by its owner only.
+// Info is dev.json, and what people write by the same pattern for an installation of separate processes: where everything is
+// and how to be let in. Its file is readable by its owner only.
 type Info struct {
 	Version     int               `json:"version"`
 	GRPC        map[string]string `json:"grpc"`
+	GRPCCA      string            `json:"grpc_ca,omitempty"` // path of the authorities to trust; "system" is the machine's own, "" plaintext
 	HTTP        map[string]string `json:"http"`
 	NATS        NATS              `json:"nats"`
 	PostgresDSN string            `json:"postgres_dsn"`
@@ -29,6 +31,7 @@ type Info struct {
 type NATS struct {
 	URL   string `json:"url"`
 	Creds string `json:"creds"`
+	CA    string `json:"ca,omitempty"` // path of the authorities to trust, where the connection is encrypted
 }
 
 // DefaultDataDir is where `agogo dev` keeps its data: $XDG_DATA_HOME/agogo, else ~/.local/share/agogo.

@@ -11,9 +11,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/agogopay/agogo/cmd/agogo/internal/provision"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/pg/pgserver"
 	"github.com/agogopay/agogo/internal/process"
+	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/stream/natsserver"
 	"github.com/agogopay/agogo/internal/telemetry"
 	"github.com/agogopay/agogo/services/notifier"
@@ -57,12 +59,22 @@ func (d *dev) startNATS(ctx context.Context) error {
 		d.info.NATS = NATS{URL: d.NATSURL, Creds: d.NATSCreds}
 		return nil
 	}
-	s, err := natsserver.Start(ctx, natsserver.Options{StoreDir: filepath.Join(d.DataDir, "nats"), Port: d.ports.number("nats"), Logger: d.logger})
+	s, err := natsserver.Start(ctx, natsserver.Options{
+		StoreDir: filepath.Join(d.DataDir, "nats"), Port: d.ports.number("nats"), Logger: d.logger, Users: stream.Users(),
+	})
 	if err != nil {
 		return err
 	}
 	d.nats, d.info.NATS = s, NATS{URL: s.URL(), Creds: s.Creds()}
 	return nil
+}
+
+// credsOf is how a service is let in: as a user with its own rights, or, at a NATS from elsewhere, as it was given to dev.
+func (d *dev) credsOf(user string) string {
+	if d.nats == nil {
+		return d.NATSCreds
+	}
+	return d.nats.CredsOf(user)
 }
 
 func (d *dev) stopNATS(context.Context) error {
@@ -186,11 +198,12 @@ func (d *dev) startServices(ctx context.Context) error {
 }
 
 func (d *dev) startService(ctx context.Context, name string) (*running, error) {
-	dsn, err := d.serviceDSN(name)
+	dsn, err := provision.ServiceDSN(d.info.PostgresDSN, name, d.secrets.Roles[name])
 	if err != nil {
 		return nil, err
 	}
-	nc, err := process.Connect(ctx, d.info.NATS.URL, d.info.NATS.Creds, name, d.logger)
+	natsCreds := d.credsOf(name)
+	nc, err := process.Connect(ctx, process.Server{URL: d.info.NATS.URL, Creds: natsCreds}, name, d.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +216,7 @@ func (d *dev) startService(ctx context.Context, name string) (*running, error) {
 		return nil, err
 	}
 	env := config.Process{
-		ConfigPath: d.file.Path, NATSURL: d.info.NATS.URL, NATSCreds: d.info.NATS.Creds, PostgresDSN: dsn,
+		ConfigPath: d.file.Path, NATSURL: d.info.NATS.URL, NATSCreds: natsCreds, PostgresDSN: dsn,
 		GRPCAddr: d.ports.addr(name + ".grpc"), HTTPAddr: d.ports.addr(name + ".http"), Log: d.Log,
 	}
 	svc, err := d.newService(name, env, nc, tel)
