@@ -43,8 +43,8 @@ import (
 const name = store.Service
 
 // workers is how many events are handled at once. They wait for one transaction together, so it costs no connection, and
-// bounds how many events a transaction may take.
-const workers = 64
+// bounds how many events a transaction may take: those of one busy moment (the consumer's pace) and of the commit before it.
+const workers = 256
 
 // Config is what an installation decides.
 type Config struct {

@@ -67,7 +67,7 @@ func setup(t testing.TB, change func(*consumer.Config)) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := consumer.Config{Durable: "notifier", Pushes: true}
+	cfg := consumer.Config{Durable: "notifier", Pushes: true, Pace: time.Millisecond}
 	if change != nil {
 		change(&cfg)
 	}
@@ -240,6 +240,46 @@ func TestRedelivery(t *testing.T) {
 	}
 	if lines, _ := b.emitted(); len(lines) != 2 {
 		t.Errorf("events %v", lines)
+	}
+}
+
+// What is counted must not count twice, and has nothing but the inbox to be known by; a notice is known by its own id.
+func TestTheInboxKeepsWhatIsCounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.register(store.Registration{UserID: "operators", Token: "op", Platform: "web", Locale: "en"})
+	doubt := message(t, "payout.outcome_unknown", "P1", 3, 0, payout(1, nil))
+	for _, m := range []stream.Message{doubt, doubt, message(t, "payout.succeeded", "P2", 4, 0, payout(2, nil))} {
+		b.must(m)
+	}
+	b.handle = b.replica()
+	b.must(doubt)
+	var total int
+	var known []string
+	err := b.pool.QueryRow(t.Context(), "SELECT (SELECT total FROM alerts), (SELECT array_agg(msg_id) FROM inbox)").Scan(&total, &known)
+	if err != nil || total != 1 || len(known) != 1 || known[0] != doubt.ID {
+		t.Errorf("counted %d, known %v: %v", total, known, err)
+	}
+}
+
+// What comes in quick succession is told together, and what comes alone at once.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *consumer.Config) { c.Pace = time.Minute })
+	b.must(message(t, "payout.succeeded", "P0", 4, 0, payout(0, nil))) // a minute would be longer than the test may take
+
+	b.cfg.Batch, b.cfg.Pace = 20, 500*time.Millisecond
+	b.handle = b.replica()
+	b.must(message(t, "payout.succeeded", "P1", 4, 0, payout(1, nil)))
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() { b.must(message(t, "payout.succeeded", fmt.Sprintf("P%d", 10+i), 4, 0, payout(10+i, nil))) })
+	}
+	wg.Wait()
+	var rows, commits int
+	err := b.pool.QueryRow(t.Context(), "SELECT count(*), count(DISTINCT xmin::text) FROM notifications").Scan(&rows, &commits)
+	if err != nil || rows != 22 || commits > 4 {
+		t.Errorf("%d rows in %d commits: %v", rows, commits, err)
 	}
 }
 
@@ -517,12 +557,12 @@ func TestDeadLetterOfNobody(t *testing.T) {
 func TestPoisonInABatch(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
-	// Holding a row that every batch needs makes the handlers pile up into one batch.
+	// Holding a table that every batch needs makes the handlers pile up into one batch.
 	tx, err := b.pool.Begin(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(context.Background(), "LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE"); err != nil {
+	if _, err := tx.Exec(context.Background(), "LOCK TABLE notifications IN ACCESS EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex

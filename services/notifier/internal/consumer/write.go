@@ -44,20 +44,25 @@ func (c *Consumer) write(ctx context.Context, batch []*item) error {
 	return nil
 }
 
-// accept leaves out what was handled before.
+// accept leaves out what was handled before. Only what is counted needs a row to be known again: a notice is known by its own
+// id, which follows from its cause.
 func (c *Consumer) accept(ctx context.Context, tx pgx.Tx, batch []*item) ([]*item, error) {
-	ids := make([]string, len(batch))
-	byID := make(map[string]*item, len(batch))
-	for i, it := range batch {
-		ids[i], byID[it.id] = it.id, it
+	fresh := make([]*item, 0, len(batch))
+	var ids []string
+	byID := map[string]*item{}
+	for _, it := range batch {
+		if len(it.decision.Changes) == 0 {
+			fresh = append(fresh, it)
+			continue
+		}
+		ids, byID[it.id] = append(ids, it.id), it
 	}
 	ids, err := inbox.Accept(ctx, tx, c.cfg.Durable, ids...)
 	if err != nil {
 		return nil, err
 	}
-	fresh := make([]*item, len(ids))
-	for i, id := range ids {
-		fresh[i] = byID[id]
+	for _, id := range ids {
+		fresh = append(fresh, byID[id])
 	}
 	return fresh, nil
 }
