@@ -82,6 +82,10 @@ func (c Config) apply(cc *pgx.ConnConfig) error {
 	setDefault(p, "statement_timeout", "60s")
 	setDefault(p, "lock_timeout", "10s")
 	setDefault(p, "idle_in_transaction_session_timeout", "60s")
+	// Postgres reckons with disks that turn, where a page found by an index costs four read in a row. What is asked for here is
+	// a few hundred rows by their keys, of pages that were written minutes ago: at that price it reads whole tables instead,
+	// more with each evening, until they are so large that even it takes the index.
+	setDefault(p, "random_page_cost", "1.1")
 	return nil
 }
 

@@ -53,7 +53,7 @@ func TestOpenSetsTheSession(t *testing.T) {
 	for setting, want := range map[string]string{
 		"search_path": `"` + c.Schema + `"`, "application_name": "payouts", "TimeZone": "UTC",
 		"statement_timeout": "1min", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "1min",
-		"transaction_isolation": "read committed",
+		"transaction_isolation": "read committed", "random_page_cost": "1.1",
 	} {
 		if got := scan[string](t, pool, "SELECT current_setting($1)", setting); got != want {
 			t.Errorf("%s is %q, want %q", setting, got, want)

@@ -127,7 +127,7 @@ CREATE TABLE payouts (
     tenant        text NOT NULL,
     payee_id      text NOT NULL,
     run_id        uuid NOT NULL, -- the batch's
-    batch_id      uuid NOT NULL REFERENCES batches,
+    batch_id      uuid NOT NULL, -- of batches: its run's first page writes it, in the same transaction or an earlier one, so no key looks for it with every row
     page          integer NOT NULL,
     period_date   date NOT NULL,
     kind          text NOT NULL, -- the job
