@@ -103,6 +103,14 @@ func TestTraceparentGoesThroughText(t *testing.T) {
 	if child.SpanContext().TraceID() != span.SpanContext().TraceID() {
 		t.Error("the consumer's span is of another trace")
 	}
+	if tp := telemetry.Traceparent(ctx); !strings.HasSuffix(tp, "-00") {
+		t.Errorf("traceparent %s says that somebody records its spans", tp)
+	}
+	ctx, theirs := tel.Traces.Tracer("test").Start(telemetry.WithTraceparent(t.Context(), "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"), "asked")
+	defer theirs.End()
+	if tp := telemetry.Traceparent(ctx); !strings.HasSuffix(tp, "-01") {
+		t.Errorf("a caller's trace goes on as %s", tp)
+	}
 	for _, bad := range []string{"", "nonsense", "00-0-0-0"} {
 		if sc := trace.SpanContextFromContext(telemetry.WithTraceparent(t.Context(), bad)); sc.IsValid() {
 			t.Errorf("traceparent %q gave %v", bad, sc)
@@ -178,8 +186,11 @@ func TestSpansGoToTheConfiguredCollector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, span := tel.Traces.Tracer("test").Start(t.Context(), "plan")
+	ctx, span := tel.Traces.Tracer("test").Start(t.Context(), "plan")
 	span.End()
+	if tp := telemetry.Traceparent(ctx); !strings.HasSuffix(tp, "-01") {
+		t.Errorf("a span that is sent has traceparent %s", tp)
+	}
 	if err := tel.Shutdown(t.Context()); err != nil { // flushes
 		t.Fatal(err)
 	}

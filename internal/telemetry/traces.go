@@ -44,6 +44,10 @@ func newTraces(ctx context.Context, service string, logger *slog.Logger, export 
 			return nil, err
 		}
 		options = append(options, sdktrace.WithBatcher(exporter))
+	} else {
+		// Nobody records these spans, and their flags say so: a server that finds "sampled" in a message's header takes all its
+		// headers apart to trace its way. Who comes with a sampled trace of their own keeps it.
+		options = append(options, sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
 	}
 	return sdktrace.NewTracerProvider(options...), nil
 }
