@@ -50,6 +50,10 @@ notifier:
   fcm: {project_id: demo, endpoint: "http://127.0.0.1:9900/fcm/v1", credentials: ""}
 `
 
+// memory is what the process of all services, NATS and the simulator is told that it may take, as each of them is told in a
+// container.
+const memory = "1GiB"
+
 // Start runs the built command with so many calls at once, and returns when everything is up.
 func Start(ctx context.Context, binary string, concurrency int) (*Installation, error) {
 	binary, err := filepath.Abs(binary)
@@ -116,7 +120,8 @@ func (in *Installation) context() string { return filepath.Join(in.dir, "data", 
 
 func (in *Installation) command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, in.binary, args...)
-	c.Env = append(os.Environ(), "AGOGO_CONTEXT="+in.context(), "XDG_DATA_HOME="+in.dir, "AGOGO_TENANT=bench",
+	c.Env = append([]string{"GOMEMLIMIT=" + memory}, os.Environ()...) // whoever runs the benchmark may say otherwise
+	c.Env = append(c.Env, "AGOGO_CONTEXT="+in.context(), "XDG_DATA_HOME="+in.dir, "AGOGO_TENANT=bench",
 		"ORANGE_CLIENT_ID=bench", "ORANGE_CLIENT_SECRET=bench", "ORANGE_POS_ID=bench", "ORANGE_CALLBACK_AUTH=bench")
 	return c
 }

@@ -50,6 +50,7 @@ func Main(ctx context.Context, service string, run func(ctx context.Context, p *
 }
 
 func start(ctx context.Context, service string, getenv func(string) string, stderr io.Writer, run func(context.Context, *Process) error) int {
+	RelaxCollector(getenv)
 	p, err := load(ctx, service, getenv, stderr)
 	if err != nil {
 		// There is no logger yet, and whoever started it by hand is looking.

@@ -60,6 +60,7 @@ func Run(ctx context.Context, o Options, ready func(*Info)) error {
 		return err
 	}
 	defer func() { _ = held.Close() }()
+	process.RelaxCollector(o.Getenv)
 	d, err := assemble(ctx, o)
 	if err != nil {
 		return err
