@@ -57,6 +57,16 @@ func UnderWay(ctx context.Context, tx pgx.Tx, tenant, provider string) (bool, er
 	return busy, nil
 }
 
+// Outstanding is what a connector's balance shows or not: the sum of sends that are under way in any replica, and of those sent
+// after a time of which nobody knows what became.
+func Outstanding(ctx context.Context, q db.DBTX, tenant, provider string, since time.Time) (underWay, doubtful int64, err error) {
+	r, err := db.New(q).Outstanding(ctx, db.OutstandingParams{Tenant: tenant, Provider: provider, Since: since})
+	if err != nil {
+		return 0, 0, fmt.Errorf("add up what is outstanding at %s/%s: %w", tenant, provider, err)
+	}
+	return r.UnderWay, r.Doubtful, nil
+}
+
 // Update is a decision about an attempt as it was when the decision was made.
 type Update struct {
 	Attempt  Attempt

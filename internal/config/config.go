@@ -51,6 +51,8 @@ type Payouts struct {
 	DestinationCoolOff time.Duration
 	// ConfirmFirstDestination has a payee's first wallet confirmed, too.
 	ConfirmFirstDestination bool
+	// FloatCheck is how often providers' balances are compared with what the next run will need; 15m. 0: they are not read at all.
+	FloatCheck time.Duration
 }
 
 // Recurrences are the rules of a tenant's recurring charges.

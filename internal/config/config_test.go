@@ -44,7 +44,7 @@ func TestLoadExample(t *testing.T) {
 			Payouts: &Payouts{
 				CommissionBPS: 2000, Minimum: 100, DefaultProvider: "orange", PayableMethods: []string{"orange_money"},
 				MaxPerPayout: 2_000_000, DailyCap: 50_000_000, AcceptFrom: "2025-01-01", PauseAboveFailureRate: 0.2,
-				PausePayeeAfter: 3, MaxAttempts: 3, OnFailures: OnFailuresPause, DestinationCoolOff: 24 * time.Hour,
+				PausePayeeAfter: 3, MaxAttempts: 3, OnFailures: OnFailuresPause, DestinationCoolOff: 24 * time.Hour, FloatCheck: 15 * time.Minute,
 			},
 			Providers: map[string]Provider{"orange": {
 				Name: "orange", Kind: "orange_omr", BaseURL: "http://127.0.0.1:9900/orange-money-b2b/v1/ci",
@@ -105,7 +105,7 @@ func TestLoadEverything(t *testing.T) {
 		MaxPerPayout: 1, DailyCap: 2, PayeeDailyCap: 3, AcceptFrom: "2025-01-01", PauseAboveFailureRate: 1,
 		PausePayeeAfter: 4, MaxAttempts: 5, Approval: Approval{
 			Tiers: []Tier{{500000, 1}, {5000000, 2}}, BatchTiers: []Tier{{20000000, 1}}, ExpiresAfter: 48 * time.Hour,
-		}, ConfirmFirstDestination: true, OnFailures: OnFailuresHold,
+		}, ConfirmFirstDestination: true, OnFailures: OnFailuresHold, FloatCheck: 5 * time.Minute,
 	}
 	if d := cmp.Diff(wantPayouts, tenant.Payouts); d != "" {
 		t.Errorf("payouts (-want +got):\n%s", d)
@@ -297,7 +297,7 @@ tenants:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(&Payouts{CommissionBPS: 1, DefaultProvider: "p", PayableMethods: []string{"m"}, MaxAttempts: 3, OnFailures: OnFailuresPause, DestinationCoolOff: 24 * time.Hour}, f.Tenants[0].Payouts); d != "" {
+	if d := cmp.Diff(&Payouts{CommissionBPS: 1, DefaultProvider: "p", PayableMethods: []string{"m"}, MaxAttempts: 3, OnFailures: OnFailuresPause, DestinationCoolOff: 24 * time.Hour, FloatCheck: 15 * time.Minute}, f.Tenants[0].Payouts); d != "" {
 		t.Errorf("payouts (-want +got):\n%s", d)
 	}
 	want := Provider{

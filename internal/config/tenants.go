@@ -81,7 +81,7 @@ func (l *loader) tenant(v at, t *Tenant) {
 	)
 	// These refer to what stands elsewhere in the tenant, in any order.
 	if payouts.node != nil {
-		t.Payouts = &Payouts{MaxAttempts: 3, OnFailures: OnFailuresPause, DestinationCoolOff: 24 * time.Hour}
+		t.Payouts = &Payouts{MaxAttempts: 3, OnFailures: OnFailuresPause, DestinationCoolOff: 24 * time.Hour, FloatCheck: 15 * time.Minute}
 		l.payouts(payouts, t)
 	}
 	if recurrences.node != nil {
@@ -158,6 +158,7 @@ func (l *loader) payouts(v at, t *Tenant) {
 		optional("max_attempts", integer(l, &p.MaxAttempts, 1, 100)),
 		optional("destination_cool_off", l.durationOrNone(&p.DestinationCoolOff, year)),
 		optional("confirm_first_destination", l.boolean(&p.ConfirmFirstDestination)),
+		optional("float_check", l.durationOrNone(&p.FloatCheck, 24*time.Hour)),
 		optional("approval_above", l.approvalAbove(&p.Approval)),
 		optional("approval", l.approval(&p.Approval)),
 	)

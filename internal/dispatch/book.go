@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -67,4 +68,29 @@ type Book interface {
 	Watch(ctx context.Context, tx pgx.Tx, l Lane, faults int, answered bool) error
 	// Settle completes the runs of which that was the last.
 	Settle(ctx context.Context, tx pgx.Tx, runs ...uuid.UUID) error
+}
+
+// Funds says how much of what a lane is about to send its connector's balance covers. Services whose sends draw on none have no
+// Funds.
+type Funds interface {
+	// Look reads the balance, unless somebody has within a time, and returns before long whatever the provider does. It is called
+	// outside any transaction, and reports whether there is something new to know.
+	Look(ctx context.Context, c *connector.Connector, within time.Duration) bool
+	// Fit says how many of the starts are covered, from the first one, and takes what they need in their transaction.
+	Fit(ctx context.Context, tx pgx.Tx, c *connector.Connector, st provider.Status, starts []attempt.Start) (Cover, error)
+	// Still reports, right before the first byte, whether what was covered still is: st is newer than the one that Fit saw.
+	Still(ctx context.Context, c *connector.Connector, st provider.Status, had Cover) (bool, error)
+}
+
+// Cover is what a balance covers of a claim.
+type Cover struct {
+	Starts int   // how many, from the first; the others stay where they are, in their order
+	Sum    int64 // what these take from the balance
+	Asked  int64 // the question whose answer covers them
+	Free   bool  // nothing is known of the balance, and so nothing is taken
+	Short  bool  // none is covered, for certain: the connector was put to rest for it
+	// Look is set when the balance must be read before anything more is sent, unless it was asked for within this.
+	Look time.Duration
+	// Kept is called once the transaction is committed; nil does nothing.
+	Kept func()
 }

@@ -20,6 +20,7 @@ type claimed struct {
 	probing bool          // one transfer at a time goes, and one is under way, here or elsewhere; nothing was claimed
 	refused bool          // the connector was stopped instead; nothing was claimed, and the next look says so
 	trial   bool          // what was begun uses a credential that is not proven
+	cover   Cover         // of what was begun; with Look nothing more is claimed before the balance is read
 }
 
 // claim is transaction A: it takes up to most rows, writes their attempts with references and leases, has them posted, and
@@ -37,6 +38,9 @@ func (l *lane) claim(ctx context.Context, most int) (claimed, error) {
 	})
 	if err != nil && !committing {
 		c = claimed{}
+	}
+	if err == nil && c.cover.Kept != nil {
+		c.cover.Kept()
 	}
 	l.d.metrics.claimed.Observe(float64(len(c.begun)))
 	return c, err
@@ -70,8 +74,9 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 		return c, err
 	}
 	c.held, c.about = claim.Held, claim.Description
-	if len(claim.Starts) == 0 {
-		return c, nil
+	if c.cover, err = l.fit(ctx, tx, g.status, &claim); err != nil || len(claim.Starts) == 0 {
+		c.refused = c.cover.Short
+		return c, err
 	}
 	if g.unproven {
 		trial, err := l.d.States.BeginTrial(ctx, tx, l.Connector.Connector, l.owner, l.Connector.Policy.Lease)
@@ -86,6 +91,16 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 	return c, claim.Begun(ctx, tx, c.begun)
 }
 
+// fit leaves of a claim what the connector's balance covers.
+func (l *lane) fit(ctx context.Context, tx pgx.Tx, st provider.Status, claim *Claim) (Cover, error) {
+	if l.d.Funds == nil || len(claim.Starts) == 0 {
+		return Cover{Free: true}, nil
+	}
+	cover, err := l.d.Funds.Fit(ctx, tx, l.Connector, st, claim.Starts)
+	claim.Starts = claim.Starts[:cover.Starts]
+	return cover, err
+}
+
 // gates is everything that stands before a lane's rows.
 type gates struct {
 	Gate
@@ -93,6 +108,7 @@ type gates struct {
 	degraded bool          // one row at a time
 	unproven bool          // likewise, over all replicas: our credential may be wrong
 	stops    int64         // of the connector so far
+	status   provider.Status
 }
 
 // gate reads the rows that every replica looks at before it sends.
@@ -101,7 +117,7 @@ func (l *lane) gate(ctx context.Context, q DBTX) (gates, error) {
 	if err != nil {
 		return gates{}, err
 	}
-	var g gates
+	g := gates{status: st}
 	if g.Gate, err = l.d.Book.Gate(ctx, q, l.Lane, st); err != nil || g.Code != "" {
 		return g, err
 	}

@@ -70,6 +70,7 @@ type Deps struct {
 	Connectors *connector.Set
 	States     *provider.States
 	Book       Book
+	Funds      Funds          // nil: nothing is drawn on
 	Prechecks  *precheck.Gate // before first sends after a restore; nil: there never is one
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer // nil: not measured

@@ -68,7 +68,19 @@ func (l *lane) work(ctx context.Context) error {
 	return err
 }
 
-// probeEvery is how often a lane looks whether another one's probe of a degraded connector is over.
+// look has the balance read. Where somebody else is at it, or nothing new is told, it waits a moment for what is under way.
+func (l *lane) look(ctx context.Context, within time.Duration) error {
+	switch {
+	case l.d.Funds.Look(ctx, l.Connector, within):
+		return nil
+	case l.open.Load() > 0:
+		return l.wait(ctx)
+	default:
+		return l.d.Clock.Sleep(ctx, probeEvery)
+	}
+}
+
+// probeEvery is how often a lane looks whether another one's probe of a degraded connector is over, or its look at the balance.
 const probeEvery = time.Second
 
 func (l *lane) feed(ctx context.Context) error {
@@ -80,6 +92,8 @@ func (l *lane) feed(ctx context.Context) error {
 			return err
 		case len(c.begun) > 0 || c.held > 0 || c.refused:
 			continue
+		case c.cover.Look > 0:
+			err = l.look(ctx, c.cover.Look)
 		case c.probing && l.open.Load() == 0:
 			err = l.d.Clock.Sleep(ctx, probeEvery)
 		case c.probing:
@@ -133,7 +147,7 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 
 // send calls the provider for each attempt, all at once: they hold a slot each. done ends their common context.
 func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
-	g, code, err := l.called(ctx)
+	g, code, err := l.called(ctx, c)
 	if code != "" {
 		l.refuse(c, code, err == nil)
 		done()
@@ -165,12 +179,21 @@ func (l *lane) withdrawn(g gates) bool {
 }
 
 // called reads the stops once more, right before the first byte, and returns the code of what calls the sends off.
-func (l *lane) called(ctx context.Context) (g gates, code string, err error) {
-	if g, err = l.gate(ctx, l.d.Pool); err != nil {
+func (l *lane) called(ctx context.Context, c claimed) (g gates, code string, err error) {
+	g, err = l.gate(ctx, l.d.Pool)
+	covered := true
+	if err == nil && g.Code == "" && !c.cover.Free {
+		covered, err = l.d.Funds.Still(ctx, l.Connector, g.status, c.cover)
+	}
+	switch {
+	case err != nil:
 		l.d.Logger.WarnContext(ctx, l.d.Service+": claimed and not sent, the stops cannot be read", "run", l.Run.ID, "error", err)
 		return g, "stops_unreadable", err
+	case !covered:
+		return g, provider.CodeShort, nil
+	default:
+		return g, g.Code, nil
 	}
-	return g, g.Code, nil
 }
 
 // submit makes one call. Between the crash points lies the moment in which nobody but the provider knows what happened.

@@ -13,14 +13,20 @@ const (
 	Stopped  = "stopped"  // nothing is sent until a person says so
 )
 
-// The states of a connector's float that sends can tell; event.Float is the table.
+// The states of a connector's float; event.Float is the table.
 const (
 	FloatOK           = "ok"
-	FloatInsufficient = "insufficient"
+	FloatLow          = "low"          // the balance does not cover what tonight is forecast to need
+	FloatInsufficient = "insufficient" // nor what is due now
 )
 
-// CodeFloat is the code of a rest for want of float.
-const CodeFloat = "insufficient_float"
+// The codes of rests for want of float: the provider has refused a transfer for it, or its balance does not cover the next one.
+const (
+	CodeFloat = "insufficient_float"
+	CodeShort = "balance_short"
+)
+
+func floatCodes() []string { return []string{CodeFloat, CodeShort} }
 
 // Status is what all replicas share about a connector.
 type Status struct {
@@ -37,6 +43,8 @@ type Status struct {
 	ChangedAt time.Time
 
 	FloatVersion int64
+	Needed       int64 // of the float, when its state was last judged
+	Funds        Funds
 }
 
 // Reason says why a connector is in its state.
@@ -49,6 +57,11 @@ type Reason struct {
 
 // Resting reports whether nothing may be sent at a time.
 func (n Status) Resting(now time.Time) bool { return now.Before(n.RestUntil) }
+
+// WantsFloat reports whether nothing may be sent at a time for want of float.
+func (n Status) WantsFloat(now time.Time) bool {
+	return n.Resting(now) && (n.RestCode == CodeFloat || n.RestCode == CodeShort)
+}
 
 // Health are the rules by which results move a connector. Zero values are the defaults.
 type Health struct {
@@ -74,6 +87,7 @@ func (h Health) After(n Status, results []Result, now time.Time) Status {
 			n = h.pause(n, r, CodeRateLimited, now)
 		case r.Scope == ScopeFloat:
 			n.Float = FloatInsufficient
+			n.Funds.ReadAt = time.Time{} // whatever it said, there is less
 			n = n.rest(CodeFloat, h.floatRest(), now)
 		case r.Class != NotSent:
 			n = answered(n, r, why, now)
@@ -111,14 +125,15 @@ func (h Health) pause(n Status, r Result, code string, now time.Time) Status {
 // asked for, or that a lack of float needs, last as long as they were meant to: the answer may belong to an earlier call.
 func answered(n Status, r Result, why Reason, now time.Time) Status {
 	n.Faults = 0
-	over := !n.Resting(now)
+	over, refused := !n.Resting(now), n.RestCode == CodeFloat
 	if n.State == Degraded {
 		n.State, n.Reason = Open, why
 	}
-	if over || (n.RestCode != CodeRateLimited && n.RestCode != CodeFloat) {
+	if over || (n.RestCode != CodeRateLimited && n.RestCode != CodeFloat && n.RestCode != CodeShort) {
 		n.Rests, n.RestUntil, n.RestCode = 0, time.Time{}, ""
 	}
-	if over && r.Class == Succeeded {
+	// Where the balance is known, it says when there is enough: one payment that went through does not.
+	if over && r.Class == Succeeded && n.Float == FloatInsufficient && (refused || !n.Funds.Known(now)) {
 		n.Float = FloatOK
 	}
 	return n
@@ -162,7 +177,8 @@ func status(r db.ProviderState) Status {
 		State:     r.State,
 		Reason:    Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode},
 		Faults:    int(r.Faults), Rests: int(r.Rests), RestCode: r.RestCode, Float: r.FloatState,
-		Version: r.Version, Stops: r.Stops, ChangedAt: r.ChangedAt.UTC(), FloatVersion: r.FloatVersion,
+		Version: r.Version, Stops: r.Stops, ChangedAt: r.ChangedAt.UTC(), FloatVersion: r.FloatVersion, Needed: r.FloatNeeded,
+		Funds: funds(r),
 	}
 	if r.RestUntil != nil {
 		n.RestUntil = r.RestUntil.UTC()
@@ -174,7 +190,11 @@ func (n Status) params() db.SetStateParams {
 	p := db.SetStateParams{
 		Tenant: n.Tenant, Provider: n.Provider, State: n.State, ReasonClass: n.Reason.Class, ReasonScope: n.Reason.Scope,
 		ReasonCode: n.Reason.Code, ProviderCode: n.Reason.ProviderCode, Faults: int32(n.Faults), Rests: int32(n.Rests),
-		RestCode: n.RestCode, FloatState: n.Float, FloatVersion: n.FloatVersion, Version: n.Version, ChangedAt: n.ChangedAt,
+		RestCode: n.RestCode, FloatState: n.Float, FloatVersion: n.FloatVersion, FloatNeeded: n.Needed, Version: n.Version,
+		ChangedAt: n.ChangedAt,
+	}
+	if !n.Funds.ReadAt.IsZero() {
+		p.FloatReadAt = &n.Funds.ReadAt
 	}
 	if !n.RestUntil.IsZero() {
 		p.RestUntil = &n.RestUntil

@@ -72,7 +72,7 @@ func (s *States) Get(ctx context.Context, q db.DBTX, c Connector) (Status, error
 // those that rest for longer than [LongRest], and those that wait for float, to the end of that.
 func (s *States) Stopped(ctx context.Context, q db.DBTX) ([]string, error) {
 	now := s.Clock.Now()
-	rows, err := db.New(q).StoppedConnectors(ctx, db.StoppedConnectorsParams{RestBeyond: now.Add(LongRest), FloatCode: CodeFloat, Now: now})
+	rows, err := db.New(q).StoppedConnectors(ctx, db.StoppedConnectorsParams{RestBeyond: now.Add(LongRest), FloatCodes: floatCodes(), Now: now})
 	if err != nil {
 		return nil, fmt.Errorf("read stopped connectors: %w", err)
 	}
@@ -133,10 +133,7 @@ func (s *States) ResumeStopped(ctx context.Context, tx pgx.Tx, tenant string, wh
 func (s *States) FloatRestored(ctx context.Context, tx pgx.Tx, c Connector) (Status, error) {
 	return s.move(ctx, tx, c, func(n Status) Status {
 		n.Float = FloatOK
-		if n.RestCode == CodeFloat {
-			n.RestUntil, n.RestCode = time.Time{}, ""
-		}
-		return n
+		return n.awake()
 	})
 }
 
@@ -180,9 +177,7 @@ func (s *States) tell(ctx context.Context, tx pgx.Tx, before, after Status) erro
 		}
 	}
 	if after.Float != before.Float {
-		return s.emit(ctx, tx, event.Float, after, before.Float, after.Float, after.FloatVersion, &eventsv1.Float{
-			Tenant: after.Tenant, Provider: after.Provider, State: after.Float, PreviousState: before.Float,
-		})
+		return s.emit(ctx, tx, event.Float, after, before.Float, after.Float, after.FloatVersion, s.floatBody(before, after))
 	}
 	return nil
 }

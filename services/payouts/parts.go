@@ -20,6 +20,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/approve"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
+	"github.com/agogopay/agogo/services/payouts/internal/float"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -54,8 +55,9 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	s.connectors.Guard(states, pool)
 	stopped := func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) }
+	keeper := float.New(float.Deps{Pool: pool, Clock: clk, States: states, Connectors: s.connectors, Tenants: file, Logger: s.log})
 	st := &store.Store{
-		Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Stopped: stopped,
+		Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Stopped: stopped, Float: keeper,
 		Runs: &run.Store{
 			Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch, Items: store.Items{Clock: clk, Stopped: stopped},
 		},
@@ -66,7 +68,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	gate := &precheck.Gate{Clock: clk, Reference: payout.Reference}
 	dispatcher := dispatch.New(dispatch.Config{Service: name, Item: item, Owner: s.owner}, dispatch.Deps{
 		Pool: pool, Runs: st.Runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Logger: s.log, Registry: registry,
-		Book: &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk}, Prechecks: gate,
+		Book: &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk}, Funds: keeper, Prechecks: gate,
 	})
 	worker := reconcile.New(reconcile.Config{Service: name, Item: item}, reconcile.Deps{
 		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: &outcome.Book{Outcomes: outcomes}, Logger: s.log, Registry: registry,

@@ -842,6 +842,34 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Att
 	return items, nil
 }
 
+const outstanding = `-- name: Outstanding :one
+SELECT COALESCE(sum(a.amount) FILTER (WHERE a.state = 'submitting'), 0)::bigint AS under_way,
+       COALESCE(sum(a.amount) FILTER (WHERE a.state = 'unknown'), 0)::bigint AS doubtful FROM (
+    SELECT s.state, s.amount FROM attempts s WHERE s.state = 'submitting' AND s.tenant = $1 AND s.provider = $2
+    UNION ALL
+    SELECT u.state, u.amount FROM attempts u WHERE u.state = 'unknown' AND u.tenant = $1 AND u.provider = $2 AND u.submitted_at > $3::timestamptz
+) a
+`
+
+type OutstandingParams struct {
+	Tenant   string
+	Provider string
+	Since    time.Time
+}
+
+type OutstandingRow struct {
+	UnderWay int64
+	Doubtful int64
+}
+
+// What may be missing from a connector's balance or not: sends that are under way, and what is in doubt since not long ago.
+func (q *Queries) Outstanding(ctx context.Context, arg OutstandingParams) (OutstandingRow, error) {
+	row := q.db.QueryRow(ctx, outstanding, arg.Tenant, arg.Provider, arg.Since)
+	var i OutstandingRow
+	err := row.Scan(&i.UnderWay, &i.Doubtful)
+	return i, err
+}
+
 const record = `-- name: Record :many
 UPDATE attempts a SET
     state = o.state, class = o.class, scope = o.scope, code = o.code, provider_code = o.provider_code,

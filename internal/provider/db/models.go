@@ -23,6 +23,18 @@ type ProviderState struct {
 	RestCode       string
 	FloatState     string
 	FloatVersion   int64
+	FloatNeeded    int64
+	FloatBalance   int64
+	FloatCurrency  string
+	FloatReadAt    *time.Time
+	FloatAsked     int64
+	FloatAskedAt   *time.Time
+	FloatAsking    bool
+	FloatSpent     int64
+	FloatNext      int64
+	FloatClean     bool
+	FloatUnsure    int64
+	FloatFeeBps    int32
 	Version        int64
 	ChangedAt      time.Time
 	Stops          int64

@@ -10,6 +10,89 @@ import (
 	"time"
 )
 
+const addFunds = `-- name: AddFunds :exec
+UPDATE provider_states SET float_spent = float_spent - $1::bigint, float_asked_at = NULL WHERE tenant = $2 AND provider = $3
+`
+
+type AddFundsParams struct {
+	Amount   int64
+	Tenant   string
+	Provider string
+}
+
+// Money was sent to the provider: it is asked about at once, and taken for there until the provider has told.
+func (q *Queries) AddFunds(ctx context.Context, arg AddFundsParams) error {
+	_, err := q.db.Exec(ctx, addFunds, arg.Amount, arg.Tenant, arg.Provider)
+	return err
+}
+
+const answerFunds = `-- name: AnswerFunds :execrows
+UPDATE provider_states SET float_balance = $1, float_currency = $2, float_read_at = $3::timestamptz, float_asking = false,
+    float_spent = float_next + $4::bigint, float_unsure = $5::bigint,
+    float_clean = float_next = 0 AND $5::bigint = 0, float_fee_bps = $6
+WHERE tenant = $7 AND provider = $8 AND float_asked = $9 AND float_asking
+`
+
+type AnswerFundsParams struct {
+	Balance  int64
+	Currency string
+	ReadAt   time.Time
+	Doubtful int64
+	UnderWay int64
+	FeeBps   int32
+	Tenant   string
+	Provider string
+	Asked    int64
+}
+
+// An answer that somebody did not wait for, who has asked again, is none.
+func (q *Queries) AnswerFunds(ctx context.Context, arg AnswerFundsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, answerFunds,
+		arg.Balance,
+		arg.Currency,
+		arg.ReadAt,
+		arg.Doubtful,
+		arg.UnderWay,
+		arg.FeeBps,
+		arg.Tenant,
+		arg.Provider,
+		arg.Asked,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const askFunds = `-- name: AskFunds :one
+UPDATE provider_states SET float_asked = float_asked + 1, float_asked_at = $1::timestamptz, float_asking = true, float_next = 0
+WHERE tenant = $2 AND provider = $3 AND (float_asked_at IS NULL OR float_asked_at > $1::timestamptz
+      OR (float_asked_at <= $4::timestamptz AND (NOT float_asking OR float_asked_at <= $5::timestamptz)))
+RETURNING float_asked
+`
+
+type AskFundsParams struct {
+	Now      time.Time
+	Tenant   string
+	Provider string
+	NotSince time.Time
+	GivenUp  time.Time
+}
+
+// One at a time over all replicas: not while an answer is outstanding that may still come, and not too often.
+func (q *Queries) AskFunds(ctx context.Context, arg AskFundsParams) (int64, error) {
+	row := q.db.QueryRow(ctx, askFunds,
+		arg.Now,
+		arg.Tenant,
+		arg.Provider,
+		arg.NotSince,
+		arg.GivenUp,
+	)
+	var float_asked int64
+	err := row.Scan(&float_asked)
+	return float_asked, err
+}
+
 const beat = `-- name: Beat :exec
 INSERT INTO provider_replicas (replica, expires_at) VALUES ($1, now() + make_interval(secs => $2))
 ON CONFLICT (replica) DO UPDATE SET expires_at = EXCLUDED.expires_at
@@ -116,7 +199,7 @@ func (q *Queries) ForgetReplicas(ctx context.Context) error {
 }
 
 const getState = `-- name: GetState :one
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 AND provider = $2
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, float_needed, float_balance, float_currency, float_read_at, float_asked, float_asked_at, float_asking, float_spent, float_next, float_clean, float_unsure, float_fee_bps, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 AND provider = $2
 `
 
 type GetStateParams struct {
@@ -142,6 +225,18 @@ func (q *Queries) GetState(ctx context.Context, arg GetStateParams) (ProviderSta
 		&i.RestCode,
 		&i.FloatState,
 		&i.FloatVersion,
+		&i.FloatNeeded,
+		&i.FloatBalance,
+		&i.FloatCurrency,
+		&i.FloatReadAt,
+		&i.FloatAsked,
+		&i.FloatAskedAt,
+		&i.FloatAsking,
+		&i.FloatSpent,
+		&i.FloatNext,
+		&i.FloatClean,
+		&i.FloatUnsure,
+		&i.FloatFeeBps,
 		&i.Version,
 		&i.ChangedAt,
 		&i.Stops,
@@ -162,7 +257,7 @@ func (q *Queries) LeaveReplica(ctx context.Context, replica string) error {
 }
 
 const listStates = `-- name: ListStates :many
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 ORDER BY provider
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, float_needed, float_balance, float_currency, float_read_at, float_asked, float_asked_at, float_asking, float_spent, float_next, float_clean, float_unsure, float_fee_bps, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 ORDER BY provider
 `
 
 func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderState, error) {
@@ -189,6 +284,18 @@ func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderStat
 			&i.RestCode,
 			&i.FloatState,
 			&i.FloatVersion,
+			&i.FloatNeeded,
+			&i.FloatBalance,
+			&i.FloatCurrency,
+			&i.FloatReadAt,
+			&i.FloatAsked,
+			&i.FloatAskedAt,
+			&i.FloatAsking,
+			&i.FloatSpent,
+			&i.FloatNext,
+			&i.FloatClean,
+			&i.FloatUnsure,
+			&i.FloatFeeBps,
 			&i.Version,
 			&i.ChangedAt,
 			&i.Stops,
@@ -207,7 +314,7 @@ func (q *Queries) ListStates(ctx context.Context, tenant string) ([]ProviderStat
 }
 
 const lockState = `-- name: LockState :one
-SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
+SELECT tenant, provider, kind, state, reason_class, reason_scope, reason_code, provider_code, faults, rests, rest_until, rest_code, float_state, float_version, float_needed, float_balance, float_currency, float_read_at, float_asked, float_asked_at, float_asking, float_spent, float_next, float_clean, float_unsure, float_fee_bps, version, changed_at, stops, trial_owner, trial_expires_at, trial_losses FROM provider_states WHERE tenant = $1 AND provider = $2 FOR UPDATE
 `
 
 type LockStateParams struct {
@@ -233,6 +340,18 @@ func (q *Queries) LockState(ctx context.Context, arg LockStateParams) (ProviderS
 		&i.RestCode,
 		&i.FloatState,
 		&i.FloatVersion,
+		&i.FloatNeeded,
+		&i.FloatBalance,
+		&i.FloatCurrency,
+		&i.FloatReadAt,
+		&i.FloatAsked,
+		&i.FloatAskedAt,
+		&i.FloatAsking,
+		&i.FloatSpent,
+		&i.FloatNext,
+		&i.FloatClean,
+		&i.FloatUnsure,
+		&i.FloatFeeBps,
 		&i.Version,
 		&i.ChangedAt,
 		&i.Stops,
@@ -266,15 +385,39 @@ func (q *Queries) LockTrial(ctx context.Context, arg LockTrialParams) (LockTrial
 	return i, err
 }
 
+const noFunds = `-- name: NoFunds :exec
+UPDATE provider_states SET float_asking = false, float_read_at = CASE WHEN $1::boolean THEN NULL ELSE float_read_at END
+WHERE tenant = $2 AND provider = $3 AND float_asked = $4 AND float_asking
+`
+
+type NoFundsParams struct {
+	Forget   bool
+	Tenant   string
+	Provider string
+	Asked    int64
+}
+
+// Nothing was told. A balance that somebody has to rely on now is not known any more.
+func (q *Queries) NoFunds(ctx context.Context, arg NoFundsParams) error {
+	_, err := q.db.Exec(ctx, noFunds,
+		arg.Forget,
+		arg.Tenant,
+		arg.Provider,
+		arg.Asked,
+	)
+	return err
+}
+
 const setState = `-- name: SetState :exec
 UPDATE provider_states SET state = $1, reason_class = $2, reason_scope = $3,
     reason_code = $4, provider_code = $5, faults = $6, rests = $7,
     rest_until = $8, rest_code = $9, float_state = $10, float_version = $11,
-    version = $12, changed_at = $13,
+    float_needed = $12, float_read_at = $13,
+    version = $14, changed_at = $15,
     stops = stops + CASE WHEN $1 = 'stopped' AND state <> 'stopped' THEN 1 ELSE 0 END,
     -- Whoever opens a stopped connector answers for its credentials: what was lost before counts no more.
     trial_losses = CASE WHEN state = 'stopped' AND $1 <> 'stopped' THEN 0 ELSE trial_losses END
-WHERE tenant = $14 AND provider = $15
+WHERE tenant = $16 AND provider = $17
 `
 
 type SetStateParams struct {
@@ -289,6 +432,8 @@ type SetStateParams struct {
 	RestCode     string
 	FloatState   string
 	FloatVersion int64
+	FloatNeeded  int64
+	FloatReadAt  *time.Time
 	Version      int64
 	ChangedAt    time.Time
 	Tenant       string
@@ -308,6 +453,8 @@ func (q *Queries) SetState(ctx context.Context, arg SetStateParams) error {
 		arg.RestCode,
 		arg.FloatState,
 		arg.FloatVersion,
+		arg.FloatNeeded,
+		arg.FloatReadAt,
 		arg.Version,
 		arg.ChangedAt,
 		arg.Tenant,
@@ -316,15 +463,75 @@ func (q *Queries) SetState(ctx context.Context, arg SetStateParams) error {
 	return err
 }
 
+const shortConnectors = `-- name: ShortConnectors :many
+SELECT tenant, provider FROM provider_states
+WHERE float_state = 'insufficient' AND (float_read_at > $1::timestamptz OR (rest_code = ANY($2::text[]) AND rest_until > $3::timestamptz))
+ORDER BY tenant, provider
+`
+
+type ShortConnectorsParams struct {
+	KnownSince time.Time
+	FloatCodes []string
+	Now        time.Time
+}
+
+type ShortConnectorsRow struct {
+	Tenant   string
+	Provider string
+}
+
+// Whose balance, as it was told not long ago, does not cover what is due.
+func (q *Queries) ShortConnectors(ctx context.Context, arg ShortConnectorsParams) ([]ShortConnectorsRow, error) {
+	rows, err := q.db.Query(ctx, shortConnectors, arg.KnownSince, arg.FloatCodes, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ShortConnectorsRow
+	for rows.Next() {
+		var i ShortConnectorsRow
+		if err := rows.Scan(&i.Tenant, &i.Provider); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const spendFunds = `-- name: SpendFunds :exec
+UPDATE provider_states SET float_spent = float_spent + $1::bigint, float_next = float_next + $1::bigint, float_unsure = float_unsure + $2::bigint, float_clean = false
+WHERE tenant = $3 AND provider = $4
+`
+
+type SpendFundsParams struct {
+	Amount   int64
+	Extra    int64
+	Tenant   string
+	Provider string
+}
+
+func (q *Queries) SpendFunds(ctx context.Context, arg SpendFundsParams) error {
+	_, err := q.db.Exec(ctx, spendFunds,
+		arg.Amount,
+		arg.Extra,
+		arg.Tenant,
+		arg.Provider,
+	)
+	return err
+}
+
 const stoppedConnectors = `-- name: StoppedConnectors :many
 SELECT tenant, provider FROM provider_states
-WHERE state = 'stopped' OR rest_until > $1::timestamptz OR (rest_code = $2::text AND rest_until > $3::timestamptz)
+WHERE state = 'stopped' OR rest_until > $1::timestamptz OR (rest_code = ANY($2::text[]) AND rest_until > $3::timestamptz)
 ORDER BY tenant, provider
 `
 
 type StoppedConnectorsParams struct {
 	RestBeyond time.Time
-	FloatCode  string
+	FloatCodes []string
 	Now        time.Time
 }
 
@@ -335,7 +542,7 @@ type StoppedConnectorsRow struct {
 
 // Stopped, or resting for longer than anybody should wait for. What waits for float is held, however short the rest still is.
 func (q *Queries) StoppedConnectors(ctx context.Context, arg StoppedConnectorsParams) ([]StoppedConnectorsRow, error) {
-	rows, err := q.db.Query(ctx, stoppedConnectors, arg.RestBeyond, arg.FloatCode, arg.Now)
+	rows, err := q.db.Query(ctx, stoppedConnectors, arg.RestBeyond, arg.FloatCodes, arg.Now)
 	if err != nil {
 		return nil, err
 	}

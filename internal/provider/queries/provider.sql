@@ -4,7 +4,7 @@ SELECT * FROM provider_states WHERE tenant = @tenant ORDER BY provider;
 -- name: StoppedConnectors :many
 -- Stopped, or resting for longer than anybody should wait for. What waits for float is held, however short the rest still is.
 SELECT tenant, provider FROM provider_states
-WHERE state = 'stopped' OR rest_until > @rest_beyond::timestamptz OR (rest_code = @float_code::text AND rest_until > @now::timestamptz)
+WHERE state = 'stopped' OR rest_until > @rest_beyond::timestamptz OR (rest_code = ANY(@float_codes::text[]) AND rest_until > @now::timestamptz)
 ORDER BY tenant, provider;
 
 -- name: GetState :one
@@ -21,6 +21,7 @@ SELECT * FROM provider_states WHERE tenant = @tenant AND provider = @provider FO
 UPDATE provider_states SET state = @state, reason_class = @reason_class, reason_scope = @reason_scope,
     reason_code = @reason_code, provider_code = @provider_code, faults = @faults, rests = @rests,
     rest_until = @rest_until, rest_code = @rest_code, float_state = @float_state, float_version = @float_version,
+    float_needed = @float_needed, float_read_at = @float_read_at,
     version = @version, changed_at = @changed_at,
     stops = stops + CASE WHEN @state = 'stopped' AND state <> 'stopped' THEN 1 ELSE 0 END,
     -- Whoever opens a stopped connector answers for its credentials: what was lost before counts no more.
@@ -53,3 +54,36 @@ DELETE FROM provider_replicas WHERE expires_at < now() - interval '1 hour';
 
 -- name: LeaveReplica :exec
 DELETE FROM provider_replicas WHERE replica = @replica;
+
+-- name: ShortConnectors :many
+-- Whose balance, as it was told not long ago, does not cover what is due.
+SELECT tenant, provider FROM provider_states
+WHERE float_state = 'insufficient' AND (float_read_at > @known_since::timestamptz OR (rest_code = ANY(@float_codes::text[]) AND rest_until > @now::timestamptz))
+ORDER BY tenant, provider;
+
+-- name: AskFunds :one
+-- One at a time over all replicas: not while an answer is outstanding that may still come, and not too often.
+UPDATE provider_states SET float_asked = float_asked + 1, float_asked_at = @now::timestamptz, float_asking = true, float_next = 0
+WHERE tenant = @tenant AND provider = @provider AND (float_asked_at IS NULL OR float_asked_at > @now::timestamptz
+      OR (float_asked_at <= @not_since::timestamptz AND (NOT float_asking OR float_asked_at <= @given_up::timestamptz)))
+RETURNING float_asked;
+
+-- name: AnswerFunds :execrows
+-- An answer that somebody did not wait for, who has asked again, is none.
+UPDATE provider_states SET float_balance = @balance, float_currency = @currency, float_read_at = @read_at::timestamptz, float_asking = false,
+    float_spent = float_next + @doubtful::bigint, float_unsure = @under_way::bigint,
+    float_clean = float_next = 0 AND @under_way::bigint = 0, float_fee_bps = @fee_bps
+WHERE tenant = @tenant AND provider = @provider AND float_asked = @asked AND float_asking;
+
+-- name: NoFunds :exec
+-- Nothing was told. A balance that somebody has to rely on now is not known any more.
+UPDATE provider_states SET float_asking = false, float_read_at = CASE WHEN @forget::boolean THEN NULL ELSE float_read_at END
+WHERE tenant = @tenant AND provider = @provider AND float_asked = @asked AND float_asking;
+
+-- name: SpendFunds :exec
+UPDATE provider_states SET float_spent = float_spent + @amount::bigint, float_next = float_next + @amount::bigint, float_unsure = float_unsure + @extra::bigint, float_clean = false
+WHERE tenant = @tenant AND provider = @provider;
+
+-- name: AddFunds :exec
+-- Money was sent to the provider: it is asked about at once, and taken for there until the provider has told.
+UPDATE provider_states SET float_spent = float_spent - @amount::bigint, float_asked_at = NULL WHERE tenant = @tenant AND provider = @provider;

@@ -193,6 +193,18 @@ CREATE TABLE approvals (
     PRIMARY KEY (subject_id, actor)
 );
 
+-- What providers said of balances. The newest of each is in provider_states, with what is drawn on it.
+CREATE TABLE float_readings (
+    tenant      text NOT NULL,
+    provider    text NOT NULL,
+    read_at     timestamptz NOT NULL, -- when it was asked for
+    balance     bigint NOT NULL,
+    currency    text NOT NULL,
+    outstanding bigint NOT NULL,      -- sends under way or in doubt at that time: taken from it already, or not
+    PRIMARY KEY (tenant, provider, read_at)
+);
+CREATE INDEX float_readings_old ON float_readings (read_at);
+
 CREATE TABLE breaks (
     tenant          text NOT NULL,
     payee_id        text NOT NULL,

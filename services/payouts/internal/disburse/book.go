@@ -56,8 +56,8 @@ func (b *Book) Gate(ctx context.Context, q dispatch.DBTX, l dispatch.Lane, st pr
 		return dispatch.Gate{Code: payout.CodeTenantStop}, nil
 	case st.State == provider.Stopped:
 		return dispatch.Gate{Code: payout.CodeProviderStopped}, nil
-	case st.Resting(b.Clock.Now()) && st.RestCode == provider.CodeFloat:
-		return dispatch.Gate{Code: provider.CodeFloat}, nil
+	case st.WantsFloat(b.Clock.Now()):
+		return dispatch.Gate{Code: payout.CodeFloat}, nil
 	default:
 		return dispatch.Gate{}, nil
 	}
@@ -124,7 +124,7 @@ func (b *Book) hold(ctx context.Context, tx pgx.Tx, l dispatch.Lane, rows []db.C
 	var changes []store.Change
 	for _, r := range rows {
 		if code := cause(r); code != "" {
-			changes = append(changes, store.Change{PayoutID: r.PayoutID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: holdReason(code)})
+			changes = append(changes, store.Change{PayoutID: r.PayoutID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(code)})
 		}
 	}
 	if len(changes) == 0 {
@@ -134,13 +134,6 @@ func (b *Book) hold(ctx context.Context, tx pgx.Tx, l dispatch.Lane, rows []db.C
 		return 0, err
 	}
 	return len(changes), b.Store.Settle(ctx, tx, l.Run.ID)
-}
-
-func holdReason(code string) payout.Reason {
-	if code == provider.CodeFloat {
-		return payout.Reason{Scope: payout.ScopeFloat, Code: code}
-	}
-	return payout.HeldBy(code)
 }
 
 // unfit is why a single payout may not go; "" when it may.

@@ -10,6 +10,7 @@ type Facts struct {
 	OutflowStopped  bool
 	PayeePaused     bool
 	WalletRests     bool // it replaced another one, and waits for a second person or for the cool-off
+	FloatWanting    bool // what is due at its provider already is not covered
 	ProviderStopped bool
 	// Cap books the payout on the day's caps and returns the code of the one it would pass. It is asked last, only about
 	// what would otherwise go out.
@@ -33,6 +34,7 @@ func rules() []rule {
 		{func(f Facts) bool { return f.OutflowStopped }, Held, HeldBy(CodeTenantStop)},
 		{func(f Facts) bool { return f.PayeePaused }, Held, HeldBy(CodePayeePaused)},
 		{func(f Facts) bool { return f.WalletRests }, Held, HeldBy(CodeDestination)},
+		{func(f Facts) bool { return f.FloatWanting }, Held, HeldBy(CodeFloat)},
 		{func(f Facts) bool { return f.ProviderStopped }, Held, HeldBy(CodeProviderStopped)},
 	}
 }

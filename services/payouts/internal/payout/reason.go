@@ -6,6 +6,7 @@ const (
 	CodeNoWallet         = "no_wallet"           // skipped: the payee has no phone number
 	CodeTenantStop       = "tenant_stop"         // held: the tenant's outflow is stopped
 	CodeProviderStopped  = "provider_stopped"    // held: a fault that repeating makes worse
+	CodeFloat            = "insufficient_float"  // held: the provider has refused for want of float, or its balance does not cover it
 	CodePayeePaused      = "payee_paused"        // held: too many failures in a row, or by a person
 	CodeBatchPaused      = "batch_paused"        // called off: its batch is paused, and it stays approved behind that
 	CodeLateReturn       = "late_return"         // reversed: the provider has taken back what it had paid
@@ -45,7 +46,7 @@ func NeedsPerson() []string {
 // HeldBy makes the reason of a payout that Agogo itself holds.
 func HeldBy(code string) Reason {
 	scopes := map[string]string{
-		CodeTenantStop: ScopeTenant, CodeDailyCap: ScopeTenant, CodeProviderStopped: ScopeProvider,
+		CodeFloat: ScopeFloat, CodeTenantStop: ScopeTenant, CodeDailyCap: ScopeTenant, CodeProviderStopped: ScopeProvider,
 		CodePayeePaused: ScopePayee, CodePayeeDailyCap: ScopePayee, CodeBatchPaused: ScopeBatch, CodeMaxPerPayout: ScopePayment,
 		CodeAboveTier: ScopePayment, CodeApprovalExpired: ScopePayment, CodeRejected: ScopePayment, CodeBatchApproval: ScopeBatch,
 		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeRestored: ScopePayee, CodeContradicted: ScopePayment,

@@ -91,6 +91,7 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 		to, reason := payout.Decide(payout.Facts{
 			Net: d.sum.Net, Minimum: rules.Minimum, MaxPerPayout: rules.MaxPerPayout, ApprovalsNeeded: d.approvals,
 			Wallet: d.destination != "", OutflowStopped: pg.outflow.Stopped, PayeePaused: d.paused, WalletRests: d.rests,
+			FloatWanting:    slices.Contains(pg.wanting, pg.run.Tenant+"/"+d.provider),
 			ProviderStopped: slices.Contains(pg.stopped, pg.run.Tenant+"/"+d.provider) || !serves(pg.tenant, d.provider),
 			Cap:             func() string { return caps.Take(d.payee, d.sum.Net) },
 		})

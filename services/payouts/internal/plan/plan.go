@@ -49,6 +49,7 @@ type page struct {
 	batch   uuid.UUID
 	drafts  []draft
 	stopped []string // "<tenant>/<provider>"
+	wanting []string // float; likewise
 	outflow store.Outflow
 	spent   int64           // of the day's cap, beside what the tables show
 	planned []payout.Payout // as they are at the end of the page
@@ -95,6 +96,9 @@ func (p *Planner) page(ctx context.Context, tx pgx.Tx, r run.Run, spent int64) (
 		return run.Page{}, nil, err
 	}
 	if pg.stopped, err = p.Store.StoppedConnectors(ctx, tx); err != nil {
+		return run.Page{}, nil, err
+	}
+	if pg.wanting, err = p.Store.WantingFloat(ctx, tx); err != nil {
 		return run.Page{}, nil, err
 	}
 	if pg.batch, err = p.Store.CreateBatch(ctx, tx, r, t.Currency); err != nil {

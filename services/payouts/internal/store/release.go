@@ -41,7 +41,8 @@ func (s *Store) HeldQueues(ctx context.Context, tx db.DBTX) ([]Queue, error) {
 
 // Release looks at one page of a queue and moves those whose cause is gone back to approved (or to awaiting_approval when
 // their sum still needs one), then wakes their dispatch. nonce tells this wake-up from the page's earlier ones; localDate is
-// today for the tenant, whose caps they then count against. The returned place is nil when the queue's end was reached.
+// today for the tenant, whose caps they then count against. The returned place is nil when the queue begins anew: its end was reached, or
+// one that its balance does not cover.
 func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place, limit int, localDate, nonce string) (*Place, error) {
 	if _, err := s.LockOutflow(ctx, tx, queue.Tenant); err != nil { // before the read: it sees the switch as it will stay
 		return nil, err
@@ -65,7 +66,14 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 	if err != nil {
 		return nil, err
 	}
-	free := s.free(held, slices.Contains(stopped, queue.Tenant+"/"+queue.Provider) || !s.serves(queue), caps, localDate)
+	blocked := slices.Contains(stopped, queue.Tenant+"/"+queue.Provider) || !s.serves(queue)
+	var fits func(net int64) bool
+	if s.Float != nil && !blocked {
+		if fits, err = s.Float.Fits(ctx, tx, queue); err != nil {
+			return nil, err
+		}
+	}
+	free, whole := s.free(held, blocked, fits, caps, localDate)
 	moved, err := s.Apply(ctx, tx, free)
 	if err != nil {
 		return nil, err
@@ -73,24 +81,30 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 	if err := s.WakeDispatch(ctx, tx, nonce, moved...); err != nil {
 		return nil, err
 	}
-	if len(held) < limit {
+	if len(held) < limit || !whole {
 		return nil, nil
 	}
 	last := held[len(held)-1]
 	return &Place{CreatedAt: last.CreatedAt, PayoutID: last.PayoutID}, nil
 }
 
-// free makes the changes of those that nothing holds any more.
-func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, caps *Caps, localDate string) []Change {
+// free makes the changes of those that nothing holds any more. The first that the balance does not cover ends it, so that nothing
+// overtakes: whole is false then.
+func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, fits func(net int64) bool, caps *Caps, localDate string) (changes []Change, whole bool) {
 	rules := s.rules(caps.tenant)
 	now := s.Clock.Now()
-	var changes []Change
 	for _, h := range held {
 		blocked := h.OutflowStopped || providerStopped || h.PayeeState != "active" || h.Control != ControlOpen ||
 			(h.RetryAt != nil && h.RetryAt.After(now)) || (rules.MaxPerPayout > 0 && h.Net > rules.MaxPerPayout)
 		// A payout that was planned for another wallet than the payee's is never readdressed by itself; a person releases it.
 		blocked = blocked || h.ReasonCode == payout.CodeDestination && h.DestinationRests
-		if blocked || caps.Take(h.PayeeID, h.Net) != "" {
+		if blocked {
+			continue
+		}
+		if fits != nil && !fits(h.Net) {
+			return changes, false
+		}
+		if caps.Take(h.PayeeID, h.Net) != "" {
 			continue
 		}
 		changes = append(changes, Change{
@@ -98,7 +112,7 @@ func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, caps *Caps,
 			Reason: payout.Reason{Code: payout.CodeCauseGone}, CapDate: localDate,
 		})
 	}
-	return changes
+	return changes, true
 }
 
 // WakeDispatch emits one dispatch command per page among the approved ones of the payouts.

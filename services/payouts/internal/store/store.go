@@ -36,6 +36,16 @@ type Store struct {
 	Tenants *config.File
 	// Stopped lists the stopped connectors; see [Items].
 	Stopped func(ctx context.Context, tx pgx.Tx) ([]string, error)
+	// Float tells of balances; nil is a service that knows none.
+	Float Float
+}
+
+// Float is what is known of the balances that payouts are paid from.
+type Float interface {
+	// Wanting lists, as "<tenant>/<provider>", the connectors whose balance does not cover what is due.
+	Wanting(ctx context.Context, tx pgx.Tx) ([]string, error)
+	// Fits says of one payout after another, by what they pay, whether a queue's balance covers them too; nil: all are let through.
+	Fits(ctx context.Context, tx pgx.Tx, q Queue) (fits func(net int64) bool, err error)
 }
 
 // Change moves one payout.
@@ -97,6 +107,14 @@ func (s *Store) Today(tenant string) string {
 // StoppedConnectors lists the stopped connectors as "<tenant>/<provider>".
 func (s *Store) StoppedConnectors(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	return Items{Stopped: s.Stopped}.stopped(ctx, tx)
+}
+
+// WantingFloat lists the connectors whose balance does not cover what is due, as "<tenant>/<provider>".
+func (s *Store) WantingFloat(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	if s.Float == nil {
+		return nil, nil
+	}
+	return s.Float.Wanting(ctx, tx)
 }
 
 // Get returns payouts in id order; unknown ids are absent.

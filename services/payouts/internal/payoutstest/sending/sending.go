@@ -29,6 +29,7 @@ import (
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
+	"github.com/agogopay/agogo/services/payouts/internal/float"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -112,6 +113,7 @@ type Sender struct {
 	*dispatch.Dispatcher
 	Worker     *reconcile.Worker
 	Prechecks  *precheck.Worker
+	Float      *float.Keeper
 	Connectors *connector.Set
 	Connector  *connector.Connector
 	Outcomes   *outcome.Outcomes
@@ -168,10 +170,12 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	s.Outcomes = outcome.New(outcome.Deps{
 		Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: s.Connectors, Logger: logger,
 	})
+	s.Float = float.New(float.Deps{Pool: e.Pool, Clock: e.Clock, States: e.States, Connectors: s.Connectors, Tenants: e.Tenants, Logger: logger})
+	e.Store.Float = s.Float // the newest replica's; they look at the same rows
 	gate := &precheck.Gate{Clock: e.Clock, Reference: payout.Reference}
 	s.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString()}, dispatch.Deps{
 		Pool: e.Pool, Runs: e.Store.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger,
-		Book: &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock}, Prechecks: gate,
+		Book: &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock}, Funds: s.Float, Prechecks: gate,
 	})
 	s.Prechecks = &precheck.Worker{
 		Service: store.Service, Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Runs: e.Store.Runs, Gate: gate, Logger: logger,

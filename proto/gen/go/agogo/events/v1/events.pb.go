@@ -1181,8 +1181,14 @@ type Float struct {
 	Provider      string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	PreviousState string                 `protobuf:"bytes,4,opt,name=previous_state,json=previousState,proto3" json:"previous_state,omitempty"`
-	Available     *Money                 `protobuf:"bytes,5,opt,name=available,proto3" json:"available,omitempty"`
+	// available is the balance less what was begun since it was read. It is absent where the provider tells no balance, or has
+	// refused a transfer that its balance would have covered.
+	Available *Money `protobuf:"bytes,5,opt,name=available,proto3" json:"available,omitempty"`
+	// needed is what the state was judged by: what tonight is forecast to need, or for insufficient what is due now.
 	Needed        *Money                 `protobuf:"bytes,6,opt,name=needed,proto3" json:"needed,omitempty"`
+	Balance       *Money                 `protobuf:"bytes,7,opt,name=balance,proto3" json:"balance,omitempty"` // as the provider told it at read_at
+	ReadAt        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	Shortfall     *Money                 `protobuf:"bytes,9,opt,name=shortfall,proto3" json:"shortfall,omitempty"` // what available lacks
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1255,6 +1261,27 @@ func (x *Float) GetAvailable() *Money {
 func (x *Float) GetNeeded() *Money {
 	if x != nil {
 		return x.Needed
+	}
+	return nil
+}
+
+func (x *Float) GetBalance() *Money {
+	if x != nil {
+		return x.Balance
+	}
+	return nil
+}
+
+func (x *Float) GetReadAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadAt
+	}
+	return nil
+}
+
+func (x *Float) GetShortfall() *Money {
+	if x != nil {
+		return x.Shortfall
 	}
 	return nil
 }
@@ -2458,14 +2485,17 @@ const file_agogo_events_v1_events_proto_rawDesc = "" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\x12%\n" +
 	"\x0eprevious_state\x18\x05 \x01(\tR\rpreviousState\x12/\n" +
-	"\x06reason\x18\x06 \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\"\xde\x01\n" +
+	"\x06reason\x18\x06 \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\"\xfb\x02\n" +
 	"\x05Float\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12%\n" +
 	"\x0eprevious_state\x18\x04 \x01(\tR\rpreviousState\x124\n" +
 	"\tavailable\x18\x05 \x01(\v2\x16.agogo.events.v1.MoneyR\tavailable\x12.\n" +
-	"\x06needed\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06needed\"\xfa\x02\n" +
+	"\x06needed\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06needed\x120\n" +
+	"\abalance\x18\a \x01(\v2\x16.agogo.events.v1.MoneyR\abalance\x123\n" +
+	"\aread_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06readAt\x124\n" +
+	"\tshortfall\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\tshortfall\"\xfa\x02\n" +
 	"\x05Recon\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x19\n" +
@@ -2655,30 +2685,33 @@ var file_agogo_events_v1_events_proto_depIdxs = []int32{
 	1,  // 22: agogo.events.v1.Provider.reason:type_name -> agogo.events.v1.Reason
 	0,  // 23: agogo.events.v1.Float.available:type_name -> agogo.events.v1.Money
 	0,  // 24: agogo.events.v1.Float.needed:type_name -> agogo.events.v1.Money
-	0,  // 25: agogo.events.v1.Recon.difference:type_name -> agogo.events.v1.Money
-	1,  // 26: agogo.events.v1.Recon.reason:type_name -> agogo.events.v1.Reason
-	0,  // 27: agogo.events.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
-	1,  // 28: agogo.events.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
-	22, // 29: agogo.events.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
-	0,  // 30: agogo.events.v1.Charge.amount:type_name -> agogo.events.v1.Money
-	1,  // 31: agogo.events.v1.Charge.reason:type_name -> agogo.events.v1.Reason
-	0,  // 32: agogo.events.v1.Charge.fee:type_name -> agogo.events.v1.Money
-	22, // 33: agogo.events.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
-	0,  // 34: agogo.events.v1.Charge.refunded:type_name -> agogo.events.v1.Money
-	0,  // 35: agogo.events.v1.Charge.disputed:type_name -> agogo.events.v1.Money
-	0,  // 36: agogo.events.v1.Charge.charged_back:type_name -> agogo.events.v1.Money
-	0,  // 37: agogo.events.v1.Charge.reversal:type_name -> agogo.events.v1.Money
-	1,  // 38: agogo.events.v1.Card.reason:type_name -> agogo.events.v1.Reason
-	0,  // 39: agogo.events.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
-	1,  // 40: agogo.events.v1.HoldDigest.reason:type_name -> agogo.events.v1.Reason
-	1,  // 41: agogo.events.v1.Notification.reason:type_name -> agogo.events.v1.Reason
-	1,  // 42: agogo.events.v1.Device.reason:type_name -> agogo.events.v1.Reason
-	0,  // 43: agogo.events.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	0,  // 25: agogo.events.v1.Float.balance:type_name -> agogo.events.v1.Money
+	22, // 26: agogo.events.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	0,  // 27: agogo.events.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	0,  // 28: agogo.events.v1.Recon.difference:type_name -> agogo.events.v1.Money
+	1,  // 29: agogo.events.v1.Recon.reason:type_name -> agogo.events.v1.Reason
+	0,  // 30: agogo.events.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
+	1,  // 31: agogo.events.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
+	22, // 32: agogo.events.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
+	0,  // 33: agogo.events.v1.Charge.amount:type_name -> agogo.events.v1.Money
+	1,  // 34: agogo.events.v1.Charge.reason:type_name -> agogo.events.v1.Reason
+	0,  // 35: agogo.events.v1.Charge.fee:type_name -> agogo.events.v1.Money
+	22, // 36: agogo.events.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
+	0,  // 37: agogo.events.v1.Charge.refunded:type_name -> agogo.events.v1.Money
+	0,  // 38: agogo.events.v1.Charge.disputed:type_name -> agogo.events.v1.Money
+	0,  // 39: agogo.events.v1.Charge.charged_back:type_name -> agogo.events.v1.Money
+	0,  // 40: agogo.events.v1.Charge.reversal:type_name -> agogo.events.v1.Money
+	1,  // 41: agogo.events.v1.Card.reason:type_name -> agogo.events.v1.Reason
+	0,  // 42: agogo.events.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
+	1,  // 43: agogo.events.v1.HoldDigest.reason:type_name -> agogo.events.v1.Reason
+	1,  // 44: agogo.events.v1.Notification.reason:type_name -> agogo.events.v1.Reason
+	1,  // 45: agogo.events.v1.Device.reason:type_name -> agogo.events.v1.Reason
+	0,  // 46: agogo.events.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_agogo_events_v1_events_proto_init() }
