@@ -187,3 +187,26 @@ func TestWritersDoNotNoticeUpkeep(t *testing.T) {
 	}
 	b.checkStream("A", want)
 }
+
+// Squeezed by LZ4 or not at all, in the net and in every day's partition, also those that upkeep makes.
+func TestParcelsAreSqueezedAlike(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, natstest.Server(t).JS)
+	b.exec("SELECT outbox_add_partition((now() AT TIME ZONE 'UTC')::date + 9)")
+	rows, err := b.pool.Query(t.Context(), `SELECT a.attname || ' ' || a.attstorage::text || a.attcompression::text FROM pg_attribute a
+		WHERE (a.attrelid = 'outbox_parcels'::regclass OR a.attrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'outbox_parcels'::regclass))
+		  AND a.attname IN ('keys', 'msg_ids', 'subjects', 'headers', 'payloads')
+		GROUP BY 1 HAVING count(*) = 7 ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	lz4 := []string{"headers xl", "keys xl", "msg_ids xl", "payloads xl", "subjects xl"}
+	whole := []string{"headers e", "keys e", "msg_ids e", "payloads e", "subjects e"}
+	if !cmp.Equal(got, lz4) && !cmp.Equal(got, whole) {
+		t.Errorf("the parent and its six partitions store %q", got)
+	}
+}
