@@ -2,14 +2,18 @@ package dispatch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/crashpoint"
+	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 )
 
@@ -28,6 +32,7 @@ type lane struct {
 	again    atomic.Bool   // something became claimable since the last claim
 	stopped  atomic.Bool   // an answer asked to stop: what was claimed with it is not sent any more
 	progress chan struct{} // a record was committed
+	recorded bool          // likewise, of any; written by the recorder, and read when it has ended
 
 	mu   sync.Mutex
 	rest map[uuid.UUID]time.Time // never sent, and not before
@@ -65,7 +70,27 @@ func (l *lane) work(ctx context.Context) error {
 	l.sending.Wait()
 	close(l.answers)
 	<-recorded
-	return err
+	return errors.Join(err, l.settle(context.WithoutCancel(ctx)))
+}
+
+// settleWithin bounds the lane's last transaction.
+const settleWithin = 10 * time.Second
+
+// settle completes the run if what this lane recorded was the last of it. Only now: while there is more to send the answer is
+// known, and asking for it with every batch of outcomes costs as much as writing one. Should the process die before this, the
+// sweeper asks.
+func (l *lane) settle(ctx context.Context) error {
+	if !l.recorded {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	err := pg.InTx(ctx, l.d.Pool, func(tx pgx.Tx) error { return l.d.Book.Settle(ctx, tx, l.Run.ID) })
+	if err != nil {
+		return fmt.Errorf("settle run %s: %w", l.Run.ID, err)
+	}
+	l.d.Outbox.Nudge()
+	return nil
 }
 
 // look has the balance read. Where somebody else is at it, or nothing new is told, it waits a moment for what is under way.

@@ -18,6 +18,7 @@ func (l *lane) record(ctx context.Context) {
 	for first := range l.answers {
 		batch := l.gather(first)
 		l.persist(ctx, batch)
+		l.recorded = true
 		l.Connector.Throttle.Free(len(batch))
 		l.open.Add(int64(-len(batch)))
 		select {
@@ -156,10 +157,7 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 			return err
 		}
 	}
-	if err := l.watch(ctx, tx, results); err != nil {
-		return err
-	}
-	return l.d.Book.Settle(ctx, tx, l.Run.ID)
+	return l.watch(ctx, tx, results)
 }
 
 // outcome is the attempt's next state. Whatever is neither proof nor a promise of the provider is doubt.

@@ -74,8 +74,8 @@ type FinishableRunsParams struct {
 }
 
 // Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
-// payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every batch
-// of outcomes stays cheap. What is approved while an attempt of it is to be asked about again later is behind a provider that has
+// payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every page
+// stays cheap. What is approved while an attempt of it is to be asked about again later is behind a provider that has
 // not answered: it cannot be claimed before it has, which may be never.
 func (q *Queries) FinishableRuns(ctx context.Context, arg FinishableRunsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, finishableRuns, arg.Ids, arg.Now, arg.Stopped)
@@ -187,7 +187,7 @@ SELECT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = $1 AND r.state = 'running' 
   (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NOT NULL))
 `
 
-// Running, and being planned or sent: until that ends neither it nor its batch can be done. Asked after every batch of outcomes,
+// Running, and being planned or sent: until that ends neither it nor its batch can be done. Asked whenever a page has been sent,
 // it nearly always ends at the first row of a small index; for one run, so that its plan is kept. One state at a time: of a list
 // of them the planner reads all that is open of the run.
 func (q *Queries) RunIsBusy(ctx context.Context, runID uuid.UUID) (bool, error) {
