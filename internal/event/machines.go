@@ -224,7 +224,8 @@ var HoldDigest = Machine{Aggregate: "hold_digest", Service: "recurrences", Body:
 var Notification = Machine{Aggregate: "notification", Service: "notifier", Body: "Notification", Transitions: []Transition{
 	{"", "created", "notification.created", "an event that someone should hear of"},
 	{"created", "delivered", "notification.delivered", "at least one device took the push"},
-	{"created", "suppressed", "notification.suppressed", "nothing to push to (no device, or it went), or overtaken by newer word: the database row is the message"},
+	{"", "suppressed", "notification.suppressed", "nothing to push to when it is written, or overtaken by newer word already: the database row is the message"},
+	{"created", "suppressed", "notification.suppressed", "nothing is left to push to (its device went), or overtaken by newer word: the database row is the message"},
 	{"created", "failed", "notification.failed", "no device took it"},
 }}
 

@@ -88,7 +88,7 @@ func TestEvening(t *testing.T) {
 		in.publish("payout.succeeded", i, 4, 0, nil)
 		in.publish("payout.succeeded", i, 4, 1, nil)
 	}
-	in.await("notification", map[string]int{evCreated: 32, evDelivered: 30, evSuppressed: 2})
+	in.await("notification", map[string]int{evCreated: 30, evDelivered: 30, evSuppressed: 2})
 	in.handled()
 
 	pushes := in.fcm.Pushes()

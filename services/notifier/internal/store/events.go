@@ -14,19 +14,15 @@ import (
 	"github.com/agogopay/agogo/services/notifier/internal/store/db"
 )
 
-// createdEvents tells of a new notification, and at once of its suppression where nothing will be pushed.
-func (s *Store) createdEvents(ctx context.Context, msgs []outbox.Message, r row, now time.Time) ([]outbox.Message, error) {
+// writtenEvent tells of a new notification: that it was created, or, where nothing will be pushed, that it is suppressed.
+func (s *Store) writtenEvent(ctx context.Context, msgs []outbox.Message, r row, now time.Time) ([]outbox.Message, error) {
 	ctx = event.WithCause(telemetry.WithTraceparent(ctx, r.Origin.Traceparent), r.Origin.Cause)
 	body := &eventsv1.Notification{
 		NotificationId: r.id.String(), Tenant: r.Notice.Tenant, RecipientId: r.Notice.Recipient.ID,
 		RecipientKind: string(r.Notice.Recipient.Kind), Kind: string(r.Notice.Kind), SubjectId: r.Notice.SubjectID,
 		Locale: r.Text.Locale, Pushes: int32(len(r.Devices)),
 	}
-	msgs, err := s.notificationEvent(ctx, msgs, body, "", created, "", 1, now)
-	if err != nil || r.state == created {
-		return msgs, err
-	}
-	return s.notificationEvent(ctx, msgs, body, created, r.state, r.reason, 2, now)
+	return s.notificationEvent(ctx, msgs, body, "", r.state, r.reason, 1, now)
 }
 
 // finishedEvents tells how the pushes of notifications ended. They continue the chain of the event that began them.

@@ -192,7 +192,7 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, q *db.Queries, rows []row
 			pushes.NotificationIds = append(pushes.NotificationIds, r.id)
 			pushes.DeviceIds = append(pushes.DeviceIds, device)
 		}
-		if msgs, err = s.createdEvents(ctx, msgs, r, now); err != nil {
+		if msgs, err = s.writtenEvent(ctx, msgs, r, now); err != nil {
 			return nil, err
 		}
 	}
@@ -208,10 +208,6 @@ func insertParams(rows []row, now time.Time) db.InsertNotificationsParams {
 	p := db.InsertNotificationsParams{At: now}
 	for _, r := range rows {
 		n := r.Notice
-		version := int64(1)
-		if r.state != created {
-			version = 2 // created, and suppressed at once
-		}
 		p.Ids = append(p.Ids, r.id)
 		p.Tenants = append(p.Tenants, n.Tenant)
 		p.RecipientKinds = append(p.RecipientKinds, string(n.Recipient.Kind))
@@ -227,7 +223,7 @@ func insertParams(rows []row, now time.Time) db.InsertNotificationsParams {
 		p.Reasons = append(p.Reasons, r.reason)
 		p.Pushes = append(p.Pushes, int32(len(r.Devices)))
 		p.Correlations = append(p.Correlations, r.Origin.Cause.CorrelationID)
-		p.Versions = append(p.Versions, version)
+		p.Versions = append(p.Versions, 1)
 	}
 	return p
 }
