@@ -81,6 +81,9 @@ type Provider struct {
 	ReviewAfter  time.Duration
 	RetryAfter   []time.Duration
 	Deduplicates bool
+	// VerifyRecipients says whether the provider is asked about a wallet before anything is paid into it, and how much its answer must
+	// say: one of the words Verify….
+	VerifyRecipients string
 
 	// orange_omr
 	ClientID              string

@@ -132,7 +132,7 @@ func TestLoadEverything(t *testing.T) {
 	}
 	wantWave := defaultProvider("wave")
 	wantWave.Kind, wantWave.BaseURL, wantWave.APIKey, wantWave.SigningSecret = "wave", "https://wave.example.com", "sandbox-WAVE_API_KEY", "sandbox-WAVE_SIGNING_SECRET"
-	wantWave.AggregatedMerchant = "am-7"
+	wantWave.AggregatedMerchant, wantWave.VerifyRecipients = "am-7", VerifyPartial
 	if d := cmp.Diff(wantWave, tenant.Providers["wave"]); d != "" {
 		t.Errorf("wave (-want +got):\n%s", d)
 	}

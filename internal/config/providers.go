@@ -16,7 +16,16 @@ type kind struct {
 	fields   func(l *loader, p *Provider) []field
 	defaults func(p *Provider)
 	check    func(l *loader, v at, p Provider) // of keys together; may be nil
+	verifies bool                              // its adapter asks about wallets (provider.RecipientVerifier)
 }
+
+// How much a provider's answer about a wallet must say before it is paid; "" is none.
+const (
+	VerifyNone    = "none"    // nobody asks
+	VerifyWallet  = "wallet"  // it exists and takes the amount; whose it is, is not looked at
+	VerifyPartial = "partial" // and at least a part of the payee's name agrees with its owner's
+	VerifyMatch   = "match"   // and the name agrees
+)
 
 // providerKinds are the kinds that have an adapter; a new one is one entry here.
 var providerKinds = map[string]kind{
@@ -54,6 +63,7 @@ var wave = kind{
 		}
 	},
 	defaults: func(p *Provider) { p.Deduplicates = true },
+	verifies: true,
 }
 
 // waveKey reads an API key, which begins with wave_, a country and prod or test.
@@ -140,6 +150,7 @@ func (l *loader) provider(v at, p *Provider) {
 		optional("review_after", l.duration(&p.ReviewAfter, year)),
 		optional("retry_after", l.durations(&p.RetryAfter, 0)),
 		optional("deduplicates", l.boolean(&p.Deduplicates)),
+		optional("verify_recipients", l.oneOf(&p.VerifyRecipients, VerifyNone, VerifyWallet, VerifyPartial, VerifyMatch)),
 	}
 	k, ok := l.kinds[p.Kind]
 	if !ok {
@@ -152,6 +163,9 @@ func (l *loader) provider(v at, p *Provider) {
 	l.object(v, append(common, append(own, l.foreign(p.Kind, common, own)...)...)...)
 	if k.check != nil {
 		k.check(l, v, *p)
+	}
+	if n := child(v.node, "verify_recipients"); n != nil && n.Value != VerifyNone && !k.verifies {
+		l.fail(v.key("verify_recipients", n), "asks about wallets, which %s does not answer: remove it, or write none", p.Kind)
 	}
 }
 

@@ -32,6 +32,9 @@ type Connector struct {
 	Balance provider.BalanceReader
 	// Reverser is nil for a provider that takes nothing back.
 	Reverser provider.Reverser
+	// Recipients is nil unless the tenants file wants wallets verified before they are paid, by Verify, a word of the tenants file.
+	Recipients provider.RecipientVerifier
+	Verify     string
 	// Proof is nil unless the provider locks our account after a few uses of a wrong credential; see [provider.Lockout].
 	Proof *provider.Proof
 }
@@ -70,7 +73,11 @@ func Build(file *config.File, clk clock.Clock, u Use) (*Set, error) {
 		}
 		for _, c := range t.Providers {
 			if fn, ok := u.Kinds[c.Kind]; ok {
-				s.Add(New(t.ID, c, fn(c, clk)))
+				conn := New(t.ID, c, fn(c, clk))
+				if conn.Verify != "" && conn.Recipients == nil {
+					return nil, fmt.Errorf("tenants[%s].providers.%s.verify_recipients: providers of kind %s are not asked about wallets: remove the key", t.ID, c.Name, c.Kind)
+				}
+				s.Add(conn)
 			}
 		}
 		if byDefault == "" {
@@ -98,6 +105,10 @@ func New(tenant string, c config.Provider, a Adapter) *Connector {
 	conn.Verifier, _ = a.(provider.WebhookVerifier)
 	conn.Balance, _ = a.(provider.BalanceReader)
 	conn.Reverser, _ = a.(provider.Reverser)
+	if c.VerifyRecipients != config.VerifyNone && c.VerifyRecipients != "" {
+		conn.Verify = c.VerifyRecipients
+		conn.Recipients, _ = a.(provider.RecipientVerifier)
+	}
 	if l, ok := a.(provider.Lockout); ok && l.LocksOut() {
 		conn.Proof = &provider.Proof{}
 	}

@@ -44,7 +44,7 @@ func TestPayoutTableIsTheDesigns(t *testing.T) {
 		"":                  {"created"},
 		"created":           {"approved", "awaiting_approval", "held", "skipped"},
 		"awaiting_approval": {"approved", "held", "rejected"},
-		"held":              {"approved", "awaiting_approval", "cancelled"},
+		"held":              {"approved", "awaiting_approval", "cancelled", "held"}, // to itself: ADR 12
 		"approved":          {"cancelled", "held", "submitting"},
 		"submitting":        {"approved", "failed", "held", "processing", "succeeded", "unknown"},
 		"processing":        {"failed", "manual_review", "succeeded", "unknown"},

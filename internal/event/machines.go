@@ -74,6 +74,7 @@ var Payout = Machine{Aggregate: "payout", Service: "payouts", Body: "Payout", Tr
 	{"awaiting_approval", "held", "payout.held", "the approval expired"},
 	{"held", "awaiting_approval", "payout.awaiting_approval", "cause gone, approval outstanding or expired"},
 	{"held", "approved", "payout.released", "cause gone, approval given or not needed"},
+	{"held", "held", "payout.held", "for another cause: its provider has spoken about the wallet, or has to be asked again"},
 	{"held", "cancelled", "payout.cancelled", "by a person; items released"},
 	{"approved", "submitting", "payout.submitting", "attempt and reference committed, before the call"},
 	{"approved", "held", "payout.held", "any cause of created → held"},

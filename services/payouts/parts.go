@@ -25,6 +25,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
+	"github.com/agogopay/agogo/services/payouts/internal/recipient"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -33,18 +34,19 @@ import (
 
 // parts are what the service consists of, on one database.
 type parts struct {
-	outbox    *outbox.Outbox
-	store     *store.Store
-	replicas  *provider.Replicas
-	reconcile *reconcile.Worker
-	webhooks  *webhook.Receiver
-	guard     *restore.Guard
-	marker    *restore.Marker
-	prechecks *precheck.Worker
-	ticks     *run.Ticks
-	exec      *run.Exec
-	sweeper   *run.Sweeper
-	admin     *admin.Server
+	outbox     *outbox.Outbox
+	store      *store.Store
+	replicas   *provider.Replicas
+	reconcile  *reconcile.Worker
+	webhooks   *webhook.Receiver
+	guard      *restore.Guard
+	marker     *restore.Marker
+	prechecks  *precheck.Worker
+	recipients *recipient.Worker
+	ticks      *run.Ticks
+	exec       *run.Exec
+	sweeper    *run.Sweeper
+	admin      *admin.Server
 }
 
 // assemble wires the parts, from the tables upwards.
@@ -83,7 +85,8 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		prechecks: &precheck.Worker{
 			Service: name, Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Runs: st.Runs, Gate: gate, Logger: s.log,
 		},
-		replicas: &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
+		recipients: &recipient.Worker{Pool: pool, Clock: clk, Connectors: s.connectors, States: states, Logger: s.log},
+		replicas:   &provider.Replicas{DB: pool, Name: s.owner, Logger: s.log, Share: s.connectors.Share},
 		webhooks: webhook.New(name, s.connectors.Sources(), webhook.Deps{
 			Pool: pool, Clock: clk, Logger: s.log, Registry: registry, Match: worker.Match, Matched: worker.Wake, GivenUp: teller.Webhooks,
 		}),

@@ -162,6 +162,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	g.Go("webhooks", p.guard.Before(p.webhooks.Run))
 	g.Go("reconcile", p.guard.Before(p.reconcile.Run))
 	g.Go("prechecks", p.guard.Before(p.prechecks.Run))
+	g.Go("recipients", p.guard.Before(p.recipients.Run))
 	for _, l := range s.loops(p) {
 		g.Go(l.Name(), p.guard.Before(l.Run))
 		g.Check(l.Name(), p.guard.ReadyAfter(l.Ready))

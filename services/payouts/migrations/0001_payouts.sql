@@ -28,6 +28,7 @@ CREATE TABLE payees (
     destination_changed_at timestamptz,
     destination_changed_by text NOT NULL DEFAULT '',
     destination_confirmed_by text NOT NULL DEFAULT '',
+    wallet_by    text NOT NULL DEFAULT '', -- who imported its wallet or its name last: another person confirms that they belong together
     failures     integer NOT NULL DEFAULT 0, -- payee-scope failures in a row
     version      bigint NOT NULL DEFAULT 0,
     updated_at   timestamptz NOT NULL,
@@ -36,6 +37,30 @@ CREATE TABLE payees (
 
 -- What of payees asks for people.
 CREATE INDEX payees_attention ON payees (tenant, payee_id) WHERE state = 'paused' OR unconfirmed;
+
+-- What providers say of wallets before anything is paid into them, where the tenants file asks for it (verify_recipients): a row for each
+-- wallet that a payout was to go to. Names stay in payees; the digest tells whether it is still the one that was compared.
+CREATE TABLE recipients (
+    tenant       text NOT NULL,
+    payee_id     text NOT NULL,
+    provider     text NOT NULL,
+    destination  text NOT NULL,
+    name_digest  text NOT NULL,
+    rule         text NOT NULL, -- of verify_recipients: an answer counts while that stands
+    amount       bigint NOT NULL DEFAULT 0, -- what the provider is asked about
+    currency     text NOT NULL DEFAULT '',
+    state        text NOT NULL CHECK (state IN ('unverified', 'verified', 'mismatch', 'refused', 'confirmed')),
+    code         text NOT NULL DEFAULT '', -- why it is a mismatch or refused
+    confirmed_by text NOT NULL DEFAULT '',
+    since        timestamptz NOT NULL, -- in this state
+    checked_at   timestamptz,          -- the last answer
+    unanswered   integer NOT NULL DEFAULT 0, -- questions in a row without an answer
+    next_at      timestamptz,          -- service clock: when it is asked about; null: not by itself
+    lease_expires_at timestamptz,      -- database time: it is being asked about until then
+    PRIMARY KEY (tenant, payee_id, provider, destination),
+    FOREIGN KEY (tenant, payee_id) REFERENCES payees
+);
+CREATE INDEX recipients_due ON recipients (tenant, provider, next_at) WHERE next_at IS NOT NULL;
 
 -- Amounts are minor units of the currency. net = gross - commission, computed once, when the payment is recorded.
 CREATE TABLE payments (

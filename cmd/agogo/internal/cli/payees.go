@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ var payeeColumns = []column[*payoutsv1.Payee]{
 	col("provider", (*payoutsv1.Payee).GetProvider),
 	col("state", (*payoutsv1.Payee).GetState),
 	col("wallet", wallet),
+	col("recipient", recipient),
 	col("reason", func(y *payoutsv1.Payee) string {
 		return strings.TrimSuffix(strings.TrimPrefix(y.PauseReason+": "+y.PauseDetail, ": "), ": ")
 	}),
@@ -27,6 +29,23 @@ func wallet(y *payoutsv1.Payee) string {
 		return y.DestinationState
 	}
 	return y.DestinationState + " until " + when(y.PayableFrom)
+}
+
+// recipient is what the provider says of the wallet, and for how long it has said no or nothing.
+func recipient(y *payoutsv1.Payee) string {
+	s := y.RecipientState
+	if y.RecipientCode != "" {
+		s += " (" + y.RecipientCode + ")"
+	}
+	if y.RecipientUnanswered > 0 {
+		s += fmt.Sprintf(", asked %d times", y.RecipientUnanswered)
+	}
+	switch y.RecipientState {
+	case "", "verified", "confirmed":
+		return s
+	default:
+		return s + " since " + when(y.RecipientSince)
+	}
 }
 
 // changePayee is a verb about one payee that wants a reason.
@@ -58,14 +77,18 @@ func (a *app) payeeResumeCommand() *cobra.Command {
 
 func (a *app) payeeConfirmCommand() *cobra.Command {
 	var ends string
-	c := a.changePayee("confirm PAYEE", "Say that the wallet that an import has changed is the payee's; who imported it cannot",
+	c := a.changePayee("confirm PAYEE", "Say that a wallet is the payee's that an import has changed, or that its provider does not say yes to; who imported it cannot",
 		`agogo payees confirm drv-01 --phone-ends 0177 --reason "called the payee on the old number" --token approver`,
 		func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payee, error) {
 			return client.ConfirmPayee(c.Context(), &payoutsv1.ConfirmPayeeRequest{Tenant: tenant, PayeeId: id, Reason: why, PhoneEnds: ends})
 		})
 	c.Long = `Say that the wallet that an import has put in another one's place is the payee's. Payouts planned to it go when the tenant's
 destination_cool_off is over, too. Payouts planned to the wallet before stay held: release each, which sends it to the new one, or
-cancel it, and the next run plans it anew.`
+cancel it, and the next run plans it anew.
+
+Where the tenants file has wallets verified (verify_recipients), it is also the word of a person against the provider's no, or silence:
+what is held as recipient_mismatch or recipient_unverified goes a moment later. Who imported the wallet or the name cannot give it. A
+new wallet or name is asked about anew.`
 	c.Flags().StringVar(&ends, "phone-ends", "", "last digits, at least four, of the number that the payee has confirmed (required if the payee has one)")
 	return c
 }
@@ -83,7 +106,7 @@ func (a *app) payeesListCommand() *cobra.Command {
 			r, err := client.ListPayees(c.Context(), req)
 			return r.GetItems(), r.GetNextPageToken(), err
 		}, payeeColumns...)
-	}, "agogo payees list", "agogo payees list --state paused", "agogo payees list --state unconfirmed -o json")
-	c.Flags().StringVar(&req.State, "state", "", "active, paused, or unconfirmed: whose wallet waits for a second person")
+	}, "agogo payees list", "agogo payees list --state paused", "agogo payees list --state unconfirmed -o json", "agogo payees list --state unverified")
+	c.Flags().StringVar(&req.State, "state", "", "active, paused, unconfirmed: whose wallet waits for a second person, or unverified: of whose wallet the provider has not said that it is theirs")
 	return c
 }

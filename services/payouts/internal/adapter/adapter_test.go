@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/agogopay/agogo/internal/clock"
@@ -53,5 +54,31 @@ func TestConnectorOfMTN(t *testing.T) {
 	}
 	if c, ok := set.Get("lebenis", "mtn"); !ok || c.Verifier == nil || c.Balance == nil || c.Proof != nil || !c.Policy.Deduplicates {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// What the tenants file takes for verify_recipients is what the adapters can do, kind by kind.
+func TestWhoIsAskedAboutWallets(t *testing.T) {
+	t.Parallel()
+	asked := map[string]bool{mtnmomo.Kind: true, wave.Kind: true}
+	for kind := range adapter.Use().Kinds {
+		p := config.Provider{Name: "p", Kind: kind, VerifyRecipients: config.VerifyMatch}
+		file := &config.File{Tenants: []config.Tenant{{
+			ID: "lebenis", Payouts: &config.Payouts{DefaultProvider: "p"}, Providers: map[string]config.Provider{"p": p},
+		}}}
+		set, err := connector.Build(file, clock.Real(), adapter.Use())
+		if asked[kind] != (err == nil) {
+			t.Errorf("%s with verify_recipients: %v", kind, err)
+			continue
+		}
+		if err != nil {
+			if !strings.Contains(err.Error(), "tenants[lebenis].providers.p.verify_recipients") {
+				t.Errorf("%v does not name the key", err)
+			}
+			continue
+		}
+		if c, _ := set.Get("lebenis", "p"); c.Recipients == nil || c.Verify != config.VerifyMatch {
+			t.Errorf("%s: nobody is asked", kind)
+		}
 	}
 }

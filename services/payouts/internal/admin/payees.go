@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,9 @@ func (s *Server) ListPayees(ctx context.Context, r *payoutsv1.ListPayeesRequest)
 		return nil, err
 	}
 	size := rpc.PageSize(r.GetPageSize())
-	rows, err := s.queries().ListPayees(ctx, db.ListPayeesParams{Tenant: r.GetTenant(), After: after, State: r.GetState(), PageLimit: int32(size + 1)})
+	rows, err := s.queries().ListPayees(ctx, db.ListPayeesParams{
+		Tenant: r.GetTenant(), After: after, State: r.GetState(), DefaultProvider: s.Store.DefaultProvider(r.GetTenant()), PageLimit: int32(size + 1),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list payees: %w", err)
 	}
@@ -49,6 +52,7 @@ func (s *Server) payeeOf(tenant string, y db.FindPayeeRow) *payoutsv1.Payee {
 		DestinationChangedBy: y.DestinationChangedBy, DestinationConfirmedBy: y.DestinationConfirmedBy,
 	}
 	s.walletOf(m, y)
+	s.recipientOf(m, y)
 	m.NextStep = nextStep(m)
 	return m
 }
@@ -69,6 +73,20 @@ func (s *Server) walletOf(m *payoutsv1.Payee, y db.FindPayeeRow) {
 	}
 }
 
+// recipientOf says what the provider says of the payee's wallet, while it is asked.
+func (s *Server) recipientOf(m *payoutsv1.Payee, y db.FindPayeeRow) {
+	rule := s.Store.Verifies(m.GetTenant(), cmp.Or(y.Provider, s.Store.DefaultProvider(m.GetTenant())))
+	if rule == "" || y.RecipientState == "" {
+		return
+	}
+	m.RecipientState, m.RecipientCode = y.RecipientState, y.RecipientCode
+	if y.RecipientRule != rule && y.RecipientState != payout.RecipientConfirmed { // answered under another rule: asked again with the next payout
+		m.RecipientState, m.RecipientCode = payout.RecipientUnverified, ""
+	}
+	m.RecipientSince, m.RecipientCheckedAt = instant(y.RecipientSince), instant(y.RecipientCheckedAt)
+	m.RecipientUnanswered, m.RecipientConfirmedBy = y.RecipientUnanswered, y.RecipientConfirmedBy
+}
+
 // nextStep is what a person can do for the payee to be paid; "" when nothing is in the way.
 func nextStep(m *payoutsv1.Payee) string {
 	switch {
@@ -78,6 +96,10 @@ func nextStep(m *payoutsv1.Payee) string {
 		return "ask the payee for a wallet that works, import and confirm it, then: agogo payees resume " + m.GetId()
 	case m.GetState() == "paused":
 		return "agogo payees resume " + m.GetId()
+	case payout.RecipientCode(m.GetRecipientState()) == payout.CodeMismatch:
+		return "ask the payee whose wallet it is; import the right wallet or name, or, by another person than who imported them: agogo payees confirm " + m.GetId()
+	case m.GetRecipientUnanswered() > 0:
+		return "the provider does not answer and is asked again; who knows the wallet may say so: agogo payees confirm " + m.GetId()
 	default:
 		return ""
 	}
@@ -94,7 +116,9 @@ func (s *Server) changePayee(ctx context.Context, m mutation.Mutation, do func(t
 		if err := do(tx, actor.Name); err != nil {
 			return nil, err
 		}
-		y, err := db.New(tx).FindPayee(ctx, db.FindPayeeParams{Tenant: m.Tenant, PayeeID: m.Target})
+		y, err := db.New(tx).FindPayee(ctx, db.FindPayeeParams{
+			Tenant: m.Tenant, PayeeID: m.Target, DefaultProvider: s.Store.DefaultProvider(m.Tenant),
+		})
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, rpc.NotFound("payee", m.Target)
 		}

@@ -111,7 +111,8 @@ func (b *Book) take(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, r
 	}
 	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
 		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: b.Clock.Now(), Resting: resting, ToSend: toSend,
-		CooledSince: b.Store.CooledSince(l.Run.Tenant), DefaultProvider: b.Store.DefaultProvider(l.Run.Tenant), PageLimit: int32(most),
+		CooledSince: b.Store.CooledSince(l.Run.Tenant), DefaultProvider: b.Store.DefaultProvider(l.Run.Tenant),
+		Verify: b.Store.Verifies(l.Run.Tenant, l.Provider), PageLimit: int32(most),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim payouts: %w", err)
@@ -148,7 +149,7 @@ func (b *Book) unfit(tenant string, r db.ClaimRow) string {
 	case r.Restored:
 		return payout.CodeRestored
 	default:
-		return ""
+		return payout.RecipientCode(r.Recipient)
 	}
 }
 

@@ -111,7 +111,12 @@ func (im *Importer) savePayees(ctx context.Context, tx pgx.Tx, t config.Tenant, 
 			}
 			msgs = append(msgs, msg)
 		}
+		by := k.WalletBy
+		if after.phone != before.phone || after.provider != before.provider || after.name != before.name {
+			by = came.actor
+		}
 		addPayee(&change, after, version, k)
+		change.WalletBys = append(change.WalletBys, by)
 		updateDestination(&change, dest, k)
 	}
 	if err := im.updatePayees(ctx, tx, change, msgs); err != nil {
@@ -149,7 +154,7 @@ func (im *Importer) insertPayees(ctx context.Context, q *db.Queries, tenant stri
 	if len(fresh) == 0 {
 		return nil
 	}
-	in := db.InsertPayeesParams{Tenant: tenant, Now: im.Clock.Now()}
+	in := db.InsertPayeesParams{Tenant: tenant, Now: im.Clock.Now(), Actor: came.actor}
 	for _, id := range slices.Sorted(maps.Keys(fresh)) {
 		p := fresh[id]
 		in.PayeeIds, in.Names, in.Phones = append(in.PayeeIds, p.id), append(in.Names, p.name), append(in.Phones, p.phone)

@@ -9,8 +9,9 @@ type Facts struct {
 	Wallet          bool
 	OutflowStopped  bool
 	PayeePaused     bool
-	WalletRests     bool // it replaced another one, and waits for a second person or for the cool-off
-	FloatWanting    bool // what is due at its provider already is not covered
+	FloatWanting    bool   // what is due at its provider already is not covered
+	WalletRests     bool   // it replaced another one, and waits for a second person or for the cool-off
+	Recipient       Reason // what is known of the wallet that holds it; none when nothing does
 	ProviderStopped bool
 	// Cap books the payout on the day's caps and returns the code of the one it would pass. It is asked last, only about
 	// what would otherwise go out.
@@ -26,7 +27,7 @@ type rule struct {
 
 // rules are what may be in the way of a planned payout; the first that holds decides. What is skipped frees its items and
 // is planned anew with the next run, hence the order: whatever could be mended by then skips, before anything holds.
-func rules() []rule {
+func rules(f Facts) []rule {
 	return []rule{
 		{func(f Facts) bool { return f.Net <= 0 || f.Net < f.Minimum }, Skipped, Reason{Scope: ScopePayment, Code: CodeBelowMinimum}},
 		{func(f Facts) bool { return !f.Wallet }, Skipped, Reason{Scope: ScopePayee, Code: CodeNoWallet}},
@@ -34,6 +35,7 @@ func rules() []rule {
 		{func(f Facts) bool { return f.OutflowStopped }, Held, HeldBy(CodeTenantStop)},
 		{func(f Facts) bool { return f.PayeePaused }, Held, HeldBy(CodePayeePaused)},
 		{func(f Facts) bool { return f.WalletRests }, Held, HeldBy(CodeDestination)},
+		{func(f Facts) bool { return f.Recipient != (Reason{}) }, Held, f.Recipient},
 		{func(f Facts) bool { return f.FloatWanting }, Held, HeldBy(CodeFloat)},
 		{func(f Facts) bool { return f.ProviderStopped }, Held, HeldBy(CodeProviderStopped)},
 	}
@@ -41,7 +43,7 @@ func rules() []rule {
 
 // Decide says what becomes of a created payout: skipped, held, awaiting_approval or approved.
 func Decide(f Facts) (State, Reason) {
-	for _, r := range rules() {
+	for _, r := range rules(f) {
 		if r.when(f) {
 			return r.to, r.reason
 		}

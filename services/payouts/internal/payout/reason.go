@@ -2,30 +2,32 @@ package payout
 
 // Codes of reasons that Agogo itself gives; those of a provider's answer come from its adapter.
 const (
-	CodeBelowMinimum     = "below_minimum"       // skipped: carried over to the next payout
-	CodeNoWallet         = "no_wallet"           // skipped: the payee has no phone number
-	CodeTenantStop       = "tenant_stop"         // held: the tenant's outflow is stopped
-	CodeProviderStopped  = "provider_stopped"    // held: a fault that repeating makes worse
-	CodeFloat            = "insufficient_float"  // held: the provider has refused for want of float, or its balance does not cover it
-	CodePayeePaused      = "payee_paused"        // held: too many failures in a row, or by a person
-	CodeBatchPaused      = "batch_paused"        // called off: its batch is paused, and it stays approved behind that
-	CodeLateReturn       = "late_return"         // reversed: the provider has taken back what it had paid
-	CodeFailureRate      = "failure_rate"        // of a batch's pause: more of it failed than the tenant allows
-	CodeMaxPerPayout     = "max_per_payout"      // held: one payment above the limit cannot be split
-	CodeDailyCap         = "daily_cap"           // held: the tenant's day is used up
-	CodePayeeDailyCap    = "payee_daily_cap"     // held: the payee's day is used up
-	CodeByPerson         = "by_person"           // held or cancelled by a person
-	CodeDestination      = "destination_changed" // held: the payee's wallet is not the one it was planned for, or not confirmed, or cooling off
-	CodeRestored         = "restored"            // held: EVENTS shows another payout of the payee from before a restore that is not known here
-	CodeContradicted     = "contradicted"        // held: the provider says of a closed attempt that it was paid
-	CodeRepeatedFailures = "repeated_failures"   // of a payee's pause: too many refusals in a row
-	CodeRetry            = "retry"               // approved again after a failure
-	CodeCauseGone        = "cause_gone"          // released: what held it is over
-	CodeAboveTier        = "above_tier"          // awaiting_approval, or held on the way there: its sum reaches an approval tier
-	CodeApproved         = "approved"            // approved by as many people as its tier asks for
-	CodeRejected         = "rejected"            // rejected by an approver, or cancelled with its batch
-	CodeApprovalExpired  = "approval_expired"    // held: nobody answered in time; asked again by releasing it
-	CodeBatchApproval    = "batch_approval"      // called off: its batch waits for approval, and it stays approved behind that
+	CodeBelowMinimum     = "below_minimum"        // skipped: carried over to the next payout
+	CodeNoWallet         = "no_wallet"            // skipped: the payee has no phone number
+	CodeTenantStop       = "tenant_stop"          // held: the tenant's outflow is stopped
+	CodeProviderStopped  = "provider_stopped"     // held: a fault that repeating makes worse
+	CodeFloat            = "insufficient_float"   // held: the provider has refused for want of float, or its balance does not cover it
+	CodePayeePaused      = "payee_paused"         // held: too many failures in a row, or by a person
+	CodeBatchPaused      = "batch_paused"         // called off: its batch is paused, and it stays approved behind that
+	CodeLateReturn       = "late_return"          // reversed: the provider has taken back what it had paid
+	CodeFailureRate      = "failure_rate"         // of a batch's pause: more of it failed than the tenant allows
+	CodeMaxPerPayout     = "max_per_payout"       // held: one payment above the limit cannot be split
+	CodeDailyCap         = "daily_cap"            // held: the tenant's day is used up
+	CodePayeeDailyCap    = "payee_daily_cap"      // held: the payee's day is used up
+	CodeByPerson         = "by_person"            // held or cancelled by a person
+	CodeDestination      = "destination_changed"  // held: the payee's wallet is not the one it was planned for, or not confirmed, or cooling off
+	CodeUnverified       = "recipient_unverified" // held: the provider has not said yet that the wallet is the payee's
+	CodeMismatch         = "recipient_mismatch"   // held: the provider says that it is not, or that it takes nothing
+	CodeRestored         = "restored"             // held: EVENTS shows another payout of the payee from before a restore that is not known here
+	CodeContradicted     = "contradicted"         // held: the provider says of a closed attempt that it was paid
+	CodeRepeatedFailures = "repeated_failures"    // of a payee's pause: too many refusals in a row
+	CodeRetry            = "retry"                // approved again after a failure
+	CodeCauseGone        = "cause_gone"           // released: what held it is over
+	CodeAboveTier        = "above_tier"           // awaiting_approval, or held on the way there: its sum reaches an approval tier
+	CodeApproved         = "approved"             // approved by as many people as its tier asks for
+	CodeRejected         = "rejected"             // rejected by an approver, or cancelled with its batch
+	CodeApprovalExpired  = "approval_expired"     // held: nobody answered in time; asked again by releasing it
+	CodeBatchApproval    = "batch_approval"       // called off: its batch waits for approval, and it stays approved behind that
 )
 
 // Scopes of Agogo's own reasons, in the words of provider results.
@@ -49,7 +51,8 @@ func HeldBy(code string) Reason {
 		CodeFloat: ScopeFloat, CodeTenantStop: ScopeTenant, CodeDailyCap: ScopeTenant, CodeProviderStopped: ScopeProvider,
 		CodePayeePaused: ScopePayee, CodePayeeDailyCap: ScopePayee, CodeBatchPaused: ScopeBatch, CodeMaxPerPayout: ScopePayment,
 		CodeAboveTier: ScopePayment, CodeApprovalExpired: ScopePayment, CodeRejected: ScopePayment, CodeBatchApproval: ScopeBatch,
-		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeRestored: ScopePayee, CodeContradicted: ScopePayment,
+		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeRestored: ScopePayee,
+		CodeUnverified: ScopePayee, CodeMismatch: ScopePayee, CodeContradicted: ScopePayment,
 	}
 	return Reason{Scope: scopes[code], Code: code}
 }

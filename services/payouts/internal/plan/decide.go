@@ -85,12 +85,20 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 		return nil, err
 	}
 	caps.Spend(pg.spent)
+	wallets := make([]store.Wallet, len(pg.drafts))
+	for i, d := range pg.drafts {
+		wallets[i] = store.Wallet{PayeeID: d.payee, Provider: d.provider, Destination: d.destination}
+	}
+	recipients, err := p.Store.Recipients(ctx, tx, pg.run.Tenant, wallets)
+	if err != nil {
+		return nil, err
+	}
 	rules := pg.tenant.Payouts
 	changes := make([]store.Change, len(pg.drafts))
 	for i, d := range pg.drafts {
 		to, reason := payout.Decide(payout.Facts{
 			Net: d.sum.Net, Minimum: rules.Minimum, MaxPerPayout: rules.MaxPerPayout, ApprovalsNeeded: d.approvals,
-			Wallet: d.destination != "", OutflowStopped: pg.outflow.Stopped, PayeePaused: d.paused, WalletRests: d.rests,
+			Wallet: d.destination != "", OutflowStopped: pg.outflow.Stopped, PayeePaused: d.paused, WalletRests: d.rests, Recipient: recipients[wallets[i]].Hold(),
 			FloatWanting:    slices.Contains(pg.wanting, pg.run.Tenant+"/"+d.provider),
 			ProviderStopped: slices.Contains(pg.stopped, pg.run.Tenant+"/"+d.provider) || !serves(pg.tenant, d.provider),
 			Cap:             func() string { return caps.Take(d.payee, d.sum.Net) },

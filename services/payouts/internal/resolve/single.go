@@ -79,6 +79,9 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return contradicted(p)
 	case p.State != payout.Held:
 		return refused(p, "only a held payout can be released")
+	case payout.OfRecipient(p.Reason.Code):
+		return rpc.Refused(p.Reason.Code, "agogo payees list --state unverified says why; then import the right wallet or name, or: agogo payees confirm "+p.PayeeID,
+			"payout %s is held until the wallet of payee %q is verified", id, p.PayeeID)
 	case p.Reason.Code != payout.CodeDestination && !slices.Contains(payout.NeedsPerson(), p.Reason.Code):
 		return rpc.Refused("held_for_cause", "mend the cause: it is released by itself then", "payout %s is held for %s", id, p.Reason.Code)
 	case p.Reason.Code == payout.CodeDestination:

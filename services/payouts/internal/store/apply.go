@@ -22,7 +22,7 @@ import (
 //
 // With the changes go what must always hold: items of a payout that ended unpaid are freed, a failed payout is only
 // approved again while it holds all its items, a contradicted one stays where it cannot pay again, what people proposed
-// about a review ends with it, payee-scope failures in a row pause the payee (and hold what else was approved
+// about a review ends with it, wallets that hold a payout until their provider has spoken are asked about, payee-scope failures in a row pause the payee (and hold what else was approved
 // for them), a batch whose failures pass the tenant's limit pauses itself, and whatever would be approved without the
 // approvals that its sum needs waits for them instead. Postings are the caller's: only it knows the
 // attempt they belong to.
@@ -83,6 +83,9 @@ func (s *Store) ApplyTo(ctx context.Context, tx pgx.Tx, held []payout.Payout, ch
 	payouts := make([]payout.Payout, len(moved))
 	for i, m := range moved {
 		payouts[i] = m.Payout
+	}
+	if err := s.askAbout(ctx, q, payouts); err != nil {
+		return nil, err
 	}
 	if err := s.secure(ctx, tx, payouts); err != nil {
 		return nil, err

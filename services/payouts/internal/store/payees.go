@@ -53,8 +53,9 @@ func (s *Store) ResumePayee(ctx context.Context, tx pgx.Tx, tenant, payee string
 // minEnds is how many digits tell a number from the one that was imported after it.
 const minEnds = 4
 
-// ConfirmPayee says that a payee's wallet is theirs. It is a second person's word: who imported the wallet is refused. ends
-// are the last digits, at least four, of the number that was confirmed, so that nobody confirms one that has changed meanwhile;
+// ConfirmPayee says that a payee's wallet is theirs: the one that an import has put in another one's place, or the one that its provider
+// does not say yes to. It is a second person's word: who imported the wallet is refused, and of the provider's no who imported the name, too.
+// ends are the last digits, at least four, of the number that was confirmed, so that nobody confirms one that has changed meanwhile;
 // only a payee without a number needs none.
 // The cool-off goes on; what is held for the wallet is the sweeper's after it.
 func (s *Store) ConfirmPayee(ctx context.Context, tx pgx.Tx, tenant, payee, actor, ends string) error {
@@ -66,18 +67,44 @@ func (s *Store) ConfirmPayee(ctx context.Context, tx pgx.Tx, tenant, payee, acto
 	if err != nil {
 		return fmt.Errorf("lock payee %s: %w", payee, err)
 	}
+	wallet, known, err := s.recipientOf(ctx, tx, tenant, y)
+	if err != nil {
+		return err
+	}
+	doubted := payout.RecipientCode(known.State) != ""
+	if err := confirmable(y, doubted, actor, ends); err != nil {
+		return err
+	}
+	if y.Unconfirmed {
+		if err := q.ConfirmPayee(ctx, db.ConfirmPayeeParams{Actor: actor, Now: s.Clock.Now(), Tenant: tenant, PayeeID: payee}); err != nil {
+			return fmt.Errorf("confirm payee %s: %w", payee, err)
+		}
+	}
+	if !doubted {
+		return nil
+	}
+	err = q.ConfirmRecipient(ctx, db.ConfirmRecipientParams{
+		Provider: wallet.Provider, Rule: s.Verifies(tenant, wallet.Provider), Actor: actor, Now: s.Clock.Now(), Tenant: tenant, PayeeID: payee,
+	})
+	if err != nil {
+		return fmt.Errorf("confirm the wallet of payee %s: %w", payee, err)
+	}
+	return nil
+}
+
+// confirmable refuses a confirmation that nobody needs, that is no second person's, or that is about another number.
+func confirmable(y db.LockPayeeRow, doubted bool, actor, ends string) error {
+	payee := y.PayeeID
 	switch {
-	case !y.Unconfirmed:
+	case !y.Unconfirmed && !doubted:
 		return rpc.Refused("nothing_to_confirm", "look at it: agogo payees list", "the wallet of payee %q needs no confirmation", payee)
-	case y.DestinationChangedBy == actor:
-		return rpc.Refused("own_change", "another person must confirm it, having asked the payee", "you imported the wallet of payee %q", payee)
+	case y.Unconfirmed && y.DestinationChangedBy == actor, doubted && y.WalletBy == actor:
+		return rpc.Refused("own_change", "another person must confirm it, having asked the payee", "you imported the wallet or the name of payee %q", payee)
 	case len(ends) < minEnds && y.Phone != "":
 		return rpc.Invalid("phone_ends", "at least the last %d digits of the number that the payee has confirmed: agogo payees confirm %s --phone-ends", minEnds, payee)
 	case !strings.HasSuffix(y.Phone, ends):
 		return rpc.Refused("other_wallet", "ask the payee again, and look at the list", "the wallet of payee %q does not end with these digits", payee)
+	default:
+		return nil
 	}
-	if err := q.ConfirmPayee(ctx, db.ConfirmPayeeParams{Actor: actor, Now: s.Clock.Now(), Tenant: tenant, PayeeID: payee}); err != nil {
-		return fmt.Errorf("confirm payee %s: %w", payee, err)
-	}
-	return nil
 }

@@ -40,17 +40,17 @@ func (s *Store) HeldQueues(ctx context.Context, tx db.DBTX) ([]Queue, error) {
 }
 
 // Release looks at one page of a queue and moves those whose cause is gone back to approved (or to awaiting_approval when
-// their sum still needs one), then wakes their dispatch. nonce tells this wake-up from the page's earlier ones; localDate is
-// today for the tenant, whose caps they then count against. The returned place is nil when the queue begins anew: its end was reached, or
-// one that its balance does not cover.
-func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place, limit int, localDate, nonce string) (*Place, error) {
+// their sum still needs one), then wakes their dispatch, by a command of its own each time: of a page much may be released one after the
+// other. localDate is today for the tenant, whose caps they then count against. The returned place is nil when the queue begins anew: its end
+// was reached, or one that its balance does not cover.
+func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place, limit int, localDate string) (*Place, error) {
 	if _, err := s.LockOutflow(ctx, tx, queue.Tenant); err != nil { // before the read: it sees the switch as it will stay
 		return nil, err
 	}
 	held, err := db.New(tx).HeldPayouts(ctx, db.HeldPayoutsParams{
 		Tenant: queue.Tenant, Provider: queue.Provider, NeedsPerson: payout.NeedsPerson(), CooledSince: s.CooledSince(queue.Tenant),
-		DefaultProvider: s.DefaultProvider(queue.Tenant),
-		AfterCreated:    after.CreatedAt, AfterID: after.PayoutID, PageLimit: int32(limit),
+		DefaultProvider: s.DefaultProvider(queue.Tenant), Verify: s.Verifies(queue.Tenant, queue.Provider),
+		AfterCreated: after.CreatedAt, AfterID: after.PayoutID, PageLimit: int32(limit),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read held payouts of %s/%s: %w", queue.Tenant, queue.Provider, err)
@@ -73,46 +73,66 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 			return nil, err
 		}
 	}
-	free, whole := s.free(held, blocked, fits, caps, localDate)
-	moved, err := s.Apply(ctx, tx, free)
+	free := s.free(held, blocked, fits, caps, localDate)
+	moved, err := s.Apply(ctx, tx, free.changes)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.WakeDispatch(ctx, tx, nonce, moved...); err != nil {
+	if err := s.askAgainAbout(ctx, tx, queue, free.ask); err != nil {
 		return nil, err
 	}
-	if len(held) < limit || !whole {
+	if err := s.WakeDispatch(ctx, tx, moveOf(moved), moved...); err != nil {
+		return nil, err
+	}
+	if len(held) < limit || free.short {
 		return nil, nil
 	}
 	last := held[len(held)-1]
 	return &Place{CreatedAt: last.CreatedAt, PayoutID: last.PayoutID}, nil
 }
 
-// free makes the changes of those that nothing holds any more. The first that the balance does not cover ends it, so that nothing
-// overtakes: whole is false then.
-func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, fits func(net int64) bool, caps *Caps, localDate string) (changes []Change, whole bool) {
+// freed is what becomes of a page of held payouts.
+type freed struct {
+	changes []Change
+	ask     []uuid.UUID // whose wallets have to be asked about again
+	short   bool        // the balance does not cover all of them
+}
+
+// free makes the changes of those that nothing holds any more, or something else about their recipient than before. After the first that the
+// balance does not cover nothing goes, so that nothing overtakes.
+func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, fits func(net int64) bool, caps *Caps, localDate string) freed {
 	rules := s.rules(caps.tenant)
 	now := s.Clock.Now()
+	var f freed
 	for _, h := range held {
+		if f.relabel(h) {
+			continue
+		}
 		blocked := h.OutflowStopped || providerStopped || h.PayeeState != "active" || h.Control != ControlOpen ||
 			(h.RetryAt != nil && h.RetryAt.After(now)) || (rules.MaxPerPayout > 0 && h.Net > rules.MaxPerPayout)
 		// A payout that was planned for another wallet than the payee's is never readdressed by itself; a person releases it.
 		blocked = blocked || h.ReasonCode == payout.CodeDestination && h.DestinationRests
-		if blocked {
+		f.short = f.short || !blocked && fits != nil && !fits(h.Net)
+		if blocked || f.short {
 			continue
-		}
-		if fits != nil && !fits(h.Net) {
-			return changes, false
 		}
 		if caps.Take(h.PayeeID, h.Net) != "" {
 			continue
 		}
-		changes = append(changes, Change{
+		f.changes = append(f.changes, Change{
 			PayoutID: h.PayoutID, From: []payout.State{payout.Held}, To: payout.Approved,
 			Reason: payout.Reason{Code: payout.CodeCauseGone}, CapDate: localDate,
 		})
 	}
-	return changes, true
+	return f
+}
+
+// moveOf tells the wake-up that follows a move from all others, however close in time: a payout has each version once.
+func moveOf(moved []payout.Payout) string {
+	if len(moved) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("m%s.%d", moved[0].ID, moved[0].Version)
 }
 
 // WakeDispatch emits one dispatch command per page among the approved ones of the payouts.

@@ -31,7 +31,7 @@ func (s *Store) SettleOpen(ctx context.Context, tx pgx.Tx, after uuid.UUID, limi
 }
 
 // RetryDue approves failed payouts whose retry_at has come and wakes their dispatch; those of a paused payee are held.
-func (s *Store) RetryDue(ctx context.Context, tx pgx.Tx, limit int, nonce string) error {
+func (s *Store) RetryDue(ctx context.Context, tx pgx.Tx, limit int) error {
 	due, err := db.New(tx).DueRetries(ctx, db.DueRetriesParams{Now: s.Clock.Now(), PageLimit: int32(limit)})
 	if err != nil {
 		return fmt.Errorf("find due retries: %w", err)
@@ -54,7 +54,7 @@ func (s *Store) RetryDue(ctx context.Context, tx pgx.Tx, limit int, nonce string
 	if _, err := s.Apply(ctx, tx, hold); err != nil {
 		return err
 	}
-	return s.WakeDispatch(ctx, tx, nonce, moved...)
+	return s.WakeDispatch(ctx, tx, moveOf(moved), moved...)
 }
 
 // WakeStanding emits the dispatch command of pages with approved payouts that nothing hinders and that have rested since a

@@ -37,7 +37,7 @@ type steps struct {
 
 // retry approves failed payouts whose next attempt is due.
 func (s *steps) retry(ctx context.Context, tx pgx.Tx, t run.Turn) error {
-	return s.store.RetryDue(ctx, tx, t.Limit, t.Nonce)
+	return s.store.RetryDue(ctx, tx, t.Limit)
 }
 
 // release looks at one page of one queue of held payouts, where the last sweep left off: a transaction for each, since it holds
@@ -52,7 +52,7 @@ func (s *steps) release(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	}
 	q := s.held[0]
 	s.held = s.held[1:]
-	next, err := s.store.Release(ctx, tx, q, s.after[q], t.Limit, s.store.Today(q.Tenant), t.Nonce)
+	next, err := s.store.Release(ctx, tx, q, s.after[q], t.Limit, s.store.Today(q.Tenant))
 	if err != nil {
 		return err
 	}

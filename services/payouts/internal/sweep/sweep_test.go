@@ -168,6 +168,30 @@ func TestALostDispatchCommandIsEmittedAgain(t *testing.T) {
 	}
 }
 
+// Payouts of one page are released one soon after the other: each wakes the page by itself, however short the time between, since the
+// stream drops what it has had a moment ago.
+func TestEachReleaseWakesItsPage(t *testing.T) {
+	t.Parallel()
+	e := payoutstest.New(t)
+	payees(e, 3, 10_000)
+	e.SQL("UPDATE payees SET state = 'paused'")
+	e.Run(payoutstest.Daily(evening))
+	s := sweeper(e)
+	seen := map[string]bool{}
+	for _, payee := range []string{"drv-00", "drv-01", "drv-02"} {
+		e.SQL("UPDATE payees SET state = 'active' WHERE payee_id = $1", payee)
+		once(t, s)
+		for _, m := range e.Messages(stream.Commands) {
+			if strings.HasPrefix(m.ID, "dispatch/") {
+				seen[m.ID] = true
+			}
+		}
+	}
+	if n := states(e)["approved"]; n != 3 || len(seen) != 3 {
+		t.Errorf("%d payouts released, %d wake-ups, want 3 of each: %v", n, len(seen), seen)
+	}
+}
+
 func TestHeldPayoutsAreReleasedWhenTheirCauseIsGone(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ hold, lift func(e *payoutstest.Env) }{

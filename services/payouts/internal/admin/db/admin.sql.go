@@ -151,14 +151,21 @@ func (q *Queries) FindBatch(ctx context.Context, arg FindBatchParams) (FindBatch
 }
 
 const findPayee = `-- name: FindPayee :one
-SELECT payee_id, name, phone, provider, locale, state, pause_reason, pause_detail, paused_by, unconfirmed, destination_changed_at,
-       destination_changed_by, destination_confirmed_by FROM payees
-WHERE tenant = $1 AND payee_id = $2
+SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.pause_reason, y.pause_detail, y.paused_by, y.unconfirmed,
+       y.destination_changed_at, y.destination_changed_by, y.destination_confirmed_by, COALESCE(v.rule, '')::text AS recipient_rule,
+       (CASE WHEN v.state IS NULL THEN '' WHEN v.name_digest <> md5(y.name) THEN 'unverified' ELSE v.state END)::text AS recipient_state,
+       COALESCE(v.code, '')::text AS recipient_code, v.since AS recipient_since, v.checked_at AS recipient_checked_at,
+       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by
+FROM payees y
+LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone
+  AND v.provider = COALESCE(NULLIF(y.provider, ''), $1::text)
+WHERE y.tenant = $2 AND y.payee_id = $3
 `
 
 type FindPayeeParams struct {
-	Tenant  string
-	PayeeID string
+	DefaultProvider string
+	Tenant          string
+	PayeeID         string
 }
 
 type FindPayeeRow struct {
@@ -175,10 +182,17 @@ type FindPayeeRow struct {
 	DestinationChangedAt   *time.Time
 	DestinationChangedBy   string
 	DestinationConfirmedBy string
+	RecipientRule          string
+	RecipientState         string
+	RecipientCode          string
+	RecipientSince         *time.Time
+	RecipientCheckedAt     *time.Time
+	RecipientUnanswered    int32
+	RecipientConfirmedBy   string
 }
 
 func (q *Queries) FindPayee(ctx context.Context, arg FindPayeeParams) (FindPayeeRow, error) {
-	row := q.db.QueryRow(ctx, findPayee, arg.Tenant, arg.PayeeID)
+	row := q.db.QueryRow(ctx, findPayee, arg.DefaultProvider, arg.Tenant, arg.PayeeID)
 	var i FindPayeeRow
 	err := row.Scan(
 		&i.PayeeID,
@@ -194,6 +208,13 @@ func (q *Queries) FindPayee(ctx context.Context, arg FindPayeeParams) (FindPayee
 		&i.DestinationChangedAt,
 		&i.DestinationChangedBy,
 		&i.DestinationConfirmedBy,
+		&i.RecipientRule,
+		&i.RecipientState,
+		&i.RecipientCode,
+		&i.RecipientSince,
+		&i.RecipientCheckedAt,
+		&i.RecipientUnanswered,
+		&i.RecipientConfirmedBy,
 	)
 	return i, err
 }
@@ -354,18 +375,26 @@ func (q *Queries) ListBatches(ctx context.Context, arg ListBatchesParams) ([]Lis
 }
 
 const listPayees = `-- name: ListPayees :many
-SELECT payee_id, name, phone, provider, locale, state, pause_reason, pause_detail, paused_by, unconfirmed, destination_changed_at,
-       destination_changed_by, destination_confirmed_by FROM payees
-WHERE tenant = $1 AND payee_id > $2
-  AND ($3::text = '' OR ($3 = 'unconfirmed' AND unconfirmed) OR ($3 = 'paused' AND state = 'paused') OR ($3 = 'active' AND state = 'active'))
-ORDER BY payee_id LIMIT $4
+SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.pause_reason, y.pause_detail, y.paused_by, y.unconfirmed,
+       y.destination_changed_at, y.destination_changed_by, y.destination_confirmed_by, COALESCE(v.rule, '')::text AS recipient_rule,
+       (CASE WHEN v.state IS NULL THEN '' WHEN v.name_digest <> md5(y.name) THEN 'unverified' ELSE v.state END)::text AS recipient_state,
+       COALESCE(v.code, '')::text AS recipient_code, v.since AS recipient_since, v.checked_at AS recipient_checked_at,
+       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by
+FROM payees y
+LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone
+  AND v.provider = COALESCE(NULLIF(y.provider, ''), $1::text)
+WHERE y.tenant = $2 AND y.payee_id > $3
+  AND ($4::text = '' OR ($4 = 'unconfirmed' AND y.unconfirmed) OR ($4 = 'paused' AND y.state = 'paused') OR ($4 = 'active' AND y.state = 'active')
+       OR ($4 = 'unverified' AND (v.state IN ('unverified', 'mismatch', 'refused') OR v.name_digest <> md5(y.name))))
+ORDER BY y.payee_id LIMIT $5
 `
 
 type ListPayeesParams struct {
-	Tenant    string
-	After     string
-	State     string
-	PageLimit int32
+	DefaultProvider string
+	Tenant          string
+	After           string
+	State           string
+	PageLimit       int32
 }
 
 type ListPayeesRow struct {
@@ -382,10 +411,18 @@ type ListPayeesRow struct {
 	DestinationChangedAt   *time.Time
 	DestinationChangedBy   string
 	DestinationConfirmedBy string
+	RecipientRule          string
+	RecipientState         string
+	RecipientCode          string
+	RecipientSince         *time.Time
+	RecipientCheckedAt     *time.Time
+	RecipientUnanswered    int32
+	RecipientConfirmedBy   string
 }
 
 func (q *Queries) ListPayees(ctx context.Context, arg ListPayeesParams) ([]ListPayeesRow, error) {
 	rows, err := q.db.Query(ctx, listPayees,
+		arg.DefaultProvider,
 		arg.Tenant,
 		arg.After,
 		arg.State,
@@ -412,6 +449,13 @@ func (q *Queries) ListPayees(ctx context.Context, arg ListPayeesParams) ([]ListP
 			&i.DestinationChangedAt,
 			&i.DestinationChangedBy,
 			&i.DestinationConfirmedBy,
+			&i.RecipientRule,
+			&i.RecipientState,
+			&i.RecipientCode,
+			&i.RecipientSince,
+			&i.RecipientCheckedAt,
+			&i.RecipientUnanswered,
+			&i.RecipientConfirmedBy,
 		); err != nil {
 			return nil, err
 		}

@@ -11,16 +11,29 @@ WHERE tenant = @tenant AND payee_id = @payee_id AND payment_id > @after AND (@st
 ORDER BY payment_id LIMIT @page_limit;
 
 -- name: ListPayees :many
-SELECT payee_id, name, phone, provider, locale, state, pause_reason, pause_detail, paused_by, unconfirmed, destination_changed_at,
-       destination_changed_by, destination_confirmed_by FROM payees
-WHERE tenant = @tenant AND payee_id > @after
-  AND (@state::text = '' OR (@state = 'unconfirmed' AND unconfirmed) OR (@state = 'paused' AND state = 'paused') OR (@state = 'active' AND state = 'active'))
-ORDER BY payee_id LIMIT @page_limit;
+SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.pause_reason, y.pause_detail, y.paused_by, y.unconfirmed,
+       y.destination_changed_at, y.destination_changed_by, y.destination_confirmed_by, COALESCE(v.rule, '')::text AS recipient_rule,
+       (CASE WHEN v.state IS NULL THEN '' WHEN v.name_digest <> md5(y.name) THEN 'unverified' ELSE v.state END)::text AS recipient_state,
+       COALESCE(v.code, '')::text AS recipient_code, v.since AS recipient_since, v.checked_at AS recipient_checked_at,
+       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by
+FROM payees y
+LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone
+  AND v.provider = COALESCE(NULLIF(y.provider, ''), @default_provider::text)
+WHERE y.tenant = @tenant AND y.payee_id > @after
+  AND (@state::text = '' OR (@state = 'unconfirmed' AND y.unconfirmed) OR (@state = 'paused' AND y.state = 'paused') OR (@state = 'active' AND y.state = 'active')
+       OR (@state = 'unverified' AND (v.state IN ('unverified', 'mismatch', 'refused') OR v.name_digest <> md5(y.name))))
+ORDER BY y.payee_id LIMIT @page_limit;
 
 -- name: FindPayee :one
-SELECT payee_id, name, phone, provider, locale, state, pause_reason, pause_detail, paused_by, unconfirmed, destination_changed_at,
-       destination_changed_by, destination_confirmed_by FROM payees
-WHERE tenant = @tenant AND payee_id = @payee_id;
+SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.pause_reason, y.pause_detail, y.paused_by, y.unconfirmed,
+       y.destination_changed_at, y.destination_changed_by, y.destination_confirmed_by, COALESCE(v.rule, '')::text AS recipient_rule,
+       (CASE WHEN v.state IS NULL THEN '' WHEN v.name_digest <> md5(y.name) THEN 'unverified' ELSE v.state END)::text AS recipient_state,
+       COALESCE(v.code, '')::text AS recipient_code, v.since AS recipient_since, v.checked_at AS recipient_checked_at,
+       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by
+FROM payees y
+LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone
+  AND v.provider = COALESCE(NULLIF(y.provider, ''), @default_provider::text)
+WHERE y.tenant = @tenant AND y.payee_id = @payee_id;
 
 -- name: ListBatches :many
 SELECT batch_id, tenant, run_id, period_date::text AS period_date, state, control, control_reason, currency,

@@ -25,22 +25,28 @@ SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.p
                                 AND k.state NOT IN ('skipped', 'rejected', 'cancelled'))
                     AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent') END
        )::boolean AS restored,
-       p.approvals_needed, p.approvals
+       p.approvals_needed, p.approvals,
+       -- Nothing is read of recipients where nobody is to be verified.
+       (CASE WHEN $3::text = '' THEN '' ELSE COALESCE((
+           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> $3 AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END
+           FROM recipients v WHERE v.tenant = p.tenant AND v.payee_id = p.payee_id AND v.provider = p.provider AND v.destination = p.destination
+       ), 'stale') END)::text AS recipient
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
-WHERE p.run_id = $3 AND p.page = $4 AND p.state = 'approved' AND p.provider = $5 AND NOT p.contradicted
-  AND (p.retry_at IS NULL OR p.retry_at <= $6::timestamptz)
-  AND NOT (p.payout_id = ANY($7::uuid[]))
-  AND (NOT $8::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
+WHERE p.run_id = $4 AND p.page = $5 AND p.state = 'approved' AND p.provider = $6 AND NOT p.contradicted
+  AND (p.retry_at IS NULL OR p.retry_at <= $7::timestamptz)
+  AND NOT (p.payout_id = ANY($8::uuid[]))
+  AND (NOT $9::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
-ORDER BY p.payout_id LIMIT $9 FOR UPDATE OF p SKIP LOCKED
+ORDER BY p.payout_id LIMIT $10 FOR UPDATE OF p SKIP LOCKED
 `
 
 type ClaimParams struct {
 	DefaultProvider string
 	CooledSince     time.Time
+	Verify          string
 	RunID           uuid.UUID
 	Page            int32
 	Provider        string
@@ -64,6 +70,7 @@ type ClaimRow struct {
 	Restored         bool
 	ApprovalsNeeded  int32
 	Approvals        int32
+	Recipient        string
 }
 
 // Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
@@ -72,6 +79,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 	rows, err := q.db.Query(ctx, claim,
 		arg.DefaultProvider,
 		arg.CooledSince,
+		arg.Verify,
 		arg.RunID,
 		arg.Page,
 		arg.Provider,
@@ -101,6 +109,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.Restored,
 			&i.ApprovalsNeeded,
 			&i.Approvals,
+			&i.Recipient,
 		); err != nil {
 			return nil, err
 		}

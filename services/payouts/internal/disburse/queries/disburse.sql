@@ -20,7 +20,12 @@ SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.p
                                 AND k.state NOT IN ('skipped', 'rejected', 'cancelled'))
                     AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent') END
        )::boolean AS restored,
-       p.approvals_needed, p.approvals
+       p.approvals_needed, p.approvals,
+       -- Nothing is read of recipients where nobody is to be verified.
+       (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((
+           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> @verify AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END
+           FROM recipients v WHERE v.tenant = p.tenant AND v.payee_id = p.payee_id AND v.provider = p.provider AND v.destination = p.destination
+       ), 'stale') END)::text AS recipient
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt

@@ -78,20 +78,21 @@ func (q *Queries) InsertCarries(ctx context.Context, arg InsertCarriesParams) er
 
 const insertPayees = `-- name: InsertPayees :execrows
 INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, unconfirmed, trusted_phone, trusted_provider, destination_changed_at,
-                    destination_changed_by, updated_at)
+                    destination_changed_by, wallet_by, updated_at)
 SELECT $1::text, r.payee_id, r.name, r.phone, r.provider, r.locale, r.unconfirmed, r.trusted_phone, r.trusted_provider,
-       NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), r.changed_by, $2::timestamptz
+       NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), r.changed_by, $2::text, $3::timestamptz
 FROM (
-    SELECT unnest($3::text[]) AS payee_id, unnest($4::text[]) AS name, unnest($5::text[]) AS phone,
-           unnest($6::text[]) AS provider, unnest($7::text[]) AS locale, unnest($8::boolean[]) AS unconfirmed,
-           unnest($9::text[]) AS trusted_phone, unnest($10::text[]) AS trusted_provider,
-           unnest($11::timestamptz[]) AS changed_at, unnest($12::text[]) AS changed_by
+    SELECT unnest($4::text[]) AS payee_id, unnest($5::text[]) AS name, unnest($6::text[]) AS phone,
+           unnest($7::text[]) AS provider, unnest($8::text[]) AS locale, unnest($9::boolean[]) AS unconfirmed,
+           unnest($10::text[]) AS trusted_phone, unnest($11::text[]) AS trusted_provider,
+           unnest($12::timestamptz[]) AS changed_at, unnest($13::text[]) AS changed_by
 ) r ORDER BY r.payee_id
 ON CONFLICT DO NOTHING
 `
 
 type InsertPayeesParams struct {
 	Tenant           string
+	Actor            string
 	Now              time.Time
 	PayeeIds         []string
 	Names            []string
@@ -108,6 +109,7 @@ type InsertPayeesParams struct {
 func (q *Queries) InsertPayees(ctx context.Context, arg InsertPayeesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, insertPayees,
 		arg.Tenant,
+		arg.Actor,
 		arg.Now,
 		arg.PayeeIds,
 		arg.Names,
@@ -242,7 +244,7 @@ func (q *Queries) LockPayments(ctx context.Context, arg LockPaymentsParams) ([]L
 
 const readPayees = `-- name: ReadPayees :many
 SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version, y.unconfirmed, y.trusted_phone, y.trusted_provider,
-       y.destination_changed_at, y.destination_changed_by
+       y.destination_changed_at, y.destination_changed_by, y.wallet_by
 FROM (SELECT unnest($1::text[]) AS id) i JOIN payees y ON y.tenant = $2 AND y.payee_id = i.id
 ORDER BY y.payee_id
 `
@@ -265,6 +267,7 @@ type ReadPayeesRow struct {
 	TrustedProvider      string
 	DestinationChangedAt *time.Time
 	DestinationChangedBy string
+	WalletBy             string
 }
 
 func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadPayeesRow, error) {
@@ -289,6 +292,7 @@ func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadP
 			&i.TrustedProvider,
 			&i.DestinationChangedAt,
 			&i.DestinationChangedBy,
+			&i.WalletBy,
 		); err != nil {
 			return nil, err
 		}
@@ -303,7 +307,8 @@ func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadP
 const updatePayees = `-- name: UpdatePayees :execrows
 UPDATE payees p SET name = r.name, phone = r.phone, provider = r.provider, locale = r.locale, version = r.version,
        unconfirmed = r.unconfirmed, trusted_phone = r.trusted_phone, trusted_provider = r.trusted_provider,
-       destination_changed_at = NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), destination_changed_by = r.changed_by, updated_at = $1::timestamptz
+       destination_changed_at = NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), destination_changed_by = r.changed_by,
+       wallet_by = r.wallet_by, updated_at = $1::timestamptz
 FROM (
     SELECT unnest($3::text[]) AS payee_id, unnest($4::text[]) AS name, unnest($5::text[]) AS phone,
            unnest($6::text[]) AS provider, unnest($7::text[]) AS locale, unnest($8::bigint[]) AS version,
@@ -311,8 +316,9 @@ FROM (
            unnest($11::text[]) AS known_state, unnest($12::boolean[]) AS unconfirmed,
            unnest($13::text[]) AS trusted_phone, unnest($14::text[]) AS trusted_provider,
            unnest($15::timestamptz[]) AS changed_at, unnest($16::text[]) AS changed_by,
-           unnest($17::text[]) AS known_trusted_phone, unnest($18::text[]) AS known_trusted_provider,
-           unnest($19::boolean[]) AS known_unconfirmed
+           unnest($17::text[]) AS wallet_by,
+           unnest($18::text[]) AS known_trusted_phone, unnest($19::text[]) AS known_trusted_provider,
+           unnest($20::boolean[]) AS known_unconfirmed
 ) r WHERE p.tenant = $2 AND p.payee_id = r.payee_id AND p.version = r.known_version AND p.phone = r.known_phone
   AND p.state = r.known_state AND p.trusted_phone = r.known_trusted_phone AND p.trusted_provider = r.known_trusted_provider
   AND p.unconfirmed = r.known_unconfirmed
@@ -335,6 +341,7 @@ type UpdatePayeesParams struct {
 	TrustedProviders      []string
 	ChangedAts            []time.Time
 	ChangedBys            []string
+	WalletBys             []string
 	KnownTrustedPhones    []string
 	KnownTrustedProviders []string
 	KnownUnconfirmed      []bool
@@ -359,6 +366,7 @@ func (q *Queries) UpdatePayees(ctx context.Context, arg UpdatePayeesParams) (int
 		arg.TrustedProviders,
 		arg.ChangedAts,
 		arg.ChangedBys,
+		arg.WalletBys,
 		arg.KnownTrustedPhones,
 		arg.KnownTrustedProviders,
 		arg.KnownUnconfirmed,

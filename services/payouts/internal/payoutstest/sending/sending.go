@@ -33,6 +33,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+	"github.com/agogopay/agogo/services/payouts/internal/recipient"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 	"github.com/agogopay/agogo/services/payouts/internal/sweep"
 	"github.com/agogopay/agogo/simulator"
@@ -114,6 +115,7 @@ type Sender struct {
 	Worker     *reconcile.Worker
 	Prechecks  *precheck.Worker
 	Float      *float.Keeper
+	Recipients *recipient.Worker
 	Connectors *connector.Set
 	Connector  *connector.Connector
 	Outcomes   *outcome.Outcomes
@@ -124,6 +126,7 @@ type Hooks struct {
 	Before func(ctx context.Context, t provider.Transfer)                                          // before a send
 	Submit func(ctx context.Context, t provider.Transfer, real provider.Submitter) provider.Result // instead of a send
 	Lookup func(ctx context.Context, t provider.Transfer, real provider.Lookuper) (provider.Found, error)
+	Verify provider.RecipientVerifier // instead of the adapter's
 }
 
 type hooked struct {
@@ -159,6 +162,11 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	conn := connector.New(payoutstest.Tenant, e.Config, hooked{real, hooks})
 	conn.Verifier, _ = real.(provider.WebhookVerifier) // which the hooks hide
 	conn.Balance, _ = real.(provider.BalanceReader)
+	if conn.Verify != "" {
+		if conn.Recipients, _ = real.(provider.RecipientVerifier); hooks.Verify != nil {
+			conn.Recipients = hooks.Verify
+		}
+	}
 	if l, ok := real.(provider.Lockout); ok && l.LocksOut() {
 		conn.Proof = &provider.Proof{}
 	}
@@ -180,6 +188,7 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	s.Prechecks = &precheck.Worker{
 		Service: store.Service, Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Runs: e.Store.Runs, Gate: gate, Logger: logger,
 	}
+	s.Recipients = &recipient.Worker{Pool: e.Pool, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger}
 	s.Worker = reconcile.New(reconcile.Config{Service: store.Service, Item: "payout"}, reconcile.Deps{
 		Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Book: &outcome.Book{Outcomes: s.Outcomes}, Logger: logger,
 	})

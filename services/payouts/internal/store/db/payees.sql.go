@@ -34,7 +34,7 @@ func (q *Queries) ConfirmPayee(ctx context.Context, arg ConfirmPayeeParams) erro
 }
 
 const lockPayee = `-- name: LockPayee :one
-SELECT payee_id, state, phone, provider, unconfirmed, trusted_phone, destination_changed_at, destination_changed_by, version
+SELECT payee_id, state, phone, provider, unconfirmed, trusted_phone, destination_changed_at, destination_changed_by, wallet_by, version
 FROM payees WHERE tenant = $1 AND payee_id = $2 FOR UPDATE
 `
 
@@ -52,6 +52,7 @@ type LockPayeeRow struct {
 	TrustedPhone         string
 	DestinationChangedAt *time.Time
 	DestinationChangedBy string
+	WalletBy             string
 	Version              int64
 }
 
@@ -67,6 +68,7 @@ func (q *Queries) LockPayee(ctx context.Context, arg LockPayeeParams) (LockPayee
 		&i.TrustedPhone,
 		&i.DestinationChangedAt,
 		&i.DestinationChangedBy,
+		&i.WalletBy,
 		&i.Version,
 	)
 	return i, err

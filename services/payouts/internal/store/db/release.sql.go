@@ -152,20 +152,28 @@ const heldPayouts = `-- name: HeldPayouts :many
 SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
        COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state,
        (y.phone <> h.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF($1::text, ''), h.provider) <> h.provider OR y.unconfirmed
-        OR COALESCE(y.destination_changed_at > $2::timestamptz, false))::boolean AS destination_rests
+        OR COALESCE(y.destination_changed_at > $2::timestamptz, false))::boolean AS destination_rests,
+       (CASE WHEN $3::text = '' THEN '' ELSE COALESCE((
+           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> $3 AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END
+           FROM recipients v WHERE v.tenant = h.tenant AND v.payee_id = h.payee_id AND v.provider = h.provider AND v.destination = h.destination
+       ), 'stale') END)::text AS recipient,
+       (CASE WHEN $3::text = '' THEN '' ELSE COALESCE((
+           SELECT v.code FROM recipients v WHERE v.tenant = h.tenant AND v.payee_id = h.payee_id AND v.provider = h.provider AND v.destination = h.destination
+       ), '') END)::text AS recipient_code
 FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
-WHERE h.state = 'held' AND h.tenant = $3 AND h.provider = $4 AND NOT (h.reason_code = ANY($5::text[]))
+WHERE h.state = 'held' AND h.tenant = $4 AND h.provider = $5 AND NOT (h.reason_code = ANY($6::text[]))
   AND NOT h.contradicted
-  AND (h.created_at, h.payout_id) > ($6::timestamptz, $7::uuid)
-ORDER BY h.created_at, h.payout_id LIMIT $8
+  AND (h.created_at, h.payout_id) > ($7::timestamptz, $8::uuid)
+ORDER BY h.created_at, h.payout_id LIMIT $9
 `
 
 type HeldPayoutsParams struct {
 	DefaultProvider string
 	CooledSince     time.Time
+	Verify          string
 	Tenant          string
 	Provider        string
 	NeedsPerson     []string
@@ -190,6 +198,8 @@ type HeldPayoutsRow struct {
 	Control          string
 	PayeeState       string
 	DestinationRests bool
+	Recipient        string
+	RecipientCode    string
 }
 
 // Oldest first per provider, from the last one looked at. Those that need a person stay.
@@ -197,6 +207,7 @@ func (q *Queries) HeldPayouts(ctx context.Context, arg HeldPayoutsParams) ([]Hel
 	rows, err := q.db.Query(ctx, heldPayouts,
 		arg.DefaultProvider,
 		arg.CooledSince,
+		arg.Verify,
 		arg.Tenant,
 		arg.Provider,
 		arg.NeedsPerson,
@@ -227,6 +238,8 @@ func (q *Queries) HeldPayouts(ctx context.Context, arg HeldPayoutsParams) ([]Hel
 			&i.Control,
 			&i.PayeeState,
 			&i.DestinationRests,
+			&i.Recipient,
+			&i.RecipientCode,
 		); err != nil {
 			return nil, err
 		}

@@ -3,7 +3,14 @@
 SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
        COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state,
        (y.phone <> h.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF(@default_provider::text, ''), h.provider) <> h.provider OR y.unconfirmed
-        OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests
+        OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests,
+       (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((
+           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> @verify AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END
+           FROM recipients v WHERE v.tenant = h.tenant AND v.payee_id = h.payee_id AND v.provider = h.provider AND v.destination = h.destination
+       ), 'stale') END)::text AS recipient,
+       (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((
+           SELECT v.code FROM recipients v WHERE v.tenant = h.tenant AND v.payee_id = h.payee_id AND v.provider = h.provider AND v.destination = h.destination
+       ), '') END)::text AS recipient_code
 FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id

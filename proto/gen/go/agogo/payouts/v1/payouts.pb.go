@@ -310,9 +310,20 @@ type Payee struct {
 	DestinationChangedBy   string                 `protobuf:"bytes,13,opt,name=destination_changed_by,json=destinationChangedBy,proto3" json:"destination_changed_by,omitempty"`
 	DestinationConfirmedBy string                 `protobuf:"bytes,14,opt,name=destination_confirmed_by,json=destinationConfirmedBy,proto3" json:"destination_confirmed_by,omitempty"`
 	// next_step is what a person can do for the payee to be paid, or empty.
-	NextStep      string `protobuf:"bytes,15,opt,name=next_step,json=nextStep,proto3" json:"next_step,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NextStep string `protobuf:"bytes,15,opt,name=next_step,json=nextStep,proto3" json:"next_step,omitempty"`
+	// recipient_state is what the provider says of the wallet: unverified, verified, mismatch, refused, confirmed (by a person); empty
+	// where the tenants file does not have it asked (verify_recipients), or before a first payout to it.
+	RecipientState string `protobuf:"bytes,16,opt,name=recipient_state,json=recipientState,proto3" json:"recipient_state,omitempty"`
+	// recipient_code is why it is a mismatch or refused: name_differs, name_partly, name_unknown, payee_not_found, payee_inactive, …
+	RecipientCode string `protobuf:"bytes,17,opt,name=recipient_code,json=recipientCode,proto3" json:"recipient_code,omitempty"`
+	// recipient_since is when it came into its state; recipient_checked_at when the provider answered last.
+	RecipientSince     *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=recipient_since,json=recipientSince,proto3" json:"recipient_since,omitempty"`
+	RecipientCheckedAt *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=recipient_checked_at,json=recipientCheckedAt,proto3" json:"recipient_checked_at,omitempty"`
+	// recipient_unanswered counts questions in a row that the provider has not answered.
+	RecipientUnanswered  int32  `protobuf:"varint,20,opt,name=recipient_unanswered,json=recipientUnanswered,proto3" json:"recipient_unanswered,omitempty"`
+	RecipientConfirmedBy string `protobuf:"bytes,21,opt,name=recipient_confirmed_by,json=recipientConfirmedBy,proto3" json:"recipient_confirmed_by,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Payee) Reset() {
@@ -450,12 +461,55 @@ func (x *Payee) GetNextStep() string {
 	return ""
 }
 
+func (x *Payee) GetRecipientState() string {
+	if x != nil {
+		return x.RecipientState
+	}
+	return ""
+}
+
+func (x *Payee) GetRecipientCode() string {
+	if x != nil {
+		return x.RecipientCode
+	}
+	return ""
+}
+
+func (x *Payee) GetRecipientSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecipientSince
+	}
+	return nil
+}
+
+func (x *Payee) GetRecipientCheckedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecipientCheckedAt
+	}
+	return nil
+}
+
+func (x *Payee) GetRecipientUnanswered() int32 {
+	if x != nil {
+		return x.RecipientUnanswered
+	}
+	return 0
+}
+
+func (x *Payee) GetRecipientConfirmedBy() string {
+	if x != nil {
+		return x.RecipientConfirmedBy
+	}
+	return ""
+}
+
 type ListPayeesRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// state keeps payees in it; "unconfirmed" those whose wallet waits for a second person.
+	// state keeps payees in it; "unconfirmed" those whose wallet waits for a second person, "unverified" those of whose wallet the
+	// provider has not said that it is theirs.
 	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4405,7 +4459,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"page_token\x18\x06 \x01(\tR\tpageToken\"o\n" +
 	"\x14ListPaymentsResponse\x12/\n" +
 	"\x05items\x18\x01 \x03(\v2\x19.agogo.payouts.v1.PaymentR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xff\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcb\x06\n" +
 	"\x05Payee\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -4422,14 +4476,21 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\fpayable_from\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vpayableFrom\x124\n" +
 	"\x16destination_changed_by\x18\r \x01(\tR\x14destinationChangedBy\x128\n" +
 	"\x18destination_confirmed_by\x18\x0e \x01(\tR\x16destinationConfirmedBy\x12\x1b\n" +
-	"\tnext_step\x18\x0f \x01(\tR\bnextStep\"\xb8\x01\n" +
+	"\tnext_step\x18\x0f \x01(\tR\bnextStep\x12'\n" +
+	"\x0frecipient_state\x18\x10 \x01(\tR\x0erecipientState\x12%\n" +
+	"\x0erecipient_code\x18\x11 \x01(\tR\rrecipientCode\x12C\n" +
+	"\x0frecipient_since\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x0erecipientSince\x12L\n" +
+	"\x14recipient_checked_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\x12recipientCheckedAt\x121\n" +
+	"\x14recipient_unanswered\x18\x14 \x01(\x05R\x13recipientUnanswered\x124\n" +
+	"\x16recipient_confirmed_by\x18\x15 \x01(\tR\x14recipientConfirmedBy\"\xc4\x01\n" +
 	"\x11ListPayeesRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\x12:\n" +
-	"\x05state\x18\x04 \x01(\tB$\xbaH!r\x1fR\x00R\x06activeR\x06pausedR\vunconfirmedR\x05state\"k\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12F\n" +
+	"\x05state\x18\x04 \x01(\tB0\xbaH-r+R\x00R\x06activeR\x06pausedR\vunconfirmedR\n" +
+	"unverifiedR\x05state\"k\n" +
 	"\x12ListPayeesResponse\x12-\n" +
 	"\x05items\x18\x01 \x03(\v2\x17.agogo.payouts.v1.PayeeR\x05items\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n" +
@@ -4947,135 +5008,137 @@ var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
 	63, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,  // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
 	63, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	3,  // 6: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	63, // 7: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	57, // 8: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	58, // 9: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	63, // 10: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	63, // 11: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	63, // 12: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
-	12, // 13: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
-	13, // 14: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	64, // 15: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	62, // 16: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	62, // 17: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	62, // 18: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	63, // 19: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	59, // 20: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	60, // 21: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
-	14, // 22: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	62, // 23: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	62, // 24: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
-	9,  // 25: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	61, // 26: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	62, // 27: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	62, // 28: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	62, // 29: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
-	19, // 30: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	63, // 31: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	63, // 32: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
-	18, // 33: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	18, // 34: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	63, // 35: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	63, // 36: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	63, // 37: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	64, // 38: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	62, // 39: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	62, // 40: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	62, // 41: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	62, // 42: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	27, // 43: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	63, // 44: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	63, // 45: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	29, // 46: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	19, // 47: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	63, // 48: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	63, // 49: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	28, // 50: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	28, // 51: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	18, // 52: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	63, // 53: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	47, // 54: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	48, // 55: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	63, // 56: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	63, // 57: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	63, // 58: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	65, // 59: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	62, // 60: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	62, // 61: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	66, // 62: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	66, // 63: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,  // 64: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,  // 65: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,  // 66: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,  // 67: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,  // 68: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10, // 69: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15, // 70: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17, // 71: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	20, // 72: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	22, // 73: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	23, // 74: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	24, // 75: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	25, // 76: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	30, // 77: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	32, // 78: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	33, // 79: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	35, // 80: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	36, // 81: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	37, // 82: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	38, // 83: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	39, // 84: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	40, // 85: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	41, // 86: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	42, // 87: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	44, // 88: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	45, // 89: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	46, // 90: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	49, // 91: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	51, // 92: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	52, // 93: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	53, // 94: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	55, // 95: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	67, // 96: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	67, // 97: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,  // 98: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,  // 99: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,  // 100: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,  // 101: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,  // 102: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11, // 103: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16, // 104: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,  // 105: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	21, // 106: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	18, // 107: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	18, // 108: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	18, // 109: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	26, // 110: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	31, // 111: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	28, // 112: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	34, // 113: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	28, // 114: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 115: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 116: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	28, // 117: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 118: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	28, // 119: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	28, // 120: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	43, // 121: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	18, // 122: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
-	47, // 123: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	47, // 124: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	50, // 125: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	54, // 126: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	54, // 127: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	54, // 128: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	56, // 129: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	96, // [96:130] is the sub-list for method output_type
-	62, // [62:96] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	63, // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	63, // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	3,  // 8: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
+	63, // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	57, // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	58, // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	63, // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	63, // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	63, // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	12, // 15: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
+	13, // 16: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
+	64, // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	62, // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	62, // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	62, // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	63, // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	59, // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	60, // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	14, // 24: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
+	62, // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	62, // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	9,  // 27: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
+	61, // 28: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	62, // 29: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	62, // 30: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	62, // 31: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	19, // 32: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
+	63, // 33: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	63, // 34: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	18, // 35: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
+	18, // 36: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
+	63, // 37: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	63, // 38: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	63, // 39: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	64, // 40: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	62, // 41: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	62, // 42: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	62, // 43: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	62, // 44: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	27, // 45: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	63, // 46: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	63, // 47: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	29, // 48: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	19, // 49: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
+	63, // 50: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	63, // 51: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	28, // 52: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	28, // 53: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	18, // 54: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	63, // 55: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	47, // 56: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	48, // 57: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	63, // 58: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	63, // 59: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	63, // 60: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	65, // 61: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	62, // 62: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	62, // 63: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	66, // 64: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	66, // 65: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,  // 66: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,  // 67: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,  // 68: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,  // 69: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,  // 70: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10, // 71: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15, // 72: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17, // 73: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	20, // 74: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	22, // 75: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	23, // 76: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	24, // 77: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	25, // 78: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	30, // 79: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	32, // 80: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	33, // 81: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	35, // 82: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	36, // 83: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	37, // 84: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	38, // 85: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	39, // 86: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	40, // 87: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	41, // 88: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	42, // 89: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	44, // 90: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	45, // 91: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	46, // 92: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	49, // 93: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	51, // 94: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	52, // 95: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	53, // 96: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	55, // 97: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	67, // 98: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	67, // 99: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,  // 100: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,  // 101: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,  // 102: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,  // 103: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,  // 104: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11, // 105: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16, // 106: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,  // 107: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	21, // 108: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	18, // 109: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	18, // 110: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	18, // 111: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	26, // 112: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	31, // 113: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	28, // 114: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	34, // 115: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	28, // 116: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 117: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 118: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	28, // 119: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	28, // 120: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	28, // 121: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	28, // 122: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	43, // 123: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	18, // 124: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
+	47, // 125: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	47, // 126: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	50, // 127: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	54, // 128: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	54, // 129: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	54, // 130: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	56, // 131: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	98, // [98:132] is the sub-list for method output_type
+	64, // [64:98] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }

@@ -74,8 +74,8 @@ type PayoutsServiceClient interface {
 	ResumePayee(ctx context.Context, in *ResumePayeeRequest, opts ...grpc.CallOption) (*Payee, error)
 	// PausePayee stops paying a payee; what is approved for them is held. Needs operator.
 	PausePayee(ctx context.Context, in *PausePayeeRequest, opts ...grpc.CallOption) (*Payee, error)
-	// ConfirmPayee says that the wallet that an import has put in another one's place is the payee's. Refused to who imported
-	// it. Payments go there when the tenant's cool-off is over, too. Needs operator or approver.
+	// ConfirmPayee says that the wallet that an import has put in another one's place is the payee's, or that the one is whose name or
+	// wallet the provider does not say yes to. Refused to who imported it, or the name. Payments go there when the tenant's cool-off is over, too. Needs operator or approver.
 	ConfirmPayee(ctx context.Context, in *ConfirmPayeeRequest, opts ...grpc.CallOption) (*Payee, error)
 	// PreviewRun plans a run with the code that plans it in earnest, page by page, and takes everything back: who would be paid
 	// how much, what would be held or skipped and why, and what each provider's float would need. Needs viewer.
@@ -502,8 +502,8 @@ type PayoutsServiceServer interface {
 	ResumePayee(context.Context, *ResumePayeeRequest) (*Payee, error)
 	// PausePayee stops paying a payee; what is approved for them is held. Needs operator.
 	PausePayee(context.Context, *PausePayeeRequest) (*Payee, error)
-	// ConfirmPayee says that the wallet that an import has put in another one's place is the payee's. Refused to who imported
-	// it. Payments go there when the tenant's cool-off is over, too. Needs operator or approver.
+	// ConfirmPayee says that the wallet that an import has put in another one's place is the payee's, or that the one is whose name or
+	// wallet the provider does not say yes to. Refused to who imported it, or the name. Payments go there when the tenant's cool-off is over, too. Needs operator or approver.
 	ConfirmPayee(context.Context, *ConfirmPayeeRequest) (*Payee, error)
 	// PreviewRun plans a run with the code that plans it in earnest, page by page, and takes everything back: who would be paid
 	// how much, what would be held or skipped and why, and what each provider's float would need. Needs viewer.

@@ -1,0 +1,25 @@
+-- name: Claim :many
+-- Wallets of a connector that are due, those that have waited longest first. The name is read with them, so that the answer is about the
+-- name that the row then tells.
+UPDATE recipients v SET lease_expires_at = now() + make_interval(secs => @lease_seconds::float8), name_digest = md5(y.name)
+FROM payees y
+WHERE y.tenant = v.tenant AND y.payee_id = v.payee_id AND (v.tenant, v.payee_id, v.provider, v.destination) IN (
+    SELECT d.tenant, d.payee_id, d.provider, d.destination FROM recipients d
+    WHERE d.tenant = @tenant AND d.provider = @provider AND d.next_at <= @at::timestamptz
+      AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now())
+    ORDER BY d.next_at LIMIT @page_limit FOR UPDATE SKIP LOCKED
+)
+RETURNING v.payee_id, v.destination, v.rule, v.amount, v.currency, v.state, v.code, v.since, v.checked_at, v.unanswered, v.next_at,
+          v.lease_expires_at, y.name;
+
+-- name: Record :exec
+-- Only under the lease that it was asked under: a person, a newer name or another replica may have spoken meanwhile.
+UPDATE recipients v SET state = r.state, code = r.code, since = r.since, checked_at = NULLIF(r.checked_at, '0001-01-01 00:00:00+00'),
+    unanswered = r.unanswered, next_at = NULLIF(r.next_at, '0001-01-01 00:00:00+00'), lease_expires_at = NULL
+FROM (
+    SELECT unnest(@payee_ids::text[]) AS payee_id, unnest(@destinations::text[]) AS destination, unnest(@leases::timestamptz[]) AS lease,
+           unnest(@states::text[]) AS state, unnest(@codes::text[]) AS code, unnest(@sinces::timestamptz[]) AS since,
+           unnest(@checked_ats::timestamptz[]) AS checked_at, unnest(@unanswereds::integer[]) AS unanswered, unnest(@next_ats::timestamptz[]) AS next_at
+) r
+WHERE v.tenant = @tenant AND v.provider = @provider AND v.payee_id = r.payee_id AND v.destination = r.destination
+  AND v.lease_expires_at = r.lease;
