@@ -37,6 +37,10 @@ test: ## Run all tests against real Postgres and NATS
 test/race: ## Run all tests with the race detector
 	$(GO) test -race -timeout 20m $(PACKAGES)
 
+.PHONY: test/soak
+test/soak: ## Live through random histories of payouts for half an hour (ARGS="-histories 2h -timeout 3h", "-rapid.seed 7")
+	$(GO) test -count=1 -timeout 1h ./services/payouts/internal/payoutstest/histories -run TestAnyHistory -v -histories 30m $(ARGS)
+
 .PHONY: test/crash
 test/crash: ## Kill the process at every crash point in turn and check the provider's book
 	$(GO) build -tags crashpoints -o $(BIN)/agogo-crash ./cmd/agogo

@@ -1,15 +1,7 @@
 package e2e_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,7 +29,7 @@ func TestTwoReplicasChargeOnce(t *testing.T) {
 		fmt.Fprintf(&file, "rec-%04d,cus-%04d,%s,seller-1,49.90,BRL,days,,,2025-10-29,tok_ok_%04d,elo,active,Mensalidade,1,\n", i, i, memberName, i)
 	}
 	in.CLI(t, "recurrences", "import", harness.WriteFile(t, "recurrences.csv", file.String()))
-	second := replica(t, in)
+	second := replica(t, in, "recurrences")
 
 	if run := s.fire("charge-due", "2025-10-29"); run.Counts["succeeded"] != members {
 		t.Errorf("the run came to %v", run.Counts)
@@ -92,95 +84,4 @@ func once(t *testing.T, s clubScene, mornings int, doubt string) {
 		t.Errorf("%d charges, %d in doubt; want %d, and no more in doubt than one process has send slots", len(charges), doubtful, mornings*members)
 	}
 	t.Logf("%d charges, %d of them asked about, %d in doubt", len(charges), asked, doubtful)
-}
-
-// another is a second process of the service.
-type another struct{ kill func() }
-
-// replica starts the service as production does, beside the dev that runs one already.
-func replica(t *testing.T, in *harness.Install) another {
-	t.Helper()
-	root, err := harness.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "recurrences")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./services/recurrences/cmd/recurrences")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	info := in.Info(t)
-	// dev moved the file's simulator addresses to where its own simulator listens; so does this copy.
-	raw, err := os.ReadFile(in.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := harness.WriteFile(t, "tenants.yaml", strings.ReplaceAll(string(raw), "http://127.0.0.1:9900", info.Simulator))
-	addr := freeAddr(t)
-	cmd := exec.CommandContext(t.Context(), path)
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	cmd.Env = append(os.Environ(), "AGOGO_CONFIG="+config, "AGOGO_NATS_URL="+info.NATS.URL, "AGOGO_NATS_CREDS="+info.NATS.Creds,
-		"AGOGO_POSTGRES_DSN="+roleDSN(t, in, info.PostgresDSN), "AGOGO_GRPC_ADDR=127.0.0.1:0", "AGOGO_HTTP_ADDR="+addr,
-		"AUDITOR_TOKEN="+auditorToken, "CIELO_WEBHOOK_SECRET="+webhookSecret,
-		"CIELO_MERCHANT_ID="+harness.MerchantID, "CIELO_MERCHANT_KEY="+harness.MerchantKey)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := false
-	kill := func() {
-		if !ended {
-			ended = true
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait() // killed: that is its error
-		}
-	}
-	t.Cleanup(func() {
-		kill()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	harness.Eventually(t, waiting, "the second replica is ready", func() (bool, string) {
-		res, err := http.Get("http://" + addr + "/readyz")
-		if err != nil {
-			return false, err.Error()
-		}
-		_ = res.Body.Close()
-		return res.StatusCode == http.StatusOK, res.Status
-	})
-	return another{kill}
-}
-
-// freeAddr is an address that nobody listened on a moment ago; the process that is to listen there starts at once.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
-// roleDSN is the address of the database with the service's own role.
-func roleDSN(t *testing.T, in *harness.Install, admin string) string {
-	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(in.DataDir(), "secrets.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var kept struct {
-		Roles map[string]string `json:"roles"`
-	}
-	if err := json.Unmarshal(raw, &kept); err != nil {
-		t.Fatal(err)
-	}
-	u, err := url.Parse(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword("agogo_recurrences", kept.Roles["recurrences"])
-	return u.String()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/attempt"
@@ -61,9 +62,20 @@ type Env struct {
 // New makes an environment whose clock shows the evening of the sample data. Change tenants before the first import.
 func New(t testing.TB) *Env {
 	t.Helper()
-	pool := pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
+	return On(t, Pool(t))
+}
+
+// Pool opens a fresh schema with all tables of the service.
+func Pool(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	return pgtest.Pool(t, outbox.Migrations, inbox.Migrations, auth.Migrations, ledger.Migrations, provider.Migrations, attempt.Migrations,
 		webhook.Migrations, run.Migrations, reconcile.Migrations, review.Migrations, restore.Migrations,
 		precheck.Migrations, migrations.Set)
+}
+
+// On is New on a schema that is there already: one with empty tables, for tests that need very many environments.
+func On(t testing.TB, pool *pgxpool.Pool) *Env {
+	t.Helper()
 	e := &Env{
 		Schema: outboxtest.New(t, pool), Clock: clock.NewVirtual(At("2025-01-24T23:59:05Z")), Tenants: Lebenis(), t: t,
 		Outbox: outbox.New(outbox.Config{Service: store.Service}, outbox.Deps{Pool: pool}),

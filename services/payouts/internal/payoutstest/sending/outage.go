@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -21,8 +22,14 @@ type Database struct {
 // Database opens such a pool.
 func (e *Env) Database() *Database {
 	e.t.Helper()
+	return NewDatabase(e.t, e.Pool)
+}
+
+// NewDatabase opens such a pool beside another one.
+func NewDatabase(t testing.TB, beside *pgxpool.Pool) *Database {
+	t.Helper()
 	d := &Database{conns: map[net.Conn]struct{}{}}
-	c := e.Pool.Config()
+	c := beside.Config()
 	dial := c.ConnConfig.DialFunc
 	c.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		d.mu.Lock()
@@ -36,12 +43,12 @@ func (e *Env) Database() *Database {
 		}
 		return conn, err
 	}
-	pool, err := pgxpool.NewWithConfig(e.t.Context(), c)
+	pool, err := pgxpool.NewWithConfig(t.Context(), c)
 	if err != nil {
-		e.t.Fatal(err)
+		t.Fatal(err)
 	}
 	d.Pool = pool
-	e.t.Cleanup(pool.Close)
+	t.Cleanup(pool.Close)
 	return d
 }
 
