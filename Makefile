@@ -26,8 +26,9 @@ dev: ## Run everything in one process with embedded NATS and Postgres (ARGS="--p
 	@$(BIN)/agogo dev $(ARGS)
 
 .PHONY: build
-build: ## Build every binary into bin/
+build: ## Build every binary into bin/, with the NATS server that they are tested with
 	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/agogo $(foreach s,$(SERVICES),./services/$(s)/cmd/$(s))
+	$(GO) build -ldflags '-s -w' -o $(BIN)/ github.com/nats-io/nats-server/v2
 
 .PHONY: test
 test: ## Run all tests against real Postgres and NATS

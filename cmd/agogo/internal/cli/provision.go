@@ -19,12 +19,14 @@ import (
 )
 
 func (a *app) provisionCommand() *cobra.Command {
-	c := noun("provision", "Make what services run on: keys, rights, certificates, schemas, roles, tables, streams", a.provisionKeysCommand(), a.provisionNATSCommand(), a.provisionApplyCommand())
+	c := noun("provision", "Make what services run on: keys, rights, certificates, schemas, roles, tables, streams", a.provisionKeysCommand(), a.provisionNATSCommand(), a.provisionApplyCommand(), a.provisionContextCommand())
 	c.Long = `An installation of separate processes is made in three steps, each of which may be repeated at any time, and is after an upgrade:
 
   agogo provision keys        nkeys of the broker's users, passwords of the database's roles, tokens, certificates
   agogo provision nats-conf   the broker's users with exactly their subjects, for its configuration
   agogo provision apply       database, schemas, roles, tables, streams, consumers
+
+Then 'agogo provision context' tells the command line where it is.
 
 'agogo dev' does all of it by itself.`
 	return c

@@ -31,6 +31,8 @@ type Options struct {
 	Seed    *int64 // a generated evening and a generated week instead of the examples
 	Out     io.Writer
 	Console bool // Out is a terminal: progress is drawn on one line
+	// Installed is an installation that is up already, with the examples' tenants and nothing of theirs yet; nil starts one.
+	Installed *dev.Info
 }
 
 const hint = `
@@ -41,6 +43,9 @@ Everything stays up until Ctrl-C. Try in another terminal:
 
 // Run shows both tenants. It returns ErrDiffers when anything is not as it should be.
 func Run(ctx context.Context, o Options) error {
+	if o.Installed != nil {
+		return showInstalled(ctx, o)
+	}
 	o.Dev.Sealed = true // the payments are invented: they must not meet a real provider, whatever the options say
 	if o.Dev.DataDir == "" {
 		dir, err := os.MkdirTemp("", "agogo-demo-")
@@ -78,6 +83,26 @@ func cause(shown, ended error) error {
 		return ended
 	}
 	return errors.Join(shown, ended)
+}
+
+// showInstalled shows both tenants on an installation that somebody else has started. The payments are invented, so every tenant
+// of it must be in the sandbox, by the installation's own word.
+func showInstalled(ctx context.Context, o Options) error {
+	conn, err := o.Installed.Dial(o.Installed.GRPC["payouts"], o.Installed.Tokens["admin"])
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	r, err := payoutsv1.NewPayoutsServiceClient(conn).ListTenants(ctx, &payoutsv1.ListTenantsRequest{})
+	if err != nil {
+		return err
+	}
+	for _, t := range r.GetItems() {
+		if t.GetMode() != "sandbox" {
+			return fmt.Errorf("tenant %s is %s: the demo's payments are invented, and go to sandbox tenants only", t.GetId(), t.GetMode())
+		}
+	}
+	return show(ctx, o, o.Installed)
 }
 
 func show(ctx context.Context, o Options, info *dev.Info) error {

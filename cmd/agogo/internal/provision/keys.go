@@ -17,10 +17,14 @@ import (
 // Tokens are the actors that an installation begins with.
 var Tokens = []string{"admin", "operator", "approver", "approver2"}
 
+// administrator is the role that provisions, where an installer makes it.
+const administrator = "admin"
+
 // Keys is the folder that holds everything secret of an installation, a file each:
 //
 //	nats/<user>.nk        seed of the user's nkey     nats/<user>.pub  its public key, which the broker's configuration names
-//	postgres/<service>    password of its role
+//	postgres/<service>    password of its role, and of admin, for installers that make one
+//	pgpass/<service>      the same, for PGPASSFILE
 //	tokens/<name>         bearer token
 //	tls/…                 see [Certificates]
 type Keys struct{ Dir string }
@@ -32,8 +36,11 @@ func (k Keys) Make() error {
 			return err
 		}
 	}
-	for _, s := range Services {
+	for _, s := range append([]string{administrator}, Services...) {
 		if err := k.makeSecret(filepath.Join("postgres", s)); err != nil {
+			return err
+		}
+		if err := k.makePassfile(s); err != nil {
 			return err
 		}
 	}
@@ -65,6 +72,22 @@ func (k Keys) Passwords() (map[string]string, error) {
 	}
 	return passwords, nil
 }
+
+// Tokens are those of the actors.
+func (k Keys) Tokens() (map[string]string, error) {
+	tokens := map[string]string{}
+	for _, name := range Tokens {
+		t, err := k.read(filepath.Join("tokens", name))
+		if err != nil {
+			return nil, err
+		}
+		tokens[name] = t
+	}
+	return tokens, nil
+}
+
+// Authority is the path of the authority that [Keys.Certificates] makes, which may not be there.
+func (k Keys) Authority() string { return filepath.Join(k.Dir, "tls", "ca.crt") }
 
 func (k Keys) read(name string) (string, error) {
 	raw, err := os.ReadFile(filepath.Join(k.Dir, name))
@@ -109,6 +132,20 @@ func (k Keys) nkey(seedFile string) (nkeys.KeyPair, error) {
 		return nil, fmt.Errorf("%s: %w", seedFile, err)
 	}
 	return pair, nil
+}
+
+// makePassfile writes a role's password as libpq reads it, so that no address needs to hold it. It follows the password, which
+// somebody may have replaced.
+func (k Keys) makePassfile(name string) error {
+	password, err := k.read(filepath.Join("postgres", name))
+	if err != nil {
+		return err
+	}
+	role := Role(name)
+	if name == administrator {
+		role = "*" // whatever the administrator is called there
+	}
+	return k.write(filepath.Join("pgpass", name), []byte(fmt.Sprintf("*:*:*:%s:%s", role, password)))
 }
 
 // makeSecret writes 130 bits that need no escaping anywhere.

@@ -57,15 +57,28 @@ func Database(ctx context.Context, adminDSN string, passwords map[string]string)
 		return err
 	}
 	for service, password := range passwords {
-		if err := pg.Prepare(ctx, adminDSN, service, Role(service), password); err != nil {
+		if err := again(func() error { return pg.Prepare(ctx, adminDSN, service, Role(service), password) }); err != nil {
 			return err
 		}
 	}
-	if err := closeDatabase(ctx, adminDSN); err != nil {
+	if err := again(func() error { return closeDatabase(ctx, adminDSN) }); err != nil {
 		return err
 	}
 	return migrate(ctx, adminDSN, passwords)
 }
+
+// again repeats what met somebody who changed the same role or database at the same moment. Locks of [pg.Prepare] are the
+// database's, and roles are the server's: another database of it may be provisioned meanwhile.
+func again(f func() error) error {
+	for try := 1; ; try++ {
+		err := f()
+		if try == tries || !hasCode(err, internalError) && !hasCode(err, alreadyInCatalogs) {
+			return err
+		}
+	}
+}
+
+const tries = 20
 
 // migrate makes the tables of all services side by side, each as its own role: what is made belongs to it.
 func migrate(ctx context.Context, adminDSN string, passwords map[string]string) error {
@@ -88,6 +101,7 @@ func migrate(ctx context.Context, adminDSN string, passwords map[string]string) 
 }
 
 const (
+	internalError     = "XX000" // "tuple concurrently updated"; Postgres has no better name for it
 	noSuchDatabase    = "3D000"
 	databaseExists    = "42P04"
 	alreadyInCatalogs = "23505" // two that create it at once meet in the catalogue's index
