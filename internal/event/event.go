@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 )
 
 // Type is "<aggregate>.<event>", such as "payout.created".
@@ -181,16 +179,6 @@ func decodeHeader(v string) string {
 		return s
 	}
 	return v
-}
-
-var encoding = protojson.MarshalOptions{UseProtoNames: true}
-
-// Encode writes an event's body as protojson with proto names.
-func Encode(m proto.Message) ([]byte, error) { return encoding.Marshal(m) }
-
-// Decode reads a body; unknown fields are ignored, so that an older reader follows a newer writer.
-func Decode(body []byte, m proto.Message) error {
-	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, m)
 }
 
 // Transition is one row of a state table: it names its one event.
