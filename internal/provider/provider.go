@@ -5,6 +5,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -132,9 +133,11 @@ type Lookuper interface {
 	Lookup(ctx context.Context, t Transfer) (Found, error)
 }
 
-// ErrForged says that a webhook did not authenticate; ErrUnreadable that it did, but that its content names no reference.
+// ErrForged says that a webhook did not authenticate, ErrStale that it did, long ago or with a wrong clock: it may be a recording, and
+// is refused like a forged one. ErrUnreadable says that its content names no reference.
 var (
 	ErrForged     = errors.New("webhook is not authenticated")
+	ErrStale      = fmt.Errorf("%w: its signature is of another time", ErrForged)
 	ErrUnreadable = errors.New("webhook is authentic but not readable")
 )
 

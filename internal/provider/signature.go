@@ -14,17 +14,17 @@ const (
 	mostSignatures  = 8               // a rotation has two; more is somebody's attempt to keep us busy
 )
 
-// Signed reports whether a header "t=<seconds since 1970>,v1=<hex>", in which v1 may stand several times while a secret is being
-// rotated, signs a body: HMAC-SHA256 over t as it is written, the provider's separator and the raw bytes. Signatures of
-// more than five minutes before or after now are refused, and an unset secret signs nothing.
-func Signed(header, secret, separator string, body []byte, now time.Time) bool {
+// Signed checks that a header "t=<seconds since 1970>,v1=<hex>", in which v1 may stand several times while a secret is being
+// rotated, signs a body: HMAC-SHA256 over t as it is written, the provider's separator and the raw bytes. It is
+// [ErrForged] otherwise, which it is with an unset secret, too; what was signed more than five minutes before or after now is [ErrStale].
+func Signed(header, secret, separator string, body []byte, now time.Time) error {
 	at, signatures, ok := parseSignature(header)
 	if !ok || secret == "" {
-		return false
+		return ErrForged
 	}
 	seconds, err := strconv.ParseInt(at, 10, 64)
-	if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > signatureWindow {
-		return false
+	if err != nil {
+		return ErrForged
 	}
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(at + separator))
@@ -35,7 +35,14 @@ func Signed(header, secret, separator string, body []byte, now time.Time) bool {
 		given, err := hex.DecodeString(s)
 		good = err == nil && hmac.Equal(given, want) || good
 	}
-	return good
+	switch {
+	case !good:
+		return ErrForged
+	case now.Sub(time.Unix(seconds, 0)).Abs() > signatureWindow:
+		return ErrStale
+	default:
+		return nil
+	}
 }
 
 // parseSignature takes a header apart. Two times are none: which of them was signed would be the caller's choice.

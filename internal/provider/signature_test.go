@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -49,16 +50,20 @@ func TestSigned(t *testing.T) {
 		"a time that is none":             {"t=yesterday,v1=" + sign("secret", "yesterday", ",", body), false},
 		"a time that is none of this age": {"t=99999999999999999999,v1=" + good, false},
 	} {
-		if got := Signed(c.header, "secret", ",", []byte(body), now); got != c.want {
-			t.Errorf("%s: %v", name, got)
+		if err := Signed(c.header, "secret", ",", []byte(body), now); (err == nil) != c.want || err != nil && !errors.Is(err, ErrForged) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for seconds, want := range map[int64]bool{-301: false, -300: true, 300: true, 301: false} {
-		if got := Signed("t="+at+",v1="+good, "secret", ",", []byte(body), now.Add(time.Duration(seconds)*time.Second)); got != want {
-			t.Errorf("%d s later: %v", seconds, got)
+	for seconds, want := range map[int64]error{-301: ErrStale, -300: nil, 300: nil, 301: ErrStale} {
+		later := now.Add(time.Duration(seconds) * time.Second)
+		if err := Signed("t="+at+",v1="+good, "secret", ",", []byte(body), later); !errors.Is(err, want) {
+			t.Errorf("%d s later: %v", seconds, err)
+		}
+		if err := Signed("t="+at+",v1="+sign("other", at, ",", body), "secret", ",", []byte(body), later); errors.Is(err, ErrStale) || err == nil {
+			t.Errorf("forged, %d s later: %v", seconds, err)
 		}
 	}
-	if Signed("t="+at+",v1="+sign("", at, ",", body), "", ",", []byte(body), now) {
+	if nil == Signed("t="+at+",v1="+sign("", at, ",", body), "", ",", []byte(body), now) {
 		t.Error("an unset secret signs")
 	}
 }
@@ -71,7 +76,7 @@ func FuzzSigned(f *testing.F) {
 	f.Add("t=,v1=", []byte(""))
 	f.Add(",,==t=1,v1=0", []byte("x"))
 	f.Fuzz(func(t *testing.T, header string, body []byte) {
-		if !Signed(header, "secret", ",", body, now) {
+		if Signed(header, "secret", ",", body, now) != nil {
 			return
 		}
 		at, signatures, ok := parseSignature(header)

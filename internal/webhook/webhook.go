@@ -143,6 +143,8 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case errors.Is(err, provider.ErrUnreadable):
 		r.refuse(w, req, name, "unreadable", http.StatusBadRequest)
+	case errors.Is(err, provider.ErrStale):
+		r.refuse(w, req, name, "stale", http.StatusUnauthorized)
 	case err != nil:
 		r.refuse(w, req, name, "forged", http.StatusUnauthorized)
 	default:

@@ -17,9 +17,12 @@ const separator = ","
 // ask about every payment that is open, callback or not.
 func (a *Adapter) Verify(h http.Header, body []byte) ([]string, error) {
 	keyed := a.cfg.CallbackKey != "" && provider.SameSecret(h.Get("Authorization"), "Basic "+a.cfg.CallbackKey)
-	signed := provider.Signed(h.Get("X-Sonatel-Signature"), a.cfg.CallbackSecret, separator, body, a.clock.Now())
-	if !keyed || !signed {
+	err := provider.Signed(h.Get("X-Sonatel-Signature"), a.cfg.CallbackSecret, separator, body, a.clock.Now())
+	if !keyed {
 		return nil, provider.ErrForged
+	}
+	if err != nil {
+		return nil, err
 	}
 	tx, err := parseTransaction(body)
 	if err != nil || tx.Reference == "" {
