@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/agogopay/agogo/internal/daybook"
 )
 
 // notifier reads the section of pushes; live says that some tenant is.
@@ -115,5 +117,34 @@ func (l *loader) tokenTenants(t *Token, f *File) func(at) {
 		if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
 			l.fail(v, "is empty, so the token could do nothing: write tenant ids, or [\"*\"] for all")
 		}
+	}
+}
+
+// signingKey reads the key that reports are signed with. Unlike other secrets it may have several lines.
+func (l *loader) signingKey(r *Reports) func(at) {
+	return func(v at) {
+		s, ok := l.scalar(v, "${NAME} or file:PATH", "!!str")
+		if !ok {
+			return
+		}
+		path, isFile := strings.CutPrefix(s, "file:")
+		switch {
+		case isFile:
+			s, ok = l.secretFile(v, path)
+		case strings.HasPrefix(s, "${"):
+			s, ok = l.expand(v, s)
+		default:
+			l.fail(v, "is written out, which is refused for a secret: write ${NAME} and set that environment variable, or file:PATH")
+			return
+		}
+		if !ok {
+			return
+		}
+		key, err := daybook.ParseKey([]byte(s))
+		if err != nil {
+			l.fail(v, "what it names is %v", err)
+			return
+		}
+		r.SigningKey = key
 	}
 }

@@ -5,6 +5,7 @@ package config
 import (
 	"time"
 
+	"github.com/agogopay/agogo/internal/daybook"
 	"github.com/agogopay/agogo/internal/money"
 )
 
@@ -14,6 +15,13 @@ type File struct {
 	Tenants  []Tenant
 	Notifier Notifier
 	Auth     Auth
+	Reports  Reports
+}
+
+// Reports configures what leaves Agogo signed.
+type Reports struct {
+	// SigningKey is nil where none is given: no day can be closed then.
+	SigningKey *daybook.Key
 }
 
 // Tenant is one customer of this installation.

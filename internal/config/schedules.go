@@ -20,6 +20,8 @@ var jobs = map[string]job{
 	"payouts/daily":         {catchUp: catchUpAll, section: "payouts"},
 	"payouts/check-pending": {catchUp: catchUpLatest, section: "payouts"},
 	"payouts/reset-breaks":  {catchUp: catchUpLatest, section: "payouts"},
+	// It closes every day since the last one.
+	"payouts/close": {catchUp: catchUpLatest, section: "payouts"},
 	// Each of these looks at everything up to its day, so the latest does the work of all that were missed.
 	"recurrences/charge-due":   {catchUp: catchUpLatest, section: "recurrences"},
 	"recurrences/retry-failed": {catchUp: catchUpLatest, section: "recurrences"},

@@ -31,6 +31,7 @@ func (l *loader) file(v at, f *File) {
 		required("tenants", func(v at) { l.tenants(v, f) }),
 		optional("notifier", func(v at) { notifier = v }),
 		optional("auth", func(v at) { tokens = v }),
+		optional("reports", func(v at) { l.object(v, required("signing_key", l.signingKey(&f.Reports))) }),
 	)
 	live := slices.ContainsFunc(f.Tenants, func(t Tenant) bool { return t.Mode == modeLive })
 	if notifier.node != nil {

@@ -30,6 +30,8 @@ type Connector struct {
 	// Balance is nil for a provider that does not tell its float. Where asking uses a credential that locks out, it is guarded
 	// by [Set.Guard].
 	Balance provider.BalanceReader
+	// Statement is nil for a provider that tells no movements.
+	Statement provider.StatementReader
 	// Reverser is nil for a provider that takes nothing back.
 	Reverser provider.Reverser
 	// Recipients is nil unless the tenants file wants wallets verified before they are paid, by Verify, a word of the tenants file.
@@ -104,6 +106,7 @@ func New(tenant string, c config.Provider, a Adapter) *Connector {
 	}
 	conn.Verifier, _ = a.(provider.WebhookVerifier)
 	conn.Balance, _ = a.(provider.BalanceReader)
+	conn.Statement, _ = a.(provider.StatementReader)
 	conn.Reverser, _ = a.(provider.Reverser)
 	if c.VerifyRecipients != config.VerifyNone && c.VerifyRecipients != "" {
 		conn.Verify = c.VerifyRecipients

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/agogopay/agogo/internal/clock"
 )
@@ -32,6 +33,11 @@ func InTx(ctx context.Context, db Beginner, fn func(tx pgx.Tx) error) error {
 			return errors.Join(err, werr)
 		}
 	}
+}
+
+// Snapshot runs fn in one transaction that only reads, all of it as of one moment.
+func Snapshot(ctx context.Context, db *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
 }
 
 func once(ctx context.Context, db Beginner, fn func(tx pgx.Tx) error) (err error) {

@@ -26,7 +26,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations creates the table of contradictions.
+// Migrations creates the table of findings.
 var Migrations = pg.Set{Name: "reconcile", FS: migrations, Dir: "migrations"}
 
 // KindMismatch is the kind of the posting that keeps a contradiction's difference.
@@ -48,19 +48,19 @@ type Findings struct {
 	mismatches *prometheus.CounterVec
 }
 
-// count counts a contradiction.
-func (f *Findings) count(a attempt.Attempt, code string) {
+// count counts a finding.
+func (f *Findings) count(tenant, provider, code string) {
 	f.once.Do(func() {
 		f.mismatches = telemetry.Shared(f.Registry, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "agogo_" + f.Service + "_mismatches_total", Help: "Answers of providers that contradict what is booked.",
+			Name: "agogo_" + f.Service + "_mismatches_total", Help: "Answers and statements of providers that contradict what is booked.",
 		}, []string{"tenant", "provider", "code"}))
 	})
-	f.mismatches.WithLabelValues(a.Tenant, a.Provider, code).Inc()
+	f.mismatches.WithLabelValues(tenant, provider, code).Inc()
 }
 
 // Record keeps contradictions once each: a row, an event, and the difference in suspense until somebody has explained it.
 func (f *Findings) Record(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
-	p := db.InsertFindingsParams{FoundAt: f.Clock.Now()}
+	p := db.InsertFindingsParams{FoundAt: f.Clock.Now(), Source: "lookup"}
 	byID := map[uuid.UUID]attempt.Update{}
 	for _, u := range updates {
 		if u.Decision.Mismatch == "" {
@@ -94,7 +94,7 @@ func (f *Findings) tell(ctx context.Context, tx pgx.Tx, fresh []uuid.UUID, byID 
 	for _, id := range fresh {
 		u := byID[id]
 		a, diff := u.Attempt, difference(u)
-		f.count(a, u.Decision.Mismatch)
+		f.count(a.Tenant, a.Provider, u.Decision.Mismatch)
 		msg, err := f.message(ctx, id, &eventsv1.Recon{
 			Tenant: a.Tenant, Provider: a.Provider, ReconId: id.String(), State: "mismatch", SubjectId: a.Subject.String(),
 			AttemptReference: a.Reference, Expected: string(a.State), Found: u.Decision.Said, Difference: &eventsv1.Money{Minor: diff.Minor, Currency: string(diff.Currency)},

@@ -19,6 +19,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/approve"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
+	"github.com/agogopay/agogo/services/payouts/internal/closing"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
 	"github.com/agogopay/agogo/services/payouts/internal/float"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
@@ -46,6 +47,7 @@ type parts struct {
 	ticks      *run.Ticks
 	exec       *run.Exec
 	sweeper    *run.Sweeper
+	closer     *closing.Closer
 	admin      *admin.Server
 }
 
@@ -77,10 +79,14 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	})
 	counted := &breaks.Breaks{Store: st, Outbox: relay, Clock: clk, Tenants: file}
 	planner := &plan.Planner{Store: st, Outbox: relay, Tenants: file}
-	jobs := runs.Jobs(planner, counted, worker.AskPage)
+	closer := closing.New(closing.Config{Owner: s.owner}, closing.Deps{
+		Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Connectors: s.connectors, Findings: outcomes,
+		Settle: st.Settle, Asked: worker.Wake, Key: file.Reports.SigningKey, Logger: s.log,
+	})
+	jobs := runs.Jobs(planner, counted, worker.AskPage, closer.Page)
 	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	return &parts{
-		outbox: relay, store: st, reconcile: worker, guard: guard,
+		outbox: relay, store: st, reconcile: worker, guard: guard, closer: closer,
 		marker: &restore.Marker{Guard: guard, Outbox: relay, Clock: clk, Tenants: file.IDs(), Tracking: outcome.Tracking(), Count: precheck.Count},
 		prechecks: &precheck.Worker{
 			Service: name, Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Runs: st.Runs, Gate: gate, Logger: s.log,
@@ -96,7 +102,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states,
-			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk}, Approve: &approve.Approver{Store: st, Clock: clk}, Planner: planner,
+			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk}, Approve: &approve.Approver{Store: st, Clock: clk}, Planner: planner, Closer: closer,
 		}),
 	}
 }

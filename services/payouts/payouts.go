@@ -4,6 +4,7 @@ package payouts
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 	_ "time/tzdata" // the same zones on a machine without its own
@@ -41,6 +42,7 @@ import (
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/adapter"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
+	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/services/payouts/migrations"
 )
 
@@ -86,6 +88,9 @@ func New(c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := signs(c.File); err != nil {
+		return nil, err
+	}
 	js, err := stream.JetStream(d.NATS)
 	if err != nil {
 		return nil, err
@@ -104,6 +109,18 @@ func New(c Config, d Deps) (*Service, error) {
 		epoch: &event.Epoch{}, cfg: c, deps: d, log: d.Telemetry.Logger, js: js, connectors: connectors, owner: uuid.NewString(), grpc: server,
 		http: &web.Server{Address: c.Process.HTTPAddr},
 	}, nil
+}
+
+// signs checks that days which a schedule closes can be signed.
+func signs(file *config.File) error {
+	for _, t := range file.Tenants {
+		for _, sc := range t.Schedules {
+			if sc.Job == runs.JobClose && file.Reports.SigningKey == nil {
+				return fmt.Errorf("tenant %s: schedule %s closes days, and there is no key to sign reports with: name one as reports.signing_key", t.ID, sc.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // GRPCAddr is where the admin service listens once Run has called ready.
@@ -163,11 +180,12 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	g.Go("reconcile", p.guard.Before(p.reconcile.Run))
 	g.Go("prechecks", p.guard.Before(p.prechecks.Run))
 	g.Go("recipients", p.guard.Before(p.recipients.Run))
+	g.Go("daily close", p.guard.Before(p.closer.Run))
 	for _, l := range s.loops(p) {
 		g.Go(l.Name(), p.guard.Before(l.Run))
 		g.Check(l.Name(), p.guard.ReadyAfter(l.Ready))
 	}
-	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention()}
+	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention(), p.closer.Retention()}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, old...).Run)
 	g.Go("sweeper", p.guard.Before(p.sweeper.Run))
 	return g.Run(ctx, ready)

@@ -13,10 +13,10 @@ import (
 )
 
 const insertFindings = `-- name: InsertFindings :many
-INSERT INTO recon_findings (recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at)
+INSERT INTO recon_findings (recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source)
 SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::uuid[]),
        unnest($5::integer[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
-       unnest($9::text[]), unnest($10::bigint[]), unnest($11::text[]), $12::timestamptz
+       unnest($9::text[]), unnest($10::bigint[]), unnest($11::text[]), $12::timestamptz, $13::text
 ON CONFLICT DO NOTHING
 RETURNING recon_id
 `
@@ -34,6 +34,7 @@ type InsertFindingsParams struct {
 	Differences []int64
 	Currencies  []string
 	FoundAt     time.Time
+	Source      string
 }
 
 func (q *Queries) InsertFindings(ctx context.Context, arg InsertFindingsParams) ([]uuid.UUID, error) {
@@ -50,6 +51,7 @@ func (q *Queries) InsertFindings(ctx context.Context, arg InsertFindingsParams) 
 		arg.Differences,
 		arg.Currencies,
 		arg.FoundAt,
+		arg.Source,
 	)
 	if err != nil {
 		return nil, err
@@ -62,6 +64,60 @@ func (q *Queries) InsertFindings(ctx context.Context, arg InsertFindingsParams) 
 			return nil, err
 		}
 		items = append(items, recon_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listFindings = `-- name: ListFindings :many
+SELECT recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source FROM recon_findings WHERE tenant = $1 AND ($2::text = '' OR provider = $2) AND code <> 'explained'
+  AND (found_at, recon_id) < ($3::timestamptz, $4::uuid)
+ORDER BY found_at DESC, recon_id DESC LIMIT $5
+`
+
+type ListFindingsParams struct {
+	Tenant    string
+	Provider  string
+	Before    time.Time
+	After     uuid.UUID
+	PageLimit int32
+}
+
+func (q *Queries) ListFindings(ctx context.Context, arg ListFindingsParams) ([]ReconFinding, error) {
+	rows, err := q.db.Query(ctx, listFindings,
+		arg.Tenant,
+		arg.Provider,
+		arg.Before,
+		arg.After,
+		arg.PageLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReconFinding
+	for rows.Next() {
+		var i ReconFinding
+		if err := rows.Scan(
+			&i.ReconID,
+			&i.Tenant,
+			&i.Provider,
+			&i.SubjectID,
+			&i.Attempt,
+			&i.Reference,
+			&i.Code,
+			&i.Expected,
+			&i.Found,
+			&i.Difference,
+			&i.Currency,
+			&i.FoundAt,
+			&i.Source,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

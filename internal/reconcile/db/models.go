@@ -3,3 +3,25 @@
 //   sqlc v1.31.1
 
 package db
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+type ReconFinding struct {
+	ReconID    uuid.UUID
+	Tenant     string
+	Provider   string
+	SubjectID  uuid.UUID
+	Attempt    int32
+	Reference  string
+	Code       string
+	Expected   string
+	Found      string
+	Difference int64
+	Currency   string
+	FoundAt    time.Time
+	Source     string
+}

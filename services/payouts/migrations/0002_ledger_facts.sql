@@ -31,8 +31,10 @@ SELECT f.tenant, f.account COLLATE "C" AS account, f.currency, f.amount FROM (
     FROM attempts a JOIN payouts o ON o.payout_id = a.subject_id WHERE a.state = 'succeeded' AND a.fee > 0
     UNION ALL
     SELECT d.tenant, s.account, d.currency, CASE s.account WHEN 'suspense' THEN d.difference ELSE -d.difference END
-    FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference)) r.tenant, r.provider, r.currency, r.difference
-          FROM recon_findings r WHERE r.difference <> 0) d
+    FROM (SELECT * FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference)) r.tenant, r.provider, r.currency, r.difference
+          FROM recon_findings r WHERE r.difference <> 0 AND r.source = 'lookup') l
+          UNION ALL
+          SELECT r.tenant, r.provider, r.currency, r.difference FROM recon_findings r WHERE r.difference <> 0 AND r.source = 'statement') d
     CROSS JOIN LATERAL (VALUES ('suspense'), ('float:' || d.provider)) s(account)
     UNION ALL
     SELECT t.tenant, s.account, t.currency, CASE s.account WHEN t.debit THEN t.amount ELSE -t.amount END

@@ -183,6 +183,9 @@ func (d *dev) load() error {
 			return err
 		}
 	}
+	if err := signingKey(d.DataDir, file); err != nil {
+		return err
+	}
 	d.secrets, err = loadSecrets(d.DataDir, []string{"admin", "operator", "approver", "approver2"}, Services)
 	if err != nil {
 		return err

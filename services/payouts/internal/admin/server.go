@@ -19,6 +19,7 @@ import (
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
+	"github.com/agogopay/agogo/services/payouts/internal/closing"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -36,6 +37,7 @@ type Deps struct {
 	Operate  Operate
 	Approve  Approve
 	Planner  *plan.Planner
+	Closer   *closing.Closer
 	// Connectors are opened again by StartOutflow, and by TopUpFloat those that rest for want of float.
 	Connectors *provider.States
 }

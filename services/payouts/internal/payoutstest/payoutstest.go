@@ -89,7 +89,8 @@ func On(t testing.TB, pool *pgxpool.Pool) *Env {
 	e.Importer = &imports.Importer{Pool: pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock}
 	e.Planner = &plan.Planner{Store: e.Store, Outbox: e.Outbox, Tenants: e.Tenants}
 	e.Breaks = &breaks.Breaks{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants}
-	jobs := runs.Jobs(e.Planner, e.Breaks, func(context.Context, pgx.Tx, run.Run) (run.Page, error) { return run.Page{Last: true}, nil })
+	nothing := func(context.Context, pgx.Tx, run.Run) (run.Page, error) { return run.Page{Last: true}, nil }
+	jobs := runs.Jobs(e.Planner, e.Breaks, nothing, nothing)
 	e.Ticks = &run.Ticks{Runs: e.Store.Runs, Jobs: jobs, Tenants: e.Tenants, Logger: logger}
 	e.Exec = &run.Exec{
 		Runs: e.Store.Runs, Jobs: jobs, Logger: logger, Settle: e.Store.Settle,

@@ -205,7 +205,7 @@ func TestAlreadyRunIsRemembered(t *testing.T) {
 	e.Import(payoutstest.Header + payoutstest.Pay("a", "drv-1", 10_000, "2025-01-24T10:00:00Z") + payoutstest.Pay("b", "drv-2", 10_000, "2025-01-24T10:00:00Z"))
 	restarted := func() *run.Exec {
 		x, planner := *e.Exec, *e.Planner
-		x.Jobs = runs.Jobs(&planner, e.Breaks, nil)
+		x.Jobs = runs.Jobs(&planner, e.Breaks, nil, nil)
 		return &x
 	}
 	for range 3 {

@@ -41,10 +41,29 @@ func (i Items) Sums(ctx context.Context, tx pgx.Tx, r run.Run) (map[string]int64
 		return nil, nil, fmt.Errorf("count payouts: %w", err)
 	}
 	counts, totals := Totals(rows)
+	if r.Job == jobClose {
+		return i.closes(ctx, tx, r, counts)
+	}
 	if r.Done > 0 {
 		counts["asked"] = r.Done
 	}
 	return counts, totals, nil
+}
+
+// jobClose is the job whose items are closes.
+const jobClose = "payouts/close"
+
+// closes counts the days that a run has closed, and those that wait for their provider.
+func (i Items) closes(ctx context.Context, tx pgx.Tx, r run.Run, counts map[string]int64) (map[string]int64, map[string]*eventsv1.Money, error) {
+	c, err := db.New(tx).RunCloses(ctx, &r.ID)
+	if err != nil {
+		return nil, nil, fmt.Errorf("count closes: %w", err)
+	}
+	counts["closed"] = c.Closed
+	if c.Waiting > 0 {
+		counts["waiting"] = c.Waiting
+	}
+	return counts, nil, nil
 }
 
 func (i Items) stopped(ctx context.Context, tx pgx.Tx) ([]string, error) {

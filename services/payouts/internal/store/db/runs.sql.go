@@ -58,6 +58,7 @@ LEFT JOIN outflows o ON o.tenant = r.tenant
 WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'submitting' LIMIT 1) IS NULL
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
+  AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
   AND (b.control <> 'open' OR b.approvals < b.approvals_needed OR o.stopped OR (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
@@ -76,7 +77,7 @@ type FinishableRunsParams struct {
 // Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
 // payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every page
 // stays cheap. What is approved while an attempt of it is to be asked about again later is behind a provider that has
-// not answered: it cannot be claimed before it has, which may be never.
+// not answered: it cannot be claimed before it has, which may be never. A close that could not be read once is behind its provider, too.
 func (q *Queries) FinishableRuns(ctx context.Context, arg FinishableRunsParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, finishableRuns, arg.Ids, arg.Now, arg.Stopped)
 	if err != nil {
@@ -142,6 +143,23 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true)
 func (q *Queries) PlanAnew(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, planAnew)
 	return err
+}
+
+const runCloses = `-- name: RunCloses :one
+SELECT count(*) FILTER (WHERE state = 'completed')::bigint AS closed, count(*) FILTER (WHERE state = 'open')::bigint AS waiting FROM closes WHERE run_id = $1
+`
+
+type RunClosesRow struct {
+	Closed  int64
+	Waiting int64
+}
+
+// What a run of the daily close came to.
+func (q *Queries) RunCloses(ctx context.Context, runID *uuid.UUID) (RunClosesRow, error) {
+	row := q.db.QueryRow(ctx, runCloses, runID)
+	var i RunClosesRow
+	err := row.Scan(&i.Closed, &i.Waiting)
+	return i, err
 }
 
 const runCounts = `-- name: RunCounts :many

@@ -10,13 +10,14 @@ SELECT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = @run_id AND r.state = 'runn
 -- Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
 -- payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every page
 -- stays cheap. What is approved while an attempt of it is to be asked about again later is behind a provider that has
--- not answered: it cannot be claimed before it has, which may be never.
+-- not answered: it cannot be claimed before it has, which may be never. A close that could not be read once is behind its provider, too.
 SELECT r.run_id FROM runs r
 LEFT JOIN batches b ON b.run_id = r.run_id
 LEFT JOIN outflows o ON o.tenant = r.tenant
 WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'submitting' LIMIT 1) IS NULL
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
+  AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
   AND (b.control <> 'open' OR b.approvals < b.approvals_needed OR o.stopped OR (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
@@ -46,3 +47,7 @@ RETURNING run_id, tenant;
 -- name: PlanAnew :exec
 -- A plan made for an empty table must not be kept while it fills: until the next analyze it would read all of it each time.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
+
+-- name: RunCloses :one
+-- What a run of the daily close came to.
+SELECT count(*) FILTER (WHERE state = 'completed')::bigint AS closed, count(*) FILTER (WHERE state = 'open')::bigint AS waiting FROM closes WHERE run_id = @run_id;

@@ -1286,7 +1286,8 @@ func (x *Float) GetShortfall() *Money {
 	return nil
 }
 
-// Recon is a finding of reconciliation: what the provider says against what the books say.
+// Recon is a finding of reconciliation: what the provider says against what the books say; or, once completed, the report of a
+// connector's day.
 type Recon struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Tenant           string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -1300,8 +1301,19 @@ type Recon struct {
 	Found            string                 `protobuf:"bytes,9,opt,name=found,proto3" json:"found,omitempty"`
 	Difference       *Money                 `protobuf:"bytes,10,opt,name=difference,proto3" json:"difference,omitempty"`
 	Reason           *Reason                `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Of recon.completed: the day, and its signed report.
+	LocalDate       string           `protobuf:"bytes,12,opt,name=local_date,json=localDate,proto3" json:"local_date,omitempty"`
+	Revision        int32            `protobuf:"varint,13,opt,name=revision,proto3" json:"revision,omitempty"`
+	Sequence        int64            `protobuf:"varint,14,opt,name=sequence,proto3" json:"sequence,omitempty"`                                                                       // in the chain of the connector's reports
+	Closing         *Money           `protobuf:"bytes,15,opt,name=closing,proto3" json:"closing,omitempty"`                                                                          // by the books
+	ProviderClosing *Money           `protobuf:"bytes,16,opt,name=provider_closing,json=providerClosing,proto3" json:"provider_closing,omitempty"`                                   // absent where the provider tells none
+	Counts          map[string]int64 `protobuf:"bytes,17,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // what does not agree, by kind
+	Digest          string           `protobuf:"bytes,18,opt,name=digest,proto3" json:"digest,omitempty"`
+	PreviousDigest  string           `protobuf:"bytes,19,opt,name=previous_digest,json=previousDigest,proto3" json:"previous_digest,omitempty"`
+	KeyId           string           `protobuf:"bytes,20,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Signature       string           `protobuf:"bytes,21,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Recon) Reset() {
@@ -1409,6 +1421,76 @@ func (x *Recon) GetReason() *Reason {
 		return x.Reason
 	}
 	return nil
+}
+
+func (x *Recon) GetLocalDate() string {
+	if x != nil {
+		return x.LocalDate
+	}
+	return ""
+}
+
+func (x *Recon) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Recon) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Recon) GetClosing() *Money {
+	if x != nil {
+		return x.Closing
+	}
+	return nil
+}
+
+func (x *Recon) GetProviderClosing() *Money {
+	if x != nil {
+		return x.ProviderClosing
+	}
+	return nil
+}
+
+func (x *Recon) GetCounts() map[string]int64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Recon) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Recon) GetPreviousDigest() string {
+	if x != nil {
+		return x.PreviousDigest
+	}
+	return ""
+}
+
+func (x *Recon) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *Recon) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
 }
 
 // Recurrence is the snapshot of an agreement to charge a customer period after period.
@@ -2495,7 +2577,7 @@ const file_agogo_events_v1_events_proto_rawDesc = "" +
 	"\x06needed\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06needed\x120\n" +
 	"\abalance\x18\a \x01(\v2\x16.agogo.events.v1.MoneyR\abalance\x123\n" +
 	"\aread_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06readAt\x124\n" +
-	"\tshortfall\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\tshortfall\"\xfa\x02\n" +
+	"\tshortfall\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\tshortfall\"\xb3\x06\n" +
 	"\x05Recon\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x19\n" +
@@ -2511,7 +2593,21 @@ const file_agogo_events_v1_events_proto_rawDesc = "" +
 	"difference\x18\n" +
 	" \x01(\v2\x16.agogo.events.v1.MoneyR\n" +
 	"difference\x12/\n" +
-	"\x06reason\x18\v \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\"\x84\x04\n" +
+	"\x06reason\x18\v \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\x12\x1d\n" +
+	"\n" +
+	"local_date\x18\f \x01(\tR\tlocalDate\x12\x1a\n" +
+	"\brevision\x18\r \x01(\x05R\brevision\x12\x1a\n" +
+	"\bsequence\x18\x0e \x01(\x03R\bsequence\x120\n" +
+	"\aclosing\x18\x0f \x01(\v2\x16.agogo.events.v1.MoneyR\aclosing\x12A\n" +
+	"\x10provider_closing\x18\x10 \x01(\v2\x16.agogo.events.v1.MoneyR\x0fproviderClosing\x12:\n" +
+	"\x06counts\x18\x11 \x03(\v2\".agogo.events.v1.Recon.CountsEntryR\x06counts\x12\x16\n" +
+	"\x06digest\x18\x12 \x01(\tR\x06digest\x12'\n" +
+	"\x0fprevious_digest\x18\x13 \x01(\tR\x0epreviousDigest\x12\x15\n" +
+	"\x06key_id\x18\x14 \x01(\tR\x05keyId\x12\x1c\n" +
+	"\tsignature\x18\x15 \x01(\tR\tsignature\x1a9\n" +
+	"\vCountsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x84\x04\n" +
 	"\n" +
 	"Recurrence\x12#\n" +
 	"\rrecurrence_id\x18\x01 \x01(\tR\frecurrenceId\x12\x16\n" +
@@ -2633,7 +2729,7 @@ func file_agogo_events_v1_events_proto_rawDescGZIP() []byte {
 	return file_agogo_events_v1_events_proto_rawDescData
 }
 
-var file_agogo_events_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_agogo_events_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_agogo_events_v1_events_proto_goTypes = []any{
 	(*Money)(nil),                 // 0: agogo.events.v1.Money
 	(*Reason)(nil),                // 1: agogo.events.v1.Reason
@@ -2657,15 +2753,16 @@ var file_agogo_events_v1_events_proto_goTypes = []any{
 	nil,                           // 19: agogo.events.v1.Run.CountsEntry
 	nil,                           // 20: agogo.events.v1.Run.TotalsEntry
 	nil,                           // 21: agogo.events.v1.PayoutBatch.CountsEntry
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	nil,                           // 22: agogo.events.v1.Recon.CountsEntry
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_agogo_events_v1_events_proto_depIdxs = []int32{
-	22, // 0: agogo.events.v1.Tick.nominal_time:type_name -> google.protobuf.Timestamp
-	22, // 1: agogo.events.v1.Tick.window_start:type_name -> google.protobuf.Timestamp
-	22, // 2: agogo.events.v1.Tick.window_end:type_name -> google.protobuf.Timestamp
+	23, // 0: agogo.events.v1.Tick.nominal_time:type_name -> google.protobuf.Timestamp
+	23, // 1: agogo.events.v1.Tick.window_start:type_name -> google.protobuf.Timestamp
+	23, // 2: agogo.events.v1.Tick.window_end:type_name -> google.protobuf.Timestamp
 	1,  // 3: agogo.events.v1.Tick.reason:type_name -> agogo.events.v1.Reason
 	1,  // 4: agogo.events.v1.Schedule.reason:type_name -> agogo.events.v1.Reason
-	22, // 5: agogo.events.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	23, // 5: agogo.events.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
 	1,  // 6: agogo.events.v1.Run.reason:type_name -> agogo.events.v1.Reason
 	19, // 7: agogo.events.v1.Run.counts:type_name -> agogo.events.v1.Run.CountsEntry
 	20, // 8: agogo.events.v1.Run.totals:type_name -> agogo.events.v1.Run.TotalsEntry
@@ -2679,39 +2776,42 @@ var file_agogo_events_v1_events_proto_depIdxs = []int32{
 	0,  // 16: agogo.events.v1.Payout.commission:type_name -> agogo.events.v1.Money
 	0,  // 17: agogo.events.v1.Payout.net:type_name -> agogo.events.v1.Money
 	0,  // 18: agogo.events.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	22, // 19: agogo.events.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	22, // 20: agogo.events.v1.Payout.retry_at:type_name -> google.protobuf.Timestamp
+	23, // 19: agogo.events.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	23, // 20: agogo.events.v1.Payout.retry_at:type_name -> google.protobuf.Timestamp
 	1,  // 21: agogo.events.v1.Payee.reason:type_name -> agogo.events.v1.Reason
 	1,  // 22: agogo.events.v1.Provider.reason:type_name -> agogo.events.v1.Reason
 	0,  // 23: agogo.events.v1.Float.available:type_name -> agogo.events.v1.Money
 	0,  // 24: agogo.events.v1.Float.needed:type_name -> agogo.events.v1.Money
 	0,  // 25: agogo.events.v1.Float.balance:type_name -> agogo.events.v1.Money
-	22, // 26: agogo.events.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	23, // 26: agogo.events.v1.Float.read_at:type_name -> google.protobuf.Timestamp
 	0,  // 27: agogo.events.v1.Float.shortfall:type_name -> agogo.events.v1.Money
 	0,  // 28: agogo.events.v1.Recon.difference:type_name -> agogo.events.v1.Money
 	1,  // 29: agogo.events.v1.Recon.reason:type_name -> agogo.events.v1.Reason
-	0,  // 30: agogo.events.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
-	1,  // 31: agogo.events.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
-	22, // 32: agogo.events.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
-	0,  // 33: agogo.events.v1.Charge.amount:type_name -> agogo.events.v1.Money
-	1,  // 34: agogo.events.v1.Charge.reason:type_name -> agogo.events.v1.Reason
-	0,  // 35: agogo.events.v1.Charge.fee:type_name -> agogo.events.v1.Money
-	22, // 36: agogo.events.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
-	0,  // 37: agogo.events.v1.Charge.refunded:type_name -> agogo.events.v1.Money
-	0,  // 38: agogo.events.v1.Charge.disputed:type_name -> agogo.events.v1.Money
-	0,  // 39: agogo.events.v1.Charge.charged_back:type_name -> agogo.events.v1.Money
-	0,  // 40: agogo.events.v1.Charge.reversal:type_name -> agogo.events.v1.Money
-	1,  // 41: agogo.events.v1.Card.reason:type_name -> agogo.events.v1.Reason
-	0,  // 42: agogo.events.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
-	1,  // 43: agogo.events.v1.HoldDigest.reason:type_name -> agogo.events.v1.Reason
-	1,  // 44: agogo.events.v1.Notification.reason:type_name -> agogo.events.v1.Reason
-	1,  // 45: agogo.events.v1.Device.reason:type_name -> agogo.events.v1.Reason
-	0,  // 46: agogo.events.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	0,  // 30: agogo.events.v1.Recon.closing:type_name -> agogo.events.v1.Money
+	0,  // 31: agogo.events.v1.Recon.provider_closing:type_name -> agogo.events.v1.Money
+	22, // 32: agogo.events.v1.Recon.counts:type_name -> agogo.events.v1.Recon.CountsEntry
+	0,  // 33: agogo.events.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
+	1,  // 34: agogo.events.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
+	23, // 35: agogo.events.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
+	0,  // 36: agogo.events.v1.Charge.amount:type_name -> agogo.events.v1.Money
+	1,  // 37: agogo.events.v1.Charge.reason:type_name -> agogo.events.v1.Reason
+	0,  // 38: agogo.events.v1.Charge.fee:type_name -> agogo.events.v1.Money
+	23, // 39: agogo.events.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
+	0,  // 40: agogo.events.v1.Charge.refunded:type_name -> agogo.events.v1.Money
+	0,  // 41: agogo.events.v1.Charge.disputed:type_name -> agogo.events.v1.Money
+	0,  // 42: agogo.events.v1.Charge.charged_back:type_name -> agogo.events.v1.Money
+	0,  // 43: agogo.events.v1.Charge.reversal:type_name -> agogo.events.v1.Money
+	1,  // 44: agogo.events.v1.Card.reason:type_name -> agogo.events.v1.Reason
+	0,  // 45: agogo.events.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
+	1,  // 46: agogo.events.v1.HoldDigest.reason:type_name -> agogo.events.v1.Reason
+	1,  // 47: agogo.events.v1.Notification.reason:type_name -> agogo.events.v1.Reason
+	1,  // 48: agogo.events.v1.Device.reason:type_name -> agogo.events.v1.Reason
+	0,  // 49: agogo.events.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_agogo_events_v1_events_proto_init() }
@@ -2725,7 +2825,7 @@ func file_agogo_events_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_events_v1_events_proto_rawDesc), len(file_agogo_events_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -4427,6 +4427,1231 @@ func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
 	return nil
 }
 
+// Close is the close of a connector's local day.
+type Close struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Tenant    string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Provider  string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
+	LocalDate string                 `protobuf:"bytes,4,opt,name=local_date,json=localDate,proto3" json:"local_date,omitempty"` // YYYY-MM-DD in the tenant's zone
+	Revision  int32                  `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`                   // 1, and one more each time the day was reconciled again
+	State     string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`                          // open, completed
+	// reason says why it is still open after a first try: the statement could not be read, for instance. It is tried again.
+	Reason    string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Tries     int32                  `protobuf:"varint,8,opt,name=tries,proto3" json:"tries,omitempty"`
+	NextTryAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=next_try_at,json=nextTryAt,proto3" json:"next_try_at,omitempty"`
+	Sequence  int64                  `protobuf:"varint,10,opt,name=sequence,proto3" json:"sequence,omitempty"` // of its report in the chain
+	// opening + late + top_ups - paid - fees + reversed + corrections = closing, by the books.
+	Opening               *v1.Money              `protobuf:"bytes,11,opt,name=opening,proto3" json:"opening,omitempty"`
+	Late                  *v1.Money              `protobuf:"bytes,12,opt,name=late,proto3" json:"late,omitempty"`
+	TopUps                *v1.Money              `protobuf:"bytes,13,opt,name=top_ups,json=topUps,proto3" json:"top_ups,omitempty"`
+	Paid                  *v1.Money              `protobuf:"bytes,14,opt,name=paid,proto3" json:"paid,omitempty"`
+	Fees                  *v1.Money              `protobuf:"bytes,15,opt,name=fees,proto3" json:"fees,omitempty"`
+	Reversed              *v1.Money              `protobuf:"bytes,16,opt,name=reversed,proto3" json:"reversed,omitempty"`
+	Corrections           *v1.Money              `protobuf:"bytes,17,opt,name=corrections,proto3" json:"corrections,omitempty"`
+	Closing               *v1.Money              `protobuf:"bytes,18,opt,name=closing,proto3" json:"closing,omitempty"`
+	Statement             string                 `protobuf:"bytes,19,opt,name=statement,proto3" json:"statement,omitempty"` // read, none
+	Lines                 int64                  `protobuf:"varint,20,opt,name=lines,proto3" json:"lines,omitempty"`
+	Matched               int64                  `protobuf:"varint,21,opt,name=matched,proto3" json:"matched,omitempty"`
+	MatchedSum            *v1.Money              `protobuf:"bytes,22,opt,name=matched_sum,json=matchedSum,proto3" json:"matched_sum,omitempty"`
+	ProviderClosing       *v1.Money              `protobuf:"bytes,23,opt,name=provider_closing,json=providerClosing,proto3" json:"provider_closing,omitempty"`                     // absent where the provider tells none
+	ProviderClosingSource string                 `protobuf:"bytes,24,opt,name=provider_closing_source,json=providerClosingSource,proto3" json:"provider_closing_source,omitempty"` // balance, statement, balance_less_books, none
+	Difference            *v1.Money              `protobuf:"bytes,25,opt,name=difference,proto3" json:"difference,omitempty"`                                                      // the provider's closing less ours
+	Carried               *v1.Money              `protobuf:"bytes,26,opt,name=carried,proto3" json:"carried,omitempty"`                                                            // what of it is from earlier days
+	Exceptions            int64                  `protobuf:"varint,27,opt,name=exceptions,proto3" json:"exceptions,omitempty"`
+	Digest                string                 `protobuf:"bytes,28,opt,name=digest,proto3" json:"digest,omitempty"`
+	KeyId                 string                 `protobuf:"bytes,29,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	CompletedAt           *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *Close) Reset() {
+	*x = Close{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Close) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Close) ProtoMessage() {}
+
+func (x *Close) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Close.ProtoReflect.Descriptor instead.
+func (*Close) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Close) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Close) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Close) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Close) GetLocalDate() string {
+	if x != nil {
+		return x.LocalDate
+	}
+	return ""
+}
+
+func (x *Close) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Close) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Close) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Close) GetTries() int32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *Close) GetNextTryAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextTryAt
+	}
+	return nil
+}
+
+func (x *Close) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Close) GetOpening() *v1.Money {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
+func (x *Close) GetLate() *v1.Money {
+	if x != nil {
+		return x.Late
+	}
+	return nil
+}
+
+func (x *Close) GetTopUps() *v1.Money {
+	if x != nil {
+		return x.TopUps
+	}
+	return nil
+}
+
+func (x *Close) GetPaid() *v1.Money {
+	if x != nil {
+		return x.Paid
+	}
+	return nil
+}
+
+func (x *Close) GetFees() *v1.Money {
+	if x != nil {
+		return x.Fees
+	}
+	return nil
+}
+
+func (x *Close) GetReversed() *v1.Money {
+	if x != nil {
+		return x.Reversed
+	}
+	return nil
+}
+
+func (x *Close) GetCorrections() *v1.Money {
+	if x != nil {
+		return x.Corrections
+	}
+	return nil
+}
+
+func (x *Close) GetClosing() *v1.Money {
+	if x != nil {
+		return x.Closing
+	}
+	return nil
+}
+
+func (x *Close) GetStatement() string {
+	if x != nil {
+		return x.Statement
+	}
+	return ""
+}
+
+func (x *Close) GetLines() int64 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
+func (x *Close) GetMatched() int64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *Close) GetMatchedSum() *v1.Money {
+	if x != nil {
+		return x.MatchedSum
+	}
+	return nil
+}
+
+func (x *Close) GetProviderClosing() *v1.Money {
+	if x != nil {
+		return x.ProviderClosing
+	}
+	return nil
+}
+
+func (x *Close) GetProviderClosingSource() string {
+	if x != nil {
+		return x.ProviderClosingSource
+	}
+	return ""
+}
+
+func (x *Close) GetDifference() *v1.Money {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+func (x *Close) GetCarried() *v1.Money {
+	if x != nil {
+		return x.Carried
+	}
+	return nil
+}
+
+func (x *Close) GetExceptions() int64 {
+	if x != nil {
+		return x.Exceptions
+	}
+	return 0
+}
+
+func (x *Close) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Close) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *Close) GetCompletedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompletedAt
+	}
+	return nil
+}
+
+type CloseDayRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	LocalDate     string                 `protobuf:"bytes,2,opt,name=local_date,json=localDate,proto3" json:"local_date,omitempty"`
+	Provider      string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"` // "": all of the tenant's
+	Again         bool                   `protobuf:"varint,4,opt,name=again,proto3" json:"again,omitempty"`
+	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseDayRequest) Reset() {
+	*x = CloseDayRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseDayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseDayRequest) ProtoMessage() {}
+
+func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseDayRequest.ProtoReflect.Descriptor instead.
+func (*CloseDayRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *CloseDayRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *CloseDayRequest) GetLocalDate() string {
+	if x != nil {
+		return x.LocalDate
+	}
+	return ""
+}
+
+func (x *CloseDayRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *CloseDayRequest) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
+func (x *CloseDayRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type CloseDayResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Close               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"` // of the day that was asked for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseDayResponse) Reset() {
+	*x = CloseDayResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseDayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseDayResponse) ProtoMessage() {}
+
+func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseDayResponse.ProtoReflect.Descriptor instead.
+func (*CloseDayResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *CloseDayResponse) GetItems() []*Close {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+type ListClosesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Provider      string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	LocalDate     string                 `protobuf:"bytes,3,opt,name=local_date,json=localDate,proto3" json:"local_date,omitempty"`
+	PageSize      int32                  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClosesRequest) Reset() {
+	*x = ListClosesRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClosesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClosesRequest) ProtoMessage() {}
+
+func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClosesRequest.ProtoReflect.Descriptor instead.
+func (*ListClosesRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ListClosesRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListClosesRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ListClosesRequest) GetLocalDate() string {
+	if x != nil {
+		return x.LocalDate
+	}
+	return ""
+}
+
+func (x *ListClosesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListClosesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListClosesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Close               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClosesResponse) Reset() {
+	*x = ListClosesResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClosesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClosesResponse) ProtoMessage() {}
+
+func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClosesResponse.ProtoReflect.Descriptor instead.
+func (*ListClosesResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ListClosesResponse) GetItems() []*Close {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListClosesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type ReadReportRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Provider      string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	LocalDate     string                 `protobuf:"bytes,3,opt,name=local_date,json=localDate,proto3" json:"local_date,omitempty"`
+	Revision      int32                  `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"` // 0: the newest
+	Format        string                 `protobuf:"bytes,5,opt,name=format,proto3" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadReportRequest) Reset() {
+	*x = ReadReportRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadReportRequest) ProtoMessage() {}
+
+func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadReportRequest.ProtoReflect.Descriptor instead.
+func (*ReadReportRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ReadReportRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ReadReportRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ReadReportRequest) GetLocalDate() string {
+	if x != nil {
+		return x.LocalDate
+	}
+	return ""
+}
+
+func (x *ReadReportRequest) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ReadReportRequest) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+type ReadReportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadReportResponse) Reset() {
+	*x = ReadReportResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadReportResponse) ProtoMessage() {}
+
+func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadReportResponse.ProtoReflect.Descriptor instead.
+func (*ReadReportResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ReadReportResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type Finding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Provider      string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	Source        string                 `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"` // lookup, statement
+	Code          string                 `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	SubjectId     string                 `protobuf:"bytes,5,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	Attempt       int32                  `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Reference     string                 `protobuf:"bytes,7,opt,name=reference,proto3" json:"reference,omitempty"`
+	Expected      string                 `protobuf:"bytes,8,opt,name=expected,proto3" json:"expected,omitempty"`
+	Found         string                 `protobuf:"bytes,9,opt,name=found,proto3" json:"found,omitempty"`
+	Difference    *v1.Money              `protobuf:"bytes,10,opt,name=difference,proto3" json:"difference,omitempty"` // what of it is in suspense
+	FoundAt       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *Finding) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Finding) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Finding) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Finding) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Finding) GetSubjectId() string {
+	if x != nil {
+		return x.SubjectId
+	}
+	return ""
+}
+
+func (x *Finding) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Finding) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *Finding) GetExpected() string {
+	if x != nil {
+		return x.Expected
+	}
+	return ""
+}
+
+func (x *Finding) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *Finding) GetDifference() *v1.Money {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+func (x *Finding) GetFoundAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FoundAt
+	}
+	return nil
+}
+
+type ListFindingsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Provider      string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFindingsRequest) Reset() {
+	*x = ListFindingsRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFindingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFindingsRequest) ProtoMessage() {}
+
+func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
+func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *ListFindingsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListFindingsRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ListFindingsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListFindingsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListFindingsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Finding             `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFindingsResponse) Reset() {
+	*x = ListFindingsResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFindingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFindingsResponse) ProtoMessage() {}
+
+func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
+func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ListFindingsResponse) GetItems() []*Finding {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListFindingsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type GetReportKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReportKeyRequest) Reset() {
+	*x = GetReportKeyRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReportKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReportKeyRequest) ProtoMessage() {}
+
+func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReportKeyRequest.ProtoReflect.Descriptor instead.
+func (*GetReportKeyRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *GetReportKeyRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+type GetReportKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	PublicKey     string                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // PEM
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReportKeyResponse) Reset() {
+	*x = GetReportKeyResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReportKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReportKeyResponse) ProtoMessage() {}
+
+func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReportKeyResponse.ProtoReflect.Descriptor instead.
+func (*GetReportKeyResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *GetReportKeyResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *GetReportKeyResponse) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+type ReadPayeeStatementRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PayeeId       string                 `protobuf:"bytes,2,opt,name=payee_id,json=payeeId,proto3" json:"payee_id,omitempty"`
+	From          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"` // absent: from the first movement on
+	To            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`     // excluded; absent: up to now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadPayeeStatementRequest) Reset() {
+	*x = ReadPayeeStatementRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadPayeeStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadPayeeStatementRequest) ProtoMessage() {}
+
+func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadPayeeStatementRequest.ProtoReflect.Descriptor instead.
+func (*ReadPayeeStatementRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ReadPayeeStatementRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ReadPayeeStatementRequest) GetPayeeId() string {
+	if x != nil {
+		return x.PayeeId
+	}
+	return ""
+}
+
+func (x *ReadPayeeStatementRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ReadPayeeStatementRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+// ReadPayeeStatementResponse is a piece of a statement. The first has the opening balance, the last the closing one.
+type ReadPayeeStatementResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Opening       *v1.Money              `protobuf:"bytes,1,opt,name=opening,proto3" json:"opening,omitempty"`
+	Lines         []*StatementLine       `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	Closing       *v1.Money              `protobuf:"bytes,3,opt,name=closing,proto3" json:"closing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadPayeeStatementResponse) Reset() {
+	*x = ReadPayeeStatementResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadPayeeStatementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadPayeeStatementResponse) ProtoMessage() {}
+
+func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadPayeeStatementResponse.ProtoReflect.Descriptor instead.
+func (*ReadPayeeStatementResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ReadPayeeStatementResponse) GetOpening() *v1.Money {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
+func (x *ReadPayeeStatementResponse) GetLines() []*StatementLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *ReadPayeeStatementResponse) GetClosing() *v1.Money {
+	if x != nil {
+		return x.Closing
+	}
+	return nil
+}
+
+// StatementLine is one movement of what is owed to a payee.
+type StatementLine struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`   // payment, paid_elsewhere, refund, payout, payout_undone, payout_returned, …
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`       // of the payment or the payout
+	Gross         *v1.Money              `protobuf:"bytes,4,opt,name=gross,proto3" json:"gross,omitempty"` // of payments and refunds
+	Commission    *v1.Money              `protobuf:"bytes,5,opt,name=commission,proto3" json:"commission,omitempty"`
+	Amount        *v1.Money              `protobuf:"bytes,6,opt,name=amount,proto3" json:"amount,omitempty"`       // what it added to what is owed, negative for what it took
+	State         string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`         // of the payout, as it is now
+	Reference     string                 `protobuf:"bytes,8,opt,name=reference,proto3" json:"reference,omitempty"` // the provider's, or that of a payment paid elsewhere
+	Balance       *v1.Money              `protobuf:"bytes,9,opt,name=balance,proto3" json:"balance,omitempty"`     // owed after it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatementLine) Reset() {
+	*x = StatementLine{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatementLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatementLine) ProtoMessage() {}
+
+func (x *StatementLine) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
+func (*StatementLine) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *StatementLine) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *StatementLine) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *StatementLine) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StatementLine) GetGross() *v1.Money {
+	if x != nil {
+		return x.Gross
+	}
+	return nil
+}
+
+func (x *StatementLine) GetCommission() *v1.Money {
+	if x != nil {
+		return x.Commission
+	}
+	return nil
+}
+
+func (x *StatementLine) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *StatementLine) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *StatementLine) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *StatementLine) GetBalance() *v1.Money {
+	if x != nil {
+		return x.Balance
+	}
+	return nil
+}
+
 var File_agogo_payouts_v1_payouts_proto protoreflect.FileDescriptor
 
 const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
@@ -4873,7 +6098,129 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"H\n" +
 	"\x12TopUpFloatResponse\x122\n" +
-	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance2\x8c\x16\n" +
+	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance\"\xa3\t\n" +
+	"\x05Close\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\bprovider\x18\x03 \x01(\tR\bprovider\x12\x1d\n" +
+	"\n" +
+	"local_date\x18\x04 \x01(\tR\tlocalDate\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\x05R\brevision\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x14\n" +
+	"\x05tries\x18\b \x01(\x05R\x05tries\x12:\n" +
+	"\vnext_try_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tnextTryAt\x12\x1a\n" +
+	"\bsequence\x18\n" +
+	" \x01(\x03R\bsequence\x120\n" +
+	"\aopening\x18\v \x01(\v2\x16.agogo.events.v1.MoneyR\aopening\x12*\n" +
+	"\x04late\x18\f \x01(\v2\x16.agogo.events.v1.MoneyR\x04late\x12/\n" +
+	"\atop_ups\x18\r \x01(\v2\x16.agogo.events.v1.MoneyR\x06topUps\x12*\n" +
+	"\x04paid\x18\x0e \x01(\v2\x16.agogo.events.v1.MoneyR\x04paid\x12*\n" +
+	"\x04fees\x18\x0f \x01(\v2\x16.agogo.events.v1.MoneyR\x04fees\x122\n" +
+	"\breversed\x18\x10 \x01(\v2\x16.agogo.events.v1.MoneyR\breversed\x128\n" +
+	"\vcorrections\x18\x11 \x01(\v2\x16.agogo.events.v1.MoneyR\vcorrections\x120\n" +
+	"\aclosing\x18\x12 \x01(\v2\x16.agogo.events.v1.MoneyR\aclosing\x12\x1c\n" +
+	"\tstatement\x18\x13 \x01(\tR\tstatement\x12\x14\n" +
+	"\x05lines\x18\x14 \x01(\x03R\x05lines\x12\x18\n" +
+	"\amatched\x18\x15 \x01(\x03R\amatched\x127\n" +
+	"\vmatched_sum\x18\x16 \x01(\v2\x16.agogo.events.v1.MoneyR\n" +
+	"matchedSum\x12A\n" +
+	"\x10provider_closing\x18\x17 \x01(\v2\x16.agogo.events.v1.MoneyR\x0fproviderClosing\x126\n" +
+	"\x17provider_closing_source\x18\x18 \x01(\tR\x15providerClosingSource\x126\n" +
+	"\n" +
+	"difference\x18\x19 \x01(\v2\x16.agogo.events.v1.MoneyR\n" +
+	"difference\x120\n" +
+	"\acarried\x18\x1a \x01(\v2\x16.agogo.events.v1.MoneyR\acarried\x12\x1e\n" +
+	"\n" +
+	"exceptions\x18\x1b \x01(\x03R\n" +
+	"exceptions\x12\x16\n" +
+	"\x06digest\x18\x1c \x01(\tR\x06digest\x12\x15\n" +
+	"\x06key_id\x18\x1d \x01(\tR\x05keyId\x12=\n" +
+	"\fcompleted_at\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\"\xd0\x01\n" +
+	"\x0fCloseDayRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12B\n" +
+	"\n" +
+	"local_date\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tlocalDate\x12\x1a\n" +
+	"\bprovider\x18\x03 \x01(\tR\bprovider\x12\x14\n" +
+	"\x05again\x18\x04 \x01(\bR\x05again\x12&\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\trequestId\"A\n" +
+	"\x10CloseDayResponse\x12-\n" +
+	"\x05items\x18\x01 \x03(\v2\x17.agogo.payouts.v1.CloseR\x05items\"\xdf\x01\n" +
+	"\x11ListClosesRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12E\n" +
+	"\n" +
+	"local_date\x18\x03 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$R\tlocalDate\x12'\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"k\n" +
+	"\x12ListClosesResponse\x12-\n" +
+	"\x05items\x18\x01 \x03(\v2\x17.agogo.payouts.v1.CloseR\x05items\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xec\x01\n" +
+	"\x11ReadReportRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12#\n" +
+	"\bprovider\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bprovider\x12B\n" +
+	"\n" +
+	"local_date\x18\x03 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tlocalDate\x12#\n" +
+	"\brevision\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\brevision\x12(\n" +
+	"\x06format\x18\x05 \x01(\tB\x10\xbaH\rr\vR\x03csvR\x04jsonR\x06format\"(\n" +
+	"\x12ReadReportResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xd9\x02\n" +
+	"\aFinding\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12\x12\n" +
+	"\x04code\x18\x04 \x01(\tR\x04code\x12\x1d\n" +
+	"\n" +
+	"subject_id\x18\x05 \x01(\tR\tsubjectId\x12\x18\n" +
+	"\aattempt\x18\x06 \x01(\x05R\aattempt\x12\x1c\n" +
+	"\treference\x18\a \x01(\tR\treference\x12\x1a\n" +
+	"\bexpected\x18\b \x01(\tR\bexpected\x12\x14\n" +
+	"\x05found\x18\t \x01(\tR\x05found\x126\n" +
+	"\n" +
+	"difference\x18\n" +
+	" \x01(\v2\x16.agogo.events.v1.MoneyR\n" +
+	"difference\x125\n" +
+	"\bfound_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\x9a\x01\n" +
+	"\x13ListFindingsRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12'\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"o\n" +
+	"\x14ListFindingsResponse\x12/\n" +
+	"\x05items\x18\x01 \x03(\v2\x19.agogo.payouts.v1.FindingR\x05items\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"6\n" +
+	"\x13GetReportKeyRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\"L\n" +
+	"\x14GetReportKeyResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x02 \x01(\tR\tpublicKey\"\xbc\x01\n" +
+	"\x19ReadPayeeStatementRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\"\n" +
+	"\bpayee_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\apayeeId\x12.\n" +
+	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"\xb7\x01\n" +
+	"\x1aReadPayeeStatementResponse\x120\n" +
+	"\aopening\x18\x01 \x01(\v2\x16.agogo.events.v1.MoneyR\aopening\x125\n" +
+	"\x05lines\x18\x02 \x03(\v2\x1f.agogo.payouts.v1.StatementLineR\x05lines\x120\n" +
+	"\aclosing\x18\x03 \x01(\v2\x16.agogo.events.v1.MoneyR\aclosing\"\xdb\x02\n" +
+	"\rStatementLine\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12,\n" +
+	"\x05gross\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\x05gross\x126\n" +
+	"\n" +
+	"commission\x18\x05 \x01(\v2\x16.agogo.events.v1.MoneyR\n" +
+	"commission\x12.\n" +
+	"\x06amount\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
+	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
+	"\treference\x18\b \x01(\tR\treference\x120\n" +
+	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\xc4\x1a\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -4915,7 +6262,15 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\bEndBreak\x12!.agogo.payouts.v1.EndBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12F\n" +
 	"\bGetBreak\x12!.agogo.payouts.v1.GetBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12W\n" +
 	"\n" +
-	"TopUpFloat\x12#.agogo.payouts.v1.TopUpFloatRequest\x1a$.agogo.payouts.v1.TopUpFloatResponseB\xc9\x01\n" +
+	"TopUpFloat\x12#.agogo.payouts.v1.TopUpFloatRequest\x1a$.agogo.payouts.v1.TopUpFloatResponse\x12Q\n" +
+	"\bCloseDay\x12!.agogo.payouts.v1.CloseDayRequest\x1a\".agogo.payouts.v1.CloseDayResponse\x12W\n" +
+	"\n" +
+	"ListCloses\x12#.agogo.payouts.v1.ListClosesRequest\x1a$.agogo.payouts.v1.ListClosesResponse\x12Y\n" +
+	"\n" +
+	"ReadReport\x12#.agogo.payouts.v1.ReadReportRequest\x1a$.agogo.payouts.v1.ReadReportResponse0\x01\x12]\n" +
+	"\fListFindings\x12%.agogo.payouts.v1.ListFindingsRequest\x1a&.agogo.payouts.v1.ListFindingsResponse\x12]\n" +
+	"\fGetReportKey\x12%.agogo.payouts.v1.GetReportKeyRequest\x1a&.agogo.payouts.v1.GetReportKeyResponse\x12q\n" +
+	"\x12ReadPayeeStatement\x12+.agogo.payouts.v1.ReadPayeeStatementRequest\x1a,.agogo.payouts.v1.ReadPayeeStatementResponse0\x01B\xc9\x01\n" +
 	"\x14com.agogo.payouts.v1B\fPayoutsProtoP\x01ZAgithub.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1;payoutsv1\xa2\x02\x03APX\xaa\x02\x10Agogo.Payouts.V1\xca\x02\x10Agogo\\Payouts\\V1\xe2\x02\x1cAgogo\\Payouts\\V1\\GPBMetadata\xea\x02\x12Agogo::Payouts::V1b\x06proto3"
 
 var (
@@ -4930,215 +6285,271 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
-	(*Payment)(nil),               // 0: agogo.payouts.v1.Payment
-	(*ListPaymentsRequest)(nil),   // 1: agogo.payouts.v1.ListPaymentsRequest
-	(*ListPaymentsResponse)(nil),  // 2: agogo.payouts.v1.ListPaymentsResponse
-	(*Payee)(nil),                 // 3: agogo.payouts.v1.Payee
-	(*ListPayeesRequest)(nil),     // 4: agogo.payouts.v1.ListPayeesRequest
-	(*ListPayeesResponse)(nil),    // 5: agogo.payouts.v1.ListPayeesResponse
-	(*ResumePayeeRequest)(nil),    // 6: agogo.payouts.v1.ResumePayeeRequest
-	(*PausePayeeRequest)(nil),     // 7: agogo.payouts.v1.PausePayeeRequest
-	(*ConfirmPayeeRequest)(nil),   // 8: agogo.payouts.v1.ConfirmPayeeRequest
-	(*Run)(nil),                   // 9: agogo.payouts.v1.Run
-	(*PreviewRunRequest)(nil),     // 10: agogo.payouts.v1.PreviewRunRequest
-	(*PreviewRunResponse)(nil),    // 11: agogo.payouts.v1.PreviewRunResponse
-	(*PreviewedPayout)(nil),       // 12: agogo.payouts.v1.PreviewedPayout
-	(*PreviewSummary)(nil),        // 13: agogo.payouts.v1.PreviewSummary
-	(*FloatNeed)(nil),             // 14: agogo.payouts.v1.FloatNeed
-	(*ListRunsRequest)(nil),       // 15: agogo.payouts.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),      // 16: agogo.payouts.v1.ListRunsResponse
-	(*GetRunRequest)(nil),         // 17: agogo.payouts.v1.GetRunRequest
-	(*Batch)(nil),                 // 18: agogo.payouts.v1.Batch
-	(*Word)(nil),                  // 19: agogo.payouts.v1.Word
-	(*ListBatchesRequest)(nil),    // 20: agogo.payouts.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),   // 21: agogo.payouts.v1.ListBatchesResponse
-	(*GetBatchRequest)(nil),       // 22: agogo.payouts.v1.GetBatchRequest
-	(*PauseBatchRequest)(nil),     // 23: agogo.payouts.v1.PauseBatchRequest
-	(*ResumeBatchRequest)(nil),    // 24: agogo.payouts.v1.ResumeBatchRequest
-	(*RetryFailedRequest)(nil),    // 25: agogo.payouts.v1.RetryFailedRequest
-	(*RetryFailedResponse)(nil),   // 26: agogo.payouts.v1.RetryFailedResponse
-	(*Attempt)(nil),               // 27: agogo.payouts.v1.Attempt
-	(*Payout)(nil),                // 28: agogo.payouts.v1.Payout
-	(*Proposal)(nil),              // 29: agogo.payouts.v1.Proposal
-	(*ListPayoutsRequest)(nil),    // 30: agogo.payouts.v1.ListPayoutsRequest
-	(*ListPayoutsResponse)(nil),   // 31: agogo.payouts.v1.ListPayoutsResponse
-	(*GetPayoutRequest)(nil),      // 32: agogo.payouts.v1.GetPayoutRequest
-	(*ResolvePayoutRequest)(nil),  // 33: agogo.payouts.v1.ResolvePayoutRequest
-	(*ResolvePayoutResponse)(nil), // 34: agogo.payouts.v1.ResolvePayoutResponse
-	(*RetryPayoutRequest)(nil),    // 35: agogo.payouts.v1.RetryPayoutRequest
-	(*HoldPayoutRequest)(nil),     // 36: agogo.payouts.v1.HoldPayoutRequest
-	(*ReleasePayoutRequest)(nil),  // 37: agogo.payouts.v1.ReleasePayoutRequest
-	(*CancelPayoutRequest)(nil),   // 38: agogo.payouts.v1.CancelPayoutRequest
-	(*ReversePayoutRequest)(nil),  // 39: agogo.payouts.v1.ReversePayoutRequest
-	(*ApprovePayoutRequest)(nil),  // 40: agogo.payouts.v1.ApprovePayoutRequest
-	(*RejectPayoutRequest)(nil),   // 41: agogo.payouts.v1.RejectPayoutRequest
-	(*ApproveBatchRequest)(nil),   // 42: agogo.payouts.v1.ApproveBatchRequest
-	(*ApproveBatchResponse)(nil),  // 43: agogo.payouts.v1.ApproveBatchResponse
-	(*RejectBatchRequest)(nil),    // 44: agogo.payouts.v1.RejectBatchRequest
-	(*StopOutflowRequest)(nil),    // 45: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),   // 46: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),               // 47: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                // 48: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),    // 49: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 50: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),     // 51: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),       // 52: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),       // 53: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                 // 54: agogo.payouts.v1.Break
-	(*TopUpFloatRequest)(nil),     // 55: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),    // 56: agogo.payouts.v1.TopUpFloatResponse
-	nil,                           // 57: agogo.payouts.v1.Run.CountsEntry
-	nil,                           // 58: agogo.payouts.v1.Run.TotalsEntry
-	nil,                           // 59: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                           // 60: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                           // 61: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),              // 62: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil), // 63: google.protobuf.Timestamp
-	(*v1.Reason)(nil),             // 64: agogo.events.v1.Reason
-	(*v11.Balance)(nil),           // 65: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),     // 66: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),    // 67: agogo.imports.v1.ImportResponse
+	(*Payment)(nil),                    // 0: agogo.payouts.v1.Payment
+	(*ListPaymentsRequest)(nil),        // 1: agogo.payouts.v1.ListPaymentsRequest
+	(*ListPaymentsResponse)(nil),       // 2: agogo.payouts.v1.ListPaymentsResponse
+	(*Payee)(nil),                      // 3: agogo.payouts.v1.Payee
+	(*ListPayeesRequest)(nil),          // 4: agogo.payouts.v1.ListPayeesRequest
+	(*ListPayeesResponse)(nil),         // 5: agogo.payouts.v1.ListPayeesResponse
+	(*ResumePayeeRequest)(nil),         // 6: agogo.payouts.v1.ResumePayeeRequest
+	(*PausePayeeRequest)(nil),          // 7: agogo.payouts.v1.PausePayeeRequest
+	(*ConfirmPayeeRequest)(nil),        // 8: agogo.payouts.v1.ConfirmPayeeRequest
+	(*Run)(nil),                        // 9: agogo.payouts.v1.Run
+	(*PreviewRunRequest)(nil),          // 10: agogo.payouts.v1.PreviewRunRequest
+	(*PreviewRunResponse)(nil),         // 11: agogo.payouts.v1.PreviewRunResponse
+	(*PreviewedPayout)(nil),            // 12: agogo.payouts.v1.PreviewedPayout
+	(*PreviewSummary)(nil),             // 13: agogo.payouts.v1.PreviewSummary
+	(*FloatNeed)(nil),                  // 14: agogo.payouts.v1.FloatNeed
+	(*ListRunsRequest)(nil),            // 15: agogo.payouts.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),           // 16: agogo.payouts.v1.ListRunsResponse
+	(*GetRunRequest)(nil),              // 17: agogo.payouts.v1.GetRunRequest
+	(*Batch)(nil),                      // 18: agogo.payouts.v1.Batch
+	(*Word)(nil),                       // 19: agogo.payouts.v1.Word
+	(*ListBatchesRequest)(nil),         // 20: agogo.payouts.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),        // 21: agogo.payouts.v1.ListBatchesResponse
+	(*GetBatchRequest)(nil),            // 22: agogo.payouts.v1.GetBatchRequest
+	(*PauseBatchRequest)(nil),          // 23: agogo.payouts.v1.PauseBatchRequest
+	(*ResumeBatchRequest)(nil),         // 24: agogo.payouts.v1.ResumeBatchRequest
+	(*RetryFailedRequest)(nil),         // 25: agogo.payouts.v1.RetryFailedRequest
+	(*RetryFailedResponse)(nil),        // 26: agogo.payouts.v1.RetryFailedResponse
+	(*Attempt)(nil),                    // 27: agogo.payouts.v1.Attempt
+	(*Payout)(nil),                     // 28: agogo.payouts.v1.Payout
+	(*Proposal)(nil),                   // 29: agogo.payouts.v1.Proposal
+	(*ListPayoutsRequest)(nil),         // 30: agogo.payouts.v1.ListPayoutsRequest
+	(*ListPayoutsResponse)(nil),        // 31: agogo.payouts.v1.ListPayoutsResponse
+	(*GetPayoutRequest)(nil),           // 32: agogo.payouts.v1.GetPayoutRequest
+	(*ResolvePayoutRequest)(nil),       // 33: agogo.payouts.v1.ResolvePayoutRequest
+	(*ResolvePayoutResponse)(nil),      // 34: agogo.payouts.v1.ResolvePayoutResponse
+	(*RetryPayoutRequest)(nil),         // 35: agogo.payouts.v1.RetryPayoutRequest
+	(*HoldPayoutRequest)(nil),          // 36: agogo.payouts.v1.HoldPayoutRequest
+	(*ReleasePayoutRequest)(nil),       // 37: agogo.payouts.v1.ReleasePayoutRequest
+	(*CancelPayoutRequest)(nil),        // 38: agogo.payouts.v1.CancelPayoutRequest
+	(*ReversePayoutRequest)(nil),       // 39: agogo.payouts.v1.ReversePayoutRequest
+	(*ApprovePayoutRequest)(nil),       // 40: agogo.payouts.v1.ApprovePayoutRequest
+	(*RejectPayoutRequest)(nil),        // 41: agogo.payouts.v1.RejectPayoutRequest
+	(*ApproveBatchRequest)(nil),        // 42: agogo.payouts.v1.ApproveBatchRequest
+	(*ApproveBatchResponse)(nil),       // 43: agogo.payouts.v1.ApproveBatchResponse
+	(*RejectBatchRequest)(nil),         // 44: agogo.payouts.v1.RejectBatchRequest
+	(*StopOutflowRequest)(nil),         // 45: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),        // 46: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),                    // 47: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                     // 48: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),         // 49: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),        // 50: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),          // 51: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),            // 52: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),            // 53: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                      // 54: agogo.payouts.v1.Break
+	(*TopUpFloatRequest)(nil),          // 55: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),         // 56: agogo.payouts.v1.TopUpFloatResponse
+	(*Close)(nil),                      // 57: agogo.payouts.v1.Close
+	(*CloseDayRequest)(nil),            // 58: agogo.payouts.v1.CloseDayRequest
+	(*CloseDayResponse)(nil),           // 59: agogo.payouts.v1.CloseDayResponse
+	(*ListClosesRequest)(nil),          // 60: agogo.payouts.v1.ListClosesRequest
+	(*ListClosesResponse)(nil),         // 61: agogo.payouts.v1.ListClosesResponse
+	(*ReadReportRequest)(nil),          // 62: agogo.payouts.v1.ReadReportRequest
+	(*ReadReportResponse)(nil),         // 63: agogo.payouts.v1.ReadReportResponse
+	(*Finding)(nil),                    // 64: agogo.payouts.v1.Finding
+	(*ListFindingsRequest)(nil),        // 65: agogo.payouts.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),       // 66: agogo.payouts.v1.ListFindingsResponse
+	(*GetReportKeyRequest)(nil),        // 67: agogo.payouts.v1.GetReportKeyRequest
+	(*GetReportKeyResponse)(nil),       // 68: agogo.payouts.v1.GetReportKeyResponse
+	(*ReadPayeeStatementRequest)(nil),  // 69: agogo.payouts.v1.ReadPayeeStatementRequest
+	(*ReadPayeeStatementResponse)(nil), // 70: agogo.payouts.v1.ReadPayeeStatementResponse
+	(*StatementLine)(nil),              // 71: agogo.payouts.v1.StatementLine
+	nil,                                // 72: agogo.payouts.v1.Run.CountsEntry
+	nil,                                // 73: agogo.payouts.v1.Run.TotalsEntry
+	nil,                                // 74: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                                // 75: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                                // 76: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),                   // 77: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 78: google.protobuf.Timestamp
+	(*v1.Reason)(nil),                  // 79: agogo.events.v1.Reason
+	(*v11.Balance)(nil),                // 80: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),          // 81: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),         // 82: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	62, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	62, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	62, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	63, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
-	0,  // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	63, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	63, // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
-	63, // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
-	3,  // 8: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	63, // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	57, // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	58, // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	63, // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	63, // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	63, // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
-	12, // 15: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
-	13, // 16: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	64, // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	62, // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	62, // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	62, // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	63, // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	59, // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	60, // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
-	14, // 24: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	62, // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	62, // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
-	9,  // 27: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	61, // 28: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	62, // 29: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	62, // 30: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	62, // 31: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
-	19, // 32: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	63, // 33: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	63, // 34: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
-	18, // 35: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	18, // 36: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	63, // 37: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	63, // 38: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	63, // 39: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	64, // 40: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	62, // 41: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	62, // 42: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	62, // 43: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	62, // 44: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	27, // 45: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	63, // 46: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	63, // 47: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	29, // 48: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	19, // 49: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	63, // 50: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	63, // 51: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	28, // 52: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	28, // 53: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	18, // 54: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	63, // 55: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	47, // 56: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	48, // 57: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	63, // 58: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	63, // 59: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	63, // 60: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	65, // 61: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	62, // 62: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	62, // 63: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	66, // 64: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	66, // 65: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,  // 66: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,  // 67: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,  // 68: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,  // 69: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,  // 70: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10, // 71: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15, // 72: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17, // 73: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	20, // 74: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	22, // 75: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	23, // 76: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	24, // 77: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	25, // 78: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	30, // 79: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	32, // 80: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	33, // 81: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	35, // 82: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	36, // 83: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	37, // 84: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	38, // 85: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	39, // 86: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	40, // 87: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	41, // 88: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	42, // 89: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	44, // 90: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	45, // 91: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	46, // 92: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	49, // 93: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	51, // 94: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	52, // 95: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	53, // 96: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	55, // 97: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	67, // 98: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	67, // 99: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,  // 100: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,  // 101: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,  // 102: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,  // 103: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,  // 104: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11, // 105: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16, // 106: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,  // 107: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	21, // 108: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	18, // 109: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	18, // 110: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	18, // 111: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	26, // 112: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	31, // 113: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	28, // 114: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	34, // 115: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	28, // 116: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 117: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 118: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	28, // 119: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	28, // 120: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	28, // 121: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	28, // 122: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	43, // 123: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	18, // 124: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
-	47, // 125: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	47, // 126: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	50, // 127: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	54, // 128: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	54, // 129: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	54, // 130: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	56, // 131: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	98, // [98:132] is the sub-list for method output_type
-	64, // [64:98] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	77,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	77,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	77,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	78,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	0,   // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
+	78,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	78,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	78,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	3,   // 8: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
+	78,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	72,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	73,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	78,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	78,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	78,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	12,  // 15: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
+	13,  // 16: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
+	79,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	77,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	77,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	77,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	78,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	74,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	75,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	14,  // 24: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
+	77,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	77,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	9,   // 27: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
+	76,  // 28: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	77,  // 29: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	77,  // 30: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	77,  // 31: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	19,  // 32: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
+	78,  // 33: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	78,  // 34: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	18,  // 35: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
+	18,  // 36: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
+	78,  // 37: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	78,  // 38: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	78,  // 39: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	79,  // 40: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	77,  // 41: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	77,  // 42: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	77,  // 43: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	77,  // 44: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	27,  // 45: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	78,  // 46: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	78,  // 47: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	29,  // 48: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	19,  // 49: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
+	78,  // 50: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	78,  // 51: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	28,  // 52: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	28,  // 53: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	18,  // 54: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	78,  // 55: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	47,  // 56: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	48,  // 57: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	78,  // 58: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	78,  // 59: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	78,  // 60: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	80,  // 61: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	78,  // 62: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	77,  // 63: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	77,  // 64: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	77,  // 65: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	77,  // 66: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	77,  // 67: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	77,  // 68: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	77,  // 69: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	77,  // 70: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	77,  // 71: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	77,  // 72: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	77,  // 73: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	77,  // 74: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	78,  // 75: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	57,  // 76: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	57,  // 77: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	77,  // 78: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	78,  // 79: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	64,  // 80: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	78,  // 81: agogo.payouts.v1.ReadPayeeStatementRequest.from:type_name -> google.protobuf.Timestamp
+	78,  // 82: agogo.payouts.v1.ReadPayeeStatementRequest.to:type_name -> google.protobuf.Timestamp
+	77,  // 83: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	71,  // 84: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	77,  // 85: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	78,  // 86: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	77,  // 87: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	77,  // 88: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	77,  // 89: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	77,  // 90: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	77,  // 91: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	77,  // 92: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	81,  // 93: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	81,  // 94: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 95: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 96: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 97: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 98: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 99: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 100: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 101: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 102: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	20,  // 103: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	22,  // 104: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	23,  // 105: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	24,  // 106: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	25,  // 107: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	30,  // 108: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	32,  // 109: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	33,  // 110: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	35,  // 111: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	36,  // 112: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	37,  // 113: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	38,  // 114: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	39,  // 115: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	40,  // 116: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	41,  // 117: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	42,  // 118: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	44,  // 119: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	45,  // 120: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	46,  // 121: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	49,  // 122: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	51,  // 123: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	52,  // 124: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	53,  // 125: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	55,  // 126: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	58,  // 127: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	60,  // 128: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	62,  // 129: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	65,  // 130: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	67,  // 131: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	69,  // 132: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	82,  // 133: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	82,  // 134: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 135: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 136: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 137: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 138: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 139: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 140: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 141: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 142: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	21,  // 143: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	18,  // 144: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	18,  // 145: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	18,  // 146: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	26,  // 147: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	31,  // 148: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	28,  // 149: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	34,  // 150: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	28,  // 151: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 152: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 153: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 154: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 155: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 156: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 157: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	43,  // 158: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	18,  // 159: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
+	47,  // 160: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	47,  // 161: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	50,  // 162: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	54,  // 163: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	54,  // 164: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	54,  // 165: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	56,  // 166: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	59,  // 167: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	61,  // 168: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	63,  // 169: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	66,  // 170: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	68,  // 171: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	70,  // 172: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	133, // [133:173] is the sub-list for method output_type
+	93,  // [93:133] is the sub-list for method input_type
+	93,  // [93:93] is the sub-list for extension type_name
+	93,  // [93:93] is the sub-list for extension extendee
+	0,   // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -5152,7 +6563,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   62,
+			NumMessages:   77,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

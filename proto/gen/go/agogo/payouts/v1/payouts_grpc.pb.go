@@ -23,40 +23,46 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PayoutsService_ImportPayments_FullMethodName = "/agogo.payouts.v1.PayoutsService/ImportPayments"
-	PayoutsService_ImportPayees_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ImportPayees"
-	PayoutsService_ListPayments_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ListPayments"
-	PayoutsService_ListPayees_FullMethodName     = "/agogo.payouts.v1.PayoutsService/ListPayees"
-	PayoutsService_ResumePayee_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ResumePayee"
-	PayoutsService_PausePayee_FullMethodName     = "/agogo.payouts.v1.PayoutsService/PausePayee"
-	PayoutsService_ConfirmPayee_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ConfirmPayee"
-	PayoutsService_PreviewRun_FullMethodName     = "/agogo.payouts.v1.PayoutsService/PreviewRun"
-	PayoutsService_ListRuns_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ListRuns"
-	PayoutsService_GetRun_FullMethodName         = "/agogo.payouts.v1.PayoutsService/GetRun"
-	PayoutsService_ListBatches_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListBatches"
-	PayoutsService_GetBatch_FullMethodName       = "/agogo.payouts.v1.PayoutsService/GetBatch"
-	PayoutsService_PauseBatch_FullMethodName     = "/agogo.payouts.v1.PayoutsService/PauseBatch"
-	PayoutsService_ResumeBatch_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ResumeBatch"
-	PayoutsService_RetryFailed_FullMethodName    = "/agogo.payouts.v1.PayoutsService/RetryFailed"
-	PayoutsService_ListPayouts_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListPayouts"
-	PayoutsService_GetPayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/GetPayout"
-	PayoutsService_ResolvePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ResolvePayout"
-	PayoutsService_RetryPayout_FullMethodName    = "/agogo.payouts.v1.PayoutsService/RetryPayout"
-	PayoutsService_HoldPayout_FullMethodName     = "/agogo.payouts.v1.PayoutsService/HoldPayout"
-	PayoutsService_ReleasePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ReleasePayout"
-	PayoutsService_CancelPayout_FullMethodName   = "/agogo.payouts.v1.PayoutsService/CancelPayout"
-	PayoutsService_ReversePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ReversePayout"
-	PayoutsService_ApprovePayout_FullMethodName  = "/agogo.payouts.v1.PayoutsService/ApprovePayout"
-	PayoutsService_RejectPayout_FullMethodName   = "/agogo.payouts.v1.PayoutsService/RejectPayout"
-	PayoutsService_ApproveBatch_FullMethodName   = "/agogo.payouts.v1.PayoutsService/ApproveBatch"
-	PayoutsService_RejectBatch_FullMethodName    = "/agogo.payouts.v1.PayoutsService/RejectBatch"
-	PayoutsService_StopOutflow_FullMethodName    = "/agogo.payouts.v1.PayoutsService/StopOutflow"
-	PayoutsService_StartOutflow_FullMethodName   = "/agogo.payouts.v1.PayoutsService/StartOutflow"
-	PayoutsService_ListTenants_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ListTenants"
-	PayoutsService_StartBreak_FullMethodName     = "/agogo.payouts.v1.PayoutsService/StartBreak"
-	PayoutsService_EndBreak_FullMethodName       = "/agogo.payouts.v1.PayoutsService/EndBreak"
-	PayoutsService_GetBreak_FullMethodName       = "/agogo.payouts.v1.PayoutsService/GetBreak"
-	PayoutsService_TopUpFloat_FullMethodName     = "/agogo.payouts.v1.PayoutsService/TopUpFloat"
+	PayoutsService_ImportPayments_FullMethodName     = "/agogo.payouts.v1.PayoutsService/ImportPayments"
+	PayoutsService_ImportPayees_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ImportPayees"
+	PayoutsService_ListPayments_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ListPayments"
+	PayoutsService_ListPayees_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListPayees"
+	PayoutsService_ResumePayee_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ResumePayee"
+	PayoutsService_PausePayee_FullMethodName         = "/agogo.payouts.v1.PayoutsService/PausePayee"
+	PayoutsService_ConfirmPayee_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ConfirmPayee"
+	PayoutsService_PreviewRun_FullMethodName         = "/agogo.payouts.v1.PayoutsService/PreviewRun"
+	PayoutsService_ListRuns_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ListRuns"
+	PayoutsService_GetRun_FullMethodName             = "/agogo.payouts.v1.PayoutsService/GetRun"
+	PayoutsService_ListBatches_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ListBatches"
+	PayoutsService_GetBatch_FullMethodName           = "/agogo.payouts.v1.PayoutsService/GetBatch"
+	PayoutsService_PauseBatch_FullMethodName         = "/agogo.payouts.v1.PayoutsService/PauseBatch"
+	PayoutsService_ResumeBatch_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ResumeBatch"
+	PayoutsService_RetryFailed_FullMethodName        = "/agogo.payouts.v1.PayoutsService/RetryFailed"
+	PayoutsService_ListPayouts_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ListPayouts"
+	PayoutsService_GetPayout_FullMethodName          = "/agogo.payouts.v1.PayoutsService/GetPayout"
+	PayoutsService_ResolvePayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/ResolvePayout"
+	PayoutsService_RetryPayout_FullMethodName        = "/agogo.payouts.v1.PayoutsService/RetryPayout"
+	PayoutsService_HoldPayout_FullMethodName         = "/agogo.payouts.v1.PayoutsService/HoldPayout"
+	PayoutsService_ReleasePayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/ReleasePayout"
+	PayoutsService_CancelPayout_FullMethodName       = "/agogo.payouts.v1.PayoutsService/CancelPayout"
+	PayoutsService_ReversePayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/ReversePayout"
+	PayoutsService_ApprovePayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/ApprovePayout"
+	PayoutsService_RejectPayout_FullMethodName       = "/agogo.payouts.v1.PayoutsService/RejectPayout"
+	PayoutsService_ApproveBatch_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ApproveBatch"
+	PayoutsService_RejectBatch_FullMethodName        = "/agogo.payouts.v1.PayoutsService/RejectBatch"
+	PayoutsService_StopOutflow_FullMethodName        = "/agogo.payouts.v1.PayoutsService/StopOutflow"
+	PayoutsService_StartOutflow_FullMethodName       = "/agogo.payouts.v1.PayoutsService/StartOutflow"
+	PayoutsService_ListTenants_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ListTenants"
+	PayoutsService_StartBreak_FullMethodName         = "/agogo.payouts.v1.PayoutsService/StartBreak"
+	PayoutsService_EndBreak_FullMethodName           = "/agogo.payouts.v1.PayoutsService/EndBreak"
+	PayoutsService_GetBreak_FullMethodName           = "/agogo.payouts.v1.PayoutsService/GetBreak"
+	PayoutsService_TopUpFloat_FullMethodName         = "/agogo.payouts.v1.PayoutsService/TopUpFloat"
+	PayoutsService_CloseDay_FullMethodName           = "/agogo.payouts.v1.PayoutsService/CloseDay"
+	PayoutsService_ListCloses_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListCloses"
+	PayoutsService_ReadReport_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ReadReport"
+	PayoutsService_ListFindings_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ListFindings"
+	PayoutsService_GetReportKey_FullMethodName       = "/agogo.payouts.v1.PayoutsService/GetReportKey"
+	PayoutsService_ReadPayeeStatement_FullMethodName = "/agogo.payouts.v1.PayoutsService/ReadPayeeStatement"
 )
 
 // PayoutsServiceClient is the client API for PayoutsService service.
@@ -122,6 +128,19 @@ type PayoutsServiceClient interface {
 	GetBreak(ctx context.Context, in *GetBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	// TopUpFloat books money that was sent to a provider.
 	TopUpFloat(ctx context.Context, in *TopUpFloatRequest, opts ...grpc.CallOption) (*TopUpFloatResponse, error)
+	// CloseDay closes a day of the tenant's connectors, and every day since their last close: what the books say moved is compared
+	// with the provider's statement and balance, and a signed report is made, a moment later. A day that is closed stays as it is,
+	// unless it is to be reconciled again, which makes another revision. Needs operator.
+	CloseDay(ctx context.Context, in *CloseDayRequest, opts ...grpc.CallOption) (*CloseDayResponse, error)
+	ListCloses(ctx context.Context, in *ListClosesRequest, opts ...grpc.CallOption) (*ListClosesResponse, error)
+	// ReadReport streams the bytes of a day's report as it was signed.
+	ReadReport(ctx context.Context, in *ReadReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadReportResponse], error)
+	// ListFindings lists what providers said against the books, by lookups and by statements, newest first.
+	ListFindings(ctx context.Context, in *ListFindingsRequest, opts ...grpc.CallOption) (*ListFindingsResponse, error)
+	// GetReportKey is the public key that reports are signed with.
+	GetReportKey(ctx context.Context, in *GetReportKeyRequest, opts ...grpc.CallOption) (*GetReportKeyResponse, error)
+	// ReadPayeeStatement streams what the books say of a payee: what was owed before, each movement, what is owed after.
+	ReadPayeeStatement(ctx context.Context, in *ReadPayeeStatementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadPayeeStatementResponse], error)
 }
 
 type payoutsServiceClient struct {
@@ -487,6 +506,84 @@ func (c *payoutsServiceClient) TopUpFloat(ctx context.Context, in *TopUpFloatReq
 	return out, nil
 }
 
+func (c *payoutsServiceClient) CloseDay(ctx context.Context, in *CloseDayRequest, opts ...grpc.CallOption) (*CloseDayResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseDayResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_CloseDay_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) ListCloses(ctx context.Context, in *ListClosesRequest, opts ...grpc.CallOption) (*ListClosesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListClosesResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ListCloses_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) ReadReport(ctx context.Context, in *ReadReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadReportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[3], PayoutsService_ReadReport_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadReportRequest, ReadReportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PayoutsService_ReadReportClient = grpc.ServerStreamingClient[ReadReportResponse]
+
+func (c *payoutsServiceClient) ListFindings(ctx context.Context, in *ListFindingsRequest, opts ...grpc.CallOption) (*ListFindingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFindingsResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ListFindings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) GetReportKey(ctx context.Context, in *GetReportKeyRequest, opts ...grpc.CallOption) (*GetReportKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetReportKeyResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_GetReportKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) ReadPayeeStatement(ctx context.Context, in *ReadPayeeStatementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadPayeeStatementResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[4], PayoutsService_ReadPayeeStatement_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadPayeeStatementRequest, ReadPayeeStatementResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PayoutsService_ReadPayeeStatementClient = grpc.ServerStreamingClient[ReadPayeeStatementResponse]
+
 // PayoutsServiceServer is the server API for PayoutsService service.
 // All implementations must embed UnimplementedPayoutsServiceServer
 // for forward compatibility.
@@ -550,6 +647,19 @@ type PayoutsServiceServer interface {
 	GetBreak(context.Context, *GetBreakRequest) (*Break, error)
 	// TopUpFloat books money that was sent to a provider.
 	TopUpFloat(context.Context, *TopUpFloatRequest) (*TopUpFloatResponse, error)
+	// CloseDay closes a day of the tenant's connectors, and every day since their last close: what the books say moved is compared
+	// with the provider's statement and balance, and a signed report is made, a moment later. A day that is closed stays as it is,
+	// unless it is to be reconciled again, which makes another revision. Needs operator.
+	CloseDay(context.Context, *CloseDayRequest) (*CloseDayResponse, error)
+	ListCloses(context.Context, *ListClosesRequest) (*ListClosesResponse, error)
+	// ReadReport streams the bytes of a day's report as it was signed.
+	ReadReport(*ReadReportRequest, grpc.ServerStreamingServer[ReadReportResponse]) error
+	// ListFindings lists what providers said against the books, by lookups and by statements, newest first.
+	ListFindings(context.Context, *ListFindingsRequest) (*ListFindingsResponse, error)
+	// GetReportKey is the public key that reports are signed with.
+	GetReportKey(context.Context, *GetReportKeyRequest) (*GetReportKeyResponse, error)
+	// ReadPayeeStatement streams what the books say of a payee: what was owed before, each movement, what is owed after.
+	ReadPayeeStatement(*ReadPayeeStatementRequest, grpc.ServerStreamingServer[ReadPayeeStatementResponse]) error
 	mustEmbedUnimplementedPayoutsServiceServer()
 }
 
@@ -661,6 +771,24 @@ func (UnimplementedPayoutsServiceServer) GetBreak(context.Context, *GetBreakRequ
 }
 func (UnimplementedPayoutsServiceServer) TopUpFloat(context.Context, *TopUpFloatRequest) (*TopUpFloatResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TopUpFloat not implemented")
+}
+func (UnimplementedPayoutsServiceServer) CloseDay(context.Context, *CloseDayRequest) (*CloseDayResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseDay not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ListCloses(context.Context, *ListClosesRequest) (*ListClosesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCloses not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ReadReport(*ReadReportRequest, grpc.ServerStreamingServer[ReadReportResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadReport not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ListFindings(context.Context, *ListFindingsRequest) (*ListFindingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFindings not implemented")
+}
+func (UnimplementedPayoutsServiceServer) GetReportKey(context.Context, *GetReportKeyRequest) (*GetReportKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReportKey not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ReadPayeeStatement(*ReadPayeeStatementRequest, grpc.ServerStreamingServer[ReadPayeeStatementResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadPayeeStatement not implemented")
 }
 func (UnimplementedPayoutsServiceServer) mustEmbedUnimplementedPayoutsServiceServer() {}
 func (UnimplementedPayoutsServiceServer) testEmbeddedByValue()                        {}
@@ -1266,6 +1394,100 @@ func _PayoutsService_TopUpFloat_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_CloseDay_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseDayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).CloseDay(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_CloseDay_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).CloseDay(ctx, req.(*CloseDayRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_ListCloses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListClosesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ListCloses(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ListCloses_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ListCloses(ctx, req.(*ListClosesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_ReadReport_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadReportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PayoutsServiceServer).ReadReport(m, &grpc.GenericServerStream[ReadReportRequest, ReadReportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PayoutsService_ReadReportServer = grpc.ServerStreamingServer[ReadReportResponse]
+
+func _PayoutsService_ListFindings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFindingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ListFindings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ListFindings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ListFindings(ctx, req.(*ListFindingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_GetReportKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReportKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).GetReportKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_GetReportKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).GetReportKey(ctx, req.(*GetReportKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_ReadPayeeStatement_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadPayeeStatementRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PayoutsServiceServer).ReadPayeeStatement(m, &grpc.GenericServerStream[ReadPayeeStatementRequest, ReadPayeeStatementResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PayoutsService_ReadPayeeStatementServer = grpc.ServerStreamingServer[ReadPayeeStatementResponse]
+
 // PayoutsService_ServiceDesc is the grpc.ServiceDesc for PayoutsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1397,6 +1619,22 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "TopUpFloat",
 			Handler:    _PayoutsService_TopUpFloat_Handler,
 		},
+		{
+			MethodName: "CloseDay",
+			Handler:    _PayoutsService_CloseDay_Handler,
+		},
+		{
+			MethodName: "ListCloses",
+			Handler:    _PayoutsService_ListCloses_Handler,
+		},
+		{
+			MethodName: "ListFindings",
+			Handler:    _PayoutsService_ListFindings_Handler,
+		},
+		{
+			MethodName: "GetReportKey",
+			Handler:    _PayoutsService_GetReportKey_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -1414,6 +1652,16 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "PreviewRun",
 			Handler:       _PayoutsService_PreviewRun_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadReport",
+			Handler:       _PayoutsService_ReadReport_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadPayeeStatement",
+			Handler:       _PayoutsService_ReadPayeeStatement_Handler,
 			ServerStreams: true,
 		},
 	},

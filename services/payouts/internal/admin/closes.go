@@ -1,0 +1,210 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/internal/daybook"
+	"github.com/agogopay/agogo/internal/mutation"
+	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/rpc"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/closing"
+)
+
+// CloseDay has a day closed, or reconciled again.
+func (s *Server) CloseDay(ctx context.Context, r *payoutsv1.CloseDayRequest) (*payoutsv1.CloseDayResponse, error) {
+	t, err := s.tenant(r.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := time.Parse(time.DateOnly, r.GetLocalDate()); err != nil {
+		return nil, rpc.Invalid("local_date", "%q is no date: write YYYY-MM-DD", r.GetLocalDate())
+	}
+	names := s.Closer.Providers(t.ID)
+	if r.GetProvider() != "" {
+		if !slices.Contains(names, r.GetProvider()) {
+			return nil, rpc.NotFound("provider", r.GetProvider())
+		}
+		names = []string{r.GetProvider()}
+	}
+	m := mutation.Mutation{Tenant: t.ID, Action: "CloseDay", Target: r.GetLocalDate(), RequestID: r.GetRequestId(), Detail: closeDetail(r)}
+	out := &payoutsv1.CloseDayResponse{}
+	err = s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
+		for _, name := range names {
+			if err := s.Closer.Ask(ctx, tx, t, name, r.GetLocalDate(), r.GetAgain(), nil); err != nil {
+				return nil, refusedClose(err, r.GetLocalDate())
+			}
+		}
+		items, err := closing.OfDay(ctx, tx, t.ID, r.GetProvider(), r.GetLocalDate())
+		return &payoutsv1.CloseDayResponse{Items: items}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Closer.Wake()
+	return out, nil
+}
+
+func closeDetail(r *payoutsv1.CloseDayRequest) string {
+	detail := "all providers"
+	if r.GetProvider() != "" {
+		detail = r.GetProvider()
+	}
+	if r.GetAgain() {
+		detail += ", again"
+	}
+	return detail
+}
+
+// refusedClose turns errors of asking into answers with a next step.
+func refusedClose(err error, date string) error {
+	switch {
+	case errors.Is(err, closing.ErrNotOver):
+		return rpc.Refused("DAY_NOT_OVER", "close it tomorrow", "%v", err)
+	case errors.Is(err, closing.ErrEarlier):
+		return rpc.Refused("BEFORE_FIRST_CLOSE", "what came before is in the opening balance of that day", "%s cannot be closed: %v", date, err)
+	case errors.Is(err, closing.ErrNoKey):
+		return rpc.Refused("NO_REPORT_KEY", "make one with openssl genpkey -algorithm ed25519 and name it as reports.signing_key in the tenants file", "%v", err)
+	default:
+		return err
+	}
+}
+
+// ListCloses lists closes, newest day first.
+func (s *Server) ListCloses(ctx context.Context, r *payoutsv1.ListClosesRequest) (*payoutsv1.ListClosesResponse, error) {
+	if r.GetLocalDate() != "" {
+		if _, err := time.Parse(time.DateOnly, r.GetLocalDate()); err != nil {
+			return nil, rpc.Invalid("local_date", "%q is no date: write YYYY-MM-DD", r.GetLocalDate())
+		}
+		items, err := closing.OfDay(ctx, s.Pool, r.GetTenant(), r.GetProvider(), r.GetLocalDate())
+		return &payoutsv1.ListClosesResponse{Items: items}, err
+	}
+	var after closing.Place
+	key, err := rpc.ParsePageToken(r.GetPageToken(), 3)
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		after.Date, after.Provider = key[0], key[1]
+		var bad error
+		if after.Revision, err = strconv.Atoi(key[2]); err == nil {
+			_, bad = time.Parse(time.DateOnly, after.Date)
+		}
+		if err != nil || bad != nil {
+			return nil, rpc.Invalid("page_token", "not one of ours")
+		}
+	}
+	size := rpc.PageSize(r.GetPageSize())
+	items, err := closing.List(ctx, s.Pool, r.GetTenant(), r.GetProvider(), after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	items, more := rpc.CutPage(items, size)
+	resp := &payoutsv1.ListClosesResponse{Items: items}
+	if more {
+		last := items[len(items)-1]
+		resp.NextPageToken = rpc.PageToken(last.LocalDate, last.Provider, strconv.Itoa(int(last.Revision)))
+	}
+	return resp, nil
+}
+
+// reportChunk is how many bytes of a report go in one message.
+const reportChunk = 64 << 10
+
+// chunks sends what is written, in messages of one size.
+type chunks struct {
+	stream grpc.ServerStreamingServer[payoutsv1.ReadReportResponse]
+	buffer []byte
+}
+
+func (c *chunks) Write(b []byte) (int, error) {
+	c.buffer = append(c.buffer, b...)
+	for len(c.buffer) >= reportChunk {
+		if err := c.send(c.buffer[:reportChunk]); err != nil {
+			return 0, err
+		}
+		c.buffer = append(c.buffer[:0], c.buffer[reportChunk:]...)
+	}
+	return len(b), nil
+}
+
+func (c *chunks) send(b []byte) error {
+	return c.stream.Send(&payoutsv1.ReadReportResponse{Data: slices.Clone(b)})
+}
+
+// ReadReport streams a report.
+func (s *Server) ReadReport(r *payoutsv1.ReadReportRequest, stream grpc.ServerStreamingServer[payoutsv1.ReadReportResponse]) error {
+	out := &chunks{stream: stream}
+	var form daybook.Form = daybook.NewCSV(out)
+	if r.GetFormat() == "json" {
+		form = daybook.NewJSON(out)
+	}
+	err := s.Closer.Report(stream.Context(), r.GetTenant(), r.GetProvider(), r.GetLocalDate(), int(r.GetRevision()), form)
+	switch {
+	case errors.Is(err, closing.ErrNoReport):
+		return rpc.NotFound("report", r.GetProvider()+" "+r.GetLocalDate())
+	case err != nil:
+		return err
+	}
+	return out.send(out.buffer)
+}
+
+// ListFindings lists findings, newest first.
+func (s *Server) ListFindings(ctx context.Context, r *payoutsv1.ListFindingsRequest) (*payoutsv1.ListFindingsResponse, error) {
+	before, after := farFuture(), uuid.UUID{}
+	key, err := rpc.ParsePageToken(r.GetPageToken(), 2)
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		var bad, worse error
+		before, bad = time.Parse(time.RFC3339Nano, key[0])
+		after, worse = uuid.Parse(key[1])
+		if bad != nil || worse != nil {
+			return nil, rpc.Invalid("page_token", "not one of ours")
+		}
+	}
+	size := rpc.PageSize(r.GetPageSize())
+	found, err := reconcile.List(ctx, s.Pool, r.GetTenant(), r.GetProvider(), before, after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	found, more := rpc.CutPage(found, size)
+	resp := &payoutsv1.ListFindingsResponse{Items: make([]*payoutsv1.Finding, len(found))}
+	for i, f := range found {
+		resp.Items[i] = &payoutsv1.Finding{
+			Id: f.ID.String(), Provider: f.Provider, Source: f.Source, Code: f.Code, SubjectId: f.Subject.String(), Attempt: int32(f.Attempt),
+			Reference: f.Reference, Expected: f.Expected, Found: f.Found, Difference: amount(f.Difference.Minor, string(f.Difference.Currency)),
+			FoundAt: timestamppb.New(f.FoundAt),
+		}
+	}
+	if more {
+		last := found[len(found)-1]
+		resp.NextPageToken = rpc.PageToken(last.FoundAt.UTC().Format(time.RFC3339Nano), last.ID.String())
+	}
+	return resp, nil
+}
+
+// GetReportKey tells the public key.
+func (s *Server) GetReportKey(_ context.Context, _ *payoutsv1.GetReportKeyRequest) (*payoutsv1.GetReportKeyResponse, error) {
+	if s.Closer.Key == nil {
+		return nil, refusedClose(closing.ErrNoKey, "")
+	}
+	public := s.Closer.Key.Public()
+	text, err := daybook.EncodePublic(public)
+	if err != nil {
+		return nil, fmt.Errorf("encode the public key: %w", err)
+	}
+	return &payoutsv1.GetReportKeyResponse{KeyId: daybook.KeyID(public), PublicKey: string(text)}, nil
+}

@@ -1,0 +1,300 @@
+package closing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
+)
+
+const (
+	// nearMidnight is how close to a day's end something may be booked and still stand in the next day's statement: two clocks
+	// that are not the same, and the time of a call.
+	nearMidnight = 10 * time.Minute
+	// pairDays is for how many days a top-up and the money that came in look for each other, and lateTopUp after how many one
+	// that was booked and did not come is named.
+	pairDays  = 35
+	lateTopUp = 3
+	// judging is what the statements may take of a day with a million lines.
+	judging = "10min"
+)
+
+// judge compares, tells and signs in one transaction: a close is judged whole or not at all, and judged again with the same
+// outcome when anything went on meanwhile in what it looks at.
+func (c *Closer) judge(ctx context.Context, k db.Close, r reading) error {
+	return pg.InTx(ctx, c.Pool, func(tx pgx.Tx) error {
+		q := db.New(tx)
+		if err := q.Snapshot(ctx); err != nil {
+			return fmt.Errorf("begin to judge: %w", err)
+		}
+		if err := q.Patience(ctx, judging); err != nil {
+			return fmt.Errorf("begin to judge: %w", err)
+		}
+		_, err := q.Hold(ctx, db.HoldParams{CloseID: k.CloseID, Owner: c.Owner})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errLost
+		}
+		if err != nil {
+			return fmt.Errorf("hold the close: %w", err)
+		}
+		j := &judgement{closer: c, tx: tx, q: q, reading: r, k: k, now: c.Clock.Now().UTC().Truncate(time.Second)}
+		return j.run(ctx)
+	})
+}
+
+// judgement is one close while it is judged.
+type judgement struct {
+	closer  *Closer
+	tx      pgx.Tx
+	q       *db.Queries
+	reading reading
+	k       db.Close // its figures are filled in on the way
+	now     time.Time
+
+	previous  *db.Close
+	explained []half
+}
+
+// half is an item of an earlier close whose other half was found.
+type half struct {
+	key        string
+	reference  string
+	provider   string
+	difference int64
+}
+
+func (j *judgement) run(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		j.before, j.books, j.compare, j.topUps, j.compareBalance, j.sum, j.tell, j.seal,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// before finds what the day begins with.
+func (j *judgement) before(ctx context.Context) error {
+	rows, err := j.q.Previous(ctx, db.PreviousParams{Tenant: j.k.Tenant, Provider: j.k.Provider, LocalDate: j.k.LocalDate})
+	if err != nil {
+		return fmt.Errorf("find the close before: %w", err)
+	}
+	if len(rows) > 0 {
+		j.previous = &rows[0]
+		if j.previous.Difference != nil {
+			j.k.Carried = *j.previous.Difference
+		}
+	}
+	return nil
+}
+
+// books sums up what they say. What is dated before the day and was not there when the day before was closed is late.
+func (j *judgement) books(ctx context.Context) error {
+	m, err := j.q.Movements(ctx, db.MovementsParams{
+		DayStart: j.k.DayStart, Tenant: j.k.Tenant, Float: float(j.k), DayEnd: j.k.DayEnd, Currency: j.k.Currency,
+	})
+	if err != nil {
+		return fmt.Errorf("sum up the books: %w", err)
+	}
+	j.k.Opening = m.Before
+	if j.previous != nil {
+		j.k.Opening, j.k.Late = j.previous.Closing, m.Before-j.previous.Closing
+	}
+	j.k.TopUps, j.k.Paid, j.k.Fees, j.k.Reversed, j.k.Corrections = m.TopUps, m.Paid, m.Fees, m.Reversed, m.Corrections
+	j.k.Closing = m.Before + m.TopUps - m.Paid - m.Fees + m.Reversed + m.Corrections
+	return nil
+}
+
+// compare names what of payouts does not agree.
+func (j *judgement) compare(ctx context.Context) error {
+	if !j.reading.statement {
+		j.k.Statement = "none"
+		err := j.q.NameOpen(ctx, db.NameOpenParams{CloseID: j.k.CloseID, Tenant: j.k.Tenant, Provider: j.k.Provider, DayEnd: j.k.DayEnd})
+		if err != nil {
+			return fmt.Errorf("name what is in doubt: %w", err)
+		}
+		return nil
+	}
+	j.k.Statement = "read"
+	if err := j.repeated(ctx); err != nil {
+		return err
+	}
+	sum, err := j.q.LinesSum(ctx, db.LinesSumParams{Currency: j.k.Currency, CloseID: j.k.CloseID})
+	if err != nil {
+		return fmt.Errorf("sum up the statement: %w", err)
+	}
+	j.k.Lines, j.k.LinesSum = sum.Lines, sum.Sum
+	p := db.JudgeParams{
+		Currency: j.k.Currency, CloseID: j.k.CloseID, Tenant: j.k.Tenant, Float: float(j.k), DayStart: j.k.DayStart, DayEnd: j.k.DayEnd,
+		Provider: j.k.Provider, LocalDate: j.k.LocalDate, AwaitedFrom: j.k.DayEnd.Add(-nearMidnight),
+	}
+	if j.previous != nil {
+		p.PreviousClose = j.previous.CloseID
+	}
+	agreed, err := j.q.Judge(ctx, p)
+	if err != nil {
+		return fmt.Errorf("compare the statement with the books: %w", err)
+	}
+	j.k.Matched, j.k.MatchedSum = agreed.Matched, agreed.MatchedSum
+	return nil
+}
+
+// repeated has each line count once.
+func (j *judgement) repeated(ctx context.Context) error {
+	again, err := j.q.Repeated(ctx, j.k.CloseID)
+	if err != nil {
+		return fmt.Errorf("find repeated lines: %w", err)
+	}
+	for _, r := range again { // as many as the provider's slips
+		j.k.Repeated += r.Times
+		code := "line_repeated"
+		if r.Differs {
+			code = "line_contradicts_itself"
+		}
+		err := j.q.NameItem(ctx, db.NameItemParams{
+			CloseID: j.k.CloseID, Kind: Duplicate, ItemKey: "#" + r.ProviderID, Tenant: j.k.Tenant, Provider: j.k.Provider, Code: code,
+			Reference: r.Reference, ProviderID: r.ProviderID, Expected: "one line", Found: fmt.Sprintf("%d lines", r.Times+1), Currency: j.k.Currency, At: &r.At,
+		})
+		if err != nil {
+			return fmt.Errorf("name a repeated line: %w", err)
+		}
+	}
+	return nil
+}
+
+// topUps puts together what we booked as sent to the provider and what came in there.
+func (j *judgement) topUps(ctx context.Context) error {
+	if !j.reading.statement {
+		return nil
+	}
+	of := j.k
+	id := &of.CloseID
+	err := j.q.AwaitTopUps(ctx, db.AwaitTopUpsParams{
+		CloseID: of.CloseID, Provider: of.Provider, Tenant: of.Tenant, Float: float(of), DayStart: of.DayStart, DayEnd: of.DayEnd, Currency: of.Currency,
+	})
+	if err != nil {
+		return fmt.Errorf("find the day's top-ups: %w", err)
+	}
+	if err := j.again(ctx); err != nil {
+		return err
+	}
+	pairs, err := j.q.PairTopUps(ctx, db.PairTopUpsParams{
+		Tenant: of.Tenant, Provider: of.Provider, Currency: of.Currency, Since: pgDate(of.LocalDate.Time.AddDate(0, 0, -pairDays)),
+		LocalDate: of.LocalDate, CloseID: of.CloseID,
+	})
+	if err != nil {
+		return fmt.Errorf("pair top-ups with lines: %w", err)
+	}
+	for _, p := range pairs {
+		if p.Kind == MissingHere && p.CloseID != of.CloseID {
+			j.explained = append(j.explained, half{p.ItemKey, p.Reference, p.ProviderID, p.Difference})
+		}
+	}
+	if err := j.q.DropPaired(ctx, of.CloseID); err != nil {
+		return fmt.Errorf("drop paired top-ups: %w", err)
+	}
+	err = j.q.NameLateTopUps(ctx, db.NameLateTopUpsParams{
+		CloseID: *id, Tenant: of.Tenant, Provider: of.Provider, OfDate: pgDate(of.LocalDate.Time.AddDate(0, 0, -lateTopUp)),
+	})
+	if err != nil {
+		return fmt.Errorf("name top-ups that did not come: %w", err)
+	}
+	return nil
+}
+
+// again settles what earlier revisions and earlier days left waiting and is known by now.
+func (j *judgement) again(ctx context.Context) error {
+	of := j.k
+	lines, err := j.q.ExplainLines(ctx, db.ExplainLinesParams{CloseID: &of.CloseID, Tenant: of.Tenant, Provider: of.Provider})
+	if err != nil {
+		return fmt.Errorf("explain earlier lines: %w", err)
+	}
+	for _, l := range lines {
+		j.explained = append(j.explained, half{l.ItemKey, l.Reference, l.ProviderID, l.Difference})
+	}
+	if of.Revision == 1 {
+		return nil
+	}
+	err = j.q.Inherit(ctx, db.InheritParams{CloseID: of.CloseID, Tenant: of.Tenant, Provider: of.Provider, LocalDate: of.LocalDate, Revision: of.Revision})
+	if err != nil {
+		return fmt.Errorf("take over what the earlier revision had paired: %w", err)
+	}
+	err = j.q.Supersede(ctx, db.SupersedeParams{CloseID: &of.CloseID, Tenant: of.Tenant, Provider: of.Provider, LocalDate: of.LocalDate, Revision: of.Revision})
+	if err != nil {
+		return fmt.Errorf("take the place of the earlier revision: %w", err)
+	}
+	return nil
+}
+
+// compareBalance works out what the provider says the day ended with, and names what neither lines nor books account for.
+func (j *judgement) compareBalance(ctx context.Context) error {
+	k, r := &j.k, j.reading
+	moved := k.LinesSum
+	if !r.statement {
+		moved = k.TopUps - k.Paid - k.Fees + k.Reversed
+	}
+	opening := k.Opening + k.Carried // what the provider's last closing was
+	expected := opening + moved
+	closing := expected
+	switch k.ClosingSource = r.source; r.source {
+	case fromNobody:
+		return nil
+	case fromBalance:
+		closing = r.balance.Minor - r.tail
+	case fromBooks:
+		since, err := j.q.MovedSince(ctx, db.MovedSinceParams{
+			Tenant: k.Tenant, Float: float(*k), Currency: k.Currency, Since: k.DayEnd, Until: r.balanceAt,
+		})
+		if err != nil {
+			return fmt.Errorf("sum up what came after the day: %w", err)
+		}
+		closing = r.balance.Minor - since
+	}
+	k.ProviderOpening, k.ProviderClosing = &opening, &closing
+	if closing == expected {
+		return nil
+	}
+	code := "not_in_statement"
+	switch {
+	case j.previous == nil || j.previous.ProviderClosing == nil: // there was nothing to compare with before
+		code = "opening_differs"
+	case !r.statement:
+		code = "not_in_books"
+	}
+	err := j.q.NameItem(ctx, db.NameItemParams{
+		CloseID: k.CloseID, Kind: BalanceDiffers, ItemKey: dateOf(k.LocalDate), Tenant: k.Tenant, Provider: k.Provider, Code: code,
+		Expected: fmt.Sprint(expected), Found: fmt.Sprint(closing), Difference: expected - closing, Flow: closing - expected, Currency: k.Currency,
+	})
+	if err != nil {
+		return fmt.Errorf("name the difference of the balance: %w", err)
+	}
+	return nil
+}
+
+// sum checks that what was named accounts for all of the difference.
+func (j *judgement) sum(ctx context.Context) error {
+	s, err := j.q.SumItems(ctx, db.SumItemsParams{Currency: j.k.Currency, CloseID: j.k.CloseID})
+	if err != nil {
+		return fmt.Errorf("sum up the items: %w", err)
+	}
+	j.k.Items, j.k.Exceptions = s.Items, s.Exceptions
+	if j.k.ProviderClosing == nil {
+		return nil
+	}
+	difference := *j.k.ProviderClosing - j.k.Closing
+	if named := j.k.Carried - j.k.Late - j.k.Corrections + s.Flows; named != difference {
+		return fmt.Errorf("the items account for %d of a difference of %d: this is a defect of Agogo, nothing was closed", named, difference)
+	}
+	j.k.Difference = &difference
+	return nil
+}
+
+// lineSubject is the id of a line that is nobody's.
+func (j *judgement) lineSubject(key string) uuid.UUID { return statementID(j.k, key, "line") }

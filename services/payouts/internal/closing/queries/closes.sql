@@ -1,0 +1,89 @@
+-- name: LastDay :one
+-- The newest day of a connector that was closed, or is to be.
+SELECT max(local_date)::date AS last, min(local_date)::date AS first FROM closes WHERE tenant = @tenant AND provider = @provider
+HAVING count(*) > 0;
+
+-- name: Request :exec
+INSERT INTO closes (close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, next_try_at, requested_at)
+SELECT s.close_id, @tenant, @provider, s.local_date, s.revision, @timezone, s.day_start, s.day_end, @currency, sqlc.narg(run_id)::uuid, 'open',
+       @now::timestamptz, @now::timestamptz
+FROM (SELECT unnest(@close_ids::uuid[]) AS close_id, unnest(@dates::date[]) AS local_date, unnest(@revisions::integer[]) AS revision,
+             unnest(@starts::timestamptz[]) AS day_start, unnest(@ends::timestamptz[]) AS day_end) s
+ON CONFLICT DO NOTHING;
+
+-- name: LockConnector :exec
+-- Days are asked for one caller at a time, so that none is left out between two of them.
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || @tenant::text || '/' || @provider::text, 7121));
+
+-- name: OfDay :many
+SELECT * FROM closes WHERE tenant = @tenant AND local_date = @local_date AND (@provider::text = '' OR provider = @provider)
+ORDER BY provider, revision;
+
+-- name: Hurry :exec
+UPDATE closes SET next_try_at = @now::timestamptz WHERE tenant = @tenant AND provider = @provider AND state = 'open' AND next_try_at > @now::timestamptz;
+
+-- name: Claim :many
+-- The earliest open day of each connector, first closes before repetitions; one close of a connector is worked on at a time.
+UPDATE closes c SET lease_owner = @owner, lease_expires_at = now() + make_interval(secs => @lease_seconds)
+WHERE c.close_id IN (
+    SELECT d.close_id FROM closes d
+    WHERE d.state = 'open' AND d.next_try_at <= @now::timestamptz AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now())
+      AND NOT EXISTS (SELECT 1 FROM closes e WHERE e.tenant = d.tenant AND e.provider = d.provider AND e.state = 'open' AND e.close_id <> d.close_id
+                      AND ((e.revision, e.local_date) < (d.revision, d.local_date) OR e.lease_expires_at >= now()))
+    ORDER BY d.local_date, d.tenant, d.provider LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING c.*;
+
+-- name: Keep :execrows
+UPDATE closes SET lease_expires_at = now() + make_interval(secs => @lease_seconds) WHERE close_id = @close_id AND lease_owner = @owner;
+
+-- name: Hold :one
+-- Holds the row of a close that is still ours to judge.
+SELECT close_id FROM closes WHERE close_id = @close_id AND lease_owner = @owner AND state = 'open' FOR UPDATE;
+
+-- name: Fail :exec
+UPDATE closes SET tries = tries + 1, reason = @reason, next_try_at = @next_try_at::timestamptz, lease_owner = '', lease_expires_at = NULL
+WHERE close_id = @close_id AND lease_owner = @owner AND state = 'open';
+
+-- name: Previous :many
+-- The newest report about an earlier day: what this day begins with.
+SELECT * FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date < @local_date AND state = 'completed'
+ORDER BY local_date DESC, revision DESC LIMIT 1;
+
+-- name: LastReport :many
+SELECT sequence, digest FROM closes WHERE tenant = @tenant AND provider = @provider AND state = 'completed' ORDER BY sequence DESC LIMIT 1;
+
+-- name: ClearLines :exec
+DELETE FROM close_lines WHERE close_id = @close_id;
+
+-- name: CopyLines :copyfrom
+INSERT INTO close_lines (close_id, line, tenant, provider, local_date, provider_id, reference, kind, amount, fee, currency, at, state)
+VALUES (@close_id, @line, @tenant, @provider, @local_date, @provider_id, @reference, @kind, @amount, @fee, @currency, @at, @state);
+
+-- name: Complete :exec
+UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expires_at = NULL, sequence = @sequence,
+    opening = @opening, late = @late, top_ups = @top_ups, paid = @paid, fees = @fees, reversed = @reversed, corrections = @corrections,
+    closing = @closing, statement = @statement, lines = @lines, repeated = @repeated, matched = @matched, matched_sum = @matched_sum,
+    lines_sum = @lines_sum, provider_opening = @provider_opening, provider_closing = @provider_closing, closing_source = @closing_source,
+    carried = @carried, difference = @difference, items = @items, exceptions = @exceptions, previous = @previous, digest = @digest,
+    key_id = @key_id, signature = @signature, completed_at = @completed_at::timestamptz
+WHERE close_id = @close_id;
+
+-- name: List :many
+SELECT * FROM closes WHERE tenant = @tenant AND (@provider::text = '' OR provider = @provider)
+  AND (local_date, provider, -revision) < (@before_date::date, @before_provider::text, @before_revision::integer)
+ORDER BY local_date DESC, provider DESC, -revision DESC LIMIT @page_limit;
+
+-- name: Find :many
+-- The revision that is asked for, or the newest that is complete.
+SELECT * FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date = @local_date AND state = 'completed'
+  AND (@revision::integer = 0 OR revision = @revision)
+ORDER BY revision DESC LIMIT 1;
+
+-- name: Items :many
+SELECT * FROM close_items WHERE close_id = @close_id AND (kind, item_key) > (@after_kind::text, @after_key::text)
+ORDER BY kind, item_key LIMIT @page_limit;
+
+-- name: OldLines :execrows
+DELETE FROM close_lines d WHERE (d.close_id, d.line) IN (
+    SELECT l.close_id, l.line FROM closes c JOIN close_lines l ON l.close_id = c.close_id
+    WHERE c.completed_at < @before::timestamptz LIMIT @page_limit);

@@ -1,0 +1,261 @@
+-- name: Snapshot :exec
+-- All that a close is judged by is read as of one moment; who changes it meanwhile makes the judgement begin anew.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+
+-- name: Patience :exec
+SELECT set_config('statement_timeout', @timeout::text, true);
+
+-- name: Repeated :many
+-- Lines that stand more than once in a statement count once. With the same content they are a slip of paging.
+WITH ranked AS (
+    SELECT l.line, row_number() OVER w AS n, first_value(l.line) OVER w AS first
+    FROM close_lines l WHERE l.close_id = @close_id
+    WINDOW w AS (PARTITION BY l.provider_id ORDER BY l.at, l.kind, l.amount, l.line)
+), again AS (
+    SELECT r.line, x.provider_id, x.reference, x.currency, x.at,
+           (x.reference, x.kind, x.amount, x.fee, x.currency) <> (f.reference, f.kind, f.amount, f.fee, f.currency) AS differs
+    FROM ranked r JOIN close_lines x ON x.close_id = @close_id AND x.line = r.line JOIN close_lines f ON f.close_id = @close_id AND f.line = r.first
+    WHERE r.n > 1
+), gone AS (
+    DELETE FROM close_lines d WHERE d.close_id = @close_id AND d.line IN (SELECT a.line FROM again a)
+)
+SELECT g.provider_id, max(g.reference)::text AS reference, count(*)::bigint AS times, bool_or(g.differs)::boolean AS differs,
+       min(g.currency)::text AS currency, min(g.at)::timestamptz AS at FROM again g GROUP BY g.provider_id ORDER BY g.provider_id;
+
+-- name: LinesSum :one
+SELECT count(*)::bigint AS lines, COALESCE(sum(amount - fee) FILTER (WHERE currency = @currency::text), 0)::bigint AS sum FROM close_lines WHERE close_id = @close_id;
+
+-- name: Movements :one
+-- What the books say of a float: its balance before the day, and what the day did to it.
+SELECT COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at < @day_start::timestamptz), 0)::bigint AS before,
+       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind = 'float.topped_up'), 0)::bigint AS top_ups,
+       COALESCE(-sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind = 'attempt.succeeded'), 0)::bigint AS paid,
+       COALESCE(-sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind = 'attempt.fee'), 0)::bigint AS fees,
+       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind IN ('attempt.returned', 'attempt.fee_returned')), 0)::bigint AS reversed,
+       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind NOT IN ('float.topped_up', 'attempt.succeeded', 'attempt.fee',
+           'attempt.returned', 'attempt.fee_returned')), 0)::bigint AS corrections
+FROM (
+    SELECT p.kind, p.occurred_at, -p.amount AS moved FROM ledger_postings p
+    WHERE p.tenant = @tenant AND p.credit = @float AND p.credit LIKE 'float:%' AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency
+    UNION ALL
+    SELECT p.kind, p.occurred_at, p.amount FROM ledger_postings p
+    WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%' AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency
+) m;
+
+-- name: MovedSince :one
+-- What the books say happened to a float from a time on, up to another.
+SELECT COALESCE(sum(m.moved), 0)::bigint AS moved FROM (
+    SELECT -p.amount AS moved FROM ledger_postings p WHERE p.tenant = @tenant AND p.credit = @float AND p.credit LIKE 'float:%' AND p.currency = @currency
+      AND p.occurred_at >= @since::timestamptz AND p.occurred_at < @until::timestamptz
+    UNION ALL
+    SELECT p.amount FROM ledger_postings p WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%' AND p.currency = @currency
+      AND p.occurred_at >= @since::timestamptz AND p.occurred_at < @until::timestamptz
+) m;
+
+-- name: Judge :one
+-- One row for each reference that a line, a posting of the day, a doubt, or the report before speaks of. They are put together by
+-- grouping, and what is known of each is one step into an index: no join here can become a product of two long days. LIMIT keeps
+-- the planner from reading whole tables instead.
+WITH lines AS (
+    SELECT CASE l.reference WHEN '' THEN '#' || l.provider_id ELSE l.reference END AS key,
+           COALESCE(sum(l.amount - l.fee) FILTER (WHERE l.currency = @currency), 0) AS change,
+           count(*) FILTER (WHERE l.kind = 'payout') AS payouts, count(*) FILTER (WHERE l.kind = 'reversal') AS reversals,
+           COALESCE(sum(-l.amount) FILTER (WHERE l.kind = 'payout' AND l.currency = @currency), 0) AS paid,
+           COALESCE(sum(CASE l.kind WHEN 'payout' THEN l.fee ELSE l.fee - l.amount END) FILTER (WHERE l.kind IN ('payout', 'fee') AND l.currency = @currency), 0) AS fee,
+           COALESCE(sum(l.amount - l.fee) FILTER (WHERE l.currency <> @currency), 0) AS foreign_change,
+           COALESCE(max(l.currency) FILTER (WHERE l.currency <> @currency), '') AS foreign_currency,
+           min(l.provider_id) AS provider_id, min(l.at) AS at, min(l.kind) AS kind
+    FROM close_lines l WHERE l.close_id = @close_id GROUP BY 1
+), posted AS (
+    SELECT p.ref, sum(p.paid) AS paid, sum(p.back) AS back FROM (
+        SELECT o.ref, o.amount AS paid, 0::bigint AS back FROM ledger_postings o
+        WHERE o.tenant = @tenant AND o.credit = @float AND o.credit LIKE 'float:%' AND o.occurred_at >= @day_start::timestamptz
+          AND o.occurred_at < @day_end::timestamptz AND o.currency = @currency AND o.kind IN ('attempt.succeeded', 'attempt.fee')
+        UNION ALL
+        SELECT i.ref, 0, i.amount FROM ledger_postings i
+        WHERE i.tenant = @tenant AND i.debit = @float AND i.debit LIKE 'float:%' AND i.occurred_at >= @day_start::timestamptz
+          AND i.occurred_at < @day_end::timestamptz AND i.currency = @currency AND i.kind IN ('attempt.returned', 'attempt.fee_returned')
+    ) p GROUP BY p.ref
+), touched AS (
+    SELECT key, change, payouts, reversals, paid, fee, foreign_change, foreign_currency, provider_id, at, kind,
+           0::bigint AS booked, 0::bigint AS back, '' AS awaited, false AS open FROM lines
+    UNION ALL
+    SELECT a.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', p.paid, p.back, '', false FROM posted p
+    CROSS JOIN LATERAL (SELECT x.reference FROM attempts x WHERE x.subject_id = split_part(p.ref, '/', 1)::uuid
+                        AND x.number = split_part(p.ref, '/', 2)::integer LIMIT 1) a
+    UNION ALL
+    SELECT w.item_key, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, w.code, false FROM close_items w
+    WHERE w.close_id = @previous_close::uuid AND w.kind = 'awaited' AND w.subject_id IS NOT NULL
+    UNION ALL
+    SELECT d.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM attempts d
+    WHERE d.tenant = @tenant AND d.provider = @provider AND d.state IN ('processing', 'unknown', 'manual_review') AND d.submitted_at < @day_end::timestamptz
+    UNION ALL
+    SELECT s.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM attempts s
+    WHERE s.tenant = @tenant AND s.provider = @provider AND s.state = 'submitting' AND s.submitted_at < @day_end::timestamptz
+), gathered AS (
+    SELECT t.key, sum(t.change)::bigint AS change, sum(t.payouts)::bigint AS payouts, sum(t.reversals)::bigint AS reversals, sum(t.paid)::bigint AS paid,
+           sum(t.fee)::bigint AS fee, sum(t.foreign_change)::bigint AS foreign_change, max(t.foreign_currency) AS foreign_currency,
+           max(t.provider_id) AS provider_id, min(t.at) AS at, max(t.kind) AS kind, sum(t.booked)::bigint AS booked, sum(t.back)::bigint AS back,
+           max(t.awaited) AS awaited, bool_or(t.open) AS open
+    FROM touched t GROUP BY t.key
+), known AS (
+    SELECT g.*, a.subject_id, a.number, a.state, COALESCE(a.amount, 0) AS asked, COALESCE(a.fee, 0) AS cost, a.closed_at,
+           COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(e.paid, false) AS paid_elsewhen, COALESCE(e.back, false) AS back_elsewhen
+    FROM gathered g
+    LEFT JOIN LATERAL (SELECT x.subject_id, x.number, x.state, x.amount, x.fee, x.closed_at FROM attempts x
+                       WHERE x.tenant = @tenant AND x.provider = @provider AND x.reference = g.key LIMIT 1) a ON true
+    LEFT JOIN LATERAL (SELECT y.state, y.updated_at FROM payouts y WHERE y.payout_id = a.subject_id LIMIT 1) o ON true
+    LEFT JOIN LATERAL (SELECT bool_or(z.kind = 'payout') AS paid, bool_or(z.kind = 'reversal') AS back FROM close_lines z
+                       WHERE z.tenant = @tenant AND z.provider = @provider AND z.reference = g.key AND z.reference <> '' AND z.local_date <> @local_date) e
+        ON g.booked > 0 AND g.payouts = 0 OR g.back > 0 AND g.reversals = 0 OR g.awaited <> ''
+), coded AS (
+    SELECT k.*, CASE
+        WHEN k.subject_id IS NULL AND k.foreign_currency <> '' THEN 'missing_here/other_currency'
+        WHEN k.subject_id IS NULL AND k.key LIKE '#%' THEN 'missing_here/no_reference'
+        WHEN k.subject_id IS NULL THEN 'missing_here/unknown_reference'
+        WHEN k.foreign_currency <> '' THEN 'amount_differs/other_currency'
+        WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND k.payouts > 0 THEN 'unknown/paid_there'
+        WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN 'unknown/' || k.state
+        WHEN k.state IN ('failed', 'not_sent') AND k.payouts > 0 AND (k.reversals = 0 OR k.change <> 0) THEN 'state_differs/paid_there'
+        WHEN k.payouts > 1 THEN 'duplicate/paid_twice'
+        WHEN k.payouts = 1 AND k.state = 'succeeded' AND k.paid <> k.asked THEN 'amount_differs/amount_differs'
+        WHEN k.payouts = 1 AND k.state = 'succeeded' AND k.fee <> k.cost THEN 'amount_differs/fee_differs'
+        WHEN k.reversals > 0 AND k.state = 'succeeded' AND k.payout_state <> 'reversed' THEN 'state_differs/reversed_there'
+        WHEN k.reversals > 1 THEN 'duplicate/reversed_twice'
+        WHEN k.payouts = 0 AND (k.booked > 0 OR k.awaited = 'payout') AND NOT k.paid_elsewhen THEN
+            CASE WHEN k.awaited = '' AND k.closed_at >= @awaited_from::timestamptz THEN 'awaited/payout' ELSE 'missing_there/payout' END
+        WHEN k.reversals = 0 AND (k.back > 0 OR k.awaited = 'reversal') AND NOT k.back_elsewhen THEN
+            CASE WHEN k.awaited = '' AND k.updated_at >= @awaited_from::timestamptz THEN 'awaited/reversal' ELSE 'missing_there/reversal' END
+        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 THEN 'state_differs/other_movement'
+        WHEN k.change + k.booked - k.back <> 0 THEN 'timing/other_day'
+        ELSE 'matched/' END AS verdict
+    FROM known k
+), kept AS (
+    INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, provider_id, subject_id, attempt, expected, found, difference,
+                             flow, currency, at)
+    SELECT @close_id, split_part(c.verdict, '/', 1), c.key, @tenant, @provider, split_part(c.verdict, '/', 2), CASE WHEN c.key LIKE '#%' THEN '' ELSE c.key END,
+           c.provider_id, c.subject_id, COALESCE(c.number, 0),
+           CASE WHEN c.subject_id IS NULL THEN 'nothing'
+                ELSE c.state || CASE c.payout_state WHEN 'reversed' THEN ' and reversed' ELSE '' END || ' ' || c.asked || CASE WHEN c.cost <> 0 THEN ' fee ' || c.cost ELSE '' END END,
+           CASE WHEN c.foreign_currency <> '' THEN c.foreign_change || ' ' || c.foreign_currency
+                WHEN c.payouts + c.reversals = 0 AND c.change = 0 THEN 'nothing'
+                ELSE trim(CASE WHEN c.payouts > 0 THEN 'paid ' || c.paid || CASE WHEN c.fee <> 0 THEN ' fee ' || c.fee ELSE '' END ||
+                              CASE WHEN c.payouts > 1 THEN ' in ' || c.payouts ELSE '' END ELSE '' END ||
+                          CASE WHEN c.reversals > 0 THEN ' back ' || (c.change + c.paid + c.fee) ELSE '' END ||
+                          CASE WHEN c.payouts + c.reversals = 0 THEN c.kind || ' ' || c.change ELSE '' END) END,
+           CASE split_part(c.verdict, '/', 1) || '/' || split_part(c.verdict, '/', 2)
+               WHEN 'missing_here/other_currency' THEN -c.foreign_change
+               WHEN 'missing_here/no_reference' THEN -c.change
+               WHEN 'missing_here/unknown_reference' THEN -c.change
+               WHEN 'unknown/paid_there' THEN -c.change
+               WHEN 'state_differs/paid_there' THEN -c.change
+               WHEN 'duplicate/paid_twice' THEN c.paid + c.fee - c.asked - c.cost
+               WHEN 'amount_differs/amount_differs' THEN c.paid + c.fee - c.asked - c.cost
+               WHEN 'amount_differs/fee_differs' THEN c.fee - c.cost
+               WHEN 'state_differs/reversed_there' THEN -(c.change + c.paid + c.fee)
+               WHEN 'state_differs/other_movement' THEN -c.change
+               WHEN 'missing_there/payout' THEN -c.asked - c.cost
+               WHEN 'missing_there/reversal' THEN c.asked
+               WHEN 'awaited/payout' THEN -c.asked - c.cost
+               WHEN 'awaited/reversal' THEN c.asked
+               WHEN 'timing/other_day' THEN -(c.change + c.booked - c.back)
+               ELSE 0 END,
+           CASE c.verdict WHEN 'missing_here/other_currency' THEN c.foreign_change ELSE c.change + c.booked - c.back END,
+           CASE c.verdict WHEN 'missing_here/other_currency' THEN c.foreign_currency ELSE @currency END, c.at
+    FROM coded c WHERE c.verdict <> 'matched/'
+)
+SELECT count(*) FILTER (WHERE c.payouts = 1 AND c.verdict IN ('matched/', 'timing/other_day'))::bigint AS matched,
+       COALESCE(sum(c.paid) FILTER (WHERE c.payouts = 1 AND c.verdict IN ('matched/', 'timing/other_day')), 0)::bigint AS matched_sum
+FROM coded c;
+
+-- name: NameOpen :exec
+-- What is in doubt, where no statement can say more about it.
+INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, subject_id, attempt, expected, found, difference, flow, currency)
+SELECT @close_id, 'unknown', d.reference, d.tenant, d.provider, d.state, d.reference, d.subject_id, d.number,
+       d.state || ' ' || d.amount, 'nothing', 0, 0, d.currency
+FROM attempts d
+WHERE d.tenant = @tenant AND d.provider = @provider AND d.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND d.submitted_at < @day_end::timestamptz;
+
+-- name: AwaitTopUps :exec
+-- Every top-up of the day waits for its line; see PairTopUps.
+INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, expected, found, difference, flow, currency, at)
+SELECT @close_id, 'awaited', 'top-up/' || p.ref, p.tenant, @provider, 'top_up', p.ref, 'top_up ' || p.amount, 'nothing', p.amount, -p.amount, p.currency, p.occurred_at
+FROM ledger_postings p
+WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%' AND p.occurred_at >= @day_start::timestamptz
+  AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency AND p.kind = 'float.topped_up';
+
+-- name: Inherit :exec
+-- A day that is reconciled again keeps what its halves were paired with before.
+UPDATE close_items i SET settled_by = o.settled_by, kind = CASE o.kind WHEN 'timing' THEN 'timing' ELSE i.kind END, code = o.code
+FROM close_items o JOIN closes c ON c.close_id = o.close_id
+WHERE i.close_id = @close_id AND i.kind IN ('awaited', 'missing_here') AND o.item_key = i.item_key AND o.settled_by IS NOT NULL
+  AND o.kind IN ('awaited', 'missing_here', 'timing') AND c.tenant = @tenant AND c.provider = @provider AND c.local_date = @local_date
+  AND c.revision < @revision::integer;
+
+-- name: Supersede :exec
+UPDATE close_items o SET settled_by = @close_id FROM closes c
+WHERE c.close_id = o.close_id AND c.tenant = @tenant AND c.provider = @provider AND c.local_date = @local_date AND c.revision < @revision::integer
+  AND o.settled_by IS NULL AND o.kind IN ('awaited', 'missing_here');
+
+-- name: PairTopUps :many
+-- A top-up as we booked it and money that came in, of the same amount, are one thing: nothing else says which belongs to which.
+-- The oldest go first. Returned are the halves of earlier closes.
+WITH halves AS (
+    SELECT i.close_id, i.kind, i.item_key, abs(i.flow) AS amount,
+           row_number() OVER (PARTITION BY i.kind, abs(i.flow) ORDER BY i.at, i.item_key) AS n
+    FROM close_items i JOIN closes c ON c.close_id = i.close_id
+    WHERE i.tenant = @tenant AND i.provider = @provider AND i.settled_by IS NULL AND i.currency = @currency
+      AND (i.kind = 'awaited' AND i.code = 'top_up' OR i.kind = 'missing_here' AND i.flow > 0)
+      AND c.local_date BETWEEN @since::date AND @local_date::date AND (c.state = 'completed' OR c.close_id = @close_id)
+), paired AS (
+    SELECT h.close_id, h.kind, h.item_key FROM (
+        SELECT x.*, count(*) OVER (PARTITION BY x.amount, x.n) AS sides FROM halves x) h
+    WHERE h.sides = 2
+), settled AS (
+    UPDATE close_items i SET settled_by = @close_id FROM paired p
+    WHERE i.close_id = p.close_id AND i.kind = p.kind AND i.item_key = p.item_key
+    RETURNING i.*
+)
+SELECT s.close_id, s.kind, s.item_key, s.code, s.reference, s.provider_id, s.difference, s.currency FROM settled s;
+
+-- name: DropPaired :exec
+-- Both halves on one day: they agree, and nothing of them is left to tell. One alone is of two days.
+WITH mine AS (
+    SELECT i.kind, i.item_key, abs(i.flow) AS amount, row_number() OVER (PARTITION BY i.kind, abs(i.flow) ORDER BY i.at, i.item_key) AS n
+    FROM close_items i WHERE i.close_id = @close_id AND i.settled_by = @close_id AND (i.code = 'top_up' OR i.kind = 'missing_here')
+), both_here AS (
+    SELECT m.kind, m.item_key FROM (SELECT x.*, count(*) OVER (PARTITION BY x.amount, x.n) AS sides FROM mine x) m WHERE m.sides = 2
+), gone AS (
+    DELETE FROM close_items i USING both_here b WHERE i.close_id = @close_id AND i.kind = b.kind AND i.item_key = b.item_key RETURNING i.item_key
+)
+UPDATE close_items i SET kind = 'timing', code = 'top_up' WHERE i.close_id = @close_id AND i.settled_by = @close_id
+  AND i.kind IN ('awaited', 'missing_here') AND NOT EXISTS (SELECT 1 FROM both_here b WHERE b.kind = i.kind AND b.item_key = i.item_key);
+
+-- name: NameLateTopUps :exec
+-- Money that we booked as sent, and that has not come for days: named once.
+INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, expected, found, difference, flow, currency, at)
+SELECT @close_id, 'missing_there', i.item_key, i.tenant, i.provider, 'top_up', i.reference, i.expected, 'nothing', i.difference, 0, i.currency, i.at
+FROM close_items i JOIN closes c ON c.close_id = i.close_id
+WHERE i.tenant = @tenant AND i.provider = @provider AND i.kind = 'awaited' AND i.code = 'top_up' AND i.settled_by IS NULL
+  AND c.local_date = @of_date::date AND c.state = 'completed'
+ON CONFLICT DO NOTHING;
+
+-- name: ExplainLines :many
+-- Lines that were nobody's, and whose reference is now that of a payout booked as paid.
+UPDATE close_items i SET settled_by = @close_id
+FROM attempts a
+WHERE i.tenant = @tenant AND i.provider = @provider AND i.kind = 'missing_here' AND i.settled_by IS NULL AND i.code = 'unknown_reference'
+  AND i.close_id <> @close_id AND a.tenant = i.tenant AND a.provider = i.provider AND a.reference = i.reference AND a.state = 'succeeded'
+RETURNING i.close_id, i.kind, i.item_key, i.code, i.reference, i.provider_id, i.difference, i.currency;
+
+-- name: NameItem :exec
+INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, provider_id, expected, found, difference, flow, currency, at)
+VALUES (@close_id, @kind, @item_key, @tenant, @provider, @code, @reference, @provider_id, @expected, @found, @difference, @flow, @currency, sqlc.narg(at)::timestamptz);
+
+-- name: SumItems :one
+SELECT count(*)::bigint AS items, count(*) FILTER (WHERE kind NOT IN ('awaited', 'timing'))::bigint AS exceptions,
+       COALESCE(sum(flow) FILTER (WHERE currency = @currency::text), 0)::bigint AS flows
+FROM close_items WHERE close_id = @close_id;
+
+-- name: CountKinds :many
+SELECT kind, count(*)::bigint AS count FROM close_items WHERE close_id = @close_id GROUP BY kind ORDER BY kind;

@@ -1,0 +1,221 @@
+package closing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+
+	"github.com/agogopay/agogo/internal/connector"
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
+)
+
+// The sources of a provider's closing.
+const (
+	fromBalance   = "balance"            // read, less what the statement says came after the day
+	fromStatement = "statement"          // what the day before ended with, and the lines
+	fromBooks     = "balance_less_books" // read, less what our books say came after the day
+	fromNobody    = "none"
+)
+
+// reading is what a provider says of a day.
+type reading struct {
+	statement bool // its lines are in close_lines
+	source    string
+	balance   money.Amount // as of balanceAt
+	balanceAt time.Time
+	tail      int64 // what the statement says moved between the day's end and balanceAt
+}
+
+// read asks the provider, again after a pause when an answer fails: nothing is moved by asking, so that asking twice is harmless.
+// Whatever a reading that failed has stored is cleared by the next one.
+func (c *Closer) read(ctx context.Context, k db.Close, conn *connector.Connector) (reading, error) {
+	r := reading{statement: conn.Statement != nil, source: fromNobody}
+	if r.statement {
+		r.source = fromStatement
+		if err := c.patiently(ctx, func() error { return c.lines(ctx, k, conn) }); err != nil {
+			return reading{}, fmt.Errorf("the statement could not be read: %w", err)
+		}
+	}
+	if conn.Balance == nil || r.statement && c.Clock.Now().Sub(k.DayEnd) > longestTail {
+		return r, nil
+	}
+	err := c.patiently(ctx, func() error { return c.balance(ctx, k, conn, &r) })
+	switch {
+	case err == nil:
+		return r, nil
+	case ctx.Err() != nil || errors.Is(err, errLost):
+		return reading{}, err
+	case !r.statement && k.Tries < triesWithoutBalance && !errors.Is(err, provider.ErrNotNow):
+		return reading{}, fmt.Errorf("the balance could not be read: %w", err)
+	}
+	c.Logger.WarnContext(ctx, c.Service+": a day is closed without the provider's balance", "tenant", k.Tenant, "provider", k.Provider,
+		"date", dateOf(k.LocalDate), "error", err)
+	return r, nil
+}
+
+const (
+	// longestTail is how long after a day its balance is still worked out from today's: a longer tail is many statements.
+	longestTail = 72 * time.Hour
+	// triesWithoutBalance is how often a balance that is all we could compare with is asked for before the day is closed without.
+	triesWithoutBalance = 4
+)
+
+// patiently repeats a question that moves no money. The policy's pauses are real time, as the provider's troubles are.
+func (c *Closer) patiently(ctx context.Context, ask func() error) error {
+	policy := retrypolicy.NewBuilder[any]().
+		WithBackoff(c.Pause, c.MaxPause).WithJitterFactor(0.2).WithMaxRetries(c.Readings-1).
+		AbortOnErrors(errLost, provider.ErrNotNow, context.Canceled).ReturnLastFailure().Build()
+	return failsafe.With(policy).WithContext(ctx).Run(func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				c.Logger.ErrorContext(ctx, c.Service+": the adapter panicked while a day was closed", "panic", provider.Panic(p))
+				err = errors.New("the adapter panicked")
+			}
+		}()
+		return ask()
+	})
+}
+
+// lines stores the day's lines.
+func (c *Closer) lines(ctx context.Context, k db.Close, conn *connector.Connector) error {
+	q := db.New(c.Pool)
+	if err := c.keep(ctx, q, k); err != nil {
+		return err
+	}
+	if err := q.ClearLines(ctx, k.CloseID); err != nil {
+		return fmt.Errorf("clear an earlier reading: %w", err)
+	}
+	w := &writer{closer: c, q: q, of: k}
+	err := c.each(ctx, conn, k.DayStart, k.DayEnd, func(l provider.StatementLine) error { return w.add(ctx, l) })
+	if err != nil {
+		return err
+	}
+	return w.flush(ctx)
+}
+
+// keep renews the lease.
+func (c *Closer) keep(ctx context.Context, q *db.Queries, k db.Close) error {
+	n, err := q.Keep(ctx, db.KeepParams{LeaseSeconds: c.Lease.Seconds(), CloseID: k.CloseID, Owner: c.Owner})
+	if err != nil {
+		return fmt.Errorf("renew the lease of the close: %w", err)
+	}
+	if n == 0 {
+		return errLost
+	}
+	return nil
+}
+
+// each reads the statements of every day of the provider's calendar, which is taken to be UTC's, that overlaps a span of time, and
+// passes on the lines within it: the tenant's day is another one than the provider's wherever the zone is not UTC.
+func (c *Closer) each(ctx context.Context, conn *connector.Connector, from, to time.Time, fn func(provider.StatementLine) error) error {
+	for d := from.UTC().Truncate(24 * time.Hour); d.Before(to); d = d.AddDate(0, 0, 1) {
+		if _, err := conn.Throttle.Take(ctx, 1); err != nil {
+			return err
+		}
+		err := conn.Statement.Statement(ctx, d.Format(time.DateOnly), func(l provider.StatementLine) error {
+			switch {
+			case l.ProviderID == "" || l.At.IsZero() || l.Amount.Currency == "":
+				return errors.New("a line without id, time or currency")
+			case !plain(l.ProviderID) || !plain(l.Reference):
+				return errors.New("a line whose id or reference is no text")
+			case l.At.Before(from) || !l.At.Before(to):
+				return nil
+			}
+			return fn(l)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plain reports whether a text from outside can be kept.
+func plain(s string) bool {
+	return len(s) <= 255 && utf8.ValidString(s) && !strings.ContainsRune(s, 0)
+}
+
+// writer stores lines in chunks, so that a long day needs no memory, and no transaction is open while the provider is waited for.
+type writer struct {
+	closer *Closer
+	q      *db.Queries
+	of     db.Close
+	chunk  []db.CopyLinesParams
+	n      int64
+}
+
+func (w *writer) add(ctx context.Context, l provider.StatementLine) error {
+	w.n++
+	kind := l.Kind
+	switch kind {
+	case provider.LinePayout, provider.LineReversal, provider.LineFee, provider.LineTopUp:
+	default:
+		kind = provider.LineOther
+	}
+	w.chunk = append(w.chunk, db.CopyLinesParams{
+		CloseID: w.of.CloseID, Line: w.n, Tenant: w.of.Tenant, Provider: w.of.Provider, LocalDate: w.of.LocalDate, ProviderID: l.ProviderID,
+		Reference: l.Reference, Kind: kind, Amount: l.Amount.Minor, Fee: l.Fee.Minor, Currency: string(l.Amount.Currency), At: l.At,
+	})
+	if len(w.chunk) < w.closer.Chunk {
+		return nil
+	}
+	return w.flush(ctx)
+}
+
+func (w *writer) flush(ctx context.Context) error {
+	if len(w.chunk) == 0 {
+		return nil
+	}
+	if _, err := w.q.CopyLines(ctx, w.chunk); err != nil {
+		return fmt.Errorf("store lines of the statement: %w", err)
+	}
+	w.chunk = w.chunk[:0]
+	return w.closer.keep(ctx, w.q, w.of)
+}
+
+// balance reads the float. Where there is a statement, what it says came after the day is taken off again, and that counts only
+// if nothing moved while it was read.
+func (c *Closer) balance(ctx context.Context, k db.Close, conn *connector.Connector, r *reading) error {
+	if err := c.keep(ctx, db.New(c.Pool), k); err != nil {
+		return err
+	}
+	at := c.Clock.Now()
+	before, err := conn.Balance.Balance(ctx)
+	if err != nil {
+		return err
+	}
+	if string(before.Currency) != k.Currency {
+		return fmt.Errorf("the balance is in %s", before.Currency)
+	}
+	if !r.statement {
+		r.source, r.balance, r.balanceAt = fromBooks, before, at
+		return nil
+	}
+	tail := int64(0)
+	err = c.each(ctx, conn, k.DayEnd, at.Add(time.Minute), func(l provider.StatementLine) error {
+		if string(l.Amount.Currency) == k.Currency {
+			tail += l.Amount.Minor - l.Fee.Minor
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	after, err := conn.Balance.Balance(ctx)
+	switch {
+	case err != nil:
+		return err
+	case after != before:
+		return errors.New("the float moves while it is read")
+	}
+	r.source, r.balance, r.balanceAt, r.tail = fromBalance, before, at, tail
+	return nil
+}

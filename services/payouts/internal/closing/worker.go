@@ -1,0 +1,138 @@
+package closing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/retention"
+	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
+)
+
+// errLost means that somebody else works on the close now.
+var errLost = errors.New("the lease of the close is lost")
+
+// Wake makes Run look at once.
+func (c *Closer) Wake() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run closes what was asked for until ctx ends. It looks by real time, as leases run by it, at what is due by the service's
+// clock. One close at a time is enough: they are few, and a statement is read as fast as the provider gives it.
+func (c *Closer) Run(ctx context.Context) error {
+	tick := time.NewTicker(c.Every)
+	defer tick.Stop()
+	for {
+		more, err := c.Pass(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.Logger.ErrorContext(ctx, c.Service+": a day could not be closed, trying again", "error", err)
+		}
+		if more && err == nil && ctx.Err() == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// Pass works on one close that is due; more says that there was one. A close that fails waits for its next try, and is no error.
+func (c *Closer) Pass(ctx context.Context) (more bool, err error) {
+	ctx = c.cause(ctx)
+	if c.Key == nil { // whoever was asked is another replica, with a key
+		return false, nil
+	}
+	var due []db.Close
+	err = pg.InTx(ctx, c.Pool, func(tx pgx.Tx) (err error) {
+		due, err = db.New(tx).Claim(ctx, db.ClaimParams{Owner: c.Owner, LeaseSeconds: c.Lease.Seconds(), Now: c.Clock.Now()})
+		return err
+	})
+	if err != nil || len(due) == 0 {
+		return false, err
+	}
+	k := due[0]
+	err = c.close(ctx, k)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, errLost):
+		return false, nil
+	case ctx.Err() != nil: // we are stopping; the lease ends by itself
+		return false, err
+	}
+	c.Logger.ErrorContext(ctx, c.Service+": a day could not be closed, it is tried again later", "tenant", k.Tenant, "provider", k.Provider,
+		"date", dateOf(k.LocalDate), "tries", k.Tries+1, "error", err)
+	return true, c.fail(ctx, k, err)
+}
+
+// close reads, then judges.
+func (c *Closer) close(ctx context.Context, k db.Close) error {
+	conn, ok := c.Connectors.Get(k.Tenant, k.Provider)
+	if !ok {
+		return fmt.Errorf("tenant %s has no provider %s in the tenants file: put it back until its days are closed", k.Tenant, k.Provider)
+	}
+	read, err := c.read(ctx, k, conn)
+	if err != nil {
+		return err
+	}
+	if err := c.judge(ctx, k, read); err != nil {
+		return err
+	}
+	c.Outbox.Nudge()
+	if c.Asked != nil {
+		c.Asked()
+	}
+	return nil
+}
+
+// tryAgain is how long a close waits after its tries; the last one goes on for ever.
+var tryAgain = [...]time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour}
+
+// fail puts a close off. Its run is not kept open by it any longer: it is behind the provider now.
+func (c *Closer) fail(ctx context.Context, k db.Close, cause error) error {
+	return pg.InTx(ctx, c.Pool, func(tx pgx.Tx) error {
+		q := db.New(tx)
+		if err := q.Fail(ctx, db.FailParams{
+			Reason: short(cause.Error()), NextTryAt: c.Clock.Now().Add(tryAgain[min(int(k.Tries), len(tryAgain)-1)]), CloseID: k.CloseID, Owner: c.Owner,
+		}); err != nil {
+			return fmt.Errorf("put off the close of %s: %w", dateOf(k.LocalDate), err)
+		}
+		if k.RunID == nil {
+			return nil
+		}
+		return c.Settle(ctx, tx, *k.RunID)
+	})
+}
+
+// short keeps a reason to a line.
+func short(s string) string {
+	const most = 300
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
+}
+
+// keepLines is how long the lines of statements stay: longer than any half waits for its other one.
+const keepLines = pairDays * 24 * time.Hour
+
+// Retention deletes old lines. Reports and their items stay.
+func (c *Closer) Retention() retention.Rule {
+	return retention.Rule{Rows: "lines of statements", Delete: func(ctx context.Context, limit int32) (int64, error) {
+		n, err := db.New(c.Pool).OldLines(ctx, db.OldLinesParams{Before: c.Clock.Now().Add(-keepLines), PageLimit: limit})
+		if err != nil {
+			return n, fmt.Errorf("delete old lines of statements: %w", err)
+		}
+		return n, nil
+	}}
+}

@@ -1,0 +1,109 @@
+-- +goose Up
+
+-- The close of a connector's day: what the books say moved, what the provider says, and what does not agree. Revision 1 is the
+-- day's close, later ones are made when people have it reconciled again. A completed row never changes: its report is signed.
+CREATE TABLE closes (
+    close_id     uuid PRIMARY KEY, -- UUIDv5 of (tenant, provider, local date, revision)
+    tenant       text NOT NULL,
+    provider     text NOT NULL,
+    local_date   date NOT NULL,
+    revision     integer NOT NULL,
+    timezone     text NOT NULL,
+    day_start    timestamptz NOT NULL,
+    day_end      timestamptz NOT NULL,
+    currency     text NOT NULL,
+    run_id       uuid,                     -- of the schedule's tick; by hand there is none
+    state        text NOT NULL CHECK (state IN ('open', 'completed')),
+    tries        integer NOT NULL DEFAULT 0, -- that failed
+    reason       text NOT NULL DEFAULT '', -- why the last one did
+    next_try_at  timestamptz NOT NULL,     -- service clock
+    lease_owner  text NOT NULL DEFAULT '',
+    lease_expires_at timestamptz,          -- database time
+    requested_at timestamptz NOT NULL,
+
+    sequence     bigint, -- the place of its report in the connector's chain
+    opening      bigint NOT NULL DEFAULT 0,
+    late         bigint NOT NULL DEFAULT 0,
+    top_ups      bigint NOT NULL DEFAULT 0,
+    paid         bigint NOT NULL DEFAULT 0,
+    fees         bigint NOT NULL DEFAULT 0,
+    reversed     bigint NOT NULL DEFAULT 0,
+    corrections  bigint NOT NULL DEFAULT 0,
+    closing      bigint NOT NULL DEFAULT 0,
+    statement    text NOT NULL DEFAULT '', -- read, none
+    lines        bigint NOT NULL DEFAULT 0,
+    repeated     bigint NOT NULL DEFAULT 0,
+    matched      bigint NOT NULL DEFAULT 0,
+    matched_sum  bigint NOT NULL DEFAULT 0,
+    lines_sum    bigint NOT NULL DEFAULT 0,
+    provider_opening bigint,
+    provider_closing bigint,
+    closing_source text NOT NULL DEFAULT '',
+    carried      bigint NOT NULL DEFAULT 0,
+    difference   bigint,
+    items        bigint NOT NULL DEFAULT 0,
+    exceptions   bigint NOT NULL DEFAULT 0,
+    previous     text NOT NULL DEFAULT '', -- digest of the report before
+    digest       text NOT NULL DEFAULT '',
+    key_id       text NOT NULL DEFAULT '',
+    signature    text NOT NULL DEFAULT '',
+    completed_at timestamptz,
+    UNIQUE (tenant, provider, local_date, revision),
+    UNIQUE (tenant, provider, sequence),
+    CHECK (state = 'open' OR sequence IS NOT NULL AND digest <> '' AND signature <> '' AND completed_at IS NOT NULL),
+    CHECK (opening + late + top_ups - paid - fees + reversed + corrections = closing)
+);
+CREATE INDEX closes_open ON closes (tenant, provider, revision, local_date) WHERE state = 'open';
+CREATE INDEX closes_of_run ON closes (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX closes_listed ON closes (tenant, local_date DESC, provider, revision DESC);
+
+-- The provider's statement of a day as it was read. What a reading that failed has left is cleared before the next one; what a
+-- close was judged by is kept for a while: lines of one day are of payouts that are booked in the next.
+CREATE TABLE close_lines (
+    close_id    uuid NOT NULL,
+    line        bigint NOT NULL, -- its number in the reading
+    tenant      text NOT NULL,
+    provider    text NOT NULL,
+    local_date  date NOT NULL,
+    provider_id text NOT NULL,
+    reference   text NOT NULL,
+    kind        text NOT NULL,
+    amount      bigint NOT NULL, -- what it did to the float, without the fee
+    fee         bigint NOT NULL,
+    currency    text NOT NULL,
+    at          timestamptz NOT NULL,
+    state       text NOT NULL,
+    PRIMARY KEY (close_id, line)
+);
+CREATE INDEX close_lines_reference ON close_lines (tenant, provider, reference) WHERE reference <> '';
+
+-- What does not simply agree: exceptions, and amounts that the two sides have in different days.
+CREATE TABLE close_items (
+    close_id    uuid NOT NULL REFERENCES closes,
+    kind        text COLLATE "C" NOT NULL CHECK (kind IN ('missing_there', 'missing_here', 'amount_differs', 'state_differs', 'unknown', 'duplicate',
+                    'balance_differs', 'awaited', 'timing')),
+    item_key    text COLLATE "C" NOT NULL,
+    tenant      text NOT NULL,
+    provider    text NOT NULL,
+    code        text NOT NULL,
+    reference   text NOT NULL DEFAULT '',
+    provider_id text NOT NULL DEFAULT '',
+    subject_id  uuid,
+    attempt     integer NOT NULL DEFAULT 0,
+    expected    text NOT NULL DEFAULT '',
+    found       text NOT NULL DEFAULT '',
+    difference  bigint NOT NULL, -- what the provider moved more than the books
+    flow        bigint NOT NULL, -- this day's part of it, as the float changes
+    currency    text NOT NULL,
+    at          timestamptz,
+    settled_by  uuid, -- the close in which its other half was found; not part of the report
+    PRIMARY KEY (close_id, kind, item_key)
+);
+-- Halves that wait for the other one. They are few.
+CREATE INDEX close_items_waiting ON close_items (tenant, provider, kind) WHERE settled_by IS NULL AND kind IN ('missing_here', 'awaited');
+
+-- A day's movements of a float, and its balance at a day's end, read from the index alone. Few debits, a credit for each payout.
+CREATE INDEX ledger_postings_float_out ON ledger_postings (tenant, credit, occurred_at) INCLUDE (kind, ref, currency, amount)
+    WHERE credit LIKE 'float:%';
+CREATE INDEX ledger_postings_float_in ON ledger_postings (tenant, debit, occurred_at) INCLUDE (kind, ref, currency, amount)
+    WHERE debit LIKE 'float:%';
