@@ -50,7 +50,7 @@ func (c *Closer) Ask(ctx context.Context, tx pgx.Tx, t config.Tenant, provider, 
 	if err != nil {
 		return err
 	}
-	p := db.RequestParams{Tenant: t.ID, Provider: provider, Timezone: t.Timezone, Currency: string(t.Currency), RunID: of, Now: now}
+	p := db.RequestParams{Tenant: t.ID, Provider: provider, Timezone: t.Timezone, Currency: string(t.Currency), RunID: of, Now: now, SettleSeconds: settle.Seconds()}
 	for _, r := range revisions {
 		d := dayOf(r.date, t.Location)
 		p.CloseIds, p.Dates, p.Revisions = append(p.CloseIds, ID(t.ID, provider, d.String(), r.revision)), append(p.Dates, pgDate(d.date)), append(p.Revisions, int32(r.revision))
@@ -59,7 +59,7 @@ func (c *Closer) Ask(ctx context.Context, tx pgx.Tx, t config.Tenant, provider, 
 	if err := q.Request(ctx, p); err != nil {
 		return fmt.Errorf("ask for the close of %s of %s/%s: %w", date, t.ID, provider, err)
 	}
-	if err := q.Hurry(ctx, db.HurryParams{Tenant: t.ID, Provider: provider, Now: now}); err != nil {
+	if err := q.Hurry(ctx, db.HurryParams{Tenant: t.ID, Provider: provider, Now: now, SettleSeconds: settle.Seconds()}); err != nil {
 		return fmt.Errorf("hurry the closes of %s/%s: %w", t.ID, provider, err)
 	}
 	return nil
@@ -111,12 +111,10 @@ func (c *Closer) Page(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, erro
 		return run.Page{}, run.Fail("not_configured", fmt.Errorf("local date: %w", err))
 	}
 	names := c.Providers(t.ID)
-	next := ""
 	for i, name := range names {
 		if name <= r.Cursor {
 			continue
 		}
-		next = name
 		err := c.Ask(ctx, tx, t, name, local.AddDate(0, 0, -1).Format(time.DateOnly), false, &r.ID)
 		switch {
 		case errors.Is(err, ErrNoKey), errors.Is(err, ErrNotOver):
@@ -127,7 +125,7 @@ func (c *Closer) Page(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, erro
 		}
 		return run.Page{Cursor: name, Last: i == len(names)-1, Done: 1, After: c.Wake}, nil
 	}
-	return run.Page{Cursor: next, Last: true}, nil
+	return run.Page{Cursor: r.Cursor, Last: true}, nil
 }
 
 // Providers are the names of a tenant's connectors.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/daybook"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/ledger"
@@ -120,10 +121,13 @@ func newRig(t testing.TB, n int, change ...func(*simulator.Config)) *rig {
 // replica is another closer on the same tables.
 func (r *rig) replica(owner string) *closing.Closer {
 	return closing.New(closing.Config{Owner: owner, Pause: time.Millisecond, MaxPause: 2 * time.Millisecond, Readings: 2, Chunk: 3, PageSize: 2}, closing.Deps{
-		Service: store.Service, Pool: r.Env.Pool, Outbox: r.Env.Outbox, Clock: r.Env.Clock, Tenants: r.Tenants, Connectors: r.Sender.Connectors,
+		Service: store.Service, Pool: r.Env.Pool, Outbox: r.Env.Outbox, Clock: r.Clock(), Tenants: r.Tenants, Connectors: r.Sender.Connectors,
 		Findings: r.Outcomes, Settle: r.Store.Settle, Key: r.key, Logger: slog.New(slog.DiscardHandler),
 	})
 }
+
+// Clock is the virtual one.
+func (r *rig) Clock() *clock.Virtual { return r.Env.Clock }
 
 func line(id, reference, kind string, amount, fee int64, at string) provider.StatementLine {
 	return provider.StatementLine{
@@ -163,7 +167,7 @@ func (r *rig) topUp(reference string, amount int64) {
 	r.InTx(func(tx pgx.Tx) error {
 		return ledger.Post(r.Ctx(), tx, ledger.Posting{
 			Tenant: payoutstest.Tenant, Kind: "float.topped_up", Ref: "wave/" + reference, Debit: ledger.Float("wave"), Credit: ledger.Treasury,
-			Amount: money.Amount{Minor: amount, Currency: "XOF"}, OccurredAt: r.Env.Clock.Now(),
+			Amount: money.Amount{Minor: amount, Currency: "XOF"}, OccurredAt: r.Clock().Now(),
 		})
 	})
 }
@@ -300,3 +304,8 @@ func (r *rig) attempt(n int) attempt.Attempt {
 var abroad = time.FixedZone("abroad", 5*60*60)
 
 func closingChain(all ...daybook.Report) ([]string, error) { return daybook.VerifyChain(all) }
+
+// paidThere is a provider that says of everything that it paid it.
+func paidThere(_ context.Context, t provider.Transfer, _ provider.Lookuper) (provider.Found, error) {
+	return provider.Found{Exists: true, Result: provider.Result{Class: provider.Succeeded, ProviderID: "pt-x"}, Amount: &t.Amount}, nil
+}

@@ -320,17 +320,24 @@ func (q *Queries) Hold(ctx context.Context, arg HoldParams) (uuid.UUID, error) {
 }
 
 const hurry = `-- name: Hurry :exec
-UPDATE closes SET next_try_at = $1::timestamptz WHERE tenant = $2 AND provider = $3 AND state = 'open' AND next_try_at > $1::timestamptz
+UPDATE closes SET next_try_at = GREATEST($1::timestamptz, day_end + make_interval(secs => $2))
+WHERE tenant = $3 AND provider = $4 AND state = 'open' AND next_try_at > $1::timestamptz
 `
 
 type HurryParams struct {
-	Now      time.Time
-	Tenant   string
-	Provider string
+	Now           time.Time
+	SettleSeconds float64
+	Tenant        string
+	Provider      string
 }
 
 func (q *Queries) Hurry(ctx context.Context, arg HurryParams) error {
-	_, err := q.db.Exec(ctx, hurry, arg.Now, arg.Tenant, arg.Provider)
+	_, err := q.db.Exec(ctx, hurry,
+		arg.Now,
+		arg.SettleSeconds,
+		arg.Tenant,
+		arg.Provider,
+	)
 	return err
 }
 
@@ -741,24 +748,25 @@ func (q *Queries) Previous(ctx context.Context, arg PreviousParams) ([]Close, er
 const request = `-- name: Request :exec
 INSERT INTO closes (close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, next_try_at, requested_at)
 SELECT s.close_id, $1, $2, s.local_date, s.revision, $3, s.day_start, s.day_end, $4, $5::uuid, 'open',
-       $6::timestamptz, $6::timestamptz
-FROM (SELECT unnest($7::uuid[]) AS close_id, unnest($8::date[]) AS local_date, unnest($9::integer[]) AS revision,
-             unnest($10::timestamptz[]) AS day_start, unnest($11::timestamptz[]) AS day_end) s
+       GREATEST($6::timestamptz, s.day_end + make_interval(secs => $7)), $6::timestamptz
+FROM (SELECT unnest($8::uuid[]) AS close_id, unnest($9::date[]) AS local_date, unnest($10::integer[]) AS revision,
+             unnest($11::timestamptz[]) AS day_start, unnest($12::timestamptz[]) AS day_end) s
 ON CONFLICT DO NOTHING
 `
 
 type RequestParams struct {
-	Tenant    string
-	Provider  string
-	Timezone  string
-	Currency  string
-	RunID     *uuid.UUID
-	Now       time.Time
-	CloseIds  []uuid.UUID
-	Dates     []pgtype.Date
-	Revisions []int32
-	Starts    []time.Time
-	Ends      []time.Time
+	Tenant        string
+	Provider      string
+	Timezone      string
+	Currency      string
+	RunID         *uuid.UUID
+	Now           time.Time
+	SettleSeconds float64
+	CloseIds      []uuid.UUID
+	Dates         []pgtype.Date
+	Revisions     []int32
+	Starts        []time.Time
+	Ends          []time.Time
 }
 
 func (q *Queries) Request(ctx context.Context, arg RequestParams) error {
@@ -769,6 +777,7 @@ func (q *Queries) Request(ctx context.Context, arg RequestParams) error {
 		arg.Currency,
 		arg.RunID,
 		arg.Now,
+		arg.SettleSeconds,
 		arg.CloseIds,
 		arg.Dates,
 		arg.Revisions,

@@ -6,7 +6,7 @@ HAVING count(*) > 0;
 -- name: Request :exec
 INSERT INTO closes (close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, next_try_at, requested_at)
 SELECT s.close_id, @tenant, @provider, s.local_date, s.revision, @timezone, s.day_start, s.day_end, @currency, sqlc.narg(run_id)::uuid, 'open',
-       @now::timestamptz, @now::timestamptz
+       GREATEST(@now::timestamptz, s.day_end + make_interval(secs => @settle_seconds)), @now::timestamptz
 FROM (SELECT unnest(@close_ids::uuid[]) AS close_id, unnest(@dates::date[]) AS local_date, unnest(@revisions::integer[]) AS revision,
              unnest(@starts::timestamptz[]) AS day_start, unnest(@ends::timestamptz[]) AS day_end) s
 ON CONFLICT DO NOTHING;
@@ -20,7 +20,8 @@ SELECT * FROM closes WHERE tenant = @tenant AND local_date = @local_date AND (@p
 ORDER BY provider, revision;
 
 -- name: Hurry :exec
-UPDATE closes SET next_try_at = @now::timestamptz WHERE tenant = @tenant AND provider = @provider AND state = 'open' AND next_try_at > @now::timestamptz;
+UPDATE closes SET next_try_at = GREATEST(@now::timestamptz, day_end + make_interval(secs => @settle_seconds))
+WHERE tenant = @tenant AND provider = @provider AND state = 'open' AND next_try_at > @now::timestamptz;
 
 -- name: Claim :many
 -- The earliest open day of each connector, first closes before repetitions; one close of a connector is worked on at a time.
