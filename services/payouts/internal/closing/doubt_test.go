@@ -23,7 +23,7 @@ func faulty(t *testing.T, rule simulator.Rule) *rig {
 	if err := r.Sim.Plan(simulator.Plan{Rules: []simulator.Rule{rule}}); err != nil {
 		t.Fatal(err)
 	}
-	r.Env.Send(r.Sender, 3)
+	r.Send(r.Sender, 3)
 	r.Clock().Advance(12 * time.Hour)
 	return r
 }

@@ -120,8 +120,9 @@ func newRig(t testing.TB, n int, change ...func(*simulator.Config)) *rig {
 
 // replica is another closer on the same tables.
 func (r *rig) replica(owner string) *closing.Closer {
+	e := r.Env
 	return closing.New(closing.Config{Owner: owner, Pause: time.Millisecond, MaxPause: 2 * time.Millisecond, Readings: 2, Chunk: 3, PageSize: 2}, closing.Deps{
-		Service: store.Service, Pool: r.Env.Pool, Outbox: r.Env.Outbox, Clock: r.Clock(), Tenants: r.Tenants, Connectors: r.Sender.Connectors,
+		Service: store.Service, Pool: e.Pool, Outbox: e.Outbox, Clock: r.Clock(), Tenants: r.Tenants, Connectors: r.Connectors,
 		Findings: r.Outcomes, Settle: r.Store.Settle, Key: r.key, Logger: slog.New(slog.DiscardHandler),
 	})
 }
