@@ -87,7 +87,7 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 	w.StoppedBy(func(ctx context.Context, tx pgx.Tx) ([]string, error) { return w.states.Stopped(ctx, tx) })
 	w.replicas = []*replica{w.replica(pool, nil), w.replica(pool, nil)}
 	first := w.replicas[0]
-	w.Ticks.Jobs = runs.Jobs(w.Planner, w.Breaks, first.worker.AskPage)
+	w.Ticks.Jobs = runs.Jobs(w.Planner, w.Breaks, first.worker.AskPage, nil)
 	w.Exec.Jobs = w.Ticks.Jobs
 	w.webhooks = webhook.New(store.Service, []webhook.Source{{Tenant: payoutstest.Tenant, Provider: "orange", Verifier: w.bank}}, webhook.Deps{
 		Pool: pool, Clock: w.Clock, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Match: first.worker.Match,
