@@ -57,6 +57,19 @@ bench/plan: ## Plan a million payments of 100,000 payees (ARGS="-history 1000000
 	$(GO) build -o $(BIN)/agogo ./cmd/agogo
 	$(GO) run ./bench/plan $(ARGS)
 
+# Images of every binary, the same bytes from the same commit. REPO is the registry and folder, PUSH=1 pushes.
+REPO      ?= agogopay
+PLATFORMS ?= linux/amd64,linux/arm64
+EPOCH     ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+.PHONY: images
+images: $(TOOLS)/images ## Make container images, with their SBOM and provenance, in dist/images (REPO=registry/folder PLATFORMS=linux/amd64 PUSH=1)
+	$(TOOLS)/images -out dist/images -repo $(REPO) -version $(VERSION) -epoch $(EPOCH) -commit $$(git rev-parse HEAD) -platforms $(PLATFORMS) $(if $(PUSH),-push) \
+		agogo=./cmd/agogo $(foreach s,$(SERVICES),agogo-$(s)=./services/$(s)/cmd/$(s)) agogo-nats=github.com/nats-io/nats-server/v2
+
+.PHONY: test/images
+test/images: ## Test the tool that makes images: twice the same source, twice the same bytes
+	cd tools/images && GOWORK=off $(GO) test ./...
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf .cache/protovalidate ## Lint Go and protos
 	$(TOOLS)/golangci-lint run $(PACKAGES)
@@ -77,7 +90,7 @@ verify: gen ## Fail when generated code, modules or docs are not what their sour
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf $(BIN) .cache
+	rm -rf $(BIN) .cache dist
 
 # Pinned tools, each a module of its own outside go.work, so that none changes what we build.
 $(TOOLS)/%: tools/%/go.mod
@@ -86,6 +99,9 @@ $(TOOLS)/%: tools/%/go.mod
 
 $(TOOLS)/suite: tools/suite/main.go
 	@cd tools/suite && GOWORK=off $(GO) build -o $(CURDIR)/$(TOOLS)/suite .
+
+$(TOOLS)/images: $(wildcard tools/images/*.go) tools/images/go.mod
+	@cd tools/images && GOWORK=off $(GO) build -o $(CURDIR)/$(TOOLS)/images .
 
 # buf needs the source of validate.proto; the module that holds it is pinned in tools/protovalidate.
 .cache/protovalidate: tools/protovalidate/go.mod
