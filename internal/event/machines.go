@@ -120,11 +120,11 @@ var Provider = Machine{Aggregate: "provider", Service: "payouts, recurrences", B
 
 // Float is the balance that pays payouts at a provider.
 var Float = Machine{Aggregate: "float", Service: "payouts", Body: "Float", Transitions: []Transition{
-	{"ok", "low", "float.low", "below what tonight is forecast to need"},
-	{"ok", "insufficient", "float.insufficient", "below what is due now"},
-	{"low", "insufficient", "float.insufficient", "below what is due now"},
-	{"low", "ok", "float.restored", "topped up"},
-	{"insufficient", "ok", "float.restored", "topped up"},
+	{"ok", "low", "float.low", "below what the next run is forecast to need"},
+	{"ok", "insufficient", "float.insufficient", "the next in line is not covered, or was refused by the provider: what is due is held in order"},
+	{"low", "insufficient", "float.insufficient", "the next in line is not covered, or was refused by the provider: what is due is held in order"},
+	{"low", "ok", "float.restored", "covers the forecast and a fiftieth more, or was topped up where the balance is not known"},
+	{"insufficient", "ok", "float.restored", "covers all that is due, or was topped up or drawn on where the balance is not known"},
 }}
 
 // Break is a payee's break time of a local date.

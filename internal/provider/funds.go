@@ -191,6 +191,7 @@ func (s *States) Forecast(ctx context.Context, tx pgx.Tx, c Connector, needed in
 		if !n.Funds.Known(now) || n.Float == FloatInsufficient {
 			return n
 		}
+		needed := n.Funds.Takes(needed)
 		switch left := n.Funds.Left(); {
 		case left < needed:
 			n.Float, n.Needed = FloatLow, needed
@@ -204,21 +205,24 @@ func (s *States) Forecast(ctx context.Context, tx pgx.Tx, c Connector, needed in
 // margin is the part of the forecast that must be left over: a fiftieth.
 const margin = 50
 
-// ToppedUp counts money in that was sent to the provider, and has its balance read anew. Where the balance is not known, whoever
-// sent the money is believed that it is enough.
-func (s *States) ToppedUp(ctx context.Context, tx pgx.Tx, c Connector, amount int64, due Due) (Status, error) {
-	if err := db.New(tx).EnsureState(ctx, db.EnsureStateParams{Tenant: c.Tenant, Provider: c.Provider, Kind: c.Kind, Now: s.Clock.Now()}); err != nil {
+// Lock makes the connector's row if it has none, locks it and returns its state.
+func (s *States) Lock(ctx context.Context, tx pgx.Tx, c Connector) (Status, error) {
+	err := db.New(tx).EnsureState(ctx, db.EnsureStateParams{Tenant: c.Tenant, Provider: c.Provider, Kind: c.Kind, Now: s.Clock.Now()})
+	if err != nil {
 		return Status{}, fmt.Errorf("keep state of connector %s/%s: %w", c.Tenant, c.Provider, err)
 	}
-	st, err := s.LockFunds(ctx, tx, c)
-	if err != nil {
-		return Status{}, err
-	}
+	return s.LockFunds(ctx, tx, c)
+}
+
+// ToppedUp counts money in that was sent to the provider, and has its balance read anew. Where the balance is not known, or the
+// provider has refused, whoever sent the money is believed that it is enough. The caller holds the row, and calls this once for each
+// time that money is sent.
+func (s *States) ToppedUp(ctx context.Context, tx pgx.Tx, st Status, amount int64, due Due) (Status, error) {
+	c, now := st.Connector, s.Clock.Now()
 	if err := db.New(tx).AddFunds(ctx, db.AddFundsParams{Tenant: c.Tenant, Provider: c.Provider, Amount: amount}); err != nil {
 		return Status{}, fmt.Errorf("add to the balance of %s/%s: %w", c.Tenant, c.Provider, err)
 	}
-	now := s.Clock.Now()
-	if !st.Funds.Known(now) || st.WantsFloat(now) && st.RestCode == CodeFloat {
+	if !st.Funds.Known(now) || st.Resting(now) && st.RestCode == CodeFloat {
 		return s.FloatRestored(ctx, tx, c)
 	}
 	return s.Judge(ctx, tx, c, due)

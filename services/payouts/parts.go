@@ -39,6 +39,7 @@ type parts struct {
 	store      *store.Store
 	replicas   *provider.Replicas
 	reconcile  *reconcile.Worker
+	float      *float.Keeper
 	webhooks   *webhook.Receiver
 	guard      *restore.Guard
 	marker     *restore.Marker
@@ -86,7 +87,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	jobs := runs.Jobs(planner, counted, worker.AskPage, closer.Page)
 	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	return &parts{
-		outbox: relay, store: st, reconcile: worker, guard: guard, closer: closer,
+		outbox: relay, store: st, reconcile: worker, guard: guard, closer: closer, float: keeper,
 		marker: &restore.Marker{Guard: guard, Outbox: relay, Clock: clk, Tenants: file.IDs(), Tracking: outcome.Tracking(), Count: precheck.Count},
 		prechecks: &precheck.Worker{
 			Service: name, Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Runs: st.Runs, Gate: gate, Logger: s.log,
@@ -101,7 +102,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		sweeper: sweep.New(st, s.log),
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
-			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states,
+			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states, Float: keeper,
 			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk}, Approve: &approve.Approver{Store: st, Clock: clk}, Planner: planner, Closer: closer,
 		}),
 	}

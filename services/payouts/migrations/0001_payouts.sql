@@ -90,6 +90,8 @@ CREATE TABLE payments (
 -- What a run may take. Its size is what is owed, not what was ever paid: the cost of a run does not grow with history.
 CREATE INDEX payments_claimable ON payments (tenant, payee_id, completed_at)
     WHERE (status = 'completed' OR carried) AND payout_id IS NULL AND paid_reference = '';
+-- What was completed in the last days, for the forecast of the float: it costs next to nothing to keep.
+CREATE INDEX payments_completed ON payments USING brin (completed_at) WITH (autosummarize = on);
 CREATE INDEX payments_listed ON payments (tenant, payee_id, payment_id);
 
 -- A payment refunded while claimed or paid is taken off the payee's next payout. Amounts are positive: they are owed back.

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agogopay/agogo/internal/money"
-	ledgerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/ledger/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
@@ -38,17 +37,36 @@ func (a *app) floatCommand() *cobra.Command {
 	for _, name := range []string{"provider", "reference", "currency"} {
 		_ = topUp.MarkFlagRequired(name)
 	}
-	list := leaf("list", "Floats by the books", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := forTenant(a, func() (ledgerv1.LedgerServiceClient, error) { return a.ledger("payouts") })
+	list := leaf("list", "Balances at providers, and what the next run will need", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, client, err := forTenant(a, a.payouts)
 		if err != nil {
 			return err
 		}
-		return all(a, func(token string) ([]*ledgerv1.Balance, string, error) {
-			r, err := client.ListBalances(c.Context(), &ledgerv1.ListBalancesRequest{Tenant: tenant, AccountPrefix: "float:", PageSize: 1000, PageToken: token})
-			return r.GetItems(), r.GetNextPageToken(), err
-		}, balanceColumns...)
-	}, "agogo float list")
+		return all(a, func(string) ([]*payoutsv1.Float, string, error) {
+			r, err := client.ListFloats(c.Context(), &payoutsv1.ListFloatsRequest{Tenant: tenant})
+			return r.GetItems(), "", err
+		}, floatColumns...)
+	}, "agogo float list --tenant lebenis", "agogo float list -o json")
+	list.Long = `Show, by provider, the balance as the provider told it last and when, what is available of it, what is in flight, the float by the books,
+and what the next run will need: what waits, what is owed, what is expected to be earned before then. A provider that tells no
+balance has none here. A difference between balance and books is normal while payouts are in flight and fees are unknown.`
 	return noun("float", "Money held at providers", list, topUp)
+}
+
+var floatColumns = []column[*payoutsv1.Float]{
+	col("provider", (*payoutsv1.Float).GetProvider),
+	col("state", (*payoutsv1.Float).GetState),
+	num("balance", func(f *payoutsv1.Float) string { return amount(f.Balance) }),
+	col("read (utc)", func(f *payoutsv1.Float) string { return when(f.ReadAt) }),
+	num("available", func(f *payoutsv1.Float) string { return amount(f.Available) }),
+	num("in flight", func(f *payoutsv1.Float) string { return amount(f.InFlight) }),
+	num("books", func(f *payoutsv1.Float) string { return amount(f.Booked) }),
+	col("next run (utc)", func(f *payoutsv1.Float) string { return when(f.NextRun) }),
+	num("waiting", func(f *payoutsv1.Float) string { return amount(f.Waiting) }),
+	num("owed", func(f *payoutsv1.Float) string { return amount(f.Owed) }),
+	num("expected", func(f *payoutsv1.Float) string { return amount(f.Expected) }),
+	num("needed", func(f *payoutsv1.Float) string { return amount(f.Needed) }),
+	num("shortfall", func(f *payoutsv1.Float) string { return amount(f.Shortfall) }),
 }
 
 var breakColumns = []column[*payoutsv1.Break]{

@@ -97,13 +97,21 @@ func (a *Alert) Message() (n Notice, loud, ok bool) {
 		Tenant:    a.Tenant,
 		Recipient: Recipient{Kind: ToOperator, ID: Operators},
 		Kind:      a.Kind,
-		Text:      string(a.Kind),
+		Text:      a.text(),
 		SubjectID: a.subject,
 		Cause: string(a.Kind) + "/" + a.Scope + "#" + strconv.FormatInt(a.Generation, 10) +
 			"." + strconv.Itoa(magnitude(a.Told)),
 		Params:   params,
 		Resolved: a.Open <= 0,
 	}, loud, true
+}
+
+// text is the key of the alert's words. A provider that refuses for want of float does not say how much there is.
+func (a *Alert) text() string {
+	if a.Kind == "float.insufficient" && a.params.Needed.Currency == "" {
+		return "float.insufficient.refused"
+	}
+	return string(a.Kind)
 }
 
 // magnitude is the number of digits: 1 to 9 is 1, 10 to 99 is 2; nothing open is 0.

@@ -101,6 +101,7 @@ var texts = []Text{
 	{Key: "charge.succeeded", Params: []string{ParamAmount, ParamPeriod}},
 	{Key: "event.dead_lettered", Params: []string{ParamCount, ParamWhere}},
 	{Key: "float.insufficient", Params: []string{ParamAmount, ParamNeeded, ParamWhere}},
+	{Key: "float.insufficient.refused", Params: []string{ParamWhere}},
 	{Key: "float.low", Params: []string{ParamAmount, ParamNeeded, ParamWhere}},
 	{Key: "hold_digest.created", Params: []string{ParamAmount, ParamCount, ParamPeriod}},
 	{Key: "payee.destination_changed", Params: []string{ParamCount}},

@@ -185,6 +185,26 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// A float that a provider has refused to draw on has words without sums; one whose balance is known tells them.
+func TestWordsOfAnInsufficientFloat(t *testing.T) {
+	t.Parallel()
+	for want, f := range map[string]Float{
+		"float.insufficient":         {Provider: "orange", Available: money.Amount{Minor: 9, Currency: "XOF"}, Needed: money.Amount{Minor: 50, Currency: "XOF"}},
+		"float.insufficient.refused": {Provider: "orange"},
+	} {
+		e := Event{Type: "float.insufficient", Tenant: "lebenis", Service: "payouts", Order: 7, At: at, Zone: time.UTC, Snapshot: f}
+		for _, c := range Decide(e).Changes {
+			a := Alert{Key: c.Key}
+			a.Apply(c, at)
+			if n, loud, ok := a.Message(); ok && (n.Text != want || !loud) {
+				t.Errorf("got %s, want %s", n.Text, want)
+			} else if ok != (c.Key.Kind == e.Type) {
+				t.Errorf("%s speaks: %v", c.Key.Kind, ok)
+			}
+		}
+	}
+}
+
 // TestStorm: ten thousand unknown outcomes of one run are five messages; the row counts them all.
 func TestStorm(t *testing.T) {
 	t.Parallel()
@@ -374,7 +394,7 @@ func TestEveryTextHasAKind(t *testing.T) {
 			said = append(said, n.Text)
 		}
 		for _, c := range d.Changes {
-			said = append(said, string(c.Key.Kind))
+			said = append(said, string(c.Key.Kind), (&Alert{Key: c.Key, params: c.Params}).text())
 		}
 	}
 	slices.Sort(said)

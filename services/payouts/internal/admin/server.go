@@ -20,6 +20,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
 	"github.com/agogopay/agogo/services/payouts/internal/breaks"
 	"github.com/agogopay/agogo/services/payouts/internal/closing"
+	"github.com/agogopay/agogo/services/payouts/internal/float"
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -38,6 +39,7 @@ type Deps struct {
 	Approve  Approve
 	Planner  *plan.Planner
 	Closer   *closing.Closer
+	Float    *float.Keeper
 	// Connectors are opened again by StartOutflow, and by TopUpFloat those that rest for want of float.
 	Connectors *provider.States
 }

@@ -48,8 +48,10 @@ type Deps struct {
 // Keeper watches the balances of all connectors.
 type Keeper struct {
 	Deps
-	mu    sync.Mutex
-	purse map[provider.Connector]purse
+	mu      sync.Mutex
+	purse   map[provider.Connector]purse
+	checked map[provider.Connector]time.Time // by this process
+	before  map[string]past                  // by tenant
 }
 
 // purse is what this process has taken from a balance for its next sends, so that not every claim has to write to the row that
@@ -60,7 +62,11 @@ type purse struct {
 }
 
 // New makes a keeper.
-func New(d Deps) *Keeper { return &Keeper{Deps: d, purse: map[provider.Connector]purse{}} }
+func New(d Deps) *Keeper {
+	return &Keeper{
+		Deps: d, purse: map[provider.Connector]purse{}, checked: map[provider.Connector]time.Time{}, before: map[string]past{},
+	}
+}
 
 var (
 	_ dispatch.Funds = (*Keeper)(nil)

@@ -14,6 +14,7 @@ import (
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/services/payouts/internal/float/db"
 )
 
@@ -115,6 +116,16 @@ func Due(ctx context.Context, q db.DBTX, c provider.Connector) (provider.Due, er
 		return provider.Due{}, fmt.Errorf("add up what waits for %s/%s: %w", c.Tenant, c.Provider, err)
 	}
 	return provider.Due{All: r.Approved + r.Held, First: r.First}, nil
+}
+
+// keep is how long readings are kept: a quarter, for whoever compares them with the books.
+const keep = 92 * 24 * time.Hour
+
+// Retention deletes old readings.
+func (k *Keeper) Retention() retention.Rule {
+	return retention.Rule{Rows: "readings of balances", Delete: func(ctx context.Context, limit int32) (int64, error) {
+		return db.New(k.Pool).DeleteReadings(ctx, db.DeleteReadingsParams{Before: k.Clock.Now().Add(-keep), RowLimit: limit})
+	}}
 }
 
 // Reading is a balance as a provider has told it.

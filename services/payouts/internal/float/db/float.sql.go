@@ -72,6 +72,58 @@ func (q *Queries) Due(ctx context.Context, arg DueParams) (DueRow, error) {
 	return i, err
 }
 
+const earned = `-- name: Earned :many
+SELECT COALESCE(NULLIF(y.provider, ''), $1::text)::text AS provider,
+       floor(extract(epoch FROM p.completed_at AT TIME ZONE $2::text) / 900)::bigint AS slot, sum(p.net)::bigint AS net
+FROM payments p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+WHERE p.tenant = $3 AND p.completed_at >= $4::timestamptz AND p.completed_at < $5::timestamptz
+  AND p.status = 'completed' AND p.paid_reference = '' AND p.method = ANY($6::text[]) AND y.phone <> ''
+GROUP BY 1, 2
+`
+
+type EarnedParams struct {
+	DefaultProvider string
+	Zone            string
+	Tenant          string
+	Since           time.Time
+	Until           time.Time
+	Methods         []string
+}
+
+type EarnedRow struct {
+	Provider string
+	Slot     int64
+	Net      int64
+}
+
+// What became payable in each quarter of an hour by the tenant's clocks, by provider.
+func (q *Queries) Earned(ctx context.Context, arg EarnedParams) ([]EarnedRow, error) {
+	rows, err := q.db.Query(ctx, earned,
+		arg.DefaultProvider,
+		arg.Zone,
+		arg.Tenant,
+		arg.Since,
+		arg.Until,
+		arg.Methods,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EarnedRow
+	for rows.Next() {
+		var i EarnedRow
+		if err := rows.Scan(&i.Provider, &i.Slot, &i.Net); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const feeShare = `-- name: FeeShare :one
 SELECT COALESCE(ceil(sum(n.amount) FILTER (WHERE n.debit = 'fees') * 10000 / NULLIF(sum(n.amount) FILTER (WHERE n.debit <> 'fees'), 0)), 0)::integer AS bps
 FROM (
@@ -118,6 +170,81 @@ func (q *Queries) KeepReading(ctx context.Context, arg KeepReadingParams) error 
 	return err
 }
 
+const owed = `-- name: Owed :many
+WITH due AS (
+    SELECT p.payee_id, sum(p.net) AS net, COALESCE(sum(p.net) FILTER (WHERE $2::bigint > 0 AND p.net > $2::bigint), 0) AS oversize
+    FROM payments p
+    WHERE p.tenant = $3 AND (p.status = 'completed' OR p.carried) AND p.payout_id IS NULL AND p.paid_reference = ''
+      AND p.completed_at <= $7::timestamptz AND p.completed_at >= $8::timestamptz AND p.method = ANY($9::text[])
+    GROUP BY p.payee_id
+), owed AS (
+    SELECT d.payee_id, d.oversize, d.net - COALESCE((
+        SELECT sum(c.net) FROM carries c
+        WHERE c.tenant = $3 AND c.payee_id = d.payee_id AND c.payout_id IS NULL AND c.voided_at IS NULL AND c.occurred_at <= $7::timestamptz
+    ), 0) AS net
+    FROM due d
+)
+SELECT COALESCE(NULLIF(y.provider, ''), $1::text)::text AS provider,
+       sum(CASE WHEN $2::bigint > 0 AND o.net > $2::bigint THEN GREATEST(o.net - o.oversize, 0) ELSE o.net END)::bigint AS net
+FROM owed o JOIN payees y ON y.tenant = $3 AND y.payee_id = o.payee_id
+WHERE o.net > 0 AND o.net >= $4::bigint AND y.phone <> '' AND y.state = 'active' AND NOT y.unconfirmed
+  AND NOT COALESCE(y.destination_changed_at > $5::timestamptz, false)
+  -- A wallet of which its provider has said that it is not the payee's waits for people; one that is not asked about yet will be.
+  AND NOT EXISTS (
+      SELECT 1 FROM recipients v WHERE v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone AND v.provider = ANY($6::text[])
+        AND v.provider = COALESCE(NULLIF(y.provider, ''), $1::text) AND v.state IN ('mismatch', 'refused') AND v.name_digest = md5(y.name))
+GROUP BY 1
+`
+
+type OwedParams struct {
+	DefaultProvider string
+	Most            int64
+	Tenant          string
+	Minimum         int64
+	CooledSince     time.Time
+	Verifying       []string
+	CutOff          time.Time
+	AcceptFrom      time.Time
+	Methods         []string
+}
+
+type OwedRow struct {
+	Provider string
+	Net      int64
+}
+
+// What a run would plan and send, by provider. What counts as due is the same as in the planner's DuePayees, ClaimPayments and
+// ClaimCarries, whom it leaves out the same as in its Decide.
+func (q *Queries) Owed(ctx context.Context, arg OwedParams) ([]OwedRow, error) {
+	rows, err := q.db.Query(ctx, owed,
+		arg.DefaultProvider,
+		arg.Most,
+		arg.Tenant,
+		arg.Minimum,
+		arg.CooledSince,
+		arg.Verifying,
+		arg.CutOff,
+		arg.AcceptFrom,
+		arg.Methods,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OwedRow
+	for rows.Next() {
+		var i OwedRow
+		if err := rows.Scan(&i.Provider, &i.Net); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const readingAt = `-- name: ReadingAt :one
 SELECT read_at, balance, currency, outstanding FROM float_readings
 WHERE tenant = $1 AND provider = $2 AND read_at <= $3::timestamptz ORDER BY read_at DESC LIMIT 1
@@ -147,4 +274,42 @@ func (q *Queries) ReadingAt(ctx context.Context, arg ReadingAtParams) (ReadingAt
 		&i.Outstanding,
 	)
 	return i, err
+}
+
+const waiting = `-- name: Waiting :many
+SELECT p.provider, sum(p.net)::bigint AS net FROM payouts p
+WHERE p.tenant = $1 AND (p.state IN ('created', 'awaiting_approval', 'approved', 'held') OR (p.state = 'failed' AND p.retry_at IS NOT NULL))
+  AND NOT p.contradicted AND NOT (p.state = 'held' AND p.reason_code = ANY($2::text[]))
+GROUP BY p.provider
+`
+
+type WaitingParams struct {
+	Tenant    string
+	ForPeople []string
+}
+
+type WaitingRow struct {
+	Provider string
+	Net      int64
+}
+
+// What is planned and not sent, by provider; without what waits for a person, who may not say so before the next run.
+func (q *Queries) Waiting(ctx context.Context, arg WaitingParams) ([]WaitingRow, error) {
+	rows, err := q.db.Query(ctx, waiting, arg.Tenant, arg.ForPeople)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WaitingRow
+	for rows.Next() {
+		var i WaitingRow
+		if err := rows.Scan(&i.Provider, &i.Net); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

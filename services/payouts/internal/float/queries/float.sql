@@ -29,3 +29,46 @@ DELETE FROM float_readings WHERE ctid IN (
 
 -- name: Approved :one
 SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts WHERE state = 'approved' AND tenant = @tenant AND provider = @provider AND NOT contradicted;
+
+-- name: Waiting :many
+-- What is planned and not sent, by provider; without what waits for a person, who may not say so before the next run.
+SELECT p.provider, sum(p.net)::bigint AS net FROM payouts p
+WHERE p.tenant = @tenant AND (p.state IN ('created', 'awaiting_approval', 'approved', 'held') OR (p.state = 'failed' AND p.retry_at IS NOT NULL))
+  AND NOT p.contradicted AND NOT (p.state = 'held' AND p.reason_code = ANY(@for_people::text[]))
+GROUP BY p.provider;
+
+-- name: Owed :many
+-- What a run would plan and send, by provider. What counts as due is the same as in the planner's DuePayees, ClaimPayments and
+-- ClaimCarries, whom it leaves out the same as in its Decide.
+WITH due AS (
+    SELECT p.payee_id, sum(p.net) AS net, COALESCE(sum(p.net) FILTER (WHERE @most::bigint > 0 AND p.net > @most::bigint), 0) AS oversize
+    FROM payments p
+    WHERE p.tenant = @tenant AND (p.status = 'completed' OR p.carried) AND p.payout_id IS NULL AND p.paid_reference = ''
+      AND p.completed_at <= @cut_off::timestamptz AND p.completed_at >= @accept_from::timestamptz AND p.method = ANY(@methods::text[])
+    GROUP BY p.payee_id
+), owed AS (
+    SELECT d.payee_id, d.oversize, d.net - COALESCE((
+        SELECT sum(c.net) FROM carries c
+        WHERE c.tenant = @tenant AND c.payee_id = d.payee_id AND c.payout_id IS NULL AND c.voided_at IS NULL AND c.occurred_at <= @cut_off::timestamptz
+    ), 0) AS net
+    FROM due d
+)
+SELECT COALESCE(NULLIF(y.provider, ''), @default_provider::text)::text AS provider,
+       sum(CASE WHEN @most::bigint > 0 AND o.net > @most::bigint THEN GREATEST(o.net - o.oversize, 0) ELSE o.net END)::bigint AS net
+FROM owed o JOIN payees y ON y.tenant = @tenant AND y.payee_id = o.payee_id
+WHERE o.net > 0 AND o.net >= @minimum::bigint AND y.phone <> '' AND y.state = 'active' AND NOT y.unconfirmed
+  AND NOT COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false)
+  -- A wallet of which its provider has said that it is not the payee's waits for people; one that is not asked about yet will be.
+  AND NOT EXISTS (
+      SELECT 1 FROM recipients v WHERE v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone AND v.provider = ANY(@verifying::text[])
+        AND v.provider = COALESCE(NULLIF(y.provider, ''), @default_provider::text) AND v.state IN ('mismatch', 'refused') AND v.name_digest = md5(y.name))
+GROUP BY 1;
+
+-- name: Earned :many
+-- What became payable in each quarter of an hour by the tenant's clocks, by provider.
+SELECT COALESCE(NULLIF(y.provider, ''), @default_provider::text)::text AS provider,
+       floor(extract(epoch FROM p.completed_at AT TIME ZONE @zone::text) / 900)::bigint AS slot, sum(p.net)::bigint AS net
+FROM payments p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+WHERE p.tenant = @tenant AND p.completed_at >= @since::timestamptz AND p.completed_at < @until::timestamptz
+  AND p.status = 'completed' AND p.paid_reference = '' AND p.method = ANY(@methods::text[]) AND y.phone <> ''
+GROUP BY 1, 2;

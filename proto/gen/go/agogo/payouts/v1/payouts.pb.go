@@ -4305,6 +4305,259 @@ func (x *Break) GetLastResetDate() string {
 	return ""
 }
 
+type ListFloatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFloatsRequest) Reset() {
+	*x = ListFloatsRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFloatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFloatsRequest) ProtoMessage() {}
+
+func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFloatsRequest.ProtoReflect.Descriptor instead.
+func (*ListFloatsRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListFloatsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+type ListFloatsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Float               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFloatsResponse) Reset() {
+	*x = ListFloatsResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFloatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFloatsResponse) ProtoMessage() {}
+
+func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFloatsResponse.ProtoReflect.Descriptor instead.
+func (*ListFloatsResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ListFloatsResponse) GetItems() []*Float {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// Float is the money that a tenant holds at a provider.
+type Float struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Tenant   string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Provider string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	State    string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"` // ok, low, insufficient
+	// balance is what the provider told at read_at; absent where it was never told, or the provider has refused a payout since.
+	Balance *v1.Money              `protobuf:"bytes,4,opt,name=balance,proto3" json:"balance,omitempty"`
+	ReadAt  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	// available is the balance less what was begun since, and what was under way then. Absent with the balance.
+	Available *v1.Money `protobuf:"bytes,6,opt,name=available,proto3" json:"available,omitempty"`
+	// in_flight was sent and is not proven over, by the books.
+	InFlight *v1.Money `protobuf:"bytes,7,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// booked is the float by the books, difference what the balance has more than that. What is in flight is in the one already and
+	// not in the other, and so are fees that are not known yet: reconciliation says what a difference means.
+	Booked     *v1.Money `protobuf:"bytes,8,opt,name=booked,proto3" json:"booked,omitempty"`
+	Difference *v1.Money `protobuf:"bytes,9,opt,name=difference,proto3" json:"difference,omitempty"`
+	// next_run is the nominal time of the next run, for which needed is the forecast: what is planned and waits, what is owed and
+	// would be planned, what is expected to be earned before then, and their fees as far as they are known.
+	NextRun  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
+	Needed   *v1.Money              `protobuf:"bytes,11,opt,name=needed,proto3" json:"needed,omitempty"`
+	Waiting  *v1.Money              `protobuf:"bytes,12,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Owed     *v1.Money              `protobuf:"bytes,13,opt,name=owed,proto3" json:"owed,omitempty"`
+	Expected *v1.Money              `protobuf:"bytes,14,opt,name=expected,proto3" json:"expected,omitempty"`
+	// shortfall is what available lacks of needed. Absent with the balance.
+	Shortfall     *v1.Money `protobuf:"bytes,15,opt,name=shortfall,proto3" json:"shortfall,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Float) Reset() {
+	*x = Float{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Float) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Float) ProtoMessage() {}
+
+func (x *Float) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Float.ProtoReflect.Descriptor instead.
+func (*Float) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Float) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Float) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Float) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Float) GetBalance() *v1.Money {
+	if x != nil {
+		return x.Balance
+	}
+	return nil
+}
+
+func (x *Float) GetReadAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadAt
+	}
+	return nil
+}
+
+func (x *Float) GetAvailable() *v1.Money {
+	if x != nil {
+		return x.Available
+	}
+	return nil
+}
+
+func (x *Float) GetInFlight() *v1.Money {
+	if x != nil {
+		return x.InFlight
+	}
+	return nil
+}
+
+func (x *Float) GetBooked() *v1.Money {
+	if x != nil {
+		return x.Booked
+	}
+	return nil
+}
+
+func (x *Float) GetDifference() *v1.Money {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+func (x *Float) GetNextRun() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextRun
+	}
+	return nil
+}
+
+func (x *Float) GetNeeded() *v1.Money {
+	if x != nil {
+		return x.Needed
+	}
+	return nil
+}
+
+func (x *Float) GetWaiting() *v1.Money {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Float) GetOwed() *v1.Money {
+	if x != nil {
+		return x.Owed
+	}
+	return nil
+}
+
+func (x *Float) GetExpected() *v1.Money {
+	if x != nil {
+		return x.Expected
+	}
+	return nil
+}
+
+func (x *Float) GetShortfall() *v1.Money {
+	if x != nil {
+		return x.Shortfall
+	}
+	return nil
+}
+
 type TopUpFloatRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Tenant      string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -4320,7 +4573,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4332,7 +4585,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4345,7 +4598,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -4392,7 +4645,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4404,7 +4657,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4417,7 +4670,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{56}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -4468,7 +4721,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4480,7 +4733,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4493,7 +4746,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{57}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Close) GetId() string {
@@ -4719,7 +4972,7 @@ type CloseDayRequest struct {
 
 func (x *CloseDayRequest) Reset() {
 	*x = CloseDayRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4731,7 +4984,7 @@ func (x *CloseDayRequest) String() string {
 func (*CloseDayRequest) ProtoMessage() {}
 
 func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4744,7 +4997,7 @@ func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayRequest.ProtoReflect.Descriptor instead.
 func (*CloseDayRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{58}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CloseDayRequest) GetTenant() string {
@@ -4791,7 +5044,7 @@ type CloseDayResponse struct {
 
 func (x *CloseDayResponse) Reset() {
 	*x = CloseDayResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4803,7 +5056,7 @@ func (x *CloseDayResponse) String() string {
 func (*CloseDayResponse) ProtoMessage() {}
 
 func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4816,7 +5069,7 @@ func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayResponse.ProtoReflect.Descriptor instead.
 func (*CloseDayResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{59}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CloseDayResponse) GetItems() []*Close {
@@ -4839,7 +5092,7 @@ type ListClosesRequest struct {
 
 func (x *ListClosesRequest) Reset() {
 	*x = ListClosesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4851,7 +5104,7 @@ func (x *ListClosesRequest) String() string {
 func (*ListClosesRequest) ProtoMessage() {}
 
 func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4864,7 +5117,7 @@ func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesRequest.ProtoReflect.Descriptor instead.
 func (*ListClosesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{60}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListClosesRequest) GetTenant() string {
@@ -4912,7 +5165,7 @@ type ListClosesResponse struct {
 
 func (x *ListClosesResponse) Reset() {
 	*x = ListClosesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4924,7 +5177,7 @@ func (x *ListClosesResponse) String() string {
 func (*ListClosesResponse) ProtoMessage() {}
 
 func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4937,7 +5190,7 @@ func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesResponse.ProtoReflect.Descriptor instead.
 func (*ListClosesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{61}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListClosesResponse) GetItems() []*Close {
@@ -4967,7 +5220,7 @@ type ReadReportRequest struct {
 
 func (x *ReadReportRequest) Reset() {
 	*x = ReadReportRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4979,7 +5232,7 @@ func (x *ReadReportRequest) String() string {
 func (*ReadReportRequest) ProtoMessage() {}
 
 func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4992,7 +5245,7 @@ func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportRequest.ProtoReflect.Descriptor instead.
 func (*ReadReportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{62}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ReadReportRequest) GetTenant() string {
@@ -5039,7 +5292,7 @@ type ReadReportResponse struct {
 
 func (x *ReadReportResponse) Reset() {
 	*x = ReadReportResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5051,7 +5304,7 @@ func (x *ReadReportResponse) String() string {
 func (*ReadReportResponse) ProtoMessage() {}
 
 func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5064,7 +5317,7 @@ func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportResponse.ProtoReflect.Descriptor instead.
 func (*ReadReportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ReadReportResponse) GetData() []byte {
@@ -5093,7 +5346,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5105,7 +5358,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5118,7 +5371,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Finding) GetId() string {
@@ -5210,7 +5463,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5222,7 +5475,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5235,7 +5488,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListFindingsRequest) GetTenant() string {
@@ -5276,7 +5529,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5288,7 +5541,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5301,7 +5554,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListFindingsResponse) GetItems() []*Finding {
@@ -5327,7 +5580,7 @@ type GetReportKeyRequest struct {
 
 func (x *GetReportKeyRequest) Reset() {
 	*x = GetReportKeyRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5339,7 +5592,7 @@ func (x *GetReportKeyRequest) String() string {
 func (*GetReportKeyRequest) ProtoMessage() {}
 
 func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5352,7 +5605,7 @@ func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetReportKeyRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetReportKeyRequest) GetTenant() string {
@@ -5372,7 +5625,7 @@ type GetReportKeyResponse struct {
 
 func (x *GetReportKeyResponse) Reset() {
 	*x = GetReportKeyResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5384,7 +5637,7 @@ func (x *GetReportKeyResponse) String() string {
 func (*GetReportKeyResponse) ProtoMessage() {}
 
 func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5397,7 +5650,7 @@ func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetReportKeyResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetReportKeyResponse) GetKeyId() string {
@@ -5426,7 +5679,7 @@ type ReadPayeeStatementRequest struct {
 
 func (x *ReadPayeeStatementRequest) Reset() {
 	*x = ReadPayeeStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5438,7 +5691,7 @@ func (x *ReadPayeeStatementRequest) String() string {
 func (*ReadPayeeStatementRequest) ProtoMessage() {}
 
 func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5451,7 +5704,7 @@ func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementRequest.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ReadPayeeStatementRequest) GetTenant() string {
@@ -5494,7 +5747,7 @@ type ReadPayeeStatementResponse struct {
 
 func (x *ReadPayeeStatementResponse) Reset() {
 	*x = ReadPayeeStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5506,7 +5759,7 @@ func (x *ReadPayeeStatementResponse) String() string {
 func (*ReadPayeeStatementResponse) ProtoMessage() {}
 
 func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5519,7 +5772,7 @@ func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementResponse.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ReadPayeeStatementResponse) GetOpening() *v1.Money {
@@ -5561,7 +5814,7 @@ type StatementLine struct {
 
 func (x *StatementLine) Reset() {
 	*x = StatementLine{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5573,7 +5826,7 @@ func (x *StatementLine) String() string {
 func (*StatementLine) ProtoMessage() {}
 
 func (x *StatementLine) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5586,7 +5839,7 @@ func (x *StatementLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
 func (*StatementLine) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *StatementLine) GetAt() *timestamppb.Timestamp {
@@ -6089,7 +6342,30 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\rtotal_seconds\x18\x04 \x01(\x03R\ftotalSeconds\x129\n" +
 	"\n" +
 	"open_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\topenSince\x12&\n" +
-	"\x0flast_reset_date\x18\x06 \x01(\tR\rlastResetDate\"\xd5\x01\n" +
+	"\x0flast_reset_date\x18\x06 \x01(\tR\rlastResetDate\"4\n" +
+	"\x11ListFloatsRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\"C\n" +
+	"\x12ListFloatsResponse\x12-\n" +
+	"\x05items\x18\x01 \x03(\v2\x17.agogo.payouts.v1.FloatR\x05items\"\xba\x05\n" +
+	"\x05Float\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x120\n" +
+	"\abalance\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\abalance\x123\n" +
+	"\aread_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06readAt\x124\n" +
+	"\tavailable\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\tavailable\x123\n" +
+	"\tin_flight\x18\a \x01(\v2\x16.agogo.events.v1.MoneyR\binFlight\x12.\n" +
+	"\x06booked\x18\b \x01(\v2\x16.agogo.events.v1.MoneyR\x06booked\x126\n" +
+	"\n" +
+	"difference\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\n" +
+	"difference\x125\n" +
+	"\bnext_run\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x12.\n" +
+	"\x06needed\x18\v \x01(\v2\x16.agogo.events.v1.MoneyR\x06needed\x120\n" +
+	"\awaiting\x18\f \x01(\v2\x16.agogo.events.v1.MoneyR\awaiting\x12*\n" +
+	"\x04owed\x18\r \x01(\v2\x16.agogo.events.v1.MoneyR\x04owed\x122\n" +
+	"\bexpected\x18\x0e \x01(\v2\x16.agogo.events.v1.MoneyR\bexpected\x124\n" +
+	"\tshortfall\x18\x0f \x01(\v2\x16.agogo.events.v1.MoneyR\tshortfall\"\xd5\x01\n" +
 	"\x11TopUpFloatRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12#\n" +
 	"\bprovider\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bprovider\x12*\n" +
@@ -6220,7 +6496,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06amount\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
 	"\treference\x18\b \x01(\tR\treference\x120\n" +
-	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\xc4\x1a\n" +
+	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\x9d\x1b\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -6262,6 +6538,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\bEndBreak\x12!.agogo.payouts.v1.EndBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12F\n" +
 	"\bGetBreak\x12!.agogo.payouts.v1.GetBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12W\n" +
 	"\n" +
+	"ListFloats\x12#.agogo.payouts.v1.ListFloatsRequest\x1a$.agogo.payouts.v1.ListFloatsResponse\x12W\n" +
+	"\n" +
 	"TopUpFloat\x12#.agogo.payouts.v1.TopUpFloatRequest\x1a$.agogo.payouts.v1.TopUpFloatResponse\x12Q\n" +
 	"\bCloseDay\x12!.agogo.payouts.v1.CloseDayRequest\x1a\".agogo.payouts.v1.CloseDayResponse\x12W\n" +
 	"\n" +
@@ -6285,7 +6563,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),                    // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),        // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -6342,214 +6620,232 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*EndBreakRequest)(nil),            // 52: agogo.payouts.v1.EndBreakRequest
 	(*GetBreakRequest)(nil),            // 53: agogo.payouts.v1.GetBreakRequest
 	(*Break)(nil),                      // 54: agogo.payouts.v1.Break
-	(*TopUpFloatRequest)(nil),          // 55: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),         // 56: agogo.payouts.v1.TopUpFloatResponse
-	(*Close)(nil),                      // 57: agogo.payouts.v1.Close
-	(*CloseDayRequest)(nil),            // 58: agogo.payouts.v1.CloseDayRequest
-	(*CloseDayResponse)(nil),           // 59: agogo.payouts.v1.CloseDayResponse
-	(*ListClosesRequest)(nil),          // 60: agogo.payouts.v1.ListClosesRequest
-	(*ListClosesResponse)(nil),         // 61: agogo.payouts.v1.ListClosesResponse
-	(*ReadReportRequest)(nil),          // 62: agogo.payouts.v1.ReadReportRequest
-	(*ReadReportResponse)(nil),         // 63: agogo.payouts.v1.ReadReportResponse
-	(*Finding)(nil),                    // 64: agogo.payouts.v1.Finding
-	(*ListFindingsRequest)(nil),        // 65: agogo.payouts.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),       // 66: agogo.payouts.v1.ListFindingsResponse
-	(*GetReportKeyRequest)(nil),        // 67: agogo.payouts.v1.GetReportKeyRequest
-	(*GetReportKeyResponse)(nil),       // 68: agogo.payouts.v1.GetReportKeyResponse
-	(*ReadPayeeStatementRequest)(nil),  // 69: agogo.payouts.v1.ReadPayeeStatementRequest
-	(*ReadPayeeStatementResponse)(nil), // 70: agogo.payouts.v1.ReadPayeeStatementResponse
-	(*StatementLine)(nil),              // 71: agogo.payouts.v1.StatementLine
-	nil,                                // 72: agogo.payouts.v1.Run.CountsEntry
-	nil,                                // 73: agogo.payouts.v1.Run.TotalsEntry
-	nil,                                // 74: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                                // 75: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                                // 76: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),                   // 77: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),      // 78: google.protobuf.Timestamp
-	(*v1.Reason)(nil),                  // 79: agogo.events.v1.Reason
-	(*v11.Balance)(nil),                // 80: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),          // 81: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),         // 82: agogo.imports.v1.ImportResponse
+	(*ListFloatsRequest)(nil),          // 55: agogo.payouts.v1.ListFloatsRequest
+	(*ListFloatsResponse)(nil),         // 56: agogo.payouts.v1.ListFloatsResponse
+	(*Float)(nil),                      // 57: agogo.payouts.v1.Float
+	(*TopUpFloatRequest)(nil),          // 58: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),         // 59: agogo.payouts.v1.TopUpFloatResponse
+	(*Close)(nil),                      // 60: agogo.payouts.v1.Close
+	(*CloseDayRequest)(nil),            // 61: agogo.payouts.v1.CloseDayRequest
+	(*CloseDayResponse)(nil),           // 62: agogo.payouts.v1.CloseDayResponse
+	(*ListClosesRequest)(nil),          // 63: agogo.payouts.v1.ListClosesRequest
+	(*ListClosesResponse)(nil),         // 64: agogo.payouts.v1.ListClosesResponse
+	(*ReadReportRequest)(nil),          // 65: agogo.payouts.v1.ReadReportRequest
+	(*ReadReportResponse)(nil),         // 66: agogo.payouts.v1.ReadReportResponse
+	(*Finding)(nil),                    // 67: agogo.payouts.v1.Finding
+	(*ListFindingsRequest)(nil),        // 68: agogo.payouts.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),       // 69: agogo.payouts.v1.ListFindingsResponse
+	(*GetReportKeyRequest)(nil),        // 70: agogo.payouts.v1.GetReportKeyRequest
+	(*GetReportKeyResponse)(nil),       // 71: agogo.payouts.v1.GetReportKeyResponse
+	(*ReadPayeeStatementRequest)(nil),  // 72: agogo.payouts.v1.ReadPayeeStatementRequest
+	(*ReadPayeeStatementResponse)(nil), // 73: agogo.payouts.v1.ReadPayeeStatementResponse
+	(*StatementLine)(nil),              // 74: agogo.payouts.v1.StatementLine
+	nil,                                // 75: agogo.payouts.v1.Run.CountsEntry
+	nil,                                // 76: agogo.payouts.v1.Run.TotalsEntry
+	nil,                                // 77: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                                // 78: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                                // 79: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),                   // 80: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 81: google.protobuf.Timestamp
+	(*v1.Reason)(nil),                  // 82: agogo.events.v1.Reason
+	(*v11.Balance)(nil),                // 83: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),          // 84: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),         // 85: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	77,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	77,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	77,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	78,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	80,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	80,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	80,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	81,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,   // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	78,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	78,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
-	78,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	81,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	81,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	81,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
 	3,   // 8: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	78,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	72,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	73,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	78,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	78,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	78,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	81,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	75,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	76,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	81,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	81,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	81,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12,  // 15: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13,  // 16: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	79,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	77,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	77,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	77,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	78,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	74,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	75,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	82,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	80,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	80,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	80,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	81,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	77,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	78,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14,  // 24: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	77,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	77,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	80,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	80,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,   // 27: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	76,  // 28: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	77,  // 29: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	77,  // 30: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	77,  // 31: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	79,  // 28: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	80,  // 29: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	80,  // 30: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	80,  // 31: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	19,  // 32: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	78,  // 33: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	78,  // 34: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	81,  // 33: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	81,  // 34: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	18,  // 35: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
 	18,  // 36: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	78,  // 37: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	78,  // 38: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	78,  // 39: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	79,  // 40: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	77,  // 41: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	77,  // 42: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	77,  // 43: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	77,  // 44: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	81,  // 37: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	81,  // 38: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	81,  // 39: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	82,  // 40: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	80,  // 41: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	80,  // 42: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	80,  // 43: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	80,  // 44: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
 	27,  // 45: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	78,  // 46: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	78,  // 47: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	81,  // 46: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	81,  // 47: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
 	29,  // 48: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
 	19,  // 49: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	78,  // 50: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	78,  // 51: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	81,  // 50: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	81,  // 51: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	28,  // 52: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
 	28,  // 53: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
 	18,  // 54: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	78,  // 55: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	81,  // 55: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
 	47,  // 56: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
 	48,  // 57: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	78,  // 58: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	78,  // 59: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	78,  // 60: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	80,  // 61: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	78,  // 62: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	77,  // 63: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	77,  // 64: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	77,  // 65: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	77,  // 66: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	77,  // 67: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	77,  // 68: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	77,  // 69: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	77,  // 70: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	77,  // 71: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	77,  // 72: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	77,  // 73: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	77,  // 74: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	78,  // 75: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
-	57,  // 76: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
-	57,  // 77: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	77,  // 78: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	78,  // 79: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
-	64,  // 80: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	78,  // 81: agogo.payouts.v1.ReadPayeeStatementRequest.from:type_name -> google.protobuf.Timestamp
-	78,  // 82: agogo.payouts.v1.ReadPayeeStatementRequest.to:type_name -> google.protobuf.Timestamp
-	77,  // 83: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	71,  // 84: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	77,  // 85: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	78,  // 86: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	77,  // 87: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	77,  // 88: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	77,  // 89: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	77,  // 90: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	77,  // 91: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	77,  // 92: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	81,  // 93: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	81,  // 94: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,   // 95: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,   // 96: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,   // 97: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,   // 98: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,   // 99: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10,  // 100: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15,  // 101: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17,  // 102: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	20,  // 103: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	22,  // 104: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	23,  // 105: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	24,  // 106: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	25,  // 107: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	30,  // 108: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	32,  // 109: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	33,  // 110: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	35,  // 111: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	36,  // 112: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	37,  // 113: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	38,  // 114: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	39,  // 115: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	40,  // 116: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	41,  // 117: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	42,  // 118: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	44,  // 119: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	45,  // 120: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	46,  // 121: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	49,  // 122: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	51,  // 123: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	52,  // 124: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	53,  // 125: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	55,  // 126: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	58,  // 127: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	60,  // 128: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	62,  // 129: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	65,  // 130: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	67,  // 131: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	69,  // 132: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	82,  // 133: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	82,  // 134: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 135: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 136: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 137: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 138: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 139: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 140: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 141: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 142: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	21,  // 143: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	18,  // 144: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	18,  // 145: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	18,  // 146: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	26,  // 147: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	31,  // 148: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	28,  // 149: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	34,  // 150: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	28,  // 151: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	28,  // 152: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	28,  // 153: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	28,  // 154: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	28,  // 155: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	28,  // 156: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	28,  // 157: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	43,  // 158: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	18,  // 159: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
-	47,  // 160: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	47,  // 161: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	50,  // 162: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	54,  // 163: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	54,  // 164: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	54,  // 165: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	56,  // 166: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	59,  // 167: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	61,  // 168: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	63,  // 169: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	66,  // 170: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	68,  // 171: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	70,  // 172: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	133, // [133:173] is the sub-list for method output_type
-	93,  // [93:133] is the sub-list for method input_type
-	93,  // [93:93] is the sub-list for extension type_name
-	93,  // [93:93] is the sub-list for extension extendee
-	0,   // [0:93] is the sub-list for field type_name
+	81,  // 58: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	81,  // 59: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	81,  // 60: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	57,  // 61: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
+	80,  // 62: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	81,  // 63: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	80,  // 64: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	80,  // 65: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	80,  // 66: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	80,  // 67: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	81,  // 68: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	80,  // 69: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	80,  // 70: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	80,  // 71: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	80,  // 72: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	80,  // 73: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	83,  // 74: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	81,  // 75: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	80,  // 76: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	80,  // 77: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	80,  // 78: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	80,  // 79: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	80,  // 80: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	80,  // 81: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	80,  // 82: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	80,  // 83: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	80,  // 84: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	80,  // 85: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	80,  // 86: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	80,  // 87: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	81,  // 88: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	60,  // 89: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	60,  // 90: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	80,  // 91: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	81,  // 92: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	67,  // 93: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	81,  // 94: agogo.payouts.v1.ReadPayeeStatementRequest.from:type_name -> google.protobuf.Timestamp
+	81,  // 95: agogo.payouts.v1.ReadPayeeStatementRequest.to:type_name -> google.protobuf.Timestamp
+	80,  // 96: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	74,  // 97: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	80,  // 98: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	81,  // 99: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	80,  // 100: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	80,  // 101: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	80,  // 102: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	80,  // 103: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	80,  // 104: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	80,  // 105: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	84,  // 106: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	84,  // 107: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 108: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 109: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 110: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 111: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 112: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 113: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 114: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 115: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	20,  // 116: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	22,  // 117: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	23,  // 118: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	24,  // 119: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	25,  // 120: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	30,  // 121: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	32,  // 122: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	33,  // 123: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	35,  // 124: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	36,  // 125: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	37,  // 126: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	38,  // 127: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	39,  // 128: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	40,  // 129: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	41,  // 130: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	42,  // 131: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	44,  // 132: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	45,  // 133: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	46,  // 134: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	49,  // 135: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	51,  // 136: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	52,  // 137: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	53,  // 138: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	55,  // 139: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	58,  // 140: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	61,  // 141: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	63,  // 142: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	65,  // 143: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	68,  // 144: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	70,  // 145: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	72,  // 146: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	85,  // 147: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	85,  // 148: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 149: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 150: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 151: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 152: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 153: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 154: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 155: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 156: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	21,  // 157: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	18,  // 158: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	18,  // 159: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	18,  // 160: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	26,  // 161: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	31,  // 162: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	28,  // 163: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	34,  // 164: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	28,  // 165: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 166: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 167: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 168: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 169: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 170: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	28,  // 171: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	43,  // 172: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	18,  // 173: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
+	47,  // 174: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	47,  // 175: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	50,  // 176: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	54,  // 177: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	54,  // 178: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	54,  // 179: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	56,  // 180: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	59,  // 181: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	62,  // 182: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	64,  // 183: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	66,  // 184: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	69,  // 185: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	71,  // 186: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	73,  // 187: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	147, // [147:188] is the sub-list for method output_type
+	106, // [106:147] is the sub-list for method input_type
+	106, // [106:106] is the sub-list for extension type_name
+	106, // [106:106] is the sub-list for extension extendee
+	0,   // [0:106] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -6563,7 +6859,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   77,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

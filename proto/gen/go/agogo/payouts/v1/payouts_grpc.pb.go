@@ -56,6 +56,7 @@ const (
 	PayoutsService_StartBreak_FullMethodName         = "/agogo.payouts.v1.PayoutsService/StartBreak"
 	PayoutsService_EndBreak_FullMethodName           = "/agogo.payouts.v1.PayoutsService/EndBreak"
 	PayoutsService_GetBreak_FullMethodName           = "/agogo.payouts.v1.PayoutsService/GetBreak"
+	PayoutsService_ListFloats_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListFloats"
 	PayoutsService_TopUpFloat_FullMethodName         = "/agogo.payouts.v1.PayoutsService/TopUpFloat"
 	PayoutsService_CloseDay_FullMethodName           = "/agogo.payouts.v1.PayoutsService/CloseDay"
 	PayoutsService_ListCloses_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListCloses"
@@ -126,6 +127,9 @@ type PayoutsServiceClient interface {
 	StartBreak(ctx context.Context, in *StartBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	EndBreak(ctx context.Context, in *EndBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	GetBreak(ctx context.Context, in *GetBreakRequest, opts ...grpc.CallOption) (*Break, error)
+	// ListFloats shows, by provider, the balance as the provider told it last, what the books say of it, and what the next run will
+	// need. Needs viewer.
+	ListFloats(ctx context.Context, in *ListFloatsRequest, opts ...grpc.CallOption) (*ListFloatsResponse, error)
 	// TopUpFloat books money that was sent to a provider.
 	TopUpFloat(ctx context.Context, in *TopUpFloatRequest, opts ...grpc.CallOption) (*TopUpFloatResponse, error)
 	// CloseDay closes a day of the tenant's connectors, and every day since their last close: what the books say moved is compared
@@ -496,6 +500,16 @@ func (c *payoutsServiceClient) GetBreak(ctx context.Context, in *GetBreakRequest
 	return out, nil
 }
 
+func (c *payoutsServiceClient) ListFloats(ctx context.Context, in *ListFloatsRequest, opts ...grpc.CallOption) (*ListFloatsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFloatsResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ListFloats_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *payoutsServiceClient) TopUpFloat(ctx context.Context, in *TopUpFloatRequest, opts ...grpc.CallOption) (*TopUpFloatResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TopUpFloatResponse)
@@ -645,6 +659,9 @@ type PayoutsServiceServer interface {
 	StartBreak(context.Context, *StartBreakRequest) (*Break, error)
 	EndBreak(context.Context, *EndBreakRequest) (*Break, error)
 	GetBreak(context.Context, *GetBreakRequest) (*Break, error)
+	// ListFloats shows, by provider, the balance as the provider told it last, what the books say of it, and what the next run will
+	// need. Needs viewer.
+	ListFloats(context.Context, *ListFloatsRequest) (*ListFloatsResponse, error)
 	// TopUpFloat books money that was sent to a provider.
 	TopUpFloat(context.Context, *TopUpFloatRequest) (*TopUpFloatResponse, error)
 	// CloseDay closes a day of the tenant's connectors, and every day since their last close: what the books say moved is compared
@@ -768,6 +785,9 @@ func (UnimplementedPayoutsServiceServer) EndBreak(context.Context, *EndBreakRequ
 }
 func (UnimplementedPayoutsServiceServer) GetBreak(context.Context, *GetBreakRequest) (*Break, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetBreak not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ListFloats(context.Context, *ListFloatsRequest) (*ListFloatsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFloats not implemented")
 }
 func (UnimplementedPayoutsServiceServer) TopUpFloat(context.Context, *TopUpFloatRequest) (*TopUpFloatResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TopUpFloat not implemented")
@@ -1376,6 +1396,24 @@ func _PayoutsService_GetBreak_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_ListFloats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFloatsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ListFloats(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ListFloats_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ListFloats(ctx, req.(*ListFloatsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PayoutsService_TopUpFloat_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TopUpFloatRequest)
 	if err := dec(in); err != nil {
@@ -1614,6 +1652,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetBreak",
 			Handler:    _PayoutsService_GetBreak_Handler,
+		},
+		{
+			MethodName: "ListFloats",
+			Handler:    _PayoutsService_ListFloats_Handler,
 		},
 		{
 			MethodName: "TopUpFloat",

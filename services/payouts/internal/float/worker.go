@@ -1,0 +1,99 @@
+package float
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agogopay/agogo/internal/connector"
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+)
+
+const (
+	// tick is how often the worker looks whether a balance is to be checked.
+	tick = 5 * time.Second
+	// atOnce is how many balances are checked at a time: a provider that does not answer must not keep the others waiting.
+	atOnce = 4
+)
+
+// Run checks balances until ctx ends: as often as the tenant wants, soon after a top-up, and every minute while there is too little.
+func (k *Keeper) Run(ctx context.Context) error {
+	for {
+		k.Check(ctx)
+		if err := k.Clock.Sleep(ctx, tick); err != nil {
+			return nil //nolint:nilerr // the context ended, which is how a worker stops
+		}
+	}
+}
+
+// Check checks the balances whose time has come.
+func (k *Keeper) Check(ctx context.Context) {
+	ctx = event.WithCause(ctx, event.Cause{Actor: run.Actor(store.Service), CorrelationID: "float"})
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for _, c := range k.Connectors.All() {
+		if !k.reads(c) {
+			continue
+		}
+		g.Go(func() error {
+			if err := k.check(ctx, c); err != nil && ctx.Err() == nil {
+				k.Logger.WarnContext(ctx, "float: the balance could not be checked, trying again", "tenant", c.Tenant, "provider", c.Provider, "error", err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // nobody returns an error
+}
+
+func (k *Keeper) check(ctx context.Context, c *connector.Connector) error {
+	st, err := k.States.Get(ctx, k.Pool, c.Connector)
+	if err != nil {
+		return err
+	}
+	every := k.every(c.Tenant)
+	if st.Float == provider.FloatInsufficient {
+		every = min(every, fresh)
+	}
+	if !k.due(c.Connector, every, st.Funds) {
+		return nil
+	}
+	if _, err := k.Read(ctx, c, every/2); err != nil {
+		return err
+	}
+	return k.foresee(ctx, c)
+}
+
+// due reports whether it is time to check a connector, and if so takes it for checked: one that fails is not tried at once again.
+func (k *Keeper) due(c provider.Connector, every time.Duration, f provider.Funds) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.Clock.Now()
+	last, ok := k.checked[c]
+	if ok && !f.AskedAt.IsZero() && !now.Before(last) && now.Sub(last) < every {
+		return false
+	}
+	k.checked[c] = now
+	return true
+}
+
+// foresee compares the balance with what the next run will need.
+func (k *Keeper) foresee(ctx context.Context, c *connector.Connector) error {
+	t, ok := k.Tenants.Tenant(c.Tenant)
+	if !ok {
+		return nil
+	}
+	f, err := k.Forecast(ctx, t)
+	if err != nil {
+		return err
+	}
+	return pg.InTx(ctx, k.Pool, func(tx pgx.Tx) error {
+		_, err := k.States.Forecast(ctx, tx, c.Connector, f.Needs[c.Provider].Total())
+		return err
+	})
+}
