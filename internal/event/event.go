@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -113,16 +112,25 @@ func (e Envelope) StreamSubject() string {
 
 // Headers are the lowercase ce-* headers. nats.Header looks names up exactly, hence never canonicalised.
 func (e Envelope) Headers() map[string]string {
-	h := map[string]string{
-		"ce-specversion": "1.0", "ce-id": e.ID, "ce-source": "/" + e.Service, "ce-type": e.Type.CloudEvent(),
-		"ce-subject": e.Subject, "ce-time": e.Time.Format(time.RFC3339Nano), "ce-datacontenttype": "application/json",
-		"ce-tenantid": e.Tenant, "ce-aggversion": strconv.FormatInt(e.Version, 10), "ce-epoch": strconv.Itoa(e.Epoch),
-		"ce-actor": e.Actor, "ce-correlationid": e.CorrelationID, "ce-causationid": e.CausationID, "traceparent": e.Traceparent,
+	h := make(map[string]string, 16) // and room for what publishing adds
+	set := func(name, value string) {
+		if value != "" {
+			h[name] = encodeHeader(value)
+		}
 	}
-	maps.DeleteFunc(h, func(_, v string) bool { return v == "" })
-	for k, v := range h {
-		h[k] = encodeHeader(v)
-	}
+	h["ce-specversion"], h["ce-datacontenttype"] = "1.0", "application/json"
+	set("ce-id", e.ID)
+	set("ce-source", "/"+e.Service)
+	set("ce-type", e.Type.CloudEvent())
+	set("ce-subject", e.Subject)
+	set("ce-time", e.Time.Format(time.RFC3339Nano))
+	set("ce-tenantid", e.Tenant)
+	set("ce-aggversion", strconv.FormatInt(e.Version, 10))
+	set("ce-epoch", strconv.Itoa(e.Epoch))
+	set("ce-actor", e.Actor)
+	set("ce-correlationid", e.CorrelationID)
+	set("ce-causationid", e.CausationID)
+	set("traceparent", e.Traceparent)
 	return h
 }
 
@@ -158,12 +166,16 @@ func ParseHeaders(get func(string) string) (Envelope, error) {
 
 // encodeHeader percent-encodes what the CloudEvents NATS binding forbids in header values.
 func encodeHeader(v string) string {
-	if !strings.ContainsFunc(v, mustEncode) {
+	clean := true
+	for i := range len(v) {
+		clean = clean && !mustEncode(v[i])
+	}
+	if clean {
 		return v
 	}
 	var b strings.Builder
 	for i := range len(v) {
-		if mustEncode(rune(v[i])) {
+		if mustEncode(v[i]) {
 			fmt.Fprintf(&b, "%%%02X", v[i])
 		} else {
 			b.WriteByte(v[i])
@@ -172,9 +184,12 @@ func encodeHeader(v string) string {
 	return b.String()
 }
 
-func mustEncode(r rune) bool { return r <= ' ' || r > '~' || r == '%' || r == '"' }
+func mustEncode(c byte) bool { return c <= ' ' || c > '~' || c == '%' || c == '"' }
 
 func decodeHeader(v string) string {
+	if strings.IndexByte(v, '%') < 0 {
+		return v
+	}
 	if s, err := url.PathUnescape(v); err == nil {
 		return s
 	}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -67,6 +68,9 @@ func messageID(header func(string) string, stream string, seq uint64) string {
 
 // unescaped undoes the percent-encoding of CloudEvents headers.
 func unescaped(v string) string {
+	if strings.IndexByte(v, '%') < 0 {
+		return v
+	}
 	if s, err := url.PathUnescape(v); err == nil {
 		return s
 	}
