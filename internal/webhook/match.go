@@ -61,14 +61,18 @@ func (r *Receiver) wait(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// unmatched is the state of what is given up.
-const unmatched = "unmatched"
+// The states of webhooks; see the view webhook_states.
+const (
+	received  = "received"
+	matched   = "matched"
+	unmatched = "unmatched" // given up
+)
 
 // Step matches one batch and reports whether there may be more.
 func (r *Receiver) Step(ctx context.Context) (more bool, err error) {
-	matched := false
+	asked := false
 	err = pg.InTx(ctx, r.Pool, func(tx pgx.Tx) error {
-		matched = false
+		asked = false
 		due, err := db.New(tx).ClaimWebhooks(ctx, db.ClaimWebhooksParams{Now: r.Clock.Now(), BatchSize: batchSize})
 		if err != nil {
 			return err
@@ -79,11 +83,11 @@ func (r *Receiver) Step(ctx context.Context) (more bool, err error) {
 			if err != nil {
 				return err
 			}
-			matched = matched || hit
+			asked = asked || hit
 		}
 		return nil
 	})
-	if err == nil && matched && r.Matched != nil {
+	if err == nil && asked && r.Matched != nil {
 		r.Matched()
 	}
 	return more, err
@@ -116,25 +120,49 @@ func (r *Receiver) match(ctx context.Context, tx pgx.Tx, source [2]string, hooks
 	if err != nil {
 		return false, err
 	}
-	now, asked := r.Clock.Now(), false
-	set := db.SetWebhooksParams{}
-	var lost []Lost
-	for _, h := range hooks {
-		state, next := r.judge(ctx, h, fates, now)
-		if state == unmatched {
-			lost = append(lost, Lost{h.Tenant, h.Provider, fmt.Sprintf("%d@%d", h.ID, h.ReceivedAt.Unix())})
-		}
-		set.Ids, set.States, set.NextTries = append(set.Ids, h.ID), append(set.States, state), append(set.NextTries, next)
-	}
+	asked := false
 	for _, f := range fates {
 		asked = asked || f == Asked
 	}
-	if len(lost) > 0 && r.GivenUp != nil {
-		if err := r.GivenUp(ctx, tx, lost); err != nil {
-			return false, err
+	return asked, r.settle(ctx, tx, hooks, fates)
+}
+
+// settle writes what became of webhooks: matched and given up, they leave the queue; the others are tried again.
+func (r *Receiver) settle(ctx context.Context, tx pgx.Tx, hooks []db.ClaimWebhooksRow, fates map[string]Fate) error {
+	now, q := r.Clock.Now(), db.New(tx)
+	var done, given []int64
+	var later db.PostponeWebhooksParams
+	var lost []Lost
+	for _, h := range hooks {
+		switch state, next := r.judge(ctx, h, fates, now); state {
+		case received:
+			later.Ids, later.NextTries = append(later.Ids, h.ID), append(later.NextTries, next)
+		case unmatched:
+			lost = append(lost, Lost{h.Tenant, h.Provider, fmt.Sprintf("%d@%d", h.ID, h.ReceivedAt.Unix())})
+			given, done = append(given, h.ID), append(done, h.ID)
+		default:
+			done = append(done, h.ID)
 		}
 	}
-	return asked, db.New(tx).SetWebhooks(ctx, set)
+	if len(lost) > 0 {
+		if r.GivenUp != nil {
+			if err := r.GivenUp(ctx, tx, lost); err != nil {
+				return err
+			}
+		}
+		if err := q.GiveUpWebhooks(ctx, given); err != nil {
+			return err
+		}
+	}
+	if len(later.Ids) > 0 {
+		if err := q.PostponeWebhooks(ctx, later); err != nil {
+			return err
+		}
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	return q.SettleWebhooks(ctx, done)
 }
 
 // judge says what becomes of a webhook: matched when all it names is known, tried again for a day, then given up aloud.
@@ -146,12 +174,12 @@ func (r *Receiver) judge(ctx context.Context, h db.ClaimWebhooksRow, fates map[s
 	age := now.Sub(h.ReceivedAt)
 	switch {
 	case worst == Busy:
-		return "received", now.Add(busy)
+		return received, now.Add(busy)
 	case worst > Busy:
 		r.counted.WithLabelValues(h.Provider, "matched").Inc()
-		return "matched", now
+		return matched, now
 	case age < giveUp:
-		return "received", now.Add(min(max(age, poll), time.Hour))
+		return received, now.Add(min(max(age, poll), time.Hour))
 	default:
 		r.counted.WithLabelValues(h.Provider, unmatched).Inc()
 		r.Logger.ErrorContext(ctx, "webhook: nothing here has its references", "tenant", h.Tenant, "provider", h.Provider, "webhook", h.ID)

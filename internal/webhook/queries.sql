@@ -2,30 +2,60 @@
 -- Those that were not there yet. Arrays of arrays have to be rectangular, so references name the place of their webhook.
 -- A provider whose webhooks carry neither id nor time says a second change in the words of the first: once that is settled, the same
 -- bytes are news again. Soon after it they are most likely a repetition, so they wait, and any number of them is one.
-INSERT INTO webhooks AS k (tenant, provider, digest, body, refs, received_at, next_try_at)
-SELECT DISTINCT ON (w.tenant, w.provider, w.digest) w.tenant, w.provider, w.digest, w.body, r.refs, @now::timestamptz, @now::timestamptz
-FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@providers::text[]) AS provider, unnest(@digests::bytea[]) AS digest,
-             unnest(@bodies::bytea[]) AS body, generate_series(1, cardinality(@tenants::text[])) AS place) w
-JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest(@refs::text[]) AS ref, unnest(@places::integer[]) AS place) n
-      GROUP BY n.place) r ON r.place = w.place
-ON CONFLICT (tenant, provider, digest) DO UPDATE SET state = 'received', received_at = excluded.received_at,
-    next_try_at = GREATEST(excluded.next_try_at, k.received_at + make_interval(secs => @repeats_within_seconds::float8))
-WHERE k.state <> 'received'
-RETURNING digest;
+WITH stored AS (
+    INSERT INTO webhooks AS k (tenant, provider, digest, body, refs, received_at)
+    SELECT DISTINCT ON (w.tenant, w.provider, w.digest) w.tenant, w.provider, w.digest, w.body, r.refs, @now::timestamptz
+    FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@providers::text[]) AS provider, unnest(@digests::bytea[]) AS digest,
+                 unnest(@bodies::bytea[]) AS body, generate_series(1, cardinality(@tenants::text[])) AS place) w
+    JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest(@refs::text[]) AS ref, unnest(@places::integer[]) AS place) n
+          GROUP BY n.place) r ON r.place = w.place
+    ON CONFLICT (tenant, provider, digest) DO UPDATE SET before_at = k.received_at, received_at = excluded.received_at, unmatched = false
+    WHERE NOT EXISTS (SELECT FROM webhook_queue q WHERE q.webhook_id = k.id)
+    RETURNING k.id, k.digest, k.before_at
+), waiting AS (
+    -- The same bytes are queued, as far as can be seen: they may be leaving the queue at this moment. Looked for only where there are any.
+    SELECT DISTINCT k.id, k.digest, k.received_at AS before_at
+    FROM (SELECT unnest(@tenants::text[]) AS tenant, unnest(@providers::text[]) AS provider, unnest(@digests::bytea[]) AS digest) w
+    JOIN webhooks k ON k.tenant = w.tenant AND k.provider = w.provider AND k.digest = w.digest
+    WHERE (SELECT count(*) FROM stored) < cardinality(@tenants::text[]) AND k.id NOT IN (SELECT s.id FROM stored s)
+), queued AS (
+    -- Whoever has one in hand is waited for. What is queued then is left as it is, and what has left the queue comes back.
+    INSERT INTO webhook_queue AS q (webhook_id, next_try_at)
+    SELECT n.id, GREATEST(@now::timestamptz, n.before_at + make_interval(secs => @repeats_within_seconds::float8))
+    FROM (SELECT s.id, s.before_at FROM stored s UNION ALL SELECT a.id, a.before_at FROM waiting a) n ORDER BY n.id
+    ON CONFLICT (webhook_id) DO UPDATE SET next_try_at = q.next_try_at WHERE false
+    RETURNING q.webhook_id
+)
+SELECT s.digest FROM stored s
+UNION ALL
+SELECT a.digest FROM waiting a JOIN queued d ON d.webhook_id = a.id;
 
 -- name: ClaimWebhooks :many
-SELECT id, tenant, provider, body, refs, received_at FROM webhooks
-WHERE state = 'received' AND next_try_at <= @now::timestamptz
-ORDER BY next_try_at, id LIMIT @batch_size FOR UPDATE SKIP LOCKED;
+SELECT w.id, w.tenant, w.provider, w.body, w.refs, w.received_at
+FROM (SELECT d.webhook_id, d.next_try_at FROM webhook_queue d WHERE d.next_try_at <= @now::timestamptz
+      ORDER BY d.next_try_at, d.webhook_id LIMIT @batch_size FOR UPDATE SKIP LOCKED) q
+JOIN webhooks w ON w.id = q.webhook_id
+ORDER BY q.next_try_at, w.id;
 
--- name: SetWebhooks :exec
-UPDATE webhooks w SET state = s.state, next_try_at = s.next_try
-FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@states::text[]) AS state, unnest(@next_tries::timestamptz[]) AS next_try) s
-WHERE w.id = s.id;
+-- name: SettleWebhooks :exec
+DELETE FROM webhook_queue WHERE webhook_id = ANY(@ids::bigint[]);
 
--- name: ForgetWebhooks :execrows
+-- name: PostponeWebhooks :exec
+UPDATE webhook_queue q SET next_try_at = s.next_try
+FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@next_tries::timestamptz[]) AS next_try) s
+WHERE q.webhook_id = s.id;
+
+-- name: GiveUpWebhooks :exec
+UPDATE webhooks SET unmatched = true WHERE id = ANY(@ids::bigint[]);
+
+-- name: ForgetWebhooks :one
 -- By place, since for so many keys at once the planner reads the whole table; the lock keeps the places what they are.
-DELETE FROM webhooks WHERE ctid = ANY (ARRAY(
-    SELECT w.ctid FROM webhooks w WHERE w.received_at < @before::timestamptz
-    ORDER BY w.received_at LIMIT @batch FOR UPDATE SKIP LOCKED
-));
+WITH gone AS (
+    DELETE FROM webhooks WHERE ctid = ANY (ARRAY(
+        SELECT w.ctid FROM webhooks w WHERE w.received_at < @before::timestamptz
+        ORDER BY w.received_at LIMIT @batch FOR UPDATE SKIP LOCKED
+    )) RETURNING id
+), unqueued AS (
+    DELETE FROM webhook_queue q USING gone g WHERE q.webhook_id = g.id
+)
+SELECT count(*) FROM gone;

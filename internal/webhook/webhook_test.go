@@ -100,7 +100,7 @@ func (b *bundle) post(method, path, authorization, body string) int {
 
 func (b *bundle) states(t *testing.T) map[string]int {
 	t.Helper()
-	rows, err := b.pool.Query(t.Context(), "SELECT state, count(*) FROM webhooks GROUP BY state")
+	rows, err := b.pool.Query(t.Context(), "SELECT state, count(*) FROM webhook_states GROUP BY state")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,6 +374,84 @@ func TestRetentionForgetsOldBodiesAndNothingElse(t *testing.T) {
 		forget(want)
 	}
 	if got := b.states(t); len(got) != 1 || got["received"] != 1 {
+		t.Errorf("states %v", got)
+	}
+}
+
+// A body is written once; what is queued for it goes with it, however it ends.
+func TestNothingIsLeftInTheQueue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.known["ref-1"] = webhook.Known
+	b.post("POST", here, "Basic right", "ref-1")
+	b.post("POST", here, "Basic right", "ref-of-nobody")
+	b.step(t)
+	queued := func() (n int) {
+		if err := b.pool.QueryRow(t.Context(), "SELECT count(*) FROM webhook_queue").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	var written int
+	if err := b.pool.QueryRow(t.Context(), "SELECT count(DISTINCT xmin::text) FROM webhooks").Scan(&written); err != nil || written != 2 || queued() != 1 {
+		t.Errorf("%d commits wrote two webhooks, %d wait: %v", written, queued(), err)
+	}
+	b.clock.Advance(31 * 24 * time.Hour) // nobody has matched for a month
+	if n, err := b.receiver.Retention().Delete(t.Context(), 10); err != nil || n != 2 || queued() != 0 {
+		t.Errorf("forgot %d, %d wait: %v", n, queued(), err)
+	}
+	b.post("POST", here, "Basic right", "ref-of-nobody")
+	for range 40 {
+		b.step(t)
+		b.clock.Advance(time.Hour)
+	}
+	if got := b.states(t); got["unmatched"] != 1 || queued() != 0 {
+		t.Errorf("states %v, %d wait", got, queued())
+	}
+	b.post("POST", here, "Basic right", "ref-of-nobody") // the same bytes are news again
+	if got := b.states(t); got["received"] != 1 || queued() != 1 {
+		t.Errorf("states %v, %d wait", got, queued())
+	}
+}
+
+// What comes in the words of one that is being matched at this moment is news: what is matched may be older than it.
+func TestTheSameBytesWhileTheyAreMatched(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.post("POST", here, "Basic right", "ref-1")
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := tx.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("SELECT FROM webhook_queue FOR UPDATE")
+	answered := make(chan int, 1)
+	go func() { answered <- b.post("POST", here, "Basic right", "ref-1") }()
+	for blocked := false; !blocked; {
+		select {
+		case code := <-answered:
+			t.Fatalf("answered %d before it was known what becomes of the first", code)
+		default:
+		}
+		err := b.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l WHERE NOT l.granted
+			AND l.pid IN (SELECT pid FROM pg_locks WHERE relation = 'webhook_queue'::regclass))`).Scan(&blocked)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("DELETE FROM webhook_queue")
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-answered; code != http.StatusOK {
+		t.Errorf("answered %d", code)
+	}
+	if got := b.states(t); got["received"] != 1 || len(got) != 1 {
 		t.Errorf("states %v", got)
 	}
 }

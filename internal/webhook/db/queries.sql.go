@@ -11,9 +11,11 @@ import (
 )
 
 const claimWebhooks = `-- name: ClaimWebhooks :many
-SELECT id, tenant, provider, body, refs, received_at FROM webhooks
-WHERE state = 'received' AND next_try_at <= $1::timestamptz
-ORDER BY next_try_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
+SELECT w.id, w.tenant, w.provider, w.body, w.refs, w.received_at
+FROM (SELECT d.webhook_id, d.next_try_at FROM webhook_queue d WHERE d.next_try_at <= $1::timestamptz
+      ORDER BY d.next_try_at, d.webhook_id LIMIT $2 FOR UPDATE SKIP LOCKED) q
+JOIN webhooks w ON w.id = q.webhook_id
+ORDER BY q.next_try_at, w.id
 `
 
 type ClaimWebhooksParams struct {
@@ -57,11 +59,16 @@ func (q *Queries) ClaimWebhooks(ctx context.Context, arg ClaimWebhooksParams) ([
 	return items, nil
 }
 
-const forgetWebhooks = `-- name: ForgetWebhooks :execrows
-DELETE FROM webhooks WHERE ctid = ANY (ARRAY(
-    SELECT w.ctid FROM webhooks w WHERE w.received_at < $1::timestamptz
-    ORDER BY w.received_at LIMIT $2 FOR UPDATE SKIP LOCKED
-))
+const forgetWebhooks = `-- name: ForgetWebhooks :one
+WITH gone AS (
+    DELETE FROM webhooks WHERE ctid = ANY (ARRAY(
+        SELECT w.ctid FROM webhooks w WHERE w.received_at < $1::timestamptz
+        ORDER BY w.received_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    )) RETURNING id
+), unqueued AS (
+    DELETE FROM webhook_queue q USING gone g WHERE q.webhook_id = g.id
+)
+SELECT count(*) FROM gone
 `
 
 type ForgetWebhooksParams struct {
@@ -71,24 +78,49 @@ type ForgetWebhooksParams struct {
 
 // By place, since for so many keys at once the planner reads the whole table; the lock keeps the places what they are.
 func (q *Queries) ForgetWebhooks(ctx context.Context, arg ForgetWebhooksParams) (int64, error) {
-	result, err := q.db.Exec(ctx, forgetWebhooks, arg.Before, arg.Batch)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	row := q.db.QueryRow(ctx, forgetWebhooks, arg.Before, arg.Batch)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const giveUpWebhooks = `-- name: GiveUpWebhooks :exec
+UPDATE webhooks SET unmatched = true WHERE id = ANY($1::bigint[])
+`
+
+func (q *Queries) GiveUpWebhooks(ctx context.Context, ids []int64) error {
+	_, err := q.db.Exec(ctx, giveUpWebhooks, ids)
+	return err
 }
 
 const insertWebhooks = `-- name: InsertWebhooks :many
-INSERT INTO webhooks AS k (tenant, provider, digest, body, refs, received_at, next_try_at)
-SELECT DISTINCT ON (w.tenant, w.provider, w.digest) w.tenant, w.provider, w.digest, w.body, r.refs, $1::timestamptz, $1::timestamptz
-FROM (SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS provider, unnest($4::bytea[]) AS digest,
-             unnest($5::bytea[]) AS body, generate_series(1, cardinality($2::text[])) AS place) w
-JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest($6::text[]) AS ref, unnest($7::integer[]) AS place) n
-      GROUP BY n.place) r ON r.place = w.place
-ON CONFLICT (tenant, provider, digest) DO UPDATE SET state = 'received', received_at = excluded.received_at,
-    next_try_at = GREATEST(excluded.next_try_at, k.received_at + make_interval(secs => $8::float8))
-WHERE k.state <> 'received'
-RETURNING digest
+WITH stored AS (
+    INSERT INTO webhooks AS k (tenant, provider, digest, body, refs, received_at)
+    SELECT DISTINCT ON (w.tenant, w.provider, w.digest) w.tenant, w.provider, w.digest, w.body, r.refs, $1::timestamptz
+    FROM (SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS provider, unnest($4::bytea[]) AS digest,
+                 unnest($5::bytea[]) AS body, generate_series(1, cardinality($2::text[])) AS place) w
+    JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest($6::text[]) AS ref, unnest($7::integer[]) AS place) n
+          GROUP BY n.place) r ON r.place = w.place
+    ON CONFLICT (tenant, provider, digest) DO UPDATE SET before_at = k.received_at, received_at = excluded.received_at, unmatched = false
+    WHERE NOT EXISTS (SELECT FROM webhook_queue q WHERE q.webhook_id = k.id)
+    RETURNING k.id, k.digest, k.before_at
+), waiting AS (
+    -- The same bytes are queued, as far as can be seen: they may be leaving the queue at this moment. Looked for only where there are any.
+    SELECT DISTINCT k.id, k.digest, k.received_at AS before_at
+    FROM (SELECT unnest($2::text[]) AS tenant, unnest($3::text[]) AS provider, unnest($4::bytea[]) AS digest) w
+    JOIN webhooks k ON k.tenant = w.tenant AND k.provider = w.provider AND k.digest = w.digest
+    WHERE (SELECT count(*) FROM stored) < cardinality($2::text[]) AND k.id NOT IN (SELECT s.id FROM stored s)
+), queued AS (
+    -- Whoever has one in hand is waited for. What is queued then is left as it is, and what has left the queue comes back.
+    INSERT INTO webhook_queue AS q (webhook_id, next_try_at)
+    SELECT n.id, GREATEST($1::timestamptz, n.before_at + make_interval(secs => $8::float8))
+    FROM (SELECT s.id, s.before_at FROM stored s UNION ALL SELECT a.id, a.before_at FROM waiting a) n ORDER BY n.id
+    ON CONFLICT (webhook_id) DO UPDATE SET next_try_at = q.next_try_at WHERE false
+    RETURNING q.webhook_id
+)
+SELECT s.digest FROM stored s
+UNION ALL
+SELECT a.digest FROM waiting a JOIN queued d ON d.webhook_id = a.id
 `
 
 type InsertWebhooksParams struct {
@@ -134,19 +166,27 @@ func (q *Queries) InsertWebhooks(ctx context.Context, arg InsertWebhooksParams) 
 	return items, nil
 }
 
-const setWebhooks = `-- name: SetWebhooks :exec
-UPDATE webhooks w SET state = s.state, next_try_at = s.next_try
-FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS state, unnest($3::timestamptz[]) AS next_try) s
-WHERE w.id = s.id
+const postponeWebhooks = `-- name: PostponeWebhooks :exec
+UPDATE webhook_queue q SET next_try_at = s.next_try
+FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::timestamptz[]) AS next_try) s
+WHERE q.webhook_id = s.id
 `
 
-type SetWebhooksParams struct {
+type PostponeWebhooksParams struct {
 	Ids       []int64
-	States    []string
 	NextTries []time.Time
 }
 
-func (q *Queries) SetWebhooks(ctx context.Context, arg SetWebhooksParams) error {
-	_, err := q.db.Exec(ctx, setWebhooks, arg.Ids, arg.States, arg.NextTries)
+func (q *Queries) PostponeWebhooks(ctx context.Context, arg PostponeWebhooksParams) error {
+	_, err := q.db.Exec(ctx, postponeWebhooks, arg.Ids, arg.NextTries)
+	return err
+}
+
+const settleWebhooks = `-- name: SettleWebhooks :exec
+DELETE FROM webhook_queue WHERE webhook_id = ANY($1::bigint[])
+`
+
+func (q *Queries) SettleWebhooks(ctx context.Context, ids []int64) error {
+	_, err := q.db.Exec(ctx, settleWebhooks, ids)
 	return err
 }

@@ -1,6 +1,7 @@
 -- +goose Up
 
--- Raw bodies hold personal data: they stay in this table only, and for 30 days.
+-- Raw bodies hold personal data: they stay in this table only, and for 30 days. A row is written once: what is to be done about
+-- it stands in the queue, for changing a row would write its body and all its index entries again.
 CREATE TABLE webhooks (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant      text NOT NULL,
@@ -8,10 +9,23 @@ CREATE TABLE webhooks (
     digest      bytea NOT NULL, -- SHA-256 of the body: the same bytes again at once are the same news
     body        bytea NOT NULL,
     refs        text[] NOT NULL,
-    state       text NOT NULL DEFAULT 'received' CHECK (state IN ('received', 'matched', 'unmatched')),
+    unmatched   boolean NOT NULL DEFAULT false, -- given up: nothing here has its references
     received_at timestamptz NOT NULL,
-    next_try_at timestamptz NOT NULL,
+    before_at   timestamptz, -- when the same bytes came the time before
     UNIQUE (tenant, provider, digest)
 );
-CREATE INDEX webhooks_due ON webhooks (next_try_at) WHERE state = 'received';
-CREATE INDEX webhooks_old ON webhooks (received_at);
+-- They come in the order of their age, so where a page begins and ends is all that need be known.
+CREATE INDEX webhooks_old ON webhooks USING brin (received_at) WITH (pages_per_range = 16, autosummarize = on);
+
+-- What is to be matched, and when. Its size is what waits.
+CREATE TABLE webhook_queue (
+    webhook_id  bigint PRIMARY KEY, -- of webhooks; what is forgotten there is forgotten here
+    next_try_at timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+CREATE INDEX webhook_queue_due ON webhook_queue (next_try_at, webhook_id);
+
+-- For people: what became of each.
+CREATE VIEW webhook_states AS
+SELECT w.id, w.tenant, w.provider, w.refs, w.received_at, q.next_try_at,
+       CASE WHEN q.webhook_id IS NOT NULL THEN 'received' WHEN w.unmatched THEN 'unmatched' ELSE 'matched' END AS state
+FROM webhooks w LEFT JOIN webhook_queue q ON q.webhook_id = w.id;

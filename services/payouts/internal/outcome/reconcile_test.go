@@ -158,7 +158,7 @@ func TestWebhookBeforeTheAnswer(t *testing.T) {
 				if _, err := r.Step(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				return e.Count("SELECT count(*) FROM webhooks WHERE state = 'matched'") == 5
+				return e.Count("SELECT count(*) FROM webhook_states WHERE state = 'matched'") == 5
 			})
 			e.Pass(s) // without any time passing: it is due now
 			if got := e.PayoutStates(); got["succeeded"] != 5 {
@@ -194,7 +194,7 @@ func TestACallbackThatRepeatsASuccessIsNoNews(t *testing.T) {
 			if _, err := r.Step(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			return e.Count("SELECT count(*) FROM webhooks WHERE state = 'matched'") == want
+			return e.Count("SELECT count(*) FROM webhook_states WHERE state = 'matched'") == want
 		}
 	}
 	eventually(t, "matching", matched(5))
@@ -203,9 +203,10 @@ func TestACallbackThatRepeatsASuccessIsNoNews(t *testing.T) {
 		t.Errorf("%d lookups after callbacks that say what is proven", n)
 	}
 	// The same callback with another word in it.
-	e.SQL(`INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at, next_try_at)
-		SELECT tenant, provider, 'other', convert_to(replace(convert_from(body, 'UTF8'), 'SUCCESS', 'FAILED'), 'UTF8'), refs, received_at, next_try_at
-		FROM webhooks ORDER BY id LIMIT 1`)
+	e.SQL(`WITH other AS (INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at)
+		SELECT tenant, provider, 'other', convert_to(replace(convert_from(body, 'UTF8'), 'SUCCESS', 'FAILED'), 'UTF8'), refs, received_at
+		FROM webhooks ORDER BY id LIMIT 1 RETURNING id, received_at)
+		INSERT INTO webhook_queue SELECT id, received_at FROM other`)
 	eventually(t, "matching", matched(6))
 	e.Pass(s)
 	if n := lookups.Load(); n != 1 {

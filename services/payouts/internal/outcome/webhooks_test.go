@@ -253,7 +253,7 @@ func TestACallbackBeforeOurCommitIsMatchedLater(t *testing.T) {
 			t.Fatalf("answered with %d", code)
 		}
 		d.match()
-		if n := d.Count("SELECT count(*) FROM webhooks WHERE state = 'received'"); n != 1 {
+		if n := d.Count("SELECT count(*) FROM webhook_states WHERE state = 'received'"); n != 1 {
 			t.Fatal("it does not wait")
 		}
 		d.Cashin(simulator.LostAnswer, 0)
