@@ -38,6 +38,8 @@ var Run = Machine{Aggregate: "run", Service: "payouts, recurrences", Body: "Run"
 	{"running", "completed", "run.completed", "planned, and nothing of it is approved, due or submitting except behind a pause, stop or provider fault"},
 	{"running", "failed", "run.failed", "its planning cannot go on"},
 	{"queued", "failed", "run.failed", "its job is not known here any more"},
+	{"failed", "running", "run.started", "by a person: its planning goes on where it stopped"},
+	{"queued", "completed", "run.completed", "cancelled by a person before it began"},
 }}
 
 // PayoutBatch is the set of payouts of one run. Its state is derived from its items and its stored control.
@@ -55,11 +57,15 @@ var PayoutBatch = Machine{Aggregate: "payout_batch", Service: "payouts", Body: "
 	{"approved", "completed", "payout_batch.completed", "every item is succeeded or skipped"},
 	{"approved", "partially_completed", "payout_batch.partially_completed", "every item is closed and some did not succeed"},
 	{"partially_completed", "completed", "payout_batch.completed", "the open or failed ones succeeded later"},
-	{"partially_completed", "created", "payout_batch.resumed", "a failed item is tried again"},
+	{"partially_completed", "created", "payout_batch.resumed", "a failed item is tried again, or its run is planned further"},
 	{"completed", "partially_completed", "payout_batch.partially_completed", "an item was reversed"},
 	{"created", "cancelled", "payout_batch.cancelled", "by a person"},
 	{"approved", "cancelled", "payout_batch.cancelled", "by a person"},
 	{"paused", "cancelled", "payout_batch.cancelled", "by a person"},
+	{"awaiting_approval", "cancelled", "payout_batch.cancelled", "by a person"},
+	{"awaiting_approval", "created", "payout_batch.resumed", "its run is planned further; what was approved was less"},
+	{"approved", "created", "payout_batch.resumed", "likewise"},
+	{"completed", "created", "payout_batch.resumed", "likewise"},
 }}
 
 // Payout moves one sum to one payee (DESIGN 4).

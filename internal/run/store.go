@@ -150,7 +150,7 @@ func (s *Store) Settle(ctx context.Context, tx pgx.Tx, runs ...uuid.UUID) error 
 		if r.State != Running || !r.Planned {
 			continue
 		}
-		if err := s.Finish(ctx, tx, r, Completed, ""); err != nil {
+		if err := s.Finish(ctx, tx, r, Completed, r.Reason); err != nil { // the reason is that of a run that was cancelled
 			return err
 		}
 	}

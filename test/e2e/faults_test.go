@@ -30,6 +30,7 @@ var scenes = map[string]struct {
 	"stopped":       {stage{concurrency: 1, timeout: "5s"}, stoppedInTheMiddle},
 	"paused":        {stage{concurrency: 1, timeout: "5s"}, pausedBatch},
 	"unsubscribed":  {stage{}, stoppedProvider},
+	"cancelled":     {stage{concurrency: 1, timeout: "5s"}, cancelledRun},
 }
 
 // Whatever a provider does, each payee is paid once, and what cannot be known is asked about or left to two people.

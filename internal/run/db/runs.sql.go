@@ -421,6 +421,36 @@ func (q *Queries) LockSchedule(ctx context.Context, arg LockScheduleParams) erro
 	return err
 }
 
+const otherRunning = `-- name: OtherRunning :many
+SELECT run_id FROM runs WHERE tenant = $1 AND schedule = $2 AND state = 'running' AND run_id <> $3
+`
+
+type OtherRunningParams struct {
+	Tenant   string
+	Schedule string
+	RunID    uuid.UUID
+}
+
+func (q *Queries) OtherRunning(ctx context.Context, arg OtherRunningParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, otherRunning, arg.Tenant, arg.Schedule, arg.RunID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var run_id uuid.UUID
+		if err := rows.Scan(&run_id); err != nil {
+			return nil, err
+		}
+		items = append(items, run_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const plannedRuns = `-- name: PlannedRuns :many
 SELECT run_id FROM runs WHERE state = 'running' AND planned ORDER BY run_id
 `
@@ -475,6 +505,24 @@ func (q *Queries) QueuedSchedules(ctx context.Context) ([]QueuedSchedulesRow, er
 		return nil, err
 	}
 	return items, nil
+}
+
+const resumeRun = `-- name: ResumeRun :execrows
+UPDATE runs SET state = 'running', reason = '', planned = false, finished_at = NULL, moved_at = $1::timestamptz, version = version + 1
+WHERE run_id = $2 AND state = 'failed'
+`
+
+type ResumeRunParams struct {
+	Now   time.Time
+	RunID uuid.UUID
+}
+
+func (q *Queries) ResumeRun(ctx context.Context, arg ResumeRunParams) (int64, error) {
+	result, err := q.db.Exec(ctx, resumeRun, arg.Now, arg.RunID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const startNextRun = `-- name: StartNextRun :many
@@ -564,6 +612,20 @@ func (q *Queries) StartNextRun(ctx context.Context, arg StartNextRunParams) ([]S
 		return nil, err
 	}
 	return items, nil
+}
+
+const stopPlanning = `-- name: StopPlanning :exec
+UPDATE runs SET planned = true, reason = $1 WHERE run_id = $2 AND state = 'running'
+`
+
+type StopPlanningParams struct {
+	Reason string
+	RunID  uuid.UUID
+}
+
+func (q *Queries) StopPlanning(ctx context.Context, arg StopPlanningParams) error {
+	_, err := q.db.Exec(ctx, stopPlanning, arg.Reason, arg.RunID)
+	return err
 }
 
 const tenantsOfRuns = `-- name: TenantsOfRuns :many

@@ -71,3 +71,13 @@ SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued'
 -- name: TryLock :one
 -- Advisory locks belong to the database; the schema keeps installations that share one apart.
 SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), @key::bigint))::boolean AS mine;
+
+-- name: OtherRunning :many
+SELECT run_id FROM runs WHERE tenant = @tenant AND schedule = @schedule AND state = 'running' AND run_id <> @run_id;
+
+-- name: ResumeRun :execrows
+UPDATE runs SET state = 'running', reason = '', planned = false, finished_at = NULL, moved_at = @now::timestamptz, version = version + 1
+WHERE run_id = @run_id AND state = 'failed';
+
+-- name: StopPlanning :exec
+UPDATE runs SET planned = true, reason = @reason WHERE run_id = @run_id AND state = 'running';

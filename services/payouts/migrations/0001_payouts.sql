@@ -147,6 +147,7 @@ CREATE TABLE batches (
 );
 CREATE INDEX batches_open ON batches (batch_id) WHERE state IN ('created', 'approved', 'partially_completed');
 CREATE INDEX batches_awaiting ON batches (approval_expires_at) WHERE state = 'awaiting_approval';
+CREATE INDEX batches_cancelled ON batches (run_id) WHERE control = 'cancelled';
 CREATE INDEX batches_listed ON batches (tenant, period_date DESC, batch_id);
 
 CREATE TABLE payouts (

@@ -2,18 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	schedulerv1 "github.com/agogopay/agogo/proto/gen/go/agogo/scheduler/v1"
 )
 
@@ -164,127 +158,6 @@ func (a *app) trigger(ctx context.Context, name string, at *timestamppb.Timestam
 		return nil
 	}
 	return a.await(ctx, client, tick.TickId, timeout)
-}
-
-// await follows a run to its end and prints it.
-func (a *app) await(ctx context.Context, client schedulerv1.SchedulerServiceClient, tickID string, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errTimedOut)
-	defer cancel()
-	run, err := watch(ctx, client, tickID, nil)
-	if errors.Is(context.Cause(ctx), errTimedOut) {
-		fmt.Fprintf(a.Err, "agogo: %s is not complete after %s; it goes on: agogo runs watch '%s'\n", tickID, timeout, tickID)
-		return errFailed
-	}
-	if err != nil {
-		return err
-	}
-	if err := one(a, run, runColumns...); err != nil {
-		return err
-	}
-	if run.State == "failed" {
-		return errFailed
-	}
-	return nil
-}
-
-var errTimedOut = errors.New("timed out")
-
-// watch follows a run until it ends; each (may be nil) sees every state.
-func watch(ctx context.Context, client schedulerv1.SchedulerServiceClient, tickID string, each func(*schedulerv1.Run)) (*schedulerv1.Run, error) {
-	updates, err := client.WatchRun(ctx, &schedulerv1.WatchRunRequest{TickId: tickID})
-	if err != nil {
-		return nil, err
-	}
-	var last *schedulerv1.Run
-	for {
-		run, err := updates.Recv()
-		if errors.Is(err, io.EOF) && last != nil {
-			return last, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		last = run
-		if each != nil {
-			each(run)
-		}
-	}
-}
-
-var runColumns = []column[*schedulerv1.Run]{
-	col("tick", (*schedulerv1.Run).GetTickId),
-	col("run", (*schedulerv1.Run).GetRunId),
-	col("job", (*schedulerv1.Run).GetJob),
-	col("state", (*schedulerv1.Run).GetState),
-	col("counts", func(r *schedulerv1.Run) string { return counts(r.Counts) }),
-	col("totals", func(r *schedulerv1.Run) string { return totals(r.Totals) }),
-	col("reason", (*schedulerv1.Run).GetReason),
-	col("updated (utc)", func(r *schedulerv1.Run) string { return when(r.UpdatedAt) }),
-}
-
-func counts(m map[string]int64) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		if m[k] != 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", k, m[k]))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-func totals(m map[string]*eventsv1.Money) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		if m[k].GetMinor() != 0 {
-			parts = append(parts, k+" "+amount(m[k]))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-func (a *app) runsCommand() *cobra.Command {
-	var state, schedule string
-	list := leaf("list", "List runs, newest first", exactly(), func(c *cobra.Command, _ []string) error {
-		tenant, client, err := a.tenantAndScheduler()
-		if err != nil {
-			return err
-		}
-		return all(a, func(token string) ([]*schedulerv1.Run, string, error) {
-			r, err := client.ListRuns(c.Context(), &schedulerv1.ListRunsRequest{Tenant: tenant, Schedule: schedule, State: state, PageSize: 1000, PageToken: token})
-			return r.GetItems(), r.GetNextPageToken(), err
-		}, runColumns...)
-	}, "agogo runs list --tenant lebenis --state running")
-	list.Flags().StringVar(&state, "state", "", "only runs in this state")
-	list.Flags().StringVar(&schedule, "schedule", "", "only runs of this schedule (its short name)")
-	get := leaf("get ID", "Show one run by run id or tick id", exactly("ID"), func(c *cobra.Command, args []string) error {
-		client, err := a.scheduler()
-		if err != nil {
-			return err
-		}
-		r, err := client.GetRun(c.Context(), &schedulerv1.GetRunRequest{Id: args[0]})
-		if err != nil {
-			return err
-		}
-		return one(a, r, runColumns...)
-	}, "agogo runs get lebenis/payouts/daily@2025-01-24T23:59:00Z")
-	var timeout time.Duration
-	follow := leaf("watch TICK", "Follow a run to its end", exactly("TICK"), func(c *cobra.Command, args []string) error {
-		client, err := a.scheduler()
-		if err != nil {
-			return err
-		}
-		tick := args[0]
-		if !strings.Contains(tick, "/") { // a run id, as 'runs list' prints it
-			run, err := client.GetRun(c.Context(), &schedulerv1.GetRunRequest{Id: tick})
-			if err != nil {
-				return err
-			}
-			tick = run.TickId
-		}
-		return a.await(c.Context(), client, tick, timeout)
-	}, "agogo runs watch lebenis/payouts/daily@2025-01-24T23:59:00Z")
-	follow.Flags().DurationVar(&timeout, "timeout", time.Hour, "how long to follow")
-	return noun("runs", "What ticks started", list, get, follow)
 }
 
 // moment reads an RFC 3339 flag; "" is nil.

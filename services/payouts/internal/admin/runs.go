@@ -27,7 +27,7 @@ func (s *Server) ListRuns(ctx context.Context, r *payoutsv1.ListRunsRequest) (*p
 	if err != nil {
 		return nil, err
 	}
-	items, err := s.runs(ctx, found)
+	items, err := s.runs(ctx, s.Pool, found)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (s *Server) GetRun(ctx context.Context, r *payoutsv1.GetRunRequest) (*payou
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.runs(ctx, []run.Run{found})
+	all, err := s.runs(ctx, s.Pool, []run.Run{found})
 	if err != nil {
 		return nil, err
 	}
@@ -56,12 +56,12 @@ func (s *Server) findRun(ctx context.Context, tenant, id string) (run.Run, error
 }
 
 // runs adds what the runs' payouts count and sum to.
-func (s *Server) runs(ctx context.Context, found []run.Run) ([]*payoutsv1.Run, error) {
+func (s *Server) runs(ctx context.Context, conn db.DBTX, found []run.Run) ([]*payoutsv1.Run, error) {
 	batches := make([]uuid.UUID, len(found))
 	for i, r := range found {
 		batches[i] = store.BatchID(r.ID)
 	}
-	sums, err := s.sums(ctx, s.Pool, batches)
+	sums, err := s.sums(ctx, conn, batches)
 	if err != nil {
 		return nil, err
 	}
@@ -72,10 +72,7 @@ func (s *Server) runs(ctx context.Context, found []run.Run) ([]*payoutsv1.Run, e
 		for _, c := range sums[batches[i]] {
 			counts = append(counts, storedb.RunCountsRow{State: c.State, Currency: string(t.Currency), Count: c.Count, Net: c.Net})
 		}
-		m := &payoutsv1.Run{
-			Id: r.ID.String(), TickId: r.TickID, Tenant: r.Tenant, Schedule: r.Schedule, Job: r.Job, NominalTime: timestamppb.New(r.NominalTime),
-			LocalDate: r.LocalDate, State: r.State, Reason: r.Reason, StartedAt: instant(r.StartedAt), FinishedAt: instant(r.FinishedAt),
-		}
+		m := runOf(r)
 		m.Counts, m.Totals = store.Totals(counts)
 		if r.Done > 0 {
 			m.Counts["asked"] = r.Done
@@ -83,6 +80,14 @@ func (s *Server) runs(ctx context.Context, found []run.Run) ([]*payoutsv1.Run, e
 		all[i] = m
 	}
 	return all, nil
+}
+
+// runOf is a run without its payouts.
+func runOf(r run.Run) *payoutsv1.Run {
+	return &payoutsv1.Run{
+		Id: r.ID.String(), TickId: r.TickID, Tenant: r.Tenant, Schedule: r.Schedule, Job: r.Job, NominalTime: timestamppb.New(r.NominalTime),
+		LocalDate: r.LocalDate, State: r.State, Reason: r.Reason, StartedAt: instant(r.StartedAt), FinishedAt: instant(r.FinishedAt),
+	}
 }
 
 // sums counts the payouts of batches by state, in one query for all of them.

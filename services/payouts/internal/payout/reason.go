@@ -26,6 +26,8 @@ const (
 	CodeAboveTier        = "above_tier"           // awaiting_approval, or held on the way there: its sum reaches an approval tier
 	CodeApproved         = "approved"             // approved by as many people as its tier asks for
 	CodeRejected         = "rejected"             // rejected by an approver, or cancelled with its batch
+	CodeRunCancelled     = "run_cancelled"        // cancelled, or held on the way there: a person has cancelled its run
+	CodeRunRetried       = "run_retried"          // of a batch: its failed run is planned further
 	CodeApprovalExpired  = "approval_expired"     // held: nobody answered in time; asked again by releasing it
 	CodeBatchApproval    = "batch_approval"       // called off: its batch waits for approval, and it stays approved behind that
 )
@@ -52,7 +54,7 @@ func HeldBy(code string) Reason {
 		CodePayeePaused: ScopePayee, CodePayeeDailyCap: ScopePayee, CodeBatchPaused: ScopeBatch, CodeMaxPerPayout: ScopePayment,
 		CodeAboveTier: ScopePayment, CodeApprovalExpired: ScopePayment, CodeRejected: ScopePayment, CodeBatchApproval: ScopeBatch,
 		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeRestored: ScopePayee,
-		CodeUnverified: ScopePayee, CodeMismatch: ScopePayee, CodeContradicted: ScopePayment,
+		CodeUnverified: ScopePayee, CodeMismatch: ScopePayee, CodeContradicted: ScopePayment, CodeRunCancelled: ScopeBatch,
 	}
 	return Reason{Scope: scopes[code], Code: code}
 }

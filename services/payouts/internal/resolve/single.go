@@ -33,6 +33,9 @@ func (r *Resolver) Retry(ctx context.Context, tx pgx.Tx, tenant string, id uuid.
 	if p.State != payout.Failed {
 		return refused(p, "only a failed payout is tried again")
 	}
+	if err := r.Store.RefuseCancelled(ctx, tx, p.BatchID); err != nil {
+		return err
+	}
 	if err := sub.proven(); err != nil {
 		return err
 	}
@@ -74,6 +77,9 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return err
 	}
 	p := sub.Payout
+	if err := r.Store.RefuseCancelled(ctx, tx, p.BatchID); err != nil {
+		return err
+	}
 	switch {
 	case p.Contradicted:
 		return contradicted(p)

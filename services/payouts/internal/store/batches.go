@@ -18,11 +18,12 @@ import (
 
 // The states of a batch that a control sets; the others are derived from its payouts.
 const (
-	BatchCreated  = "created"
-	BatchAwaiting = "awaiting_approval"
-	BatchApproved = "approved"
-	BatchRejected = "rejected"
-	BatchPaused   = "paused"
+	BatchCreated   = "created"
+	BatchAwaiting  = "awaiting_approval"
+	BatchApproved  = "approved"
+	BatchRejected  = "rejected"
+	BatchPaused    = "paused"
+	BatchCancelled = "cancelled"
 )
 
 // The controls of a batch.

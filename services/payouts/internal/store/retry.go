@@ -32,6 +32,9 @@ func (s *Store) RetryFailed(ctx context.Context, tx pgx.Tx, tenant string, batch
 	if _, err := s.LockOutflow(ctx, tx, tenant); err != nil { // before payouts, as everything that takes caps does
 		return done, err
 	}
+	if err := s.RefuseCancelled(ctx, tx, batch); err != nil {
+		return done, err
+	}
 	runs := map[uuid.UUID]bool{}
 	for after := uuid.Nil; ; {
 		rows, err := db.New(tx).LockFailed(ctx, db.LockFailedParams{BatchID: batch, Tenant: tenant, After: after, PageLimit: retryPage})

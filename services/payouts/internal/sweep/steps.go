@@ -22,6 +22,7 @@ func New(st *store.Store, log *slog.Logger) *run.Sweeper {
 		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
 		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
 		{Name: "expire approvals", Lock: 7118, Do: s.expire},
+		{Name: "cancel the rest of cancelled batches", Lock: 7120, Do: s.cancel, More: s.cancelling},
 		{Name: "end failed plans", Lock: 7119, Do: s.plans},
 		{Name: "close batches", Lock: 7116, Do: s.close},
 		{Name: "wake standing pages", Lock: 7117, Wakes: true, Do: s.wake},
@@ -33,6 +34,7 @@ type steps struct {
 	after map[store.Queue]store.Place // how far each queue of held payouts was looked at
 	held  []store.Queue               // those that this sweep has still to look at
 	batch uuid.UUID                   // how far open batches were looked at
+	rest  bool                        // cancelled batches may have more left
 }
 
 // retry approves failed payouts whose next attempt is due.
@@ -70,6 +72,14 @@ func (s *steps) releasing() bool { return len(s.held) > 0 }
 func (s *steps) expire(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	return s.store.ExpireApprovals(ctx, tx, t.Limit)
 }
+
+// cancel cancels what cancelled batches have left, a page in each transaction.
+func (s *steps) cancel(ctx context.Context, tx pgx.Tx, t run.Turn) (err error) {
+	s.rest, err = s.store.CancelRest(ctx, tx, t.Limit)
+	return err
+}
+
+func (s *steps) cancelling() bool { return s.rest }
 
 // plans ends the planning of runs that failed in it.
 func (s *steps) plans(ctx context.Context, tx pgx.Tx, t run.Turn) error {

@@ -12,6 +12,17 @@ import (
 	"github.com/google/uuid"
 )
 
+const batchIsCancelled = `-- name: BatchIsCancelled :one
+SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1 AND control = 'cancelled')::boolean AS cancelled
+`
+
+func (q *Queries) BatchIsCancelled(ctx context.Context, batchID uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, batchIsCancelled, batchID)
+	var cancelled bool
+	err := row.Scan(&cancelled)
+	return cancelled, err
+}
+
 const endFailedPlans = `-- name: EndFailedPlans :many
 UPDATE runs SET planned = true WHERE run_id IN (
     SELECT r.run_id FROM batches b JOIN runs r ON r.run_id = b.run_id
@@ -59,7 +70,13 @@ WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'submitting' LIMIT 1) IS NULL
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
   AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
-  AND (b.control <> 'open' OR b.approvals < b.approvals_needed OR o.stopped OR (
+  AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
+    -- Of a cancelled batch whatever can be cancelled is, before its run ends: see UnsentOfCancelled.
+    OR b.control = 'cancelled' AND (
+      SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
+        AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+      LIMIT 1) IS NULL
+    OR COALESCE(b.control, 'open') = 'open' AND (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
       AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND a.next_lookup_at > $2::timestamptz)
@@ -213,4 +230,78 @@ func (q *Queries) RunIsBusy(ctx context.Context, runID uuid.UUID) (bool, error) 
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
+}
+
+const runProgress = `-- name: RunProgress :many
+SELECT state, (CASE WHEN state = 'held' THEN reason_code ELSE '' END)::text AS cause, currency, count(*)::bigint AS count, sum(net)::bigint AS net
+FROM payouts WHERE run_id = $1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+`
+
+type RunProgressRow struct {
+	State    string
+	Cause    string
+	Currency string
+	Count    int64
+	Net      int64
+}
+
+// A run's payouts by state, the held ones by what holds them.
+func (q *Queries) RunProgress(ctx context.Context, runID uuid.UUID) ([]RunProgressRow, error) {
+	rows, err := q.db.Query(ctx, runProgress, runID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RunProgressRow
+	for rows.Next() {
+		var i RunProgressRow
+		if err := rows.Scan(
+			&i.State,
+			&i.Cause,
+			&i.Currency,
+			&i.Count,
+			&i.Net,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const unsentOfCancelled = `-- name: UnsentOfCancelled :many
+SELECT p.payout_id, p.state, p.run_id FROM batches b JOIN payouts p ON p.run_id = b.run_id
+WHERE b.control = 'cancelled' AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
+  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+ORDER BY p.run_id, p.payout_id LIMIT $1
+`
+
+type UnsentOfCancelledRow struct {
+	PayoutID uuid.UUID
+	State    string
+	RunID    uuid.UUID
+}
+
+// What cancelled batches have left that was never sent, or is proven not to have been paid.
+func (q *Queries) UnsentOfCancelled(ctx context.Context, pageLimit int32) ([]UnsentOfCancelledRow, error) {
+	rows, err := q.db.Query(ctx, unsentOfCancelled, pageLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UnsentOfCancelledRow
+	for rows.Next() {
+		var i UnsentOfCancelledRow
+		if err := rows.Scan(&i.PayoutID, &i.State, &i.RunID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

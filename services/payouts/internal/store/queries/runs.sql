@@ -18,7 +18,13 @@ WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'submitting' LIMIT 1) IS NULL
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
   AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
-  AND (b.control <> 'open' OR b.approvals < b.approvals_needed OR o.stopped OR (
+  AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
+    -- Of a cancelled batch whatever can be cancelled is, before its run ends: see UnsentOfCancelled.
+    OR b.control = 'cancelled' AND (
+      SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
+        AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+      LIMIT 1) IS NULL
+    OR COALESCE(b.control, 'open') = 'open' AND (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
       AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND a.next_lookup_at > @now::timestamptz)
@@ -51,3 +57,18 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
 -- name: RunCloses :one
 -- What a run of the daily close came to.
 SELECT count(*) FILTER (WHERE state = 'completed')::bigint AS closed, count(*) FILTER (WHERE state = 'open')::bigint AS waiting FROM closes WHERE run_id = @run_id;
+
+-- name: UnsentOfCancelled :many
+-- What cancelled batches have left that was never sent, or is proven not to have been paid.
+SELECT p.payout_id, p.state, p.run_id FROM batches b JOIN payouts p ON p.run_id = b.run_id
+WHERE b.control = 'cancelled' AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
+  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+ORDER BY p.run_id, p.payout_id LIMIT @page_limit;
+
+-- name: BatchIsCancelled :one
+SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = @batch_id AND control = 'cancelled')::boolean AS cancelled;
+
+-- name: RunProgress :many
+-- A run's payouts by state, the held ones by what holds them.
+SELECT state, (CASE WHEN state = 'held' THEN reason_code ELSE '' END)::text AS cause, currency, count(*)::bigint AS count, sum(net)::bigint AS net
+FROM payouts WHERE run_id = @run_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;

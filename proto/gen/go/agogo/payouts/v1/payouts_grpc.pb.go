@@ -33,6 +33,9 @@ const (
 	PayoutsService_PreviewRun_FullMethodName         = "/agogo.payouts.v1.PayoutsService/PreviewRun"
 	PayoutsService_ListRuns_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ListRuns"
 	PayoutsService_GetRun_FullMethodName             = "/agogo.payouts.v1.PayoutsService/GetRun"
+	PayoutsService_WatchRun_FullMethodName           = "/agogo.payouts.v1.PayoutsService/WatchRun"
+	PayoutsService_RetryRun_FullMethodName           = "/agogo.payouts.v1.PayoutsService/RetryRun"
+	PayoutsService_CancelRun_FullMethodName          = "/agogo.payouts.v1.PayoutsService/CancelRun"
 	PayoutsService_ListBatches_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ListBatches"
 	PayoutsService_GetBatch_FullMethodName           = "/agogo.payouts.v1.PayoutsService/GetBatch"
 	PayoutsService_PauseBatch_FullMethodName         = "/agogo.payouts.v1.PayoutsService/PauseBatch"
@@ -89,6 +92,15 @@ type PayoutsServiceClient interface {
 	PreviewRun(ctx context.Context, in *PreviewRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewRunResponse], error)
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
+	// WatchRun sends a run's progress at once, whenever it changes, and as a sign of life every ten seconds, until the run has ended. A stream
+	// that breaks off may be opened anew at any time: it begins with the run as it is. Needs viewer.
+	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunProgress], error)
+	// RetryRun has a failed run planned further, from where it stopped; one that is queued or running is left alone. Approvals of its batch are
+	// void, since its sum grows. Refused while another run of the schedule is running. Needs operator.
+	RetryRun(ctx context.Context, in *RetryRunRequest, opts ...grpc.CallOption) (*Run, error)
+	// CancelRun ends a run's planning and sending at once, on every replica. What was not sent is cancelled within seconds and its payments are
+	// free for the next run; what is on its way, or may have been paid, is followed. Needs operator.
+	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*Run, error)
 	ListBatches(ctx context.Context, in *ListBatchesRequest, opts ...grpc.CallOption) (*ListBatchesResponse, error)
 	GetBatch(ctx context.Context, in *GetBatchRequest, opts ...grpc.CallOption) (*Batch, error)
 	PauseBatch(ctx context.Context, in *PauseBatchRequest, opts ...grpc.CallOption) (*Batch, error)
@@ -264,6 +276,45 @@ func (c *payoutsServiceClient) GetRun(ctx context.Context, in *GetRunRequest, op
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Run)
 	err := c.cc.Invoke(ctx, PayoutsService_GetRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunProgress], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[3], PayoutsService_WatchRun_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRunRequest, RunProgress]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PayoutsService_WatchRunClient = grpc.ServerStreamingClient[RunProgress]
+
+func (c *payoutsServiceClient) RetryRun(ctx context.Context, in *RetryRunRequest, opts ...grpc.CallOption) (*Run, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Run)
+	err := c.cc.Invoke(ctx, PayoutsService_RetryRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*Run, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Run)
+	err := c.cc.Invoke(ctx, PayoutsService_CancelRun_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -542,7 +593,7 @@ func (c *payoutsServiceClient) ListCloses(ctx context.Context, in *ListClosesReq
 
 func (c *payoutsServiceClient) ReadReport(ctx context.Context, in *ReadReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadReportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[3], PayoutsService_ReadReport_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[4], PayoutsService_ReadReport_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -581,7 +632,7 @@ func (c *payoutsServiceClient) GetReportKey(ctx context.Context, in *GetReportKe
 
 func (c *payoutsServiceClient) ReadPayeeStatement(ctx context.Context, in *ReadPayeeStatementRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadPayeeStatementResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[4], PayoutsService_ReadPayeeStatement_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &PayoutsService_ServiceDesc.Streams[5], PayoutsService_ReadPayeeStatement_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -621,6 +672,15 @@ type PayoutsServiceServer interface {
 	PreviewRun(*PreviewRunRequest, grpc.ServerStreamingServer[PreviewRunResponse]) error
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
+	// WatchRun sends a run's progress at once, whenever it changes, and as a sign of life every ten seconds, until the run has ended. A stream
+	// that breaks off may be opened anew at any time: it begins with the run as it is. Needs viewer.
+	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[RunProgress]) error
+	// RetryRun has a failed run planned further, from where it stopped; one that is queued or running is left alone. Approvals of its batch are
+	// void, since its sum grows. Refused while another run of the schedule is running. Needs operator.
+	RetryRun(context.Context, *RetryRunRequest) (*Run, error)
+	// CancelRun ends a run's planning and sending at once, on every replica. What was not sent is cancelled within seconds and its payments are
+	// free for the next run; what is on its way, or may have been paid, is followed. Needs operator.
+	CancelRun(context.Context, *CancelRunRequest) (*Run, error)
 	ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error)
 	GetBatch(context.Context, *GetBatchRequest) (*Batch, error)
 	PauseBatch(context.Context, *PauseBatchRequest) (*Batch, error)
@@ -716,6 +776,15 @@ func (UnimplementedPayoutsServiceServer) ListRuns(context.Context, *ListRunsRequ
 }
 func (UnimplementedPayoutsServiceServer) GetRun(context.Context, *GetRunRequest) (*Run, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRun not implemented")
+}
+func (UnimplementedPayoutsServiceServer) WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[RunProgress]) error {
+	return status.Error(codes.Unimplemented, "method WatchRun not implemented")
+}
+func (UnimplementedPayoutsServiceServer) RetryRun(context.Context, *RetryRunRequest) (*Run, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetryRun not implemented")
+}
+func (UnimplementedPayoutsServiceServer) CancelRun(context.Context, *CancelRunRequest) (*Run, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelRun not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListBatches not implemented")
@@ -978,6 +1047,53 @@ func _PayoutsService_GetRun_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(PayoutsServiceServer).GetRun(ctx, req.(*GetRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_WatchRun_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRunRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PayoutsServiceServer).WatchRun(m, &grpc.GenericServerStream[WatchRunRequest, RunProgress]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PayoutsService_WatchRunServer = grpc.ServerStreamingServer[RunProgress]
+
+func _PayoutsService_RetryRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetryRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).RetryRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_RetryRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).RetryRun(ctx, req.(*RetryRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_CancelRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).CancelRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_CancelRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).CancelRun(ctx, req.(*CancelRunRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1562,6 +1678,14 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _PayoutsService_GetRun_Handler,
 		},
 		{
+			MethodName: "RetryRun",
+			Handler:    _PayoutsService_RetryRun_Handler,
+		},
+		{
+			MethodName: "CancelRun",
+			Handler:    _PayoutsService_CancelRun_Handler,
+		},
+		{
 			MethodName: "ListBatches",
 			Handler:    _PayoutsService_ListBatches_Handler,
 		},
@@ -1694,6 +1818,11 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "PreviewRun",
 			Handler:       _PayoutsService_PreviewRun_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchRun",
+			Handler:       _PayoutsService_WatchRun_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/rpc"
+	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/store/db"
+)
+
+// CancelRun ends a run for a person's words: its planning, and the sending of what it has planned, on every replica, from the commit on. What
+// was not sent is cancelled page by page by the sweeper, its payments free for the next run; what is on its way, or may have been paid, is
+// followed. A run that is cancelled already is left alone.
+func (s *Store) CancelRun(ctx context.Context, tx pgx.Tx, id uuid.UUID, words string) error {
+	r, err := s.Runs.Lock(ctx, tx, id) // after the page that is being planned
+	if err != nil {
+		return err
+	}
+	if err := s.Runs.Cancel(ctx, tx, r); err != nil {
+		return err
+	}
+	batches, err := db.New(tx).LockBatches(ctx, []uuid.UUID{BatchID(id)})
+	if err != nil {
+		return fmt.Errorf("lock the batch of run %s: %w", id, err)
+	}
+	ended := r.State == run.Completed || r.State == run.Failed
+	switch {
+	case len(batches) == 0 && ended:
+		return nothingToCancel(id, r.State)
+	case len(batches) == 0:
+		return s.Settle(ctx, tx, id)
+	case batches[0].Control == ControlCancelled:
+		return nil
+	}
+	b := batches[0]
+	if _, ok := event.PayoutBatch.Event(b.State, BatchCancelled); !ok {
+		return nothingToCancel(id, b.State)
+	}
+	_, err = s.controlBatch(ctx, tx, b.BatchID, BatchCancelled, ControlCancelled, payout.Reason{Scope: payout.ScopeBatch, Code: payout.CodeByPerson}, words)
+	return err
+}
+
+func nothingToCancel(id uuid.UUID, state string) error {
+	return rpc.Refused("nothing_to_cancel", "what is unknown, in review or paid is no matter of its run: agogo payouts list --run "+id.String(),
+		"run %s is %s, and nothing of it waits to be sent", id, state)
+}
+
+// CancelRest cancels a page of what cancelled batches have left, and reports whether there may be more: what was waiting when they were
+// cancelled, and what comes back since, as not sent or for another try.
+func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, limit int) (more bool, err error) {
+	rows, err := db.New(tx).UnsentOfCancelled(ctx, int32(limit))
+	if err != nil {
+		return false, fmt.Errorf("find what cancelled batches have left: %w", err)
+	}
+	reason := payout.HeldBy(payout.CodeRunCancelled)
+	var hold, end []Change
+	for _, r := range rows {
+		if payout.State(r.State) == payout.AwaitingApproval { // the state table has no shorter way
+			hold = append(hold, Change{PayoutID: r.PayoutID, From: []payout.State{payout.AwaitingApproval}, To: payout.Held, Reason: reason})
+		}
+		end = append(end, Change{PayoutID: r.PayoutID, From: []payout.State{payout.Approved, payout.Held}, To: payout.Cancelled, Reason: reason})
+	}
+	for _, changes := range [][]Change{hold, end} {
+		if _, err := s.Apply(ctx, tx, changes); err != nil {
+			return false, fmt.Errorf("cancel what cancelled batches have left: %w", err)
+		}
+	}
+	return len(rows) == limit, nil
+}
+
+// RefuseCancelled refuses to bring something of a cancelled batch back: the sweeper would cancel it again.
+func (s *Store) RefuseCancelled(ctx context.Context, tx pgx.Tx, batch uuid.UUID) error {
+	cancelled, err := db.New(tx).BatchIsCancelled(ctx, batch)
+	if err != nil {
+		return fmt.Errorf("read the control of batch %s: %w", batch, err)
+	}
+	if cancelled {
+		return rpc.Refused("run_cancelled", "its payments are free: the next run plans them anew", "batch %s was cancelled with its run", batch)
+	}
+	return nil
+}
+
+// RetryRun has a failed run planned further, from where it stopped. What people approved of its batch was less than it will be, so they are
+// asked again when its sum is known. A run that is queued or running already, say because somebody was faster, is left alone.
+func (s *Store) RetryRun(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	r, err := s.Runs.Lock(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	switch r.State {
+	case run.Queued, run.Running:
+		return nil
+	case run.Completed:
+		return rpc.Refused("not_failed", "what of it failed is tried again by: agogo batches retry-failed "+BatchID(id).String(), "run %s has not failed, it is completed", id)
+	}
+	if err := s.reopenBatch(ctx, tx, id); err != nil {
+		return err
+	}
+	_, err = s.Runs.Resume(ctx, tx, r)
+	if errors.Is(err, run.ErrBusy) {
+		return rpc.Refused("schedule_busy", "give the command again when that run is over: agogo runs watch", "runs of one schedule follow each other: %v", err)
+	}
+	return err
+}
+
+// reopenBatch brings the batch of a run that is planned further to where it was while it was planned.
+func (s *Store) reopenBatch(ctx context.Context, tx pgx.Tx, runID uuid.UUID) error {
+	q, id := db.New(tx), BatchID(runID)
+	batches, err := q.LockBatches(ctx, []uuid.UUID{id})
+	if err != nil {
+		return fmt.Errorf("lock the batch of run %s: %w", runID, err)
+	}
+	if len(batches) == 0 {
+		return nil
+	}
+	b := batches[0]
+	if b.Control == ControlCancelled {
+		return rpc.Refused("batch_cancelled", "its payments are free: the next run plans them", "the batch of run %s was cancelled or rejected", runID)
+	}
+	if err := q.VoidApprovals(ctx, []uuid.UUID{id}); err != nil {
+		return fmt.Errorf("void approvals of batch %s: %w", id, err)
+	}
+	if err := q.CountBatchApprovals(ctx, id); err != nil {
+		return fmt.Errorf("count approvals of batch %s: %w", id, err)
+	}
+	if err := q.SetBatchApproval(ctx, db.SetBatchApprovalParams{BatchID: id}); err != nil {
+		return fmt.Errorf("ask for no approval of batch %s before it is planned: %w", id, err)
+	}
+	if b.State == BatchCreated || b.State == BatchPaused {
+		return nil
+	}
+	return s.moveBatch(ctx, tx, q, b, BatchCreated, payout.Reason{Scope: payout.ScopeBatch, Code: payout.CodeRunRetried})
+}
