@@ -70,10 +70,15 @@ images: $(TOOLS)/images ## Make container images, with their SBOM and provenance
 test/images: ## Test the tool that makes images: twice the same source, twice the same bytes
 	cd tools/images && GOWORK=off $(GO) test ./...
 
+.PHONY: test/chart
+test/chart: $(TOOLS)/helm ## Test the Helm chart: templates, schema, lint (ARGS=-update writes the templates' pictures anew)
+	$(GO) test -tags chart -count=1 ./deploy/helm $(ARGS)
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf .cache/protovalidate ## Lint Go and protos
 	$(TOOLS)/golangci-lint run $(PACKAGES)
 	$(TOOLS)/golangci-lint run --build-tags crash,crashpoints ./test/chaos/... ./internal/crashpoint/...
+	$(TOOLS)/golangci-lint run --build-tags chart ./deploy/helm/...
 	$(TOOLS)/buf lint
 
 .PHONY: gen
@@ -81,12 +86,14 @@ gen: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sq
 	$(TOOLS)/buf generate
 	$(TOOLS)/sqlc generate
 	$(GO) run ./internal/event/docs > docs/events/README.md
+	$(GO) run ./deploy/helm/reference > deploy/helm/agogo/README.md
+	$(GO) run ./cmd/agogo provision nats-conf > deploy/helm/agogo/files/nats-accounts.conf
 
 .PHONY: verify
 verify: gen ## Fail when generated code, modules or docs are not what their sources say
 	$(GO) mod tidy -diff
 	GOWORK=off $(GO) build ./...
-	@git diff --exit-code --stat -- proto/gen docs/events ':(glob)**/db/*.go' || { echo "generated files were stale: commit what 'make gen' wrote"; exit 1; }
+	@git diff --exit-code --stat -- proto/gen docs/events deploy/helm/agogo ':(glob)**/db/*.go' || { echo "generated files were stale: commit what 'make gen' wrote"; exit 1; }
 
 .PHONY: clean
 clean: ## Remove what was built

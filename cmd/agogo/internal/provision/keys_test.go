@@ -125,4 +125,11 @@ func TestAccountsNameAVariableWhereKeysAreMadeLater(t *testing.T) {
 	if err != nil || !bytes.Contains(conf.Bytes(), []byte("nkey: $AGOGO_NKEY_PAYOUTS\n")) {
 		t.Errorf("%v:\n%s", err, conf.String())
 	}
+	chart, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "deploy", "helm", "agogo", "files", "nats-accounts.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(chart), conf.String()); d != "" {
+		t.Errorf("the chart gives other rights than the code says; run make gen (-chart +code):\n%s", d)
+	}
 }

@@ -115,7 +115,7 @@ func object(s Secret) secretObject {
 	o := secretObject{
 		APIVersion: "v1", Kind: "Secret", Type: s.Type, Data: map[string][]byte{},
 		// They belong to no release: to uninstall must not take the keys of the data away.
-		Metadata: map[string]any{"name": s.Name, "labels": map[string]string{"app.kubernetes.io/part-of": "agogo", "app.kubernetes.io/component": "keys"}},
+		Metadata: map[string]any{"name": s.Name, "labels": map[string]string{"app.kubernetes.io/name": "agogo", "app.kubernetes.io/part-of": "agogo", "app.kubernetes.io/component": "keys"}},
 	}
 	for k, v := range s.Data {
 		o.Data[k] = []byte(v)

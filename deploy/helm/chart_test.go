@@ -1,0 +1,413 @@
+//go:build chart
+
+package helm_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/stream"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+var services = []string{"scheduler", "payouts", "recurrences", "notifier"}
+
+// helm runs the pinned helm, which `make test/chart` builds.
+func helm(args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join("..", "..", "bin", "tools", "helm"), args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("helm %s: %w\n%s%s", args[0], err, errs.String(), out.String())
+	}
+	return out.String(), nil
+}
+
+// needed are the values without which there is no installation.
+var needed = []string{"--set-file", "tenants.file=testdata/tenants.yaml", "--set", "postgres.host=db.example.com,postgres.admin.existingSecret=pg-admin"}
+
+func template(args ...string) (string, error) {
+	return helm(slices.Concat([]string{"template", "shop", "agogo", "--namespace", "pay"}, needed, args)...)
+}
+
+// manifest is a resource as far as tests look at it.
+type manifest struct {
+	Kind     string `yaml:"kind"`
+	Metadata struct {
+		Name        string            `yaml:"name"`
+		Annotations map[string]string `yaml:"annotations"`
+	} `yaml:"metadata"`
+	Data map[string]string `yaml:"data"`
+	Spec struct {
+		Template struct {
+			Metadata struct {
+				Labels map[string]string `yaml:"labels"`
+			} `yaml:"metadata"`
+			Spec pod `yaml:"spec"`
+		} `yaml:"template"`
+	} `yaml:"spec"`
+}
+
+type pod struct {
+	AutomountServiceAccountToken *bool `yaml:"automountServiceAccountToken"`
+	SecurityContext              struct {
+		RunAsNonRoot   bool              `yaml:"runAsNonRoot"`
+		SeccompProfile map[string]string `yaml:"seccompProfile"`
+	} `yaml:"securityContext"`
+	Containers []container `yaml:"containers"`
+	Volumes    []struct {
+		Name   string `yaml:"name"`
+		Secret struct {
+			SecretName string `yaml:"secretName"`
+		} `yaml:"secret"`
+	} `yaml:"volumes"`
+}
+
+type container struct {
+	Name  string   `yaml:"name"`
+	Image string   `yaml:"image"`
+	Args  []string `yaml:"args"`
+	Env   []struct {
+		Name      string         `yaml:"name"`
+		Value     string         `yaml:"value"`
+		ValueFrom map[string]any `yaml:"valueFrom"`
+	} `yaml:"env"`
+	SecurityContext struct {
+		AllowPrivilegeEscalation *bool               `yaml:"allowPrivilegeEscalation"`
+		ReadOnlyRootFilesystem   bool                `yaml:"readOnlyRootFilesystem"`
+		Capabilities             map[string][]string `yaml:"capabilities"`
+	} `yaml:"securityContext"`
+	Resources struct {
+		Limits map[string]string `yaml:"limits"`
+	} `yaml:"resources"`
+	VolumeMounts []struct {
+		Name, MountPath string
+	} `yaml:"volumeMounts"`
+	ReadinessProbe map[string]any `yaml:"readinessProbe"`
+	LivenessProbe  map[string]any `yaml:"livenessProbe"`
+	StartupProbe   map[string]any `yaml:"startupProbe"`
+}
+
+func rendered(t *testing.T, args ...string) []manifest {
+	t.Helper()
+	text, err := template(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []manifest
+	for d := yaml.NewDecoder(strings.NewReader(text)); ; {
+		var m manifest
+		err := d.Decode(&m)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Kind != "" {
+			all = append(all, m)
+		}
+	}
+}
+
+func find(t *testing.T, all []manifest, kind, name string) manifest {
+	t.Helper()
+	i := slices.IndexFunc(all, func(m manifest) bool { return m.Kind == kind && strings.HasPrefix(m.Metadata.Name, name) })
+	if i < 0 {
+		t.Fatalf("there is no %s %s", kind, name)
+	}
+	return all[i]
+}
+
+// variants are the ways to install that are written down whole: a change of a template shows as a change of these.
+var variants = map[string][]string{
+	"standard": {"-f", "agogo/profiles/standard.yaml"},
+	"economy":  {"-f", "agogo/profiles/economy.yaml"},
+	"large":    {"-f", "agogo/profiles/large.yaml"},
+	"external": {
+		"--set", "nats.mode=external,nats.external.url=tls://nats.example.com:4222,nats.external.caSecret=nats-ca,keys.generate=false,tls.source=given",
+		"--set", "postgres.caSecret=pg-ca,image.repository=registry.example.com/pay,image.tag=v1.2.3,image.pullSecrets[0].name=registry,tenants.secrets[0]=providers",
+		"--set", "ingress.enabled=true,ingress.host=hooks.example.com,ingress.tlsSecret=hooks,networkPolicy.grpcFrom[0].namespaceSelector.matchLabels.team=pay",
+		"--set", "networkPolicy.databaseTo[0].ipBlock.cidr=10.1.2.3/32,networkPolicy.natsTo[0].ipBlock.cidr=10.1.2.4/32",
+	},
+	"operators": {
+		"--set", "postgres.mode=cloudnative-pg,tls.source=cert-manager,tls.certManager.issuerRef.name=pay,monitoring.serviceMonitor.enabled=true,monitoring.rules.enabled=true,monitoring.dashboards.enabled=true",
+		"--set", "services.payouts.keda.enabled=true,services.notifier.autoscaling.enabled=true",
+	},
+	"plaintext": {"--set", "tls.enabled=false,networkPolicy.enabled=false,fullnameOverride=pay"},
+}
+
+func TestTemplatesAreAsWrittenDown(t *testing.T) {
+	t.Parallel()
+	for name, args := range variants {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := template(args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join("testdata", name+".golden.yaml")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); d != "" {
+				t.Errorf("run go test -tags chart ./deploy/helm -update if it is meant (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestLint(t *testing.T) {
+	t.Parallel()
+	for _, profile := range []string{"economy", "standard", "large"} {
+		if _, err := helm(slices.Concat([]string{"lint", "--strict", "agogo", "-f", "agogo/profiles/" + profile + ".yaml"}, needed)...); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTheSchemaRefusesWhatNobodyMeant(t *testing.T) {
+	t.Parallel()
+	for set, want := range map[string]string{
+		"services.payout.replicas=3":               "payout",
+		"services.payouts.replica=3":               "replica",
+		"defaults.replicas=two":                    "replicas",
+		"nats.replicas=2":                          "replicas",
+		"nats.mode=internal":                       "mode",
+		"nats.maxBytes.EVENT=1GiB":                 "EVENT",
+		"nats.maxBytes.EVENTS=lots":                "EVENTS",
+		"nats.external.url=nats.example.com":       "url",
+		"nats.bundled.syncInterval=never":          "syncInterval",
+		"postgres.sslmode=prefer":                  "sslmode",
+		"postgres.database=Agogo;":                 "database",
+		"tls.source=self":                          "source",
+		"defaults.resources.limits.memory=much":    "memory",
+		"defaults.log=loud":                        "log",
+		"defaults.terminationGracePeriodSeconds=5": "terminationGracePeriodSeconds",
+		"tenants.secret=x":                         "secret",
+		"fullnameOverride=Pay_Day":                 "fullnameOverride",
+		"nats.bundled.servers=1":                   "nats.replicas is 3, and there are nats.bundled.servers 1",
+		"postgres.host=":                           "postgres.host is needed",
+		"postgres.admin.existingSecret=":           "postgres.admin.existingSecret is needed",
+		"nats.mode=external":                       "nats.external.url is needed",
+		"tls.source=cert-manager":                  "tls.certManager.issuerRef.name is needed",
+		"ingress.enabled=true":                     "ingress.host is needed",
+		"services.payouts.keda.enabled=true,services.payouts.autoscaling.enabled=true":         "enable one",
+		"nats.mode=external,nats.external.url=tls://n:4222,services.payouts.keda.enabled=true": "nats.external.monitoring is needed",
+	} {
+		if _, err := template("--set", set); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("--set %s: %v, want a refusal that says %q", set, err, want)
+		}
+	}
+	if _, err := helm("template", "shop", "agogo"); err == nil || !strings.Contains(err.Error(), "the tenants file is needed") {
+		t.Errorf("without a tenants file: %v", err)
+	}
+}
+
+// pods are all pods of an installation by the name of what makes them.
+func pods(all []manifest) map[string]pod {
+	by := map[string]pod{}
+	for _, m := range all {
+		if len(m.Spec.Template.Spec.Containers) > 0 {
+			by[m.Kind+" "+m.Metadata.Name] = m.Spec.Template.Spec
+		}
+	}
+	return by
+}
+
+func TestEveryPodIsConfined(t *testing.T) {
+	t.Parallel()
+	for name, args := range variants {
+		all := pods(rendered(t, args...))
+		if len(all) < 5 {
+			t.Errorf("%s: only %d pods", name, len(all))
+		}
+		for what, p := range all {
+			mayAsk := strings.HasSuffix(what, "-keys") // it makes Secrets
+			if !p.SecurityContext.RunAsNonRoot || p.SecurityContext.SeccompProfile["type"] != "RuntimeDefault" || p.AutomountServiceAccountToken == nil || *p.AutomountServiceAccountToken != mayAsk {
+				t.Errorf("%s: %s: %+v", name, what, p.SecurityContext)
+			}
+			for _, c := range p.Containers {
+				s := c.SecurityContext
+				if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || !s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities["drop"], []string{"ALL"}) || c.Resources.Limits["memory"] == "" {
+					t.Errorf("%s: %s: %+v, limits %v", name, what, s, c.Resources.Limits)
+				}
+			}
+		}
+	}
+}
+
+// A service is given its own keys and nobody else's, and settings that it reads.
+func TestAServiceIsGivenItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, args := range variants {
+		all := rendered(t, args...)
+		for _, svc := range services {
+			p := find(t, all, "Deployment", map[bool]string{true: "pay-", false: "shop-agogo-"}[name == "plaintext"]+svc).Spec.Template.Spec
+			c := p.Containers[0]
+			env := map[string]string{}
+			for _, e := range c.Env {
+				env[e.Name] = e.Value
+				if strings.Contains(strings.ToLower(e.Name), "token") && e.ValueFrom["secretKeyRef"] == nil {
+					t.Errorf("%s: %s: %s is no reference", name, svc, e.Name)
+				}
+			}
+			for _, v := range p.Volumes {
+				for _, other := range append([]string{"provision", "auditor", "tokens"}, services...) {
+					if other != svc && strings.HasSuffix(v.Secret.SecretName, "-keys-"+other) {
+						t.Errorf("%s: %s is given %s", name, svc, v.Secret.SecretName)
+					}
+				}
+			}
+			checkEnvironment(t, name+": "+svc, svc, env, c)
+			if c.ReadinessProbe == nil || c.LivenessProbe == nil || c.StartupProbe == nil {
+				t.Errorf("%s: %s lacks a probe", name, svc)
+			}
+		}
+	}
+}
+
+// checkEnvironment lets the service's own reader judge: each setting is known, each path is mounted.
+func checkEnvironment(t *testing.T, what, service string, env map[string]string, c container) {
+	t.Helper()
+	read := map[string]bool{"PGPASSFILE": true, "GOMEMLIMIT": true}
+	_, err := config.FromEnv(service, func(key string) string {
+		read[key] = true
+		v := env[key]
+		if !strings.HasPrefix(v, "/") {
+			return v
+		}
+		if !slices.ContainsFunc(c.VolumeMounts, func(m struct{ Name, MountPath string }) bool { return strings.HasPrefix(v, m.MountPath+"/") }) {
+			t.Errorf("%s: %s is %s, which is not mounted", what, key, v)
+		}
+		return "chart_test.go" // a file that is there
+	})
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+	for key := range env {
+		if !read[key] && !strings.HasPrefix(key, "AGOGO_TOKEN_") {
+			t.Errorf("%s: nothing reads %s", what, key)
+		}
+	}
+}
+
+// No value of a Secret stands in a manifest; the installation refers to them.
+func TestThereAreNoSecretsInManifests(t *testing.T) {
+	t.Parallel()
+	for name, args := range variants {
+		for _, m := range rendered(t, args...) {
+			if m.Kind == "Secret" {
+				t.Errorf("%s: %s is a Secret of the release", name, m.Metadata.Name)
+			}
+		}
+	}
+}
+
+// The old systems' machines had 0.5 CPU and 512 MB for what moves money, 0.25 CPU and 256 MB for the rest.
+func TestEconomyKeepsToTheOldMachines(t *testing.T) {
+	t.Parallel()
+	all := rendered(t, variants["economy"]...)
+	for svc, want := range map[string]map[string]string{
+		"payouts": {"cpu": "500m", "memory": "512Mi"}, "recurrences": {"cpu": "500m", "memory": "512Mi"},
+		"scheduler": {"cpu": "250m", "memory": "256Mi"}, "notifier": {"cpu": "250m", "memory": "256Mi"},
+	} {
+		if d := cmp.Diff(want, find(t, all, "Deployment", "shop-agogo-"+svc).Spec.Template.Spec.Containers[0].Resources.Limits); d != "" {
+			t.Errorf("%s (-want +got):\n%s", svc, d)
+		}
+	}
+}
+
+// The broker must be able to read what it is given, with as many users as there are, and sync as production must.
+func TestTheBrokerReadsItsConfiguration(t *testing.T) {
+	for _, u := range stream.Users() { // not parallel: they are variables of the environment
+		k, err := nkeys.CreateUser()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := k.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("AGOGO_NKEY_"+strings.ToUpper(u.User), public)
+	}
+	t.Setenv("SERVER_NAME", "shop-agogo-nats-0")
+	dir := t.TempDir()
+	certificates(t, dir)
+	for name, routes := range map[string]int{"standard": 3, "economy": 0, "plaintext": 3} {
+		all := rendered(t, variants[name]...)
+		m := find(t, all, "ConfigMap", map[bool]string{true: "pay-nats", false: "shop-agogo-nats"}[name == "plaintext"])
+		for file, text := range m.Data {
+			text = strings.ReplaceAll(text, "/etc/nats-tls/", dir+"/")
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o, err := server.ProcessConfigFile(filepath.Join(dir, "nats.conf"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !o.SyncAlways || len(o.Nkeys) != len(stream.Users()) || len(o.Routes) != routes || (o.TLSConfig != nil) != (name != "plaintext") || o.ServerName != "shop-agogo-nats-0" {
+			t.Errorf("%s: always %t, %d users, %d routes, TLS %t", name, o.SyncAlways, len(o.Nkeys), len(o.Routes), o.TLSConfig != nil)
+		}
+		if routes > 0 && name != "plaintext" && (o.Cluster.TLSConfig == nil || o.Cluster.TLSConfig.ClientAuth == 0) {
+			t.Errorf("%s: servers do not prove to each other who they are", name)
+		}
+	}
+}
+
+func certificates(t *testing.T, dir string) {
+	t.Helper()
+	out, err := exec.Command("go", "run", "../../cmd/agogo", "provision", "keys", "--dir", filepath.Join(dir, "k"), "--host", "localhost").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for from, to := range map[string]string{"nats.crt": "tls.crt", "nats.key": "tls.key", "ca.crt": "ca.crt"} {
+		if err := os.Rename(filepath.Join(dir, "k", "tls", from), filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An upgrade and a roll-back provision anew; a template of the same is the same.
+func TestProvisioningRunsAnewAtEachUpgrade(t *testing.T) {
+	t.Parallel()
+	name := func(args ...string) string {
+		return find(t, rendered(t, args...), "Job", "shop-agogo-provision-").Metadata.Name
+	}
+	first := name()
+	if again := name(); again != first {
+		t.Errorf("%s and %s of the same", first, again)
+	}
+	for _, set := range []string{"image.tag=v2", "nats.eventsAge=48h", "nats.maxBytes.EVENTS=1GiB"} {
+		if name("--set", set) == first {
+			t.Errorf("--set %s does not run it anew", set)
+		}
+	}
+	if m := find(t, rendered(t), "Job", "shop-agogo-provision-"); m.Metadata.Annotations["helm.sh/hook"] != "" || !regexp.MustCompile(`^[a-z0-9-]{1,63}$`).MatchString(m.Metadata.Name) {
+		t.Errorf("%+v", m.Metadata)
+	}
+}
