@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ type hands struct {
 	mu    sync.Mutex
 	now   time.Time
 	moved chan struct{}
+
+	sleepers atomic.Int64
 }
 
 func newHands() *hands {
@@ -39,7 +42,12 @@ func (h *hands) Now() time.Time {
 	return h.now
 }
 
+// asleep is how many wait for a time.
+func (h *hands) asleep() int64 { return h.sleepers.Load() }
+
 func (h *hands) Sleep(ctx context.Context, d time.Duration) error {
+	h.sleepers.Add(1)
+	defer h.sleepers.Add(-1)
 	until := h.Now().Add(d)
 	for d > 0 {
 		h.mu.Lock()

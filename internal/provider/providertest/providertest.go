@@ -95,7 +95,11 @@ func (r Rig) fault(t *testing.T, f Fault, e expectation) {
 	s.Break(f)
 	tr := s.Transfer("ref-1")
 	tr.Resend = f == IdenticalAfterResend || f == AccessRefusedToResend
-	res := s.Adapter.Submit(t.Context(), tr)
+	ctx := t.Context()
+	if f == TimeoutAfter {
+		ctx = untilMoved(t, s)
+	}
+	res := s.Adapter.Submit(ctx, tr)
 	want := e.class
 	if r.Asynchronous && want == provider.Succeeded {
 		want = provider.Accepted
@@ -122,6 +126,24 @@ func (r Rig) fault(t *testing.T, f Fault, e expectation) {
 		t.Errorf("the rig moved money %d times, the suite expects %d of this fault", n, e.moved)
 	}
 	judge(t, s, "ref-1", res)
+}
+
+// untilMoved ends when the provider has paid: the caller's time is over then, however slow the machine is that both run on.
+func untilMoved(t testing.TB, s Subject) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	go func() {
+		look := time.NewTicker(5 * time.Millisecond)
+		defer look.Stop()
+		for ctx.Err() == nil && s.Moved("ref-1") == 0 {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+			}
+		}
+		cancel()
+	}()
+	return ctx
 }
 
 // judge holds a result against the book: what it claims is so, and the adapter asked no more than once.

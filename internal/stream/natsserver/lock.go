@@ -38,6 +38,13 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlock gives the directory back. Closing the file alone would not while a process that was just forked has not begun its own
+// program: until then it holds a copy of the file. There is nothing left to do about an error.
+func unlock(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	_ = f.Close()
+}
+
 func holder(path string) string {
 	b, err := os.ReadFile(path)
 	if pid := strings.TrimSpace(string(b)); err == nil && pid != "" {

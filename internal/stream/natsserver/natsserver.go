@@ -61,7 +61,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	s, err := start(ctx, o, lock)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start embedded nats-server: %w", err), lock.Close())
+		unlock(lock)
+		return nil, fmt.Errorf("start embedded nats-server: %w", err)
 	}
 	return s, nil
 }
@@ -150,6 +151,6 @@ func (s *Server) Stop() {
 	s.once.Do(func() {
 		s.srv.Shutdown()
 		s.srv.WaitForShutdown()
-		_ = s.lock.Close() // also gives the lock back; there is nothing left to do about an error
+		unlock(s.lock)
 	})
 }

@@ -22,10 +22,28 @@ type Clock interface {
 const MaxBody = 64 << 10
 
 // Drop ends the connection without an answer: the client reads EOF.
-func Drop(w http.ResponseWriter) { hangUp(w, false) }
+func Drop(w http.ResponseWriter) { part(w, false) }
 
 // Reset ends the connection with a TCP reset.
-func Reset(w http.ResponseWriter) { hangUp(w, true) }
+func Reset(w http.ResponseWriter) { part(w, true) }
+
+// parting is a call that may end without an answer. Its connection is cut when the call has been counted, so that whoever
+// sees it end finds it counted.
+type parting struct {
+	http.ResponseWriter
+	cut func()
+}
+
+// Unwrap lets http.ResponseController through.
+func (p *parting) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+func part(w http.ResponseWriter, reset bool) {
+	if p, ok := w.(*parting); ok {
+		p.cut = func() { hangUp(p.ResponseWriter, reset) }
+		return
+	}
+	hangUp(w, reset)
+}
 
 func hangUp(w http.ResponseWriter, reset bool) {
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -93,8 +111,13 @@ type Handler func(w http.ResponseWriter, r *http.Request) (outcome string)
 // Counted makes an http.Handler that tells count what came of every call, also of one whose connection was cut.
 func Counted(operation string, count Count, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		outcome := "cut"
-		defer func() { count(operation, outcome) }()
-		outcome = h(w, r)
+		outcome, p := "cut", &parting{ResponseWriter: w}
+		defer func() {
+			count(operation, outcome)
+			if p.cut != nil {
+				p.cut()
+			}
+		}()
+		outcome = h(p, r)
 	})
 }

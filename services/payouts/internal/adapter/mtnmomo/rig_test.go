@@ -44,7 +44,7 @@ func configure(url string, change ...func(*config.Provider)) config.Provider {
 	c := config.Provider{
 		Name: "mtn", Kind: Kind, BaseURL: url + "/disbursement", APIUser: "api-user-of-test", APIKey: "api-key-of-test",
 		SubscriptionKey: "subscription-key-of-test", TargetEnvironment: "mtnivorycoast", CallbackKey: callbackKey,
-		Timeout: 500 * time.Millisecond, Concurrency: 4, Deduplicates: true,
+		Timeout: 30 * time.Second, Concurrency: 4, Deduplicates: true,
 	}
 	for _, f := range change {
 		f(&c)

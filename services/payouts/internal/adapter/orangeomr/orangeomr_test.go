@@ -40,12 +40,21 @@ func newRig(t testing.TB, sim simulator.Config, change ...func(*config.Provider)
 	c := config.Provider{
 		Name: "orange", Kind: Kind, BaseURL: srv.URL + "/orange-money-b2b/v1/ci", TokenURL: srv.URL + "/oauth/v3/token",
 		ClientID: "client-id-of-test", ClientSecret: "client-secret-of-test", PosID: "pos-of-test", CallbackAuthorization: callbackSecret,
-		Timeout: 500 * time.Millisecond, Concurrency: 4, FormsStep: true,
+		Timeout: 30 * time.Second, Concurrency: 4, FormsStep: true,
 	}
 	for _, f := range change {
 		f(&c)
 	}
 	return &rig{Adapter: New(c, clock.Real()), sim: s, srv: srv}
+}
+
+// quick makes calls time out soon, once there is a token.
+func (r *rig) quick(t testing.TB, d time.Duration) {
+	t.Helper()
+	if _, err := r.bearer.Get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.caller = provider.NewCaller(provider.CallerConfig{Timeout: d, Conns: 4})
 }
 
 func transfer(reference string, minor int64) provider.Transfer {
@@ -162,6 +171,9 @@ func TestFaultsOfTheProvider(t *testing.T) {
 			r := newRig(t, simulator.Config{})
 			c.rule.Provider, c.rule.Operation = simulator.Orange, "cashin"
 			plan(t, r.sim, c.rule)
+			if c.code == provider.CodeTimeout {
+				r.quick(t, 2*time.Second)
+			}
 			res := r.Submit(t.Context(), transfer("ref-1", 24000))
 			if res.Class != c.class || res.Scope != c.scope || res.Code != c.code || res.Stop != c.stop || (res.Alarm != "") != c.alarm {
 				t.Errorf("got %+v", res)

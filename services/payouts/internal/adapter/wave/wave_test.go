@@ -43,7 +43,7 @@ func newRig(t testing.TB, w simulator.WaveConfig, change ...func(*config.Provide
 		}
 	})
 	c := config.Provider{
-		Name: "wave", Kind: Kind, BaseURL: srv.URL + "/wave", APIKey: testKey, SigningSecret: testSecret, Timeout: 500 * time.Millisecond, Concurrency: 4,
+		Name: "wave", Kind: Kind, BaseURL: srv.URL + "/wave", APIKey: testKey, SigningSecret: testSecret, Timeout: 30 * time.Second, Concurrency: 4,
 	}
 	for _, f := range change {
 		f(&c)
