@@ -92,7 +92,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused.`,
 		a.tenantsCommand(), a.stopCommand(), a.startCommand(),
 		a.schedulesCommand(), a.runsCommand(), a.payeesCommand(), a.paymentsCommand(), a.batchesCommand(), a.payoutsCommand(),
 		a.recurrencesCommand(), a.chargesCommand(), a.gatewaysCommand(),
-		a.breaksCommand(), a.ledgerCommand(), a.floatCommand(), a.devicesCommand(), a.notificationsCommand(),
+		a.breaksCommand(), a.ledgerCommand(), a.reconCommand(), a.floatCommand(), a.devicesCommand(), a.notificationsCommand(),
 		a.eventsCommand(), a.auditCommand(), a.dlqCommand(), a.restoreCommand(), a.provisionCommand(),
 	)
 	return root

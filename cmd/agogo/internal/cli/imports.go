@@ -94,7 +94,7 @@ func (a *app) paymentsCommand() *cobra.Command {
 }
 
 func (a *app) payeesCommand() *cobra.Command {
-	return noun("payees", "Whom payouts go to", a.payeesListCommand(), a.payeePauseCommand(), a.payeeResumeCommand(), a.payeeConfirmCommand(),
+	return noun("payees", "Whom payouts go to", a.payeesListCommand(), a.payeePauseCommand(), a.payeeResumeCommand(), a.payeeConfirmCommand(), a.payeeStatementCommand(),
 		a.importCommand("payees", "payee_id,name,phone,provider,locale", "agogo payees import payees.csv", func() (feed.Open, error) {
 			client, err := a.payouts()
 			if err != nil {

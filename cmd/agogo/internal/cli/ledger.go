@@ -17,7 +17,7 @@ var ledgers = []string{"payouts", "recurrences"}
 
 // ledgerCommand asks every service that keeps books, since a tenant may pay out, charge, or both.
 func (a *app) ledgerCommand() *cobra.Command {
-	return noun("ledger", "The books: double entry, append-only", a.balancesCommand(), a.entriesCommand(), a.verifyCommand())
+	return noun("ledger", "The books: double entry, append-only", a.balancesCommand(), a.entriesCommand(), a.verifyCommand(), a.closeDayCommand())
 }
 
 // bookOf is a line of a service's books. Programs get the line alone, and choose the service if it matters.

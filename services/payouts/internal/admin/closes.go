@@ -71,7 +71,7 @@ func closeDetail(r *payoutsv1.CloseDayRequest) string {
 func refusedClose(err error, date string) error {
 	switch {
 	case errors.Is(err, closing.ErrNotOver):
-		return rpc.Refused("DAY_NOT_OVER", "close it tomorrow", "%v", err)
+		return rpc.Refused("DAY_NOT_OVER", "close it when it is over", "%v", err)
 	case errors.Is(err, closing.ErrEarlier):
 		return rpc.Refused("BEFORE_FIRST_CLOSE", "what came before is in the opening balance of that day", "%s cannot be closed: %v", date, err)
 	case errors.Is(err, closing.ErrNoKey):

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -32,15 +33,9 @@ func (s *Server) ReadPayeeStatement(r *payoutsv1.ReadPayeeStatementRequest, stre
 	if err != nil {
 		return err
 	}
-	from, to := time.Time{}, s.Clock.Now()
-	if r.GetFrom() != nil {
-		from = r.GetFrom().AsTime()
-	}
-	if r.GetTo() != nil {
-		to = r.GetTo().AsTime()
-	}
-	if to.Before(from) {
-		return rpc.Invalid("to", "lies before from")
+	from, to, err := s.span(t, r)
+	if err != nil {
+		return err
 	}
 	ctx := stream.Context()
 	_, err = s.queries().FindPayee(ctx, db.FindPayeeParams{Tenant: t.ID, PayeeID: r.GetPayeeId()})
@@ -57,6 +52,27 @@ func (s *Server) ReadPayeeStatement(r *payoutsv1.ReadPayeeStatementRequest, stre
 		},
 	}
 	return pg.Snapshot(ctx, s.Pool, func(tx pgx.Tx) error { return st.write(stream, db.New(tx)) })
+}
+
+// span is what a statement covers: local days, or everything so far.
+func (s *Server) span(t config.Tenant, r *payoutsv1.ReadPayeeStatementRequest) (from, to time.Time, err error) {
+	to = s.Clock.Now()
+	if r.GetFromDate() != "" {
+		if from, err = time.ParseInLocation(time.DateOnly, r.GetFromDate(), t.Location); err != nil {
+			return from, to, rpc.Invalid("from_date", "%q is no date: write YYYY-MM-DD", r.GetFromDate())
+		}
+	}
+	if r.GetToDate() != "" {
+		day, err := time.ParseInLocation(time.DateOnly, r.GetToDate(), t.Location)
+		if err != nil {
+			return from, to, rpc.Invalid("to_date", "%q is no date: write YYYY-MM-DD", r.GetToDate())
+		}
+		to = day.AddDate(0, 0, 1)
+	}
+	if to.Before(from) {
+		return from, to, rpc.Invalid("to_date", "lies before from_date")
+	}
+	return from, to, nil
 }
 
 // statement is one while it is written.

@@ -3,7 +3,7 @@
 //
 // A close is a row, asked for by the schedule's job or by a person, and worked on by one replica at a time: the statement is
 // read into a table outside of any transaction, then judged, told and signed in one. Nothing here moves money. A line about an
-// attempt in doubt only makes its lookup due; see docs/adr/0011-daily-close.md.
+// attempt in doubt only makes its lookup due; see docs/adr/0013-daily-close.md.
 package closing
 
 import (

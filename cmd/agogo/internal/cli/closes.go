@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+)
+
+var closeColumns = []column[*payoutsv1.Close]{
+	col("date", (*payoutsv1.Close).GetLocalDate),
+	col("provider", (*payoutsv1.Close).GetProvider),
+	num("rev", func(k *payoutsv1.Close) string { return strconv.Itoa(int(k.Revision)) }),
+	col("state", (*payoutsv1.Close).GetState),
+	col("statement", (*payoutsv1.Close).GetStatement),
+	num("matched", func(k *payoutsv1.Close) string { return strconv.FormatInt(k.Matched, 10) }),
+	num("exceptions", func(k *payoutsv1.Close) string { return strconv.FormatInt(k.Exceptions, 10) }),
+	num("closing", func(k *payoutsv1.Close) string { return amount(k.Closing) }),
+	num("provider's", func(k *payoutsv1.Close) string { return amount(k.ProviderClosing) }),
+	num("difference", func(k *payoutsv1.Close) string { return amount(k.Difference) }),
+	col("why open", (*payoutsv1.Close).GetReason),
+}
+
+// closing is what ledger close and recon run share: a day is asked for, and waited for if that is wanted.
+type closing struct {
+	date, provider string
+	again, wait    bool
+	timeout        time.Duration
+}
+
+func (x *closing) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&x.date, "date", "", "the tenant's local date, YYYY-MM-DD (required)")
+	f.StringVar(&x.provider, "provider", "", "only this one")
+	f.BoolVar(&x.wait, "wait", false, "return when the reports are made; exit 1 if one has to wait for its provider")
+	f.DurationVar(&x.timeout, "timeout", 10*time.Minute, "how long to wait")
+	_ = c.MarkFlagRequired("date")
+}
+
+func (a *app) closeDayCommand() *cobra.Command {
+	x := &closing{}
+	c := leaf("close", "Close a day: the books against the provider's statement and balance", exactly(), func(c *cobra.Command, _ []string) error {
+		return a.closeDay(c.Context(), x)
+	}, "agogo ledger close --date 2025-01-24 --wait", "agogo ledger close --tenant lebenis --date 2025-01-24 --provider wave")
+	c.Long = `Close a day of the tenant's providers, and every day since their last close: opening + top-ups - paid - fees + reversed = closing,
+compared with what the provider says. What does not agree is named; read it with 'agogo recon report'. A day that is closed stays
+as it is: 'agogo recon run' compares it again, in another report.`
+	x.flags(c)
+	return c
+}
+
+func (a *app) reconRunCommand() *cobra.Command {
+	x := &closing{again: true}
+	c := leaf("run", "Read a day's statement again and compare it again, in another report", exactly(), func(c *cobra.Command, _ []string) error {
+		return a.closeDay(c.Context(), x)
+	}, "agogo recon run --date 2025-01-24 --provider wave --wait")
+	c.Long = `Compare a day with its provider's statement again, for instance when the provider has corrected it. The report before stays; the
+new one is a link of the same chain. What was found before is not found again, and nothing is booked twice.`
+	x.flags(c)
+	return c
+}
+
+func (a *app) closeDay(ctx context.Context, x *closing) error {
+	if err := a.checkOutput(); err != nil {
+		return err
+	}
+	tenant, client, err := forTenant(a, a.payouts)
+	if err != nil {
+		return err
+	}
+	r, err := client.CloseDay(ctx, &payoutsv1.CloseDayRequest{Tenant: tenant, LocalDate: x.date, Provider: x.provider, Again: x.again})
+	if err != nil {
+		return err
+	}
+	items, late := r.GetItems(), false
+	if x.wait {
+		if items, late, err = a.awaitClose(ctx, client, tenant, x, items); err != nil {
+			return err
+		}
+	}
+	list := listing[*payoutsv1.Close]{app: a, columns: closeColumns, encode: func(k *payoutsv1.Close) ([]byte, error) { return jsonOutput.Marshal(k) }}
+	for _, k := range items {
+		if err := list.add(k); err != nil {
+			return err
+		}
+	}
+	if err := list.end(); err != nil {
+		return err
+	}
+	if late {
+		return errFailed
+	}
+	return nil
+}
+
+// awaitClose waits until every close of the day is complete; late says that one waits for its provider, or that time is over.
+func (a *app) awaitClose(ctx context.Context, client payoutsv1.PayoutsServiceClient, tenant string, x *closing, items []*payoutsv1.Close) ([]*payoutsv1.Close, bool, error) {
+	const look = 200 * time.Millisecond
+	over := time.NewTimer(x.timeout)
+	defer over.Stop()
+	for {
+		open, behind := 0, 0
+		for _, k := range items {
+			if k.State == "completed" {
+				continue
+			}
+			open++
+			if k.Tries > 0 {
+				behind++
+			}
+		}
+		if open == behind {
+			return items, open > 0, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		case <-over.C:
+			fmt.Fprintf(a.Err, "agogo: %d of %d closes are not complete after %s\n", open, len(items), x.timeout)
+			return items, true, nil
+		case <-time.After(look):
+		}
+		r, err := client.ListCloses(ctx, &payoutsv1.ListClosesRequest{Tenant: tenant, Provider: x.provider, LocalDate: x.date})
+		if err != nil {
+			return nil, false, err
+		}
+		items = r.GetItems()
+	}
+}
