@@ -87,11 +87,7 @@ func (l *lane) step(ctx context.Context) (more bool, err error) {
 	for part := range held {
 		params.Parts = append(params.Parts, part)
 	}
-	var rows []db.BatchRow
-	err = l.r.byIndex(ctx, func(q *db.Queries) (err error) {
-		rows, err = q.Batch(ctx, params)
-		return err
-	})
+	rows, err := l.r.byIndex().Batch(ctx, params)
 	if err != nil {
 		return false, fmt.Errorf("read the outbox: %w", err)
 	}
@@ -149,14 +145,13 @@ func (l *lane) mark(ctx context.Context, rows []db.BatchRow, acked []item) error
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
-	err := l.r.byIndex(ctx, func(q *db.Queries) error {
-		if len(some.Seqs) > 0 {
-			if err := q.MarkSome(ctx, some); err != nil {
-				return err
-			}
-		}
-		return q.Mark(ctx, p)
-	})
+	var err error
+	if len(some.Seqs) > 0 {
+		err = l.r.byIndex().MarkSome(ctx, some)
+	}
+	if err == nil && len(p.Seqs) > 0 {
+		err = l.r.byIndex().Mark(ctx, p)
+	}
 	if err != nil {
 		return fmt.Errorf("mark %d messages as published: %w", len(acked), err)
 	}

@@ -2,11 +2,6 @@
 INSERT INTO outbox_parcels (part, stream, messages, common, keys, msg_ids, subjects, headers, payloads)
 VALUES (@part, @stream, @messages, @common, @keys, @msg_ids, @subjects, @headers, @payloads);
 
--- name: UseIndexes :exec
--- Statistics are wrong here by nature: a new day's partition has none, and how many rows wait changes from none to a
--- million within minutes. Whatever they say, the index is the right way.
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true);
-
 -- name: Waiting :many
 -- The streams that have something unpublished, and how long their oldest row has waited: one step of the index per stream.
 WITH RECURSIVE s AS (

@@ -6,11 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/agogopay/agogo/internal/outbox/db"
-	"github.com/agogopay/agogo/internal/pg"
 )
 
 const (
@@ -92,11 +88,7 @@ func (r *relay) poll(ctx context.Context) {
 }
 
 func (r *relay) look(ctx context.Context) error {
-	var waiting []db.WaitingRow
-	err := r.byIndex(ctx, func(q *db.Queries) (err error) {
-		waiting, err = q.Waiting(ctx)
-		return err
-	})
+	waiting, err := r.byIndex().Waiting(ctx)
 	if err != nil {
 		return err
 	}
@@ -111,16 +103,4 @@ func (r *relay) look(ctx context.Context) error {
 		l.awake()
 	}
 	return nil
-}
-
-// byIndex runs queries in a transaction that walks the indexes, whatever the planner believes about the table. It is over
-// before anything is published.
-func (r *relay) byIndex(ctx context.Context, run func(q *db.Queries) error) error {
-	return pg.InTx(ctx, r.deps.Pool, func(tx pgx.Tx) error {
-		q := r.queries.WithTx(tx)
-		if err := q.UseIndexes(ctx); err != nil {
-			return err
-		}
-		return run(q)
-	})
 }

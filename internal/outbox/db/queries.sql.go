@@ -515,17 +515,6 @@ func (q *Queries) Unmark(ctx context.Context, arg UnmarkParams) (UnmarkRow, erro
 	return i, err
 }
 
-const useIndexes = `-- name: UseIndexes :exec
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)
-`
-
-// Statistics are wrong here by nature: a new day's partition has none, and how many rows wait changes from none to a
-// million within minutes. Whatever they say, the index is the right way.
-func (q *Queries) UseIndexes(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, useIndexes)
-	return err
-}
-
 const waiting = `-- name: Waiting :many
 WITH RECURSIVE s AS (
     (SELECT o.stream, o.seq, o.created_at FROM outbox_parcels o WHERE o.waits ORDER BY o.stream, o.seq LIMIT 1)
