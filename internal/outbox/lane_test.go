@@ -23,7 +23,7 @@ func testLane() *lane {
 
 func TestSettleBlamesTheMessageOrTheStream(t *testing.T) {
 	t.Parallel()
-	ok := []item{{BatchRow: db.BatchRow{Keys: []string{"ok"}}}}
+	ok := []item{{BatchRow: &db.BatchRow{Keys: []string{"ok"}}}}
 	refused, down := failure{reason: "refused", message: true, err: errors.New("too large")}, failure{reason: "no_stream", err: jetstream.ErrNoStreamResponse}
 	for name, tc := range map[string]struct {
 		sent      outcome
@@ -78,7 +78,7 @@ func TestHeldKeyIsTriedLaterAndLaterAndForgottenWhenItGoes(t *testing.T) {
 				t.Errorf("wait %d was %s, want between %s and %s", i, w, want/2, want)
 			}
 		}
-		if err := l.settle(t.Context(), outcome{acked: []item{{BatchRow: db.BatchRow{Keys: []string{"a"}}}}}); err != nil || l.stuckCount() != 0 {
+		if err := l.settle(t.Context(), outcome{acked: []item{{BatchRow: &db.BatchRow{Keys: []string{"a"}}}}}); err != nil || l.stuckCount() != 0 {
 			t.Errorf("after success: %v, %d keys remembered", err, l.stuckCount())
 		}
 	})

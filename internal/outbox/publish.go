@@ -14,7 +14,7 @@ import (
 
 // item is a message of a parcel.
 type item struct {
-	db.BatchRow
+	*db.BatchRow
 	at int // its place in the parcel's arrays
 }
 
@@ -55,8 +55,9 @@ func (l *lane) publish(ctx context.Context, rows []db.BatchRow, held map[int16]*
 func chains(rows []db.BatchRow, waiting map[string]bool) [][]item {
 	var all [][]item
 	index := map[string]int{}
-	for _, row := range rows {
-		for _, at := range left(row) {
+	for n := range rows {
+		row := &rows[n]
+		for _, at := range left(*row) {
 			key := row.Keys[at]
 			if waiting[key] {
 				continue

@@ -49,12 +49,20 @@ func NeedsPerson() []string {
 
 // HeldBy makes the reason of a payout that Agogo itself holds.
 func HeldBy(code string) Reason {
-	scopes := map[string]string{
-		CodeFloat: ScopeFloat, CodeTenantStop: ScopeTenant, CodeDailyCap: ScopeTenant, CodeProviderStopped: ScopeProvider,
-		CodePayeePaused: ScopePayee, CodePayeeDailyCap: ScopePayee, CodeBatchPaused: ScopeBatch, CodeMaxPerPayout: ScopePayment,
-		CodeAboveTier: ScopePayment, CodeApprovalExpired: ScopePayment, CodeRejected: ScopePayment, CodeBatchApproval: ScopeBatch,
-		CodeByPerson: ScopePayment, CodeDestination: ScopePayee, CodeRestored: ScopePayee,
-		CodeUnverified: ScopePayee, CodeMismatch: ScopePayee, CodeContradicted: ScopePayment, CodeRunCancelled: ScopeBatch,
+	r := Reason{Code: code}
+	switch code {
+	case CodeFloat:
+		r.Scope = ScopeFloat
+	case CodeTenantStop, CodeDailyCap:
+		r.Scope = ScopeTenant
+	case CodeProviderStopped:
+		r.Scope = ScopeProvider
+	case CodePayeePaused, CodePayeeDailyCap, CodeDestination, CodeRestored, CodeUnverified, CodeMismatch:
+		r.Scope = ScopePayee
+	case CodeBatchPaused, CodeBatchApproval, CodeRunCancelled:
+		r.Scope = ScopeBatch
+	case CodeMaxPerPayout, CodeAboveTier, CodeApprovalExpired, CodeRejected, CodeByPerson, CodeContradicted:
+		r.Scope = ScopePayment
 	}
-	return Reason{Scope: scopes[code], Code: code}
+	return r
 }
