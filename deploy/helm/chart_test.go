@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,10 +19,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nkeys"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/process"
 	"github.com/agogopay/agogo/internal/stream"
 )
 
@@ -343,20 +344,9 @@ func TestEconomyKeepsToTheOldMachines(t *testing.T) {
 
 // The broker must be able to read what it is given, with as many users as there are, and sync as production must.
 func TestTheBrokerReadsItsConfiguration(t *testing.T) {
-	for _, u := range stream.Users() { // not parallel: they are variables of the environment
-		k, err := nkeys.CreateUser()
-		if err != nil {
-			t.Fatal(err)
-		}
-		public, err := k.PublicKey()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Setenv("AGOGO_NKEY_"+strings.ToUpper(u.User), public)
-	}
-	t.Setenv("SERVER_NAME", "shop-agogo-nats-0")
 	dir := t.TempDir()
-	certificates(t, dir)
+	keys(t, dir)
+	t.Setenv("SERVER_NAME", "shop-agogo-nats-0")
 	for name, routes := range map[string]int{"standard": 3, "economy": 0, "plaintext": 3} {
 		all := rendered(t, variants[name]...)
 		m := find(t, all, "ConfigMap", map[bool]string{true: "pay-nats", false: "shop-agogo-nats"}[name == "plaintext"])
@@ -379,9 +369,11 @@ func TestTheBrokerReadsItsConfiguration(t *testing.T) {
 	}
 }
 
-func certificates(t *testing.T, dir string) {
+// keys makes keys and certificates in dir and puts the public ones where the broker looks for them. No test that does may be
+// parallel: they are variables of the environment.
+func keys(t *testing.T, dir string) {
 	t.Helper()
-	out, err := exec.Command("go", "run", "../../cmd/agogo", "provision", "keys", "--dir", filepath.Join(dir, "k"), "--host", "localhost").CombinedOutput()
+	out, err := exec.Command("go", "run", "../../cmd/agogo", "provision", "keys", "--dir", filepath.Join(dir, "k"), "--host", "localhost,127.0.0.1").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -390,6 +382,82 @@ func certificates(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
+	for _, u := range stream.Users() {
+		public, err := os.ReadFile(filepath.Join(dir, "k", "nats", u.User+".pub"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("AGOGO_NKEY_"+strings.ToUpper(u.User), strings.TrimSpace(string(public)))
+	}
+}
+
+// What the chart configures is three servers that find each other, over TLS on both sides, elect a leader and hold three copies
+// of everything; a service's own key lets it in.
+func TestTheBundledServersAreACluster(t *testing.T) {
+	dir := t.TempDir()
+	keys(t, dir)
+	m := find(t, rendered(t, variants["standard"]...), "ConfigMap", "shop-agogo-nats")
+	var routes, clients [3]string
+	for i := range routes {
+		routes[i], clients[i] = free(t), free(t)
+	}
+	for i := range routes {
+		text := strings.NewReplacer("/etc/nats-tls/", dir+"/", "/data", filepath.Join(dir, fmt.Sprint(i)), "/run/nats/nats.pid", filepath.Join(dir, fmt.Sprint(i, ".pid")),
+			"0.0.0.0:4222", clients[i], "0.0.0.0:6222", routes[i], "0.0.0.0:8222", "127.0.0.1:-1", "max_file_store: 18GB", "max_file_store: 16GB").Replace(m.Data["nats.conf"])
+		for j, r := range routes {
+			text = strings.ReplaceAll(text, fmt.Sprintf("shop-agogo-nats-%d.shop-agogo-nats-headless.pay.svc:6222", j), r)
+		}
+		t.Setenv("SERVER_NAME", fmt.Sprint("shop-agogo-nats-", i))
+		serve(t, dir, map[string]string{"nats.conf": text, "nats-accounts.conf": m.Data["nats-accounts.conf"]})
+	}
+	to := process.Server{URL: "tls://" + strings.Join(clients[:], ",tls://"), Creds: filepath.Join(dir, "k", "nats", "provisioner.nk"), CA: filepath.Join(dir, "ca.crt")}
+	nc, err := process.Connect(t.Context(), to, stream.Provisioner, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := stream.JetStream(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Provision(t.Context(), js, stream.Options{Replicas: 3}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), stream.Events)
+	if err != nil || s.CachedInfo().Config.Replicas != 3 || len(s.CachedInfo().Cluster.Replicas) != 2 {
+		t.Errorf("%v: %+v", err, s)
+	}
+}
+
+// serve runs a server from its files until the test ends.
+func serve(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, err := server.ProcessConfigFile(filepath.Join(dir, "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.NoSigs, o.NoLog = true, true
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+}
+
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
 }
 
 // An upgrade and a roll-back provision anew; a template of the same is the same.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,6 +38,7 @@ type separate struct {
 	grpc     map[string]string
 	http     map[string]string
 	logs     map[string]*log
+	pids     map[string]int
 }
 
 // log is what a process has written so far.
@@ -62,7 +65,7 @@ func (s *separate) ca() string { return filepath.Join(s.keys(), "tls", "ca.crt")
 
 func TestSeparateProcessesWithTLSAndLeastPrivilege(t *testing.T) {
 	t.Parallel()
-	s := &separate{t: t, dir: t.TempDir(), grpc: map[string]string{}, http: map[string]string{}, logs: map[string]*log{}}
+	s := &separate{t: t, dir: t.TempDir(), grpc: map[string]string{}, http: map[string]string{}, logs: map[string]*log{}, pids: map[string]int{}}
 	s.build()
 	s.run("provision", "keys", "--dir", s.keys(), "--host", "localhost,127.0.0.1")
 	s.startPostgres()
@@ -81,6 +84,7 @@ func TestSeparateProcessesWithTLSAndLeastPrivilege(t *testing.T) {
 	if n := strings.Count(out, "as the customer expects"); n != 6 { // the drivers' evening and five ticks of the club
 		t.Errorf("%d stages are as the customer expects, want 6:\n%s", n, out)
 	}
+	s.withinEconomy()
 	s.run(apply...) // an upgrade while everything runs
 	s.encrypted()
 	for name, l := range s.logs {
@@ -186,7 +190,7 @@ func (s *separate) startNATS() {
 	s.t.Helper()
 	for name, content := range map[string]string{
 		"agogo-accounts.conf": s.run("provision", "nats-conf", "--dir", s.keys()),
-		"nats.conf": fmt.Sprintf("listen: 127.0.0.1:-1\njetstream { store_dir: %q }\ntls { cert_file: %q, key_file: %q }\ninclude ./agogo-accounts.conf\n",
+		"nats.conf": fmt.Sprintf("listen: 127.0.0.1:-1\njetstream { store_dir: %q, max_file_store: 16GB }\ntls { cert_file: %q, key_file: %q }\ninclude ./agogo-accounts.conf\n",
 			filepath.Join(s.dir, "jetstream"), filepath.Join(s.keys(), "tls", "nats.crt"), filepath.Join(s.keys(), "tls", "nats.key")),
 	} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600); err != nil {
@@ -241,7 +245,7 @@ func (s *separate) startService(name string) {
 		"AGOGO_NATS_CREDS=" + filepath.Join(s.keys(), "nats", name+".nk"), "AGOGO_NATS_CA=" + s.ca(),
 		"AGOGO_TLS_CERT=" + filepath.Join(tls, "grpc.crt"), "AGOGO_TLS_KEY=" + filepath.Join(tls, "grpc.key"),
 		"AGOGO_GRPC_ADDR=" + s.grpc[name], "AGOGO_HTTP_ADDR=" + s.http[name],
-		"ORANGE_CLIENT_ID=a", "ORANGE_CLIENT_SECRET=b", "ORANGE_POS_ID=c", "ORANGE_CALLBACK_AUTH=Basic d",
+		fmt.Sprintf("GOMEMLIMIT=%dMiB", economy[name]*85/100), "ORANGE_CLIENT_ID=a", "ORANGE_CLIENT_SECRET=b", "ORANGE_POS_ID=c", "ORANGE_CALLBACK_AUTH=Basic d",
 		"CIELO_MERCHANT_ID=c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15", "CIELO_MERCHANT_KEY=" + strings.Repeat("K", 40),
 	})
 }
@@ -254,7 +258,7 @@ func (s *separate) start(name, binary string, env []string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.logs[name] = l
+	s.logs[name], s.pids[name] = l, cmd.Process.Pid
 	s.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		patience := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
@@ -297,6 +301,33 @@ func (s *separate) context() string {
 		s.t.Fatal(err)
 	}
 	return path
+}
+
+// economy is what the chart's profile gives each service, in MiB.
+var economy = map[string]int{"payouts": 512, "recurrences": 512, "scheduler": 256, "notifier": 256}
+
+// withinEconomy holds the most memory that each service ever had resident against its limit in the profile. Linux alone tells.
+func (s *separate) withinEconomy() {
+	s.t.Helper()
+	for name, limit := range economy {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pids[name]))
+		if errors.Is(err, fs.ErrNotExist) {
+			s.t.Log("this system does not tell how much memory a process has had")
+			return
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(raw), "VmHWM:")
+		var kib int
+		if _, err := fmt.Sscan(rest, &kib); err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Logf("%s had %d MiB at most, of %d", name, kib/1024, limit)
+		if kib/1024 >= limit {
+			s.t.Errorf("%s had %d MiB, and the profile economy gives it %d", name, kib/1024, limit)
+		}
+	}
 }
 
 // encrypted asks Postgres and the services themselves.
