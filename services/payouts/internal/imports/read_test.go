@@ -122,3 +122,36 @@ func (g *generated) Read(p []byte) (int, error) {
 	g.rest = g.rest[n:]
 	return n, nil
 }
+
+// What is accepted of payments adds up, and can be stored and sent.
+func FuzzPayments(f *testing.F) {
+	const header = "payment_id,payee_id,payee_name,phone,amount,currency,method,status,completed_at,paid_reference\n"
+	f.Add("csv", []byte(header+"p-1,d-1,N,+2250700000101,30000,XOF,orange_money,completed,2025-01-24T12:00:00Z,\n"))
+	f.Add("csv", []byte(header+"p-1,d-1,N,0700000101,1e3,XOF,orange_money,completed,2025-01-24,\n"))
+	f.Add("csv", []byte(header+"p-1,d-1,N,,-5,BRL,,refunded,,x\n"))
+	f.Add("jsonl", []byte(`{"payment_id":"p","payee_id":"d","amount":"30000","currency":"XOF","method":"orange_money","status":"pending"}`))
+	f.Add("jsonl", []byte(`{"payment_id":1e999,"amount":30000}`+"\n{}\n["))
+	check := newPaymentCheck(config.Tenant{Locale: "fr-CI", Currency: "XOF", Payouts: &config.Payouts{CommissionBPS: 2000}})
+	f.Fuzz(func(t *testing.T, format string, data []byte) {
+		if format != "csv" {
+			format = "jsonl"
+		}
+		for r := open(t, format, bytes.NewReader(data), paymentColumns); ; {
+			rec, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				continue
+			}
+			p, refused := check.parse(rec)
+			if refused != nil {
+				continue
+			}
+			if p.id == "" || p.payee == "" || strings.ContainsAny(p.id+p.payee+p.name+p.phone, "\x00\n") || p.phone != "" && !strings.HasPrefix(p.phone, "+") ||
+				p.gross.Minor < 0 || p.gross.Currency != "XOF" || p.commission.Minor+p.net.Minor != p.gross.Minor || p.commission.Minor < 0 || p.net.Minor < 0 {
+				t.Fatalf("accepted %+v", p)
+			}
+		}
+	})
+}
