@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -32,6 +33,19 @@ func Redact(text string, secrets ...string) string {
 		text = string(r[:longestMessage]) + "…"
 	}
 	return text
+}
+
+// word is what providers' codes and status words look like; a sentence, which may name somebody, does not.
+var word = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}$`)
+
+// Word makes a provider's code or status word fit for logs, events and screens: one word of a closed alphabet and a bounded length, as
+// [Redact] leaves it, or else "…". Nothing that is free text passes.
+func Word(text string, secrets ...string) string {
+	text = strings.TrimSpace(text)
+	if text == "" || word.MatchString(text) && Redact(text, secrets...) == text {
+		return text
+	}
+	return "…"
 }
 
 // maskDigits replaces digit groups that together have five digits or more; spaces, dots, dashes and brackets do not end a

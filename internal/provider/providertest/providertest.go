@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -172,6 +173,9 @@ func judge(t testing.TB, s Subject, reference string, res provider.Result) {
 	discreet(t, s, res)
 }
 
+// carried is what of a provider's words reaches logs and events: a few codes, each of a bounded length.
+var carried = regexp.MustCompile(`^([A-Za-z0-9_.:-]{1,40}|…)?( ([A-Za-z0-9_.:-]{1,40}|…)){0,5} ?$`)
+
 // discreet finds secrets and telephone numbers in everything that results carry into logs and events.
 func discreet(t testing.TB, s Subject, res provider.Result) {
 	t.Helper()
@@ -180,6 +184,9 @@ func discreet(t testing.TB, s Subject, res provider.Result) {
 		if secret != "" && strings.Contains(text, secret) {
 			t.Errorf("a secret is in %+v", res)
 		}
+	}
+	if !carried.MatchString(res.ProviderCode) {
+		t.Errorf("what the provider wrote goes on as %q: only words of a closed alphabet do", res.ProviderCode)
 	}
 	phone := strings.TrimPrefix(s.Transfer("x").Destination, "+")
 	if tail := phone[max(0, len(phone)-8):]; strings.Contains(strings.NewReplacer(" ", "", "-", "", ".", "").Replace(text), tail) {

@@ -80,8 +80,8 @@ CREATE TABLE payments (
     -- both are void while unclaimed, and if another payout has already taken the carry, the payment is owed back.
     carried        boolean NOT NULL DEFAULT false,
     recorded_at    timestamptz NOT NULL,
-    first_recorded_by text NOT NULL DEFAULT '', -- who imported it first, and so its payee and its amount
-    recorded_by    text NOT NULL DEFAULT '', -- who imported that it was completed: neither approves what they have recorded
+    -- Who imported it, first (and so its payee and its amount) or any step of it since, each once: none of them approves it.
+    recorded_by    text[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (tenant, payment_id),
     FOREIGN KEY (tenant, payee_id) REFERENCES payees,
     CHECK (gross = commission + net),
@@ -173,6 +173,7 @@ CREATE TABLE payouts (
     fee           bigint,
     item_count    integer NOT NULL,
     provider      text NOT NULL,
+    by_default    boolean NOT NULL DEFAULT false, -- its payee named no provider: it keeps the one that was the tenant's default then
     destination   text NOT NULL, -- as it was when planned
     attempt       integer NOT NULL DEFAULT 0,  -- number of the newest attempt
     counted       integer NOT NULL DEFAULT 0,  -- attempts that count toward max_attempts

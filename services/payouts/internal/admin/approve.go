@@ -42,14 +42,16 @@ func (s *Server) ApproveBatch(ctx context.Context, r *payoutsv1.ApproveBatchRequ
 }
 
 // RejectBatch rejects what of a batch waits.
-func (s *Server) RejectBatch(ctx context.Context, r *payoutsv1.RejectBatchRequest) (*payoutsv1.Batch, error) {
-	out := &payoutsv1.Batch{}
+func (s *Server) RejectBatch(ctx context.Context, r *payoutsv1.RejectBatchRequest) (*payoutsv1.RejectBatchResponse, error) {
+	out := &payoutsv1.RejectBatchResponse{}
 	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "RejectBatch", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
 	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (proto.Message, error) {
-		if err := s.Approve.RejectBatch(ctx, tx, r.GetTenant(), id, r.GetReason()); err != nil {
+		done, err := s.Approve.RejectBatch(ctx, tx, r.GetTenant(), id, r.GetReason())
+		if err != nil {
 			return nil, err
 		}
-		return s.batch(ctx, tx, r.GetTenant(), r.GetId())
+		b, err := s.batch(ctx, tx, r.GetTenant(), r.GetId())
+		return &payoutsv1.RejectBatchResponse{Batch: b, Rejected: int64(done.Rejected), LeftInDoubt: int64(done.LeftInDoubt)}, err
 	})
 	return out, err
 }

@@ -70,7 +70,12 @@ type Approve interface {
 	ApprovePayout(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	RejectPayout(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	ApproveBatch(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) (Approved, error)
-	RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) (Rejected, error)
+}
+
+// Rejected counts the payouts of a batch that waited by what its rejection came to.
+type Rejected struct {
+	Rejected, LeftInDoubt int
 }
 
 // Approved counts the payouts of a batch by what an approval of it came to.

@@ -113,32 +113,33 @@ func (a *Approver) approveSome(ctx context.Context, tx pgx.Tx, tenant, actor, re
 
 // RejectBatch rejects what of a batch waits, but for what was sent before and may have been paid: that waits on. A batch that waits itself ends with it: the rest of its payouts is cancelled, and
 // all their items are free for another run.
-func (a *Approver) RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error {
+func (a *Approver) RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) (admin.Rejected, error) {
+	var done admin.Rejected
 	actor, err := caller(ctx)
 	if err != nil {
-		return err
+		return done, err
 	}
 	b, err := a.batch(ctx, tx, tenant, actor, id)
 	if err != nil {
-		return err
+		return done, err
 	}
-	rejected := 0
 	seen, err := a.eachWaiting(ctx, tx, id, func(ids []uuid.UUID) error {
-		done, err := a.rejectSome(ctx, tx, tenant, actor, reason, ids)
-		rejected += done
+		some, err := a.rejectSome(ctx, tx, tenant, actor, reason, ids)
+		done.Rejected += some
 		return err
 	})
+	done.LeftInDoubt = seen - done.Rejected
 	switch {
 	case err != nil:
-		return err
+		return done, err
 	case b.State == store.BatchAwaiting:
-		return a.Store.RejectBatch(ctx, tx, id, actor, reason)
+		return done, a.Store.RejectBatch(ctx, tx, id, actor, reason)
 	case seen == 0:
-		return nothingWaits(id, b.State)
-	case rejected == 0:
-		return inDoubt("all that waits of batch " + id.String())
+		return done, nothingWaits(id, b.State)
+	case done.Rejected == 0:
+		return done, inDoubt("all that waits of batch " + id.String())
 	default:
-		return nil
+		return done, nil
 	}
 }
 

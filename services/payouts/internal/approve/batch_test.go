@@ -2,7 +2,9 @@ package approve_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,8 +12,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 )
 
@@ -136,8 +141,11 @@ func TestARejectedBatchFreesEverything(t *testing.T) {
 	o := newOffice(t, both)
 	run := o.plan(20_000, 16_000, 8_000)
 	o.must("user:op", o.resolver.Hold, o.id(3))
-	o.must("user:ada", o.RejectBatch, o.batch())
+	o.must("user:ada", o.rejectBatch, o.batch())
 	o.batchIs("rejected cancelled")
+	if o.rejected != (admin.Rejected{Rejected: 1}) {
+		t.Errorf("told %+v", o.rejected)
+	}
 	if diff := cmp.Diff(map[string]int64{"rejected": 1, "cancelled": 2}, o.PayoutStates()); diff != "" {
 		t.Error(diff)
 	}
@@ -148,12 +156,49 @@ func TestARejectedBatchFreesEverything(t *testing.T) {
 	o.Check()
 }
 
+// What of a batch may have been paid is not rejected, and whoever rejects the rest is told how much that is.
+func TestRejectingABatchTellsWhatItLeaves(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, tiers)
+	o.plan(20_000, 24_000, 28_000)
+	o.SQL("UPDATE payouts SET contradicted = true WHERE payee_id = $1", sending.Payee(2))
+	o.must("user:ada", o.rejectBatch, o.batch())
+	if o.rejected != (admin.Rejected{Rejected: 2, LeftInDoubt: 1}) {
+		t.Errorf("told %+v", o.rejected)
+	}
+	o.wants(2, "awaiting_approval/above_tier")
+}
+
+// Whoever has recorded any step of a payment, its first, one between or its completion, does not approve it.
+func TestNobodyApprovesAPaymentOfWhichTheyRecordedAStep(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, tiers)
+	sink := rows.Sink{Refused: func(r rows.Error) error { return &r }, Progress: func(rows.Counts) error { return nil }}
+	for _, step := range []struct{ who, status, at string }{
+		{"user:ada", "pending", ""}, {"user:ben", "processing", ""}, {"user:cleo", "completed", "2025-01-24T12:00:00Z"},
+	} {
+		file := payoutstest.Header + fmt.Sprintf("pay-1,%s,Livreur,%s,25000,XOF,orange_money,%s,%s,\n", sending.Payee(1), sending.Phone(1), step.status, step.at)
+		if _, err := o.Importer.Payments(o.as(step.who), o.Tenants.Tenants[0], "csv", strings.NewReader(file), sink); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Run(payoutstest.Daily(sending.Evening))
+	o.wants(1, "awaiting_approval/above_tier")
+	for _, who := range []string{"user:ada", "user:ben", "user:cleo"} {
+		if err := o.say(who, o.ApprovePayout, o.id(1)); err == nil {
+			t.Errorf("%s approves what they have recorded", who)
+		}
+	}
+	o.must("user:dan", o.ApprovePayout, o.id(1))
+	o.wants(1, "approved/approved")
+}
+
 // An approval of the whole batch is one for each payout of it that waits, but not of what one may not approve.
 func TestABatchIsApprovedAsASet(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, tiers)
 	run := o.plan(20_000, 50_000, 24_000, 16_000)
-	o.SQL("UPDATE payments SET recorded_by = 'user:ada' WHERE payment_id = 'pay-3'")
+	o.SQL("UPDATE payments SET recorded_by = '{user:ada}' WHERE payment_id = 'pay-3'")
 	done, err := o.approveBatch("user:ada")
 	if err != nil {
 		t.Fatal(err)

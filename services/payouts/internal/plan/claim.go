@@ -88,7 +88,7 @@ func (pg *page) draft(ctx context.Context, payees []string) ([]draft, error) {
 	taken := make([]int, len(payees)) // the drafts whose id may be taken
 	for i, id := range payees {
 		k := byID[id]
-		drafts[i] = draft{payee: id, provider: cmp.Or(k.Provider, pg.tenant.Payouts.DefaultProvider), destination: k.Phone, paused: k.State != "active", rests: k.DestinationRests}
+		drafts[i] = draft{payee: id, provider: cmp.Or(k.Provider, pg.tenant.Payouts.DefaultProvider), byDefault: k.Provider == "", destination: k.Phone, paused: k.State != "active", rests: k.DestinationRests}
 		taken[i] = i
 	}
 	return drafts, pg.number(ctx, drafts, taken)

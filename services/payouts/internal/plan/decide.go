@@ -42,6 +42,7 @@ func (p *Planner) insert(ctx context.Context, tx pgx.Tx, pg *page, changes []sto
 		in.PayoutIds, in.PayeeIds, in.Seqs = append(in.PayoutIds, d.id), append(in.PayeeIds, d.payee), append(in.Seqs, int32(d.seq))
 		in.Gross, in.Commissions, in.Nets = append(in.Gross, d.sum.Gross), append(in.Commissions, d.sum.Commission), append(in.Nets, d.sum.Net)
 		in.ItemCounts, in.Providers = append(in.ItemCounts, int32(d.sum.Items)), append(in.Providers, d.provider)
+		in.ByDefaults = append(in.ByDefaults, d.byDefault)
 		in.Destinations, in.ApprovalsNeeded = append(in.Destinations, d.destination), append(in.ApprovalsNeeded, int32(d.approvals))
 		in.States, in.Versions = append(in.States, string(row.State)), append(in.Versions, row.Version)
 		in.CapDates = append(in.CapDates, capDate(changes[i]))

@@ -62,6 +62,7 @@ type draft struct {
 	seq         int
 	sum         payout.Sum
 	provider    string
+	byDefault   bool // the payee names none
 	destination string
 	paused      bool
 	rests       bool // the wallet

@@ -159,6 +159,42 @@ func TestAConfirmedProviderIsAskedForWhenAPayoutIsSent(t *testing.T) {
 	}
 }
 
+// A tenant changes its default provider. What is planned for payees who name none keeps the one that it was planned for, whether it is
+// approved or held for something else meanwhile; a payee who had named a provider, and names none now, is another matter.
+func TestTheDefaultProviderChanges(t *testing.T) {
+	t.Parallel()
+	for name, held := range map[string]bool{"approved": false, "held": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := walletDesk(t, 0)
+			d.Tenants.Tenants[0].Providers["wave"] = config.Provider{Name: "wave", Kind: "wave"}
+			if held {
+				d.StopTenant(true)
+				d.Dispatch(d.sender, d.run)
+			}
+			d.Rules().DefaultProvider = "wave"
+			if held {
+				d.StopTenant(false)
+				d.later(2)
+			} else {
+				d.Dispatch(d.sender, d.run)
+			}
+			d.paidTo(1)
+		})
+	}
+	t.Run("named before", func(t *testing.T) {
+		t.Parallel()
+		d := walletDesk(t, 0)
+		d.Tenants.Tenants[0].Providers["wave"] = config.Provider{Name: "wave", Kind: "wave"}
+		d.SQL("UPDATE payouts SET by_default = false") // it was planned while the payee named orange
+		d.Rules().DefaultProvider = "wave"
+		d.Dispatch(d.sender, d.run)
+		if got := d.One(); got != "held/destination_changed" || d.Requests() != 0 {
+			t.Fatalf("it is %s after %d requests", got, d.Requests())
+		}
+	})
+}
+
 // What is planned to a changed wallet goes there by itself once that is confirmed and has cooled off.
 func TestPlannedToAnUnconfirmedWallet(t *testing.T) {
 	t.Parallel()

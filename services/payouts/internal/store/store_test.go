@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -536,4 +537,56 @@ func TestTicksAndCompletionsRace(t *testing.T) {
 		t.Errorf("%d of 12 runs completed", n)
 	}
 	e.CheckEvents()
+}
+
+// Failures that a person has accepted by resuming a batch are no longer counted as such once they are tried again: as many new ones pause
+// it as before.
+func TestFailuresThatAreTriedAgainAreNews(t *testing.T) {
+	t.Parallel()
+	e := payoutstest.New(t)
+	e.Rules().PauseAboveFailureRate, e.Rules().PausePayeeAfter = 0.2, 0
+	csv := payoutstest.Header
+	for i := range 20 {
+		csv += payoutstest.Pay(fmt.Sprintf("p%02d", i), fmt.Sprintf("drv-%02d", i), 10_000, "2025-01-24T10:00:00Z")
+	}
+	e.Import(csv)
+	e.Run(payoutstest.Daily("2025-01-24T23:59:00Z"))
+	var ids []uuid.UUID
+	for id := range e.Payouts() {
+		ids = append(ids, uuid.MustParse(id))
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	var batch uuid.UUID
+	e.EachBatch(func(id uuid.UUID) { batch = id })
+	move := func(ids []uuid.UUID, states ...payout.State) {
+		for i, to := range states[1:] {
+			changes := make([]store.Change, len(ids))
+			for n, id := range ids {
+				changes[n] = store.Change{PayoutID: id, From: states[i : i+1], To: to}
+			}
+			e.InTx(func(tx pgx.Tx) error { _, err := e.Store.Apply(e.Ctx(), tx, changes); return err })
+		}
+	}
+	paused := func(want bool, when string) {
+		t.Helper()
+		if n := e.Count("SELECT count(*) FROM batches WHERE control = 'paused'"); (n == 1) != want {
+			t.Fatalf("%s: paused %t, want %t", when, n == 1, want)
+		}
+	}
+	move(ids[:4], payout.Approved, payout.Submitting, payout.Failed)
+	paused(false, "four of twenty")
+	move(ids[4:6], payout.Approved, payout.Submitting, payout.Failed)
+	paused(true, "six of twenty")
+	e.InTx(func(tx pgx.Tx) error { _, err := e.Store.ResumeBatch(e.Ctx(), tx, batch, "user:op"); return err })
+	move(ids[6:8], payout.Approved, payout.Submitting, payout.Failed)
+	paused(false, "two more after a person has seen six")
+	e.InTx(func(tx pgx.Tx) error {
+		_, err := e.Store.RetryFailed(e.Ctx(), tx, payoutstest.Tenant, batch)
+		return err
+	})
+	move(ids[:8], payout.Approved, payout.Submitting)
+	move(ids[:4], payout.Submitting, payout.Failed)
+	paused(false, "four of those that were tried again")
+	move(ids[4:6], payout.Submitting, payout.Failed)
+	paused(true, "six of those that were tried again")
 }

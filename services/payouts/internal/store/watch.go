@@ -1,12 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/config"
@@ -138,6 +140,9 @@ func (s *Store) pausePayees(ctx context.Context, tx pgx.Tx, q *db.Queries, p db.
 
 // watchBatches pauses a batch whose failures pass the tenant's limit: whatever is wrong, sending the rest will not mend it.
 func (s *Store) watchBatches(ctx context.Context, tx pgx.Tx, q *db.Queries, moved []move) error {
+	if err := unseeFailures(ctx, q, moved); err != nil {
+		return err
+	}
 	p := db.BatchFailuresParams{MinFailures: minFailures}
 	for _, m := range moved {
 		rules := s.rules(m.Tenant)
@@ -160,6 +165,27 @@ func (s *Store) watchBatches(ctx context.Context, tx pgx.Tx, q *db.Queries, move
 		if _, err := s.PauseBatch(ctx, tx, r.BatchID, payout.Reason{Scope: payout.ScopeBatch, Code: payout.CodeFailureRate}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// unseeFailures counts accepted failures that are tried again no longer: what fails in their place is news.
+func unseeFailures(ctx context.Context, q *db.Queries, moved []move) error {
+	tried := map[uuid.UUID]int64{}
+	for _, m := range moved {
+		if m.Previous == payout.Failed {
+			tried[m.BatchID]++
+		}
+	}
+	if len(tried) == 0 {
+		return nil
+	}
+	var p db.UnseeFailuresParams
+	for _, id := range slices.SortedFunc(maps.Keys(tried), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
+		p.Ids, p.Tried = append(p.Ids, id), append(p.Tried, tried[id])
+	}
+	if err := q.UnseeFailures(ctx, p); err != nil {
+		return fmt.Errorf("count failures that are tried again: %w", err)
 	}
 	return nil
 }

@@ -190,6 +190,7 @@ func httpCode(r provider.Reply) string {
 	return strings.TrimSpace("http " + strconv.Itoa(r.Status) + " " + codeOf(r))
 }
 
-func (a *Adapter) redact(s string) string {
-	return provider.Redact(s, a.cfg.APIUser, a.cfg.APIKey, a.cfg.SubscriptionKey, a.cfg.CallbackKey)
+// word is a code or status word of theirs as it may go on: never free text.
+func (a *Adapter) word(s string) string {
+	return provider.Word(s, a.cfg.APIUser, a.cfg.APIKey, a.cfg.SubscriptionKey, a.cfg.CallbackKey)
 }

@@ -56,7 +56,7 @@ func (a *Adapter) result(t transfer) provider.Result {
 		return a.failed(string(t.Reason))
 	default:
 		// A word we do not know is never success and never failure.
-		said := a.redact(t.Status)
+		said := a.word(t.Status)
 		return provider.Result{Class: provider.Accepted, Code: "unknown_status", ProviderCode: said, Alarm: "unknown status " + said}
 	}
 }
@@ -69,7 +69,7 @@ func (a *Adapter) failed(why string) provider.Result {
 	if !word.MatchString(strings.ToUpper(why)) {
 		why = "" // somebody's words, which may name a person
 	}
-	res := m.result(a.redact(why))
+	res := m.result(a.word(why))
 	if m.class == provider.Ambiguous {
 		res.Alarm = "MTN calls a transfer failed because it exists"
 	}

@@ -94,7 +94,7 @@ func (a *Adapter) result(tx transaction, t provider.Transfer) provider.Result {
 		return a.failed(res, tx, t)
 	default:
 		// A word we do not know is never success and never failure.
-		res.Class, res.Code, res.ProviderCode = provider.Accepted, "unknown_status", a.redact(tx.Status)
+		res.Class, res.Code, res.ProviderCode = provider.Accepted, "unknown_status", a.word(tx.Status)
 		res.Alarm = "unknown status " + res.ProviderCode
 	}
 	return res
@@ -141,8 +141,9 @@ func (a *Adapter) failed(res provider.Result, tx transaction, t provider.Transfe
 	return res
 }
 
-func (a *Adapter) redact(text string) string {
-	return provider.Redact(text, a.cfg.ClientID, a.cfg.ClientSecret, a.cfg.PosID, a.cfg.CallbackAuthorization)
+// word is a code or status word of theirs as it may go on: never free text.
+func (a *Adapter) word(text string) string {
+	return provider.Word(text, a.cfg.ClientID, a.cfg.ClientSecret, a.cfg.PosID, a.cfg.CallbackAuthorization)
 }
 
 // transaction is a cash-in in either of the two shapes that are in use.

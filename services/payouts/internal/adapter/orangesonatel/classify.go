@@ -167,14 +167,15 @@ func (a *Adapter) result(tx transaction) provider.Result {
 		res.ProviderCode = tx.Status // not its description, which may name a person
 	default:
 		// A word we do not know is never success and never failure.
-		res.Class, res.Code, res.ProviderCode = provider.Accepted, "unknown_status", a.redact(tx.Status)
+		res.Class, res.Code, res.ProviderCode = provider.Accepted, "unknown_status", a.word(tx.Status)
 		res.Alarm = "unknown status " + res.ProviderCode
 	}
 	return res
 }
 
-func (a *Adapter) redact(words string) string {
-	return provider.Redact(words, a.cfg.ClientID, a.cfg.ClientSecret, a.cfg.PIN, a.cfg.RetailerNumber, a.cfg.CallbackKey, a.cfg.CallbackSecret)
+// word is a code or status word of theirs as it may go on: never free text.
+func (a *Adapter) word(words string) string {
+	return provider.Word(words, a.cfg.ClientID, a.cfg.ClientSecret, a.cfg.PIN, a.cfg.RetailerNumber, a.cfg.CallbackKey, a.cfg.CallbackSecret)
 }
 
 // transaction is a cash-in as it stands in answers, searches and callbacks.

@@ -60,7 +60,7 @@ func (a *Adapter) tokenFailed(reply provider.Reply) error {
 			code = "not_provisioned"
 		}
 		return &provider.Failure{Result: provider.Result{
-			Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Code: code, ProviderCode: a.redact("http 401 " + said.Error), Stop: true,
+			Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Code: code, ProviderCode: "http 401 " + a.word(said.Error), Stop: true,
 		}}
 	}
 	return a.stepFailed(reply)

@@ -82,7 +82,7 @@ func (a *Adapter) refused(reply provider.Reply) (res provider.Result, ok bool) {
 		}
 	}
 	if res, ok = reply.Unanswered(a.clock.Now()); ok && definite {
-		res.ProviderCode = a.redact(res.ProviderCode + " " + problemCode(reply.Body))
+		res.ProviderCode = res.ProviderCode + " " + a.word(problemCode(reply.Body))
 		if reply.Status == http.StatusUnauthorized || reply.Status == http.StatusForbidden {
 			// Something before Wave, or a code that is new: whether a payment got through is not said, but the next would fare likewise.
 			res.Scope, res.Code, res.Stop = provider.ScopeProvider, "access_refused", true
@@ -113,7 +113,7 @@ func (a *Adapter) result(p payout) provider.Result {
 	case p.Status == "failed":
 		return a.failed(res, p)
 	case p.Error.code() != "" && p.Status != "processing":
-		res.Class, res.Scope, res.Code, res.ProviderCode = provider.Ambiguous, provider.ScopePayment, "contradiction", a.redact(p.Status+" "+p.Error.code())
+		res.Class, res.Scope, res.Code, res.ProviderCode = provider.Ambiguous, provider.ScopePayment, "contradiction", a.word(p.Status)+" "+a.word(p.Error.code())
 		res.Alarm = "a payout that did not fail has an error"
 	case p.Status == "succeeded":
 		res.Class = provider.Succeeded
@@ -129,7 +129,7 @@ func (a *Adapter) result(p payout) provider.Result {
 		res.Alarm = "the payout was reversed at the provider"
 	default:
 		// A word we do not know is never success and never failure.
-		res.Class, res.Code, res.ProviderCode = provider.Accepted, "unknown_status", a.redact(p.Status)
+		res.Class, res.Code, res.ProviderCode = provider.Accepted, "unknown_status", a.word(p.Status)
 		res.Alarm = "unknown status " + res.ProviderCode
 	}
 	return res
@@ -144,7 +144,7 @@ func (a *Adapter) failed(res provider.Result, p payout) provider.Result {
 		known.ProviderID, known.ProviderCode = res.ProviderID, code
 		return known
 	}
-	res.Class, res.Scope, res.Code, res.ProviderCode = provider.RejectedFinal, provider.ScopePayment, "failed", a.redact(code)
+	res.Class, res.Scope, res.Code, res.ProviderCode = provider.RejectedFinal, provider.ScopePayment, "failed", a.word(code)
 	res.Alarm = "a payout failed for a reason that is not documented: " + res.ProviderCode
 	return res
 }

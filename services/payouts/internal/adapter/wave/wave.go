@@ -101,6 +101,7 @@ func sign(secret string, seconds int64, body []byte) string {
 	return "t=" + at + ",v1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-func (a *Adapter) redact(text string) string {
-	return provider.Redact(text, a.cfg.APIKey, a.cfg.SigningSecret, a.cfg.AggregatedMerchant)
+// word is a code or status word of theirs as it may go on: never free text.
+func (a *Adapter) word(text string) string {
+	return provider.Word(text, a.cfg.APIKey, a.cfg.SigningSecret, a.cfg.AggregatedMerchant)
 }

@@ -14,7 +14,7 @@ import (
 
 const claim = `-- name: Claim :many
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.period_date::text AS period_date, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state, (y.phone <> p.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF($1::text, ''), p.provider) <> p.provider OR y.unconfirmed
+       y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF($1::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
         OR COALESCE(y.destination_changed_at > $2::timestamptz, false))::boolean AS destination_rests,
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
        -- not given up. Or this one was, through another provider, who is not the one that is asked.

@@ -9,7 +9,7 @@ FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tena
 -- Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
 -- again first, and a payout that the provider contradicts is never sent.
 SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.period_date::text AS period_date, COALESCE(a.state, '')::text AS attempt_state,
-       y.state AS payee_state, (y.phone <> p.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF(@default_provider::text, ''), p.provider) <> p.provider OR y.unconfirmed
+       y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF(@default_provider::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
         OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests,
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
        -- not given up. Or this one was, through another provider, who is not the one that is asked.

@@ -14,7 +14,7 @@ import (
 
 const advancePayments = `-- name: AdvancePayments :exec
 UPDATE payments p SET status = r.status, completed_at = NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), carried = r.carried,
-       recorded_by = CASE WHEN r.status = 'completed' THEN $1::text ELSE p.recorded_by END
+       recorded_by = CASE WHEN $1::text = ANY(p.recorded_by) THEN p.recorded_by ELSE p.recorded_by || $1::text END
 FROM (
     SELECT unnest($3::text[]) AS payment_id, unnest($4::text[]) AS status,
            unnest($5::timestamptz[]) AS completed_at, unnest($6::boolean[]) AS carried
@@ -130,9 +130,9 @@ func (q *Queries) InsertPayees(ctx context.Context, arg InsertPayeesParams) (int
 
 const insertPayments = `-- name: InsertPayments :execrows
 INSERT INTO payments (tenant, payment_id, payee_id, currency, gross, commission, net, method, status, completed_at,
-                      paid_reference, recorded_at, first_recorded_by, recorded_by)
+                      paid_reference, recorded_at, recorded_by)
 SELECT $1::text, r.payment_id, r.payee_id, $2::text, r.gross, r.commission, r.net, r.method, r.status,
-       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, $3::timestamptz, $4::text, $4::text
+       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, $3::timestamptz, ARRAY[$4::text]
 FROM (
     SELECT unnest($5::text[]) AS payment_id, unnest($6::text[]) AS payee_id, unnest($7::bigint[]) AS gross,
            unnest($8::bigint[]) AS commission, unnest($9::bigint[]) AS net, unnest($10::text[]) AS method,

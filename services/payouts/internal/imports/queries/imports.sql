@@ -8,9 +8,9 @@ ORDER BY p.payment_id FOR UPDATE OF p;
 -- name: InsertPayments :execrows
 -- The zero time stands for NULL. A row that someone else inserted meanwhile is not counted: the batch is done again.
 INSERT INTO payments (tenant, payment_id, payee_id, currency, gross, commission, net, method, status, completed_at,
-                      paid_reference, recorded_at, first_recorded_by, recorded_by)
+                      paid_reference, recorded_at, recorded_by)
 SELECT @tenant::text, r.payment_id, r.payee_id, @currency::text, r.gross, r.commission, r.net, r.method, r.status,
-       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, @now::timestamptz, @actor::text, @actor::text
+       NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), r.paid_reference, @now::timestamptz, ARRAY[@actor::text]
 FROM (
     SELECT unnest(@payment_ids::text[]) AS payment_id, unnest(@payee_ids::text[]) AS payee_id, unnest(@gross::bigint[]) AS gross,
            unnest(@commissions::bigint[]) AS commission, unnest(@nets::bigint[]) AS net, unnest(@methods::text[]) AS method,
@@ -21,7 +21,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: AdvancePayments :exec
 UPDATE payments p SET status = r.status, completed_at = NULLIF(r.completed_at, '0001-01-01 00:00:00+00'), carried = r.carried,
-       recorded_by = CASE WHEN r.status = 'completed' THEN @actor::text ELSE p.recorded_by END
+       recorded_by = CASE WHEN @actor::text = ANY(p.recorded_by) THEN p.recorded_by ELSE p.recorded_by || @actor::text END
 FROM (
     SELECT unnest(@payment_ids::text[]) AS payment_id, unnest(@statuses::text[]) AS status,
            unnest(@completed_ats::timestamptz[]) AS completed_at, unnest(@carried::boolean[]) AS carried

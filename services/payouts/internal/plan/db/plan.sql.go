@@ -218,16 +218,16 @@ func (q *Queries) Existing(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, e
 
 const insertPayouts = `-- name: InsertPayouts :exec
 INSERT INTO payouts (payout_id, tenant, payee_id, run_id, batch_id, page, period_date, kind, seq, state, currency, gross, commission,
-                     net, item_count, provider, destination, approvals_needed, cap_date, nominal_time, version, created_at, updated_at)
+                     net, item_count, provider, by_default, destination, approvals_needed, cap_date, nominal_time, version, created_at, updated_at)
 SELECT r.payout_id, $1::text, r.payee_id, $2::uuid, $3::uuid, $4::integer, ($5::text)::date, $6::text,
-       r.seq, r.state, $7::text, r.gross, r.commission, r.net, r.item_count, r.provider, r.destination, r.approvals_needed,
+       r.seq, r.state, $7::text, r.gross, r.commission, r.net, r.item_count, r.provider, r.by_default, r.destination, r.approvals_needed,
        NULLIF(r.cap_date, '')::date, $8::timestamptz, r.version, $9::timestamptz, $9::timestamptz
 FROM (
     SELECT unnest($10::uuid[]) AS payout_id, unnest($11::text[]) AS payee_id, unnest($12::integer[]) AS seq,
            unnest($13::bigint[]) AS gross, unnest($14::bigint[]) AS commission, unnest($15::bigint[]) AS net,
            unnest($16::integer[]) AS item_count, unnest($17::text[]) AS provider,
-           unnest($18::text[]) AS destination, unnest($19::integer[]) AS approvals_needed,
-           unnest($20::text[]) AS state, unnest($21::bigint[]) AS version, unnest($22::text[]) AS cap_date
+           unnest($18::boolean[]) AS by_default, unnest($19::text[]) AS destination, unnest($20::integer[]) AS approvals_needed,
+           unnest($21::text[]) AS state, unnest($22::bigint[]) AS version, unnest($23::text[]) AS cap_date
 ) r
 `
 
@@ -249,6 +249,7 @@ type InsertPayoutsParams struct {
 	Nets            []int64
 	ItemCounts      []int32
 	Providers       []string
+	ByDefaults      []bool
 	Destinations    []string
 	ApprovalsNeeded []int32
 	States          []string
@@ -276,6 +277,7 @@ func (q *Queries) InsertPayouts(ctx context.Context, arg InsertPayoutsParams) er
 		arg.Nets,
 		arg.ItemCounts,
 		arg.Providers,
+		arg.ByDefaults,
 		arg.Destinations,
 		arg.ApprovalsNeeded,
 		arg.States,

@@ -80,14 +80,14 @@ WHERE c.tenant = @tenant AND c.carry_id = m.item_id AND c.payout_id = m.from_id;
 -- name: InsertPayouts :exec
 -- cap_date '' stands for NULL.
 INSERT INTO payouts (payout_id, tenant, payee_id, run_id, batch_id, page, period_date, kind, seq, state, currency, gross, commission,
-                     net, item_count, provider, destination, approvals_needed, cap_date, nominal_time, version, created_at, updated_at)
+                     net, item_count, provider, by_default, destination, approvals_needed, cap_date, nominal_time, version, created_at, updated_at)
 SELECT r.payout_id, @tenant::text, r.payee_id, @run_id::uuid, @batch_id::uuid, @page::integer, (@period_date::text)::date, @kind::text,
-       r.seq, r.state, @currency::text, r.gross, r.commission, r.net, r.item_count, r.provider, r.destination, r.approvals_needed,
+       r.seq, r.state, @currency::text, r.gross, r.commission, r.net, r.item_count, r.provider, r.by_default, r.destination, r.approvals_needed,
        NULLIF(r.cap_date, '')::date, @nominal_time::timestamptz, r.version, @now::timestamptz, @now::timestamptz
 FROM (
     SELECT unnest(@payout_ids::uuid[]) AS payout_id, unnest(@payee_ids::text[]) AS payee_id, unnest(@seqs::integer[]) AS seq,
            unnest(@gross::bigint[]) AS gross, unnest(@commissions::bigint[]) AS commission, unnest(@nets::bigint[]) AS net,
            unnest(@item_counts::integer[]) AS item_count, unnest(@providers::text[]) AS provider,
-           unnest(@destinations::text[]) AS destination, unnest(@approvals_needed::integer[]) AS approvals_needed,
+           unnest(@by_defaults::boolean[]) AS by_default, unnest(@destinations::text[]) AS destination, unnest(@approvals_needed::integer[]) AS approvals_needed,
            unnest(@states::text[]) AS state, unnest(@versions::bigint[]) AS version, unnest(@cap_dates::text[]) AS cap_date
 ) r;

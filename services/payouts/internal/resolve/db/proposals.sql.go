@@ -15,7 +15,7 @@ import (
 const destinationRests = `-- name: DestinationRests :one
 SELECT y.phone, y.unconfirmed, COALESCE(y.destination_changed_at > $1::timestamptz, false)::boolean AS cooling,
        (y.phone = p.destination)::boolean AS same,
-       (COALESCE(NULLIF(y.provider, ''), NULLIF($2::text, ''), p.provider) <> p.provider)::boolean AS elsewhere
+       ((CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF($2::text, ''), p.provider) <> p.provider END))::boolean AS elsewhere
 FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id WHERE p.payout_id = $3
 `
 

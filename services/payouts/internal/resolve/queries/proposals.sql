@@ -10,5 +10,5 @@ WHERE p.payout_id = @payout_id AND p.state = 'held' AND y.tenant = p.tenant AND 
 -- the payout's and with its provider.
 SELECT y.phone, y.unconfirmed, COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false)::boolean AS cooling,
        (y.phone = p.destination)::boolean AS same,
-       (COALESCE(NULLIF(y.provider, ''), NULLIF(@default_provider::text, ''), p.provider) <> p.provider)::boolean AS elsewhere
+       ((CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF(@default_provider::text, ''), p.provider) <> p.provider END))::boolean AS elsewhere
 FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id WHERE p.payout_id = @payout_id;

@@ -16,7 +16,7 @@ const batchOf = `-- name: BatchOf :one
 SELECT b.batch_id, b.state, b.approval_expires_at, COALESCE(a.word, '')::text AS word, (r.requester = $1::text)::boolean AS started,
        EXISTS (SELECT 1 FROM payouts p JOIN payout_items i ON i.payout_id = p.payout_id
                JOIN payments m ON m.tenant = i.tenant AND m.payment_id = i.item_id
-               WHERE b.state = 'awaiting_approval' AND p.run_id = b.run_id AND i.item_kind = 'payment' AND $1::text IN (m.first_recorded_by, m.recorded_by))::boolean AS imported
+               WHERE b.state = 'awaiting_approval' AND p.run_id = b.run_id AND i.item_kind = 'payment' AND $1::text = ANY(m.recorded_by))::boolean AS imported
 FROM batches b JOIN runs r ON r.run_id = b.run_id
 LEFT JOIN approvals a ON a.subject_id = b.batch_id AND a.actor = $1::text
 WHERE b.batch_id = $2 AND b.tenant = $3
@@ -147,7 +147,7 @@ func (q *Queries) ExpiredPayouts(ctx context.Context, arg ExpiredPayoutsParams) 
 const lockWaiting = `-- name: LockWaiting :many
 SELECT p.payout_id, p.net, p.approval_expires_at, COALESCE(a.word, '')::text AS word, (r.requester = $1::text)::boolean AS started,
        EXISTS (SELECT 1 FROM payout_items i JOIN payments m ON m.tenant = i.tenant AND m.payment_id = i.item_id
-               WHERE i.payout_id = p.payout_id AND i.item_kind = 'payment' AND $1::text IN (m.first_recorded_by, m.recorded_by))::boolean AS imported
+               WHERE i.payout_id = p.payout_id AND i.item_kind = 'payment' AND $1::text = ANY(m.recorded_by))::boolean AS imported
 FROM payouts p
 JOIN runs r ON r.run_id = p.run_id
 LEFT JOIN approvals a ON a.subject_id = p.payout_id AND a.actor = $1::text

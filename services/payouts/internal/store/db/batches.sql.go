@@ -277,3 +277,20 @@ func (q *Queries) StaleBatches(ctx context.Context, runIds []uuid.UUID) ([]Stale
 	}
 	return items, nil
 }
+
+const unseeFailures = `-- name: UnseeFailures :exec
+UPDATE batches b SET failures_seen = GREATEST(b.failures_seen - r.tried, 0)
+FROM (SELECT unnest($1::uuid[]) AS batch_id, unnest($2::bigint[]) AS tried) r
+WHERE b.batch_id = r.batch_id AND b.failures_seen > 0
+`
+
+type UnseeFailuresParams struct {
+	Ids   []uuid.UUID
+	Tried []int64
+}
+
+// Failed payouts that are tried again: of those that somebody has accepted so many fewer are left, and the next ones count.
+func (q *Queries) UnseeFailures(ctx context.Context, arg UnseeFailuresParams) error {
+	_, err := q.db.Exec(ctx, unseeFailures, arg.Ids, arg.Tried)
+	return err
+}

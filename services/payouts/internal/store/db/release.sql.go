@@ -151,7 +151,7 @@ func (q *Queries) GetOutflow(ctx context.Context, tenant string) (Outflow, error
 const heldPayouts = `-- name: HeldPayouts :many
 SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
        COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state,
-       (y.phone <> h.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF($1::text, ''), h.provider) <> h.provider OR y.unconfirmed
+       (y.phone <> h.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> h.provider WHEN h.by_default THEN false ELSE COALESCE(NULLIF($1::text, ''), h.provider) <> h.provider END) OR y.unconfirmed
         OR COALESCE(y.destination_changed_at > $2::timestamptz, false))::boolean AS destination_rests,
        (CASE WHEN $3::text = '' THEN '' ELSE COALESCE((
            SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> $3 AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END

@@ -46,3 +46,9 @@ SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at, (NOT p.contradicted
     SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)))::boolean AS proven
 FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND p.tenant = @tenant AND p.state = 'failed' AND p.payout_id > @after::uuid
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p;
+
+-- name: UnseeFailures :exec
+-- Failed payouts that are tried again: of those that somebody has accepted so many fewer are left, and the next ones count.
+UPDATE batches b SET failures_seen = GREATEST(b.failures_seen - r.tried, 0)
+FROM (SELECT unnest(@ids::uuid[]) AS batch_id, unnest(@tried::bigint[]) AS tried) r
+WHERE b.batch_id = r.batch_id AND b.failures_seen > 0;

@@ -2,7 +2,7 @@
 -- Oldest first per provider, from the last one looked at. Those that need a person stay.
 SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.reason_code, h.net, h.provider, h.created_at, h.retry_at,
        COALESCE(o.stopped, false)::boolean AS outflow_stopped, b.control, y.state AS payee_state,
-       (y.phone <> h.destination OR COALESCE(NULLIF(y.provider, ''), NULLIF(@default_provider::text, ''), h.provider) <> h.provider OR y.unconfirmed
+       (y.phone <> h.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> h.provider WHEN h.by_default THEN false ELSE COALESCE(NULLIF(@default_provider::text, ''), h.provider) <> h.provider END) OR y.unconfirmed
         OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests,
        (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((
            SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> @verify AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END

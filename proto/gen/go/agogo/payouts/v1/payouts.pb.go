@@ -3949,6 +3949,67 @@ func (x *RejectBatchRequest) GetRequestId() string {
 	return ""
 }
 
+type RejectBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Batch *Batch                 `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	// rejected payouts are over and their payments free; left_in_doubt were sent before and may have been paid: they wait on.
+	Rejected      int64 `protobuf:"varint,2,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	LeftInDoubt   int64 `protobuf:"varint,3,opt,name=left_in_doubt,json=leftInDoubt,proto3" json:"left_in_doubt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectBatchResponse) Reset() {
+	*x = RejectBatchResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectBatchResponse) ProtoMessage() {}
+
+func (x *RejectBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectBatchResponse.ProtoReflect.Descriptor instead.
+func (*RejectBatchResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *RejectBatchResponse) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *RejectBatchResponse) GetRejected() int64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *RejectBatchResponse) GetLeftInDoubt() int64 {
+	if x != nil {
+		return x.LeftInDoubt
+	}
+	return 0
+}
+
 type StopOutflowRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -3960,7 +4021,7 @@ type StopOutflowRequest struct {
 
 func (x *StopOutflowRequest) Reset() {
 	*x = StopOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3972,7 +4033,7 @@ func (x *StopOutflowRequest) String() string {
 func (*StopOutflowRequest) ProtoMessage() {}
 
 func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3985,7 +4046,7 @@ func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StopOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StopOutflowRequest) GetTenant() string {
@@ -4019,7 +4080,7 @@ type StartOutflowRequest struct {
 
 func (x *StartOutflowRequest) Reset() {
 	*x = StartOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4031,7 +4092,7 @@ func (x *StartOutflowRequest) String() string {
 func (*StartOutflowRequest) ProtoMessage() {}
 
 func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4044,7 +4105,7 @@ func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StartOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StartOutflowRequest) GetTenant() string {
@@ -4074,7 +4135,7 @@ type Outflow struct {
 
 func (x *Outflow) Reset() {
 	*x = Outflow{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4086,7 +4147,7 @@ func (x *Outflow) String() string {
 func (*Outflow) ProtoMessage() {}
 
 func (x *Outflow) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4099,7 +4160,7 @@ func (x *Outflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outflow.ProtoReflect.Descriptor instead.
 func (*Outflow) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Outflow) GetTenant() string {
@@ -4151,7 +4212,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4163,7 +4224,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4176,7 +4237,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Tenant) GetId() string {
@@ -4224,7 +4285,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4236,7 +4297,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4249,7 +4310,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListTenantsRequest) GetTenant() string {
@@ -4268,7 +4329,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4280,7 +4341,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4293,7 +4354,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{54}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListTenantsResponse) GetItems() []*Tenant {
@@ -4316,7 +4377,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4328,7 +4389,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4341,7 +4402,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -4384,7 +4445,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4396,7 +4457,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4409,7 +4470,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{56}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -4450,7 +4511,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4462,7 +4523,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4475,7 +4536,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{57}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -4506,7 +4567,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4518,7 +4579,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4531,7 +4592,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{58}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Break) GetTenant() string {
@@ -4585,7 +4646,7 @@ type ListFloatsRequest struct {
 
 func (x *ListFloatsRequest) Reset() {
 	*x = ListFloatsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4597,7 +4658,7 @@ func (x *ListFloatsRequest) String() string {
 func (*ListFloatsRequest) ProtoMessage() {}
 
 func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4610,7 +4671,7 @@ func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFloatsRequest.ProtoReflect.Descriptor instead.
 func (*ListFloatsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{59}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListFloatsRequest) GetTenant() string {
@@ -4629,7 +4690,7 @@ type ListFloatsResponse struct {
 
 func (x *ListFloatsResponse) Reset() {
 	*x = ListFloatsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4641,7 +4702,7 @@ func (x *ListFloatsResponse) String() string {
 func (*ListFloatsResponse) ProtoMessage() {}
 
 func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4654,7 +4715,7 @@ func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFloatsResponse.ProtoReflect.Descriptor instead.
 func (*ListFloatsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{60}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListFloatsResponse) GetItems() []*Float {
@@ -4696,7 +4757,7 @@ type Float struct {
 
 func (x *Float) Reset() {
 	*x = Float{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4708,7 +4769,7 @@ func (x *Float) String() string {
 func (*Float) ProtoMessage() {}
 
 func (x *Float) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4721,7 +4782,7 @@ func (x *Float) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Float.ProtoReflect.Descriptor instead.
 func (*Float) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{61}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Float) GetTenant() string {
@@ -4844,7 +4905,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4856,7 +4917,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4869,7 +4930,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{62}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -4916,7 +4977,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4928,7 +4989,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4941,7 +5002,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -4992,7 +5053,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5004,7 +5065,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5017,7 +5078,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Close) GetId() string {
@@ -5243,7 +5304,7 @@ type CloseDayRequest struct {
 
 func (x *CloseDayRequest) Reset() {
 	*x = CloseDayRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5255,7 +5316,7 @@ func (x *CloseDayRequest) String() string {
 func (*CloseDayRequest) ProtoMessage() {}
 
 func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5268,7 +5329,7 @@ func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayRequest.ProtoReflect.Descriptor instead.
 func (*CloseDayRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *CloseDayRequest) GetTenant() string {
@@ -5315,7 +5376,7 @@ type CloseDayResponse struct {
 
 func (x *CloseDayResponse) Reset() {
 	*x = CloseDayResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5327,7 +5388,7 @@ func (x *CloseDayResponse) String() string {
 func (*CloseDayResponse) ProtoMessage() {}
 
 func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5340,7 +5401,7 @@ func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayResponse.ProtoReflect.Descriptor instead.
 func (*CloseDayResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *CloseDayResponse) GetItems() []*Close {
@@ -5363,7 +5424,7 @@ type ListClosesRequest struct {
 
 func (x *ListClosesRequest) Reset() {
 	*x = ListClosesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5375,7 +5436,7 @@ func (x *ListClosesRequest) String() string {
 func (*ListClosesRequest) ProtoMessage() {}
 
 func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5388,7 +5449,7 @@ func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesRequest.ProtoReflect.Descriptor instead.
 func (*ListClosesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListClosesRequest) GetTenant() string {
@@ -5436,7 +5497,7 @@ type ListClosesResponse struct {
 
 func (x *ListClosesResponse) Reset() {
 	*x = ListClosesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5448,7 +5509,7 @@ func (x *ListClosesResponse) String() string {
 func (*ListClosesResponse) ProtoMessage() {}
 
 func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5461,7 +5522,7 @@ func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesResponse.ProtoReflect.Descriptor instead.
 func (*ListClosesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListClosesResponse) GetItems() []*Close {
@@ -5491,7 +5552,7 @@ type ReadReportRequest struct {
 
 func (x *ReadReportRequest) Reset() {
 	*x = ReadReportRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5503,7 +5564,7 @@ func (x *ReadReportRequest) String() string {
 func (*ReadReportRequest) ProtoMessage() {}
 
 func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5516,7 +5577,7 @@ func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportRequest.ProtoReflect.Descriptor instead.
 func (*ReadReportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ReadReportRequest) GetTenant() string {
@@ -5563,7 +5624,7 @@ type ReadReportResponse struct {
 
 func (x *ReadReportResponse) Reset() {
 	*x = ReadReportResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5575,7 +5636,7 @@ func (x *ReadReportResponse) String() string {
 func (*ReadReportResponse) ProtoMessage() {}
 
 func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5588,7 +5649,7 @@ func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportResponse.ProtoReflect.Descriptor instead.
 func (*ReadReportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ReadReportResponse) GetData() []byte {
@@ -5617,7 +5678,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5629,7 +5690,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5642,7 +5703,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Finding) GetId() string {
@@ -5734,7 +5795,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5746,7 +5807,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5759,7 +5820,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListFindingsRequest) GetTenant() string {
@@ -5800,7 +5861,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5812,7 +5873,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5825,7 +5886,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListFindingsResponse) GetItems() []*Finding {
@@ -5851,7 +5912,7 @@ type GetReportKeyRequest struct {
 
 func (x *GetReportKeyRequest) Reset() {
 	*x = GetReportKeyRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5863,7 +5924,7 @@ func (x *GetReportKeyRequest) String() string {
 func (*GetReportKeyRequest) ProtoMessage() {}
 
 func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5876,7 +5937,7 @@ func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetReportKeyRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetReportKeyRequest) GetTenant() string {
@@ -5896,7 +5957,7 @@ type GetReportKeyResponse struct {
 
 func (x *GetReportKeyResponse) Reset() {
 	*x = GetReportKeyResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5908,7 +5969,7 @@ func (x *GetReportKeyResponse) String() string {
 func (*GetReportKeyResponse) ProtoMessage() {}
 
 func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5921,7 +5982,7 @@ func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetReportKeyResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GetReportKeyResponse) GetKeyId() string {
@@ -5951,7 +6012,7 @@ type ReadPayeeStatementRequest struct {
 
 func (x *ReadPayeeStatementRequest) Reset() {
 	*x = ReadPayeeStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5963,7 +6024,7 @@ func (x *ReadPayeeStatementRequest) String() string {
 func (*ReadPayeeStatementRequest) ProtoMessage() {}
 
 func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5976,7 +6037,7 @@ func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementRequest.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ReadPayeeStatementRequest) GetTenant() string {
@@ -6019,7 +6080,7 @@ type ReadPayeeStatementResponse struct {
 
 func (x *ReadPayeeStatementResponse) Reset() {
 	*x = ReadPayeeStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6031,7 +6092,7 @@ func (x *ReadPayeeStatementResponse) String() string {
 func (*ReadPayeeStatementResponse) ProtoMessage() {}
 
 func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6044,7 +6105,7 @@ func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementResponse.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ReadPayeeStatementResponse) GetOpening() *v1.Money {
@@ -6086,7 +6147,7 @@ type StatementLine struct {
 
 func (x *StatementLine) Reset() {
 	*x = StatementLine{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6098,7 +6159,7 @@ func (x *StatementLine) String() string {
 func (*StatementLine) ProtoMessage() {}
 
 func (x *StatementLine) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6111,7 +6172,7 @@ func (x *StatementLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
 func (*StatementLine) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *StatementLine) GetAt() *timestamppb.Timestamp {
@@ -6589,7 +6650,11 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x82\x01\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x84\x01\n" +
+	"\x13RejectBatchResponse\x12-\n" +
+	"\x05batch\x18\x01 \x01(\v2\x17.agogo.payouts.v1.BatchR\x05batch\x12\x1a\n" +
+	"\brejected\x18\x02 \x01(\x03R\brejected\x12\"\n" +
+	"\rleft_in_doubt\x18\x03 \x01(\x03R\vleftInDoubt\"\x82\x01\n" +
 	"\x12StopOutflowRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\"\n" +
 	"\x06reason\x18\x02 \x01(\tB\n" +
@@ -6794,7 +6859,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06amount\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
 	"\treference\x18\b \x01(\tR\treference\x120\n" +
-	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\xfb\x1c\n" +
+	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\x89\x1d\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -6829,8 +6894,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\rReversePayout\x12&.agogo.payouts.v1.ReversePayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12Q\n" +
 	"\rApprovePayout\x12&.agogo.payouts.v1.ApprovePayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12O\n" +
 	"\fRejectPayout\x12%.agogo.payouts.v1.RejectPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12]\n" +
-	"\fApproveBatch\x12%.agogo.payouts.v1.ApproveBatchRequest\x1a&.agogo.payouts.v1.ApproveBatchResponse\x12L\n" +
-	"\vRejectBatch\x12$.agogo.payouts.v1.RejectBatchRequest\x1a\x17.agogo.payouts.v1.Batch\x12N\n" +
+	"\fApproveBatch\x12%.agogo.payouts.v1.ApproveBatchRequest\x1a&.agogo.payouts.v1.ApproveBatchResponse\x12Z\n" +
+	"\vRejectBatch\x12$.agogo.payouts.v1.RejectBatchRequest\x1a%.agogo.payouts.v1.RejectBatchResponse\x12N\n" +
 	"\vStopOutflow\x12$.agogo.payouts.v1.StopOutflowRequest\x1a\x19.agogo.payouts.v1.Outflow\x12P\n" +
 	"\fStartOutflow\x12%.agogo.payouts.v1.StartOutflowRequest\x1a\x19.agogo.payouts.v1.Outflow\x12Z\n" +
 	"\vListTenants\x12$.agogo.payouts.v1.ListTenantsRequest\x1a%.agogo.payouts.v1.ListTenantsResponse\x12J\n" +
@@ -6864,7 +6929,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),                    // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),        // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -6915,250 +6980,252 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*ApproveBatchRequest)(nil),        // 46: agogo.payouts.v1.ApproveBatchRequest
 	(*ApproveBatchResponse)(nil),       // 47: agogo.payouts.v1.ApproveBatchResponse
 	(*RejectBatchRequest)(nil),         // 48: agogo.payouts.v1.RejectBatchRequest
-	(*StopOutflowRequest)(nil),         // 49: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),        // 50: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),                    // 51: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                     // 52: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),         // 53: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),        // 54: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),          // 55: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),            // 56: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),            // 57: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                      // 58: agogo.payouts.v1.Break
-	(*ListFloatsRequest)(nil),          // 59: agogo.payouts.v1.ListFloatsRequest
-	(*ListFloatsResponse)(nil),         // 60: agogo.payouts.v1.ListFloatsResponse
-	(*Float)(nil),                      // 61: agogo.payouts.v1.Float
-	(*TopUpFloatRequest)(nil),          // 62: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),         // 63: agogo.payouts.v1.TopUpFloatResponse
-	(*Close)(nil),                      // 64: agogo.payouts.v1.Close
-	(*CloseDayRequest)(nil),            // 65: agogo.payouts.v1.CloseDayRequest
-	(*CloseDayResponse)(nil),           // 66: agogo.payouts.v1.CloseDayResponse
-	(*ListClosesRequest)(nil),          // 67: agogo.payouts.v1.ListClosesRequest
-	(*ListClosesResponse)(nil),         // 68: agogo.payouts.v1.ListClosesResponse
-	(*ReadReportRequest)(nil),          // 69: agogo.payouts.v1.ReadReportRequest
-	(*ReadReportResponse)(nil),         // 70: agogo.payouts.v1.ReadReportResponse
-	(*Finding)(nil),                    // 71: agogo.payouts.v1.Finding
-	(*ListFindingsRequest)(nil),        // 72: agogo.payouts.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),       // 73: agogo.payouts.v1.ListFindingsResponse
-	(*GetReportKeyRequest)(nil),        // 74: agogo.payouts.v1.GetReportKeyRequest
-	(*GetReportKeyResponse)(nil),       // 75: agogo.payouts.v1.GetReportKeyResponse
-	(*ReadPayeeStatementRequest)(nil),  // 76: agogo.payouts.v1.ReadPayeeStatementRequest
-	(*ReadPayeeStatementResponse)(nil), // 77: agogo.payouts.v1.ReadPayeeStatementResponse
-	(*StatementLine)(nil),              // 78: agogo.payouts.v1.StatementLine
-	nil,                                // 79: agogo.payouts.v1.Run.CountsEntry
-	nil,                                // 80: agogo.payouts.v1.Run.TotalsEntry
-	nil,                                // 81: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                                // 82: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                                // 83: agogo.payouts.v1.RunProgress.HeldEntry
-	nil,                                // 84: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),                   // 85: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),      // 86: google.protobuf.Timestamp
-	(*v1.Reason)(nil),                  // 87: agogo.events.v1.Reason
-	(*v11.Balance)(nil),                // 88: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),          // 89: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),         // 90: agogo.imports.v1.ImportResponse
+	(*RejectBatchResponse)(nil),        // 49: agogo.payouts.v1.RejectBatchResponse
+	(*StopOutflowRequest)(nil),         // 50: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),        // 51: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),                    // 52: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                     // 53: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),         // 54: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),        // 55: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),          // 56: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),            // 57: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),            // 58: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                      // 59: agogo.payouts.v1.Break
+	(*ListFloatsRequest)(nil),          // 60: agogo.payouts.v1.ListFloatsRequest
+	(*ListFloatsResponse)(nil),         // 61: agogo.payouts.v1.ListFloatsResponse
+	(*Float)(nil),                      // 62: agogo.payouts.v1.Float
+	(*TopUpFloatRequest)(nil),          // 63: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),         // 64: agogo.payouts.v1.TopUpFloatResponse
+	(*Close)(nil),                      // 65: agogo.payouts.v1.Close
+	(*CloseDayRequest)(nil),            // 66: agogo.payouts.v1.CloseDayRequest
+	(*CloseDayResponse)(nil),           // 67: agogo.payouts.v1.CloseDayResponse
+	(*ListClosesRequest)(nil),          // 68: agogo.payouts.v1.ListClosesRequest
+	(*ListClosesResponse)(nil),         // 69: agogo.payouts.v1.ListClosesResponse
+	(*ReadReportRequest)(nil),          // 70: agogo.payouts.v1.ReadReportRequest
+	(*ReadReportResponse)(nil),         // 71: agogo.payouts.v1.ReadReportResponse
+	(*Finding)(nil),                    // 72: agogo.payouts.v1.Finding
+	(*ListFindingsRequest)(nil),        // 73: agogo.payouts.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),       // 74: agogo.payouts.v1.ListFindingsResponse
+	(*GetReportKeyRequest)(nil),        // 75: agogo.payouts.v1.GetReportKeyRequest
+	(*GetReportKeyResponse)(nil),       // 76: agogo.payouts.v1.GetReportKeyResponse
+	(*ReadPayeeStatementRequest)(nil),  // 77: agogo.payouts.v1.ReadPayeeStatementRequest
+	(*ReadPayeeStatementResponse)(nil), // 78: agogo.payouts.v1.ReadPayeeStatementResponse
+	(*StatementLine)(nil),              // 79: agogo.payouts.v1.StatementLine
+	nil,                                // 80: agogo.payouts.v1.Run.CountsEntry
+	nil,                                // 81: agogo.payouts.v1.Run.TotalsEntry
+	nil,                                // 82: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                                // 83: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                                // 84: agogo.payouts.v1.RunProgress.HeldEntry
+	nil,                                // 85: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),                   // 86: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 87: google.protobuf.Timestamp
+	(*v1.Reason)(nil),                  // 88: agogo.events.v1.Reason
+	(*v11.Balance)(nil),                // 89: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),          // 90: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),         // 91: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	85,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	85,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	85,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	86,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	86,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	86,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	86,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	87,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,   // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	86,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	86,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
-	86,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	87,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	87,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	87,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
 	3,   // 8: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	86,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	79,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	80,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	86,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	86,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	86,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	87,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	80,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	81,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	87,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	87,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	87,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12,  // 15: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13,  // 16: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	87,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	85,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	85,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	85,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	86,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	81,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	82,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	88,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	86,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	86,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	86,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	87,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	82,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	83,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14,  // 24: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	85,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	85,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	86,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	86,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,   // 27: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
 	9,   // 28: agogo.payouts.v1.RunProgress.run:type_name -> agogo.payouts.v1.Run
-	83,  // 29: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
-	86,  // 30: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
-	84,  // 31: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	85,  // 32: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	85,  // 33: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	85,  // 34: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	84,  // 29: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
+	87,  // 30: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
+	85,  // 31: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	86,  // 32: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	86,  // 33: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	86,  // 34: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	23,  // 35: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	86,  // 36: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	86,  // 37: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	87,  // 36: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	87,  // 37: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	22,  // 38: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
 	22,  // 39: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	86,  // 40: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	86,  // 41: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	86,  // 42: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	87,  // 43: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	85,  // 44: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	85,  // 45: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	85,  // 46: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	85,  // 47: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	87,  // 40: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	87,  // 41: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	87,  // 42: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	88,  // 43: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	86,  // 44: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	86,  // 45: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	86,  // 46: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	86,  // 47: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
 	31,  // 48: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	86,  // 49: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	86,  // 50: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	87,  // 49: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	87,  // 50: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
 	33,  // 51: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
 	23,  // 52: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	86,  // 53: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	86,  // 54: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	87,  // 53: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	87,  // 54: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	32,  // 55: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
 	32,  // 56: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
 	22,  // 57: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	86,  // 58: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	51,  // 59: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	52,  // 60: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	86,  // 61: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	86,  // 62: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	86,  // 63: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	61,  // 64: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
-	85,  // 65: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
-	86,  // 66: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
-	85,  // 67: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
-	85,  // 68: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
-	85,  // 69: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
-	85,  // 70: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
-	86,  // 71: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
-	85,  // 72: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
-	85,  // 73: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
-	85,  // 74: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
-	85,  // 75: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
-	85,  // 76: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
-	88,  // 77: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	86,  // 78: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	85,  // 79: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	85,  // 80: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	85,  // 81: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	85,  // 82: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	85,  // 83: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	85,  // 84: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	85,  // 85: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	85,  // 86: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	85,  // 87: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	85,  // 88: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	85,  // 89: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	85,  // 90: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	86,  // 91: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
-	64,  // 92: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
-	64,  // 93: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	85,  // 94: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	86,  // 95: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
-	71,  // 96: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	85,  // 97: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	78,  // 98: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	85,  // 99: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	86,  // 100: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	85,  // 101: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	85,  // 102: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	85,  // 103: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	85,  // 104: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	85,  // 105: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	85,  // 106: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	89,  // 107: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	89,  // 108: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,   // 109: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,   // 110: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,   // 111: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,   // 112: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,   // 113: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10,  // 114: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15,  // 115: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17,  // 116: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	18,  // 117: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
-	20,  // 118: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
-	21,  // 119: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
-	24,  // 120: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	26,  // 121: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	27,  // 122: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	28,  // 123: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	29,  // 124: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	34,  // 125: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	36,  // 126: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	37,  // 127: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	39,  // 128: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	40,  // 129: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	41,  // 130: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	42,  // 131: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	43,  // 132: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	44,  // 133: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	45,  // 134: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	46,  // 135: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	48,  // 136: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	49,  // 137: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	50,  // 138: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	53,  // 139: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	55,  // 140: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	56,  // 141: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	57,  // 142: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	59,  // 143: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
-	62,  // 144: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	65,  // 145: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	67,  // 146: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	69,  // 147: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	72,  // 148: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	74,  // 149: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	76,  // 150: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	90,  // 151: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	90,  // 152: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 153: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 154: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 155: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 156: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 157: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 158: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 159: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 160: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19,  // 161: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
-	9,   // 162: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
-	9,   // 163: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
-	25,  // 164: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	22,  // 165: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 166: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 167: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	30,  // 168: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	35,  // 169: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	32,  // 170: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	38,  // 171: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	32,  // 172: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 173: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 174: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 175: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 176: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 177: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 178: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	47,  // 179: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	22,  // 180: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.Batch
-	51,  // 181: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	51,  // 182: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	54,  // 183: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	58,  // 184: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	58,  // 185: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	58,  // 186: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	60,  // 187: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
-	63,  // 188: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	66,  // 189: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	68,  // 190: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	70,  // 191: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	73,  // 192: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	75,  // 193: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	77,  // 194: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	151, // [151:195] is the sub-list for method output_type
-	107, // [107:151] is the sub-list for method input_type
-	107, // [107:107] is the sub-list for extension type_name
-	107, // [107:107] is the sub-list for extension extendee
-	0,   // [0:107] is the sub-list for field type_name
+	22,  // 58: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	87,  // 59: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	52,  // 60: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	53,  // 61: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	87,  // 62: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	87,  // 63: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	87,  // 64: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	62,  // 65: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
+	86,  // 66: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	87,  // 67: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	86,  // 68: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	86,  // 69: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	86,  // 70: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	86,  // 71: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	87,  // 72: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	86,  // 73: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	86,  // 74: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	86,  // 75: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	86,  // 76: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	86,  // 77: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	89,  // 78: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	87,  // 79: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	86,  // 80: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	86,  // 81: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	86,  // 82: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	86,  // 83: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	86,  // 84: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	86,  // 85: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	86,  // 86: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	86,  // 87: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	86,  // 88: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	86,  // 89: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	86,  // 90: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	86,  // 91: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	87,  // 92: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	65,  // 93: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	65,  // 94: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	86,  // 95: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	87,  // 96: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	72,  // 97: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	86,  // 98: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	79,  // 99: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	86,  // 100: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	87,  // 101: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	86,  // 102: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	86,  // 103: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	86,  // 104: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	86,  // 105: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	86,  // 106: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	86,  // 107: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	90,  // 108: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	90,  // 109: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 110: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 111: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 112: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 113: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 114: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 115: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 116: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 117: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	18,  // 118: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
+	20,  // 119: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
+	21,  // 120: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
+	24,  // 121: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	26,  // 122: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	27,  // 123: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	28,  // 124: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	29,  // 125: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	34,  // 126: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	36,  // 127: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	37,  // 128: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	39,  // 129: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	40,  // 130: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	41,  // 131: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	42,  // 132: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	43,  // 133: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	44,  // 134: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	45,  // 135: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	46,  // 136: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	48,  // 137: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	50,  // 138: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	51,  // 139: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	54,  // 140: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	56,  // 141: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	57,  // 142: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	58,  // 143: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	60,  // 144: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	63,  // 145: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	66,  // 146: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	68,  // 147: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	70,  // 148: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	73,  // 149: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	75,  // 150: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	77,  // 151: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	91,  // 152: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	91,  // 153: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 154: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 155: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 156: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 157: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 158: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 159: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 160: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 161: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19,  // 162: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
+	9,   // 163: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
+	9,   // 164: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
+	25,  // 165: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	22,  // 166: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 167: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 168: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	30,  // 169: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	35,  // 170: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	32,  // 171: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	38,  // 172: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	32,  // 173: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 174: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 175: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 176: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 177: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 178: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 179: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	47,  // 180: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	49,  // 181: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
+	52,  // 182: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	52,  // 183: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	55,  // 184: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	59,  // 185: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 186: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 187: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	61,  // 188: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	64,  // 189: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	67,  // 190: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	69,  // 191: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	71,  // 192: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	74,  // 193: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	76,  // 194: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	78,  // 195: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	152, // [152:196] is the sub-list for method output_type
+	108, // [108:152] is the sub-list for method input_type
+	108, // [108:108] is the sub-list for extension type_name
+	108, // [108:108] is the sub-list for extension extendee
+	0,   // [0:108] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -7172,7 +7239,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   85,
+			NumMessages:   86,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -129,8 +129,9 @@ type PayoutsServiceClient interface {
 	RejectPayout(ctx context.Context, in *RejectPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	// ApproveBatch approves a batch that waits, and every payout of it that waits on its own. Needs approver.
 	ApproveBatch(ctx context.Context, in *ApproveBatchRequest, opts ...grpc.CallOption) (*ApproveBatchResponse, error)
-	// RejectBatch rejects what of a batch waits; a batch that waits itself ends with all that was not sent. Needs approver.
-	RejectBatch(ctx context.Context, in *RejectBatchRequest, opts ...grpc.CallOption) (*Batch, error)
+	// RejectBatch rejects what of a batch waits; a batch that waits itself ends with all that was not sent.
+	// What was sent before and may have been paid waits on, and is counted. Needs approver.
+	RejectBatch(ctx context.Context, in *RejectBatchRequest, opts ...grpc.CallOption) (*RejectBatchResponse, error)
 	// StopOutflow halts a tenant's sends at once, on every replica, until StartOutflow. Money already on its way is followed.
 	StopOutflow(ctx context.Context, in *StopOutflowRequest, opts ...grpc.CallOption) (*Outflow, error)
 	StartOutflow(ctx context.Context, in *StartOutflowRequest, opts ...grpc.CallOption) (*Outflow, error)
@@ -481,9 +482,9 @@ func (c *payoutsServiceClient) ApproveBatch(ctx context.Context, in *ApproveBatc
 	return out, nil
 }
 
-func (c *payoutsServiceClient) RejectBatch(ctx context.Context, in *RejectBatchRequest, opts ...grpc.CallOption) (*Batch, error) {
+func (c *payoutsServiceClient) RejectBatch(ctx context.Context, in *RejectBatchRequest, opts ...grpc.CallOption) (*RejectBatchResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(Batch)
+	out := new(RejectBatchResponse)
 	err := c.cc.Invoke(ctx, PayoutsService_RejectBatch_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -709,8 +710,9 @@ type PayoutsServiceServer interface {
 	RejectPayout(context.Context, *RejectPayoutRequest) (*Payout, error)
 	// ApproveBatch approves a batch that waits, and every payout of it that waits on its own. Needs approver.
 	ApproveBatch(context.Context, *ApproveBatchRequest) (*ApproveBatchResponse, error)
-	// RejectBatch rejects what of a batch waits; a batch that waits itself ends with all that was not sent. Needs approver.
-	RejectBatch(context.Context, *RejectBatchRequest) (*Batch, error)
+	// RejectBatch rejects what of a batch waits; a batch that waits itself ends with all that was not sent.
+	// What was sent before and may have been paid waits on, and is counted. Needs approver.
+	RejectBatch(context.Context, *RejectBatchRequest) (*RejectBatchResponse, error)
 	// StopOutflow halts a tenant's sends at once, on every replica, until StartOutflow. Money already on its way is followed.
 	StopOutflow(context.Context, *StopOutflowRequest) (*Outflow, error)
 	StartOutflow(context.Context, *StartOutflowRequest) (*Outflow, error)
@@ -834,7 +836,7 @@ func (UnimplementedPayoutsServiceServer) RejectPayout(context.Context, *RejectPa
 func (UnimplementedPayoutsServiceServer) ApproveBatch(context.Context, *ApproveBatchRequest) (*ApproveBatchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApproveBatch not implemented")
 }
-func (UnimplementedPayoutsServiceServer) RejectBatch(context.Context, *RejectBatchRequest) (*Batch, error) {
+func (UnimplementedPayoutsServiceServer) RejectBatch(context.Context, *RejectBatchRequest) (*RejectBatchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RejectBatch not implemented")
 }
 func (UnimplementedPayoutsServiceServer) StopOutflow(context.Context, *StopOutflowRequest) (*Outflow, error) {
