@@ -68,7 +68,8 @@ func TestHeldAndReleasedInOrder(t *testing.T) {
 	e := wave(t)
 	fill(t, e, 10*net+net/2)
 	s := e.Sender()
-	e.Moving(func() { e.Send(s, 25) })
+	run := e.Plan(25)
+	e.Moving(func() { e.Dispatch(s, run) })
 	want(t, e, map[string]int64{"succeeded": 10, "held": 15})
 	if n := e.Count("SELECT count(*) FROM payouts WHERE state = 'held' AND reason_scope = 'float' AND reason_code = 'insufficient_float'"); n != 15 {
 		t.Errorf("%d of 15 are held for want of float", n)
@@ -84,7 +85,11 @@ func TestHeldAndReleasedInOrder(t *testing.T) {
 	e.Sweep(s)
 	want(t, e, map[string]int64{"succeeded": 10, "held": 15}) // nobody has read it
 	read(t, e, s)
+	e.SweepOnly()
+	e.SweepOnly() // those that are released and not sent yet count
+	want(t, e, map[string]int64{"succeeded": 10, "approved": 5, "held": 10})
 	e.SweepMoving(s)
+	e.Moving(func() { e.Dispatch(s, run) })
 	want(t, e, map[string]int64{"succeeded": 15, "held": 10})
 	for i, id := range line {
 		state := "held"
@@ -222,8 +227,12 @@ func TestTooLittleIsReadTwice(t *testing.T) {
 			read(t, e, s)
 			e.Clock.Advance(10 * time.Second)
 			s.Connector.Balance = c.second
+			began := e.Clock.Now()
 			e.Moving(func() { e.Dispatch(s, run) })
 			want(t, e, c.states)
+			if took := e.Clock.Now().Sub(began); took > 30*time.Second {
+				t.Errorf("waited %s", took)
+			}
 		})
 	}
 }
@@ -260,6 +269,24 @@ func TestBalancesAreNotReadWhereTheTenantDoesNotWantIt(t *testing.T) {
 	})
 	e.Moving(func() { e.Send(s, 2) })
 	want(t, e, map[string]int64{"succeeded": 2})
+}
+
+// The balance is asked for again between claim and call, and there is less: nothing is sent.
+func TestLessBetweenClaimAndCall(t *testing.T) {
+	t.Parallel()
+	e := wave(t)
+	fill(t, e, 100*net)
+	run := e.Plan(3)
+	e.SQL(`CREATE FUNCTION less() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		UPDATE provider_states SET float_asked = float_asked + 1, float_balance = 1, float_spent = 0, float_unsure = 0, float_clean = true; RETURN NULL; END $$`)
+	e.SQL("CREATE TRIGGER less AFTER INSERT ON attempts FOR EACH STATEMENT EXECUTE FUNCTION less()")
+	s := e.Sender()
+	e.Moving(func() { e.Dispatch(s, run) })
+	if n := e.Requests(); n != 0 {
+		t.Errorf("%d payouts were sent", n)
+	}
+	want(t, e, map[string]int64{"held": 3})
+	e.Check()
 }
 
 // What is planned while there is too little waits behind what waits already.
