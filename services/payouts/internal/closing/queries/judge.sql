@@ -55,7 +55,7 @@ SELECT COALESCE(sum(m.moved), 0)::bigint AS moved FROM (
 -- name: Judge :one
 -- One row for each reference that a line, a posting of the day, a doubt, or the report before speaks of. They are put together by
 -- grouping, and what is known of each is one step into an index: no join here can become a product of two long days. LIMIT keeps
--- the planner from reading whole tables instead.
+-- the planner from reading whole tables instead. Keys are references, never item_key: with its collation no index would serve.
 WITH lines AS (
     SELECT CASE l.reference WHEN '' THEN '#' || l.provider_id ELSE l.reference END AS key,
            COALESCE(sum(l.amount - l.fee) FILTER (WHERE l.currency = @currency), 0) AS change,
@@ -84,7 +84,7 @@ WITH lines AS (
     CROSS JOIN LATERAL (SELECT x.reference FROM attempts x WHERE x.subject_id = split_part(p.ref, '/', 1)::uuid
                         AND x.number = split_part(p.ref, '/', 2)::integer LIMIT 1) a
     UNION ALL
-    SELECT w.item_key, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, w.code, false FROM close_items w
+    SELECT w.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, w.code, false FROM close_items w
     WHERE w.close_id = @previous_close::uuid AND w.kind = 'awaited' AND w.subject_id IS NOT NULL
     UNION ALL
     SELECT d.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM attempts d
