@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,6 +29,14 @@ type Installation struct {
 	}
 	binary, dir string
 	dev         *exec.Cmd
+	simulator   *exec.Cmd // nil: in dev's process
+}
+
+// Options are what differs between installations.
+type Options struct {
+	Binary      string // the built command
+	Concurrency int    // calls at once
+	Apart       bool   // the simulator in a process of its own, so that what dev uses is the services' and NATS's
 }
 
 // Tenant is whose payouts are measured.
@@ -54,9 +63,9 @@ notifier:
 // container.
 const memory = "1GiB"
 
-// Start runs the built command with so many calls at once, and returns when everything is up.
-func Start(ctx context.Context, binary string, concurrency int) (*Installation, error) {
-	binary, err := filepath.Abs(binary)
+// Start runs the built command, and returns when everything is up.
+func Start(ctx context.Context, o Options) (*Installation, error) {
+	binary, err := filepath.Abs(o.Binary)
 	if err != nil {
 		return nil, err
 	}
@@ -65,41 +74,70 @@ func Start(ctx context.Context, binary string, concurrency int) (*Installation, 
 		return nil, err
 	}
 	in := &Installation{binary: binary, dir: dir}
-	file := filepath.Join(dir, "tenants.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, tenants, concurrency), 0o600); err != nil {
-		return nil, err
-	}
-	in.dev = in.command(ctx, "dev", "--ports", "free", "--data-dir", filepath.Join(dir, "data"), "--config", file)
-	in.dev.Cancel = func() error { return in.dev.Process.Signal(os.Interrupt) }
-	in.dev.Stderr = os.Stderr
-	out, err := in.dev.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := in.dev.Start(); err != nil {
-		return nil, fmt.Errorf("%w (make build first)", err)
-	}
-	if err := awaitReady(out); err != nil {
+	if err := in.start(ctx, o); err != nil {
 		in.Stop()
 		return nil, err
+	}
+	return in, nil
+}
+
+func (in *Installation) start(ctx context.Context, o Options) (err error) {
+	file, config := filepath.Join(in.dir, "tenants.yaml"), fmt.Sprintf(tenants, o.Concurrency)
+	args := []string{"dev", "--ports", "free", "--data-dir", filepath.Join(in.dir, "data"), "--config", file}
+	var apart string
+	if o.Apart {
+		if apart, err = in.simulate(ctx); err != nil {
+			return err
+		}
+		config, args = strings.ReplaceAll(config, "127.0.0.1:9900", apart), append(args, "--no-simulator")
+	}
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return err
+	}
+	in.dev = in.command(ctx, args...)
+	if err := await(in.dev); err != nil {
+		return err
 	}
 	raw, err := os.ReadFile(in.context())
 	if err != nil {
-		in.Stop()
-		return nil, err
+		return err
+	}
+	if err := json.Unmarshal(raw, &in.Info); err != nil {
+		return err
+	}
+	if o.Apart {
+		in.Info.Simulator = "http://" + apart
 	}
 	_, err = in.CLI(ctx, nil, "schedules", "pause", "bench/payouts/daily", "--reason", "benchmark")
-	return in, joinStop(in, err, json.Unmarshal(raw, &in.Info))
+	return err
 }
 
-func joinStop(in *Installation, errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			in.Stop()
-			return err
-		}
+// simulate starts a simulator of its own and returns its address.
+func (in *Installation) simulate(ctx context.Context) (address string, err error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0") // finds a free port
+	if err != nil {
+		return "", err
 	}
-	return nil
+	address = l.Addr().String()
+	if err := l.Close(); err != nil {
+		return "", err
+	}
+	in.simulator = in.command(ctx, "simulator", "--addr", address)
+	return address, await(in.simulator)
+}
+
+// await starts a process and returns when it says that it is ready.
+func await(c *exec.Cmd) error {
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := c.Start(); err != nil {
+		return fmt.Errorf("%w (make build first)", err)
+	}
+	return awaitReady(out)
 }
 
 // awaitReady reads until the line that begins with "ready", and lets the rest flow away.
@@ -108,7 +146,7 @@ func awaitReady(out io.Reader) error {
 	for !strings.Contains("\n"+seen, "\nready") {
 		n, err := out.Read(buf)
 		if err != nil {
-			return fmt.Errorf("agogo dev ended before it was ready: %w", err)
+			return fmt.Errorf("it ended before it was ready: %w", err)
 		}
 		seen += string(buf[:n])
 	}
@@ -141,8 +179,12 @@ func (in *Installation) CLI(ctx context.Context, stdin io.Reader, args ...string
 
 // Stop ends it and removes its folder.
 func (in *Installation) Stop() {
-	_ = in.dev.Process.Signal(os.Interrupt)
-	_ = in.dev.Wait()
+	for _, c := range []*exec.Cmd{in.dev, in.simulator} {
+		if c != nil && c.Process != nil {
+			_ = c.Process.Signal(os.Interrupt)
+			_ = c.Wait()
+		}
+	}
 	_ = os.RemoveAll(in.dir)
 }
 

@@ -36,6 +36,7 @@ type options struct {
 	calls, concurrency, rounds int
 	latency                    time.Duration
 	scale                      int
+	apart                      bool
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -47,10 +48,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds; the median counts")
 	flags.DurationVar(&o.latency, "latency", 0, "how long the provider takes; with it the rate is held against concurrency/latency instead of a loop")
 	flags.IntVar(&o.scale, "scale", 0, "after the rounds one of so many times as many payouts; its time is held against theirs")
+	flags.BoolVar(&o.apart, "apart", false, "the simulator in a process of its own: processor time and memory are then the services' and NATS's alone")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	in, err := installation.Start(ctx, o.binary, o.concurrency)
+	in, err := installation.Start(ctx, installation.Options{Binary: o.binary, Concurrency: o.concurrency, Apart: o.apart})
 	if err != nil {
 		return err
 	}

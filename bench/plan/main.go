@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	in, err := installation.Start(ctx, *binary, 1)
+	in, err := installation.Start(ctx, installation.Options{Binary: *binary, Concurrency: 1})
 	if err != nil {
 		return err
 	}
