@@ -74,21 +74,36 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 		return c, err
 	}
 	c.held, c.about = claim.Held, claim.Description
-	if c.cover, err = l.fit(ctx, tx, g.status, &claim); err != nil || len(claim.Starts) == 0 {
-		c.refused = c.cover.Short
-		return c, err
+	if len(claim.Starts) == 0 {
+		return c, nil
 	}
-	if g.unproven {
+	if g.unproven { // before anything is drawn on the balance for it
 		trial, err := l.d.States.BeginTrial(ctx, tx, l.Connector.Connector, l.owner, l.Connector.Policy.Lease)
 		c.trial, c.probing, c.refused = trial == provider.TrialBegun, trial == provider.TrialElsewhere, trial == provider.TrialRefused
 		if err != nil || !c.trial {
 			return c, err
 		}
 	}
+	if c.cover, err = l.fit(ctx, tx, g.status, &claim); err != nil {
+		return c, err
+	}
+	if len(claim.Starts) == 0 {
+		c.refused = c.cover.Short
+		return c, l.unused(ctx, tx, &c)
+	}
 	if c.begun, err = attempt.Begin(ctx, tx, l.owner, l.Connector.Policy.Lease, l.d.Clock.Now(), claim.Starts); err != nil {
 		return c, err
 	}
 	return c, claim.Begun(ctx, tx, c.begun)
+}
+
+// unused gives a trial back that nothing is sent with.
+func (l *lane) unused(ctx context.Context, tx pgx.Tx, c *claimed) error {
+	if !c.trial {
+		return nil
+	}
+	c.trial = false
+	return l.d.States.EndTrial(ctx, tx, l.Connector.Connector, l.owner, provider.Result{Class: provider.NotSent})
 }
 
 // fit leaves of a claim what the connector's balance covers.

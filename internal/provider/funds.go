@@ -157,8 +157,8 @@ func (s *States) Short(ctx context.Context, tx pgx.Tx, c Connector, due int64) (
 
 // Due is what waits to be sent through a connector.
 type Due struct {
-	All   int64 // of all that has no other cause to wait
-	First int64 // of what is held for want of float, the first in line; 0: nothing is
+	All   int64 // of all that has no other cause to wait, with fees
+	First int64 // of what is held for want of float and nothing else, the first in line; 0: nothing is
 }
 
 // Judge takes in a balance where there was too little. With enough for all that is due the float is restored; with enough for the
@@ -174,7 +174,7 @@ func (s *States) Judge(ctx context.Context, tx pgx.Tx, c Connector, due Due) (St
 		case left >= due.All:
 			n.Float, n.Needed = FloatOK, due.All
 			n = n.awake()
-		case due.First > 0 && left >= n.Funds.Takes(due.First):
+		case due.First > 0 && left >= due.First:
 			n = n.awake()
 		case n.RestCode == CodeShort:
 			n = n.rest(CodeShort, s.Health.floatRest(), now)

@@ -18,8 +18,8 @@ import (
 var ErrNotNow = errors.New("the balance is not asked for now")
 
 // GuardedBalance reads a float where reading uses a credential that locks our account when it is wrong (see [Lockout]): not
-// while the connector is stopped, and while the credential is not proven as the one trial of all replicas. A balance that is
-// read proves it as a payment does.
+// while the connector is stopped, and while the credential is not proven as the one trial of all replicas, unless another one was
+// lost: the next try is a payment's. A balance that is read proves it as a payment does.
 type GuardedBalance struct {
 	Reader    BalanceReader
 	Pool      *pgxpool.Pool
@@ -43,14 +43,14 @@ func (g *GuardedBalance) Balance(ctx context.Context) (money.Amount, error) {
 	owner := "balance/" + uuid.NewString()
 	trial := TrialRefused
 	err = pg.InTx(ctx, g.Pool, func(tx pgx.Tx) (err error) {
-		trial, err = g.States.BeginTrial(ctx, tx, g.Connector, owner, g.Lease)
+		trial, err = g.States.BeginCheck(ctx, tx, g.Connector, owner, g.Lease)
 		return err
 	})
 	switch {
 	case err != nil:
 		return money.Amount{}, err
 	case trial != TrialBegun:
-		return money.Amount{}, fmt.Errorf("%w: its credential is not proven and is in use", ErrNotNow)
+		return money.Amount{}, fmt.Errorf("%w: its credential is not proven, and is in use or was not answered", ErrNotNow)
 	default:
 		return g.read(ctx, st.Stops, owner)
 	}

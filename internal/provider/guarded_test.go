@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/pg"
 )
 
 // till is a provider that tells its float for a PIN.
@@ -85,11 +86,23 @@ func TestABalanceProvesThePIN(t *testing.T) {
 	for range 4 {
 		_, _ = g.Balance(t.Context())
 	}
-	if n := b.asked.Load(); n != 11 {
-		t.Errorf("asked %d times, want 9 and two that were lost", n)
+	if n := b.asked.Load(); n != 10 {
+		t.Errorf("asked %d times, want 9 and one that was lost: the next try is a payment's", n)
 	}
-	if st, err := e.Get(t.Context(), e.pool, orange); err != nil || st.Reason.Code != CodeUnproven {
-		t.Errorf("got %+v, %v", st, err)
+	if st, err := e.Get(t.Context(), e.pool, orange); err != nil || st.State != Open {
+		t.Errorf("checks that nobody answered have stopped the connector: %+v, %v", st, err)
+	}
+	for _, want := range []Trial{TrialBegun, TrialElsewhere} {
+		err := pg.InTx(t.Context(), e.pool, func(tx pgx.Tx) error {
+			got, err := e.BeginTrial(t.Context(), tx, orange, "payment", time.Minute)
+			if got != want {
+				t.Errorf("a payment's trial: %v, want %v", got, want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -75,13 +75,23 @@ type Trial int
 const (
 	TrialBegun     Trial = iota
 	TrialElsewhere       // somebody uses it at this moment: wait for what they hear
-	TrialRefused         // the connector is stopped, now at the latest
+	TrialRefused         // the connector is stopped, now at the latest; or a check would take a try that payments need
 )
 
 // BeginTrial allows one use of an unproven credential, and counts it before it is made: a process that dies over it leaves
 // it counted. When as many as the account survives were lost, the connector stops instead. The caller commits before the
 // call, and calls EndTrial with the answer.
 func (s *States) BeginTrial(ctx context.Context, tx pgx.Tx, c Connector, owner string, lease time.Duration) (Trial, error) {
+	return s.trial(ctx, tx, c, owner, lease, false)
+}
+
+// BeginCheck is [States.BeginTrial] for a use that no payment waits for. It is refused while one is lost, and never stops the connector:
+// checks that nobody answers must not use up, while nothing is sent, the tries that the evening needs.
+func (s *States) BeginCheck(ctx context.Context, tx pgx.Tx, c Connector, owner string, lease time.Duration) (Trial, error) {
+	return s.trial(ctx, tx, c, owner, lease, true)
+}
+
+func (s *States) trial(ctx context.Context, tx pgx.Tx, c Connector, owner string, lease time.Duration, check bool) (Trial, error) {
 	q := db.New(tx)
 	if err := q.EnsureState(ctx, db.EnsureStateParams{Tenant: c.Tenant, Provider: c.Provider, Kind: c.Kind, Now: s.Clock.Now()}); err != nil {
 		return TrialRefused, fmt.Errorf("keep state of connector %s/%s: %w", c.Tenant, c.Provider, err)
@@ -95,6 +105,8 @@ func (s *States) BeginTrial(ctx context.Context, tx pgx.Tx, c Connector, owner s
 		return TrialRefused, nil
 	case row.UnderWay:
 		return TrialElsewhere, nil
+	case check && row.TrialLosses > 0:
+		return TrialRefused, nil
 	case row.TrialLosses >= mostLost:
 		_, err := s.Stop(ctx, tx, c, Reason{Class: string(Ambiguous), Scope: string(ScopeProvider), Code: CodeUnproven})
 		return TrialRefused, err

@@ -67,6 +67,14 @@ func (s *Server) TopUpFloat(ctx context.Context, r *payoutsv1.TopUpFloatRequest)
 // topUp books the money and counts it as there. The connector's row is held meanwhile, so that of two calls with one reference only
 // the first finds it new.
 func (s *Server) topUp(ctx context.Context, tx pgx.Tx, c provider.Connector, p ledger.Posting) error {
+	before, err := s.Connectors.Get(ctx, tx, c)
+	if err != nil {
+		return err
+	}
+	due, err := s.Float.Due(ctx, tx, c, before.Funds.FeeBPS) // before the row is held: it reads all that waits
+	if err != nil {
+		return err
+	}
 	st, err := s.Connectors.Lock(ctx, tx, c)
 	if err != nil {
 		return err
@@ -78,10 +86,6 @@ func (s *Server) topUp(ctx context.Context, tx pgx.Tx, c provider.Connector, p l
 	if err := ledger.Post(ctx, tx, p); errors.Is(err, ledger.ErrDiffers) {
 		return rpc.Refused("REFERENCE_USED", "use the bank transfer's own reference", "reference %s is booked with another amount", strings.TrimPrefix(p.Ref, c.Provider+"/"))
 	} else if err != nil || len(known) > 0 {
-		return err
-	}
-	due, err := float.Due(ctx, tx, c)
-	if err != nil {
 		return err
 	}
 	if _, err := s.Connectors.ToppedUp(ctx, tx, st, p.Amount.Minor, due); err != nil {

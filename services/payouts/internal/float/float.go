@@ -95,11 +95,27 @@ func (k *Keeper) Fit(ctx context.Context, tx pgx.Tx, c *connector.Connector, st 
 	if k.spend(c.Connector, f.Asked, all.Sum) {
 		return all, nil
 	}
+	var due provider.Due
+	var err error
+	short := f.Takes(starts[0].Amount.Minor) > f.Left()
+	if short { // added up before the row is held, which all claims wait for
+		if due, err = k.Due(ctx, tx, c.Connector, f.FeeBPS); err != nil {
+			return dispatch.Cover{}, err
+		}
+	}
 	locked, err := k.States.LockFunds(ctx, tx, c.Connector)
 	if err != nil {
 		return dispatch.Cover{}, err
 	}
-	return k.take(ctx, tx, c, locked, starts)
+	cover, err := k.take(ctx, tx, c, locked, starts)
+	if err != nil || !cover.Short {
+		return cover, err
+	}
+	if !short { // others have taken the rest meanwhile
+		return dispatch.Cover{Look: again}, nil
+	}
+	_, err = k.States.Short(ctx, tx, c.Connector, due.All)
+	return cover, err
 }
 
 // wanted says that the balance must be read before anything more is sent, unless it was asked for within the time returned; 0 is
@@ -142,12 +158,7 @@ func (k *Keeper) take(ctx context.Context, tx pgx.Tx, c *connector.Connector, st
 		}
 		return cover, k.States.Spend(ctx, tx, c.Connector, cover.Sum, extra)
 	case f.Younger(sure, now) && f.Clean:
-		due, err := Due(ctx, tx, c.Connector)
-		if err != nil {
-			return dispatch.Cover{}, err
-		}
-		_, err = k.States.Short(ctx, tx, c.Connector, due.All)
-		return dispatch.Cover{Short: err == nil}, err
+		return dispatch.Cover{Short: true}, nil
 	default:
 		return dispatch.Cover{Look: again}, nil
 	}
@@ -191,11 +202,11 @@ func (k *Keeper) Fits(ctx context.Context, tx pgx.Tx, q store.Queue) (func(net i
 	if err != nil || st.Float != provider.FloatInsufficient || !st.Funds.Known(k.Clock.Now()) {
 		return nil, err
 	}
-	approved, err := db.New(tx).Approved(ctx, db.ApprovedParams{Tenant: q.Tenant, Provider: q.Provider})
+	approved, err := db.New(tx).Approved(ctx, db.ApprovedParams{Tenant: q.Tenant, Provider: q.Provider, FeeBps: st.Funds.FeeBPS})
 	if err != nil {
 		return nil, fmt.Errorf("add up what goes through %s/%s: %w", q.Tenant, q.Provider, err)
 	}
-	left := st.Funds.Left() - st.Funds.Takes(approved)
+	left := st.Funds.Left() - approved
 	return func(net int64) bool {
 		left -= st.Funds.Takes(net)
 		return left >= 0

@@ -213,10 +213,11 @@ func TestTooLittleIsReadTwice(t *testing.T) {
 		second stub
 		states map[string]int64
 	}{
-		"money has come": {func(context.Context) (money.Amount, error) { return money.Amount{Minor: 9 * net, Currency: "XOF"}, nil }, map[string]int64{"succeeded": 3}},
-		"too little":     {func(context.Context) (money.Amount, error) { return money.Amount{Minor: net, Currency: "XOF"}, nil }, map[string]int64{"succeeded": 1, "held": 2}},
-		"overdrawn":      {func(context.Context) (money.Amount, error) { return money.Amount{Minor: -5, Currency: "XOF"}, nil }, map[string]int64{"held": 3}},
-		"nobody answers": {func(context.Context) (money.Amount, error) { return money.Amount{}, errors.New("gone") }, map[string]int64{"succeeded": 3}},
+		"money has come":  {func(context.Context) (money.Amount, error) { return money.Amount{Minor: 9 * net, Currency: "XOF"}, nil }, map[string]int64{"succeeded": 3}},
+		"too little":      {func(context.Context) (money.Amount, error) { return money.Amount{Minor: net, Currency: "XOF"}, nil }, map[string]int64{"succeeded": 1, "held": 2}},
+		"overdrawn":       {func(context.Context) (money.Amount, error) { return money.Amount{Minor: -5, Currency: "XOF"}, nil }, map[string]int64{"held": 3}},
+		"nobody answers":  {func(context.Context) (money.Amount, error) { return money.Amount{}, errors.New("gone") }, map[string]int64{"succeeded": 3}},
+		"may not be read": {func(context.Context) (money.Amount, error) { return money.Amount{}, provider.ErrNotNow }, map[string]int64{"succeeded": 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -43,7 +43,7 @@ func (k *Keeper) Read(ctx context.Context, c *connector.Connector, within time.D
 	a := provider.Answer{Asked: asked, At: at}
 	if err = k.read(ctx, c, &a); err != nil {
 		// Somebody else may have asked because it looked as if there were too little: that is not known any more.
-		forget := within <= again && !errors.Is(err, provider.ErrNotNow)
+		forget := within <= again
 		return true, errors.Join(err, k.States.Unanswered(context.WithoutCancel(ctx), k.Pool, c.Connector, asked, forget))
 	}
 	return true, k.keep(ctx, c, a)
@@ -84,6 +84,16 @@ func (k *Keeper) ask(ctx context.Context, c *connector.Connector) (amount money.
 // keep stores the answer where claims see it, and in the history, and releases what it covers.
 func (k *Keeper) keep(ctx context.Context, c *connector.Connector, a provider.Answer) error {
 	ctx = context.WithoutCancel(ctx) // it was told, whoever has stopped waiting for it
+	st, err := k.States.Get(ctx, k.Pool, c.Connector)
+	if err != nil {
+		return err
+	}
+	var due provider.Due
+	if st.Float == provider.FloatInsufficient { // added up before the row is held, which claims wait for
+		if due, err = k.Due(ctx, k.Pool, c.Connector, a.FeeBPS); err != nil {
+			return err
+		}
+	}
 	return pg.InTx(ctx, k.Pool, func(tx pgx.Tx) error {
 		kept, err := k.States.Answered(ctx, tx, c.Connector, a)
 		if err != nil || !kept {
@@ -96,26 +106,25 @@ func (k *Keeper) keep(ctx context.Context, c *connector.Connector, a provider.An
 		if err != nil {
 			return fmt.Errorf("keep the balance of %s/%s: %w", c.Tenant, c.Provider, err)
 		}
-		st, err := k.States.LockFunds(ctx, tx, c.Connector)
-		if err != nil || st.Float != provider.FloatInsufficient {
-			return err
-		}
-		due, err := Due(ctx, tx, c.Connector)
-		if err != nil {
-			return err
+		if st.Float != provider.FloatInsufficient { // what has become short meanwhile was so by a balance that is no older
+			return nil
 		}
 		_, err = k.States.Judge(ctx, tx, c.Connector, due)
 		return err
 	})
 }
 
-// Due adds up what waits to be sent through a connector.
-func Due(ctx context.Context, q db.DBTX, c provider.Connector) (provider.Due, error) {
-	r, err := db.New(q).Due(ctx, db.DueParams{Tenant: c.Tenant, Provider: c.Provider})
+// Due adds up what waits to be sent through a connector, with fees of so many basis points.
+func (k *Keeper) Due(ctx context.Context, q db.DBTX, c provider.Connector, feeBPS int64) (provider.Due, error) {
+	p := db.DueParams{Tenant: c.Tenant, Provider: c.Provider, Now: k.Clock.Now(), FeeBps: feeBPS}
+	if t, ok := k.Tenants.Tenant(c.Tenant); ok && t.Payouts != nil {
+		p.Most = t.Payouts.MaxPerPayout
+	}
+	r, err := db.New(q).Due(ctx, p)
 	if err != nil {
 		return provider.Due{}, fmt.Errorf("add up what waits for %s/%s: %w", c.Tenant, c.Provider, err)
 	}
-	return provider.Due{All: r.Approved + r.Held, First: r.First}, nil
+	return provider.Due{All: r.AllDue, First: r.First}, nil
 }
 
 // keep is how long readings are kept: a quarter, for whoever compares them with the books.

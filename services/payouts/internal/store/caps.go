@@ -49,14 +49,22 @@ func (s *Store) Caps(ctx context.Context, tx pgx.Tx, tenant, localDate string, p
 // Take books net on the day, or returns the code of the cap that it would pass. One that does not fit leaves room for a
 // smaller one after it: a cap limits the day's money, it is no queue.
 func (c *Caps) Take(payee string, net int64) string {
+	code := c.Over(payee, net)
+	if code == "" {
+		c.used += net
+		c.byPayee[payee] += net
+	}
+	return code
+}
+
+// Over is the code of the cap that net would pass, if any. It books nothing.
+func (c *Caps) Over(payee string, net int64) string {
 	if c.payeeCap > 0 && net > c.payeeCap-c.byPayee[payee] {
 		return payout.CodePayeeDailyCap
 	}
 	if c.dayCap > 0 && net > c.dayCap-c.used {
 		return payout.CodeDailyCap
 	}
-	c.used += net
-	c.byPayee[payee] += net
 	return ""
 }
 

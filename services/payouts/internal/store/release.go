@@ -99,7 +99,8 @@ type freed struct {
 }
 
 // free makes the changes of those that nothing holds any more, or something else about their recipient than before. After the first that the
-// balance does not cover nothing goes, so that nothing overtakes.
+// balance does not cover nothing goes, so that nothing overtakes. What waits for a cap says so, and what waits for float: only the latter
+// is what the balance is compared with, and nobody behind it waits for what no balance lets go.
 func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, fits func(net int64) bool, caps *Caps, localDate string) freed {
 	rules := s.rules(caps.tenant)
 	now := s.Clock.Now()
@@ -108,23 +109,38 @@ func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, fits func(n
 		if f.relabel(h) {
 			continue
 		}
-		blocked := h.OutflowStopped || providerStopped || h.PayeeState != "active" || h.Control != ControlOpen ||
+		blocked := h.OutflowStopped || h.PayeeState != "active" || h.Control != ControlOpen ||
 			(h.RetryAt != nil && h.RetryAt.After(now)) || (rules.MaxPerPayout > 0 && h.Net > rules.MaxPerPayout)
 		// A payout that was planned for another wallet than the payee's is never readdressed by itself; a person releases it.
 		blocked = blocked || h.ReasonCode == payout.CodeDestination && h.DestinationRests
-		f.short = f.short || !blocked && fits != nil && !fits(h.Net)
-		if blocked || f.short {
+		if blocked {
 			continue
 		}
-		if caps.Take(h.PayeeID, h.Net) != "" {
+		if code := caps.Over(h.PayeeID, h.Net); code != "" {
+			if h.ReasonCode == payout.CodeFloat {
+				f.because(h, code)
+			}
 			continue
 		}
+		f.short = f.short || !providerStopped && fits != nil && !fits(h.Net)
+		if f.short && h.ReasonCode != payout.CodeFloat {
+			f.because(h, payout.CodeFloat)
+		}
+		if providerStopped || f.short {
+			continue
+		}
+		caps.Take(h.PayeeID, h.Net)
 		f.changes = append(f.changes, Change{
 			PayoutID: h.PayoutID, From: []payout.State{payout.Held}, To: payout.Approved,
 			Reason: payout.Reason{Code: payout.CodeCauseGone}, CapDate: localDate,
 		})
 	}
 	return f
+}
+
+// because has a payout that stays held say what holds it now.
+func (f *freed) because(h db.HeldPayoutsRow, code string) {
+	f.changes = append(f.changes, Change{PayoutID: h.PayoutID, From: []payout.State{payout.Held}, To: payout.Held, Reason: payout.HeldBy(code)})
 }
 
 // moveOf tells the wake-up that follows a move from all others, however close in time: a payout has each version once.

@@ -11,19 +11,23 @@ import (
 )
 
 const approved = `-- name: Approved :one
-SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts WHERE state = 'approved' AND tenant = $1 AND provider = $2 AND NOT contradicted
+SELECT COALESCE(sum(p.net + (p.net * $1::bigint + 9999) / 10000), 0)::bigint AS takes FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
+WHERE p.state = 'approved' AND p.tenant = $2 AND p.provider = $3 AND NOT p.contradicted
+  AND b.control = 'open' AND b.approvals >= b.approvals_needed
 `
 
 type ApprovedParams struct {
+	FeeBps   int64
 	Tenant   string
 	Provider string
 }
 
+// What was released and may be sent, fees included.
 func (q *Queries) Approved(ctx context.Context, arg ApprovedParams) (int64, error) {
-	row := q.db.QueryRow(ctx, approved, arg.Tenant, arg.Provider)
-	var net int64
-	err := row.Scan(&net)
-	return net, err
+	row := q.db.QueryRow(ctx, approved, arg.FeeBps, arg.Tenant, arg.Provider)
+	var takes int64
+	err := row.Scan(&takes)
+	return takes, err
 }
 
 const deleteReadings = `-- name: DeleteReadings :execrows
@@ -46,29 +50,46 @@ func (q *Queries) DeleteReadings(ctx context.Context, arg DeleteReadingsParams) 
 }
 
 const due = `-- name: Due :one
-SELECT (SELECT COALESCE(sum(p.net), 0) FROM payouts p WHERE p.state = 'approved' AND p.tenant = $1 AND p.provider = $2 AND NOT p.contradicted)::bigint AS approved,
-       (SELECT COALESCE(sum(p.net), 0) FROM payouts p WHERE p.state = 'held' AND p.tenant = $1 AND p.provider = $2
-        AND p.reason_code = 'insufficient_float' AND NOT p.contradicted)::bigint AS held,
-       COALESCE((SELECT p.net FROM payouts p WHERE p.state = 'held' AND p.tenant = $1 AND p.provider = $2
-        AND p.reason_code = 'insufficient_float' AND NOT p.contradicted ORDER BY p.created_at, p.payout_id LIMIT 1), 0)::bigint AS first
+WITH released AS (
+    SELECT COALESCE(sum(p.net + (p.net * $1::bigint + 9999) / 10000), 0)::bigint AS takes FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
+    WHERE p.state = 'approved' AND p.tenant = $2 AND p.provider = $3 AND NOT p.contradicted
+      AND b.control = 'open' AND b.approvals >= b.approvals_needed
+), held AS (
+    SELECT p.net + (p.net * $1::bigint + 9999) / 10000 AS takes, p.created_at, p.payout_id FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
+    JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+    WHERE p.state = 'held' AND p.tenant = $2 AND p.provider = $3 AND p.reason_code = 'insufficient_float' AND NOT p.contradicted
+      AND b.control = 'open' AND y.state = 'active' AND (p.retry_at IS NULL OR p.retry_at <= $4::timestamptz)
+      AND ($5::bigint <= 0 OR p.net <= $5::bigint)
+)
+SELECT ((SELECT r.takes FROM released r) + COALESCE((SELECT sum(h.takes) FROM held h), 0))::bigint AS all_due,
+       COALESCE((SELECT h.takes FROM held h ORDER BY h.created_at, h.payout_id LIMIT 1), 0)::bigint AS first
 `
 
 type DueParams struct {
+	FeeBps   int64
 	Tenant   string
 	Provider string
+	Now      time.Time
+	Most     int64
 }
 
 type DueRow struct {
-	Approved int64
-	Held     int64
-	First    int64
+	AllDue int64
+	First  int64
 }
 
-// What is to be sent through a connector as soon as there is float for it, and the first of those that are held for want of it.
+// What a connector's balance has to cover, fees included, and the first of those that are held for want of it. What waits for something
+// else too is not due: it is the same as what the release of held payouts passes over, and what claims do not take.
 func (q *Queries) Due(ctx context.Context, arg DueParams) (DueRow, error) {
-	row := q.db.QueryRow(ctx, due, arg.Tenant, arg.Provider)
+	row := q.db.QueryRow(ctx, due,
+		arg.FeeBps,
+		arg.Tenant,
+		arg.Provider,
+		arg.Now,
+		arg.Most,
+	)
 	var i DueRow
-	err := row.Scan(&i.Approved, &i.Held, &i.First)
+	err := row.Scan(&i.AllDue, &i.First)
 	return i, err
 }
 

@@ -1,10 +1,19 @@
 -- name: Due :one
--- What is to be sent through a connector as soon as there is float for it, and the first of those that are held for want of it.
-SELECT (SELECT COALESCE(sum(p.net), 0) FROM payouts p WHERE p.state = 'approved' AND p.tenant = @tenant AND p.provider = @provider AND NOT p.contradicted)::bigint AS approved,
-       (SELECT COALESCE(sum(p.net), 0) FROM payouts p WHERE p.state = 'held' AND p.tenant = @tenant AND p.provider = @provider
-        AND p.reason_code = 'insufficient_float' AND NOT p.contradicted)::bigint AS held,
-       COALESCE((SELECT p.net FROM payouts p WHERE p.state = 'held' AND p.tenant = @tenant AND p.provider = @provider
-        AND p.reason_code = 'insufficient_float' AND NOT p.contradicted ORDER BY p.created_at, p.payout_id LIMIT 1), 0)::bigint AS first;
+-- What a connector's balance has to cover, fees included, and the first of those that are held for want of it. What waits for something
+-- else too is not due: it is the same as what the release of held payouts passes over, and what claims do not take.
+WITH released AS (
+    SELECT COALESCE(sum(p.net + (p.net * sqlc.arg(fee_bps)::bigint + 9999) / 10000), 0)::bigint AS takes FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
+    WHERE p.state = 'approved' AND p.tenant = @tenant AND p.provider = @provider AND NOT p.contradicted
+      AND b.control = 'open' AND b.approvals >= b.approvals_needed
+), held AS (
+    SELECT p.net + (p.net * sqlc.arg(fee_bps)::bigint + 9999) / 10000 AS takes, p.created_at, p.payout_id FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
+    JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+    WHERE p.state = 'held' AND p.tenant = @tenant AND p.provider = @provider AND p.reason_code = 'insufficient_float' AND NOT p.contradicted
+      AND b.control = 'open' AND y.state = 'active' AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
+      AND (@most::bigint <= 0 OR p.net <= @most::bigint)
+)
+SELECT ((SELECT r.takes FROM released r) + COALESCE((SELECT sum(h.takes) FROM held h), 0))::bigint AS all_due,
+       COALESCE((SELECT h.takes FROM held h ORDER BY h.created_at, h.payout_id LIMIT 1), 0)::bigint AS first;
 
 -- name: FeeShare :one
 -- What the newest fees of a connector come to, in basis points of what was paid: newest by the books, a few steps of an index.
@@ -28,7 +37,10 @@ DELETE FROM float_readings WHERE ctid IN (
 );
 
 -- name: Approved :one
-SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts WHERE state = 'approved' AND tenant = @tenant AND provider = @provider AND NOT contradicted;
+-- What was released and may be sent, fees included.
+SELECT COALESCE(sum(p.net + (p.net * sqlc.arg(fee_bps)::bigint + 9999) / 10000), 0)::bigint AS takes FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
+WHERE p.state = 'approved' AND p.tenant = @tenant AND p.provider = @provider AND NOT p.contradicted
+  AND b.control = 'open' AND b.approvals >= b.approvals_needed;
 
 -- name: Waiting :many
 -- What is planned and not sent, by provider; without what waits for a person, who may not say so before the next run.
