@@ -58,7 +58,7 @@ func UnderWay(ctx context.Context, tx pgx.Tx, tenant, provider string) (bool, er
 }
 
 // Outstanding is what a connector's balance shows or not: the sum of sends that are under way in any replica, and of those sent
-// after a time of which nobody knows what became.
+// after a time that are open: nobody knows what became of them, or the provider has accepted them and not paid yet.
 func Outstanding(ctx context.Context, q db.DBTX, tenant, provider string, since time.Time) (underWay, doubtful int64, err error) {
 	r, err := db.New(q).Outstanding(ctx, db.OutstandingParams{Tenant: tenant, Provider: provider, Since: since})
 	if err != nil {

@@ -76,7 +76,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		Book: &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk}, Funds: keeper, Prechecks: gate,
 	})
 	worker := reconcile.New(reconcile.Config{Service: name, Item: item}, reconcile.Deps{
-		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: &outcome.Book{Outcomes: outcomes}, Logger: s.log, Registry: registry,
+		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: &outcome.Book{Outcomes: outcomes, States: states}, Logger: s.log, Registry: registry,
 	})
 	counted := &breaks.Breaks{Store: st, Outbox: relay, Clock: clk, Tenants: file}
 	planner := &plan.Planner{Store: st, Outbox: relay, Tenants: file}

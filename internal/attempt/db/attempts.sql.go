@@ -844,10 +844,10 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Att
 
 const outstanding = `-- name: Outstanding :one
 SELECT COALESCE(sum(a.amount) FILTER (WHERE a.state = 'submitting'), 0)::bigint AS under_way,
-       COALESCE(sum(a.amount) FILTER (WHERE a.state = 'unknown'), 0)::bigint AS doubtful FROM (
+       COALESCE(sum(a.amount) FILTER (WHERE a.state <> 'submitting'), 0)::bigint AS doubtful FROM (
     SELECT s.state, s.amount FROM attempts s WHERE s.state = 'submitting' AND s.tenant = $1 AND s.provider = $2
     UNION ALL
-    SELECT u.state, u.amount FROM attempts u WHERE u.state = 'unknown' AND u.tenant = $1 AND u.provider = $2 AND u.submitted_at > $3::timestamptz
+    SELECT u.state, u.amount FROM attempts u WHERE u.state IN ('processing', 'unknown', 'manual_review') AND u.tenant = $1 AND u.provider = $2 AND u.submitted_at > $3::timestamptz
 ) a
 `
 
@@ -862,7 +862,8 @@ type OutstandingRow struct {
 	Doubtful int64
 }
 
-// What may be missing from a connector's balance or not: sends that are under way, and what is in doubt since not long ago.
+// What may be missing from a connector's balance or not: sends that are under way, and what is open since not long ago. There are
+// providers that take what they have accepted from the balance only when they pay it out.
 func (q *Queries) Outstanding(ctx context.Context, arg OutstandingParams) (OutstandingRow, error) {
 	row := q.db.QueryRow(ctx, outstanding, arg.Tenant, arg.Provider, arg.Since)
 	var i OutstandingRow

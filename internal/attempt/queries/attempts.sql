@@ -91,12 +91,13 @@ SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || @tenant
 SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 'submitting' AND tenant = @tenant AND provider = @provider);
 
 -- name: Outstanding :one
--- What may be missing from a connector's balance or not: sends that are under way, and what is in doubt since not long ago.
+-- What may be missing from a connector's balance or not: sends that are under way, and what is open since not long ago. There are
+-- providers that take what they have accepted from the balance only when they pay it out.
 SELECT COALESCE(sum(a.amount) FILTER (WHERE a.state = 'submitting'), 0)::bigint AS under_way,
-       COALESCE(sum(a.amount) FILTER (WHERE a.state = 'unknown'), 0)::bigint AS doubtful FROM (
+       COALESCE(sum(a.amount) FILTER (WHERE a.state <> 'submitting'), 0)::bigint AS doubtful FROM (
     SELECT s.state, s.amount FROM attempts s WHERE s.state = 'submitting' AND s.tenant = @tenant AND s.provider = @provider
     UNION ALL
-    SELECT u.state, u.amount FROM attempts u WHERE u.state = 'unknown' AND u.tenant = @tenant AND u.provider = @provider AND u.submitted_at > @since::timestamptz
+    SELECT u.state, u.amount FROM attempts u WHERE u.state IN ('processing', 'unknown', 'manual_review') AND u.tenant = @tenant AND u.provider = @provider AND u.submitted_at > @since::timestamptz
 ) a;
 
 -- name: LockAttempts :many

@@ -2,13 +2,17 @@ package outcome
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 )
@@ -16,6 +20,7 @@ import (
 // Book is the reconciling worker's view of payouts.
 type Book struct {
 	Outcomes *Outcomes
+	States   *provider.States // of the connectors; nil: they hear nothing of what lookups find
 }
 
 var _ reconcile.Book = (*Book)(nil)
@@ -32,7 +37,7 @@ func (b *Book) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) erro
 // Decided applies what lookups proved. What is proven never to have been created goes again under its reference; failed ones
 // wait for their retry.
 func (b *Book) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
-	payouts, err := b.Outcomes.Decided(ctx, tx, updates)
+	payouts, moved, err := b.Outcomes.decided(ctx, tx, updates)
 	if err != nil {
 		return err
 	}
@@ -40,7 +45,40 @@ func (b *Book) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update)
 	if err := b.Outcomes.Store.WakeDispatch(ctx, tx, nonce, payouts...); err != nil {
 		return err
 	}
-	return b.Outcomes.Store.Settle(ctx, tx, runsOf(payouts)...)
+	if err := b.Outcomes.Store.Settle(ctx, tx, runsOf(payouts)...); err != nil {
+		return err
+	}
+	return b.wanting(ctx, tx, moved)
+}
+
+// telling is how long after a send its refusal for want of float says anything of the balance: a refusal that is found out later than
+// that may be older than what was sent to the provider since.
+const telling = 15 * time.Minute
+
+// wanting has connectors rest whose provider took a payout and then refused it for want of float. It comes last, as in the transactions
+// that record sends: nobody waits for a payout or a batch while holding a connector's row.
+func (b *Book) wanting(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) error {
+	if b.States == nil {
+		return nil
+	}
+	now, refused := b.Outcomes.Clock.Now(), map[provider.Connector][]provider.Result{}
+	for _, m := range moved {
+		if m.Attempt.State != attempt.Failed || m.Result.Scope != provider.ScopeFloat || now.Sub(m.Attempt.SubmittedAt) > telling {
+			continue
+		}
+		if c, ok := b.Outcomes.Connectors.Get(m.Attempt.Tenant, m.Attempt.Provider); ok {
+			refused[c.Connector] = append(refused[c.Connector], m.Result)
+		}
+	}
+	order := func(a, b provider.Connector) int {
+		return strings.Compare(a.Tenant+"/"+a.Provider, b.Tenant+"/"+b.Provider)
+	}
+	for _, c := range slices.SortedFunc(maps.Keys(refused), order) {
+		if _, err := b.States.Observe(ctx, tx, c, refused[c]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Alarm tells people that an answer needs them.

@@ -15,30 +15,35 @@ import (
 // Contradictions become findings, and keep payouts from being sent again whose closed attempt turns out to have been paid, or
 // to be under way still; what lookups said is noted for those who decide about a payout in review.
 func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]payout.Payout, error) {
+	payouts, _, err := o.decided(ctx, tx, updates)
+	return payouts, err
+}
+
+func (o *Outcomes) decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]payout.Payout, []attempt.Moved, error) {
 	now := o.Clock.Now()
 	moved, valid, err := reconcile.Decide(ctx, tx, now, updates)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, u := range valid {
 		o.Alarm(ctx, u.Attempt, u.Decision.Alarm)
 	}
 	payouts, err := o.Apply(ctx, tx, moved)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	reversed, unexplained, err := o.returned(ctx, tx, valid)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	payouts = append(payouts, reversed...)
 	if err := o.findings.Record(ctx, tx, unexplained); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := o.Store.Contradict(ctx, tx, reconcile.Contradicted(valid)...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return payouts, review.Note(ctx, tx, now, valid)
+	return payouts, moved, review.Note(ctx, tx, now, valid)
 }
 
 // Late takes in answers to sends that somebody else has taken over meanwhile.

@@ -25,6 +25,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/approve"
 	"github.com/agogopay/agogo/services/payouts/internal/disburse"
+	"github.com/agogopay/agogo/services/payouts/internal/float"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -98,7 +99,7 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 	w.admin = admin.New(admin.Deps{
 		Pool: pool, Store: w.Store, Outbox: w.Outbox, Clock: w.Clock, Tenants: w.Tenants, Importer: w.Importer, Breaks: w.Breaks, Connectors: w.states,
 		Operate: &resolve.Resolver{Store: w.Store, Outcomes: first.outcomes, Clock: w.Clock}, Approve: &approve.Approver{Store: w.Store, Clock: w.Clock},
-		Planner: w.Planner,
+		Planner: w.Planner, Float: float.New(float.Deps{Pool: pool, Clock: w.Clock, States: w.states, Connectors: &connector.Set{}, Tenants: w.Tenants, Logger: slog.New(slog.DiscardHandler)}),
 	})
 	w.judge.world, w.bank.accuse = w, w.judge.accuse
 	t.Cleanup(w.end)

@@ -190,7 +190,7 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	}
 	s.Recipients = &recipient.Worker{Pool: e.Pool, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger}
 	s.Worker = reconcile.New(reconcile.Config{Service: store.Service, Item: "payout"}, reconcile.Deps{
-		Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Book: &outcome.Book{Outcomes: s.Outcomes}, Logger: logger,
+		Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Book: &outcome.Book{Outcomes: s.Outcomes, States: e.States}, Logger: logger,
 	})
 	return s
 }
