@@ -14,21 +14,25 @@ import (
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/stream"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
+	"github.com/agogopay/agogo/services/payouts/internal/float"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func server(e *payoutstest.Env) *admin.Server {
+	states := &provider.States{Service: "payouts", Outbox: e.Outbox, Clock: e.Clock}
 	return admin.New(admin.Deps{
 		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Importer: e.Importer, Breaks: e.Breaks,
-		Planner: e.Planner, Connectors: &provider.States{Service: "payouts", Outbox: e.Outbox, Clock: e.Clock},
+		Planner: e.Planner, Connectors: states,
+		Float: float.New(float.Deps{Pool: e.Pool, Clock: e.Clock, States: states, Connectors: &connector.Set{}, Tenants: e.Tenants}),
 	})
 }
 
