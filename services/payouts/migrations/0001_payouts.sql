@@ -28,7 +28,8 @@ CREATE TABLE payees (
     destination_changed_at timestamptz,
     destination_changed_by text NOT NULL DEFAULT '',
     destination_confirmed_by text NOT NULL DEFAULT '',
-    wallet_by    text NOT NULL DEFAULT '', -- who imported its wallet or its name last: another person confirms that they belong together
+    wallet_by    text NOT NULL DEFAULT '', -- who imported its number, and its name, last: neither of them confirms that they belong together
+    name_by      text NOT NULL DEFAULT '',
     failures     integer NOT NULL DEFAULT 0, -- payee-scope failures in a row
     version      bigint NOT NULL DEFAULT 0,
     updated_at   timestamptz NOT NULL,

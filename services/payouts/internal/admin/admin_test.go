@@ -104,10 +104,13 @@ func TestConfirmingAWalletNeedsASecondPersonWithARole(t *testing.T) {
 		role auth.Role
 		want codes.Code
 	}{"user:vera": {auth.Viewer, codes.PermissionDenied}, "user:test": {auth.Admin, codes.FailedPrecondition}} {
-		ctx := auth.WithActor(e.Ctx(), auth.Actor{Name: name, Role: c.role, Tenants: []string{"*"}})
-		if _, err := s.ConfirmPayee(ctx, req); status.Code(err) != c.want {
+		if err := confirm(s, e, name, c.role, req); status.Code(err) != c.want {
 			t.Errorf("%s as %s: %v, want %s", name, c.role, err, c.want)
 		}
+	}
+	e.SQL("UPDATE payees SET destination_changed_by = 'user:ada'") // who has brought another provider since, for the same number
+	if err := confirm(s, e, "user:test", auth.Admin, req); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("who imported the number, after a change of somebody else: %v", err)
 	}
 	l, err := s.ListPayees(e.Ctx(), &payoutsv1.ListPayeesRequest{Tenant: payoutstest.Tenant, State: "unconfirmed"})
 	if err != nil || len(l.GetItems()) != 1 || !strings.Contains(l.GetItems()[0].GetNextStep(), "agogo payees confirm drv-1") {
@@ -117,6 +120,11 @@ func TestConfirmingAWalletNeedsASecondPersonWithARole(t *testing.T) {
 	if y, err := s.ConfirmPayee(ctx, req); err != nil || y.GetDestinationState() != "confirmed" || y.GetDestinationConfirmedBy() != "user:ben" {
 		t.Errorf("%v, %v", y, err)
 	}
+}
+
+func confirm(s *admin.Server, e *payoutstest.Env, name string, role auth.Role, req *payoutsv1.ConfirmPayeeRequest) error {
+	_, err := s.ConfirmPayee(auth.WithActor(e.Ctx(), auth.Actor{Name: name, Role: role, Tenants: []string{"*"}}), req)
+	return err
 }
 
 // pages is a stream of a preview.

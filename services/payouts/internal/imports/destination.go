@@ -61,6 +61,18 @@ func (a arrivals) move(d destination, p payee) destination {
 	return d
 }
 
+// sign keeps who brought the number of a payee, and who the name: whoever changes one of them has not brought the other.
+func (a arrivals) sign(c *db.UpdatePayeesParams, p payee, known db.ReadPayeesRow) {
+	wallet, name := known.WalletBy, known.NameBy
+	if p.phone != known.Phone {
+		wallet = a.actor
+	}
+	if p.name != known.Name {
+		name = a.actor
+	}
+	c.WalletBys, c.NameBys = append(c.WalletBys, wallet), append(c.NameBys, name)
+}
+
 func insertDestination(in *db.InsertPayeesParams, d destination) {
 	in.Unconfirmed, in.TrustedPhones = append(in.Unconfirmed, d.unconfirmed), append(in.TrustedPhones, d.trustedPhone)
 	in.TrustedProviders = append(in.TrustedProviders, d.trustedProvider)

@@ -111,12 +111,8 @@ func (im *Importer) savePayees(ctx context.Context, tx pgx.Tx, t config.Tenant, 
 			}
 			msgs = append(msgs, msg)
 		}
-		by := k.WalletBy
-		if after.phone != before.phone || after.provider != before.provider || after.name != before.name {
-			by = came.actor
-		}
 		addPayee(&change, after, version, k)
-		change.WalletBys = append(change.WalletBys, by)
+		came.sign(&change, after, k)
 		updateDestination(&change, dest, k)
 	}
 	if err := im.updatePayees(ctx, tx, change, msgs); err != nil {

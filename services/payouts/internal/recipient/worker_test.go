@@ -19,6 +19,7 @@ import (
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -174,6 +175,46 @@ func TestAPayoutWaitsUntilItsWalletIsVerified(t *testing.T) {
 			t.Fatalf("a name is in %s", e.Type)
 		}
 	}
+}
+
+// Who brought the wallet does not confirm that it is the payee's because an import of somebody else spells the name otherwise, and who brought
+// the name does not because somebody else has brought the wallet.
+func TestNobodyConfirmsTheirOwnWallet(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, config.VerifyMatch)
+	s := d.Sender()
+	file := func(actor, name string) {
+		csv := "payee_id,name,phone,provider,locale\n" + sending.Payee(2) + "," + name + "," + sending.Phone(2) + ",,\n"
+		_, err := d.Importer.Payees(d.As("user:"+actor), d.Tenants.Tenants[0], "csv", strings.NewReader(csv), rows.Sink{
+			Refused: func(r rows.Error) error { return fmt.Errorf("refused: %v", r) }, Progress: func(rows.Counts) error { return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(actor string) {
+		t.Helper()
+		if err := d.confirm(actor, 2); err == nil || !strings.Contains(err.Error(), "you imported the wallet or the name") {
+			t.Fatalf("%s confirms it: %v", actor, err)
+		}
+	}
+	file("mallory", "Mariam Bamba")
+	run := d.owe(2, "Mariam BAMBA", sending.Evening) // of user:test, like every night
+	d.ask(s)
+	d.Sweep(s)
+	d.want(run, "succeeded", "held recipient_mismatch name_differs")
+	refused("mallory")
+	refused("test")
+	file("ben", "Mariam Bamba") // who then is the one who brought the name
+	d.ask(s)
+	d.Sweep(s)
+	refused("mallory")
+	refused("ben")
+	if err := d.confirm("test", 2); err != nil {
+		t.Fatal(err)
+	}
+	d.Sweep(s)
+	d.want(run, "succeeded", "succeeded")
 }
 
 // A name that changes afterwards is another question, also for what is approved, or held, already; and for what a person has confirmed.

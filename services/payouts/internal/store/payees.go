@@ -98,7 +98,7 @@ func confirmable(y db.LockPayeeRow, doubted bool, actor, ends string) error {
 	switch {
 	case !y.Unconfirmed && !doubted:
 		return rpc.Refused("nothing_to_confirm", "look at it: agogo payees list", "the wallet of payee %q needs no confirmation", payee)
-	case y.Unconfirmed && y.DestinationChangedBy == actor, doubted && y.WalletBy == actor:
+	case brought(y, doubted, actor):
 		return rpc.Refused("own_change", "another person must confirm it, having asked the payee", "you imported the wallet or the name of payee %q", payee)
 	case len(ends) < minEnds && y.Phone != "":
 		return rpc.Invalid("phone_ends", "at least the last %d digits of the number that the payee has confirmed: agogo payees confirm %s --phone-ends", minEnds, payee)
@@ -106,5 +106,18 @@ func confirmable(y db.LockPayeeRow, doubted bool, actor, ends string) error {
 		return rpc.Refused("other_wallet", "ask the payee again, and look at the list", "the wallet of payee %q does not end with these digits", payee)
 	default:
 		return nil
+	}
+}
+
+// brought reports whether actor imported what is to be confirmed: the change of the wallet or the number that came with it and, of what the
+// provider says no to, also the name. Whoever has imported another one of them since does not make actor a second person.
+func brought(y db.LockPayeeRow, doubted bool, actor string) bool {
+	switch actor {
+	case y.DestinationChangedBy:
+		return true
+	case y.WalletBy:
+		return doubted || y.Phone != y.TrustedPhone
+	default:
+		return doubted && y.NameBy == actor
 	}
 }

@@ -78,9 +78,9 @@ func (q *Queries) InsertCarries(ctx context.Context, arg InsertCarriesParams) er
 
 const insertPayees = `-- name: InsertPayees :execrows
 INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, unconfirmed, trusted_phone, trusted_provider, destination_changed_at,
-                    destination_changed_by, wallet_by, updated_at)
+                    destination_changed_by, wallet_by, name_by, updated_at)
 SELECT $1::text, r.payee_id, r.name, r.phone, r.provider, r.locale, r.unconfirmed, r.trusted_phone, r.trusted_provider,
-       NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), r.changed_by, $2::text, $3::timestamptz
+       NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), r.changed_by, $2::text, $2::text, $3::timestamptz
 FROM (
     SELECT unnest($4::text[]) AS payee_id, unnest($5::text[]) AS name, unnest($6::text[]) AS phone,
            unnest($7::text[]) AS provider, unnest($8::text[]) AS locale, unnest($9::boolean[]) AS unconfirmed,
@@ -244,7 +244,7 @@ func (q *Queries) LockPayments(ctx context.Context, arg LockPaymentsParams) ([]L
 
 const readPayees = `-- name: ReadPayees :many
 SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version, y.unconfirmed, y.trusted_phone, y.trusted_provider,
-       y.destination_changed_at, y.destination_changed_by, y.wallet_by
+       y.destination_changed_at, y.destination_changed_by, y.wallet_by, y.name_by
 FROM (SELECT unnest($1::text[]) AS id) i JOIN payees y ON y.tenant = $2 AND y.payee_id = i.id
 ORDER BY y.payee_id
 `
@@ -268,6 +268,7 @@ type ReadPayeesRow struct {
 	DestinationChangedAt *time.Time
 	DestinationChangedBy string
 	WalletBy             string
+	NameBy               string
 }
 
 func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadPayeesRow, error) {
@@ -293,6 +294,7 @@ func (q *Queries) ReadPayees(ctx context.Context, arg ReadPayeesParams) ([]ReadP
 			&i.DestinationChangedAt,
 			&i.DestinationChangedBy,
 			&i.WalletBy,
+			&i.NameBy,
 		); err != nil {
 			return nil, err
 		}
@@ -308,7 +310,7 @@ const updatePayees = `-- name: UpdatePayees :execrows
 UPDATE payees p SET name = r.name, phone = r.phone, provider = r.provider, locale = r.locale, version = r.version,
        unconfirmed = r.unconfirmed, trusted_phone = r.trusted_phone, trusted_provider = r.trusted_provider,
        destination_changed_at = NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), destination_changed_by = r.changed_by,
-       wallet_by = r.wallet_by, updated_at = $1::timestamptz
+       wallet_by = r.wallet_by, name_by = r.name_by, updated_at = $1::timestamptz
 FROM (
     SELECT unnest($3::text[]) AS payee_id, unnest($4::text[]) AS name, unnest($5::text[]) AS phone,
            unnest($6::text[]) AS provider, unnest($7::text[]) AS locale, unnest($8::bigint[]) AS version,
@@ -316,9 +318,9 @@ FROM (
            unnest($11::text[]) AS known_state, unnest($12::boolean[]) AS unconfirmed,
            unnest($13::text[]) AS trusted_phone, unnest($14::text[]) AS trusted_provider,
            unnest($15::timestamptz[]) AS changed_at, unnest($16::text[]) AS changed_by,
-           unnest($17::text[]) AS wallet_by,
-           unnest($18::text[]) AS known_trusted_phone, unnest($19::text[]) AS known_trusted_provider,
-           unnest($20::boolean[]) AS known_unconfirmed
+           unnest($17::text[]) AS wallet_by, unnest($18::text[]) AS name_by,
+           unnest($19::text[]) AS known_trusted_phone, unnest($20::text[]) AS known_trusted_provider,
+           unnest($21::boolean[]) AS known_unconfirmed
 ) r WHERE p.tenant = $2 AND p.payee_id = r.payee_id AND p.version = r.known_version AND p.phone = r.known_phone
   AND p.state = r.known_state AND p.trusted_phone = r.known_trusted_phone AND p.trusted_provider = r.known_trusted_provider
   AND p.unconfirmed = r.known_unconfirmed
@@ -342,6 +344,7 @@ type UpdatePayeesParams struct {
 	ChangedAts            []time.Time
 	ChangedBys            []string
 	WalletBys             []string
+	NameBys               []string
 	KnownTrustedPhones    []string
 	KnownTrustedProviders []string
 	KnownUnconfirmed      []bool
@@ -367,6 +370,7 @@ func (q *Queries) UpdatePayees(ctx context.Context, arg UpdatePayeesParams) (int
 		arg.ChangedAts,
 		arg.ChangedBys,
 		arg.WalletBys,
+		arg.NameBys,
 		arg.KnownTrustedPhones,
 		arg.KnownTrustedProviders,
 		arg.KnownUnconfirmed,

@@ -37,15 +37,15 @@ FROM (
 
 -- name: ReadPayees :many
 SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.version, y.unconfirmed, y.trusted_phone, y.trusted_provider,
-       y.destination_changed_at, y.destination_changed_by, y.wallet_by
+       y.destination_changed_at, y.destination_changed_by, y.wallet_by, y.name_by
 FROM (SELECT unnest(@ids::text[]) AS id) i JOIN payees y ON y.tenant = @tenant AND y.payee_id = i.id
 ORDER BY y.payee_id;
 
 -- name: InsertPayees :execrows
 INSERT INTO payees (tenant, payee_id, name, phone, provider, locale, unconfirmed, trusted_phone, trusted_provider, destination_changed_at,
-                    destination_changed_by, wallet_by, updated_at)
+                    destination_changed_by, wallet_by, name_by, updated_at)
 SELECT @tenant::text, r.payee_id, r.name, r.phone, r.provider, r.locale, r.unconfirmed, r.trusted_phone, r.trusted_provider,
-       NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), r.changed_by, @actor::text, @now::timestamptz
+       NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), r.changed_by, @actor::text, @actor::text, @now::timestamptz
 FROM (
     SELECT unnest(@payee_ids::text[]) AS payee_id, unnest(@names::text[]) AS name, unnest(@phones::text[]) AS phone,
            unnest(@providers::text[]) AS provider, unnest(@locales::text[]) AS locale, unnest(@unconfirmed::boolean[]) AS unconfirmed,
@@ -59,7 +59,7 @@ ON CONFLICT DO NOTHING;
 UPDATE payees p SET name = r.name, phone = r.phone, provider = r.provider, locale = r.locale, version = r.version,
        unconfirmed = r.unconfirmed, trusted_phone = r.trusted_phone, trusted_provider = r.trusted_provider,
        destination_changed_at = NULLIF(r.changed_at, '0001-01-01 00:00:00+00'), destination_changed_by = r.changed_by,
-       wallet_by = r.wallet_by, updated_at = @now::timestamptz
+       wallet_by = r.wallet_by, name_by = r.name_by, updated_at = @now::timestamptz
 FROM (
     SELECT unnest(@payee_ids::text[]) AS payee_id, unnest(@names::text[]) AS name, unnest(@phones::text[]) AS phone,
            unnest(@providers::text[]) AS provider, unnest(@locales::text[]) AS locale, unnest(@versions::bigint[]) AS version,
@@ -67,7 +67,7 @@ FROM (
            unnest(@known_states::text[]) AS known_state, unnest(@unconfirmed::boolean[]) AS unconfirmed,
            unnest(@trusted_phones::text[]) AS trusted_phone, unnest(@trusted_providers::text[]) AS trusted_provider,
            unnest(@changed_ats::timestamptz[]) AS changed_at, unnest(@changed_bys::text[]) AS changed_by,
-           unnest(@wallet_bys::text[]) AS wallet_by,
+           unnest(@wallet_bys::text[]) AS wallet_by, unnest(@name_bys::text[]) AS name_by,
            unnest(@known_trusted_phones::text[]) AS known_trusted_phone, unnest(@known_trusted_providers::text[]) AS known_trusted_provider,
            unnest(@known_unconfirmed::boolean[]) AS known_unconfirmed
 ) r WHERE p.tenant = @tenant AND p.payee_id = r.payee_id AND p.version = r.known_version AND p.phone = r.known_phone

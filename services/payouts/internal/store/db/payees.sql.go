@@ -34,7 +34,7 @@ func (q *Queries) ConfirmPayee(ctx context.Context, arg ConfirmPayeeParams) erro
 }
 
 const lockPayee = `-- name: LockPayee :one
-SELECT payee_id, state, phone, provider, unconfirmed, trusted_phone, destination_changed_at, destination_changed_by, wallet_by, version
+SELECT payee_id, state, phone, provider, unconfirmed, trusted_phone, destination_changed_at, destination_changed_by, wallet_by, name_by, version
 FROM payees WHERE tenant = $1 AND payee_id = $2 FOR UPDATE
 `
 
@@ -53,6 +53,7 @@ type LockPayeeRow struct {
 	DestinationChangedAt *time.Time
 	DestinationChangedBy string
 	WalletBy             string
+	NameBy               string
 	Version              int64
 }
 
@@ -69,6 +70,7 @@ func (q *Queries) LockPayee(ctx context.Context, arg LockPayeeParams) (LockPayee
 		&i.DestinationChangedAt,
 		&i.DestinationChangedBy,
 		&i.WalletBy,
+		&i.NameBy,
 		&i.Version,
 	)
 	return i, err
