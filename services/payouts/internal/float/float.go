@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
@@ -52,6 +53,7 @@ type Keeper struct {
 	purse   map[provider.Connector]purse
 	checked map[provider.Connector]time.Time // by this process
 	before  map[string]past                  // by tenant
+	making  singleflight.Group               // forecasts, by tenant
 }
 
 // purse is what this process has taken from a balance for its next sends, so that not every claim has to write to the row that

@@ -28,8 +28,27 @@ type Forecast struct {
 	Needs map[string]Need
 }
 
-// Forecast says what the tenant's next run will need of each provider.
+// forecasting is how long a forecast may take.
+const forecasting = time.Minute
+
+// Forecast says what the tenant's next run will need of each provider. It reads all that is owed: who asks while one is being made gets
+// that one, so that many viewers cost no more than one.
 func (k *Keeper) Forecast(ctx context.Context, t config.Tenant) (Forecast, error) {
+	made := k.making.DoChan(t.ID, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forecasting) // it is not only the first's who has asked
+		defer cancel()
+		return k.forecast(ctx, t)
+	})
+	select {
+	case r := <-made:
+		f, _ := r.Val.(Forecast)
+		return f, r.Err
+	case <-ctx.Done():
+		return Forecast{}, ctx.Err()
+	}
+}
+
+func (k *Keeper) forecast(ctx context.Context, t config.Tenant) (Forecast, error) {
 	now := k.Clock.Now()
 	f := Forecast{Needs: map[string]Need{}}
 	var err error

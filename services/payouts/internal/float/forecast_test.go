@@ -3,15 +3,20 @@ package float_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/float"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -247,4 +252,49 @@ func TestTheWorkerReleases(t *testing.T) {
 	told(t, e, "float.insufficient", "float.restored")
 	e.SweepMoving(s)
 	want(t, e, map[string]int64{"succeeded": 3})
+}
+
+// counting counts what is logged.
+type counting struct {
+	slog.Handler
+	lines atomic.Int64
+}
+
+func (c *counting) Handle(context.Context, slog.Record) error {
+	c.lines.Add(1)
+	return nil
+}
+
+// A check forecasts once for all connectors of a tenant, and not at all for those that have too little for what is due already.
+func TestAForecastIsMadeOnceForATenant(t *testing.T) {
+	t.Parallel()
+	e := wave(t)
+	s := e.Sender()
+	tells(s, 10_000)
+	for _, name := range []string{"second", "third"} {
+		s.Connectors.Add(&connector.Connector{Connector: provider.Connector{Tenant: payoutstest.Tenant, Provider: name, Kind: "wave"}, Balance: s.Connector.Balance})
+	}
+	failures := &counting{Handler: slog.NewTextHandler(io.Discard, nil)}
+	s.Float.Logger = slog.New(failures)
+	e.Tenants.Tenants[0].Schedules = []config.Schedule{{Name: "daily", Job: "payouts/daily", Cron: "what"}} // each forecast fails, and says so
+	check := func(want int64) {
+		t.Helper()
+		before := failures.lines.Load()
+		e.Clock.Advance(15 * time.Minute)
+		s.Float.Check(t.Context())
+		if n := failures.lines.Load() - before; n != want {
+			t.Errorf("%d forecasts, want %d", n, want)
+		}
+		if n := e.Count("SELECT count(*) FROM provider_states WHERE float_read_at = $1", e.Clock.Now()); n != 3 {
+			t.Errorf("%d of 3 balances were read", n)
+		}
+	}
+	check(1)
+	e.SQL("UPDATE provider_states SET float_state = 'insufficient'")
+	tells(s, -1)
+	for _, c := range s.Connectors.All() {
+		c.Balance = s.Connector.Balance
+	}
+	check(0)
+	check(0)
 }

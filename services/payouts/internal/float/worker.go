@@ -2,6 +2,10 @@ package float
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,41 +36,62 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// Check checks the balances whose time has come.
+// Check checks the balances whose time has come, and compares them with the forecasts: one of each tenant, since it reads all that is owed.
 func (k *Keeper) Check(ctx context.Context) {
 	ctx = event.WithCause(ctx, event.Cause{Actor: run.Actor(store.Service), CorrelationID: "float"})
-	var g errgroup.Group
+	var (
+		g       errgroup.Group
+		mu      sync.Mutex
+		checked = map[string][]provider.Connector{} // by tenant
+	)
 	g.SetLimit(atOnce)
 	for _, c := range k.Connectors.All() {
 		if !k.reads(c) {
 			continue
 		}
 		g.Go(func() error {
-			if err := k.check(ctx, c); err != nil && ctx.Err() == nil {
+			read, err := k.check(ctx, c)
+			if err != nil && ctx.Err() == nil {
 				k.Logger.WarnContext(ctx, "float: the balance could not be checked, trying again", "tenant", c.Tenant, "provider", c.Provider, "error", err)
+			}
+			if read && err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				checked[c.Tenant] = append(checked[c.Tenant], c.Connector)
 			}
 			return nil
 		})
 	}
 	_ = g.Wait() // nobody returns an error
+	for _, tenant := range slices.Sorted(maps.Keys(checked)) {
+		if err := k.foresee(ctx, tenant, checked[tenant]); err != nil && ctx.Err() == nil {
+			k.Logger.WarnContext(ctx, "float: what the next run needs is not known, trying again", "tenant", tenant, "error", err)
+		}
+	}
 }
 
-func (k *Keeper) check(ctx context.Context, c *connector.Connector) error {
+// check reads a balance whose time has come, and reports whether it is to be compared with the forecast: where there is too little for
+// what is due already, the forecast says nothing new.
+func (k *Keeper) check(ctx context.Context, c *connector.Connector) (compare bool, err error) {
 	st, err := k.States.Get(ctx, k.Pool, c.Connector)
 	if err != nil {
-		return err
+		return false, err
 	}
 	every := k.every(c.Tenant)
-	if st.Float == provider.FloatInsufficient {
+	short := st.Float == provider.FloatInsufficient
+	if short {
 		every = min(every, fresh)
 	}
 	if !k.due(c.Connector, every, st.Funds) {
-		return nil
+		return false, nil
 	}
-	if _, err := k.Read(ctx, c, every/2); err != nil {
-		return err
+	if _, err = k.Read(ctx, c, every/2); err != nil {
+		return false, err
 	}
-	return k.foresee(ctx, c)
+	if short { // until now
+		st, err = k.States.Get(ctx, k.Pool, c.Connector)
+	}
+	return st.Float != provider.FloatInsufficient, err
 }
 
 // due reports whether it is time to check a connector, and if so takes it for checked: one that fails is not tried at once again.
@@ -82,9 +107,9 @@ func (k *Keeper) due(c provider.Connector, every time.Duration, f provider.Funds
 	return true
 }
 
-// foresee compares the balance with what the next run will need.
-func (k *Keeper) foresee(ctx context.Context, c *connector.Connector) error {
-	t, ok := k.Tenants.Tenant(c.Tenant)
+// foresee compares balances of a tenant's with what the next run will need.
+func (k *Keeper) foresee(ctx context.Context, tenant string, connectors []provider.Connector) error {
+	t, ok := k.Tenants.Tenant(tenant)
 	if !ok {
 		return nil
 	}
@@ -92,8 +117,12 @@ func (k *Keeper) foresee(ctx context.Context, c *connector.Connector) error {
 	if err != nil {
 		return err
 	}
-	return pg.InTx(ctx, k.Pool, func(tx pgx.Tx) error {
-		_, err := k.States.Forecast(ctx, tx, c.Connector, f.Needs[c.Provider].Total())
-		return err
-	})
+	var errs []error
+	for _, c := range connectors {
+		errs = append(errs, pg.InTx(ctx, k.Pool, func(tx pgx.Tx) error {
+			_, err := k.States.Forecast(ctx, tx, c, f.Needs[c.Provider].Total())
+			return err
+		}))
+	}
+	return errors.Join(errs...)
 }
