@@ -48,12 +48,14 @@ CREATE TABLE closes (
     key_id       text NOT NULL DEFAULT '',
     signature    text NOT NULL DEFAULT '',
     completed_at timestamptz,
+    asks_due     boolean NOT NULL DEFAULT false, -- its attempts are still to be asked about
     UNIQUE (tenant, provider, local_date, revision),
     UNIQUE (tenant, provider, sequence),
     CHECK (state = 'open' OR sequence IS NOT NULL AND digest <> '' AND signature <> '' AND completed_at IS NOT NULL),
     CHECK (opening + late + top_ups - paid - fees + reversed + corrections = closing)
 );
 CREATE INDEX closes_open ON closes (tenant, provider, revision, local_date) WHERE state = 'open';
+CREATE INDEX closes_asks_due ON closes (completed_at) WHERE asks_due;
 CREATE INDEX closes_of_run ON closes (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX closes_listed ON closes (tenant, local_date DESC, provider, revision DESC);
 
@@ -73,9 +75,10 @@ CREATE TABLE close_lines (
     currency    text NOT NULL,
     at          timestamptz NOT NULL,
     state       text NOT NULL,
+    item_key    text NOT NULL, -- the reference of an attempt of ours, or # and the line's own id
     PRIMARY KEY (close_id, line)
 );
-CREATE INDEX close_lines_reference ON close_lines (tenant, provider, reference) WHERE reference <> '';
+CREATE INDEX close_lines_of_key ON close_lines (tenant, provider, item_key);
 
 -- What does not simply agree: exceptions, and amounts that the two sides have in different days.
 CREATE TABLE close_items (
@@ -101,6 +104,21 @@ CREATE TABLE close_items (
 );
 -- Halves that wait for the other one. They are few.
 CREATE INDEX close_items_waiting ON close_items (tenant, provider, kind) WHERE settled_by IS NULL AND kind IN ('missing_here', 'awaited');
+
+-- What closes put into suspense for a reference: what all its lines moved beyond what is booked of it. Each close books the step from
+-- what is held to what is wanted, so that a line which goes, comes back, or turns up a second time is booked and told once each.
+CREATE TABLE close_suspense (
+    tenant     text NOT NULL,
+    provider   text NOT NULL,
+    item_key   text NOT NULL,
+    subject_id uuid,
+    attempt    integer NOT NULL DEFAULT 0,
+    looked_up  bigint NOT NULL, -- what lookups have put there
+    wanted     bigint NOT NULL, -- beside that
+    held       bigint NOT NULL,
+    PRIMARY KEY (tenant, provider, item_key)
+);
+CREATE INDEX close_suspense_owed ON close_suspense (tenant, provider, item_key) WHERE wanted <> held;
 
 -- A day's movements of a float, and its balance at a day's end, read from the index alone. Few debits, a credit for each payout.
 CREATE INDEX ledger_postings_float_out ON ledger_postings (tenant, credit, occurred_at) INCLUDE (kind, ref, currency, amount)

@@ -57,16 +57,7 @@ type judgement struct {
 	k       db.Close // its figures are filled in on the way
 	now     time.Time
 
-	previous  *db.Close
-	explained []half
-}
-
-// half is an item of an earlier close whose other half was found.
-type half struct {
-	key        string
-	reference  string
-	provider   string
-	difference int64
+	previous *db.Close
 }
 
 func (j *judgement) run(ctx context.Context) error {
@@ -86,12 +77,18 @@ func (j *judgement) before(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the close before: %w", err)
 	}
-	if len(rows) > 0 {
-		j.previous = &rows[0]
-		if j.previous.Difference != nil {
-			j.k.Carried = *j.previous.Difference
-		}
+	if len(rows) == 0 {
+		return nil
 	}
+	j.previous = &rows[0]
+	if j.previous.Difference == nil {
+		return nil
+	}
+	restated, err := j.q.Restated(ctx, db.RestatedParams{Tenant: j.k.Tenant, Provider: j.k.Provider, LocalDate: j.k.LocalDate})
+	if err != nil {
+		return fmt.Errorf("sum up the statements before: %w", err)
+	}
+	j.k.Carried = restated - j.previous.Closing
 	return nil
 }
 
@@ -126,6 +123,14 @@ func (j *judgement) compare(ctx context.Context) error {
 	if err := j.repeated(ctx); err != nil {
 		return err
 	}
+	recognised, err := j.keys(ctx)
+	if err != nil {
+		return err
+	}
+	since, err := j.q.Since(ctx, db.SinceParams{DayStart: j.k.DayStart, Tenant: j.k.Tenant, Provider: j.k.Provider})
+	if err != nil {
+		return fmt.Errorf("find the first day: %w", err)
+	}
 	sum, err := j.q.LinesSum(ctx, db.LinesSumParams{Currency: j.k.Currency, CloseID: j.k.CloseID})
 	if err != nil {
 		return fmt.Errorf("sum up the statement: %w", err)
@@ -133,7 +138,8 @@ func (j *judgement) compare(ctx context.Context) error {
 	j.k.Lines, j.k.LinesSum = sum.Lines, sum.Sum
 	p := db.JudgeParams{
 		Currency: j.k.Currency, CloseID: j.k.CloseID, Tenant: j.k.Tenant, Float: float(j.k), DayStart: j.k.DayStart, DayEnd: j.k.DayEnd,
-		Provider: j.k.Provider, LocalDate: j.k.LocalDate, AwaitedFrom: j.k.DayEnd.Add(-nearMidnight),
+		Provider: j.k.Provider, LocalDate: j.k.LocalDate, AwaitedFrom: j.k.DayEnd.Add(-nearMidnight), Revision: j.k.Revision,
+		Recognised: recognised, SeenBefore: seenBefore(since, j.k.DayStart, j.now),
 	}
 	if j.previous != nil {
 		p.PreviousClose = j.previous.CloseID
@@ -144,6 +150,31 @@ func (j *judgement) compare(ctx context.Context) error {
 	}
 	j.k.Matched, j.k.MatchedSum = agreed.Matched, agreed.MatchedSum
 	return nil
+}
+
+// keys settles what each line counts for, and returns the references of earlier lines that are known by now.
+func (j *judgement) keys(ctx context.Context) ([]string, error) {
+	if err := j.q.KeyLines(ctx, j.k.CloseID); err != nil {
+		return nil, fmt.Errorf("find whose lines are: %w", err)
+	}
+	references, err := j.q.Recognise(ctx, db.RecogniseParams{CloseID: &j.k.CloseID, Tenant: j.k.Tenant, Provider: j.k.Provider})
+	if err != nil {
+		return nil, fmt.Errorf("find whose earlier lines were: %w", err)
+	}
+	return references, nil
+}
+
+// seenBefore is the time before which a booking's line is taken to have been there: it lies before the first day that was closed, or
+// its line may have been deleted.
+func seenBefore(first, day, now time.Time) time.Time {
+	old := day.Add(-nearMidnight)
+	if kept := now.Add(-keepLines); kept.Before(old) {
+		old = kept
+	}
+	if before := first.Add(-nearMidnight); before.After(old) {
+		return before
+	}
+	return old
 }
 
 // repeated has each line count once.
@@ -182,7 +213,8 @@ func (j *judgement) topUps(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the day's top-ups: %w", err)
 	}
-	if err := j.again(ctx); err != nil {
+	inherited, err := j.again(ctx)
+	if err != nil {
 		return err
 	}
 	pairs, err := j.q.PairTopUps(ctx, db.PairTopUpsParams{
@@ -192,10 +224,9 @@ func (j *judgement) topUps(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("pair top-ups with lines: %w", err)
 	}
-	for _, p := range pairs {
-		if p.Kind == MissingHere && p.CloseID != of.CloseID {
-			j.explained = append(j.explained, half{p.ItemKey, p.Reference, p.ProviderID, p.Difference})
-		}
+	err = j.q.Release(ctx, db.ReleaseParams{Tenant: of.Tenant, Provider: of.Provider, ItemKeys: append(pairs, inherited...)})
+	if err != nil {
+		return fmt.Errorf("take what is paired out of suspense: %w", err)
 	}
 	if err := j.q.DropPaired(ctx, of.CloseID); err != nil {
 		return fmt.Errorf("drop paired top-ups: %w", err)
@@ -209,33 +240,33 @@ func (j *judgement) topUps(ctx context.Context) error {
 	return nil
 }
 
-// again settles what earlier revisions and earlier days left waiting and is known by now.
-func (j *judgement) again(ctx context.Context) error {
+// again takes the place of the day's earlier revisions, and returns the keys of what those had paired.
+func (j *judgement) again(ctx context.Context) ([]string, error) {
 	of := j.k
-	lines, err := j.q.ExplainLines(ctx, db.ExplainLinesParams{CloseID: &of.CloseID, Tenant: of.Tenant, Provider: of.Provider})
-	if err != nil {
-		return fmt.Errorf("explain earlier lines: %w", err)
-	}
-	for _, l := range lines {
-		j.explained = append(j.explained, half{l.ItemKey, l.Reference, l.ProviderID, l.Difference})
-	}
 	if of.Revision == 1 {
-		return nil
+		return nil, nil
 	}
-	err = j.q.Inherit(ctx, db.InheritParams{CloseID: of.CloseID, Tenant: of.Tenant, Provider: of.Provider, LocalDate: of.LocalDate, Revision: of.Revision})
+	inherited, err := j.q.Inherit(ctx, db.InheritParams{CloseID: of.CloseID, Tenant: of.Tenant, Provider: of.Provider, LocalDate: of.LocalDate, Revision: of.Revision})
 	if err != nil {
-		return fmt.Errorf("take over what the earlier revision had paired: %w", err)
+		return nil, fmt.Errorf("take over what the earlier revision had paired: %w", err)
 	}
 	err = j.q.Supersede(ctx, db.SupersedeParams{CloseID: &of.CloseID, Tenant: of.Tenant, Provider: of.Provider, LocalDate: of.LocalDate, Revision: of.Revision})
 	if err != nil {
-		return fmt.Errorf("take the place of the earlier revision: %w", err)
+		return nil, fmt.Errorf("take the place of the earlier revision: %w", err)
 	}
-	return nil
+	err = j.q.ForgetLines(ctx, db.ForgetLinesParams{Tenant: of.Tenant, Provider: of.Provider, LocalDate: of.LocalDate, Revision: of.Revision})
+	if err != nil {
+		return nil, fmt.Errorf("forget the earlier revision's lines: %w", err)
+	}
+	return inherited, nil
 }
 
 // compareBalance works out what the provider says the day ended with, and names what neither lines nor books account for.
 func (j *judgement) compareBalance(ctx context.Context) error {
-	k, r := &j.k, j.reading
+	k, r := &j.k, &j.reading
+	if err := j.rememberBalance(ctx); err != nil {
+		return err
+	}
 	moved := k.LinesSum
 	if !r.statement {
 		moved = k.TopUps - k.Paid - k.Fees + k.Reversed
@@ -274,6 +305,21 @@ func (j *judgement) compareBalance(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("name the difference of the balance: %w", err)
+	}
+	return nil
+}
+
+// rememberBalance gives a day that is reconciled again the balance that an earlier revision could still read.
+func (j *judgement) rememberBalance(ctx context.Context) error {
+	if j.k.Revision == 1 || j.reading.source != fromStatement {
+		return nil
+	}
+	known, err := j.q.BalanceOfDay(ctx, db.BalanceOfDayParams{Tenant: j.k.Tenant, Provider: j.k.Provider, LocalDate: j.k.LocalDate, Revision: j.k.Revision})
+	if err != nil {
+		return fmt.Errorf("find the balance that an earlier revision had: %w", err)
+	}
+	if len(known) > 0 {
+		j.reading.source, j.reading.balance.Minor, j.reading.tail = fromBalance, *known[0], 0
 	}
 	return nil
 }

@@ -163,11 +163,20 @@ func (w *writer) add(ctx context.Context, l provider.StatementLine) error {
 	w.chunk = append(w.chunk, db.CopyLinesParams{
 		CloseID: w.of.CloseID, Line: w.n, Tenant: w.of.Tenant, Provider: w.of.Provider, LocalDate: w.of.LocalDate, ProviderID: l.ProviderID,
 		Reference: l.Reference, Kind: kind, Amount: l.Amount.Minor, Fee: l.Fee.Minor, Currency: string(l.Amount.Currency), At: l.At,
+		ItemKey: lineKey(l),
 	})
 	if len(w.chunk) < w.closer.Chunk {
 		return nil
 	}
 	return w.flush(ctx)
+}
+
+// lineKey is what a line counts for: a reference, until it is known to be nobody's.
+func lineKey(l provider.StatementLine) string {
+	if l.Reference == "" {
+		return "#" + l.ProviderID
+	}
+	return l.Reference
 }
 
 func (w *writer) flush(ctx context.Context) error {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/reconcile"
@@ -18,38 +17,28 @@ func statementID(k db.Close, key, code string) uuid.UUID {
 	return event.UUID("statement", k.Tenant, k.Provider, key, code)
 }
 
-// tell makes findings of the items, page by page, and has attempts asked about that the statement speaks of otherwise than we do.
+// tell makes findings of the items, page by page, then of what goes into suspense or out of it.
 func (j *judgement) tell(ctx context.Context) error {
-	if err := j.closer.Findings.Stated(ctx, j.tx, j.explanations(), nil); err != nil {
-		return err
-	}
-	return j.items(ctx, func(page []db.CloseItem) error {
+	err := j.items(ctx, func(page []db.CloseItem) error {
 		var findings []reconcile.Finding
 		var paid []db.CloseItem
-		var ask []string
 		for _, i := range page {
-			if asks(i) {
-				ask = append(ask, i.Reference)
-			}
-			if i.Kind == StateDiffers && i.Code == "paid_there" {
+			if i.Kind == StateDiffers && i.Code == paidThere {
 				paid = append(paid, i)
 			} else if f, ok := j.finding(i); ok {
 				findings = append(findings, f)
 			}
 		}
-		updates, rest, err := j.contradicted(ctx, paid)
+		updates, err := contradicted(ctx, j.tx, paid)
 		if err != nil {
 			return err
 		}
-		if err := j.closer.Findings.Stated(ctx, j.tx, append(findings, rest...), updates); err != nil {
-			return err
-		}
-		if len(ask) == 0 {
-			return nil
-		}
-		_, err = attempt.Hint(ctx, j.tx, j.closer.Clock.Now(), j.k.Tenant, j.k.Provider, ask)
-		return err
+		return j.closer.Findings.Stated(ctx, j.tx, findings, updates)
 	})
+	if err != nil {
+		return err
+	}
+	return j.suspend(ctx)
 }
 
 // items passes on the items of the close, by pages.
@@ -57,18 +46,8 @@ func (j *judgement) items(ctx context.Context, fn func([]db.CloseItem) error) er
 	return eachPage(ctx, j.q, j.k.CloseID, j.closer.PageSize, fn)
 }
 
-// asks reports whether the provider is to be asked about the item's attempt: a statement is a hint, the lookup decides.
-func asks(i db.CloseItem) bool {
-	switch i.Kind {
-	case Unknown, StateDiffers, MissingThere:
-		return i.SubjectID != nil
-	default:
-		return false
-	}
-}
-
-// finding is what people hear of an item. In suspense goes what the provider has moved for certain and the books do not know: a
-// line that is nobody's, and what a line has beyond what is booked. What the books know and the statement does not stays.
+// finding is what people hear of an item whose money does not go to suspense: what the books know and the statement does not stays
+// as it is. The rest is told by its difference.
 func (j *judgement) finding(i db.CloseItem) (reconcile.Finding, bool) {
 	f := reconcile.Finding{
 		ID: statementID(j.k, i.ItemKey, i.Code), Tenant: i.Tenant, Provider: i.Provider, Attempt: int(i.Attempt), Code: i.Code,
@@ -81,14 +60,12 @@ func (j *judgement) finding(i db.CloseItem) (reconcile.Finding, bool) {
 	}
 	switch i.Kind {
 	case MissingHere:
-		f.Books = i.Currency == j.k.Currency
-		return f, i.SettledBy == nil
+		return f, i.SettledBy == nil && i.Currency != j.k.Currency
 	case Duplicate:
-		f.Books = i.Code == "paid_twice"
-		return f, i.Code != "line_repeated" // read twice, moved once
-	case AmountDiffers:
-		f.Books = i.Code != "other_currency"
-		return f, true
+		return f, i.Code == "line_contradicts_itself" // read twice, moved once
+	case AmountDiffers: // another amount and another fee that make up for each other change no sum
+		f.ID = statementID(j.k, i.ItemKey, i.Code+"/"+i.Found)
+		return f, i.Difference == 0
 	case BalanceDiffers:
 		f.ID = statementID(j.k, dateOf(j.k.LocalDate)+"/"+fmt.Sprint(i.Difference), i.Code)
 		return f, true
@@ -99,51 +76,52 @@ func (j *judgement) finding(i db.CloseItem) (reconcile.Finding, bool) {
 	}
 }
 
-// contradicted are items whose attempt is closed as not paid while the statement says that it was: what a lookup that says so would
-// lead to, and the fee beside it.
-func (j *judgement) contradicted(ctx context.Context, items []db.CloseItem) (updates []attempt.Update, rest []reconcile.Finding, err error) {
-	if len(items) == 0 {
-		return nil, nil, nil
-	}
-	byKey := make(map[attempt.Key]db.CloseItem, len(items))
-	keys := make([]attempt.Key, 0, len(items))
-	for _, i := range items {
-		key := attempt.Key{Subject: *i.SubjectID, Number: int(i.Attempt)}
-		byKey[key] = i
-		keys = append(keys, key)
-	}
-	locked, err := attempt.Lock(ctx, j.tx, keys...)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, a := range locked {
-		i := byKey[a.Key]
-		updates = append(updates, attempt.Update{Attempt: a, Decision: attempt.Decision{
-			State: a.State, Mismatch: attempt.MismatchPaid, Moved: 1, Said: "succeeded " + a.Amount.Decimal() + " " + string(a.Amount.Currency),
-		}})
-		if i.Difference == a.Amount.Minor {
-			continue
+// suspend books the steps from what is in suspense to what all lines of a reference have moved beyond what is booked of it. A step
+// that an exception of this close explains is told under its name; one that takes something out again is not told.
+func (j *judgement) suspend(ctx context.Context) error {
+	p := db.OwedParams{CloseID: j.k.CloseID, Tenant: j.k.Tenant, Provider: j.k.Provider, PageLimit: int32(j.closer.PageSize)}
+	for {
+		page, err := j.q.Owed(ctx, p)
+		if err != nil {
+			return fmt.Errorf("find what goes to suspense: %w", err)
 		}
-		f, _ := j.finding(i)
-		f.Code, f.ID = "paid_there_beyond", statementID(j.k, i.ItemKey, "paid_there_beyond")
-		f.Difference.Minor -= a.Amount.Minor
-		f.Books, f.Silent = true, true // the contradiction itself is told
-		rest = append(rest, f)
+		if len(page) == 0 {
+			return nil
+		}
+		findings, keys := make([]reconcile.Finding, len(page)), make([]string, len(page))
+		for n, o := range page {
+			findings[n], keys[n] = j.step(o), o.ItemKey
+		}
+		if err := j.closer.Findings.Stated(ctx, j.tx, findings, nil); err != nil {
+			return err
+		}
+		if err := j.q.Suspended(ctx, db.SuspendedParams{Tenant: p.Tenant, Provider: p.Provider, ItemKeys: keys}); err != nil {
+			return fmt.Errorf("note what is in suspense: %w", err)
+		}
 	}
-	return updates, rest, nil
 }
 
-// explanations take out of suspense what has found its other half.
-func (j *judgement) explanations() []reconcile.Finding {
-	all := make([]reconcile.Finding, 0, len(j.explained))
-	for _, h := range j.explained {
-		all = append(all, reconcile.Finding{
-			ID: statementID(j.k, h.key, reconcile.CodeExplained), Tenant: j.k.Tenant, Provider: j.k.Provider, Subject: j.lineSubject(h.key),
-			Code: reconcile.CodeExplained, Expected: "nothing", Found: "booked since", Books: true, Silent: true,
-			Difference: money.Amount{Minor: -h.difference, Currency: money.Currency(j.k.Currency)},
-		})
+// step is the finding that changes what is in suspense for a reference: there is one of a reference in a close.
+func (j *judgement) step(o db.OwedRow) reconcile.Finding {
+	f := reconcile.Finding{
+		Tenant: j.k.Tenant, Provider: j.k.Provider, Attempt: int(o.Attempt), Code: o.Code, Expected: o.Expected, Found: o.Found, Books: true,
+		Difference: money.Amount{Minor: o.Wanted - o.Held, Currency: money.Currency(j.k.Currency)},
 	}
-	return all
+	before, after := o.LookedUp+o.Held, o.LookedUp+o.Wanted
+	switch {
+	case o.Code == paidThere: // the contradiction itself is told; this is the fee, or what came back
+		f.Code, f.Silent = "paid_there_beyond", true
+	case o.Code != "":
+	case max(after, -after) > max(before, -before):
+		f.Code, f.Expected, f.Found = "amount_differs", fmt.Sprint(before), fmt.Sprint(after)
+	default:
+		f.Code, f.Expected, f.Found, f.Silent = reconcile.CodeExplained, "nothing", "explained since", true
+	}
+	if f.Subject = j.lineSubject(o.ItemKey); o.SubjectID != nil {
+		f.Subject, f.Reference = *o.SubjectID, o.ItemKey
+	}
+	f.ID = statementID(j.k, o.ItemKey, "suspense/"+j.k.CloseID.String())
+	return f
 }
 
 // eachPage passes on the items of a close in the order of its report.

@@ -52,6 +52,9 @@ func (c *Closer) Pass(ctx context.Context) (more bool, err error) {
 	if c.Key == nil { // whoever was asked is another replica, with a key
 		return false, nil
 	}
+	if err := c.askAbout(ctx); err != nil {
+		return false, err
+	}
 	var due []db.Close
 	err = pg.InTx(ctx, c.Pool, func(tx pgx.Tx) (err error) {
 		due, err = db.New(tx).Claim(ctx, db.ClaimParams{Owner: c.Owner, LeaseSeconds: c.Lease.Seconds(), Now: c.Clock.Now()})
@@ -64,7 +67,7 @@ func (c *Closer) Pass(ctx context.Context) (more bool, err error) {
 	err = c.close(ctx, k)
 	switch {
 	case err == nil:
-		return true, nil
+		return true, c.askAbout(ctx)
 	case errors.Is(err, errLost):
 		return false, nil
 	case ctx.Err() != nil: // we are stopping; the lease ends by itself
@@ -89,9 +92,6 @@ func (c *Closer) close(ctx context.Context, k db.Close) error {
 		return err
 	}
 	c.Outbox.Nudge()
-	if c.Asked != nil {
-		c.Asked()
-	}
 	return nil
 }
 

@@ -96,7 +96,7 @@ func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 		return nil, err
 	}
 	o.count(ctx, moved)
-	return after, nil
+	return after, o.againstStatement(ctx, tx, moved)
 }
 
 // hold reads the payouts of attempts and holds their rows, as this transaction holds the attempts' already.

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
@@ -31,6 +32,29 @@ func (s *Store) Contradict(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) err
 		marked[i].Contradicted = true
 	}
 	return s.secure(ctx, tx, marked)
+}
+
+// PaidThere returns those of the attempts that a statement has as paid.
+func (s *Store) PaidThere(ctx context.Context, tx pgx.Tx, attempts []attempt.Attempt) ([]attempt.Attempt, error) {
+	if len(attempts) == 0 {
+		return nil, nil
+	}
+	var p db.PaidThereParams
+	byKey := make(map[attempt.Key]attempt.Attempt, len(attempts))
+	for _, a := range attempts {
+		byKey[a.Key] = a
+		p.SubjectIds, p.Numbers, p.Refs = append(p.SubjectIds, a.Subject), append(p.Numbers, int32(a.Number)), append(p.Refs, a.Reference)
+		p.Tenants, p.Providers = append(p.Tenants, a.Tenant), append(p.Providers, a.Provider)
+	}
+	rows, err := db.New(tx).PaidThere(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("look into statements: %w", err)
+	}
+	paid := make([]attempt.Attempt, len(rows))
+	for i, r := range rows {
+		paid[i] = byKey[attempt.Key{Subject: r.SubjectID, Number: int(r.Number)}]
+	}
+	return paid, nil
 }
 
 // secure puts contradicted payouts where they cannot pay again. What waits to be sent, or to be tried again, is held. What

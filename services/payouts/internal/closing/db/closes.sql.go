@@ -13,6 +13,110 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+const askItems = `-- name: AskItems :many
+SELECT close_id, kind, item_key, tenant, provider, code, reference, provider_id, subject_id, attempt, expected, found, difference, flow, currency, at, settled_by FROM close_items WHERE close_id = $1 AND (kind, item_key) > ($2::text, $3::text)
+  AND kind IN ('unknown', 'state_differs', 'missing_there') AND subject_id IS NOT NULL
+ORDER BY kind, item_key LIMIT $4
+`
+
+type AskItemsParams struct {
+	CloseID   uuid.UUID
+	AfterKind string
+	AfterKey  string
+	PageLimit int32
+}
+
+// What the provider is to be asked about: a statement is a hint, the lookup decides.
+func (q *Queries) AskItems(ctx context.Context, arg AskItemsParams) ([]CloseItem, error) {
+	rows, err := q.db.Query(ctx, askItems,
+		arg.CloseID,
+		arg.AfterKind,
+		arg.AfterKey,
+		arg.PageLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CloseItem
+	for rows.Next() {
+		var i CloseItem
+		if err := rows.Scan(
+			&i.CloseID,
+			&i.Kind,
+			&i.ItemKey,
+			&i.Tenant,
+			&i.Provider,
+			&i.Code,
+			&i.Reference,
+			&i.ProviderID,
+			&i.SubjectID,
+			&i.Attempt,
+			&i.Expected,
+			&i.Found,
+			&i.Difference,
+			&i.Flow,
+			&i.Currency,
+			&i.At,
+			&i.SettledBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const asked = `-- name: Asked :exec
+UPDATE closes SET asks_due = false WHERE close_id = $1 AND asks_due
+`
+
+func (q *Queries) Asked(ctx context.Context, closeID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, asked, closeID)
+	return err
+}
+
+const balanceOfDay = `-- name: BalanceOfDay :many
+SELECT provider_closing FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND revision < $4::integer
+  AND state = 'completed' AND closing_source = 'balance' AND provider_closing IS NOT NULL ORDER BY revision DESC LIMIT 1
+`
+
+type BalanceOfDayParams struct {
+	Tenant    string
+	Provider  string
+	LocalDate pgtype.Date
+	Revision  int32
+}
+
+// What an earlier revision knew of the day's end from a balance that cannot be read any more.
+func (q *Queries) BalanceOfDay(ctx context.Context, arg BalanceOfDayParams) ([]*int64, error) {
+	rows, err := q.db.Query(ctx, balanceOfDay,
+		arg.Tenant,
+		arg.Provider,
+		arg.LocalDate,
+		arg.Revision,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*int64
+	for rows.Next() {
+		var provider_closing *int64
+		if err := rows.Scan(&provider_closing); err != nil {
+			return nil, err
+		}
+		items = append(items, provider_closing)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const claim = `-- name: Claim :many
 UPDATE closes c SET lease_owner = $1, lease_expires_at = now() + make_interval(secs => $2)
 WHERE c.close_id IN (
@@ -21,7 +125,7 @@ WHERE c.close_id IN (
       AND NOT EXISTS (SELECT 1 FROM closes e WHERE e.tenant = d.tenant AND e.provider = d.provider AND e.state = 'open' AND e.close_id <> d.close_id
                       AND ((e.revision, e.local_date) < (d.revision, d.local_date) OR e.lease_expires_at >= now()))
     ORDER BY d.local_date, d.tenant, d.provider LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING c.close_id, c.tenant, c.provider, c.local_date, c.revision, c.timezone, c.day_start, c.day_end, c.currency, c.run_id, c.state, c.tries, c.reason, c.next_try_at, c.lease_owner, c.lease_expires_at, c.requested_at, c.sequence, c.opening, c.late, c.top_ups, c.paid, c.fees, c.reversed, c.corrections, c.closing, c.statement, c.lines, c.repeated, c.matched, c.matched_sum, c.lines_sum, c.provider_opening, c.provider_closing, c.closing_source, c.carried, c.difference, c.items, c.exceptions, c.previous, c.digest, c.key_id, c.signature, c.completed_at
+RETURNING c.close_id, c.tenant, c.provider, c.local_date, c.revision, c.timezone, c.day_start, c.day_end, c.currency, c.run_id, c.state, c.tries, c.reason, c.next_try_at, c.lease_owner, c.lease_expires_at, c.requested_at, c.sequence, c.opening, c.late, c.top_ups, c.paid, c.fees, c.reversed, c.corrections, c.closing, c.statement, c.lines, c.repeated, c.matched, c.matched_sum, c.lines_sum, c.provider_opening, c.provider_closing, c.closing_source, c.carried, c.difference, c.items, c.exceptions, c.previous, c.digest, c.key_id, c.signature, c.completed_at, c.asks_due
 `
 
 type ClaimParams struct {
@@ -85,6 +189,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]Close, error) {
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.AsksDue,
 		); err != nil {
 			return nil, err
 		}
@@ -111,7 +216,7 @@ UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expi
     closing = $9, statement = $10, lines = $11, repeated = $12, matched = $13, matched_sum = $14,
     lines_sum = $15, provider_opening = $16, provider_closing = $17, closing_source = $18,
     carried = $19, difference = $20, items = $21, exceptions = $22, previous = $23, digest = $24,
-    key_id = $25, signature = $26, completed_at = $27::timestamptz
+    key_id = $25, signature = $26, completed_at = $27::timestamptz, asks_due = true
 WHERE close_id = $28
 `
 
@@ -194,6 +299,7 @@ type CopyLinesParams struct {
 	Currency   string
 	At         time.Time
 	State      string
+	ItemKey    string
 }
 
 const fail = `-- name: Fail :exec
@@ -219,7 +325,7 @@ func (q *Queries) Fail(ctx context.Context, arg FailParams) error {
 }
 
 const find = `-- name: Find :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND state = 'completed'
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND state = 'completed'
   AND ($4::integer = 0 OR revision = $4)
 ORDER BY revision DESC LIMIT 1
 `
@@ -291,6 +397,7 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]Close, error) {
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.AsksDue,
 		); err != nil {
 			return nil, err
 		}
@@ -472,7 +579,7 @@ func (q *Queries) LastReport(ctx context.Context, arg LastReportParams) ([]LastR
 }
 
 const list = `-- name: List :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at FROM closes WHERE tenant = $1 AND ($2::text = '' OR provider = $2)
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND ($2::text = '' OR provider = $2)
   AND (local_date, provider, -revision) < ($3::date, $4::text, $5::integer)
 ORDER BY local_date DESC, provider DESC, -revision DESC LIMIT $6
 `
@@ -547,6 +654,7 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]Close, error) {
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.AsksDue,
 		); err != nil {
 			return nil, err
 		}
@@ -574,7 +682,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const ofDay = `-- name: OfDay :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at FROM closes WHERE tenant = $1 AND local_date = $2 AND ($3::text = '' OR provider = $3)
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND local_date = $2 AND ($3::text = '' OR provider = $3)
 ORDER BY provider, revision
 `
 
@@ -638,6 +746,7 @@ func (q *Queries) OfDay(ctx context.Context, arg OfDayParams) ([]Close, error) {
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.AsksDue,
 		); err != nil {
 			return nil, err
 		}
@@ -669,7 +778,7 @@ func (q *Queries) OldLines(ctx context.Context, arg OldLinesParams) (int64, erro
 }
 
 const previous = `-- name: Previous :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed'
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed'
 ORDER BY local_date DESC, revision DESC LIMIT 1
 `
 
@@ -734,6 +843,7 @@ func (q *Queries) Previous(ctx context.Context, arg PreviousParams) ([]Close, er
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.AsksDue,
 		); err != nil {
 			return nil, err
 		}
@@ -785,4 +895,81 @@ func (q *Queries) Request(ctx context.Context, arg RequestParams) error {
 		arg.Ends,
 	)
 	return err
+}
+
+const restated = `-- name: Restated :one
+WITH newest AS (
+    SELECT DISTINCT ON (c.local_date) c.local_date, c.closing_source, c.closing, c.provider_opening, c.provider_closing, c.lines_sum FROM closes c
+    WHERE c.tenant = $1 AND c.provider = $2 AND c.local_date < $3 AND c.state = 'completed'
+    ORDER BY c.local_date, c.revision DESC
+), base AS (
+    SELECT b.local_date, COALESCE(b.provider_closing, b.closing) AS amount FROM newest b WHERE b.closing_source <> 'statement'
+    ORDER BY b.local_date DESC LIMIT 1
+)
+SELECT (COALESCE((SELECT b.amount FROM base b), (SELECT f.provider_opening FROM newest f ORDER BY f.local_date LIMIT 1), 0)
+        + COALESCE((SELECT sum(n.lines_sum) FROM newest n WHERE n.local_date > COALESCE((SELECT b.local_date FROM base b), '-infinity'::date)), 0))::bigint AS closing
+`
+
+type RestatedParams struct {
+	Tenant    string
+	Provider  string
+	LocalDate pgtype.Date
+}
+
+// What the provider had when an earlier day ended, as its statements say by now: the last balance that was read, and the lines since,
+// each day's as its newest report has them. A day that is reconciled again changes what the next one begins with.
+func (q *Queries) Restated(ctx context.Context, arg RestatedParams) (int64, error) {
+	row := q.db.QueryRow(ctx, restated, arg.Tenant, arg.Provider, arg.LocalDate)
+	var closing int64
+	err := row.Scan(&closing)
+	return closing, err
+}
+
+const since = `-- name: Since :one
+SELECT COALESCE(min(day_start), $1::timestamptz)::timestamptz AS since FROM closes WHERE tenant = $2 AND provider = $3
+`
+
+type SinceParams struct {
+	DayStart time.Time
+	Tenant   string
+	Provider string
+}
+
+// When the connector's first day began.
+func (q *Queries) Since(ctx context.Context, arg SinceParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, since, arg.DayStart, arg.Tenant, arg.Provider)
+	var since time.Time
+	err := row.Scan(&since)
+	return since, err
+}
+
+const toAsk = `-- name: ToAsk :many
+SELECT close_id, tenant, provider FROM closes WHERE asks_due AND state = 'completed' ORDER BY completed_at LIMIT 1
+`
+
+type ToAskRow struct {
+	CloseID  uuid.UUID
+	Tenant   string
+	Provider string
+}
+
+// A close whose attempts are still to be asked about.
+func (q *Queries) ToAsk(ctx context.Context) ([]ToAskRow, error) {
+	rows, err := q.db.Query(ctx, toAsk)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ToAskRow
+	for rows.Next() {
+		var i ToAskRow
+		if err := rows.Scan(&i.CloseID, &i.Tenant, &i.Provider); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -42,6 +42,7 @@ func (r iteratorForCopyLines) Values() ([]interface{}, error) {
 		r.rows[0].Currency,
 		r.rows[0].At,
 		r.rows[0].State,
+		r.rows[0].ItemKey,
 	}, nil
 }
 
@@ -50,5 +51,5 @@ func (r iteratorForCopyLines) Err() error {
 }
 
 func (q *Queries) CopyLines(ctx context.Context, arg []CopyLinesParams) (int64, error) {
-	return q.db.CopyFrom(ctx, []string{"close_lines"}, []string{"close_id", "line", "tenant", "provider", "local_date", "provider_id", "reference", "kind", "amount", "fee", "currency", "at", "state"}, &iteratorForCopyLines{rows: arg})
+	return q.db.CopyFrom(ctx, []string{"close_lines"}, []string{"close_id", "line", "tenant", "provider", "local_date", "provider_id", "reference", "kind", "amount", "fee", "currency", "at", "state", "item_key"}, &iteratorForCopyLines{rows: arg})
 }

@@ -93,67 +93,38 @@ func (q *Queries) DropPaired(ctx context.Context, closeID uuid.UUID) error {
 	return err
 }
 
-const explainLines = `-- name: ExplainLines :many
-UPDATE close_items i SET settled_by = $1
-FROM attempts a
-WHERE i.tenant = $2 AND i.provider = $3 AND i.kind = 'missing_here' AND i.settled_by IS NULL AND i.code = 'unknown_reference'
-  AND i.close_id <> $1 AND a.tenant = i.tenant AND a.provider = i.provider AND a.reference = i.reference AND a.state = 'succeeded'
-RETURNING i.close_id, i.kind, i.item_key, i.code, i.reference, i.provider_id, i.difference, i.currency
+const forgetLines = `-- name: ForgetLines :exec
+DELETE FROM close_lines l USING closes c WHERE c.tenant = $1 AND c.provider = $2 AND c.local_date = $3
+  AND c.revision < $4::integer AND l.close_id = c.close_id
 `
 
-type ExplainLinesParams struct {
-	CloseID  *uuid.UUID
-	Tenant   string
-	Provider string
+type ForgetLinesParams struct {
+	Tenant    string
+	Provider  string
+	LocalDate pgtype.Date
+	Revision  int32
 }
 
-type ExplainLinesRow struct {
-	CloseID    uuid.UUID
-	Kind       string
-	ItemKey    string
-	Code       string
-	Reference  string
-	ProviderID string
-	Difference int64
-	Currency   string
+// The lines of earlier revisions: the newest one is what the provider says of the day.
+func (q *Queries) ForgetLines(ctx context.Context, arg ForgetLinesParams) error {
+	_, err := q.db.Exec(ctx, forgetLines,
+		arg.Tenant,
+		arg.Provider,
+		arg.LocalDate,
+		arg.Revision,
+	)
+	return err
 }
 
-// Lines that were nobody's, and whose reference is now that of a payout booked as paid.
-func (q *Queries) ExplainLines(ctx context.Context, arg ExplainLinesParams) ([]ExplainLinesRow, error) {
-	rows, err := q.db.Query(ctx, explainLines, arg.CloseID, arg.Tenant, arg.Provider)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ExplainLinesRow
-	for rows.Next() {
-		var i ExplainLinesRow
-		if err := rows.Scan(
-			&i.CloseID,
-			&i.Kind,
-			&i.ItemKey,
-			&i.Code,
-			&i.Reference,
-			&i.ProviderID,
-			&i.Difference,
-			&i.Currency,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const inherit = `-- name: Inherit :exec
+const inherit = `-- name: Inherit :many
 UPDATE close_items i SET settled_by = o.settled_by, kind = CASE o.kind WHEN 'timing' THEN 'timing' ELSE i.kind END, code = o.code
 FROM close_items o JOIN closes c ON c.close_id = o.close_id
 WHERE i.close_id = $1 AND i.kind IN ('awaited', 'missing_here') AND o.item_key = i.item_key AND o.settled_by IS NOT NULL
   AND o.kind IN ('awaited', 'missing_here', 'timing') AND c.tenant = $2 AND c.provider = $3 AND c.local_date = $4
   AND c.revision < $5::integer
+  AND NOT EXISTS (SELECT 1 FROM closes s WHERE s.close_id = o.settled_by AND s.tenant = c.tenant AND s.provider = c.provider
+                  AND s.local_date = c.local_date AND s.revision > c.revision)
+RETURNING i.item_key
 `
 
 type InheritParams struct {
@@ -164,21 +135,36 @@ type InheritParams struct {
 	Revision  int32
 }
 
-// A day that is reconciled again keeps what its halves were paired with before.
-func (q *Queries) Inherit(ctx context.Context, arg InheritParams) error {
-	_, err := q.db.Exec(ctx, inherit,
+// A day that is reconciled again keeps what its halves were paired with before. What only another revision took the place of was not.
+func (q *Queries) Inherit(ctx context.Context, arg InheritParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, inherit,
 		arg.CloseID,
 		arg.Tenant,
 		arg.Provider,
 		arg.LocalDate,
 		arg.Revision,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var item_key string
+		if err := rows.Scan(&item_key); err != nil {
+			return nil, err
+		}
+		items = append(items, item_key)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const judge = `-- name: Judge :one
 WITH lines AS (
-    SELECT CASE l.reference WHEN '' THEN '#' || l.provider_id ELSE l.reference END AS key,
+    SELECT l.item_key AS key, max(l.reference) AS reference, count(*) AS n,
            COALESCE(sum(l.amount - l.fee) FILTER (WHERE l.currency = $1), 0) AS change,
            count(*) FILTER (WHERE l.kind = 'payout') AS payouts, count(*) FILTER (WHERE l.kind = 'reversal') AS reversals,
            COALESCE(sum(-l.amount) FILTER (WHERE l.kind = 'payout' AND l.currency = $1), 0) AS paid,
@@ -198,81 +184,133 @@ WITH lines AS (
           AND i.occurred_at < $6::timestamptz AND i.currency = $1 AND i.kind IN ('attempt.returned', 'attempt.fee_returned')
     ) p GROUP BY p.ref
 ), touched AS (
-    SELECT key, change, payouts, reversals, paid, fee, foreign_change, foreign_currency, provider_id, at, kind,
-           0::bigint AS booked, 0::bigint AS back, '' AS awaited, false AS open FROM lines
+    SELECT key, reference, n, change, payouts, reversals, paid, fee, foreign_change, foreign_currency, provider_id, at, kind,
+           0::bigint AS booked, 0::bigint AS back, '' AS awaited, false AS doubted FROM lines
     UNION ALL
-    SELECT a.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', p.paid, p.back, '', false FROM posted p
+    SELECT a.reference, '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', p.paid, p.back, '', false FROM posted p
     CROSS JOIN LATERAL (SELECT x.reference FROM attempts x WHERE x.subject_id = split_part(p.ref, '/', 1)::uuid
                         AND x.number = split_part(p.ref, '/', 2)::integer LIMIT 1) a
     UNION ALL
-    SELECT w.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, w.code, false FROM close_items w
-    WHERE w.close_id = $7::uuid AND w.kind = 'awaited' AND w.subject_id IS NOT NULL
+    SELECT w.item_key COLLATE "default", '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, CASE w.kind WHEN 'awaited' THEN w.code ELSE '' END, w.kind = 'unknown'
+    FROM close_items w
+    WHERE w.close_id = $7::uuid AND w.subject_id IS NOT NULL AND (w.kind = 'awaited' OR w.kind = 'unknown' AND w.code = 'paid_there')
     UNION ALL
-    SELECT d.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM attempts d
+    SELECT r.item_key COLLATE "default", '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', false
+    FROM closes c JOIN close_items r ON r.close_id = c.close_id
+    WHERE c.tenant = $3 AND c.provider = $8 AND c.local_date = $9 AND c.revision < $10::integer
+      AND (r.subject_id IS NOT NULL OR r.kind IN ('missing_here', 'timing'))
+    UNION ALL
+    SELECT k.reference, '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM unnest($11::text[]) AS k (reference)
+    UNION ALL
+    SELECT d.reference, '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', false FROM attempts d
     WHERE d.tenant = $3 AND d.provider = $8 AND d.state IN ('processing', 'unknown', 'manual_review') AND d.submitted_at < $6::timestamptz
     UNION ALL
-    SELECT s.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM attempts s
+    SELECT s.reference, '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', false FROM attempts s
     WHERE s.tenant = $3 AND s.provider = $8 AND s.state = 'submitting' AND s.submitted_at < $6::timestamptz
 ), gathered AS (
-    SELECT t.key, sum(t.change)::bigint AS change, sum(t.payouts)::bigint AS payouts, sum(t.reversals)::bigint AS reversals, sum(t.paid)::bigint AS paid,
-           sum(t.fee)::bigint AS fee, sum(t.foreign_change)::bigint AS foreign_change, max(t.foreign_currency) AS foreign_currency,
+    SELECT t.key, max(t.reference) AS reference, sum(t.n)::bigint AS n, sum(t.change)::bigint AS change, sum(t.payouts)::bigint AS payouts,
+           sum(t.reversals)::bigint AS reversals, sum(t.paid)::bigint AS paid, sum(t.fee)::bigint AS fee,
+           sum(t.foreign_change)::bigint AS foreign_change, max(t.foreign_currency) AS foreign_currency,
            max(t.provider_id) AS provider_id, min(t.at) AS at, max(t.kind) AS kind, sum(t.booked)::bigint AS booked, sum(t.back)::bigint AS back,
-           max(t.awaited) AS awaited, bool_or(t.open) AS open
+           max(t.awaited) AS awaited, bool_or(t.doubted) AS doubted
     FROM touched t GROUP BY t.key
 ), known AS (
-    SELECT g.key, g.change, g.payouts, g.reversals, g.paid, g.fee, g.foreign_change, g.foreign_currency, g.provider_id, g.at, g.kind, g.booked, g.back, g.awaited, g.open, a.subject_id, a.number, a.state, COALESCE(a.amount, 0) AS asked, COALESCE(a.fee, 0) AS cost, a.closed_at,
-           COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(e.paid, false) AS paid_elsewhen, COALESCE(e.back, false) AS back_elsewhen
+    SELECT g.key, g.reference, g.n, g.change, g.payouts, g.reversals, g.paid, g.fee, g.foreign_change, g.foreign_currency, g.provider_id, g.at, g.kind, g.booked, g.back, g.awaited, g.doubted, a.subject_id, a.number, a.state, COALESCE(a.amount, 0) AS asked, COALESCE(a.fee, 0) AS cost, a.closed_at,
+           COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(a.state = 'succeeded', false) AS succeeded,
+           COALESCE(a.state = 'succeeded' AND o.state = 'reversed', false) AS reversed,
+           a.amount + GREATEST(COALESCE(a.fee, 0) - COALESCE(o.fee, a.fee, 0), 0) AS returned,
+           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up
     FROM gathered g
     LEFT JOIN LATERAL (SELECT x.subject_id, x.number, x.state, x.amount, x.fee, x.closed_at FROM attempts x
                        WHERE x.tenant = $3 AND x.provider = $8 AND x.reference = g.key LIMIT 1) a ON true
-    LEFT JOIN LATERAL (SELECT y.state, y.updated_at FROM payouts y WHERE y.payout_id = a.subject_id LIMIT 1) o ON true
-    LEFT JOIN LATERAL (SELECT bool_or(z.kind = 'payout') AS paid, bool_or(z.kind = 'reversal') AS back FROM close_lines z
-                       WHERE z.tenant = $3 AND z.provider = $8 AND z.reference = g.key AND z.reference <> '' AND z.local_date <> $9) e
-        ON g.booked > 0 AND g.payouts = 0 OR g.back > 0 AND g.reversals = 0 OR g.awaited <> ''
+    LEFT JOIN LATERAL (SELECT y.state, y.updated_at, y.fee FROM payouts y WHERE y.payout_id = a.subject_id LIMIT 1) o ON true
+    CROSS JOIN LATERAL (SELECT COALESCE(sum(z.amount - z.fee) FILTER (WHERE z.currency = $1), 0)::bigint AS change,
+                               count(*) FILTER (WHERE z.kind = 'payout') AS payouts, count(*) FILTER (WHERE z.kind = 'reversal') AS reversals
+                        FROM close_lines z JOIN closes c ON c.close_id = z.close_id AND c.state = 'completed'
+                        WHERE z.tenant = $3 AND z.provider = $8 AND z.item_key = g.key AND z.local_date <> $9) e
+    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved FROM (
+                            SELECT DISTINCT ON (sign(r.difference)) r.difference FROM recon_findings r
+                            WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
+), remembered AS (
+    -- Lines are not kept for ever, and days before the first close have none: what was booked that long ago had its line.
+    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, (k.succeeded AND k.payouts + k.other_payouts = 0 AND k.closed_at < $12::timestamptz) AS paid_before,
+           (k.reversed AND k.reversals + k.other_reversals = 0 AND k.updated_at < $12::timestamptz) AS back_before
+    FROM known k
+), counted AS (
+    SELECT r.key, r.reference, r.n, r.change, r.payouts, r.reversals, r.paid, r.fee, r.foreign_change, r.foreign_currency, r.provider_id, r.at, r.kind, r.booked, r.back, r.awaited, r.doubted, r.subject_id, r.number, r.state, r.asked, r.cost, r.closed_at, r.payout_state, r.updated_at, r.succeeded, r.reversed, r.returned, r.other_change, r.other_payouts, r.other_reversals, r.looked_up, r.paid_before, r.back_before, r.payouts + r.other_payouts + r.paid_before::integer AS all_payouts, r.reversals + r.other_reversals + r.back_before::integer AS all_reversals,
+           -r.change - r.other_change + CASE WHEN r.paid_before THEN r.asked + r.cost ELSE 0 END - CASE WHEN r.back_before THEN r.returned ELSE 0 END AS went
+    FROM remembered r
+), aimed AS (
+    -- NULL leaves what there is: while the outcome is open, and while the books alone have a movement or are behind with one.
+    SELECT c.key, c.reference, c.n, c.change, c.payouts, c.reversals, c.paid, c.fee, c.foreign_change, c.foreign_currency, c.provider_id, c.at, c.kind, c.booked, c.back, c.awaited, c.doubted, c.subject_id, c.number, c.state, c.asked, c.cost, c.closed_at, c.payout_state, c.updated_at, c.succeeded, c.reversed, c.returned, c.other_change, c.other_payouts, c.other_reversals, c.looked_up, c.paid_before, c.back_before, c.all_payouts, c.all_reversals, c.went, CASE
+        WHEN c.subject_id IS NULL THEN c.went
+        WHEN c.foreign_currency <> '' OR c.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN NULL
+        WHEN NOT c.succeeded THEN c.went
+        WHEN c.all_payouts = 0 AND c.all_reversals = 0 THEN NULL
+        WHEN NOT c.reversed AND c.all_reversals > GREATEST(c.all_payouts - 1, 0) THEN NULL
+        ELSE c.went - CASE WHEN c.all_payouts > 0 THEN c.asked + c.cost ELSE 0 END
+             + CASE WHEN c.reversed AND c.all_reversals > 0 THEN c.returned ELSE 0 END END AS target
+    FROM counted c
 ), coded AS (
-    SELECT k.key, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.open, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.paid_elsewhen, k.back_elsewhen, CASE
+    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, k.paid_before, k.back_before, k.all_payouts, k.all_reversals, k.went, k.target, CASE
+        WHEN k.subject_id IS NULL AND k.n = 0 THEN 'matched/'
         WHEN k.subject_id IS NULL AND k.foreign_currency <> '' THEN 'missing_here/other_currency'
-        WHEN k.subject_id IS NULL AND k.key LIKE '#%' THEN 'missing_here/no_reference'
+        WHEN k.subject_id IS NULL AND k.reference = '' THEN 'missing_here/no_reference'
         WHEN k.subject_id IS NULL THEN 'missing_here/unknown_reference'
         WHEN k.foreign_currency <> '' THEN 'amount_differs/other_currency'
-        WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND k.payouts > 0 THEN 'unknown/paid_there'
+        WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND k.all_payouts > k.all_reversals THEN 'unknown/paid_there'
         WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN 'unknown/' || k.state
-        WHEN k.state IN ('failed', 'not_sent') AND k.payouts > 0 AND (k.reversals = 0 OR k.change <> 0) THEN 'state_differs/paid_there'
-        WHEN k.payouts > 1 THEN 'duplicate/paid_twice'
-        WHEN k.payouts = 1 AND k.state = 'succeeded' AND k.paid <> k.asked THEN 'amount_differs/amount_differs'
-        WHEN k.payouts = 1 AND k.state = 'succeeded' AND k.fee <> k.cost THEN 'amount_differs/fee_differs'
-        WHEN k.reversals > 0 AND k.state = 'succeeded' AND k.payout_state <> 'reversed' THEN 'state_differs/reversed_there'
-        WHEN k.reversals > 1 THEN 'duplicate/reversed_twice'
-        WHEN k.payouts = 0 AND (k.booked > 0 OR k.awaited = 'payout') AND NOT k.paid_elsewhen THEN
-            CASE WHEN k.awaited = '' AND k.closed_at >= $10::timestamptz THEN 'awaited/payout' ELSE 'missing_there/payout' END
-        WHEN k.reversals = 0 AND (k.back > 0 OR k.awaited = 'reversal') AND NOT k.back_elsewhen THEN
-            CASE WHEN k.awaited = '' AND k.updated_at >= $10::timestamptz THEN 'awaited/reversal' ELSE 'missing_there/reversal' END
-        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 THEN 'state_differs/other_movement'
+        WHEN NOT k.succeeded AND k.all_payouts > 0 AND (k.all_reversals = 0 OR k.target <> 0) AND (k.n > 0 OR k.doubted) THEN 'state_differs/paid_there'
+        WHEN k.succeeded AND k.payouts > 0 AND k.all_payouts - 1 > k.all_reversals - k.reversed::integer THEN 'duplicate/paid_twice'
+        WHEN k.succeeded AND k.reversals > 0 AND NOT k.reversed AND k.all_reversals > GREATEST(k.all_payouts - 1, 0) THEN 'state_differs/reversed_there'
+        WHEN k.succeeded AND k.reversals > 0 AND k.reversed AND k.all_reversals - 1 > GREATEST(k.all_payouts - 1, 0) THEN 'duplicate/reversed_twice'
+        WHEN k.succeeded AND k.payouts = 1 AND k.all_payouts = 1 AND k.paid <> k.asked THEN 'amount_differs/amount_differs'
+        WHEN k.succeeded AND k.payouts = 1 AND k.all_payouts = 1 AND k.fee <> k.cost AND k.target IS DISTINCT FROM 0 THEN 'amount_differs/fee_differs'
+        WHEN k.all_payouts = 0 AND (k.booked > 0 OR k.awaited = 'payout') THEN
+            CASE WHEN k.awaited = '' AND k.closed_at >= $13::timestamptz THEN 'awaited/payout' ELSE 'missing_there/payout' END
+        WHEN k.all_reversals = 0 AND (k.back > 0 OR k.awaited = 'reversal') THEN
+            CASE WHEN k.awaited = '' AND k.updated_at >= $13::timestamptz THEN 'awaited/reversal' ELSE 'missing_there/reversal' END
+        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND k.target IS NULL THEN 'state_differs/other_movement'
+        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND k.target <> 0 THEN 'amount_differs/other_movement'
+        WHEN k.n > 0 AND k.target <> 0 THEN 'amount_differs/amount_differs'
         WHEN k.change + k.booked - k.back <> 0 THEN 'timing/other_day'
         ELSE 'matched/' END AS verdict
-    FROM known k
+    FROM aimed k
+), wanted AS (
+    -- What is in suspense by the word of lookups is there already; a contradiction of this close puts the attempt's amount there.
+    INSERT INTO close_suspense (tenant, provider, item_key, subject_id, attempt, looked_up, wanted, held)
+    SELECT $3, $8, w.key, w.subject_id, w.number, w.looked_up, w.target - w.looked_up, 0 FROM (
+        SELECT c.key, c.subject_id, COALESCE(c.number, 0) AS number, c.target,
+               CASE c.verdict WHEN 'state_differs/paid_there' THEN c.asked ELSE c.looked_up END AS looked_up
+        FROM coded c WHERE c.target IS NOT NULL) w
+    LEFT JOIN LATERAL (SELECT h.wanted FROM close_suspense h WHERE h.tenant = $3 AND h.provider = $8 AND h.item_key = w.key) s ON true
+    WHERE w.target - w.looked_up <> COALESCE(s.wanted, 0)
+    ON CONFLICT (tenant, provider, item_key) DO UPDATE SET looked_up = EXCLUDED.looked_up, wanted = EXCLUDED.wanted, subject_id = EXCLUDED.subject_id, attempt = EXCLUDED.attempt
 ), kept AS (
     INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, provider_id, subject_id, attempt, expected, found, difference,
                              flow, currency, at)
-    SELECT $2, split_part(c.verdict, '/', 1), c.key, $3, $8, split_part(c.verdict, '/', 2), CASE WHEN c.key LIKE '#%' THEN '' ELSE c.key END,
+    SELECT $2, split_part(c.verdict, '/', 1), c.key, $3, $8, split_part(c.verdict, '/', 2),
+           CASE WHEN c.subject_id IS NULL THEN c.reference ELSE c.key END,
            c.provider_id, c.subject_id, COALESCE(c.number, 0),
            CASE WHEN c.subject_id IS NULL THEN 'nothing'
                 ELSE c.state || CASE c.payout_state WHEN 'reversed' THEN ' and reversed' ELSE '' END || ' ' || c.asked || CASE WHEN c.cost <> 0 THEN ' fee ' || c.cost ELSE '' END END,
            CASE WHEN c.foreign_currency <> '' THEN c.foreign_change || ' ' || c.foreign_currency
                 WHEN c.payouts + c.reversals = 0 AND c.change = 0 THEN 'nothing'
                 ELSE trim(CASE WHEN c.payouts > 0 THEN 'paid ' || c.paid || CASE WHEN c.fee <> 0 THEN ' fee ' || c.fee ELSE '' END ||
-                              CASE WHEN c.payouts > 1 THEN ' in ' || c.payouts ELSE '' END ELSE '' END ||
+                              CASE WHEN c.payouts > 1 THEN ' in ' || c.payouts WHEN c.all_payouts > 1 THEN ' again' ELSE '' END ELSE '' END ||
                           CASE WHEN c.reversals > 0 THEN ' back ' || (c.change + c.paid + c.fee) ELSE '' END ||
                           CASE WHEN c.payouts + c.reversals = 0 THEN c.kind || ' ' || c.change ELSE '' END) END,
-           CASE split_part(c.verdict, '/', 1) || '/' || split_part(c.verdict, '/', 2)
+           CASE c.verdict
                WHEN 'missing_here/other_currency' THEN -c.foreign_change
                WHEN 'missing_here/no_reference' THEN -c.change
                WHEN 'missing_here/unknown_reference' THEN -c.change
-               WHEN 'unknown/paid_there' THEN -c.change
-               WHEN 'state_differs/paid_there' THEN -c.change
-               WHEN 'duplicate/paid_twice' THEN c.paid + c.fee - c.asked - c.cost
-               WHEN 'amount_differs/amount_differs' THEN c.paid + c.fee - c.asked - c.cost
-               WHEN 'amount_differs/fee_differs' THEN c.fee - c.cost
+               WHEN 'unknown/paid_there' THEN c.went
+               WHEN 'state_differs/paid_there' THEN c.target
+               WHEN 'duplicate/paid_twice' THEN c.target
+               WHEN 'duplicate/reversed_twice' THEN c.target
+               WHEN 'amount_differs/amount_differs' THEN c.target
+               WHEN 'amount_differs/fee_differs' THEN c.target
+               WHEN 'amount_differs/other_movement' THEN c.target
                WHEN 'state_differs/reversed_there' THEN -(c.change + c.paid + c.fee)
                WHEN 'state_differs/other_movement' THEN -c.change
                WHEN 'missing_there/payout' THEN -c.asked - c.cost
@@ -300,6 +338,9 @@ type JudgeParams struct {
 	PreviousClose uuid.UUID
 	Provider      string
 	LocalDate     pgtype.Date
+	Revision      int32
+	Recognised    []string
+	SeenBefore    time.Time
 	AwaitedFrom   time.Time
 }
 
@@ -308,9 +349,13 @@ type JudgeRow struct {
 	MatchedSum int64
 }
 
-// One row for each reference that a line, a posting of the day, a doubt, or the report before speaks of. They are put together by
-// grouping, and what is known of each is one step into an index: no join here can become a product of two long days. LIMIT keeps
-// the planner from reading whole tables instead. Keys are references, never item_key: with its collation no index would serve.
+// One row for each reference that a line, a posting of the day, a doubt, the report before, or an earlier revision speaks of. They
+// are put together by grouping, and what is known of each is one step into an index: no join here can become a product of two long
+// days. LIMIT keeps the planner from reading whole tables instead. The keys of items have the collation "C", with
+// which no index on references would serve: they lose it here.
+//
+// An item says what the day's lines and postings of a reference have to do with each other. What is to be in suspense is another
+// question, and has one answer: what all lines of the reference, of every day as it was read last, moved beyond what is booked of it.
 func (q *Queries) Judge(ctx context.Context, arg JudgeParams) (JudgeRow, error) {
 	row := q.db.QueryRow(ctx, judge,
 		arg.Currency,
@@ -322,11 +367,28 @@ func (q *Queries) Judge(ctx context.Context, arg JudgeParams) (JudgeRow, error) 
 		arg.PreviousClose,
 		arg.Provider,
 		arg.LocalDate,
+		arg.Revision,
+		arg.Recognised,
+		arg.SeenBefore,
 		arg.AwaitedFrom,
 	)
 	var i JudgeRow
 	err := row.Scan(&i.Matched, &i.MatchedSum)
 	return i, err
+}
+
+const keyLines = `-- name: KeyLines :exec
+UPDATE close_lines l SET item_key = '#' || l.provider_id
+FROM (SELECT n.line FROM close_lines n
+      LEFT JOIN LATERAL (SELECT true AS ours FROM attempts x WHERE x.tenant = n.tenant AND x.provider = n.provider AND x.reference = n.reference LIMIT 1) a ON true
+      WHERE n.close_id = $1 AND n.reference <> '' AND a.ours IS NULL) m
+WHERE l.close_id = $1 AND l.line = m.line
+`
+
+// A line under a reference that is no attempt's is known by its own id: whoever else pays from the wallet may name all of them alike.
+func (q *Queries) KeyLines(ctx context.Context, closeID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, keyLines, closeID)
+	return err
 }
 
 const linesSum = `-- name: LinesSum :one
@@ -532,6 +594,73 @@ func (q *Queries) NameOpen(ctx context.Context, arg NameOpenParams) error {
 	return err
 }
 
+const owed = `-- name: Owed :many
+SELECT s.item_key, s.subject_id, s.attempt, s.looked_up, s.wanted, s.held, COALESCE(i.kind, '')::text AS kind, COALESCE(i.code, '')::text AS code,
+       COALESCE(i.expected, '')::text AS expected, COALESCE(i.found, '')::text AS found
+FROM close_suspense s
+LEFT JOIN LATERAL (SELECT x.kind, x.code, x.expected, x.found FROM close_items x
+    WHERE x.close_id = $1 AND x.item_key = s.item_key AND (x.kind = 'missing_here' OR x.kind = 'amount_differs' AND x.code <> 'other_currency'
+        OR x.kind = 'duplicate' AND x.code IN ('paid_twice', 'reversed_twice') OR x.kind = 'state_differs' AND x.code = 'paid_there') LIMIT 1) i ON true
+WHERE s.tenant = $2 AND s.provider = $3 AND s.wanted <> s.held ORDER BY s.item_key LIMIT $4
+`
+
+type OwedParams struct {
+	CloseID   uuid.UUID
+	Tenant    string
+	Provider  string
+	PageLimit int32
+}
+
+type OwedRow struct {
+	ItemKey   string
+	SubjectID *uuid.UUID
+	Attempt   int32
+	LookedUp  int64
+	Wanted    int64
+	Held      int64
+	Kind      string
+	Code      string
+	Expected  string
+	Found     string
+}
+
+// What is to go into suspense or out of it, with the item of this close that says why.
+func (q *Queries) Owed(ctx context.Context, arg OwedParams) ([]OwedRow, error) {
+	rows, err := q.db.Query(ctx, owed,
+		arg.CloseID,
+		arg.Tenant,
+		arg.Provider,
+		arg.PageLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OwedRow
+	for rows.Next() {
+		var i OwedRow
+		if err := rows.Scan(
+			&i.ItemKey,
+			&i.SubjectID,
+			&i.Attempt,
+			&i.LookedUp,
+			&i.Wanted,
+			&i.Held,
+			&i.Kind,
+			&i.Code,
+			&i.Expected,
+			&i.Found,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const pairTopUps = `-- name: PairTopUps :many
 WITH halves AS (
     SELECT i.close_id, i.kind, i.item_key, abs(i.flow) AS amount,
@@ -549,7 +678,7 @@ WITH halves AS (
     WHERE i.close_id = p.close_id AND i.kind = p.kind AND i.item_key = p.item_key
     RETURNING i.close_id, i.kind, i.item_key, i.tenant, i.provider, i.code, i.reference, i.provider_id, i.subject_id, i.attempt, i.expected, i.found, i.difference, i.flow, i.currency, i.at, i.settled_by
 )
-SELECT s.close_id, s.kind, s.item_key, s.code, s.reference, s.provider_id, s.difference, s.currency FROM settled s
+SELECT s.item_key FROM settled s WHERE s.kind = 'missing_here'
 `
 
 type PairTopUpsParams struct {
@@ -561,20 +690,9 @@ type PairTopUpsParams struct {
 	CloseID   uuid.UUID
 }
 
-type PairTopUpsRow struct {
-	CloseID    uuid.UUID
-	Kind       string
-	ItemKey    string
-	Code       string
-	Reference  string
-	ProviderID string
-	Difference int64
-	Currency   string
-}
-
 // A top-up as we booked it and money that came in, of the same amount, are one thing: nothing else says which belongs to which.
 // The oldest go first. Returned are the halves of earlier closes.
-func (q *Queries) PairTopUps(ctx context.Context, arg PairTopUpsParams) ([]PairTopUpsRow, error) {
+func (q *Queries) PairTopUps(ctx context.Context, arg PairTopUpsParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, pairTopUps,
 		arg.Tenant,
 		arg.Provider,
@@ -587,22 +705,13 @@ func (q *Queries) PairTopUps(ctx context.Context, arg PairTopUpsParams) ([]PairT
 		return nil, err
 	}
 	defer rows.Close()
-	var items []PairTopUpsRow
+	var items []string
 	for rows.Next() {
-		var i PairTopUpsRow
-		if err := rows.Scan(
-			&i.CloseID,
-			&i.Kind,
-			&i.ItemKey,
-			&i.Code,
-			&i.Reference,
-			&i.ProviderID,
-			&i.Difference,
-			&i.Currency,
-		); err != nil {
+		var item_key string
+		if err := rows.Scan(&item_key); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, item_key)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -616,6 +725,63 @@ SELECT set_config('statement_timeout', $1::text, true)
 
 func (q *Queries) Patience(ctx context.Context, timeout string) error {
 	_, err := q.db.Exec(ctx, patience, timeout)
+	return err
+}
+
+const recognise = `-- name: Recognise :many
+WITH known AS (
+    UPDATE close_items i SET settled_by = $1 FROM attempts a
+    WHERE i.tenant = $2 AND i.provider = $3 AND i.kind = 'missing_here' AND i.settled_by IS NULL AND i.code = 'unknown_reference'
+      AND i.close_id <> $1 AND a.tenant = i.tenant AND a.provider = i.provider AND a.reference = i.reference
+    RETURNING i.item_key, i.reference
+), counted AS (
+    UPDATE close_lines l SET item_key = l.reference FROM known k WHERE l.tenant = $2 AND l.provider = $3 AND l.item_key = k.item_key COLLATE "default"
+), released AS (
+    UPDATE close_suspense s SET wanted = 0 FROM known k WHERE s.tenant = $2 AND s.provider = $3 AND s.item_key = k.item_key COLLATE "default"
+)
+SELECT DISTINCT k.reference FROM known k ORDER BY k.reference
+`
+
+type RecogniseParams struct {
+	CloseID  *uuid.UUID
+	Tenant   string
+	Provider string
+}
+
+// Lines of earlier closes that were nobody's, and whose reference is an attempt's by now: they count for that from here on.
+func (q *Queries) Recognise(ctx context.Context, arg RecogniseParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, recognise, arg.CloseID, arg.Tenant, arg.Provider)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var reference string
+		if err := rows.Scan(&reference); err != nil {
+			return nil, err
+		}
+		items = append(items, reference)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const release = `-- name: Release :exec
+UPDATE close_suspense SET wanted = 0 WHERE tenant = $1 AND provider = $2 AND item_key = ANY($3::text[]) AND wanted <> 0
+`
+
+type ReleaseParams struct {
+	Tenant   string
+	Provider string
+	ItemKeys []string
+}
+
+// What is paired with a top-up is in the books by that.
+func (q *Queries) Release(ctx context.Context, arg ReleaseParams) error {
+	_, err := q.db.Exec(ctx, release, arg.Tenant, arg.Provider, arg.ItemKeys)
 	return err
 }
 
@@ -729,5 +895,20 @@ func (q *Queries) Supersede(ctx context.Context, arg SupersedeParams) error {
 		arg.LocalDate,
 		arg.Revision,
 	)
+	return err
+}
+
+const suspended = `-- name: Suspended :exec
+UPDATE close_suspense SET held = wanted WHERE tenant = $1 AND provider = $2 AND item_key = ANY($3::text[])
+`
+
+type SuspendedParams struct {
+	Tenant   string
+	Provider string
+	ItemKeys []string
+}
+
+func (q *Queries) Suspended(ctx context.Context, arg SuspendedParams) error {
+	_, err := q.db.Exec(ctx, suspended, arg.Tenant, arg.Provider, arg.ItemKeys)
 	return err
 }

@@ -56,6 +56,7 @@ type Close struct {
 	KeyID           string
 	Signature       string
 	CompletedAt     *time.Time
+	AsksDue         bool
 }
 
 type CloseItem struct {

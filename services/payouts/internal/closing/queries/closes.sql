@@ -50,6 +50,42 @@ WHERE close_id = @close_id AND lease_owner = @owner AND state = 'open';
 SELECT * FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date < @local_date AND state = 'completed'
 ORDER BY local_date DESC, revision DESC LIMIT 1;
 
+-- name: Since :one
+-- When the connector's first day began.
+SELECT COALESCE(min(day_start), @day_start::timestamptz)::timestamptz AS since FROM closes WHERE tenant = @tenant AND provider = @provider;
+
+-- name: Restated :one
+-- What the provider had when an earlier day ended, as its statements say by now: the last balance that was read, and the lines since,
+-- each day's as its newest report has them. A day that is reconciled again changes what the next one begins with.
+WITH newest AS (
+    SELECT DISTINCT ON (c.local_date) c.local_date, c.closing_source, c.closing, c.provider_opening, c.provider_closing, c.lines_sum FROM closes c
+    WHERE c.tenant = @tenant AND c.provider = @provider AND c.local_date < @local_date AND c.state = 'completed'
+    ORDER BY c.local_date, c.revision DESC
+), base AS (
+    SELECT b.local_date, COALESCE(b.provider_closing, b.closing) AS amount FROM newest b WHERE b.closing_source <> 'statement'
+    ORDER BY b.local_date DESC LIMIT 1
+)
+SELECT (COALESCE((SELECT b.amount FROM base b), (SELECT f.provider_opening FROM newest f ORDER BY f.local_date LIMIT 1), 0)
+        + COALESCE((SELECT sum(n.lines_sum) FROM newest n WHERE n.local_date > COALESCE((SELECT b.local_date FROM base b), '-infinity'::date)), 0))::bigint AS closing;
+
+-- name: BalanceOfDay :many
+-- What an earlier revision knew of the day's end from a balance that cannot be read any more.
+SELECT provider_closing FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date = @local_date AND revision < @revision::integer
+  AND state = 'completed' AND closing_source = 'balance' AND provider_closing IS NOT NULL ORDER BY revision DESC LIMIT 1;
+
+-- name: ToAsk :many
+-- A close whose attempts are still to be asked about.
+SELECT close_id, tenant, provider FROM closes WHERE asks_due AND state = 'completed' ORDER BY completed_at LIMIT 1;
+
+-- name: Asked :exec
+UPDATE closes SET asks_due = false WHERE close_id = @close_id AND asks_due;
+
+-- name: AskItems :many
+-- What the provider is to be asked about: a statement is a hint, the lookup decides.
+SELECT * FROM close_items WHERE close_id = @close_id AND (kind, item_key) > (@after_kind::text, @after_key::text)
+  AND kind IN ('unknown', 'state_differs', 'missing_there') AND subject_id IS NOT NULL
+ORDER BY kind, item_key LIMIT @page_limit;
+
 -- name: LastReport :many
 SELECT sequence, digest FROM closes WHERE tenant = @tenant AND provider = @provider AND state = 'completed' ORDER BY sequence DESC LIMIT 1;
 
@@ -57,8 +93,8 @@ SELECT sequence, digest FROM closes WHERE tenant = @tenant AND provider = @provi
 DELETE FROM close_lines WHERE close_id = @close_id;
 
 -- name: CopyLines :copyfrom
-INSERT INTO close_lines (close_id, line, tenant, provider, local_date, provider_id, reference, kind, amount, fee, currency, at, state)
-VALUES (@close_id, @line, @tenant, @provider, @local_date, @provider_id, @reference, @kind, @amount, @fee, @currency, @at, @state);
+INSERT INTO close_lines (close_id, line, tenant, provider, local_date, provider_id, reference, kind, amount, fee, currency, at, state, item_key)
+VALUES (@close_id, @line, @tenant, @provider, @local_date, @provider_id, @reference, @kind, @amount, @fee, @currency, @at, @state, @item_key);
 
 -- name: Complete :exec
 UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expires_at = NULL, sequence = @sequence,
@@ -66,7 +102,7 @@ UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expi
     closing = @closing, statement = @statement, lines = @lines, repeated = @repeated, matched = @matched, matched_sum = @matched_sum,
     lines_sum = @lines_sum, provider_opening = @provider_opening, provider_closing = @provider_closing, closing_source = @closing_source,
     carried = @carried, difference = @difference, items = @items, exceptions = @exceptions, previous = @previous, digest = @digest,
-    key_id = @key_id, signature = @signature, completed_at = @completed_at::timestamptz
+    key_id = @key_id, signature = @signature, completed_at = @completed_at::timestamptz, asks_due = true
 WHERE close_id = @close_id;
 
 -- name: List :many

@@ -52,12 +52,38 @@ SELECT COALESCE(sum(m.moved), 0)::bigint AS moved FROM (
       AND p.occurred_at >= @since::timestamptz AND p.occurred_at < @until::timestamptz
 ) m;
 
+-- name: KeyLines :exec
+-- A line under a reference that is no attempt's is known by its own id: whoever else pays from the wallet may name all of them alike.
+UPDATE close_lines l SET item_key = '#' || l.provider_id
+FROM (SELECT n.line FROM close_lines n
+      LEFT JOIN LATERAL (SELECT true AS ours FROM attempts x WHERE x.tenant = n.tenant AND x.provider = n.provider AND x.reference = n.reference LIMIT 1) a ON true
+      WHERE n.close_id = @close_id AND n.reference <> '' AND a.ours IS NULL) m
+WHERE l.close_id = @close_id AND l.line = m.line;
+
+-- name: Recognise :many
+-- Lines of earlier closes that were nobody's, and whose reference is an attempt's by now: they count for that from here on.
+WITH known AS (
+    UPDATE close_items i SET settled_by = @close_id FROM attempts a
+    WHERE i.tenant = @tenant AND i.provider = @provider AND i.kind = 'missing_here' AND i.settled_by IS NULL AND i.code = 'unknown_reference'
+      AND i.close_id <> @close_id AND a.tenant = i.tenant AND a.provider = i.provider AND a.reference = i.reference
+    RETURNING i.item_key, i.reference
+), counted AS (
+    UPDATE close_lines l SET item_key = l.reference FROM known k WHERE l.tenant = @tenant AND l.provider = @provider AND l.item_key = k.item_key COLLATE "default"
+), released AS (
+    UPDATE close_suspense s SET wanted = 0 FROM known k WHERE s.tenant = @tenant AND s.provider = @provider AND s.item_key = k.item_key COLLATE "default"
+)
+SELECT DISTINCT k.reference FROM known k ORDER BY k.reference;
+
 -- name: Judge :one
--- One row for each reference that a line, a posting of the day, a doubt, or the report before speaks of. They are put together by
--- grouping, and what is known of each is one step into an index: no join here can become a product of two long days. LIMIT keeps
--- the planner from reading whole tables instead. Keys are references, never item_key: with its collation no index would serve.
+-- One row for each reference that a line, a posting of the day, a doubt, the report before, or an earlier revision speaks of. They
+-- are put together by grouping, and what is known of each is one step into an index: no join here can become a product of two long
+-- days. LIMIT keeps the planner from reading whole tables instead. The keys of items have the collation "C", with
+-- which no index on references would serve: they lose it here.
+--
+-- An item says what the day's lines and postings of a reference have to do with each other. What is to be in suspense is another
+-- question, and has one answer: what all lines of the reference, of every day as it was read last, moved beyond what is booked of it.
 WITH lines AS (
-    SELECT CASE l.reference WHEN '' THEN '#' || l.provider_id ELSE l.reference END AS key,
+    SELECT l.item_key AS key, max(l.reference) AS reference, count(*) AS n,
            COALESCE(sum(l.amount - l.fee) FILTER (WHERE l.currency = @currency), 0) AS change,
            count(*) FILTER (WHERE l.kind = 'payout') AS payouts, count(*) FILTER (WHERE l.kind = 'reversal') AS reversals,
            COALESCE(sum(-l.amount) FILTER (WHERE l.kind = 'payout' AND l.currency = @currency), 0) AS paid,
@@ -77,81 +103,133 @@ WITH lines AS (
           AND i.occurred_at < @day_end::timestamptz AND i.currency = @currency AND i.kind IN ('attempt.returned', 'attempt.fee_returned')
     ) p GROUP BY p.ref
 ), touched AS (
-    SELECT key, change, payouts, reversals, paid, fee, foreign_change, foreign_currency, provider_id, at, kind,
-           0::bigint AS booked, 0::bigint AS back, '' AS awaited, false AS open FROM lines
+    SELECT key, reference, n, change, payouts, reversals, paid, fee, foreign_change, foreign_currency, provider_id, at, kind,
+           0::bigint AS booked, 0::bigint AS back, '' AS awaited, false AS doubted FROM lines
     UNION ALL
-    SELECT a.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', p.paid, p.back, '', false FROM posted p
+    SELECT a.reference, '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', p.paid, p.back, '', false FROM posted p
     CROSS JOIN LATERAL (SELECT x.reference FROM attempts x WHERE x.subject_id = split_part(p.ref, '/', 1)::uuid
                         AND x.number = split_part(p.ref, '/', 2)::integer LIMIT 1) a
     UNION ALL
-    SELECT w.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, w.code, false FROM close_items w
-    WHERE w.close_id = @previous_close::uuid AND w.kind = 'awaited' AND w.subject_id IS NOT NULL
+    SELECT w.item_key COLLATE "default", '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, CASE w.kind WHEN 'awaited' THEN w.code ELSE '' END, w.kind = 'unknown'
+    FROM close_items w
+    WHERE w.close_id = @previous_close::uuid AND w.subject_id IS NOT NULL AND (w.kind = 'awaited' OR w.kind = 'unknown' AND w.code = 'paid_there')
     UNION ALL
-    SELECT d.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM attempts d
+    SELECT r.item_key COLLATE "default", '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', false
+    FROM closes c JOIN close_items r ON r.close_id = c.close_id
+    WHERE c.tenant = @tenant AND c.provider = @provider AND c.local_date = @local_date AND c.revision < @revision::integer
+      AND (r.subject_id IS NOT NULL OR r.kind IN ('missing_here', 'timing'))
+    UNION ALL
+    SELECT k.reference, '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM unnest(@recognised::text[]) AS k (reference)
+    UNION ALL
+    SELECT d.reference, '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', false FROM attempts d
     WHERE d.tenant = @tenant AND d.provider = @provider AND d.state IN ('processing', 'unknown', 'manual_review') AND d.submitted_at < @day_end::timestamptz
     UNION ALL
-    SELECT s.reference, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', true FROM attempts s
+    SELECT s.reference, '', 0, 0, 0, 0, 0, 0, 0, '', '', NULL, '', 0, 0, '', false FROM attempts s
     WHERE s.tenant = @tenant AND s.provider = @provider AND s.state = 'submitting' AND s.submitted_at < @day_end::timestamptz
 ), gathered AS (
-    SELECT t.key, sum(t.change)::bigint AS change, sum(t.payouts)::bigint AS payouts, sum(t.reversals)::bigint AS reversals, sum(t.paid)::bigint AS paid,
-           sum(t.fee)::bigint AS fee, sum(t.foreign_change)::bigint AS foreign_change, max(t.foreign_currency) AS foreign_currency,
+    SELECT t.key, max(t.reference) AS reference, sum(t.n)::bigint AS n, sum(t.change)::bigint AS change, sum(t.payouts)::bigint AS payouts,
+           sum(t.reversals)::bigint AS reversals, sum(t.paid)::bigint AS paid, sum(t.fee)::bigint AS fee,
+           sum(t.foreign_change)::bigint AS foreign_change, max(t.foreign_currency) AS foreign_currency,
            max(t.provider_id) AS provider_id, min(t.at) AS at, max(t.kind) AS kind, sum(t.booked)::bigint AS booked, sum(t.back)::bigint AS back,
-           max(t.awaited) AS awaited, bool_or(t.open) AS open
+           max(t.awaited) AS awaited, bool_or(t.doubted) AS doubted
     FROM touched t GROUP BY t.key
 ), known AS (
     SELECT g.*, a.subject_id, a.number, a.state, COALESCE(a.amount, 0) AS asked, COALESCE(a.fee, 0) AS cost, a.closed_at,
-           COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(e.paid, false) AS paid_elsewhen, COALESCE(e.back, false) AS back_elsewhen
+           COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(a.state = 'succeeded', false) AS succeeded,
+           COALESCE(a.state = 'succeeded' AND o.state = 'reversed', false) AS reversed,
+           a.amount + GREATEST(COALESCE(a.fee, 0) - COALESCE(o.fee, a.fee, 0), 0) AS returned,
+           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up
     FROM gathered g
     LEFT JOIN LATERAL (SELECT x.subject_id, x.number, x.state, x.amount, x.fee, x.closed_at FROM attempts x
                        WHERE x.tenant = @tenant AND x.provider = @provider AND x.reference = g.key LIMIT 1) a ON true
-    LEFT JOIN LATERAL (SELECT y.state, y.updated_at FROM payouts y WHERE y.payout_id = a.subject_id LIMIT 1) o ON true
-    LEFT JOIN LATERAL (SELECT bool_or(z.kind = 'payout') AS paid, bool_or(z.kind = 'reversal') AS back FROM close_lines z
-                       WHERE z.tenant = @tenant AND z.provider = @provider AND z.reference = g.key AND z.reference <> '' AND z.local_date <> @local_date) e
-        ON g.booked > 0 AND g.payouts = 0 OR g.back > 0 AND g.reversals = 0 OR g.awaited <> ''
+    LEFT JOIN LATERAL (SELECT y.state, y.updated_at, y.fee FROM payouts y WHERE y.payout_id = a.subject_id LIMIT 1) o ON true
+    CROSS JOIN LATERAL (SELECT COALESCE(sum(z.amount - z.fee) FILTER (WHERE z.currency = @currency), 0)::bigint AS change,
+                               count(*) FILTER (WHERE z.kind = 'payout') AS payouts, count(*) FILTER (WHERE z.kind = 'reversal') AS reversals
+                        FROM close_lines z JOIN closes c ON c.close_id = z.close_id AND c.state = 'completed'
+                        WHERE z.tenant = @tenant AND z.provider = @provider AND z.item_key = g.key AND z.local_date <> @local_date) e
+    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved FROM (
+                            SELECT DISTINCT ON (sign(r.difference)) r.difference FROM recon_findings r
+                            WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
+), remembered AS (
+    -- Lines are not kept for ever, and days before the first close have none: what was booked that long ago had its line.
+    SELECT k.*, (k.succeeded AND k.payouts + k.other_payouts = 0 AND k.closed_at < @seen_before::timestamptz) AS paid_before,
+           (k.reversed AND k.reversals + k.other_reversals = 0 AND k.updated_at < @seen_before::timestamptz) AS back_before
+    FROM known k
+), counted AS (
+    SELECT r.*, r.payouts + r.other_payouts + r.paid_before::integer AS all_payouts, r.reversals + r.other_reversals + r.back_before::integer AS all_reversals,
+           -r.change - r.other_change + CASE WHEN r.paid_before THEN r.asked + r.cost ELSE 0 END - CASE WHEN r.back_before THEN r.returned ELSE 0 END AS went
+    FROM remembered r
+), aimed AS (
+    -- NULL leaves what there is: while the outcome is open, and while the books alone have a movement or are behind with one.
+    SELECT c.*, CASE
+        WHEN c.subject_id IS NULL THEN c.went
+        WHEN c.foreign_currency <> '' OR c.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN NULL
+        WHEN NOT c.succeeded THEN c.went
+        WHEN c.all_payouts = 0 AND c.all_reversals = 0 THEN NULL
+        WHEN NOT c.reversed AND c.all_reversals > GREATEST(c.all_payouts - 1, 0) THEN NULL
+        ELSE c.went - CASE WHEN c.all_payouts > 0 THEN c.asked + c.cost ELSE 0 END
+             + CASE WHEN c.reversed AND c.all_reversals > 0 THEN c.returned ELSE 0 END END AS target
+    FROM counted c
 ), coded AS (
     SELECT k.*, CASE
+        WHEN k.subject_id IS NULL AND k.n = 0 THEN 'matched/'
         WHEN k.subject_id IS NULL AND k.foreign_currency <> '' THEN 'missing_here/other_currency'
-        WHEN k.subject_id IS NULL AND k.key LIKE '#%' THEN 'missing_here/no_reference'
+        WHEN k.subject_id IS NULL AND k.reference = '' THEN 'missing_here/no_reference'
         WHEN k.subject_id IS NULL THEN 'missing_here/unknown_reference'
         WHEN k.foreign_currency <> '' THEN 'amount_differs/other_currency'
-        WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND k.payouts > 0 THEN 'unknown/paid_there'
+        WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND k.all_payouts > k.all_reversals THEN 'unknown/paid_there'
         WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN 'unknown/' || k.state
-        WHEN k.state IN ('failed', 'not_sent') AND k.payouts > 0 AND (k.reversals = 0 OR k.change <> 0) THEN 'state_differs/paid_there'
-        WHEN k.payouts > 1 THEN 'duplicate/paid_twice'
-        WHEN k.payouts = 1 AND k.state = 'succeeded' AND k.paid <> k.asked THEN 'amount_differs/amount_differs'
-        WHEN k.payouts = 1 AND k.state = 'succeeded' AND k.fee <> k.cost THEN 'amount_differs/fee_differs'
-        WHEN k.reversals > 0 AND k.state = 'succeeded' AND k.payout_state <> 'reversed' THEN 'state_differs/reversed_there'
-        WHEN k.reversals > 1 THEN 'duplicate/reversed_twice'
-        WHEN k.payouts = 0 AND (k.booked > 0 OR k.awaited = 'payout') AND NOT k.paid_elsewhen THEN
+        WHEN NOT k.succeeded AND k.all_payouts > 0 AND (k.all_reversals = 0 OR k.target <> 0) AND (k.n > 0 OR k.doubted) THEN 'state_differs/paid_there'
+        WHEN k.succeeded AND k.payouts > 0 AND k.all_payouts - 1 > k.all_reversals - k.reversed::integer THEN 'duplicate/paid_twice'
+        WHEN k.succeeded AND k.reversals > 0 AND NOT k.reversed AND k.all_reversals > GREATEST(k.all_payouts - 1, 0) THEN 'state_differs/reversed_there'
+        WHEN k.succeeded AND k.reversals > 0 AND k.reversed AND k.all_reversals - 1 > GREATEST(k.all_payouts - 1, 0) THEN 'duplicate/reversed_twice'
+        WHEN k.succeeded AND k.payouts = 1 AND k.all_payouts = 1 AND k.paid <> k.asked THEN 'amount_differs/amount_differs'
+        WHEN k.succeeded AND k.payouts = 1 AND k.all_payouts = 1 AND k.fee <> k.cost AND k.target IS DISTINCT FROM 0 THEN 'amount_differs/fee_differs'
+        WHEN k.all_payouts = 0 AND (k.booked > 0 OR k.awaited = 'payout') THEN
             CASE WHEN k.awaited = '' AND k.closed_at >= @awaited_from::timestamptz THEN 'awaited/payout' ELSE 'missing_there/payout' END
-        WHEN k.reversals = 0 AND (k.back > 0 OR k.awaited = 'reversal') AND NOT k.back_elsewhen THEN
+        WHEN k.all_reversals = 0 AND (k.back > 0 OR k.awaited = 'reversal') THEN
             CASE WHEN k.awaited = '' AND k.updated_at >= @awaited_from::timestamptz THEN 'awaited/reversal' ELSE 'missing_there/reversal' END
-        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 THEN 'state_differs/other_movement'
+        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND k.target IS NULL THEN 'state_differs/other_movement'
+        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND k.target <> 0 THEN 'amount_differs/other_movement'
+        WHEN k.n > 0 AND k.target <> 0 THEN 'amount_differs/amount_differs'
         WHEN k.change + k.booked - k.back <> 0 THEN 'timing/other_day'
         ELSE 'matched/' END AS verdict
-    FROM known k
+    FROM aimed k
+), wanted AS (
+    -- What is in suspense by the word of lookups is there already; a contradiction of this close puts the attempt's amount there.
+    INSERT INTO close_suspense (tenant, provider, item_key, subject_id, attempt, looked_up, wanted, held)
+    SELECT @tenant, @provider, w.key, w.subject_id, w.number, w.looked_up, w.target - w.looked_up, 0 FROM (
+        SELECT c.key, c.subject_id, COALESCE(c.number, 0) AS number, c.target,
+               CASE c.verdict WHEN 'state_differs/paid_there' THEN c.asked ELSE c.looked_up END AS looked_up
+        FROM coded c WHERE c.target IS NOT NULL) w
+    LEFT JOIN LATERAL (SELECT h.wanted FROM close_suspense h WHERE h.tenant = @tenant AND h.provider = @provider AND h.item_key = w.key) s ON true
+    WHERE w.target - w.looked_up <> COALESCE(s.wanted, 0)
+    ON CONFLICT (tenant, provider, item_key) DO UPDATE SET looked_up = EXCLUDED.looked_up, wanted = EXCLUDED.wanted, subject_id = EXCLUDED.subject_id, attempt = EXCLUDED.attempt
 ), kept AS (
     INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, provider_id, subject_id, attempt, expected, found, difference,
                              flow, currency, at)
-    SELECT @close_id, split_part(c.verdict, '/', 1), c.key, @tenant, @provider, split_part(c.verdict, '/', 2), CASE WHEN c.key LIKE '#%' THEN '' ELSE c.key END,
+    SELECT @close_id, split_part(c.verdict, '/', 1), c.key, @tenant, @provider, split_part(c.verdict, '/', 2),
+           CASE WHEN c.subject_id IS NULL THEN c.reference ELSE c.key END,
            c.provider_id, c.subject_id, COALESCE(c.number, 0),
            CASE WHEN c.subject_id IS NULL THEN 'nothing'
                 ELSE c.state || CASE c.payout_state WHEN 'reversed' THEN ' and reversed' ELSE '' END || ' ' || c.asked || CASE WHEN c.cost <> 0 THEN ' fee ' || c.cost ELSE '' END END,
            CASE WHEN c.foreign_currency <> '' THEN c.foreign_change || ' ' || c.foreign_currency
                 WHEN c.payouts + c.reversals = 0 AND c.change = 0 THEN 'nothing'
                 ELSE trim(CASE WHEN c.payouts > 0 THEN 'paid ' || c.paid || CASE WHEN c.fee <> 0 THEN ' fee ' || c.fee ELSE '' END ||
-                              CASE WHEN c.payouts > 1 THEN ' in ' || c.payouts ELSE '' END ELSE '' END ||
+                              CASE WHEN c.payouts > 1 THEN ' in ' || c.payouts WHEN c.all_payouts > 1 THEN ' again' ELSE '' END ELSE '' END ||
                           CASE WHEN c.reversals > 0 THEN ' back ' || (c.change + c.paid + c.fee) ELSE '' END ||
                           CASE WHEN c.payouts + c.reversals = 0 THEN c.kind || ' ' || c.change ELSE '' END) END,
-           CASE split_part(c.verdict, '/', 1) || '/' || split_part(c.verdict, '/', 2)
+           CASE c.verdict
                WHEN 'missing_here/other_currency' THEN -c.foreign_change
                WHEN 'missing_here/no_reference' THEN -c.change
                WHEN 'missing_here/unknown_reference' THEN -c.change
-               WHEN 'unknown/paid_there' THEN -c.change
-               WHEN 'state_differs/paid_there' THEN -c.change
-               WHEN 'duplicate/paid_twice' THEN c.paid + c.fee - c.asked - c.cost
-               WHEN 'amount_differs/amount_differs' THEN c.paid + c.fee - c.asked - c.cost
-               WHEN 'amount_differs/fee_differs' THEN c.fee - c.cost
+               WHEN 'unknown/paid_there' THEN c.went
+               WHEN 'state_differs/paid_there' THEN c.target
+               WHEN 'duplicate/paid_twice' THEN c.target
+               WHEN 'duplicate/reversed_twice' THEN c.target
+               WHEN 'amount_differs/amount_differs' THEN c.target
+               WHEN 'amount_differs/fee_differs' THEN c.target
+               WHEN 'amount_differs/other_movement' THEN c.target
                WHEN 'state_differs/reversed_there' THEN -(c.change + c.paid + c.fee)
                WHEN 'state_differs/other_movement' THEN -c.change
                WHEN 'missing_there/payout' THEN -c.asked - c.cost
@@ -184,13 +262,16 @@ FROM ledger_postings p
 WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%' AND p.occurred_at >= @day_start::timestamptz
   AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency AND p.kind = 'float.topped_up';
 
--- name: Inherit :exec
--- A day that is reconciled again keeps what its halves were paired with before.
+-- name: Inherit :many
+-- A day that is reconciled again keeps what its halves were paired with before. What only another revision took the place of was not.
 UPDATE close_items i SET settled_by = o.settled_by, kind = CASE o.kind WHEN 'timing' THEN 'timing' ELSE i.kind END, code = o.code
 FROM close_items o JOIN closes c ON c.close_id = o.close_id
 WHERE i.close_id = @close_id AND i.kind IN ('awaited', 'missing_here') AND o.item_key = i.item_key AND o.settled_by IS NOT NULL
   AND o.kind IN ('awaited', 'missing_here', 'timing') AND c.tenant = @tenant AND c.provider = @provider AND c.local_date = @local_date
-  AND c.revision < @revision::integer;
+  AND c.revision < @revision::integer
+  AND NOT EXISTS (SELECT 1 FROM closes s WHERE s.close_id = o.settled_by AND s.tenant = c.tenant AND s.provider = c.provider
+                  AND s.local_date = c.local_date AND s.revision > c.revision)
+RETURNING i.item_key;
 
 -- name: Supersede :exec
 UPDATE close_items o SET settled_by = @close_id FROM closes c
@@ -216,7 +297,29 @@ WITH halves AS (
     WHERE i.close_id = p.close_id AND i.kind = p.kind AND i.item_key = p.item_key
     RETURNING i.*
 )
-SELECT s.close_id, s.kind, s.item_key, s.code, s.reference, s.provider_id, s.difference, s.currency FROM settled s;
+SELECT s.item_key FROM settled s WHERE s.kind = 'missing_here';
+
+-- name: Release :exec
+-- What is paired with a top-up is in the books by that.
+UPDATE close_suspense SET wanted = 0 WHERE tenant = @tenant AND provider = @provider AND item_key = ANY(@item_keys::text[]) AND wanted <> 0;
+
+-- name: Owed :many
+-- What is to go into suspense or out of it, with the item of this close that says why.
+SELECT s.item_key, s.subject_id, s.attempt, s.looked_up, s.wanted, s.held, COALESCE(i.kind, '')::text AS kind, COALESCE(i.code, '')::text AS code,
+       COALESCE(i.expected, '')::text AS expected, COALESCE(i.found, '')::text AS found
+FROM close_suspense s
+LEFT JOIN LATERAL (SELECT x.kind, x.code, x.expected, x.found FROM close_items x
+    WHERE x.close_id = @close_id AND x.item_key = s.item_key AND (x.kind = 'missing_here' OR x.kind = 'amount_differs' AND x.code <> 'other_currency'
+        OR x.kind = 'duplicate' AND x.code IN ('paid_twice', 'reversed_twice') OR x.kind = 'state_differs' AND x.code = 'paid_there') LIMIT 1) i ON true
+WHERE s.tenant = @tenant AND s.provider = @provider AND s.wanted <> s.held ORDER BY s.item_key LIMIT @page_limit;
+
+-- name: Suspended :exec
+UPDATE close_suspense SET held = wanted WHERE tenant = @tenant AND provider = @provider AND item_key = ANY(@item_keys::text[]);
+
+-- name: ForgetLines :exec
+-- The lines of earlier revisions: the newest one is what the provider says of the day.
+DELETE FROM close_lines l USING closes c WHERE c.tenant = @tenant AND c.provider = @provider AND c.local_date = @local_date
+  AND c.revision < @revision::integer AND l.close_id = c.close_id;
 
 -- name: DropPaired :exec
 -- Both halves on one day: they agree, and nothing of them is left to tell. One alone is of two days.
@@ -239,14 +342,6 @@ FROM close_items i JOIN closes c ON c.close_id = i.close_id
 WHERE i.tenant = @tenant AND i.provider = @provider AND i.kind = 'awaited' AND i.code = 'top_up' AND i.settled_by IS NULL
   AND c.local_date = @of_date::date AND c.state = 'completed'
 ON CONFLICT DO NOTHING;
-
--- name: ExplainLines :many
--- Lines that were nobody's, and whose reference is now that of a payout booked as paid.
-UPDATE close_items i SET settled_by = @close_id
-FROM attempts a
-WHERE i.tenant = @tenant AND i.provider = @provider AND i.kind = 'missing_here' AND i.settled_by IS NULL AND i.code = 'unknown_reference'
-  AND i.close_id <> @close_id AND a.tenant = i.tenant AND a.provider = i.provider AND a.reference = i.reference AND a.state = 'succeeded'
-RETURNING i.close_id, i.kind, i.item_key, i.code, i.reference, i.provider_id, i.difference, i.currency;
 
 -- name: NameItem :exec
 INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, provider_id, expected, found, difference, flow, currency, at)

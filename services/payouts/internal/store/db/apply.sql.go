@@ -508,6 +508,56 @@ func (q *Queries) MovePayouts(ctx context.Context, arg MovePayoutsParams) (int64
 	return result.RowsAffected(), nil
 }
 
+const paidThere = `-- name: PaidThere :many
+SELECT k.subject_id::uuid AS subject_id, k.number::integer AS number FROM (
+    SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS number, unnest($3::text[]) AS tenant,
+           unnest($4::text[]) AS provider, unnest($5::text[]) AS ref) k
+CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE l.kind = 'payout') AS paid, count(*) FILTER (WHERE l.kind = 'reversal') AS back
+    FROM close_lines l JOIN closes c ON c.close_id = l.close_id AND c.state = 'completed'
+    WHERE l.tenant = k.tenant AND l.provider = k.provider AND l.item_key = k.ref) s
+WHERE s.paid > s.back
+`
+
+type PaidThereParams struct {
+	SubjectIds []uuid.UUID
+	Numbers    []int32
+	Tenants    []string
+	Providers  []string
+	Refs       []string
+}
+
+type PaidThereRow struct {
+	SubjectID uuid.UUID
+	Number    int32
+}
+
+// Which of these attempts a statement that a day was closed by has as paid, and not as taken back.
+func (q *Queries) PaidThere(ctx context.Context, arg PaidThereParams) ([]PaidThereRow, error) {
+	rows, err := q.db.Query(ctx, paidThere,
+		arg.SubjectIds,
+		arg.Numbers,
+		arg.Tenants,
+		arg.Providers,
+		arg.Refs,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PaidThereRow
+	for rows.Next() {
+		var i PaidThereRow
+		if err := rows.Scan(&i.SubjectID, &i.Number); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const pausePayees = `-- name: PausePayees :many
 UPDATE payees p SET state = 'paused', pause_reason = $1, pause_detail = c.detail, paused_by = $2, version = p.version + 1,
        updated_at = $3::timestamptz

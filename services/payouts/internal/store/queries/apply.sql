@@ -34,6 +34,16 @@ FROM (
 -- name: Contradict :exec
 UPDATE payouts SET contradicted = true, updated_at = @now::timestamptz WHERE payout_id = ANY(@ids::uuid[]);
 
+-- name: PaidThere :many
+-- Which of these attempts a statement that a day was closed by has as paid, and not as taken back.
+SELECT k.subject_id::uuid AS subject_id, k.number::integer AS number FROM (
+    SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number, unnest(@tenants::text[]) AS tenant,
+           unnest(@providers::text[]) AS provider, unnest(@refs::text[]) AS ref) k
+CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE l.kind = 'payout') AS paid, count(*) FILTER (WHERE l.kind = 'reversal') AS back
+    FROM close_lines l JOIN closes c ON c.close_id = l.close_id AND c.state = 'completed'
+    WHERE l.tenant = k.tenant AND l.provider = k.provider AND l.item_key = k.ref) s
+WHERE s.paid > s.back;
+
 -- name: ReleaseItems :exec
 WITH released AS (
     UPDATE payout_items SET released_at = @now::timestamptz
