@@ -35,7 +35,7 @@ func (b *Book) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) erro
 }
 
 // Decided applies what lookups proved. What is proven never to have been created goes again under its reference; failed ones
-// wait for their retry.
+// wait for their retry. A refusal for want of float has the connector rest.
 func (b *Book) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
 	payouts, moved, err := b.Outcomes.decided(ctx, tx, updates)
 	if err != nil {

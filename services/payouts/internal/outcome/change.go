@@ -37,8 +37,8 @@ func (o *Outcomes) change(p payout.Payout, m attempt.Moved) store.Change {
 
 // failed decides how a definite rejection goes on. One that concerns the float or the provider says nothing about the
 // payment: it is not counted, and a payout that was just being sent waits in held for the cause to go. What a lookup finds
-// refused for want of float is not counted either, and goes on where the float holds it; what it finds refused for the provider
-// is: the provider had taken it before, and may take and refuse it without end.
+// refused so is counted: the provider had taken it before, and may take and refuse it without end. Where it is for want of float the
+// connector rests as well (see [Book.Decided]), so that no attempt is spent before there may be some.
 func (o *Outcomes) failed(c *store.Change, p payout.Payout, m attempt.Moved) {
 	now, r := o.Clock.Now(), m.Result
 	ours := r.Scope == provider.ScopeFloat || r.Scope == provider.ScopeProvider
@@ -50,9 +50,6 @@ func (o *Outcomes) failed(c *store.Change, p payout.Payout, m attempt.Moved) {
 			at := now.Add(providerPause)
 			c.RetryAt = &at
 		}
-	case r.Scope == provider.ScopeFloat:
-		at := now.Add(providerPause)
-		c.RetryAt = &at
 	case (ours || r.Class == provider.RejectedRetryable) && p.Counted+1 < o.maxAttempts(p.Tenant) && o.retryAfter(p, p.Counted) > 0:
 		at := now.Add(o.retryAfter(p, p.Counted))
 		c.Counted, c.RetryAt = 1, &at
