@@ -82,7 +82,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	planner := &plan.Planner{Store: st, Outbox: relay, Tenants: file}
 	closer := closing.New(closing.Config{Owner: s.owner}, closing.Deps{
 		Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Connectors: s.connectors, Findings: outcomes,
-		Settle: st.Settle, Asked: worker.Wake, Key: file.Reports.SigningKey, Logger: s.log,
+		Settle: st.Settle, Asked: worker.Wake, Key: file.Reports.SigningKey, Logger: s.log, Registry: registry,
 	})
 	jobs := runs.Jobs(planner, counted, worker.AskPage, closer.Page)
 	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch}

@@ -74,6 +74,8 @@ func refusedClose(err error, date string) error {
 		return rpc.Refused("DAY_NOT_OVER", "close it when it is over", "%v", err)
 	case errors.Is(err, closing.ErrEarlier):
 		return rpc.Refused("BEFORE_FIRST_CLOSE", "what came before is in the opening balance of that day", "%s cannot be closed: %v", date, err)
+	case errors.Is(err, closing.ErrUnlikely):
+		return rpc.Refused("TOO_MANY_DAYS", "look at the date: every day since the last close is closed with it", "%s cannot be closed: %v", date, err)
 	case errors.Is(err, closing.ErrNoKey):
 		return rpc.Refused("NO_REPORT_KEY", "make one with openssl genpkey -algorithm ed25519 and name it as reports.signing_key in the tenants file", "%v", err)
 	default:

@@ -17,6 +17,9 @@ import (
 // Job closes the day before the tick's.
 const Job = "payouts/close"
 
+// mostDays is how many days may be closed by one question, and how far back the first one may lie.
+const mostDays = 400
+
 // settle is how long after its end a day is first looked at: what was begun before midnight is committed by then. What is
 // later still counts as late on the next day.
 const settle = time.Minute
@@ -26,6 +29,8 @@ var (
 	ErrNotOver = errors.New("the day is not over")
 	ErrEarlier = errors.New("the day lies before the first one that was closed")
 	ErrNoKey   = errors.New("there is no key to sign reports with")
+	// ErrUnlikely is a date that is mistyped rather than meant: every day from the first one on is closed.
+	ErrUnlikely = errors.New("that is too long a time")
 )
 
 // Ask has a day of a connector closed, and every day since its last close: none is left out. A day that is closed already stays
@@ -46,7 +51,7 @@ func (c *Closer) Ask(ctx context.Context, tx pgx.Tx, t config.Tenant, provider, 
 	if err := q.LockConnector(ctx, db.LockConnectorParams{Tenant: t.ID, Provider: provider}); err != nil {
 		return fmt.Errorf("lock the closes of %s/%s: %w", t.ID, provider, err)
 	}
-	revisions, err := c.missing(ctx, q, t.ID, provider, wanted, again)
+	revisions, err := c.missing(ctx, q, t, provider, wanted, again)
 	if err != nil {
 		return err
 	}
@@ -72,10 +77,11 @@ type revision struct {
 }
 
 // missing lists what is to be closed so that the wanted day is.
-func (c *Closer) missing(ctx context.Context, q *db.Queries, tenant, provider string, wanted time.Time, again bool) ([]revision, error) {
+func (c *Closer) missing(ctx context.Context, q *db.Queries, t config.Tenant, provider string, wanted time.Time, again bool) ([]revision, error) {
+	tenant := t.ID
 	known, err := q.LastDay(ctx, db.LastDayParams{Tenant: tenant, Provider: provider})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return []revision{{wanted, 1}}, nil
+		return []revision{{wanted, 1}}, c.first(ctx, q, t, provider, wanted)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the last close of %s/%s: %w", tenant, provider, err)
@@ -84,6 +90,9 @@ func (c *Closer) missing(ctx context.Context, q *db.Queries, tenant, provider st
 		return nil, fmt.Errorf("%w: %s", ErrEarlier, dateOf(known.First))
 	}
 	var all []revision
+	if last := known.Last.Time.AddDate(0, 0, mostDays); wanted.After(last) {
+		return nil, fmt.Errorf("%w: close the days up to %s first", ErrUnlikely, last.Format(time.DateOnly))
+	}
 	for d := known.Last.Time.AddDate(0, 0, 1); !d.After(wanted); d = d.AddDate(0, 0, 1) {
 		all = append(all, revision{d, 1})
 	}
@@ -98,6 +107,22 @@ func (c *Closer) missing(ctx context.Context, q *db.Queries, tenant, provider st
 		all = append(all, revision{wanted, int(newest.Revision) + 1})
 	}
 	return all, nil
+}
+
+// first refuses a first day that lies before everything: all days from there on would have to be closed, and none before it ever.
+func (c *Closer) first(ctx context.Context, q *db.Queries, t config.Tenant, provider string, wanted time.Time) error {
+	d := dayOf(wanted, t.Location)
+	if oldest := c.Clock.Now().AddDate(0, 0, -mostDays); d.end.Before(oldest) {
+		return fmt.Errorf("%w: the first day may be %s", ErrUnlikely, oldest.Format(time.DateOnly))
+	}
+	later, err := q.FirstMovement(ctx, db.FirstMovementParams{Tenant: t.ID, Float: "float:" + provider, DayEnd: d.end})
+	if err != nil {
+		return fmt.Errorf("find the first movement of %s/%s: %w", t.ID, provider, err)
+	}
+	if later {
+		return fmt.Errorf("%w: the books of %s begin after %s", ErrEarlier, provider, d)
+	}
+	return nil
 }
 
 // Page is the job: one connector of the tenant a page, in the order of their names.
@@ -117,7 +142,7 @@ func (c *Closer) Page(ctx context.Context, tx pgx.Tx, r run.Run) (run.Page, erro
 		}
 		err := c.Ask(ctx, tx, t, name, local.AddDate(0, 0, -1).Format(time.DateOnly), false, &r.ID)
 		switch {
-		case errors.Is(err, ErrNoKey), errors.Is(err, ErrNotOver):
+		case errors.Is(err, ErrNoKey), errors.Is(err, ErrNotOver), errors.Is(err, ErrUnlikely):
 			return run.Page{}, run.Fail("not_possible", err)
 		case errors.Is(err, ErrEarlier): // by hand, for a time long gone: there is nothing to close
 		case err != nil:

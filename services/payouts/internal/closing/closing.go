@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
@@ -25,6 +26,7 @@ import (
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/reconcile"
+	"github.com/agogopay/agogo/internal/telemetry"
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
 )
 
@@ -69,6 +71,8 @@ type Deps struct {
 	Asked  func()
 	Key    *daybook.Key // nil: nothing can be closed
 	Logger *slog.Logger
+	// Registry takes the age of the oldest close that waits; nil: not measured.
+	Registry prometheus.Registerer
 }
 
 // Config tunes it; zero values are the defaults.
@@ -80,8 +84,11 @@ type Config struct {
 	// how many there are before the close waits for its next try; 4.
 	Pause, MaxPause time.Duration
 	Readings        int
-	Chunk           int // lines that are stored at once; 5000
-	PageSize        int // items that are told at once; 1000
+	// MostLines are of one reading, and Longest is how long it may take: a statement that does not end keeps no disk and no connector.
+	MostLines int64         // 5,000,000
+	Longest   time.Duration // 2 h
+	Chunk     int           // lines that are stored at once; 5000
+	PageSize  int           // items that are told at once; 1000
 }
 
 func (c Config) withDefaults() Config {
@@ -94,6 +101,10 @@ func (c Config) withDefaults() Config {
 	def(&c.Lease, 5*time.Minute)
 	def(&c.Pause, 2*time.Second)
 	def(&c.MaxPause, 30*time.Second)
+	def(&c.Longest, 2*time.Hour)
+	if c.MostLines <= 0 {
+		c.MostLines = 5_000_000
+	}
 	for n, v := range map[*int]int{&c.Readings: 4, &c.Chunk: 5000, &c.PageSize: 1000} {
 		if *n <= 0 {
 			*n = v
@@ -106,12 +117,16 @@ func (c Config) withDefaults() Config {
 type Closer struct {
 	Config
 	Deps
-	wake chan struct{}
+	wake   chan struct{}
+	oldest prometheus.Gauge
 }
 
 // New makes one.
 func New(c Config, d Deps) *Closer {
-	return &Closer{Config: c.withDefaults(), Deps: d, wake: make(chan struct{}, 1)}
+	oldest := telemetry.Shared(d.Registry, prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "agogo_" + d.Service + "_oldest_open_close_seconds", Help: "How long ago the day ended whose close has been waiting longest.",
+	}))
+	return &Closer{Config: c.withDefaults(), Deps: d, wake: make(chan struct{}, 1), oldest: oldest}
 }
 
 // ID is the identity of a close.

@@ -72,7 +72,7 @@ const (
 func (c *Closer) patiently(ctx context.Context, ask func() error) error {
 	policy := retrypolicy.NewBuilder[any]().
 		WithBackoff(c.Pause, c.MaxPause).WithJitterFactor(0.2).WithMaxRetries(c.Readings-1).
-		AbortOnErrors(errLost, provider.ErrNotNow, context.Canceled).ReturnLastFailure().Build()
+		AbortOnErrors(errLost, errEndless, provider.ErrNotNow, context.Canceled).ReturnLastFailure().Build()
 	return failsafe.With(policy).WithContext(ctx).Run(func() (err error) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -113,15 +113,23 @@ func (c *Closer) keep(ctx context.Context, q *db.Queries, k db.Close) error {
 	return nil
 }
 
+// errEndless means that a statement goes on beyond all that can be one.
+var errEndless = errors.New("the statement does not end")
+
 // each reads the statements of every day of the provider's calendar, which is taken to be UTC's, that overlaps a span of time, and
 // passes on the lines within it: the tenant's day is another one than the provider's wherever the zone is not UTC.
 func (c *Closer) each(ctx context.Context, conn *connector.Connector, from, to time.Time, fn func(provider.StatementLine) error) error {
+	until, n := c.Clock.Now().Add(c.Longest), int64(0)
 	for d := from.UTC().Truncate(24 * time.Hour); d.Before(to); d = d.AddDate(0, 0, 1) {
 		if _, err := conn.Throttle.Take(ctx, 1); err != nil {
 			return err
 		}
 		err := conn.Statement.Statement(ctx, d.Format(time.DateOnly), func(l provider.StatementLine) error {
-			switch {
+			switch n++; {
+			case n > c.MostLines:
+				return fmt.Errorf("%w: it has more than %d lines", errEndless, c.MostLines)
+			case c.Clock.Now().After(until):
+				return fmt.Errorf("%w: it took longer than %s to read", errEndless, c.Longest)
 			case l.ProviderID == "" || l.At.IsZero() || l.Amount.Currency == "":
 				return errors.New("a line without id, time or currency")
 			case !plain(l.ProviderID) || !plain(l.Reference):

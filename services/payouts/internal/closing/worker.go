@@ -8,7 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
 )
@@ -53,6 +55,9 @@ func (c *Closer) Pass(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	if err := c.askAbout(ctx); err != nil {
+		return false, err
+	}
+	if err := c.measure(ctx); err != nil {
 		return false, err
 	}
 	var due []db.Close
@@ -107,11 +112,38 @@ func (c *Closer) fail(ctx context.Context, k db.Close, cause error) error {
 		}); err != nil {
 			return fmt.Errorf("put off the close of %s: %w", dateOf(k.LocalDate), err)
 		}
+		if int(k.Tries)+1 >= triesUntilTold {
+			if err := c.Findings.Stated(ctx, tx, []reconcile.Finding{notClosed(k)}, nil); err != nil {
+				return err
+			}
+		}
 		if k.RunID == nil {
 			return nil
 		}
 		return c.Settle(ctx, tx, *k.RunID)
 	})
+}
+
+// triesUntilTold is after how many tries people hear that a day is still open: the next ones wait for it.
+const triesUntilTold = 4
+
+// notClosed tells once of a day that cannot be closed. Why stands in the close's row: what a provider says may be anything.
+func notClosed(k db.Close) reconcile.Finding {
+	return reconcile.Finding{
+		ID: statementID(k, k.CloseID.String(), "day_not_closed"), Tenant: k.Tenant, Provider: k.Provider, Subject: k.CloseID, Code: "day_not_closed",
+		Expected: "a report of " + dateOf(k.LocalDate), Found: fmt.Sprintf("%d tries", k.Tries+1), Difference: money.Amount{Currency: money.Currency(k.Currency)},
+	}
+}
+
+// measure tells how long the oldest close has been waiting.
+func (c *Closer) measure(ctx context.Context) error {
+	now := c.Clock.Now()
+	ended, err := db.New(c.Pool).OldestOpen(ctx, now)
+	if err != nil {
+		return fmt.Errorf("find the oldest open close: %w", err)
+	}
+	c.oldest.Set(now.Sub(ended).Seconds())
+	return nil
 }
 
 // short keeps a reason to a line.

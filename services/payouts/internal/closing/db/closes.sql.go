@@ -409,6 +409,26 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]Close, error) {
 	return items, nil
 }
 
+const firstMovement = `-- name: FirstMovement :one
+SELECT COALESCE(LEAST((SELECT min(p.occurred_at) FROM ledger_postings p WHERE p.tenant = $1 AND p.credit = $2 AND p.credit LIKE 'float:%'),
+                      (SELECT min(p.occurred_at) FROM ledger_postings p WHERE p.tenant = $1 AND p.debit = $2 AND p.debit LIKE 'float:%')),
+                '-infinity'::timestamptz) > $3::timestamptz AS later
+`
+
+type FirstMovementParams struct {
+	Tenant string
+	Float  string
+	DayEnd time.Time
+}
+
+// When a float first moved by the books; without one, never.
+func (q *Queries) FirstMovement(ctx context.Context, arg FirstMovementParams) (bool, error) {
+	row := q.db.QueryRow(ctx, firstMovement, arg.Tenant, arg.Float, arg.DayEnd)
+	var later bool
+	err := row.Scan(&later)
+	return later, err
+}
+
 const hold = `-- name: Hold :one
 SELECT close_id FROM closes WHERE close_id = $1 AND lease_owner = $2 AND state = 'open' FOR UPDATE
 `
@@ -775,6 +795,18 @@ func (q *Queries) OldLines(ctx context.Context, arg OldLinesParams) (int64, erro
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const oldestOpen = `-- name: OldestOpen :one
+SELECT COALESCE(min(day_end), $1::timestamptz)::timestamptz AS ended FROM closes WHERE state = 'open' AND day_end <= $1::timestamptz
+`
+
+// When the day ended whose close has been waiting longest; now, where none waits.
+func (q *Queries) OldestOpen(ctx context.Context, now time.Time) (time.Time, error) {
+	row := q.db.QueryRow(ctx, oldestOpen, now)
+	var ended time.Time
+	err := row.Scan(&ended)
+	return ended, err
 }
 
 const previous = `-- name: Previous :many

@@ -3,6 +3,16 @@
 SELECT max(local_date)::date AS last, min(local_date)::date AS first FROM closes WHERE tenant = @tenant AND provider = @provider
 HAVING count(*) > 0;
 
+-- name: FirstMovement :one
+-- When a float first moved by the books; without one, never.
+SELECT COALESCE(LEAST((SELECT min(p.occurred_at) FROM ledger_postings p WHERE p.tenant = @tenant AND p.credit = @float AND p.credit LIKE 'float:%'),
+                      (SELECT min(p.occurred_at) FROM ledger_postings p WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%')),
+                '-infinity'::timestamptz) > @day_end::timestamptz AS later;
+
+-- name: OldestOpen :one
+-- When the day ended whose close has been waiting longest; now, where none waits.
+SELECT COALESCE(min(day_end), @now::timestamptz)::timestamptz AS ended FROM closes WHERE state = 'open' AND day_end <= @now::timestamptz;
+
 -- name: Request :exec
 INSERT INTO closes (close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, next_try_at, requested_at)
 SELECT s.close_id, @tenant, @provider, s.local_date, s.revision, @timezone, s.day_start, s.day_end, @currency, sqlc.narg(run_id)::uuid, 'open',
