@@ -141,7 +141,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	req.Header.Set(provider.AddressKey, req.PathValue("key"))
 	references, err := verifier.Verify(req.Header, body)
 	switch {
-	case errors.Is(err, provider.ErrUnreadable):
+	case errors.Is(err, provider.ErrUnreadable), err == nil && len(references) == 0: // nothing could ever be matched with it
 		r.refuse(w, req, name, "unreadable", http.StatusBadRequest)
 	case errors.Is(err, provider.ErrStale):
 		r.refuse(w, req, name, "stale", http.StatusUnauthorized)

@@ -36,6 +36,9 @@ func (plain) Verify(h http.Header, body []byte) ([]string, error) {
 	if len(refs) == 0 {
 		return nil, provider.ErrUnreadable
 	}
+	if refs[0] == "of-nothing" { // an adapter that finds nothing to object to, and nothing else either
+		return nil, nil
+	}
 	return refs, nil
 }
 
@@ -135,6 +138,7 @@ func TestRefusedAndNothingStored(t *testing.T) {
 		"forged":           {"POST", here, "Basic wrong", "ref-1", http.StatusUnauthorized},
 		"unsigned":         {"POST", here, "", "ref-1", http.StatusUnauthorized},
 		"unreadable":       {"POST", here, "Basic right", "", http.StatusBadRequest},
+		"of nothing":       {"POST", here, "Basic right", "of-nothing", http.StatusBadRequest},
 		"unknown tenant":   {"POST", "/webhooks/payouts/nobody/orange", "Basic right", "ref-1", http.StatusNotFound},
 		"unknown provider": {"POST", "/webhooks/payouts/lebenis/wave", "Basic right", "ref-1", http.StatusNotFound},
 		"wrong method":     {"GET", here, "Basic right", "ref-1", http.StatusMethodNotAllowed},
