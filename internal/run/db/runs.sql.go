@@ -528,9 +528,11 @@ func (q *Queries) ResumeRun(ctx context.Context, arg ResumeRunParams) (int64, er
 const startNextRun = `-- name: StartNextRun :many
 UPDATE runs SET state = 'running', version = version + 1, started_at = $1::timestamptz, moved_at = $1::timestamptz
 WHERE run_id = (
-    SELECT r.run_id FROM runs r WHERE r.tenant = $2 AND r.schedule = $3 AND r.state = 'queued'
-      AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = $2 AND o.schedule = $3 AND o.state = 'running')
-    ORDER BY r.nominal_time, r.run_id LIMIT 1
+    SELECT n.run_id FROM runs n WHERE n.state = 'queued' AND n.run_id = (
+        SELECT r.run_id FROM runs r WHERE r.tenant = $2 AND r.schedule = $3 AND r.state = 'queued'
+          AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = $2 AND o.schedule = $3 AND o.state = 'running')
+        ORDER BY r.nominal_time, r.run_id LIMIT 1
+    ) FOR NO KEY UPDATE SKIP LOCKED
 )
 RETURNING run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
           timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at
@@ -569,6 +571,8 @@ type StartNextRunRow struct {
 	FinishedAt  *time.Time
 }
 
+// Who cancels the earliest holds it and wants the schedule, which is ours: it is not waited for, and no later one takes its place. The
+// cancelling starts the next one, and the sweeper this one, should it not be cancelled after all.
 func (q *Queries) StartNextRun(ctx context.Context, arg StartNextRunParams) ([]StartNextRunRow, error) {
 	rows, err := q.db.Query(ctx, startNextRun, arg.Now, arg.Tenant, arg.Schedule)
 	if err != nil {

@@ -10,11 +10,15 @@ ON CONFLICT DO NOTHING;
 SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || @tenant::text || '/' || @schedule::text, 7101));
 
 -- name: StartNextRun :many
+-- Who cancels the earliest holds it and wants the schedule, which is ours: it is not waited for, and no later one takes its place. The
+-- cancelling starts the next one, and the sweeper this one, should it not be cancelled after all.
 UPDATE runs SET state = 'running', version = version + 1, started_at = @now::timestamptz, moved_at = @now::timestamptz
 WHERE run_id = (
-    SELECT r.run_id FROM runs r WHERE r.tenant = @tenant AND r.schedule = @schedule AND r.state = 'queued'
-      AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = @tenant AND o.schedule = @schedule AND o.state = 'running')
-    ORDER BY r.nominal_time, r.run_id LIMIT 1
+    SELECT n.run_id FROM runs n WHERE n.state = 'queued' AND n.run_id = (
+        SELECT r.run_id FROM runs r WHERE r.tenant = @tenant AND r.schedule = @schedule AND r.state = 'queued'
+          AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = @tenant AND o.schedule = @schedule AND o.state = 'running')
+        ORDER BY r.nominal_time, r.run_id LIMIT 1
+    ) FOR NO KEY UPDATE SKIP LOCKED
 )
 RETURNING run_id, tick_id, tenant, schedule, job, nominal_time, local_date::text AS local_date, window_start, window_end,
           timezone, trigger, requester, correlation, causation, state, reason, cursor, page, planned, done, version, started_at, moved_at, finished_at;
