@@ -33,6 +33,8 @@ type Lane struct {
 type Gate struct {
 	Code string // why nothing goes now
 	Stay bool   // the rows stay where they are and count as waiting; otherwise Book.Hold puts them aside
+	// Ask is set with Stay where nothing goes any more: what may have been sent before a restore is asked about and taken over all the same.
+	Ask bool
 }
 
 // Claim is what one transaction is about to send.

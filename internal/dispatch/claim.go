@@ -61,6 +61,10 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 		}
 	}
 	switch {
+	case g.Code != "" && g.Stay && g.Ask:
+		claim, err := l.proven(ctx, tx, 0)
+		c.held = claim.Held
+		return c, err
 	case g.Code != "" && g.Stay, c.rest > 0, c.probing:
 		return c, nil
 	case g.Code != "":

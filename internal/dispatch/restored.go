@@ -18,9 +18,12 @@ import (
 const CodeRestored = "restored"
 
 // proven claims up to most rows that may be begun. After a restore these are the ones that were proven never to have been sent:
-// others are asked about and count as put aside, and what turns out to have been sent is taken over.
+// others are asked about and count as put aside, and what turns out to have been sent is taken over. With most 0 nothing else happens.
 func (l *lane) proven(ctx context.Context, tx pgx.Tx, most int) (Claim, error) {
 	gate := l.d.Prechecks
+	if gate == nil && most == 0 {
+		return Claim{}, nil
+	}
 	if gate == nil {
 		return l.d.Book.Claim(ctx, tx, l.Lane, most, l.resting())
 	}
@@ -31,6 +34,9 @@ func (l *lane) proven(ctx context.Context, tx pgx.Tx, most int) (Claim, error) {
 	look := most
 	if l.careful(mark) {
 		look = max(most, holdMost) // a whole page is asked about at once, whatever there are slots for
+	}
+	if look == 0 {
+		return Claim{}, nil
 	}
 	claim, err := l.d.Book.Claim(ctx, tx, l.Lane, look, l.resting())
 	if err != nil {

@@ -47,6 +47,8 @@ func (b *Book) Gate(ctx context.Context, q dispatch.DBTX, l dispatch.Lane, st pr
 		return dispatch.Gate{}, fmt.Errorf("read controls: %w", err)
 	}
 	switch {
+	case controls.Control == store.ControlCancelled:
+		return dispatch.Gate{Code: payout.CodeRunCancelled, Stay: true, Ask: true}, nil
 	case controls.Control != store.ControlOpen:
 		rest := controls.ControlReason == payout.CodeFailureRate && b.Store.HoldsRest(l.Run.Tenant)
 		return dispatch.Gate{Code: payout.CodeBatchPaused, Stay: !rest}, nil

@@ -2,10 +2,13 @@ package outcome
 
 import (
 	"context"
+	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -21,6 +24,10 @@ func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 
 func (o *Outcomes) decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]payout.Payout, []attempt.Moved, error) {
 	now := o.Clock.Now()
+	updates, err := o.unsendable(ctx, tx, updates)
+	if err != nil {
+		return nil, nil, err
+	}
 	moved, valid, err := reconcile.Decide(ctx, tx, now, updates)
 	if err != nil {
 		return nil, nil, err
@@ -57,4 +64,37 @@ func (o *Outcomes) Late(ctx context.Context, tx pgx.Tx, answers []attempt.Outcom
 	}
 	o.Logger.WarnContext(ctx, "payouts: answers came after their lease", "answers", len(answers), "proofs", len(updates))
 	return o.Decided(ctx, tx, updates)
+}
+
+// unsendable leaves to people what the provider denies of cancelled batches. That it knows nothing is proof enough for the same reference to go
+// again, which costs nothing should it have lied; there it does not go again, and freeing its payments could pay them twice.
+func (o *Outcomes) unsendable(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]attempt.Update, error) {
+	var denied []uuid.UUID
+	for _, u := range updates {
+		if u.Decision.State == attempt.NotSent && u.Decision.Result.Code == attempt.CodeNeverCreated {
+			denied = append(denied, u.Attempt.Subject)
+		}
+	}
+	if len(denied) == 0 {
+		return updates, nil
+	}
+	cancelled, err := o.Store.OfCancelled(ctx, tx, denied...)
+	if err != nil || len(cancelled) == 0 {
+		return updates, err
+	}
+	now := o.Clock.Now()
+	updates = slices.Clone(updates)
+	for i, u := range updates {
+		if u.Decision.Result.Code != attempt.CodeNeverCreated || !slices.Contains(cancelled, u.Attempt.Subject) {
+			continue
+		}
+		next := now.Add(providerPause)
+		if c, ok := o.Connectors.Get(u.Attempt.Tenant, u.Attempt.Provider); ok {
+			next = c.Policy.NextLookup(u.Attempt.SubmittedAt, now)
+		}
+		d := &updates[i].Decision
+		d.State, d.Result, d.NextLookup = attempt.ManualReview, provider.Result{Class: provider.Ambiguous, Code: attempt.CodeNotResendable}, &next
+		d.Alarm = "not found at the provider, and its run was cancelled: two people decide"
+	}
+	return updates, nil
 }

@@ -52,6 +52,11 @@ func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	if res.PayAgain && p.Contradicted {
 		return false, contradicted(p)
 	}
+	if res.PayAgain {
+		if err := r.Store.RefuseCancelled(ctx, tx, p.BatchID); err != nil {
+			return false, err
+		}
+	}
 	words.Attempt = p.Attempt
 	agreed, err := review.Say(ctx, tx, r.Clock.Now(), words, actor.Name)
 	if err != nil || !agreed {

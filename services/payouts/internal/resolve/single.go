@@ -77,7 +77,7 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return err
 	}
 	p := sub.Payout
-	if err := r.Store.RefuseCancelled(ctx, tx, p.BatchID); err != nil {
+	if err := r.refuseOver(ctx, tx, p); err != nil {
 		return err
 	}
 	switch {
@@ -104,6 +104,16 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return err
 	}
 	return r.move(ctx, tx, p, c, "")
+}
+
+// refuseOver refuses what belongs to a cancelled batch, unless it may have been sent before a restore: released, it is asked about, and is
+// taken over or cancelled by what the provider says. It is not sent.
+func (r *Resolver) refuseOver(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
+	doubts, err := r.Store.Doubts(ctx, tx, p.ID)
+	if err != nil || doubts[p.ID].Restored {
+		return err
+	}
+	return r.Store.RefuseCancelled(ctx, tx, p.BatchID)
 }
 
 // takeCap books a payout on today's caps and returns the date, or refuses.
@@ -183,7 +193,31 @@ func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid
 	if err := sub.proven(); err != nil {
 		return err
 	}
+	doubts, err := r.Store.Doubts(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if d, doubted := doubts[id]; doubted {
+		return maybePaid(p, d)
+	}
 	return r.move(ctx, tx, p, store.Change{To: payout.Cancelled, Reason: payout.HeldBy(payout.CodeByPerson)}, next)
+}
+
+// maybePaid refuses to free what may have been paid.
+func maybePaid(p payout.Payout, d store.Doubt) error {
+	switch {
+	case d.Restored:
+		next := "the provider is asked before it would be sent: give the command again when agogo restore says that it is absent"
+		if p.State == payout.Held {
+			next = "agogo payouts release " + p.ID.String() + " has the provider asked; give the command again when agogo restore says that it is absent"
+		}
+		return rpc.Refused("sent_before_restore", next, "payout %s may have been sent before the restore", p.ID)
+	case d.Denied:
+		return rpc.Refused("denied_once", "let it go: the same reference goes again, which pays it once; a new payout could pay it twice",
+			"payout %s was sent, and the provider knows nothing of it yet", p.ID)
+	default:
+		return refused(p, "it may have been paid; look at it again")
+	}
 }
 
 // move applies one change, from the payout's present state if that is among those given (none given: any).

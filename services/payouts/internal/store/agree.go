@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -64,13 +63,9 @@ func (s *Store) sayOfPayouts(ctx context.Context, tx pgx.Tx, actor, word, reason
 // Reject ends payouts that wait for approval, whose rows the caller holds, and frees their items. What was sent before and may
 // still have been paid is left as it is, for its items would be paid twice. It returns how many payouts it ended.
 func (s *Store) Reject(ctx context.Context, tx pgx.Tx, actor, reason string, ids ...uuid.UUID) (int, error) {
-	doubted, err := db.New(tx).Unproven(ctx, ids)
-	if err != nil {
-		return 0, fmt.Errorf("find attempts of payouts to reject: %w", err)
-	}
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return slices.Contains(doubted, id) })
-	if len(ids) == 0 {
-		return 0, nil
+	ids, err := s.proven(ctx, tx, ids)
+	if err != nil || len(ids) == 0 {
+		return 0, err
 	}
 	if err := s.sayOfPayouts(ctx, tx, actor, WordRejected, reason, ids); err != nil {
 		return 0, err
@@ -145,12 +140,18 @@ func (s *Store) RejectBatch(ctx context.Context, tx pgx.Tx, id uuid.UUID, actor,
 		if len(ids) == 0 {
 			return nil
 		}
+		after = ids[len(ids)-1]
+		if _, err := s.Lock(ctx, tx, ids...); err != nil {
+			return err
+		}
+		if ids, err = s.proven(ctx, tx, ids); err != nil {
+			return err
+		}
 		for _, from := range []payout.State{payout.Approved, payout.Held} {
 			if err := s.end(ctx, tx, ids, from, payout.Cancelled); err != nil {
 				return err
 			}
 		}
-		after = ids[len(ids)-1]
 	}
 }
 

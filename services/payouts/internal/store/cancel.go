@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -44,7 +46,14 @@ func (s *Store) CancelRun(ctx context.Context, tx pgx.Tx, id uuid.UUID, words st
 		return nothingToCancel(id, b.State)
 	}
 	_, err = s.controlBatch(ctx, tx, b.BatchID, BatchCancelled, ControlCancelled, payout.Reason{Scope: payout.ScopeBatch, Code: payout.CodeByPerson}, words)
-	return err
+	if err != nil {
+		return err
+	}
+	mark, err := restore.Newest(ctx, tx)
+	if err != nil || mark.Epoch == 0 {
+		return err
+	}
+	return s.WakeBatch(ctx, tx, id, s.nonce("c")) // providers are asked what of it was sent before the restore
 }
 
 func nothingToCancel(id uuid.UUID, state string) error {
@@ -59,9 +68,23 @@ func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, limit int) (more bool
 	if err != nil {
 		return false, fmt.Errorf("find what cancelled batches have left: %w", err)
 	}
+	ids := make([]uuid.UUID, len(rows))
+	for i, r := range rows {
+		ids[i] = r.PayoutID
+	}
+	if _, err := s.Lock(ctx, tx, ids...); err != nil { // what was read may have been sent since
+		return false, err
+	}
+	proven, err := s.proven(ctx, tx, ids)
+	if err != nil {
+		return false, err
+	}
 	reason := payout.HeldBy(payout.CodeRunCancelled)
 	var hold, end []Change
 	for _, r := range rows {
+		if !slices.Contains(proven, r.PayoutID) {
+			continue
+		}
 		if payout.State(r.State) == payout.AwaitingApproval { // the state table has no shorter way
 			hold = append(hold, Change{PayoutID: r.PayoutID, From: []payout.State{payout.AwaitingApproval}, To: payout.Held, Reason: reason})
 		}
@@ -73,6 +96,46 @@ func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, limit int) (more bool
 		}
 	}
 	return len(rows) == limit, nil
+}
+
+// Doubt is why a payout cannot be ended: its payments would be free while it may have been paid.
+type Doubt struct {
+	Denied   bool // the provider knew nothing of what was sent: the same reference may go again, another one may not
+	Restored bool // it may have been sent before a restore, for all that the provider has said since
+}
+
+// Doubts says which payouts, whose rows the caller holds, may have been paid, and why.
+func (s *Store) Doubts(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) (map[uuid.UUID]Doubt, error) {
+	rows, err := db.New(tx).Unproven(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("find payouts that may have been paid: %w", err)
+	}
+	doubts := make(map[uuid.UUID]Doubt, len(rows))
+	for _, r := range rows {
+		doubts[r.PayoutID] = Doubt{Denied: r.Denied, Restored: r.Restored}
+	}
+	return doubts, nil
+}
+
+// proven leaves of payouts, whose rows the caller holds, those that are proven not to have been paid.
+func (s *Store) proven(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]uuid.UUID, error) {
+	doubts, err := s.Doubts(ctx, tx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool {
+		_, doubted := doubts[id]
+		return doubted
+	}), nil
+}
+
+// OfCancelled leaves of payouts those whose batch was cancelled.
+func (s *Store) OfCancelled(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) ([]uuid.UUID, error) {
+	cancelled, err := db.New(tx).OfCancelledBatches(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read which payouts are of cancelled batches: %w", err)
+	}
+	return cancelled, nil
 }
 
 // RefuseCancelled refuses to bring something of a cancelled batch back: the sweeper would cancel it again.

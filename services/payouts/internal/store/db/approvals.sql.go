@@ -291,26 +291,43 @@ func (q *Queries) SetBatchApproval(ctx context.Context, arg SetBatchApprovalPara
 }
 
 const unproven = `-- name: Unproven :many
-SELECT p.payout_id FROM payouts p WHERE p.payout_id = ANY($1::uuid[]) AND (p.contradicted OR EXISTS (
-    SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL)))
+SELECT p.payout_id,
+       COALESCE((SELECT true FROM attempts o WHERE o.subject_id = p.payout_id AND o.state = 'not_sent' AND o.opened_at IS NOT NULL AND (o.code = 'proven_never_created' OR o.sends > 1) LIMIT 1), false)::boolean AS denied,
+       COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
+           SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
+        FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)::boolean AS restored
+FROM payouts p WHERE p.payout_id = ANY($1::uuid[]) AND (p.contradicted
+  OR EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
+             AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL OR o.state = 'not_sent' AND o.opened_at IS NOT NULL AND (o.code = 'proven_never_created' OR o.sends > 1)))
+  OR COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
+         SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
+      FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
 ORDER BY p.payout_id
 `
 
-// Which of the payouts may still have been paid: an attempt is not proven over or is being asked about, or the provider
-// contradicts a failure. Read after the payouts are locked, so that it sees what was committed before.
-func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+type UnprovenRow struct {
+	PayoutID uuid.UUID
+	Denied   bool
+	Restored bool
+}
+
+// Which of the payouts may have been paid, so that nobody frees their payments: an attempt is not proven over or is being asked about; the
+// provider contradicts a failure; the provider knew nothing of what was sent, which lets the same reference go again and proves no more than
+// that; or it was sent before a restore, for all that the provider has said in this epoch. Read after the payouts are locked, so that it sees
+// what was committed before. FinishableRuns asks the same.
+func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]UnprovenRow, error) {
 	rows, err := q.db.Query(ctx, unproven, ids)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []uuid.UUID
+	var items []UnprovenRow
 	for rows.Next() {
-		var payout_id uuid.UUID
-		if err := rows.Scan(&payout_id); err != nil {
+		var i UnprovenRow
+		if err := rows.Scan(&i.PayoutID, &i.Denied, &i.Restored); err != nil {
 			return nil, err
 		}
-		items = append(items, payout_id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -319,8 +336,7 @@ func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, e
 }
 
 const unsentOfBatch = `-- name: UnsentOfBatch :many
-SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND state IN ('approved', 'held') AND NOT contradicted AND payout_id > $2::uuid
-  AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
+SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND state IN ('approved', 'held') AND payout_id > $2::uuid
 ORDER BY payout_id LIMIT $3
 `
 
@@ -330,7 +346,7 @@ type UnsentOfBatchParams struct {
 	PageLimit int32
 }
 
-// What a rejected batch has left beside what waits: never sent, or proven not to have been paid.
+// What a rejected batch has left beside what waits; those of them that may have been paid are found by Unproven, once they are locked.
 func (q *Queries) UnsentOfBatch(ctx context.Context, arg UnsentOfBatchParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, unsentOfBatch, arg.BatchID, arg.After, arg.PageLimit)
 	if err != nil {

@@ -71,10 +71,14 @@ WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
   AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
   AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
-    -- Of a cancelled batch whatever can be cancelled is, before its run ends: see UnsentOfCancelled.
+    -- Of a cancelled batch whatever can be cancelled is, before its run ends: see Unproven.
     OR b.control = 'cancelled' AND (
       SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
-        AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+        AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id
+                        AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL OR a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (a.code = 'proven_never_created' OR a.sends > 1)))
+        AND NOT COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
+               SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
+            FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)
       LIMIT 1) IS NULL
     OR COALESCE(b.control, 'open') = 'open' AND (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
@@ -108,6 +112,31 @@ func (q *Queries) FinishableRuns(ctx context.Context, arg FinishableRunsParams) 
 			return nil, err
 		}
 		items = append(items, run_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ofCancelledBatches = `-- name: OfCancelledBatches :many
+SELECT p.payout_id FROM payouts p JOIN batches b ON b.run_id = p.run_id
+WHERE p.payout_id = ANY($1::uuid[]) AND b.control = 'cancelled' ORDER BY p.payout_id
+`
+
+func (q *Queries) OfCancelledBatches(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, ofCancelledBatches, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -275,8 +304,12 @@ func (q *Queries) RunProgress(ctx context.Context, runID uuid.UUID) ([]RunProgre
 const unsentOfCancelled = `-- name: UnsentOfCancelled :many
 SELECT p.payout_id, p.state, p.run_id FROM batches b JOIN payouts p ON p.run_id = b.run_id
 WHERE b.control = 'cancelled' AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
-  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
-ORDER BY p.run_id, p.payout_id LIMIT $1
+  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id
+                  AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL OR a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (a.code = 'proven_never_created' OR a.sends > 1)))
+  AND NOT COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
+         SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
+      FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)
+LIMIT $1
 `
 
 type UnsentOfCancelledRow struct {
@@ -285,7 +318,7 @@ type UnsentOfCancelledRow struct {
 	RunID    uuid.UUID
 }
 
-// What cancelled batches have left that was never sent, or is proven not to have been paid.
+// What cancelled batches have left, in an order that needs no sort of all of it; what of it may have been paid is found by Unproven.
 func (q *Queries) UnsentOfCancelled(ctx context.Context, pageLimit int32) ([]UnsentOfCancelledRow, error) {
 	rows, err := q.db.Query(ctx, unsentOfCancelled, pageLimit)
 	if err != nil {

@@ -55,7 +55,12 @@ ORDER BY p.retry_at, p.payout_id LIMIT @page_limit;
 -- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost.
 SELECT p.run_id, p.page FROM payouts p
 JOIN batches b ON b.batch_id = p.batch_id
-WHERE p.state = 'approved' AND NOT p.contradicted AND b.control = 'open' AND b.approvals >= b.approvals_needed AND p.updated_at <= @rested_since::timestamptz
+WHERE p.state = 'approved' AND NOT p.contradicted AND p.updated_at <= @rested_since::timestamptz
+  AND (b.control = 'open' AND b.approvals >= b.approvals_needed
+    -- Of a cancelled batch what may have been sent before a restore is asked about, and taken over.
+    OR b.control = 'cancelled' AND COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
+           SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
+        FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
   AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
   AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
   AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking')
