@@ -24,7 +24,7 @@ func TestWrongConfiguration(t *testing.T) {
 		"unknown zone":       {{"timezone: Africa/Abidjan", "timezone: Africa/Abidjam", "zone", ""}},
 		"unknown currency":   {{"currency: XOF", "currency: XFO", "currenc", ""}},
 		"cron":               {{`cron: "59 23 * * *"`, `cron: "59 25 * * *"`, "write 0 to 23", ""}},
-		"unserved job":       {{"job: payouts/reset-breaks", "job: payouts/reset-brakes", "served by no service: write payouts/check-pending, payouts/daily, payouts/reset-breaks", ""}},
+		"unserved job":       {{"job: payouts/reset-breaks", "job: payouts/reset-brakes", "served by no service: write payouts/check-pending, payouts/close, payouts/daily, payouts/reset-breaks", ""}},
 		"missing secret":     {{"${ORANGE_CLIENT_SECRET}", "${ORANGE_CLIENT_PASSWORD}", "ORANGE_CLIENT_PASSWORD is not set: export it", ""}},
 		"secret written out": {{"${ORANGE_CLIENT_SECRET}", "correct-horse-battery", "is written out", ""}},
 		"two of one id":      {{"notifier:", "  - {id: lebenis, timezone: UTC, currency: XOF, locale: fr, mode: sandbox}\nnotifier:", "twice", "{id: lebenis"}},

@@ -64,7 +64,7 @@ func TestFaultMatrix(t *testing.T) {
 		"no such payee, later":          {fault: simulator.Failed, rule: because("PAYEE_NOT_FOUND"), first: pending, later: "failed/payee_not_found", counts: true},
 		"no such payee, at once":        {fault: simulator.Failed, rule: refused("PAYEE_NOT_FOUND"), first: "failed/payee_not_found REJECTED_FINAL payee", later: "failed/payee_not_found", counts: true},
 		"expired":                       {fault: simulator.Failed, rule: because("EXPIRED"), first: pending, later: "succeeded", moved: 1, counts: true},
-		"no float, later":               {fault: simulator.Failed, rule: because("NOT_ENOUGH_FUNDS"), first: pending, later: "succeeded", moved: 1},
+		"no float, later":               {fault: simulator.Failed, rule: because("NOT_ENOUGH_FUNDS"), first: pending, later: "succeeded", moved: 1, counts: true},
 		"no float, at once":             {fault: simulator.Failed, rule: refused("NOT_ENOUGH_FUNDS"), first: "held/insufficient_float REJECTED_RETRYABLE float", later: "succeeded", moved: 1},
 		"our limit":                     {fault: simulator.Failed, rule: refused("PAYER_LIMIT_REACHED"), first: "held/payer_limit_reached REJECTED_RETRYABLE float", later: "succeeded", moved: 1},
 		"another currency":              {fault: simulator.Failed, rule: refused("INVALID_CURRENCY"), first: "held/currency_refused REJECTED_RETRYABLE provider", later: "held/currency_refused", stops: true},
