@@ -101,7 +101,7 @@ func (c *Consumer) Handle(ctx context.Context, m stream.Message) error {
 	case err := <-it.done:
 		return err
 	case <-ctx.Done():
-		// It may yet be committed; then the inbox knows it when it comes again.
+		// It may yet be committed; when it comes again, its notices are there already by their ids, and the inbox knows its changes.
 		return fmt.Errorf("wait for the transaction's end: %w", ctx.Err())
 	}
 }

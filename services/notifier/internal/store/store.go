@@ -3,9 +3,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -204,9 +206,10 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, q *db.Queries, rows []row
 	return told, s.Outbox.Append(ctx, tx, msgs...)
 }
 
+// insertParams has the rows inserted in the order of their ids, in which two replicas with some of the same ones wait for each other once.
 func insertParams(rows []row, now time.Time) db.InsertNotificationsParams {
 	p := db.InsertNotificationsParams{At: now}
-	for _, r := range rows {
+	for _, r := range slices.SortedStableFunc(slices.Values(rows), func(a, b row) int { return bytes.Compare(a.id[:], b.id[:]) }) {
 		n := r.Notice
 		p.Ids = append(p.Ids, r.id)
 		p.Tenants = append(p.Tenants, n.Tenant)

@@ -96,6 +96,10 @@ func nextStep(m *payoutsv1.Payee) string {
 		return "ask the payee for a wallet that works, import and confirm it, then: agogo payees resume " + m.GetId()
 	case m.GetState() == "paused":
 		return "agogo payees resume " + m.GetId()
+	case m.GetRecipientState() == payout.RecipientRefused && m.GetRecipientCode() == "limit_exceeded":
+		return "the wallet takes no such amount now and is asked about again daily, by the smallest payout that waits; the payee can have its limit raised by the provider, or give another wallet to import"
+	case m.GetRecipientState() == payout.RecipientRefused && m.GetRecipientCode() == "payee_inactive":
+		return "the payee has to have the wallet activated by the provider, it is asked about again daily; or import another wallet of theirs"
 	case payout.RecipientCode(m.GetRecipientState()) == payout.CodeMismatch:
 		return "ask the payee whose wallet it is; import the right wallet or name, or, by another person than who imported them: agogo payees confirm " + m.GetId()
 	case m.GetRecipientUnanswered() > 0:

@@ -111,7 +111,7 @@ func (w *Worker) pass(ctx context.Context, c *connector.Connector, most int) (pa
 	switch {
 	case err != nil:
 		return passed{}, err
-	case st.State == provider.Stopped || st.Resting(w.Clock.Now()) && st.RestCode != provider.CodeFloat:
+	case st.State == provider.Stopped || st.Resting(w.Clock.Now()) && !st.WantsFloat(w.Clock.Now()):
 		return passed{}, nil
 	case st.State == provider.Degraded:
 		most = 1

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
+	"github.com/agogopay/agogo/services/payouts/internal/recipient/db"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/simulator"
 )
@@ -481,5 +483,96 @@ func TestAPreviewShowsWhoIsNotVerified(t *testing.T) {
 	}
 	if n := d.Count("SELECT count(*) FROM recipients"); n != before {
 		t.Errorf("%d wallets to ask about, %d before the preview", n, before)
+	}
+}
+
+// One payout above the wallet's limit keeps no smaller one waiting: what is asked about is the smallest that waits.
+func TestALargePayoutHoldsNoSmallerOne(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, config.VerifyWallet)
+	s := d.Sender(sending.Hooks{Verify: verifier(func(_ context.Context, _, _ string, a money.Amount) (provider.Recipient, error) {
+		if a.Minor > 20_000 {
+			return provider.Recipient{Code: "limit_exceeded"}, nil
+		}
+		return provider.Recipient{Receives: true}, nil
+	})})
+	first := d.owe(1, "Mariam Bamba", sending.Evening)
+	d.ask(s)
+	d.Sweep(s)
+	d.want(first, "held recipient_mismatch limit_exceeded")
+	d.Finish()
+	d.Clock.Advance(25 * time.Hour)
+	d.Import(payoutstest.Header + fmt.Sprintf("small,%s,Mariam Bamba,%s,1000,XOF,orange_money,completed,2025-01-25T12:00:00Z,\n", sending.Payee(1), sending.Phone(1)))
+	second := d.Run(payoutstest.Daily(next))
+	d.want(second, "held recipient_mismatch limit_exceeded")
+	d.ask(s)
+	d.SweepOnly()
+	d.want(second, "approved")
+	d.CheckEvents()
+}
+
+// Whose wallet it is can be asked while the balance covers no payout, so that all goes once it does.
+func TestAWalletIsAskedAboutWhileTheFloatIsShort(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, config.VerifyMatch)
+	s := d.Sender()
+	d.owe(1, "Mariam Bamba", sending.Evening)
+	d.InTx(func(tx pgx.Tx) error {
+		_, err := d.States.Short(d.Ctx(), tx, s.Connector.Connector, 1)
+		return err
+	})
+	if st, err := d.States.Get(d.Ctx(), d.Pool, s.Connector.Connector); err != nil || st.RestCode != provider.CodeShort {
+		t.Fatalf("it rests for %q (%v)", st.RestCode, err)
+	}
+	d.ask(s)
+	if n := d.questions(); n != 1 {
+		t.Errorf("%d wallets are known, want 1", n)
+	}
+}
+
+// Answers are recorded in the order in which payouts have wallets asked about, whatever order they come in.
+func TestAnswersLockInTheOrderOfTheirKeys(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, config.VerifyMatch)
+	d.owe(2, "Mariam Bamba", sending.Evening)
+	first, second := sending.Payee(1), sending.Payee(2)
+	d.SQL("UPDATE recipients SET lease_expires_at = $1", d.Clock.Now().Add(time.Hour))
+	d.SQL("UPDATE recipients SET lease_expires_at = lease_expires_at WHERE payee_id = $1", first) // now the later one in the table, too
+	holder, err := d.Pool.Begin(d.Ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = holder.Rollback(d.Ctx()) }()
+	if _, err := holder.Exec(d.Ctx(), "SELECT FROM recipients WHERE payee_id = $1 FOR UPDATE", first); err != nil {
+		t.Fatal(err)
+	}
+	at := d.Clock.Now()
+	lease := []time.Time{at.Add(time.Hour), at.Add(time.Hour)}
+	recorded := make(chan error, 1)
+	go func() {
+		recorded <- db.New(d.Pool).Record(d.Ctx(), db.RecordParams{
+			Tenant: payoutstest.Tenant, Provider: "wave", PayeeIds: []string{second, first}, Destinations: []string{sending.Phone(2), sending.Phone(1)},
+			Leases: lease, States: []string{"verified", "verified"}, Codes: []string{"", ""}, Sinces: []time.Time{at, at},
+			CheckedAts: []time.Time{at, at}, Unanswereds: []int32{0, 0}, NextAts: []time.Time{at, at},
+		})
+	}()
+	for d.Count("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'recipients'::regclass)") == 0 {
+		select {
+		case err := <-recorded:
+			t.Fatalf("recorded without waiting: %v", err)
+		case <-t.Context().Done():
+			t.Fatal("nobody waits")
+		default:
+			runtime.Gosched()
+		}
+	}
+	if _, err := holder.Exec(d.Ctx(), "SELECT FROM recipients WHERE payee_id = $1 FOR UPDATE NOWAIT", second); err != nil {
+		t.Errorf("who waits for the first holds the second: %v", err)
+	}
+	if err := holder.Rollback(d.Ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-recorded; err != nil {
+		t.Error(err)
 	}
 }

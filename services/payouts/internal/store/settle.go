@@ -12,8 +12,8 @@ import (
 )
 
 // Settle completes those of the runs that are planned and finished, brings their batches to the state that follows from
-// their payouts, and starts what waited for them. It is idempotent, and cheap while a run has work left. Called in the
-// transaction of the outcomes it cannot see what another replica is about to commit; the sweeper's call closes that gap.
+// their payouts, and starts what waited for them. It is idempotent, and cheap while a run has work left. Called in a
+// transaction after the outcomes it cannot see what another replica is about to commit; the sweeper's call closes that gap.
 func (s *Store) Settle(ctx context.Context, tx pgx.Tx, runIDs ...uuid.UUID) error {
 	if len(runIDs) == 0 {
 		return nil

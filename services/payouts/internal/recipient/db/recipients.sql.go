@@ -11,7 +11,12 @@ import (
 )
 
 const claim = `-- name: Claim :many
-UPDATE recipients v SET lease_expires_at = now() + make_interval(secs => $1::float8), name_digest = md5(y.name)
+UPDATE recipients v SET lease_expires_at = now() + make_interval(secs => $1::float8), name_digest = md5(y.name),
+    amount = COALESCE((
+        SELECT min(p.net) FROM payouts p
+        WHERE p.tenant = v.tenant AND p.payee_id = v.payee_id AND p.provider = v.provider AND p.destination = v.destination AND p.currency = v.currency
+          AND p.state = 'held' AND p.reason_code IN ('recipient_unverified', 'recipient_mismatch')
+    ), v.amount)
 FROM payees y
 WHERE y.tenant = v.tenant AND y.payee_id = v.payee_id AND (v.tenant, v.payee_id, v.provider, v.destination) IN (
     SELECT d.tenant, d.payee_id, d.provider, d.destination FROM recipients d
@@ -48,7 +53,7 @@ type ClaimRow struct {
 }
 
 // Wallets of a connector that are due, those that have waited longest first. The name is read with them, so that the answer is about the
-// name that the row then tells.
+// name that the row then tells. The amount is the smallest that is held for the wallet by now: one that is too large holds none that is not.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
 		arg.LeaseSeconds,
@@ -90,13 +95,19 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 }
 
 const record = `-- name: Record :exec
+WITH held AS MATERIALIZED (
+    SELECT h.payee_id, h.destination
+    FROM (SELECT unnest($3::text[]) AS payee_id, unnest($4::text[]) AS destination) k
+    JOIN recipients h ON h.tenant = $1 AND h.provider = $2 AND h.payee_id = k.payee_id AND h.destination = k.destination
+    ORDER BY h.payee_id, h.destination FOR UPDATE OF h
+)
 UPDATE recipients v SET state = r.state, code = r.code, since = r.since, checked_at = NULLIF(r.checked_at, '0001-01-01 00:00:00+00'),
     unanswered = r.unanswered, next_at = NULLIF(r.next_at, '0001-01-01 00:00:00+00'), lease_expires_at = NULL
 FROM (
     SELECT unnest($3::text[]) AS payee_id, unnest($4::text[]) AS destination, unnest($5::timestamptz[]) AS lease,
            unnest($6::text[]) AS state, unnest($7::text[]) AS code, unnest($8::timestamptz[]) AS since,
            unnest($9::timestamptz[]) AS checked_at, unnest($10::integer[]) AS unanswered, unnest($11::timestamptz[]) AS next_at
-) r
+) r JOIN held ON held.payee_id = r.payee_id AND held.destination = r.destination
 WHERE v.tenant = $1 AND v.provider = $2 AND v.payee_id = r.payee_id AND v.destination = r.destination
   AND v.lease_expires_at = r.lease
 `
@@ -115,7 +126,8 @@ type RecordParams struct {
 	NextAts      []time.Time
 }
 
-// Only under the lease that it was asked under: a person, a newer name or another replica may have spoken meanwhile.
+// Only under the lease that it was asked under: a person, a newer name or another replica may have spoken meanwhile. Rows are locked in the
+// order of their key, as where payouts have them asked about.
 func (q *Queries) Record(ctx context.Context, arg RecordParams) error {
 	_, err := q.db.Exec(ctx, record,
 		arg.Tenant,
