@@ -160,12 +160,13 @@ WITH lines AS (
            -r.change - r.other_change + CASE WHEN r.paid_before THEN r.asked + r.cost ELSE 0 END - CASE WHEN r.back_before THEN r.returned ELSE 0 END AS went
     FROM remembered r
 ), aimed AS (
-    -- NULL leaves what there is: while the outcome is open, and while the books alone have a movement or are behind with one.
+    -- NULL leaves what there is: while the outcome is open, and while the books are behind with a reversal. What they alone have is
+    -- nothing to suspend.
     SELECT c.*, CASE
         WHEN c.subject_id IS NULL THEN c.went
         WHEN c.foreign_currency <> '' OR c.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN NULL
         WHEN NOT c.succeeded THEN c.went
-        WHEN c.all_payouts = 0 AND c.all_reversals = 0 THEN NULL
+        WHEN c.all_payouts = 0 AND c.all_reversals = 0 THEN c.looked_up
         WHEN NOT c.reversed AND c.all_reversals > GREATEST(c.all_payouts - 1, 0) THEN NULL
         ELSE c.went - CASE WHEN c.all_payouts > 0 THEN c.asked + c.cost ELSE 0 END
              + CASE WHEN c.reversed AND c.all_reversals > 0 THEN c.returned ELSE 0 END END AS target
@@ -189,7 +190,7 @@ WITH lines AS (
             CASE WHEN k.awaited = '' AND k.closed_at >= @awaited_from::timestamptz THEN 'awaited/payout' ELSE 'missing_there/payout' END
         WHEN k.all_reversals = 0 AND (k.back > 0 OR k.awaited = 'reversal') THEN
             CASE WHEN k.awaited = '' AND k.updated_at >= @awaited_from::timestamptz THEN 'awaited/reversal' ELSE 'missing_there/reversal' END
-        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND k.target IS NULL THEN 'state_differs/other_movement'
+        WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND (k.target IS NULL OR k.all_payouts + k.all_reversals = 0) THEN 'state_differs/other_movement'
         WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND k.target <> 0 THEN 'amount_differs/other_movement'
         WHEN k.n > 0 AND k.target <> 0 THEN 'amount_differs/amount_differs'
         WHEN k.change + k.booked - k.back <> 0 THEN 'timing/other_day'
@@ -224,12 +225,12 @@ WITH lines AS (
                WHEN 'missing_here/no_reference' THEN -c.change
                WHEN 'missing_here/unknown_reference' THEN -c.change
                WHEN 'unknown/paid_there' THEN c.went
-               WHEN 'state_differs/paid_there' THEN c.target
-               WHEN 'duplicate/paid_twice' THEN c.target
-               WHEN 'duplicate/reversed_twice' THEN c.target
-               WHEN 'amount_differs/amount_differs' THEN c.target
-               WHEN 'amount_differs/fee_differs' THEN c.target
-               WHEN 'amount_differs/other_movement' THEN c.target
+               WHEN 'state_differs/paid_there' THEN COALESCE(c.target, 0)
+               WHEN 'duplicate/paid_twice' THEN COALESCE(c.target, 0)
+               WHEN 'duplicate/reversed_twice' THEN COALESCE(c.target, 0)
+               WHEN 'amount_differs/amount_differs' THEN COALESCE(c.target, 0)
+               WHEN 'amount_differs/fee_differs' THEN COALESCE(c.target, 0)
+               WHEN 'amount_differs/other_movement' THEN COALESCE(c.target, 0)
                WHEN 'state_differs/reversed_there' THEN -(c.change + c.paid + c.fee)
                WHEN 'state_differs/other_movement' THEN -c.change
                WHEN 'missing_there/payout' THEN -c.asked - c.cost
