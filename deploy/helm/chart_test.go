@@ -85,7 +85,13 @@ type container struct {
 	Name  string   `yaml:"name"`
 	Image string   `yaml:"image"`
 	Args  []string `yaml:"args"`
-	Env   []struct {
+	// EnvFrom are Secrets whose keys become variables.
+	EnvFrom []struct {
+		SecretRef struct {
+			Name string `yaml:"name"`
+		} `yaml:"secretRef"`
+	} `yaml:"envFrom"`
+	Env []struct {
 		Name      string         `yaml:"name"`
 		Value     string         `yaml:"value"`
 		ValueFrom map[string]any `yaml:"valueFrom"`
@@ -144,7 +150,7 @@ var variants = map[string][]string{
 	"large":    {"-f", "agogo/profiles/large.yaml"},
 	"external": {
 		"--set", "nats.mode=external,nats.external.url=tls://nats.example.com:4222,nats.external.caSecret=nats-ca,keys.generate=false,tls.source=given",
-		"--set", "postgres.caSecret=pg-ca,image.repository=registry.example.com/pay,image.tag=v1.2.3,image.pullSecrets[0].name=registry,tenants.secrets[0]=providers",
+		"--set", "postgres.caSecret=pg-ca,image.repository=registry.example.com/pay,image.tag=v1.2.3,image.pullSecrets[0].name=registry,tenants.secrets.payouts[0]=orange,tenants.secrets.recurrences[0]=cielo,tenants.secretFiles.payouts[0]=report-key,tenants.secretFiles.notifier[0]=fcm",
 		"--set", "ingress.enabled=true,ingress.host=hooks.example.com,ingress.tlsSecret=hooks,networkPolicy.grpcFrom[0].namespaceSelector.matchLabels.team=pay",
 		"--set", "networkPolicy.databaseTo[0].ipBlock.cidr=10.1.2.3/32,networkPolicy.natsTo[0].ipBlock.cidr=10.1.2.4/32",
 	},
@@ -272,8 +278,8 @@ func TestAServiceIsGivenItsOwn(t *testing.T) {
 			env := map[string]string{}
 			for _, e := range c.Env {
 				env[e.Name] = e.Value
-				if strings.Contains(strings.ToLower(e.Name), "token") && e.ValueFrom["secretKeyRef"] == nil {
-					t.Errorf("%s: %s: %s is no reference", name, svc, e.Name)
+				if e.ValueFrom["secretKeyRef"] != nil {
+					t.Errorf("%s: %s is given %s of a Secret", name, svc, e.Name)
 				}
 			}
 			for _, v := range p.Volumes {
@@ -283,11 +289,36 @@ func TestAServiceIsGivenItsOwn(t *testing.T) {
 					}
 				}
 			}
+			checkSecrets(t, name+": "+svc, name == "external", svc, p)
 			checkEnvironment(t, name+": "+svc, svc, env, c)
 			if c.ReadinessProbe == nil || c.LivenessProbe == nil || c.StartupProbe == nil {
 				t.Errorf("%s: %s lacks a probe", name, svc)
 			}
 		}
+	}
+}
+
+// checkSecrets holds that a service is given the hashes of tokens and its own of the tenants file's secrets, and no token.
+func checkSecrets(t *testing.T, what string, given bool, service string, p pod) {
+	t.Helper()
+	environment, files := map[string][]string{}, map[string][]string{}
+	if given {
+		environment = map[string][]string{"payouts": {"orange"}, "recurrences": {"cielo"}}
+		files = map[string][]string{"payouts": {"report-key"}, "notifier": {"fcm"}}
+	}
+	var got, mounted []string
+	for _, from := range p.Containers[0].EnvFrom {
+		if !strings.HasSuffix(from.SecretRef.Name, "-keys-hashes") {
+			got = append(got, from.SecretRef.Name)
+		}
+	}
+	for _, v := range p.Volumes {
+		if strings.HasPrefix(v.Name, "secret-") {
+			mounted = append(mounted, v.Secret.SecretName)
+		}
+	}
+	if !slices.Equal(got, environment[service]) || !slices.Equal(mounted, files[service]) {
+		t.Errorf("%s is given %v and files of %v, want %v and %v", what, got, mounted, environment[service], files[service])
 	}
 }
 
@@ -310,7 +341,7 @@ func checkEnvironment(t *testing.T, what, service string, env map[string]string,
 		t.Errorf("%s: %v", what, err)
 	}
 	for key := range env {
-		if !read[key] && !strings.HasPrefix(key, "AGOGO_TOKEN_") {
+		if !read[key] {
 			t.Errorf("%s: nothing reads %s", what, key)
 		}
 	}

@@ -7,7 +7,7 @@
 #   deploy/systemd/install.sh --files            files and keys only: nothing is started, and no database is touched
 #   DESTDIR=/tmp/x deploy/systemd/install.sh --files   the same below another folder, for packages
 #
-#   AGOGO_HOSTS      names and addresses that people reach this machine by   (default: localhost,127.0.0.1)
+#   AGOGO_HOSTS      names and addresses that people reach this machine by   (default: those of the last time, or localhost,127.0.0.1)
 #   AGOGO_ADMIN_DSN  an administrator of the database                         (default: a role agogo_admin is made in the system's Postgres)
 set -eu
 umask 077
@@ -17,7 +17,6 @@ bin=${AGOGO_BIN:-$here/../../bin}
 root=${DESTDIR:-}
 etc=$root/etc/agogo
 lib=$root/usr/local/lib/agogo
-hosts=${AGOGO_HOSTS:-localhost,127.0.0.1}
 services="scheduler payouts recurrences notifier"
 port() { case $1 in scheduler) echo 1 ;; payouts) echo 2 ;; recurrences) echo 3 ;; notifier) echo 4 ;; esac; }
 say() { printf '%s\n' "$*"; }
@@ -43,7 +42,10 @@ keep "$here/../../examples/tenants.yaml" "$etc/tenants.yaml" 0644
 
 # --- keys, and what is written from them
 keys=$etc/keys
-"$bin/agogo" provision keys --dir "$keys" --host "$hosts"
+# The names of the last time are kept: a certificate that is made anew for fewer would shut people out.
+[ -n "${AGOGO_HOSTS:-}" ] || AGOGO_HOSTS=$(cat "$etc/hosts" 2>/dev/null || say localhost,127.0.0.1)
+"$bin/agogo" provision keys --dir "$keys" --host "$AGOGO_HOSTS"
+say "$AGOGO_HOSTS" > "$etc/hosts"
 "$bin/agogo" provision nats-conf --dir "$keys" > "$etc/nats-accounts.conf"
 chmod 0644 "$etc/nats-accounts.conf" # public keys and subjects: nothing secret
 for s in $services; do
@@ -53,25 +55,31 @@ AGOGO_GRPC_ADDR=127.0.0.1:710$(port "$s")
 AGOGO_HTTP_ADDR=127.0.0.1:810$(port "$s")
 END
 done
-if [ ! -e "$etc/secrets.env" ]; then
-  {
-    say "# What the tenants file takes from the environment: credentials of providers, and tokens of people (auth.tokens)."
-    for t in admin operator approver approver2; do
-      printf 'AGOGO_TOKEN_%s=%s\n' "$(printf %s "$t" | tr a-z A-Z)" "$(cat "$keys/tokens/$t")"
-    done
-  } > "$etc/secrets.env"
-  cat >> "$etc/tenants.yaml" <<'END'
-
-auth:
-  tokens:
-    - {name: admin, role: admin, tenants: ["*"], token: "${AGOGO_TOKEN_ADMIN}"}
-    - {name: operator, role: operator, tenants: ["*"], token: "${AGOGO_TOKEN_OPERATOR}"}
-    - {name: approver, role: approver, tenants: ["*"], token: "${AGOGO_TOKEN_APPROVER}"}
-    - {name: approver2, role: approver, tenants: ["*"], token: "${AGOGO_TOKEN_APPROVER2}"}
-END
-fi
+for s in $services; do
+  install -d -m 0700 "$etc/secrets/$s"
+  [ -e "$etc/$s.secrets.env" ] || say "# What the tenants file takes from the environment and $s reads: agogo provision variables --service $s" > "$etc/$s.secrets.env"
+done
+# The section itself is asked for, so that whatever an attempt did before it ended is made good by the next one.
+grep -Eq '^["'\'']?auth["'\'']?[[:space:]]*:' "$etc/tenants.yaml" || {
+  "$bin/agogo" provision auth --dir "$keys" > "$etc/auth.new"
+  cat "$etc/tenants.yaml" "$etc/auth.new" > "$etc/tenants.yaml.new"
+  chmod 0644 "$etc/tenants.yaml.new"
+  mv "$etc/tenants.yaml.new" "$etc/tenants.yaml"
+  rm -f "$etc/auth.new"
+}
 "$bin/agogo" provision context --dir "$keys" --host localhost > "$etc/context.json"
 say "files are in ${etc}"
+
+# --- what the tenants file names and nobody has written yet
+missing=
+for s in $services; do
+  names=$("$bin/agogo" provision variables --config "$etc/tenants.yaml" --service "$s")
+  for name in $names; do
+    grep -Eqs "^$name=.+" "$etc/$s.secrets.env" "$etc/$s.env" "$etc/common.env" && continue
+    say "missing: $name in $etc/$s.secrets.env"
+    missing=yes
+  done
+done
 [ "${1:-}" != --files ] || exit 0
 [ -z "$root" ] || fail "DESTDIR goes with --files only"
 
@@ -91,14 +99,28 @@ fi
 systemctl daemon-reload
 systemctl restart systemd-journald@agogo.service 2>/dev/null || true # it starts by itself with the first unit
 systemctl enable -q agogo.target agogo-nats.service
-systemctl reload-or-restart agogo-nats.service
+# Neither a new binary nor a new certificate is taken up by a reload: systemd hands credentials over at the start alone.
+running=$(cat "$lib/nats-server" "$etc/nats.conf" "$keys/tls/nats.crt" "$root/etc/systemd/system/agogo-nats.service" | sha256sum)
+if [ "$running" = "$(cat "$etc/nats.running" 2>/dev/null)" ]; then
+  systemctl reload-or-restart agogo-nats.service # the users may be others
+else
+  systemctl restart agogo-nats.service
+  say "$running" > "$etc/nats.running"
+fi
 AGOGO_POSTGRES_DSN=$AGOGO_ADMIN_DSN "$bin/agogo" provision apply --keys "$keys" --nats-url tls://localhost:4222 --nats-ca "$keys/tls/ca.crt"
+
+[ -z "$missing" ] || fail "database and streams are ready, and no service was started: write what is missing above, and run this again"
 
 # --- services, the one that wakes the others last
 for s in payouts recurrences notifier scheduler; do
   systemctl enable -q "agogo@$s.service"
   systemctl restart "agogo@$s.service"
 done
-AGOGO_CONTEXT=$etc/context.json "$bin/agogo" doctor || say "not everything is ready yet; see: journalctl --namespace=agogo -e"
-say "Agogo runs. Next: edit $etc/tenants.yaml and $etc/secrets.env, then: systemctl restart agogo.target"
+tries=0
+until AGOGO_CONTEXT=$etc/context.json "$bin/agogo" doctor; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 10 ] || fail "not everything is ready; see: journalctl --namespace=agogo -e"
+  sleep 3
+done
+say "Agogo runs. After an edit of $etc/tenants.yaml or a secret: systemctl restart agogo.target"
 say "Commands find it by: export AGOGO_CONTEXT=$etc/context.json"

@@ -1,7 +1,8 @@
 package systemd_test
 
 import (
-	"bufio"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +42,7 @@ func run(m *testing.M) int {
 }
 
 // install runs the installer below a folder of its own and returns that folder and the environment it was run with.
-func install(t *testing.T) (root string, again func()) {
+func install(t *testing.T) (root string, again func(env ...string) string) {
 	t.Helper()
 	bin, root := t.TempDir(), t.TempDir()
 	if err := os.Symlink(filepath.Join(folder, "agogo"), filepath.Join(bin, "agogo")); err != nil {
@@ -52,13 +53,16 @@ func install(t *testing.T) (root string, again func()) {
 			t.Fatal(err)
 		}
 	}
-	again = func() {
+	again = func(env ...string) string {
 		t.Helper()
 		cmd := exec.Command("sh", "install.sh", "--files")
 		cmd.Env = append(os.Environ(), "DESTDIR="+root, "AGOGO_BIN="+bin)
-		if out, err := cmd.CombinedOutput(); err != nil {
+		cmd.Env = append(cmd.Env, env...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
+		return string(out)
 	}
 	again()
 	return root, again
@@ -151,30 +155,98 @@ func TestEverySettingIsOneThatServicesRead(t *testing.T) {
 			}
 		}
 	}
-	env := environment(all["/etc/agogo/secrets.env"])
-	file, err := config.Load(filepath.Join(root, "etc/agogo/tenants.yaml"), func(name string) string {
-		switch {
-		case env[name] != "":
-			return env[name]
-		case name == "CIELO_MERCHANT_ID":
-			return "c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15"
-		default:
-			return strings.Repeat("x", 40)
+	own := map[string]string{"payouts": "ORANGE_", "recurrences": "CIELO_"}
+	for _, service := range services { // each with its own variables and no token
+		_, err := config.LoadFor(service, filepath.Join(root, "etc/agogo/tenants.yaml"), func(name string) string {
+			switch {
+			case own[service] == "" || !strings.HasPrefix(name, own[service]):
+				t.Errorf("%s asks for %s", service, name)
+				return ""
+			case name == "CIELO_MERCHANT_ID":
+				return "c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15"
+			default:
+				return strings.Repeat("x", 40)
+			}
+		})
+		if err != nil {
+			t.Errorf("%s: %v", service, err)
 		}
-	})
-	if err != nil || len(file.Auth.Tokens) != 4 {
-		t.Errorf("tenants file: %v", err)
 	}
 }
 
-func environment(text string) map[string]string {
-	env := map[string]string{}
-	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		if k, v, ok := strings.Cut(lines.Text(), "="); ok {
-			env[k] = v
+// An attempt that ended after it had written one file, or a file of one's own, must not leave an installation that lets nobody in.
+func TestTokensAreLetInWhateverWasThere(t *testing.T) {
+	t.Parallel()
+	root, again := install(t)
+	tenants := filepath.Join(root, "etc/agogo/tenants.yaml")
+	tokens := func() int {
+		t.Helper()
+		file, err := config.LoadFor("scheduler", tenants, func(string) string { return "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(file.Auth.Tokens)
+	}
+	if n := tokens(); n != 4 {
+		t.Errorf("%d tokens after the first time", n)
+	}
+	raw, err := os.ReadFile(tenants)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := string(raw)
+	without, _, _ := strings.Cut(whole, "\n# Written by: agogo provision auth")
+	own := without + "\nauth:\n  tokens:\n    - {name: ada, role: admin, tenants: [\"*\"], token_sha256: \"" + strings.Repeat("ab", 32) + "\"}\n"
+	for text, want := range map[string]int{without: 4, own: 1, whole: 4} {
+		if err := os.WriteFile(tenants, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		again()
+		if n := tokens(); n != want {
+			t.Errorf("%d tokens, want %d", n, want)
 		}
 	}
-	return env
+}
+
+func TestTheInstallerSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	root, again := install(t)
+	if out := again(); !strings.Contains(out, "missing: ORANGE_CLIENT_SECRET in "+root+"/etc/agogo/payouts.secrets.env") {
+		t.Errorf("it does not say what is missing:\n%s", out)
+	}
+	for service, text := range map[string]string{
+		"payouts":     "ORANGE_CLIENT_ID=a\nORANGE_CLIENT_SECRET=b\nORANGE_POS_ID=c\nORANGE_CALLBACK_AUTH=d\n",
+		"recurrences": "CIELO_MERCHANT_ID=a\nCIELO_MERCHANT_KEY=b\n",
+	} {
+		if err := os.WriteFile(filepath.Join(root, "etc/agogo", service+".secrets.env"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := again(); strings.Contains(out, "missing") {
+		t.Errorf("nothing is missing:\n%s", out)
+	}
+}
+
+// The installer is run again without the names that it was given before, and the certificate is made anew: it has them still.
+func TestTheNamesOfTheLastTimeAreKept(t *testing.T) {
+	t.Parallel()
+	root, again := install(t)
+	again("AGOGO_HOSTS=localhost,127.0.0.1,pay.example.com")
+	for _, file := range []string{"grpc.crt", "grpc.key"} {
+		if err := os.Remove(filepath.Join(root, "etc/agogo/keys/tls", file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again()
+	raw, err := os.ReadFile(filepath.Join(root, "etc/agogo/keys/tls/grpc.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(raw)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || cert.VerifyHostname("pay.example.com") != nil {
+		t.Errorf("good for %v only: %v", cert.DNSNames, err)
+	}
 }
 
 func TestTheBrokersConfigurationIsRead(t *testing.T) {

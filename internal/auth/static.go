@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,23 +19,23 @@ type Authenticator interface {
 var ErrUnknownToken = errors.New("this token is not known")
 
 // Static authenticates by the hashes of configured tokens.
-type Static struct{ byHash map[[sha256.Size]byte]Actor }
+type Static struct{ byHash map[config.TokenHash]Actor }
 
 // NewStatic makes an authenticator of the tokens file's list.
 func NewStatic(tokens []config.Token) (*Static, error) {
-	s := &Static{byHash: make(map[[sha256.Size]byte]Actor, len(tokens))}
+	s := &Static{byHash: make(map[config.TokenHash]Actor, len(tokens))}
 	names := map[string]bool{}
 	for _, t := range tokens {
 		role, err := ParseRole(t.Role)
+		hash := t.Digest()
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("token of %q: %w", t.Name, err)
-		case t.Name == "" || t.Secret == "":
+		case t.Name == "" || hash == (config.TokenHash{}):
 			return nil, fmt.Errorf("token of %q: name and token must not be empty", t.Name)
 		case names[t.Name]:
 			return nil, fmt.Errorf("token of %q: the name stands twice, and the audit trail tells people apart by it", t.Name)
 		}
-		hash := sha256.Sum256([]byte(t.Secret))
 		if other, twice := s.byHash[hash]; twice {
 			return nil, fmt.Errorf("token of %q: it is also that of %s: give each its own", t.Name, other.Name)
 		}
@@ -57,7 +56,7 @@ func actorName(name string) string {
 // Authenticate compares hashes. How long the look-up takes depends on a hash that a caller cannot choose, so it says
 // nothing about any token.
 func (s *Static) Authenticate(_ context.Context, token string) (Actor, error) {
-	a, ok := s.byHash[sha256.Sum256([]byte(token))]
+	a, ok := s.byHash[config.HashToken(token)]
 	if !ok {
 		return Actor{}, ErrUnknownToken
 	}

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +22,7 @@ func (l *loader) notifier(v at, n *Notifier, live bool) {
 			optional("endpoint", l.httpURL(&n.FCM.Endpoint)),
 			optional("credentials", l.credentials(&n.FCM.Credentials)),
 		)
-		if live && n.FCM.Credentials == "" {
+		if live && n.FCM.Credentials == "" && !l.withheld {
 			l.fail(v.at("credentials"), "is missing, and a tenant is live: name the service account's file, as file:PATH")
 		}
 	}))
@@ -45,6 +47,9 @@ func (l *loader) credentials(dst *string) func(at) {
 			l.fail(v, "is written out, which is refused for a secret: write file:PATH with the path of the service account file")
 			return
 		}
+		if l.withheld {
+			return
+		}
 		path = l.resolve(path)
 		if _, err := l.readFile(path); err != nil {
 			l.fail(v, "cannot read the service account file: %v", err)
@@ -64,22 +69,23 @@ var actorName = regexp.MustCompile(`^(service:)?[a-z0-9._@-]{1,64}$`)
 const minToken = 22
 
 func (l *loader) auth(v at, f *File) {
-	names, secrets := map[string]int{}, map[string]int{}
+	names, hashes := map[string]int{}, map[TokenHash]int{}
 	l.object(v, required("tokens", l.list(func(item at) {
 		var t Token
 		l.token(item, &t, f)
 		if line, twice := names[t.Name]; twice && t.Name != "" {
 			l.fail(item, "the name stands twice, first on line %d: the audit trail tells people apart by it", line)
 		}
-		if line, twice := secrets[t.Secret]; twice && t.Secret != "" {
+		if line, twice := hashes[t.Hash]; twice && t.Hash != (TokenHash{}) {
 			l.fail(item, "its token is that of line %d: give each its own", line)
 		}
-		names[t.Name], secrets[t.Secret] = item.node.Line, item.node.Line
+		names[t.Name], hashes[t.Hash] = item.node.Line, item.node.Line
 		f.Auth.Tokens = append(f.Auth.Tokens, t)
 	})))
 }
 
 func (l *loader) token(v at, t *Token, f *File) {
+	given := 0
 	l.object(
 		v,
 		required("name", l.text(&t.Name, func(s string) string {
@@ -90,13 +96,37 @@ func (l *loader) token(v at, t *Token, f *File) {
 		})),
 		required("role", l.oneOf(&t.Role, roles...)),
 		required("tenants", l.tokenTenants(t, f)),
-		required("token", func(v at) {
-			l.secret(&t.Secret)(v)
-			if t.Secret != "" && len(t.Secret) < minToken {
+		optional("token", func(v at) {
+			given++
+			var secret string
+			l.secret(&secret)(v)
+			switch {
+			case secret == "":
+			case len(secret) < minToken:
 				l.fail(v, "what it names is shorter than %d characters: make one with openssl rand -hex 32", minToken)
+			default:
+				t.Hash = HashToken(secret)
 			}
 		}),
+		// A hash is no secret: who knows it knows nothing that is let in.
+		optional("token_sha256", func(v at) { given++; l.text(new(string), t.Hash.parse)(v) }),
 	)
+	if v.node.Kind == yaml.MappingNode && given != 1 {
+		l.fail(v, "has %d of token and token_sha256: write one, token for ${NAME} or file:PATH, token_sha256 for its SHA-256", given)
+	}
+}
+
+// HashToken is what is kept of a token.
+func HashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
+
+func (h *TokenHash) parse(s string) string {
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) != len(h) {
+		// Not repeated: it may be the token itself.
+		return "is not a SHA-256: write its 64 hexadecimal digits, as printf %s TOKEN | sha256sum prints them"
+	}
+	copy(h[:], raw)
+	return ""
 }
 
 func (l *loader) tokenTenants(t *Token, f *File) func(at) {

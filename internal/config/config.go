@@ -3,6 +3,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/agogopay/agogo/internal/daybook"
@@ -164,12 +165,25 @@ type Auth struct {
 	Tokens []Token
 }
 
-// Token is a bearer token and what it may do. auth.NewStatic keeps only its hash.
+// TokenHash is the SHA-256 of a bearer token.
+type TokenHash [sha256.Size]byte
+
+// Token is a bearer token and what it may do.
 type Token struct {
 	Name    string
 	Role    string   // viewer, operator, approver, admin
 	Tenants []string // "*" for all
-	Secret  string
+	// Hash is all that is kept of a token of the file; Secret is one that the program made itself, without a hash.
+	Hash   TokenHash
+	Secret string
+}
+
+// Digest is the hash that the token is known by, or the zero one.
+func (t Token) Digest() TokenHash {
+	if t.Hash == (TokenHash{}) && t.Secret != "" {
+		return HashToken(t.Secret)
+	}
+	return t.Hash
 }
 
 // Tenant finds a tenant by id.

@@ -166,8 +166,9 @@ func TestLoadEverything(t *testing.T) {
 		t.Errorf("schedules (-want +got):\n%s", d)
 	}
 	wantTokens := []Token{
-		{Name: "ada", Role: "operator", Tenants: []string{"everything"}, Secret: "sandbox-AGOGO_TOKEN_OF_ADA"},
-		{Name: "service:console", Role: "viewer", Tenants: []string{"*"}, Secret: "sandbox-AGOGO_TOKEN_OF_CONSOLE"},
+		{Name: "ada", Role: "operator", Tenants: []string{"everything"}, Hash: HashToken("sandbox-AGOGO_TOKEN_OF_ADA")},
+		{Name: "service:console", Role: "viewer", Tenants: []string{"*"}, Hash: HashToken("sandbox-AGOGO_TOKEN_OF_CONSOLE")},
+		{Name: "bo", Role: "approver", Tenants: []string{"*"}, Hash: HashToken("a token of twenty-two c")},
 	}
 	if d := cmp.Diff(wantTokens, f.Auth.Tokens); d != "" {
 		t.Errorf("tokens (-want +got):\n%s", d)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,10 +33,41 @@ func Load(path string, getenv func(string) string) (*File, error) {
 	return l.load(data)
 }
 
+// LoadFor is [Load] for one service: secrets of the others are neither needed nor read, and what they name is empty in the
+// result. So a process can be given its own secrets and nobody else's.
+func LoadFor(service, path string, getenv func(string) string) (*File, error) {
+	data, err := readBounded(path, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("tenants file: %w", err)
+	}
+	l := &loader{path: path, service: service, getenv: getenv, readFile: readSecret, kinds: providerKinds}
+	return l.load(data)
+}
+
+// Variables are the names of the environment variables that a service needs for the tenants file. Whatever else is wrong with
+// the file is told when it is loaded.
+func Variables(service, path string) ([]string, error) {
+	data, err := readBounded(path, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("tenants file: %w", err)
+	}
+	asked := map[string]bool{}
+	l := &loader{path: path, service: service, readFile: readSecret, kinds: providerKinds}
+	l.getenv = func(name string) string { asked[name] = true; return "" }
+	root, ok := l.document(data)
+	if !ok {
+		return nil, joined(l.faults)
+	}
+	l.file(root, new(File))
+	return slices.Sorted(maps.Keys(asked)), nil
+}
+
 // loader walks the document's nodes, which know their lines, and collects faults. yaml/v3 serves here because its nodes
 // are plain: a strict decoder into structs stops at its first fault and cannot tell an absent limit from a zero one.
 type loader struct {
 	path     string
+	service  string // whose secrets are read; "" for everybody's
+	withheld bool   // what is being read is another service's
 	getenv   func(string) string
 	readFile func(string) ([]byte, error)
 	kinds    map[string]kind
@@ -93,6 +126,13 @@ func (l *loader) syntax(err error) {
 	}
 	fault.Problem = "this is not YAML: " + text + ": check indentation, quotes and colons from this line on"
 	l.faults = append(l.faults, fault)
+}
+
+// of reads what belongs to a service: elsewhere its secrets are passed over.
+func (l *loader) of(service string, read func()) {
+	l.withheld = l.service != "" && l.service != service
+	read()
+	l.withheld = false
 }
 
 // resolve makes a path of the file relative to the file, not to where the process happens to run.

@@ -6,6 +6,7 @@ import "regexp"
 // that it is given with every transfer.
 func mtnMoMo() kind {
 	return kind{
+		service:  "payouts",
 		verifies: true,
 		fields: func(l *loader, p *Provider) []field {
 			return []field{

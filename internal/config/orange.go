@@ -13,6 +13,7 @@ import (
 // orangeOMR is Orange Money B2B, whose countries differ in what the optional keys say.
 func orangeOMR() kind {
 	return kind{
+		service: "payouts",
 		fields: func(l *loader, p *Provider) []field {
 			return []field{
 				required("token_url", l.httpURL(&p.TokenURL)),

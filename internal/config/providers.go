@@ -13,6 +13,7 @@ import (
 
 // kind is a provider kind: the keys it has beside the common ones, and what they are when absent.
 type kind struct {
+	service  string // whose connectors are of this kind: nobody else reads their secrets
 	fields   func(l *loader, p *Provider) []field
 	defaults func(p *Provider)
 	check    func(l *loader, v at, p Provider) // of keys together; may be nil
@@ -33,6 +34,7 @@ var providerKinds = map[string]kind{
 	"mtn_momo":       mtnMoMo(),
 	"orange_sonatel": orangeSonatel(),
 	"cielo": {
+		service: "recurrences",
 		fields: func(l *loader, p *Provider) []field {
 			return []field{
 				required("query_url", l.httpURL(&p.QueryURL)),
@@ -55,6 +57,7 @@ var providerKinds = map[string]kind{
 
 // wave replays what comes twice with one key, by its documentation: a reference may be repeated unless the file says otherwise.
 var wave = kind{
+	service: "payouts",
 	fields: func(l *loader, p *Provider) []field {
 		return []field{
 			required("api_key", l.waveKey(&p.APIKey)),
@@ -160,10 +163,12 @@ func (l *loader) provider(v at, p *Provider) {
 	}
 	k.defaults(p)
 	own := k.fields(l, p)
-	l.object(v, append(common, append(own, l.foreign(p.Kind, common, own)...)...)...)
-	if k.check != nil {
-		k.check(l, v, *p)
-	}
+	l.of(k.service, func() {
+		l.object(v, append(common, append(own, l.foreign(p.Kind, common, own)...)...)...)
+		if k.check != nil && !l.withheld {
+			k.check(l, v, *p)
+		}
+	})
 	if n := child(v.node, "verify_recipients"); n != nil && n.Value != VerifyNone && !k.verifies {
 		l.fail(v.key("verify_recipients", n), "asks about wallets, which %s does not answer: remove it, or write none", p.Kind)
 	}

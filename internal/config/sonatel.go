@@ -5,6 +5,7 @@ import "regexp"
 // orangeSonatel is Orange Money Senegal.
 func orangeSonatel() kind {
 	return kind{
+		service: "payouts",
 		fields: func(l *loader, p *Provider) []field {
 			return []field{
 				required("token_url", l.httpURL(&p.TokenURL)),

@@ -31,11 +31,13 @@ func (l *loader) file(v at, f *File) {
 		required("tenants", func(v at) { l.tenants(v, f) }),
 		optional("notifier", func(v at) { notifier = v }),
 		optional("auth", func(v at) { tokens = v }),
-		optional("reports", func(v at) { l.object(v, required("signing_key", l.signingKey(&f.Reports))) }),
+		optional("reports", func(v at) {
+			l.of("payouts", func() { l.object(v, required("signing_key", l.signingKey(&f.Reports))) })
+		}),
 	)
 	live := slices.ContainsFunc(f.Tenants, func(t Tenant) bool { return t.Mode == modeLive })
 	if notifier.node != nil {
-		l.notifier(notifier, &f.Notifier, live)
+		l.of("notifier", func() { l.notifier(notifier, &f.Notifier, live) })
 	}
 	if tokens.node != nil {
 		l.auth(tokens, f)

@@ -49,6 +49,8 @@ func (l *loader) expand(v at, s string) (string, bool) {
 		return "", false
 	case m == nil:
 		return s, true
+	case l.withheld:
+		return "", false
 	}
 	if s = l.getenv(m[1]); s == "" {
 		l.fail(v, "the environment variable %s is not set: export it before the start", m[1])
@@ -99,6 +101,9 @@ func (l *loader) secretOf(dst *string, length int) func(at) {
 }
 
 func (l *loader) secretFile(v at, path string) (string, bool) {
+	if l.withheld {
+		return "", false
+	}
 	data, err := l.readFile(l.resolve(path))
 	if err != nil {
 		l.fail(v, "cannot read the secret's file: %v", err)

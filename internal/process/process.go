@@ -73,7 +73,7 @@ func load(ctx context.Context, service string, getenv func(string) string, stder
 	if err != nil {
 		return nil, err
 	}
-	file, err := config.Load(env.ConfigPath, getenv)
+	file, err := config.LoadFor(service, env.ConfigPath, getenv)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,9 @@
 package provision_test
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/provision"
+	"github.com/agogopay/agogo/examples"
 	"github.com/agogopay/agogo/internal/config"
 )
 
@@ -28,6 +31,7 @@ type container struct {
 	CapDrop     []string          `yaml:"cap_drop"`
 	Environment map[string]string `yaml:"environment"`
 	Volumes     []string          `yaml:"volumes"`
+	EnvFile     []string          `yaml:"env_file"`
 	Logging     struct {
 		Options map[string]string `yaml:"options"`
 	} `yaml:"logging"`
@@ -129,5 +133,68 @@ func TestTheBrokersConfigurationOfComposeIsRead(t *testing.T) {
 	o, err := server.ProcessConfigFile(conf)
 	if err != nil || !o.SyncAlways || o.TLSConfig == nil || len(o.Nkeys) != 6 {
 		t.Errorf("%v: %+v", err, o)
+	}
+}
+
+// The head of the compose file says how to install. It is done as written, without the containers: everything that they are given
+// must be there then, and each service must be able to start with its own.
+func TestTheHeadOfComposeIsAllThatIsNeeded(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join(docker, "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script := "set -eu\n"
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		if step, ok := strings.CutPrefix(line, "#   "); ok && !strings.Contains(step, "docker compose") {
+			script += step + "\n"
+		}
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "examples"), 0o755), os.WriteFile(filepath.Join(dir, "examples", "tenants.yaml"), examples.Tenants, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(dir, "bin")+"/", "github.com/agogopay/agogo/cmd/agogo").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	agogo := filepath.Join(dir, "agogo")
+	for service, c := range compose(t) {
+		for _, v := range c.Volumes {
+			from, _, _ := strings.Cut(strings.ReplaceAll(v, "${AGOGO_DIR}", agogo), ":")
+			if _, err := os.Stat(from); strings.HasPrefix(from, agogo) && err != nil {
+				t.Errorf("%s: Docker would make %v, as root", service, err)
+			}
+		}
+		for _, f := range c.EnvFile {
+			checkEnvFile(t, service, filepath.Join(agogo, f[strings.LastIndex(f, "/")+1:]), filepath.Join(agogo, "tenants.yaml"))
+		}
+	}
+}
+
+// checkEnvFile fills in the values and has the service's own reader judge.
+func checkEnvFile(t *testing.T, service, path, tenants string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Error(err)
+	}
+	env := map[string]string{}
+	for _, line := range strings.Fields(string(raw)) {
+		env[strings.TrimSuffix(line, "=")] = strings.Repeat("K", 40)
+	}
+	if env["CIELO_MERCHANT_ID"] != "" {
+		env["CIELO_MERCHANT_ID"] = "c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15"
+	}
+	if want := map[string]int{"payouts": 4, "recurrences": 2}[service]; len(env) != want {
+		t.Errorf("%s is given %d secrets, want %d", service, len(env), want)
+	}
+	file, err := config.LoadFor(service, tenants, func(name string) string { return env[name] })
+	if err != nil || len(file.Auth.Tokens) != 4 {
+		t.Errorf("%s: %v", service, err)
 	}
 }

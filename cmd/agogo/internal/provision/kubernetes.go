@@ -65,7 +65,7 @@ func EnsureSecrets(ctx context.Context, c *Cluster, prefix string, now time.Time
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	k, given := Keys{Dir: dir}, map[string]Secret{}
-	for _, shape := range append(shapes(len(hosts) > 0), secretShape{suffix: publicKeys}) {
+	for _, shape := range append(shapes(len(hosts) > 0), secretShape{suffix: publicKeys}, secretShape{suffix: tokenHashes}) {
 		s, found, err := c.get(ctx, prefix+shape.suffix)
 		if err != nil {
 			return nil, err

@@ -64,7 +64,7 @@ func TestSecretsAreCompletedAndNeverChanged(t *testing.T) {
 		}
 		return changed
 	}
-	if changed := ensure(); len(changed) != 11 || !slices.Contains(changed, "shop-agogo-tls-grpc") {
+	if changed := ensure(); len(changed) != 12 || !slices.Contains(changed, "shop-agogo-tls-grpc") {
 		t.Errorf("written first: %v", changed)
 	}
 	before := maps.Clone(api.secrets)

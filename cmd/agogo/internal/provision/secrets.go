@@ -28,7 +28,8 @@ const (
 	opaque    = "Opaque"
 	tlsSecret = "kubernetes.io/tls"
 
-	publicKeys = "-keys-nats" // suffix of the Secret that the broker's environment comes from
+	publicKeys  = "-keys-nats"   // suffix of the Secret that the broker's environment comes from
+	tokenHashes = "-keys-hashes" // of the one that tells services which tokens they let in
 )
 
 // shapes are all Secrets of an installation. Those of certificates have the shape that cert-manager gives them too.
@@ -57,7 +58,7 @@ func shapes(certificates bool) []secretShape {
 }
 
 // Secrets are the keys as Secrets whose names begin with prefix. Public keys of the broker's users are among them as variables of
-// its environment.
+// its environment, and hashes of the tokens as variables of the services'.
 func (k Keys) Secrets(prefix string, certificates bool) ([]Secret, error) {
 	var all []Secret
 	for _, shape := range shapes(certificates) {
@@ -82,7 +83,15 @@ func (k Keys) Secrets(prefix string, certificates bool) ([]Secret, error) {
 		}
 		public.Data[KeyVariable(u.User)] = key
 	}
-	return append(all, public), nil
+	hashes, err := k.hashes()
+	if err != nil {
+		return nil, err
+	}
+	known := Secret{Name: prefix + tokenHashes, Type: opaque, Data: map[string]string{}}
+	for name, hash := range hashes {
+		known.Data[HashVariable(name)] = hash
+	}
+	return append(all, public, known), nil
 }
 
 // Restore writes the files that Secrets hold, as far as they are given; it is the way back of [Keys.Secrets], after which

@@ -219,10 +219,7 @@ func (s *separate) startSimulator() {
 	addr := s.free()
 	s.sim = "http://" + addr
 	s.start("simulator", s.bin+"agogo", nil, "simulator", "--addr", addr)
-	text := strings.ReplaceAll(string(examples.Tenants), "http://127.0.0.1:9900", s.sim) + "\nauth:\n  tokens:\n"
-	for name, role := range map[string]string{"admin": "admin", "operator": "operator", "approver": "approver", "approver2": "approver"} {
-		text += fmt.Sprintf("    - {name: %s, role: %s, tenants: [\"*\"], token: \"file:%s\"}\n", name, role, filepath.Join(s.keys(), "tokens", name))
-	}
+	text := strings.ReplaceAll(string(examples.Tenants), "http://127.0.0.1:9900", s.sim) + s.run("provision", "auth", "--dir", s.keys())
 	if err := os.WriteFile(filepath.Join(s.dir, "tenants.yaml"), []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
@@ -240,14 +237,29 @@ func (s *separate) startService(name string) {
 	}
 	s.grpc[name], s.http[name] = s.free(), s.free()
 	tls := filepath.Join(s.keys(), "tls")
-	s.start(name, s.bin+name, []string{
-		"AGOGO_CONFIG=" + filepath.Join(s.dir, "tenants.yaml"), "AGOGO_POSTGRES_DSN=" + dsn, "AGOGO_NATS_URL=" + s.nats,
-		"AGOGO_NATS_CREDS=" + filepath.Join(s.keys(), "nats", name+".nk"), "AGOGO_NATS_CA=" + s.ca(),
-		"AGOGO_TLS_CERT=" + filepath.Join(tls, "grpc.crt"), "AGOGO_TLS_KEY=" + filepath.Join(tls, "grpc.key"),
-		"AGOGO_GRPC_ADDR=" + s.grpc[name], "AGOGO_HTTP_ADDR=" + s.http[name],
-		fmt.Sprintf("GOMEMLIMIT=%dMiB", economy[name]*85/100), "ORANGE_CLIENT_ID=a", "ORANGE_CLIENT_SECRET=b", "ORANGE_POS_ID=c", "ORANGE_CALLBACK_AUTH=Basic d",
-		"CIELO_MERCHANT_ID=c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15", "CIELO_MERCHANT_KEY=" + strings.Repeat("K", 40),
-	})
+	s.start(name, s.bin+name, append(s.secrets(name),
+		"AGOGO_CONFIG="+filepath.Join(s.dir, "tenants.yaml"), "AGOGO_POSTGRES_DSN="+dsn, "AGOGO_NATS_URL="+s.nats,
+		"AGOGO_NATS_CREDS="+filepath.Join(s.keys(), "nats", name+".nk"), "AGOGO_NATS_CA="+s.ca(),
+		"AGOGO_TLS_CERT="+filepath.Join(tls, "grpc.crt"), "AGOGO_TLS_KEY="+filepath.Join(tls, "grpc.key"),
+		"AGOGO_GRPC_ADDR="+s.grpc[name], "AGOGO_HTTP_ADDR="+s.http[name],
+		fmt.Sprintf("GOMEMLIMIT=%dMiB", economy[name]*85/100)))
+}
+
+// secrets are the variables that the service needs, and no others.
+func (s *separate) secrets(service string) (env []string) {
+	s.t.Helper()
+	of := map[string]string{"payouts": "ORANGE_", "recurrences": "CIELO_"}
+	for _, name := range strings.Fields(s.run("provision", "variables", "--config", filepath.Join(s.dir, "tenants.yaml"), "--service", service)) {
+		if of[service] == "" || !strings.HasPrefix(name, of[service]) {
+			s.t.Errorf("%s asks for %s", service, name)
+		}
+		value := strings.Repeat("K", 40)
+		if name == "CIELO_MERCHANT_ID" {
+			value = "c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15"
+		}
+		env = append(env, name+"="+value)
+	}
+	return env
 }
 
 // start starts a process that ends with the test, by the signal that systemd and Kubernetes send too.
