@@ -62,6 +62,11 @@ const (
 	Chargeback        = fault.Chargeback
 	Problem           = fault.Problem
 	KeyRevoked        = fault.KeyRevoked
+	LineMissing       = fault.LineMissing
+	LineExtra         = fault.LineExtra
+	LineAmount        = fault.LineAmount
+	LineTwice         = fault.LineTwice
+	PageCut           = fault.PageCut
 )
 
 // Faults of push services.

@@ -41,6 +41,15 @@ const (
 	KeyRevoked        Kind = "key_revoked"               // the key that PINs are encrypted with is taken out of use
 )
 
+// What statements do. They change what is told, and never what has moved.
+const (
+	LineMissing Kind = "line_missing" // the line is left out
+	LineExtra   Kind = "line_extra"   // a line of a payment that nobody made follows, with message as its reference
+	LineAmount  Kind = "line_amount"  // the line tells message as its amount, one more than was paid if it is not set
+	LineTwice   Kind = "line_twice"   // the line stands there two times
+	PageCut     Kind = "page_cut"     // the page ends in the middle, with status 200
+)
+
 // What push services do.
 const (
 	DeadToken      Kind = "dead_token"      // 404 UNREGISTERED

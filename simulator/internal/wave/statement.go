@@ -53,6 +53,7 @@ type transaction struct {
 	ClientReference string `json:"client_reference,omitempty"`
 
 	at time.Time
+	of book.Entry // the payout that it is about
 }
 
 func (t transaction) cursor() string {
@@ -87,22 +88,31 @@ func (s *Server) transactions(c *exchange) string {
 	if more {
 		page = all[:s.cfg.PageSize]
 	}
-	body, err := json.Marshal(statement(date, page, more))
+	body, err := json.Marshal(s.statement(date, page, more))
 	if err != nil {
 		return s.lost(c, err)
+	}
+	if c.rule.Fault == fault.PageCut {
+		c.json(body[:len(body)/2])
+		return string(fault.PageCut)
 	}
 	c.json(body)
 	return "ok"
 }
 
-func statement(date string, page []transaction, more bool) any {
+// statement is a page. Its cursor is that of the last true line, so that a line that is not told loses none behind it.
+func (s *Server) statement(date string, page []transaction, more bool) any {
 	var last *string
 	if len(page) > 0 {
 		cursor := page[len(page)-1].cursor()
 		last = &cursor
 	}
+	told := make([]transaction, 0, len(page))
+	for _, t := range page {
+		told = append(told, s.tell(t)...)
+	}
 	return map[string]any{
-		"page_info": map[string]any{"start_cursor": nil, "end_cursor": last, "has_next_page": more}, "date": date, "items": page,
+		"page_info": map[string]any{"start_cursor": nil, "end_cursor": last, "has_next_page": more}, "date": date, "items": told,
 	}
 }
 
@@ -116,7 +126,7 @@ func (s *Server) day(date string, rule fault.Rule) ([]transaction, error) {
 		all = append(all, transaction{
 			Timestamp: at.UTC().Format(time.RFC3339), ID: "T_" + strconv.FormatUint(digest(kind+e.Reference), 36), Type: kind,
 			Amount: decimal(sign*(e.Amount+e.Fee), rule), Fee: decimal(-sign*e.Fee, rule), Currency: e.Currency, IsReversal: sign > 0,
-			Mobile: e.Peer, ClientReference: e.Account, at: at,
+			Mobile: e.Peer, ClientReference: e.Account, at: at, of: e,
 		})
 	}
 	err := s.Book.Each(s.Clock.Now(), func(e book.Entry) bool {

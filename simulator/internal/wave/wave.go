@@ -63,7 +63,8 @@ func Operations() map[string][]fault.Kind {
 		"reverse":      with(fault.LostAnswer, fault.TimeoutAfter, fault.ServerErrorAfter, fault.ResetAfter, fault.Failed),
 		"verify":       edge,
 		"balance":      edge,
-		"transactions": edge,
+		"transactions": with(fault.PageCut),
+		"line":         {fault.LineMissing, fault.LineExtra, fault.LineAmount, fault.LineTwice},
 	}
 }
 
