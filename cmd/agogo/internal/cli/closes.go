@@ -91,10 +91,31 @@ func (a *app) closeDay(ctx context.Context, x *closing) error {
 	if err := list.end(); err != nil {
 		return err
 	}
+	a.toRead(items)
 	if late {
 		return errFailed
 	}
 	return nil
+}
+
+// toRead says where the exceptions of the newest revisions are told one by one.
+func (a *app) toRead(items []*payoutsv1.Close) {
+	newest := map[string]*payoutsv1.Close{}
+	var providers []string
+	for _, k := range items {
+		old, known := newest[k.Provider]
+		if !known {
+			providers = append(providers, k.Provider)
+		}
+		if !known || k.Revision > old.Revision {
+			newest[k.Provider] = k
+		}
+	}
+	for _, name := range providers {
+		if k := newest[name]; k.State == "completed" && k.Exceptions > 0 {
+			fmt.Fprintf(a.Err, "agogo: %s: see agogo recon report --tenant %s --date %s --provider %s\n", exceptions(int(k.Exceptions)), k.Tenant, k.LocalDate, k.Provider)
+		}
+	}
 }
 
 // awaitClose waits until every close of the day is complete; late says that one waits for its provider, or that time is over.

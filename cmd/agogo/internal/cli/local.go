@@ -68,6 +68,7 @@ find it.`
 	a.devFlags(c, &o)
 	c.Flags().StringSliceVar(&o.Only, "only", nil, "run only these services")
 	c.Flags().BoolVar(&o.NoSimulator, "no-simulator", false, "do not run the provider simulator")
+	c.Flags().DurationVar(&o.ClockAhead, "clock-ahead", 0, "how far the services' clock is ahead of the machine's, to see what a later hour brings: 24h closes today (sandbox tenants only)")
 	return c
 }
 

@@ -56,7 +56,8 @@ func (a *app) reconListCommand() *cobra.Command {
 			col("expected", (*payoutsv1.Finding).GetExpected),
 			col("found", (*payoutsv1.Finding).GetFound),
 			num("in suspense", func(f *payoutsv1.Finding) string { return amount(f.Difference) }),
-			col("payout or line", (*payoutsv1.Finding).GetSubjectId),
+			col("payout or finding", (*payoutsv1.Finding).GetSubjectId),
+			col("reference", (*payoutsv1.Finding).GetReference),
 		)
 	}, "agogo recon list", "agogo recon list --provider wave -o json")
 	c.Flags().StringVar(&provider, "provider", "", "only of this one")
@@ -170,24 +171,59 @@ func (a *app) showReport(r daybook.Report) {
 	}
 	fmt.Fprintf(a.Out, "%s, %s: %s (%s), report %d, revision %d\n\n", h.Tenant, h.Provider, h.Date, h.Timezone, h.Sequence, h.Revision)
 	table(a.Out, rows, []column[row]{col("by the books", func(r row) string { return r.name }), num("amount", func(r row) string { return r.value })})
-	fmt.Fprintf(a.Out, "\nStatement: %s, %d lines, %d payouts agree (%s). Provider's closing from: %s.\n", h.Statement, h.Lines, h.Matched, sum(h.MatchedSum), h.Source)
-	if len(r.Items) > 0 {
-		fmt.Fprintln(a.Out)
-		table(a.Out, r.Items, []column[daybook.Item]{
-			col("kind", func(i daybook.Item) string { return i.Kind }), col("code", func(i daybook.Item) string { return i.Code }),
-			col("expected", func(i daybook.Item) string { return i.Expected }), col("found", func(i daybook.Item) string { return i.Found }),
-			num("difference", func(i daybook.Item) string {
-				return amount(&eventsv1.Money{Minor: i.Difference, Currency: i.Currency})
-			}),
-			col("payout", func(i daybook.Item) string { return i.Subject }), col("reference or line", func(i daybook.Item) string {
-				if i.Reference != "" {
-					return i.Reference
-				}
-				return i.ProviderID
-			}),
-		})
-	}
+	fmt.Fprintf(a.Out, "\n%s\n", compared(h, sum))
+	a.showItems(r.Items, sum)
 	fmt.Fprintf(a.Out, "\nSHA-256 %s, signed with key %s\n", r.Seal.Digest, r.Seal.Key)
+}
+
+// compared says what the books were compared with. "0 payouts agree" would be said of a provider that tells nothing, too.
+func compared(h daybook.Head, sum func(int64) string) string {
+	statement := fmt.Sprintf("Of the statement's %d lines %d are payouts that agree (%s).", h.Lines, h.Matched, sum(h.MatchedSum))
+	if h.Statement == "none" {
+		statement = "The provider has no statement: payouts were not compared one by one."
+	}
+	switch h.Source {
+	case "balance":
+		return statement + " Its closing is its balance, less what the statement says came after the day."
+	case "statement":
+		return statement + " Its closing is that of the day before and the lines."
+	case "balance_less_books":
+		return statement + " Its closing is its balance, less what our books say came after the day."
+	}
+	return statement + " It tells no balance, so that there is no difference to tell either."
+}
+
+// showItems lists what does not agree. What it tells of each is the item's part of the day's difference, with the same sign: the
+// provider has more, or less if it is negative.
+func (a *app) showItems(items []daybook.Item, sum func(int64) string) {
+	if len(items) == 0 {
+		return
+	}
+	waiting := 0
+	for _, i := range items {
+		if i.Kind == "awaited" || i.Kind == "timing" {
+			waiting++
+		}
+	}
+	fmt.Fprintf(a.Out, "%s; %d awaited or of another day.\n\n", exceptions(len(items)-waiting), waiting)
+	table(a.Out, items, []column[daybook.Item]{
+		col("kind", func(i daybook.Item) string { return i.Kind }), col("code", func(i daybook.Item) string { return i.Code }),
+		col("expected", func(i daybook.Item) string { return i.Expected }), col("found", func(i daybook.Item) string { return i.Found }),
+		num("of the difference", func(i daybook.Item) string { return sum(i.Flow) }),
+		col("payout", func(i daybook.Item) string { return i.Subject }), col("reference or line", func(i daybook.Item) string {
+			if i.Reference != "" {
+				return i.Reference
+			}
+			return i.ProviderID
+		}),
+	})
+}
+
+func exceptions(n int) string {
+	if n == 1 {
+		return "1 exception"
+	}
+	return fmt.Sprintf("%d exceptions", n)
 }
 
 func (a *app) reconKeyCommand() *cobra.Command {

@@ -39,9 +39,10 @@ type Options struct {
 	PostgresDSN string // "": a child
 	Only        []string
 	NoSimulator bool
-	Sealed      bool   // nothing of what runs may reach beyond this machine; see [Options.Check] and sealed
-	Yields      bool   // to a dev that is up already: the CLI stays pointed to that one
-	Log         string // level[,format]
+	ClockAhead  time.Duration // of the machine's clock, so that a day can be over that is not
+	Sealed      bool          // nothing of what runs may reach beyond this machine; see [Options.Check] and sealed
+	Yields      bool          // to a dev that is up already: the CLI stays pointed to that one
+	Log         string        // level[,format]
 	LogTo       io.Writer
 	Getenv      func(string) string
 	Progress    io.Writer // what takes long says so here
@@ -107,8 +108,19 @@ func (o Options) Check() error {
 	if o.Sealed && (o.NATSURL != "" || o.PostgresDSN != "" || o.NoSimulator) {
 		return errors.New("this runs on its own NATS, Postgres and simulator only, because its payments are invented")
 	}
+	if o.ClockAhead < 0 {
+		return errors.New("--clock-ahead is negative: what was done in the meantime would lie in the future")
+	}
 	_, err := parsePorts(o.Ports)
 	return err
+}
+
+// now is the clock of everything that runs.
+func (o Options) now() clock.Clock {
+	if o.ClockAhead == 0 {
+		return clock.Real()
+	}
+	return clock.Offset(clock.Real().Now().Add(o.ClockAhead))
 }
 
 // assemble checks everything that can be wrong before anything is started, then lists the parts in starting order.
@@ -123,7 +135,7 @@ func assemble(ctx context.Context, o Options) (*dev, error) {
 	if len(o.Only) == 0 {
 		o.Only = Services
 	}
-	d := &dev{Options: o, ports: p, clock: clock.Real(), logger: slog.New(slog.NewTextHandler(o.LogTo, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	d := &dev{Options: o, ports: p, clock: o.now(), logger: slog.New(slog.NewTextHandler(o.LogTo, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if err := d.load(); err != nil {
 		return nil, err
 	}
@@ -182,6 +194,9 @@ func (d *dev) load() error {
 		if err := sealed(file); err != nil {
 			return err
 		}
+	}
+	if err := ahead(d.ClockAhead, file); err != nil {
+		return err
 	}
 	if err := signingKey(d.DataDir, file); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"time"
 
 	"github.com/agogopay/agogo/internal/config"
 )
@@ -35,6 +36,16 @@ func sealed(f *config.File) error {
 		}
 	})
 	return beyond
+}
+
+// ahead refuses a clock that is not the machine's for tenants with real money: tomorrow's evening would be paid today.
+func ahead(by time.Duration, f *config.File) error {
+	for _, t := range f.Tenants {
+		if by != 0 && t.Mode != "sandbox" {
+			return fmt.Errorf("%s: tenant %s has mode %s: --clock-ahead is for sandbox tenants only", f.Path, t.ID, t.Mode)
+		}
+	}
+	return nil
 }
 
 // addresses shows every address of the file to see, and keeps what see makes of it. It looks at all texts of a provider, by

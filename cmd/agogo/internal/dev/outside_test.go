@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agogopay/agogo/examples"
 	"github.com/agogopay/agogo/internal/config"
@@ -49,6 +50,28 @@ func TestSealedLetsNothingOut(t *testing.T) {
 	live.Tenants[0].Mode = "live"
 	if err := sealed(live); err == nil || !strings.Contains(err.Error(), "sandbox tenants only") {
 		t.Errorf("live: %v, want a refusal", err)
+	}
+}
+
+// A clock that is ahead would pay tomorrow's evening today, so it is for sandbox tenants.
+func TestAClockAheadIsForSandboxes(t *testing.T) {
+	t.Parallel()
+	f := load(t, string(examples.Tenants))
+	if err := ahead(24*time.Hour, f); err != nil {
+		t.Errorf("sandboxes only: %v", err)
+	}
+	f.Tenants[0].Mode = "live"
+	if err := ahead(24*time.Hour, f); err == nil || !strings.Contains(err.Error(), "sandbox tenants only") {
+		t.Errorf("live: %v, want a refusal", err)
+	}
+	if err := ahead(0, f); err != nil {
+		t.Errorf("live, by the machine's clock: %v", err)
+	}
+	if err := (Options{ClockAhead: -time.Hour, Ports: "free"}).Check(); err == nil || !strings.Contains(err.Error(), "negative") {
+		t.Errorf("behind: %v, want a refusal", err)
+	}
+	if got := time.Until((Options{ClockAhead: 24 * time.Hour}).now().Now()); got < 23*time.Hour || got > 25*time.Hour {
+		t.Errorf("the clock is %s ahead", got)
 	}
 }
 

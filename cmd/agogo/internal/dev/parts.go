@@ -91,7 +91,7 @@ func (d *dev) startSimulator(ctx context.Context) error {
 		return err
 	}
 	d.info.Simulator = "http://" + l.Addr().String()
-	sim, err := simulator.New(simulator.Config{BookPath: filepath.Join(d.DataDir, "simulator-book.jsonl"), Logger: d.logger})
+	sim, err := simulator.New(simulator.Config{BookPath: filepath.Join(d.DataDir, "simulator-book.jsonl"), Clock: d.clock, Logger: d.logger})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
