@@ -18,6 +18,8 @@ const (
 	pullExpiry    = 30 * time.Second
 	pullHeartbeat = 2 * time.Second        // two missed ones mean that the server forgot the pull, or is gone
 	linger        = 250 * time.Millisecond // for messages on their way when a pull is given up
+	// alive is when a pull that did not end has shown that the server keeps it: the client gives up after two beats.
+	alive = 2*pullHeartbeat + pullHeartbeat/4
 )
 
 // pulls are the requests that a binding has open.
@@ -117,6 +119,8 @@ func (p *pulls) fetch(ctx context.Context, n int) (int, error) {
 		return 0, err
 	}
 	started, giveUp, end := 0, (<-chan time.Time)(nil), ctx.Done()
+	kept := time.NewTimer(alive)
+	defer kept.Stop()
 	for {
 		select {
 		case m, ok := <-batch.Messages():
@@ -135,6 +139,8 @@ func (p *pulls) fetch(ctx context.Context, n int) (int, error) {
 			}
 			started++
 			p.loop.begin(p.handlers, p.binding, m)
+		case <-kept.C:
+			p.loop.setUnready(nil) // or an idle loop would say until the end of this pull what was wrong with the one before
 		case <-end:
 			end, giveUp = nil, time.After(linger)
 		case <-giveUp:

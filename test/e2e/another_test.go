@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -84,8 +86,9 @@ func (a *another) awaitReady() {
 		if err != nil {
 			return false, err.Error()
 		}
+		why, _ := io.ReadAll(res.Body)
 		_ = res.Body.Close()
-		return res.StatusCode == http.StatusOK, res.Status
+		return res.StatusCode == http.StatusOK, fmt.Sprintf("%s: %s", res.Status, bytes.TrimSpace(why))
 	})
 }
 
