@@ -33,7 +33,9 @@ type Head struct {
 	Closing     int64
 
 	// The provider. Source says where its closing is from.
-	Statement       string // read, or none
+	Statement       string // read; none, where the provider has none; not_compared, where two people had the day closed without it
+	WaivedBy        string // those two
+	WaivedBecause   string
 	Lines           int64
 	Repeated        int64 // lines that stood in it more than once
 	Matched         int64
@@ -140,7 +142,8 @@ func (h *Head) fields() []field {
 		text("currency", &h.Currency), text("judged_at", &h.JudgedAt),
 		number("opening", &h.Opening), number("late", &h.Late), number("top_ups", &h.TopUps), number("paid", &h.Paid),
 		number("fees", &h.Fees), number("reversed", &h.Reversed), number("corrections", &h.Corrections), number("closing", &h.Closing),
-		text("statement", &h.Statement), number("lines", &h.Lines), number("repeated", &h.Repeated), number("matched", &h.Matched),
+		text("statement", &h.Statement), text("waived_by", &h.WaivedBy), text("waived_because", &h.WaivedBecause),
+		number("lines", &h.Lines), number("repeated", &h.Repeated), number("matched", &h.Matched),
 		number("matched_sum", &h.MatchedSum), number("lines_sum", &h.LinesSum), maybe("provider_opening", &h.ProviderOpening),
 		maybe("provider_closing", &h.ProviderClosing), text("provider_closing_source", &h.Source),
 		number("carried", &h.Carried), maybe("difference", &h.Difference), number("items", &h.Items), text("previous", &h.Previous),

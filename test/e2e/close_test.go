@@ -257,6 +257,35 @@ func (s closeScene) wrongStatement(key string) {
 	s.told()
 }
 
+// A day whose statement cannot be read is closed by nobody alone, and its report says that it was not compared.
+func TestADayWithoutItsStatement(t *testing.T) {
+	t.Parallel()
+	s, _ := closed(t)
+	key := harness.WriteFile(t, "key.pem", s.CLI(t, "recon", "key"))
+	s.Misbehave(s.T, harness.Rule{"provider": "wave", "operation": "transactions", "fault": "garbage_200"})
+	of := []string{"ledger", "close", "--date", s.date, "--provider", s.provider}
+	if r := s.Try(s.T, append(of, "--wait")...); r.Code != 1 || !strings.Contains(r.Out, "the statement could not be read") {
+		s.Errorf("a day that cannot be read: %s", r)
+	}
+	without := append(slices.Clone(of), "--without-statement", "--reason", "the provider has none before Monday")
+	for range 2 {
+		if r := s.Try(s.T, append(without, "--token", "operator")...); r.Code != 0 || !strings.Contains(r.Err, "Another person") || !strings.Contains(r.Out, "open") {
+			s.Errorf("one person: %s", r)
+		}
+	}
+	if r := s.Try(s.T, append(without, "--token", "approver", "--wait", "--timeout", "1m")...); r.Code != 0 || !strings.Contains(r.Out, "not_compared") {
+		s.Errorf("two people: %s", r)
+	}
+	says(s.T, "the report", s.report(), "NOT COMPARED WITH A STATEMENT", "operator", "approver", "the provider has none before Monday")
+	if r := s.Try(s.T, "recon", "verify", "--key", key, harness.WriteFile(s.T, "without.csv", s.report("-o", "csv"))); r.Code != 0 {
+		s.Errorf("its report: %s", r)
+	}
+	s.Control(s.T, http.MethodPut, "/_control/plan", map[string]any{"rules": []any{}}, nil)
+	if k := s.compare("recon", "run"); k.Statement != "read" || k.Matched != int64(s.payees) || k.Revision != 2 {
+		s.Errorf("read since: %v", k)
+	}
+}
+
 // chained checks the three reports of the day, in any order, and without the one in the middle.
 func (s closeScene) chained(key, first string) {
 	s.Helper()

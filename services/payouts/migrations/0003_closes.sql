@@ -30,7 +30,9 @@ CREATE TABLE closes (
     reversed     bigint NOT NULL DEFAULT 0,
     corrections  bigint NOT NULL DEFAULT 0,
     closing      bigint NOT NULL DEFAULT 0,
-    statement    text NOT NULL DEFAULT '', -- read, none
+    statement    text NOT NULL DEFAULT '', -- read, none, not_compared
+    waived_by    text NOT NULL DEFAULT '', -- of a day that was not compared: the two people who had it closed, and why
+    waived_because text NOT NULL DEFAULT '',
     lines        bigint NOT NULL DEFAULT 0,
     repeated     bigint NOT NULL DEFAULT 0,
     matched      bigint NOT NULL DEFAULT 0,
@@ -59,6 +61,17 @@ CREATE INDEX closes_asks_due ON closes (completed_at) WHERE asks_due;
 CREATE INDEX closes_of_run ON closes (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX closes_listed ON closes (tenant, local_date DESC, provider, revision DESC);
 
+-- Two people may have a day closed whose statement the provider does not give: the second gives the first one's reason. The statement
+-- is tried once more then, and compared if it is there after all.
+CREATE TABLE close_waivers (
+    close_id    uuid PRIMARY KEY REFERENCES closes,
+    reason      text NOT NULL,
+    proposed_by text NOT NULL,
+    proposed_at timestamptz NOT NULL,
+    agreed_by   text NOT NULL DEFAULT '' CHECK (agreed_by <> proposed_by),
+    agreed_at   timestamptz
+);
+
 -- The provider's statement of a day as it was read. What a reading that failed has left is cleared before the next one; what a
 -- close was judged by is kept for a while: lines of one day are of payouts that are booked in the next.
 CREATE TABLE close_lines (
@@ -84,7 +97,7 @@ CREATE INDEX close_lines_of_key ON close_lines (tenant, provider, item_key);
 CREATE TABLE close_items (
     close_id    uuid NOT NULL REFERENCES closes,
     kind        text COLLATE "C" NOT NULL CHECK (kind IN ('missing_there', 'missing_here', 'amount_differs', 'state_differs', 'unknown', 'duplicate',
-                    'balance_differs', 'awaited', 'timing')),
+                    'balance_differs', 'not_compared', 'awaited', 'timing')),
     item_key    text COLLATE "C" NOT NULL,
     tenant      text NOT NULL,
     provider    text NOT NULL,

@@ -29,6 +29,8 @@ var closeColumns = []column[*payoutsv1.Close]{
 type closing struct {
 	date, provider string
 	again, wait    bool
+	without        bool
+	reason         string
 	timeout        time.Duration
 }
 
@@ -43,13 +45,28 @@ func (x *closing) flags(c *cobra.Command) {
 
 func (a *app) closeDayCommand() *cobra.Command {
 	x := &closing{}
-	c := leaf("close", "Close a day: the books against the provider's statement and balance", exactly(), func(c *cobra.Command, _ []string) error {
-		return a.closeDay(c.Context(), x)
-	}, "agogo ledger close --date 2025-01-24 --wait", "agogo ledger close --tenant lebenis --date 2025-01-24 --provider wave")
+	c := leaf(
+		"close", "Close a day: the books against the provider's statement and balance", exactly(), func(c *cobra.Command, _ []string) error {
+			if x.without != (x.reason != "") {
+				return usagef("--without-statement and --reason go together")
+			}
+			if x.without {
+				return a.closeWithout(c.Context(), x)
+			}
+			return a.closeDay(c.Context(), x)
+		}, "agogo ledger close --date 2025-01-24 --wait", "agogo ledger close --tenant lebenis --date 2025-01-24 --provider wave",
+		`agogo ledger close --date 2025-01-24 --provider wave --without-statement --reason "Wave's ticket 4711: no statement before Monday"`,
+	)
 	c.Long = `Close a day of the tenant's providers, and every day since their last close: opening + top-ups - paid - fees + reversed = closing,
 compared with what the provider says. What does not agree is named; read it with 'agogo recon report'. A day that is closed stays
-as it is: 'agogo recon run' compares it again, in another report.`
+as it is: 'agogo recon run' compares it again, in another report.
+
+A day whose statement the provider does not give stays open, and the days after it wait. Two people may have it closed
+--without-statement: the second gives the same --reason. The report says that nothing was compared, who they are and why, and so do the
+reports after it until 'agogo recon run' has read the statement.`
 	x.flags(c)
+	c.Flags().BoolVar(&x.without, "without-statement", false, "close a day that waits for its statement, without it; needs two people")
+	c.Flags().StringVar(&x.reason, "reason", "", "why; it stands in the signed report")
 	return c
 }
 
@@ -82,13 +99,7 @@ func (a *app) closeDay(ctx context.Context, x *closing) error {
 			return err
 		}
 	}
-	list := listing[*payoutsv1.Close]{app: a, columns: closeColumns, encode: func(k *payoutsv1.Close) ([]byte, error) { return jsonOutput.Marshal(k) }}
-	for _, k := range items {
-		if err := list.add(k); err != nil {
-			return err
-		}
-	}
-	if err := list.end(); err != nil {
+	if err := a.showCloses(items); err != nil {
 		return err
 	}
 	a.toRead(items)
@@ -96,6 +107,76 @@ func (a *app) closeDay(ctx context.Context, x *closing) error {
 		return errFailed
 	}
 	return nil
+}
+
+// closeWithout proposes, or agrees, that a day is closed without its statement.
+func (a *app) closeWithout(ctx context.Context, x *closing) error {
+	if err := a.checkOutput(); err != nil {
+		return err
+	}
+	if x.provider == "" {
+		return usagef("--without-statement needs --provider")
+	}
+	tenant, client, err := forTenant(a, a.payouts)
+	if err != nil {
+		return err
+	}
+	r, err := client.CloseWithoutStatement(ctx, &payoutsv1.CloseWithoutStatementRequest{Tenant: tenant, LocalDate: x.date, Provider: x.provider, Reason: x.reason})
+	if err != nil {
+		return err
+	}
+	if !r.Agreed {
+		fmt.Fprintln(a.Err, "agogo: proposed. Another person now gives the same command with the same reason; until then the day stays open.")
+		return a.showCloses([]*payoutsv1.Close{r.Close})
+	}
+	items, late := []*payoutsv1.Close{r.Close}, false
+	if x.wait {
+		if items, late, err = a.awaitWaived(ctx, client, tenant, x); err != nil {
+			return err
+		}
+	}
+	if err := a.showCloses(items); err != nil {
+		return err
+	}
+	if late {
+		return errFailed
+	}
+	return nil
+}
+
+// awaitWaived waits for the last try of the statement, and the report after it.
+func (a *app) awaitWaived(ctx context.Context, client payoutsv1.PayoutsServiceClient, tenant string, x *closing) ([]*payoutsv1.Close, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, x.timeout)
+	defer cancel()
+	var items []*payoutsv1.Close
+	for {
+		r, err := client.ListCloses(ctx, &payoutsv1.ListClosesRequest{Tenant: tenant, Provider: x.provider, LocalDate: x.date})
+		switch {
+		case ctx.Err() != nil && items != nil:
+			return items, true, nil
+		case err != nil:
+			return nil, false, err
+		}
+		if items = r.GetItems(); items[len(items)-1].GetState() == "completed" {
+			return items, false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return items, true, nil
+		case <-time.After(look):
+		}
+	}
+}
+
+// showCloses prints closes.
+func (a *app) showCloses(items []*payoutsv1.Close) error {
+	list := listing[*payoutsv1.Close]{app: a, columns: closeColumns, encode: func(k *payoutsv1.Close) ([]byte, error) { return jsonOutput.Marshal(k) }}
+	for _, k := range items {
+		if err := list.add(k); err != nil {
+			return err
+		}
+	}
+	return list.end()
 }
 
 // toRead says where the exceptions of the newest revisions are told one by one.
@@ -118,9 +199,11 @@ func (a *app) toRead(items []*payoutsv1.Close) {
 	}
 }
 
+// look is how long a close that is waited for is left alone.
+const look = 200 * time.Millisecond
+
 // awaitClose waits until every close of the day is complete; late says that one waits for its provider, or that time is over.
 func (a *app) awaitClose(ctx context.Context, client payoutsv1.PayoutsServiceClient, tenant string, x *closing, items []*payoutsv1.Close) ([]*payoutsv1.Close, bool, error) {
-	const look = 200 * time.Millisecond
 	over := time.NewTimer(x.timeout)
 	defer over.Stop()
 	for {

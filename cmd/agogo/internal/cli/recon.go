@@ -179,8 +179,11 @@ func (a *app) showReport(r daybook.Report) {
 // compared says what the books were compared with. "0 payouts agree" would be said of a provider that tells nothing, too.
 func compared(h daybook.Head, sum func(int64) string) string {
 	statement := fmt.Sprintf("Of the statement's %d lines %d are payouts that agree (%s).", h.Lines, h.Matched, sum(h.MatchedSum))
-	if h.Statement == "none" {
+	switch h.Statement {
+	case "none":
 		statement = "The provider has no statement: payouts were not compared one by one."
+	case "not_compared":
+		statement = fmt.Sprintf("NOT COMPARED WITH A STATEMENT: %s had the day closed without it, because %q.", h.WaivedBy, h.WaivedBecause)
 	}
 	switch h.Source {
 	case "balance":

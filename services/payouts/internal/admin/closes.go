@@ -56,6 +56,42 @@ func (s *Server) CloseDay(ctx context.Context, r *payoutsv1.CloseDayRequest) (*p
 	return out, nil
 }
 
+// CloseWithoutStatement proposes that a day is closed that waits for its statement, or agrees with whom has.
+func (s *Server) CloseWithoutStatement(ctx context.Context, r *payoutsv1.CloseWithoutStatementRequest) (*payoutsv1.CloseWithoutStatementResponse, error) {
+	actor, err := decider(ctx, r.GetTenant(), "closing a day without its statement")
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.tenant(r.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := time.Parse(time.DateOnly, r.GetLocalDate()); err != nil {
+		return nil, rpc.Invalid("local_date", "%q is no date: write YYYY-MM-DD", r.GetLocalDate())
+	}
+	agreed := false
+	m := mutation.Mutation{
+		Tenant: t.ID, Action: "CloseWithoutStatement", Target: r.GetProvider() + "/" + r.GetLocalDate(), RequestID: r.GetRequestId(), Detail: r.GetReason(),
+		Became: func() string { return map[bool]string{true: "agreed", false: "proposed"}[agreed] },
+	}
+	out := &payoutsv1.CloseWithoutStatementResponse{}
+	err = s.mutate(ctx, m, out, func(tx pgx.Tx) (_ proto.Message, err error) {
+		if agreed, err = s.Closer.Waive(ctx, tx, t, r.GetProvider(), r.GetLocalDate(), r.GetReason(), actor.Name); err != nil {
+			return nil, refusedClose(err, r.GetLocalDate())
+		}
+		items, err := closing.OfDay(ctx, tx, t.ID, r.GetProvider(), r.GetLocalDate())
+		if err != nil {
+			return nil, err
+		}
+		return &payoutsv1.CloseWithoutStatementResponse{Agreed: agreed, Close: items[len(items)-1]}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Closer.Wake()
+	return out, nil
+}
+
 func closeDetail(r *payoutsv1.CloseDayRequest) string {
 	detail := "all providers"
 	if r.GetProvider() != "" {
@@ -76,6 +112,14 @@ func refusedClose(err error, date string) error {
 		return rpc.Refused("BEFORE_FIRST_CLOSE", "what came before is in the opening balance of that day", "%s cannot be closed: %v", date, err)
 	case errors.Is(err, closing.ErrUnlikely):
 		return rpc.Refused("TOO_MANY_DAYS", "look at the date: every day since the last close is closed with it", "%s cannot be closed: %v", date, err)
+	case errors.Is(err, closing.ErrNoClose):
+		return rpc.Refused("NOT_ASKED_FOR", "ask for it with agogo ledger close", "%s cannot be closed without its statement: %v", date, err)
+	case errors.Is(err, closing.ErrClosed):
+		return rpc.Refused("DAY_CLOSED", "read its statement again with agogo recon run", "%s cannot be closed without its statement: %v", date, err)
+	case errors.Is(err, closing.ErrNotTried):
+		return rpc.Refused("STATEMENT_NOT_TRIED", "wait for the first try: agogo recon closes shows it; earlier days come first", "%s cannot be closed without its statement: %v", date, err)
+	case errors.Is(err, closing.ErrNoStatement):
+		return rpc.Refused("NO_STATEMENT", "close it with agogo ledger close", "%v", err)
 	case errors.Is(err, closing.ErrNoKey):
 		return rpc.Refused("NO_REPORT_KEY", "make one with openssl genpkey -algorithm ed25519 and name it as reports.signing_key in the tenants file", "%v", err)
 	default:

@@ -17,9 +17,8 @@ import (
 
 // ResolvePayout proposes, or applies what another person proposed. Operators and approvers may; nobody may alone.
 func (s *Server) ResolvePayout(ctx context.Context, r *payoutsv1.ResolvePayoutRequest) (*payoutsv1.ResolvePayoutResponse, error) {
-	actor, _ := auth.ActorFrom(ctx)
-	if !actor.May(auth.Operator, r.GetTenant()) && !actor.May(auth.Approver, r.GetTenant()) {
-		return nil, status.Errorf(codes.PermissionDenied, "resolving needs the role operator or approver on %s", r.GetTenant())
+	if _, err := decider(ctx, r.GetTenant(), "resolving"); err != nil {
+		return nil, err
 	}
 	out := &payoutsv1.ResolvePayoutResponse{}
 	var applied bool
@@ -36,6 +35,15 @@ func (s *Server) ResolvePayout(ctx context.Context, r *payoutsv1.ResolvePayoutRe
 		return &payoutsv1.ResolvePayoutResponse{Applied: applied, Payout: p}, err
 	})
 	return out, err
+}
+
+// decider is who may be one of two people that decide something: an operator or an approver.
+func decider(ctx context.Context, tenant, doing string) (auth.Actor, error) {
+	actor, _ := auth.ActorFrom(ctx)
+	if !actor.May(auth.Operator, tenant) && !actor.May(auth.Approver, tenant) {
+		return actor, status.Errorf(codes.PermissionDenied, "%s needs the role operator or approver on %s", doing, tenant)
+	}
+	return actor, nil
 }
 
 // resolved says what a call came to: the words of a proposal and of what was applied differ only in that.

@@ -45,8 +45,9 @@ const (
 	Unknown        = "unknown"
 	Duplicate      = "duplicate"
 	BalanceDiffers = "balance_differs"
-	Awaited        = "awaited" // booked so near to midnight that its line may be the next day's
-	Timing         = "timing"  // the two sides have it on different days
+	NotCompared    = "not_compared" // two people had the day closed without its statement
+	Awaited        = "awaited"      // booked so near to midnight that its line may be the next day's
+	Timing         = "timing"       // the two sides have it on different days
 )
 
 // Findings takes in what a statement says against the books.

@@ -13,6 +13,12 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
 )
 
+// What a day was compared with, beside NotCompared.
+const (
+	statementRead = "read"
+	statementNone = "none" // the provider has none
+)
+
 const (
 	// nearMidnight is how close to a day's end something may be booked and still stand in the next day's statement: two clocks
 	// that are not the same, and the time of a call.
@@ -58,6 +64,10 @@ type judgement struct {
 	now     time.Time
 
 	previous *db.Close
+	// told says that the provider's side of an earlier day is known, so that this one has something to begin with.
+	told bool
+	// unseenSince and unseenUntil bound the days before this one whose lines nobody has read.
+	unseenSince, unseenUntil []time.Time
 }
 
 func (j *judgement) run(ctx context.Context) error {
@@ -81,14 +91,13 @@ func (j *judgement) before(ctx context.Context) error {
 		return nil
 	}
 	j.previous = &rows[0]
-	if j.previous.Difference == nil {
-		return nil
-	}
 	restated, err := j.q.Restated(ctx, db.RestatedParams{Tenant: j.k.Tenant, Provider: j.k.Provider, LocalDate: j.k.LocalDate})
 	if err != nil {
 		return fmt.Errorf("sum up the statements before: %w", err)
 	}
-	j.k.Carried = restated - j.previous.Closing
+	if j.told = restated.Known; j.told {
+		j.k.Carried = restated.Closing - j.previous.Closing
+	}
 	return nil
 }
 
@@ -111,15 +120,20 @@ func (j *judgement) books(ctx context.Context) error {
 
 // compare names what of payouts does not agree.
 func (j *judgement) compare(ctx context.Context) error {
+	if err := j.notCompared(ctx); err != nil {
+		return err
+	}
 	if !j.reading.statement {
-		j.k.Statement = "none"
+		if j.k.Statement = statementNone; j.reading.waiver != nil {
+			j.k.Statement = NotCompared
+		}
 		err := j.q.NameOpen(ctx, db.NameOpenParams{CloseID: j.k.CloseID, Tenant: j.k.Tenant, Provider: j.k.Provider, DayEnd: j.k.DayEnd})
 		if err != nil {
 			return fmt.Errorf("name what is in doubt: %w", err)
 		}
 		return nil
 	}
-	j.k.Statement = "read"
+	j.k.Statement = statementRead
 	if err := j.repeated(ctx); err != nil {
 		return err
 	}
@@ -139,10 +153,14 @@ func (j *judgement) compare(ctx context.Context) error {
 	p := db.JudgeParams{
 		Currency: j.k.Currency, CloseID: j.k.CloseID, Tenant: j.k.Tenant, Float: float(j.k), DayStart: j.k.DayStart, DayEnd: j.k.DayEnd,
 		Provider: j.k.Provider, LocalDate: j.k.LocalDate, AwaitedFrom: j.k.DayEnd.Add(-nearMidnight), Revision: j.k.Revision,
-		Recognised: recognised, SeenBefore: seenBefore(since, j.k.DayStart, j.now),
+		Recognised: recognised, SeenBefore: seenBefore(since, j.k.DayStart, j.now), UnseenSince: j.unseenSince, UnseenUntil: j.unseenUntil,
 	}
-	if j.previous != nil {
-		p.PreviousClose = j.previous.CloseID
+	before, err := j.q.PreviousCompared(ctx, db.PreviousComparedParams{Tenant: p.Tenant, Provider: p.Provider, LocalDate: p.LocalDate})
+	if err != nil {
+		return fmt.Errorf("find the day that was compared before: %w", err)
+	}
+	if len(before) > 0 {
+		p.PreviousClose = before[0]
 	}
 	agreed, err := j.q.Judge(ctx, p)
 	if err != nil {
@@ -202,16 +220,20 @@ func (j *judgement) repeated(ctx context.Context) error {
 
 // topUps puts together what we booked as sent to the provider and what came in there.
 func (j *judgement) topUps(ctx context.Context) error {
-	if !j.reading.statement {
+	if !j.reading.statement && j.reading.waiver == nil {
 		return nil
 	}
 	of := j.k
 	id := &of.CloseID
 	err := j.q.AwaitTopUps(ctx, db.AwaitTopUpsParams{
 		CloseID: of.CloseID, Provider: of.Provider, Tenant: of.Tenant, Float: float(of), DayStart: of.DayStart, DayEnd: of.DayEnd, Currency: of.Currency,
+		Read: j.reading.statement,
 	})
 	if err != nil {
 		return fmt.Errorf("find the day's top-ups: %w", err)
+	}
+	if !j.reading.statement { // their lines may come on the next days, or when the day is reconciled again
+		return nil
 	}
 	inherited, err := j.again(ctx)
 	if err != nil {
@@ -294,7 +316,7 @@ func (j *judgement) compareBalance(ctx context.Context) error {
 	}
 	code := "not_in_statement"
 	switch {
-	case j.previous == nil || j.previous.ProviderClosing == nil: // there was nothing to compare with before
+	case !j.told: // there was nothing to compare with before
 		code = "opening_differs"
 	case !r.statement:
 		code = "not_in_books"

@@ -73,6 +73,7 @@ func proto(k db.Close) *payoutsv1.Close {
 	m.Sequence, m.Opening, m.Late, m.TopUps, m.Paid = *k.Sequence, amount(k.Opening), amount(k.Late), amount(k.TopUps), amount(k.Paid)
 	m.Fees, m.Reversed, m.Corrections, m.Closing = amount(k.Fees), amount(k.Reversed), amount(k.Corrections), amount(k.Closing)
 	m.Statement, m.Lines, m.Matched, m.MatchedSum, m.Carried = k.Statement, k.Lines, k.Matched, amount(k.MatchedSum), amount(k.Carried)
+	m.WaivedBy, m.WaivedBecause = k.WaivedBy, k.WaivedBecause
 	m.ProviderClosingSource, m.Exceptions, m.Digest, m.KeyId = k.ClosingSource, k.Exceptions, k.Digest, k.KeyID
 	m.CompletedAt = timestamppb.New(*k.CompletedAt)
 	if k.ProviderClosing != nil {

@@ -27,7 +27,8 @@ const (
 
 // reading is what a provider says of a day.
 type reading struct {
-	statement bool // its lines are in close_lines
+	statement bool    // its lines are in close_lines
+	waiver    *waiver // why there are none although the provider has statements
 	source    string
 	balance   money.Amount // as of balanceAt
 	balanceAt time.Time
@@ -37,11 +38,10 @@ type reading struct {
 // read asks the provider, again after a pause when an answer fails: nothing is moved by asking, so that asking twice is harmless.
 // Whatever a reading that failed has stored is cleared by the next one.
 func (c *Closer) read(ctx context.Context, k db.Close, conn *connector.Connector) (reading, error) {
-	r := reading{statement: conn.Statement != nil, source: fromNobody}
-	if r.statement {
-		r.source = fromStatement
-		if err := c.patiently(ctx, func() error { return c.lines(ctx, k, conn) }); err != nil {
-			return reading{}, fmt.Errorf("the statement could not be read: %w", err)
+	r := reading{source: fromNobody}
+	if conn.Statement != nil {
+		if err := c.statement(ctx, k, conn, &r); err != nil {
+			return reading{}, err
 		}
 	}
 	if conn.Balance == nil || r.statement && c.Clock.Now().Sub(k.DayEnd) > longestTail {
@@ -53,12 +53,33 @@ func (c *Closer) read(ctx context.Context, k db.Close, conn *connector.Connector
 		return r, nil
 	case ctx.Err() != nil || errors.Is(err, errLost):
 		return reading{}, err
-	case !r.statement && k.Tries < triesWithoutBalance && !errors.Is(err, provider.ErrNotNow):
+	case !r.statement && r.waiver == nil && k.Tries < triesWithoutBalance && !errors.Is(err, provider.ErrNotNow):
 		return reading{}, fmt.Errorf("the balance could not be read: %w", err)
 	}
 	c.Logger.WarnContext(ctx, c.Service+": a day is closed without the provider's balance", "tenant", k.Tenant, "provider", k.Provider,
 		"date", dateOf(k.LocalDate), "error", err)
 	return r, nil
+}
+
+// statement reads the lines. Where that fails and two people want the day closed all the same, there are none.
+func (c *Closer) statement(ctx context.Context, k db.Close, conn *connector.Connector, r *reading) error {
+	failure := c.patiently(ctx, func() error { return c.lines(ctx, k, conn) })
+	if failure == nil {
+		r.statement, r.source = true, fromStatement
+		return nil
+	}
+	if ctx.Err() != nil || errors.Is(failure, errLost) {
+		return failure
+	}
+	w, err := c.waived(ctx, k, failure)
+	if err != nil {
+		return err
+	}
+	if w == nil {
+		return fmt.Errorf("the statement could not be read: %w", failure)
+	}
+	r.waiver = w
+	return nil
 }
 
 const (

@@ -65,6 +65,7 @@ func (j *judgement) complete(ctx context.Context) error {
 		Matched: k.Matched, MatchedSum: k.MatchedSum, LinesSum: k.LinesSum, ProviderOpening: k.ProviderOpening, ProviderClosing: k.ProviderClosing,
 		ClosingSource: k.ClosingSource, Carried: k.Carried, Difference: k.Difference, Items: k.Items, Exceptions: k.Exceptions,
 		Previous: k.Previous, Digest: k.Digest, KeyID: k.KeyID, Signature: k.Signature, CompletedAt: j.now,
+		WaivedBy: k.WaivedBy, WaivedBecause: k.WaivedBecause,
 	})
 	if err != nil {
 		return fmt.Errorf("complete the close: %w", err)
@@ -83,7 +84,7 @@ func (j *judgement) event(ctx context.Context) (outbox.Message, error) {
 	body := &eventsv1.Recon{
 		Tenant: k.Tenant, Provider: k.Provider, ReconId: k.CloseID.String(), State: Completed, LocalDate: dateOf(k.LocalDate), Revision: k.Revision,
 		Sequence: *k.Sequence, Closing: &eventsv1.Money{Minor: k.Closing, Currency: k.Currency}, Counts: map[string]int64{"matched": k.Matched},
-		Digest: k.Digest, PreviousDigest: k.Previous, KeyId: k.KeyID, Signature: k.Signature,
+		Digest: k.Digest, PreviousDigest: k.Previous, KeyId: k.KeyID, Signature: k.Signature, Statement: k.Statement,
 	}
 	if k.ProviderClosing != nil {
 		body.ProviderClosing = &eventsv1.Money{Minor: *k.ProviderClosing, Currency: k.Currency}
@@ -153,8 +154,8 @@ func head(k db.Close) daybook.Head {
 		Tenant: k.Tenant, Provider: k.Provider, Date: dateOf(k.LocalDate), Timezone: k.Timezone, From: at(&k.DayStart), To: at(&k.DayEnd),
 		Revision: int64(k.Revision), Sequence: *k.Sequence, Currency: k.Currency, JudgedAt: at(k.CompletedAt),
 		Opening: k.Opening, Late: k.Late, TopUps: k.TopUps, Paid: k.Paid, Fees: k.Fees, Reversed: k.Reversed, Corrections: k.Corrections,
-		Closing: k.Closing, Statement: k.Statement, Lines: k.Lines, Repeated: k.Repeated, Matched: k.Matched, MatchedSum: k.MatchedSum,
-		LinesSum: k.LinesSum, ProviderOpening: maybe(k.ProviderOpening), ProviderClosing: maybe(k.ProviderClosing), Source: k.ClosingSource,
+		Closing: k.Closing, Statement: k.Statement, WaivedBy: k.WaivedBy, WaivedBecause: k.WaivedBecause, Lines: k.Lines, Repeated: k.Repeated,
+		Matched: k.Matched, MatchedSum: k.MatchedSum, LinesSum: k.LinesSum, ProviderOpening: maybe(k.ProviderOpening), ProviderClosing: maybe(k.ProviderClosing), Source: k.ClosingSource,
 		Carried: k.Carried, Difference: maybe(k.Difference), Items: k.Items, Previous: k.Previous,
 	}
 }

@@ -13,6 +13,21 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+const agreeWaiver = `-- name: AgreeWaiver :exec
+UPDATE close_waivers SET agreed_by = $1, agreed_at = $2::timestamptz WHERE close_id = $3
+`
+
+type AgreeWaiverParams struct {
+	AgreedBy string
+	Now      time.Time
+	CloseID  uuid.UUID
+}
+
+func (q *Queries) AgreeWaiver(ctx context.Context, arg AgreeWaiverParams) error {
+	_, err := q.db.Exec(ctx, agreeWaiver, arg.AgreedBy, arg.Now, arg.CloseID)
+	return err
+}
+
 const askItems = `-- name: AskItems :many
 SELECT close_id, kind, item_key, tenant, provider, code, reference, provider_id, subject_id, attempt, expected, found, difference, flow, currency, at, settled_by FROM close_items WHERE close_id = $1 AND (kind, item_key) > ($2::text, $3::text)
   AND kind IN ('unknown', 'state_differs', 'missing_there') AND subject_id IS NOT NULL
@@ -125,7 +140,7 @@ WHERE c.close_id IN (
       AND NOT EXISTS (SELECT 1 FROM closes e WHERE e.tenant = d.tenant AND e.provider = d.provider AND e.state = 'open' AND e.close_id <> d.close_id
                       AND ((e.revision, e.local_date) < (d.revision, d.local_date) OR e.lease_expires_at >= now()))
     ORDER BY d.local_date, d.tenant, d.provider LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING c.close_id, c.tenant, c.provider, c.local_date, c.revision, c.timezone, c.day_start, c.day_end, c.currency, c.run_id, c.state, c.tries, c.reason, c.next_try_at, c.lease_owner, c.lease_expires_at, c.requested_at, c.sequence, c.opening, c.late, c.top_ups, c.paid, c.fees, c.reversed, c.corrections, c.closing, c.statement, c.lines, c.repeated, c.matched, c.matched_sum, c.lines_sum, c.provider_opening, c.provider_closing, c.closing_source, c.carried, c.difference, c.items, c.exceptions, c.previous, c.digest, c.key_id, c.signature, c.completed_at, c.asks_due
+RETURNING c.close_id, c.tenant, c.provider, c.local_date, c.revision, c.timezone, c.day_start, c.day_end, c.currency, c.run_id, c.state, c.tries, c.reason, c.next_try_at, c.lease_owner, c.lease_expires_at, c.requested_at, c.sequence, c.opening, c.late, c.top_ups, c.paid, c.fees, c.reversed, c.corrections, c.closing, c.statement, c.waived_by, c.waived_because, c.lines, c.repeated, c.matched, c.matched_sum, c.lines_sum, c.provider_opening, c.provider_closing, c.closing_source, c.carried, c.difference, c.items, c.exceptions, c.previous, c.digest, c.key_id, c.signature, c.completed_at, c.asks_due
 `
 
 type ClaimParams struct {
@@ -172,6 +187,8 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]Close, error) {
 			&i.Corrections,
 			&i.Closing,
 			&i.Statement,
+			&i.WaivedBy,
+			&i.WaivedBecause,
 			&i.Lines,
 			&i.Repeated,
 			&i.Matched,
@@ -215,9 +232,9 @@ UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expi
     opening = $2, late = $3, top_ups = $4, paid = $5, fees = $6, reversed = $7, corrections = $8,
     closing = $9, statement = $10, lines = $11, repeated = $12, matched = $13, matched_sum = $14,
     lines_sum = $15, provider_opening = $16, provider_closing = $17, closing_source = $18,
-    carried = $19, difference = $20, items = $21, exceptions = $22, previous = $23, digest = $24,
-    key_id = $25, signature = $26, completed_at = $27::timestamptz, asks_due = true
-WHERE close_id = $28
+    carried = $19, difference = $20, waived_by = $21, waived_because = $22, items = $23, exceptions = $24, previous = $25, digest = $26,
+    key_id = $27, signature = $28, completed_at = $29::timestamptz, asks_due = true
+WHERE close_id = $30
 `
 
 type CompleteParams struct {
@@ -241,6 +258,8 @@ type CompleteParams struct {
 	ClosingSource   string
 	Carried         int64
 	Difference      *int64
+	WaivedBy        string
+	WaivedBecause   string
 	Items           int64
 	Exceptions      int64
 	Previous        string
@@ -273,6 +292,8 @@ func (q *Queries) Complete(ctx context.Context, arg CompleteParams) error {
 		arg.ClosingSource,
 		arg.Carried,
 		arg.Difference,
+		arg.WaivedBy,
+		arg.WaivedBecause,
 		arg.Items,
 		arg.Exceptions,
 		arg.Previous,
@@ -325,7 +346,7 @@ func (q *Queries) Fail(ctx context.Context, arg FailParams) error {
 }
 
 const find = `-- name: Find :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND state = 'completed'
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND state = 'completed'
   AND ($4::integer = 0 OR revision = $4)
 ORDER BY revision DESC LIMIT 1
 `
@@ -380,6 +401,8 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]Close, error) {
 			&i.Corrections,
 			&i.Closing,
 			&i.Statement,
+			&i.WaivedBy,
+			&i.WaivedBecause,
 			&i.Lines,
 			&i.Repeated,
 			&i.Matched,
@@ -599,7 +622,7 @@ func (q *Queries) LastReport(ctx context.Context, arg LastReportParams) ([]LastR
 }
 
 const list = `-- name: List :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND ($2::text = '' OR provider = $2)
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND ($2::text = '' OR provider = $2)
   AND (local_date, provider, -revision) < ($3::date, $4::text, $5::integer)
 ORDER BY local_date DESC, provider DESC, -revision DESC LIMIT $6
 `
@@ -657,6 +680,8 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]Close, error) {
 			&i.Corrections,
 			&i.Closing,
 			&i.Statement,
+			&i.WaivedBy,
+			&i.WaivedBecause,
 			&i.Lines,
 			&i.Repeated,
 			&i.Matched,
@@ -701,8 +726,134 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 	return err
 }
 
+const lockNewest = `-- name: LockNewest :many
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 ORDER BY revision DESC LIMIT 1 FOR UPDATE
+`
+
+type LockNewestParams struct {
+	Tenant    string
+	Provider  string
+	LocalDate pgtype.Date
+}
+
+// The newest revision of a day's close.
+func (q *Queries) LockNewest(ctx context.Context, arg LockNewestParams) ([]Close, error) {
+	rows, err := q.db.Query(ctx, lockNewest, arg.Tenant, arg.Provider, arg.LocalDate)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Close
+	for rows.Next() {
+		var i Close
+		if err := rows.Scan(
+			&i.CloseID,
+			&i.Tenant,
+			&i.Provider,
+			&i.LocalDate,
+			&i.Revision,
+			&i.Timezone,
+			&i.DayStart,
+			&i.DayEnd,
+			&i.Currency,
+			&i.RunID,
+			&i.State,
+			&i.Tries,
+			&i.Reason,
+			&i.NextTryAt,
+			&i.LeaseOwner,
+			&i.LeaseExpiresAt,
+			&i.RequestedAt,
+			&i.Sequence,
+			&i.Opening,
+			&i.Late,
+			&i.TopUps,
+			&i.Paid,
+			&i.Fees,
+			&i.Reversed,
+			&i.Corrections,
+			&i.Closing,
+			&i.Statement,
+			&i.WaivedBy,
+			&i.WaivedBecause,
+			&i.Lines,
+			&i.Repeated,
+			&i.Matched,
+			&i.MatchedSum,
+			&i.LinesSum,
+			&i.ProviderOpening,
+			&i.ProviderClosing,
+			&i.ClosingSource,
+			&i.Carried,
+			&i.Difference,
+			&i.Items,
+			&i.Exceptions,
+			&i.Previous,
+			&i.Digest,
+			&i.KeyID,
+			&i.Signature,
+			&i.CompletedAt,
+			&i.AsksDue,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const notCompared = `-- name: NotCompared :many
+SELECT n.local_date, n.day_start, n.day_end FROM (
+    SELECT DISTINCT ON (c.local_date) c.local_date, c.day_start, c.day_end, c.statement FROM closes c
+    WHERE c.tenant = $1 AND c.provider = $2 AND c.local_date >= $3::date AND c.local_date < $4 AND c.state = 'completed'
+    ORDER BY c.local_date, c.revision DESC) n
+WHERE n.statement = 'not_compared' ORDER BY n.local_date
+`
+
+type NotComparedParams struct {
+	Tenant    string
+	Provider  string
+	Since     pgtype.Date
+	LocalDate pgtype.Date
+}
+
+type NotComparedRow struct {
+	LocalDate pgtype.Date
+	DayStart  time.Time
+	DayEnd    time.Time
+}
+
+// Earlier days that were closed without their statement, and that nobody has compared since.
+func (q *Queries) NotCompared(ctx context.Context, arg NotComparedParams) ([]NotComparedRow, error) {
+	rows, err := q.db.Query(ctx, notCompared,
+		arg.Tenant,
+		arg.Provider,
+		arg.Since,
+		arg.LocalDate,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []NotComparedRow
+	for rows.Next() {
+		var i NotComparedRow
+		if err := rows.Scan(&i.LocalDate, &i.DayStart, &i.DayEnd); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ofDay = `-- name: OfDay :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND local_date = $2 AND ($3::text = '' OR provider = $3)
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND local_date = $2 AND ($3::text = '' OR provider = $3)
 ORDER BY provider, revision
 `
 
@@ -749,6 +900,8 @@ func (q *Queries) OfDay(ctx context.Context, arg OfDayParams) ([]Close, error) {
 			&i.Corrections,
 			&i.Closing,
 			&i.Statement,
+			&i.WaivedBy,
+			&i.WaivedBecause,
 			&i.Lines,
 			&i.Repeated,
 			&i.Matched,
@@ -810,7 +963,7 @@ func (q *Queries) OldestOpen(ctx context.Context, now time.Time) (time.Time, err
 }
 
 const previous = `-- name: Previous :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed'
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed'
 ORDER BY local_date DESC, revision DESC LIMIT 1
 `
 
@@ -858,6 +1011,8 @@ func (q *Queries) Previous(ctx context.Context, arg PreviousParams) ([]Close, er
 			&i.Corrections,
 			&i.Closing,
 			&i.Statement,
+			&i.WaivedBy,
+			&i.WaivedBecause,
 			&i.Lines,
 			&i.Repeated,
 			&i.Matched,
@@ -885,6 +1040,62 @@ func (q *Queries) Previous(ctx context.Context, arg PreviousParams) ([]Close, er
 		return nil, err
 	}
 	return items, nil
+}
+
+const previousCompared = `-- name: PreviousCompared :many
+SELECT close_id FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed' AND statement = 'read'
+ORDER BY local_date DESC, revision DESC LIMIT 1
+`
+
+type PreviousComparedParams struct {
+	Tenant    string
+	Provider  string
+	LocalDate pgtype.Date
+}
+
+// The newest report about an earlier day that was compared with a statement: what of it waits for its other half, or is in doubt.
+func (q *Queries) PreviousCompared(ctx context.Context, arg PreviousComparedParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, previousCompared, arg.Tenant, arg.Provider, arg.LocalDate)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var close_id uuid.UUID
+		if err := rows.Scan(&close_id); err != nil {
+			return nil, err
+		}
+		items = append(items, close_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const proposeWaiver = `-- name: ProposeWaiver :exec
+INSERT INTO close_waivers (close_id, reason, proposed_by, proposed_at) VALUES ($1, $2, $3, $4::timestamptz)
+ON CONFLICT (close_id) DO UPDATE SET reason = EXCLUDED.reason, proposed_by = EXCLUDED.proposed_by, proposed_at = EXCLUDED.proposed_at,
+    agreed_by = '', agreed_at = NULL
+`
+
+type ProposeWaiverParams struct {
+	CloseID    uuid.UUID
+	Reason     string
+	ProposedBy string
+	Now        time.Time
+}
+
+// The first of two, or another reason, which begins anew.
+func (q *Queries) ProposeWaiver(ctx context.Context, arg ProposeWaiverParams) error {
+	_, err := q.db.Exec(ctx, proposeWaiver,
+		arg.CloseID,
+		arg.Reason,
+		arg.ProposedBy,
+		arg.Now,
+	)
+	return err
 }
 
 const request = `-- name: Request :exec
@@ -931,15 +1142,17 @@ func (q *Queries) Request(ctx context.Context, arg RequestParams) error {
 
 const restated = `-- name: Restated :one
 WITH newest AS (
-    SELECT DISTINCT ON (c.local_date) c.local_date, c.closing_source, c.closing, c.provider_opening, c.provider_closing, c.lines_sum FROM closes c
+    SELECT DISTINCT ON (c.local_date) c.local_date, c.closing_source, c.opening, c.provider_opening, c.provider_closing,
+           CASE c.statement WHEN 'read' THEN c.lines_sum ELSE c.top_ups - c.paid - c.fees + c.reversed END AS moved FROM closes c
     WHERE c.tenant = $1 AND c.provider = $2 AND c.local_date < $3 AND c.state = 'completed'
     ORDER BY c.local_date, c.revision DESC
 ), base AS (
-    SELECT b.local_date, COALESCE(b.provider_closing, b.closing) AS amount FROM newest b WHERE b.closing_source <> 'statement'
+    SELECT b.local_date, b.provider_closing AS amount FROM newest b WHERE b.closing_source IN ('balance', 'balance_less_books')
     ORDER BY b.local_date DESC LIMIT 1
 )
-SELECT (COALESCE((SELECT b.amount FROM base b), (SELECT f.provider_opening FROM newest f ORDER BY f.local_date LIMIT 1), 0)
-        + COALESCE((SELECT sum(n.lines_sum) FROM newest n WHERE n.local_date > COALESCE((SELECT b.local_date FROM base b), '-infinity'::date)), 0))::bigint AS closing
+SELECT (COALESCE((SELECT b.amount FROM base b), (SELECT COALESCE(f.provider_opening, f.opening) FROM newest f ORDER BY f.local_date LIMIT 1), 0)
+        + COALESCE((SELECT sum(n.moved) FROM newest n WHERE n.local_date > COALESCE((SELECT b.local_date FROM base b), '-infinity'::date)), 0))::bigint AS closing,
+       EXISTS (SELECT 1 FROM newest k WHERE k.provider_closing IS NOT NULL) AS known
 `
 
 type RestatedParams struct {
@@ -948,13 +1161,19 @@ type RestatedParams struct {
 	LocalDate pgtype.Date
 }
 
+type RestatedRow struct {
+	Closing int64
+	Known   bool
+}
+
 // What the provider had when an earlier day ended, as its statements say by now: the last balance that was read, and the lines since,
-// each day's as its newest report has them. A day that is reconciled again changes what the next one begins with.
-func (q *Queries) Restated(ctx context.Context, arg RestatedParams) (int64, error) {
+// each day's as its newest report has them. A day that is reconciled again changes what the next one begins with; of one without lines
+// the books' movements are taken. Not known before the provider has told anything.
+func (q *Queries) Restated(ctx context.Context, arg RestatedParams) (RestatedRow, error) {
 	row := q.db.QueryRow(ctx, restated, arg.Tenant, arg.Provider, arg.LocalDate)
-	var closing int64
-	err := row.Scan(&closing)
-	return closing, err
+	var i RestatedRow
+	err := row.Scan(&i.Closing, &i.Known)
+	return i, err
 }
 
 const since = `-- name: Since :one
@@ -996,6 +1215,37 @@ func (q *Queries) ToAsk(ctx context.Context) ([]ToAskRow, error) {
 	for rows.Next() {
 		var i ToAskRow
 		if err := rows.Scan(&i.CloseID, &i.Tenant, &i.Provider); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const waiver = `-- name: Waiver :many
+SELECT close_id, reason, proposed_by, proposed_at, agreed_by, agreed_at FROM close_waivers WHERE close_id = $1
+`
+
+func (q *Queries) Waiver(ctx context.Context, closeID uuid.UUID) ([]CloseWaiver, error) {
+	rows, err := q.db.Query(ctx, waiver, closeID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CloseWaiver
+	for rows.Next() {
+		var i CloseWaiver
+		if err := rows.Scan(
+			&i.CloseID,
+			&i.Reason,
+			&i.ProposedBy,
+			&i.ProposedAt,
+			&i.AgreedBy,
+			&i.AgreedAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -15,15 +15,17 @@ import (
 
 const awaitTopUps = `-- name: AwaitTopUps :exec
 INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, expected, found, difference, flow, currency, at)
-SELECT $1, 'awaited', 'top-up/' || p.ref, p.tenant, $2, 'top_up', p.ref, 'top_up ' || p.amount, 'nothing', p.amount, -p.amount, p.currency, p.occurred_at
+SELECT $1, 'awaited', 'top-up/' || p.ref, p.tenant, $2, 'top_up', p.ref, 'top_up ' || p.amount, 'nothing', p.amount,
+       CASE WHEN $3::boolean THEN -p.amount ELSE 0 END, p.currency, p.occurred_at
 FROM ledger_postings p
-WHERE p.tenant = $3 AND p.debit = $4 AND p.debit LIKE 'float:%' AND p.occurred_at >= $5::timestamptz
-  AND p.occurred_at < $6::timestamptz AND p.currency = $7 AND p.kind = 'float.topped_up'
+WHERE p.tenant = $4 AND p.debit = $5 AND p.debit LIKE 'float:%' AND p.occurred_at >= $6::timestamptz
+  AND p.occurred_at < $7::timestamptz AND p.currency = $8 AND p.kind = 'float.topped_up'
 `
 
 type AwaitTopUpsParams struct {
 	CloseID  uuid.UUID
 	Provider string
+	Read     bool
 	Tenant   string
 	Float    string
 	DayStart time.Time
@@ -31,11 +33,12 @@ type AwaitTopUpsParams struct {
 	Currency string
 }
 
-// Every top-up of the day waits for its line; see PairTopUps.
+// Every top-up of the day waits for its line; see PairTopUps. Where no lines were read, the day's closing does not lack it.
 func (q *Queries) AwaitTopUps(ctx context.Context, arg AwaitTopUpsParams) error {
 	_, err := q.db.Exec(ctx, awaitTopUps,
 		arg.CloseID,
 		arg.Provider,
+		arg.Read,
 		arg.Tenant,
 		arg.Float,
 		arg.DayStart,
@@ -232,10 +235,15 @@ WITH lines AS (
                             SELECT DISTINCT ON (sign(r.difference)) r.difference FROM recon_findings r
                             WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
 ), remembered AS (
-    -- Lines are not kept for ever, and days before the first close have none: what was booked that long ago had its line.
-    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, (k.succeeded AND k.payouts + k.other_payouts = 0 AND k.closed_at < $12::timestamptz) AS paid_before,
-           (k.reversed AND k.reversals + k.other_reversals = 0 AND k.updated_at < $12::timestamptz) AS back_before
+    -- Lines are not kept for ever, and days before the first close have none, nor have those that were closed without their statement:
+    -- what was booked then had its line.
+    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, (k.succeeded AND k.payouts + k.other_payouts = 0 AND (k.closed_at < $12::timestamptz OR u.paid)) AS paid_before,
+           (k.reversed AND k.reversals + k.other_reversals = 0 AND (k.updated_at < $12::timestamptz OR u.back)) AS back_before
     FROM known k
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(bool_or(k.closed_at >= n.since AND k.closed_at < n.until), false) AS paid,
+               COALESCE(bool_or(k.updated_at >= n.since AND k.updated_at < n.until), false) AS back
+        FROM (SELECT unnest($13::timestamptz[]) AS since, unnest($14::timestamptz[]) AS until) n) u
 ), counted AS (
     SELECT r.key, r.reference, r.n, r.change, r.payouts, r.reversals, r.paid, r.fee, r.foreign_change, r.foreign_currency, r.provider_id, r.at, r.kind, r.booked, r.back, r.awaited, r.doubted, r.subject_id, r.number, r.state, r.asked, r.cost, r.closed_at, r.payout_state, r.updated_at, r.succeeded, r.reversed, r.returned, r.other_change, r.other_payouts, r.other_reversals, r.looked_up, r.paid_before, r.back_before, r.payouts + r.other_payouts + r.paid_before::integer AS all_payouts, r.reversals + r.other_reversals + r.back_before::integer AS all_reversals,
            -r.change - r.other_change + CASE WHEN r.paid_before THEN r.asked + r.cost ELSE 0 END - CASE WHEN r.back_before THEN r.returned ELSE 0 END AS went
@@ -268,9 +276,9 @@ WITH lines AS (
         WHEN k.succeeded AND k.payouts = 1 AND k.all_payouts = 1 AND k.paid <> k.asked THEN 'amount_differs/amount_differs'
         WHEN k.succeeded AND k.payouts = 1 AND k.all_payouts = 1 AND k.fee <> k.cost AND k.target IS DISTINCT FROM 0 THEN 'amount_differs/fee_differs'
         WHEN k.all_payouts = 0 AND (k.booked > 0 OR k.awaited = 'payout') THEN
-            CASE WHEN k.awaited = '' AND k.closed_at >= $13::timestamptz THEN 'awaited/payout' ELSE 'missing_there/payout' END
+            CASE WHEN k.awaited = '' AND k.closed_at >= $15::timestamptz THEN 'awaited/payout' ELSE 'missing_there/payout' END
         WHEN k.all_reversals = 0 AND (k.back > 0 OR k.awaited = 'reversal') THEN
-            CASE WHEN k.awaited = '' AND k.updated_at >= $13::timestamptz THEN 'awaited/reversal' ELSE 'missing_there/reversal' END
+            CASE WHEN k.awaited = '' AND k.updated_at >= $15::timestamptz THEN 'awaited/reversal' ELSE 'missing_there/reversal' END
         WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND (k.target IS NULL OR k.all_payouts + k.all_reversals = 0) THEN 'state_differs/other_movement'
         WHEN k.payouts = 0 AND k.reversals = 0 AND k.change <> 0 AND k.target <> 0 THEN 'amount_differs/other_movement'
         WHEN k.n > 0 AND k.target <> 0 THEN 'amount_differs/amount_differs'
@@ -342,6 +350,8 @@ type JudgeParams struct {
 	Revision      int32
 	Recognised    []string
 	SeenBefore    time.Time
+	UnseenSince   []time.Time
+	UnseenUntil   []time.Time
 	AwaitedFrom   time.Time
 }
 
@@ -371,6 +381,8 @@ func (q *Queries) Judge(ctx context.Context, arg JudgeParams) (JudgeRow, error) 
 		arg.Revision,
 		arg.Recognised,
 		arg.SeenBefore,
+		arg.UnseenSince,
+		arg.UnseenUntil,
 		arg.AwaitedFrom,
 	)
 	var i JudgeRow
@@ -547,7 +559,7 @@ INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, refer
 SELECT $1, 'missing_there', i.item_key, i.tenant, i.provider, 'top_up', i.reference, i.expected, 'nothing', i.difference, 0, i.currency, i.at
 FROM close_items i JOIN closes c ON c.close_id = i.close_id
 WHERE i.tenant = $2 AND i.provider = $3 AND i.kind = 'awaited' AND i.code = 'top_up' AND i.settled_by IS NULL
-  AND c.local_date = $4::date AND c.state = 'completed'
+  AND c.local_date = $4::date AND c.state = 'completed' AND c.statement = 'read'
 ON CONFLICT DO NOTHING
 `
 
@@ -558,7 +570,7 @@ type NameLateTopUpsParams struct {
 	OfDate   pgtype.Date
 }
 
-// Money that we booked as sent, and that has not come for days: named once.
+// Money that we booked as sent, and that has not come for days: named once. Nobody has looked on a day that was not compared.
 func (q *Queries) NameLateTopUps(ctx context.Context, arg NameLateTopUpsParams) error {
 	_, err := q.db.Exec(ctx, nameLateTopUps,
 		arg.CloseID,
@@ -664,8 +676,8 @@ func (q *Queries) Owed(ctx context.Context, arg OwedParams) ([]OwedRow, error) {
 
 const pairTopUps = `-- name: PairTopUps :many
 WITH halves AS (
-    SELECT i.close_id, i.kind, i.item_key, abs(i.flow) AS amount,
-           row_number() OVER (PARTITION BY i.kind, abs(i.flow) ORDER BY i.at, i.item_key) AS n
+    SELECT i.close_id, i.kind, i.item_key, abs(i.difference) AS amount,
+           row_number() OVER (PARTITION BY i.kind, abs(i.difference) ORDER BY i.at, i.item_key) AS n
     FROM close_items i JOIN closes c ON c.close_id = i.close_id
     WHERE i.tenant = $1 AND i.provider = $2 AND i.settled_by IS NULL AND i.currency = $3
       AND (i.kind = 'awaited' AND i.code = 'top_up' OR i.kind = 'missing_here' AND i.flow > 0)

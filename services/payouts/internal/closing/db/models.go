@@ -39,6 +39,8 @@ type Close struct {
 	Corrections     int64
 	Closing         int64
 	Statement       string
+	WaivedBy        string
+	WaivedBecause   string
 	Lines           int64
 	Repeated        int64
 	Matched         int64
@@ -77,4 +79,13 @@ type CloseItem struct {
 	Currency   string
 	At         *time.Time
 	SettledBy  *uuid.UUID
+}
+
+type CloseWaiver struct {
+	CloseID    uuid.UUID
+	Reason     string
+	ProposedBy string
+	ProposedAt time.Time
+	AgreedBy   string
+	AgreedAt   *time.Time
 }

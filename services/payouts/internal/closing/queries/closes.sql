@@ -60,23 +60,55 @@ WHERE close_id = @close_id AND lease_owner = @owner AND state = 'open';
 SELECT * FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date < @local_date AND state = 'completed'
 ORDER BY local_date DESC, revision DESC LIMIT 1;
 
+-- name: PreviousCompared :many
+-- The newest report about an earlier day that was compared with a statement: what of it waits for its other half, or is in doubt.
+SELECT close_id FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date < @local_date AND state = 'completed' AND statement = 'read'
+ORDER BY local_date DESC, revision DESC LIMIT 1;
+
+-- name: NotCompared :many
+-- Earlier days that were closed without their statement, and that nobody has compared since.
+SELECT n.local_date, n.day_start, n.day_end FROM (
+    SELECT DISTINCT ON (c.local_date) c.local_date, c.day_start, c.day_end, c.statement FROM closes c
+    WHERE c.tenant = @tenant AND c.provider = @provider AND c.local_date >= @since::date AND c.local_date < @local_date AND c.state = 'completed'
+    ORDER BY c.local_date, c.revision DESC) n
+WHERE n.statement = 'not_compared' ORDER BY n.local_date;
+
+-- name: LockNewest :many
+-- The newest revision of a day's close.
+SELECT * FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date = @local_date ORDER BY revision DESC LIMIT 1 FOR UPDATE;
+
+-- name: Waiver :many
+SELECT * FROM close_waivers WHERE close_id = @close_id;
+
+-- name: ProposeWaiver :exec
+-- The first of two, or another reason, which begins anew.
+INSERT INTO close_waivers (close_id, reason, proposed_by, proposed_at) VALUES (@close_id, @reason, @proposed_by, @now::timestamptz)
+ON CONFLICT (close_id) DO UPDATE SET reason = EXCLUDED.reason, proposed_by = EXCLUDED.proposed_by, proposed_at = EXCLUDED.proposed_at,
+    agreed_by = '', agreed_at = NULL;
+
+-- name: AgreeWaiver :exec
+UPDATE close_waivers SET agreed_by = @agreed_by, agreed_at = @now::timestamptz WHERE close_id = @close_id;
+
 -- name: Since :one
 -- When the connector's first day began.
 SELECT COALESCE(min(day_start), @day_start::timestamptz)::timestamptz AS since FROM closes WHERE tenant = @tenant AND provider = @provider;
 
 -- name: Restated :one
 -- What the provider had when an earlier day ended, as its statements say by now: the last balance that was read, and the lines since,
--- each day's as its newest report has them. A day that is reconciled again changes what the next one begins with.
+-- each day's as its newest report has them. A day that is reconciled again changes what the next one begins with; of one without lines
+-- the books' movements are taken. Not known before the provider has told anything.
 WITH newest AS (
-    SELECT DISTINCT ON (c.local_date) c.local_date, c.closing_source, c.closing, c.provider_opening, c.provider_closing, c.lines_sum FROM closes c
+    SELECT DISTINCT ON (c.local_date) c.local_date, c.closing_source, c.opening, c.provider_opening, c.provider_closing,
+           CASE c.statement WHEN 'read' THEN c.lines_sum ELSE c.top_ups - c.paid - c.fees + c.reversed END AS moved FROM closes c
     WHERE c.tenant = @tenant AND c.provider = @provider AND c.local_date < @local_date AND c.state = 'completed'
     ORDER BY c.local_date, c.revision DESC
 ), base AS (
-    SELECT b.local_date, COALESCE(b.provider_closing, b.closing) AS amount FROM newest b WHERE b.closing_source <> 'statement'
+    SELECT b.local_date, b.provider_closing AS amount FROM newest b WHERE b.closing_source IN ('balance', 'balance_less_books')
     ORDER BY b.local_date DESC LIMIT 1
 )
-SELECT (COALESCE((SELECT b.amount FROM base b), (SELECT f.provider_opening FROM newest f ORDER BY f.local_date LIMIT 1), 0)
-        + COALESCE((SELECT sum(n.lines_sum) FROM newest n WHERE n.local_date > COALESCE((SELECT b.local_date FROM base b), '-infinity'::date)), 0))::bigint AS closing;
+SELECT (COALESCE((SELECT b.amount FROM base b), (SELECT COALESCE(f.provider_opening, f.opening) FROM newest f ORDER BY f.local_date LIMIT 1), 0)
+        + COALESCE((SELECT sum(n.moved) FROM newest n WHERE n.local_date > COALESCE((SELECT b.local_date FROM base b), '-infinity'::date)), 0))::bigint AS closing,
+       EXISTS (SELECT 1 FROM newest k WHERE k.provider_closing IS NOT NULL) AS known;
 
 -- name: BalanceOfDay :many
 -- What an earlier revision knew of the day's end from a balance that cannot be read any more.
@@ -111,7 +143,7 @@ UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expi
     opening = @opening, late = @late, top_ups = @top_ups, paid = @paid, fees = @fees, reversed = @reversed, corrections = @corrections,
     closing = @closing, statement = @statement, lines = @lines, repeated = @repeated, matched = @matched, matched_sum = @matched_sum,
     lines_sum = @lines_sum, provider_opening = @provider_opening, provider_closing = @provider_closing, closing_source = @closing_source,
-    carried = @carried, difference = @difference, items = @items, exceptions = @exceptions, previous = @previous, digest = @digest,
+    carried = @carried, difference = @difference, waived_by = @waived_by, waived_because = @waived_because, items = @items, exceptions = @exceptions, previous = @previous, digest = @digest,
     key_id = @key_id, signature = @signature, completed_at = @completed_at::timestamptz, asks_due = true
 WHERE close_id = @close_id;
 

@@ -151,10 +151,15 @@ WITH lines AS (
                             SELECT DISTINCT ON (sign(r.difference)) r.difference FROM recon_findings r
                             WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
 ), remembered AS (
-    -- Lines are not kept for ever, and days before the first close have none: what was booked that long ago had its line.
-    SELECT k.*, (k.succeeded AND k.payouts + k.other_payouts = 0 AND k.closed_at < @seen_before::timestamptz) AS paid_before,
-           (k.reversed AND k.reversals + k.other_reversals = 0 AND k.updated_at < @seen_before::timestamptz) AS back_before
+    -- Lines are not kept for ever, and days before the first close have none, nor have those that were closed without their statement:
+    -- what was booked then had its line.
+    SELECT k.*, (k.succeeded AND k.payouts + k.other_payouts = 0 AND (k.closed_at < @seen_before::timestamptz OR u.paid)) AS paid_before,
+           (k.reversed AND k.reversals + k.other_reversals = 0 AND (k.updated_at < @seen_before::timestamptz OR u.back)) AS back_before
     FROM known k
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(bool_or(k.closed_at >= n.since AND k.closed_at < n.until), false) AS paid,
+               COALESCE(bool_or(k.updated_at >= n.since AND k.updated_at < n.until), false) AS back
+        FROM (SELECT unnest(@unseen_since::timestamptz[]) AS since, unnest(@unseen_until::timestamptz[]) AS until) n) u
 ), counted AS (
     SELECT r.*, r.payouts + r.other_payouts + r.paid_before::integer AS all_payouts, r.reversals + r.other_reversals + r.back_before::integer AS all_reversals,
            -r.change - r.other_change + CASE WHEN r.paid_before THEN r.asked + r.cost ELSE 0 END - CASE WHEN r.back_before THEN r.returned ELSE 0 END AS went
@@ -256,9 +261,10 @@ FROM attempts d
 WHERE d.tenant = @tenant AND d.provider = @provider AND d.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND d.submitted_at < @day_end::timestamptz;
 
 -- name: AwaitTopUps :exec
--- Every top-up of the day waits for its line; see PairTopUps.
+-- Every top-up of the day waits for its line; see PairTopUps. Where no lines were read, the day's closing does not lack it.
 INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, expected, found, difference, flow, currency, at)
-SELECT @close_id, 'awaited', 'top-up/' || p.ref, p.tenant, @provider, 'top_up', p.ref, 'top_up ' || p.amount, 'nothing', p.amount, -p.amount, p.currency, p.occurred_at
+SELECT @close_id, 'awaited', 'top-up/' || p.ref, p.tenant, @provider, 'top_up', p.ref, 'top_up ' || p.amount, 'nothing', p.amount,
+       CASE WHEN @read::boolean THEN -p.amount ELSE 0 END, p.currency, p.occurred_at
 FROM ledger_postings p
 WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%' AND p.occurred_at >= @day_start::timestamptz
   AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency AND p.kind = 'float.topped_up';
@@ -283,8 +289,8 @@ WHERE c.close_id = o.close_id AND c.tenant = @tenant AND c.provider = @provider 
 -- A top-up as we booked it and money that came in, of the same amount, are one thing: nothing else says which belongs to which.
 -- The oldest go first. Returned are the halves of earlier closes.
 WITH halves AS (
-    SELECT i.close_id, i.kind, i.item_key, abs(i.flow) AS amount,
-           row_number() OVER (PARTITION BY i.kind, abs(i.flow) ORDER BY i.at, i.item_key) AS n
+    SELECT i.close_id, i.kind, i.item_key, abs(i.difference) AS amount,
+           row_number() OVER (PARTITION BY i.kind, abs(i.difference) ORDER BY i.at, i.item_key) AS n
     FROM close_items i JOIN closes c ON c.close_id = i.close_id
     WHERE i.tenant = @tenant AND i.provider = @provider AND i.settled_by IS NULL AND i.currency = @currency
       AND (i.kind = 'awaited' AND i.code = 'top_up' OR i.kind = 'missing_here' AND i.flow > 0)
@@ -336,12 +342,12 @@ UPDATE close_items i SET kind = 'timing', code = 'top_up' WHERE i.close_id = @cl
   AND i.kind IN ('awaited', 'missing_here') AND NOT EXISTS (SELECT 1 FROM both_here b WHERE b.kind = i.kind AND b.item_key = i.item_key);
 
 -- name: NameLateTopUps :exec
--- Money that we booked as sent, and that has not come for days: named once.
+-- Money that we booked as sent, and that has not come for days: named once. Nobody has looked on a day that was not compared.
 INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, expected, found, difference, flow, currency, at)
 SELECT @close_id, 'missing_there', i.item_key, i.tenant, i.provider, 'top_up', i.reference, i.expected, 'nothing', i.difference, 0, i.currency, i.at
 FROM close_items i JOIN closes c ON c.close_id = i.close_id
 WHERE i.tenant = @tenant AND i.provider = @provider AND i.kind = 'awaited' AND i.code = 'top_up' AND i.settled_by IS NULL
-  AND c.local_date = @of_date::date AND c.state = 'completed'
+  AND c.local_date = @of_date::date AND c.state = 'completed' AND c.statement = 'read'
 ON CONFLICT DO NOTHING;
 
 -- name: NameItem :exec

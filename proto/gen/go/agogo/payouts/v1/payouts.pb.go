@@ -5035,7 +5035,7 @@ type Close struct {
 	Reversed              *v1.Money              `protobuf:"bytes,16,opt,name=reversed,proto3" json:"reversed,omitempty"`
 	Corrections           *v1.Money              `protobuf:"bytes,17,opt,name=corrections,proto3" json:"corrections,omitempty"`
 	Closing               *v1.Money              `protobuf:"bytes,18,opt,name=closing,proto3" json:"closing,omitempty"`
-	Statement             string                 `protobuf:"bytes,19,opt,name=statement,proto3" json:"statement,omitempty"` // read, none
+	Statement             string                 `protobuf:"bytes,19,opt,name=statement,proto3" json:"statement,omitempty"` // read; none: the provider has none; not_compared: two people had the day closed without it
 	Lines                 int64                  `protobuf:"varint,20,opt,name=lines,proto3" json:"lines,omitempty"`
 	Matched               int64                  `protobuf:"varint,21,opt,name=matched,proto3" json:"matched,omitempty"`
 	MatchedSum            *v1.Money              `protobuf:"bytes,22,opt,name=matched_sum,json=matchedSum,proto3" json:"matched_sum,omitempty"`
@@ -5047,6 +5047,8 @@ type Close struct {
 	Digest                string                 `protobuf:"bytes,28,opt,name=digest,proto3" json:"digest,omitempty"`
 	KeyId                 string                 `protobuf:"bytes,29,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	CompletedAt           *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	WaivedBy              string                 `protobuf:"bytes,31,opt,name=waived_by,json=waivedBy,proto3" json:"waived_by,omitempty"` // of a day that was not compared: the two people
+	WaivedBecause         string                 `protobuf:"bytes,32,opt,name=waived_because,json=waivedBecause,proto3" json:"waived_because,omitempty"`
 	unknownFields         protoimpl.UnknownFields
 	sizeCache             protoimpl.SizeCache
 }
@@ -5291,6 +5293,149 @@ func (x *Close) GetCompletedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Close) GetWaivedBy() string {
+	if x != nil {
+		return x.WaivedBy
+	}
+	return ""
+}
+
+func (x *Close) GetWaivedBecause() string {
+	if x != nil {
+		return x.WaivedBecause
+	}
+	return ""
+}
+
+type CloseWithoutStatementRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	LocalDate string                 `protobuf:"bytes,2,opt,name=local_date,json=localDate,proto3" json:"local_date,omitempty"`
+	Provider  string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
+	// reason stands in the signed report: no names.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseWithoutStatementRequest) Reset() {
+	*x = CloseWithoutStatementRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseWithoutStatementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseWithoutStatementRequest) ProtoMessage() {}
+
+func (x *CloseWithoutStatementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseWithoutStatementRequest.ProtoReflect.Descriptor instead.
+func (*CloseWithoutStatementRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *CloseWithoutStatementRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *CloseWithoutStatementRequest) GetLocalDate() string {
+	if x != nil {
+		return x.LocalDate
+	}
+	return ""
+}
+
+func (x *CloseWithoutStatementRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *CloseWithoutStatementRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CloseWithoutStatementRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type CloseWithoutStatementResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Agreed        bool                   `protobuf:"varint,1,opt,name=agreed,proto3" json:"agreed,omitempty"` // false: somebody else has to give the same reason
+	Close         *Close                 `protobuf:"bytes,2,opt,name=close,proto3" json:"close,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseWithoutStatementResponse) Reset() {
+	*x = CloseWithoutStatementResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseWithoutStatementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseWithoutStatementResponse) ProtoMessage() {}
+
+func (x *CloseWithoutStatementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseWithoutStatementResponse.ProtoReflect.Descriptor instead.
+func (*CloseWithoutStatementResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *CloseWithoutStatementResponse) GetAgreed() bool {
+	if x != nil {
+		return x.Agreed
+	}
+	return false
+}
+
+func (x *CloseWithoutStatementResponse) GetClose() *Close {
+	if x != nil {
+		return x.Close
+	}
+	return nil
+}
+
 type CloseDayRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -5304,7 +5449,7 @@ type CloseDayRequest struct {
 
 func (x *CloseDayRequest) Reset() {
 	*x = CloseDayRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5316,7 +5461,7 @@ func (x *CloseDayRequest) String() string {
 func (*CloseDayRequest) ProtoMessage() {}
 
 func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5329,7 +5474,7 @@ func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayRequest.ProtoReflect.Descriptor instead.
 func (*CloseDayRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *CloseDayRequest) GetTenant() string {
@@ -5376,7 +5521,7 @@ type CloseDayResponse struct {
 
 func (x *CloseDayResponse) Reset() {
 	*x = CloseDayResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5388,7 +5533,7 @@ func (x *CloseDayResponse) String() string {
 func (*CloseDayResponse) ProtoMessage() {}
 
 func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5401,7 +5546,7 @@ func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayResponse.ProtoReflect.Descriptor instead.
 func (*CloseDayResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *CloseDayResponse) GetItems() []*Close {
@@ -5424,7 +5569,7 @@ type ListClosesRequest struct {
 
 func (x *ListClosesRequest) Reset() {
 	*x = ListClosesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5436,7 +5581,7 @@ func (x *ListClosesRequest) String() string {
 func (*ListClosesRequest) ProtoMessage() {}
 
 func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5449,7 +5594,7 @@ func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesRequest.ProtoReflect.Descriptor instead.
 func (*ListClosesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListClosesRequest) GetTenant() string {
@@ -5497,7 +5642,7 @@ type ListClosesResponse struct {
 
 func (x *ListClosesResponse) Reset() {
 	*x = ListClosesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5509,7 +5654,7 @@ func (x *ListClosesResponse) String() string {
 func (*ListClosesResponse) ProtoMessage() {}
 
 func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5522,7 +5667,7 @@ func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesResponse.ProtoReflect.Descriptor instead.
 func (*ListClosesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListClosesResponse) GetItems() []*Close {
@@ -5552,7 +5697,7 @@ type ReadReportRequest struct {
 
 func (x *ReadReportRequest) Reset() {
 	*x = ReadReportRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5564,7 +5709,7 @@ func (x *ReadReportRequest) String() string {
 func (*ReadReportRequest) ProtoMessage() {}
 
 func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5577,7 +5722,7 @@ func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportRequest.ProtoReflect.Descriptor instead.
 func (*ReadReportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ReadReportRequest) GetTenant() string {
@@ -5624,7 +5769,7 @@ type ReadReportResponse struct {
 
 func (x *ReadReportResponse) Reset() {
 	*x = ReadReportResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5636,7 +5781,7 @@ func (x *ReadReportResponse) String() string {
 func (*ReadReportResponse) ProtoMessage() {}
 
 func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5649,7 +5794,7 @@ func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportResponse.ProtoReflect.Descriptor instead.
 func (*ReadReportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ReadReportResponse) GetData() []byte {
@@ -5678,7 +5823,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5690,7 +5835,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5703,7 +5848,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Finding) GetId() string {
@@ -5795,7 +5940,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5807,7 +5952,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5820,7 +5965,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListFindingsRequest) GetTenant() string {
@@ -5861,7 +6006,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5873,7 +6018,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5886,7 +6031,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListFindingsResponse) GetItems() []*Finding {
@@ -5912,7 +6057,7 @@ type GetReportKeyRequest struct {
 
 func (x *GetReportKeyRequest) Reset() {
 	*x = GetReportKeyRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5924,7 +6069,7 @@ func (x *GetReportKeyRequest) String() string {
 func (*GetReportKeyRequest) ProtoMessage() {}
 
 func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5937,7 +6082,7 @@ func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetReportKeyRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetReportKeyRequest) GetTenant() string {
@@ -5957,7 +6102,7 @@ type GetReportKeyResponse struct {
 
 func (x *GetReportKeyResponse) Reset() {
 	*x = GetReportKeyResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5969,7 +6114,7 @@ func (x *GetReportKeyResponse) String() string {
 func (*GetReportKeyResponse) ProtoMessage() {}
 
 func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5982,7 +6127,7 @@ func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetReportKeyResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetReportKeyResponse) GetKeyId() string {
@@ -6012,7 +6157,7 @@ type ReadPayeeStatementRequest struct {
 
 func (x *ReadPayeeStatementRequest) Reset() {
 	*x = ReadPayeeStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6024,7 +6169,7 @@ func (x *ReadPayeeStatementRequest) String() string {
 func (*ReadPayeeStatementRequest) ProtoMessage() {}
 
 func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6037,7 +6182,7 @@ func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementRequest.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ReadPayeeStatementRequest) GetTenant() string {
@@ -6080,7 +6225,7 @@ type ReadPayeeStatementResponse struct {
 
 func (x *ReadPayeeStatementResponse) Reset() {
 	*x = ReadPayeeStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6092,7 +6237,7 @@ func (x *ReadPayeeStatementResponse) String() string {
 func (*ReadPayeeStatementResponse) ProtoMessage() {}
 
 func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6105,7 +6250,7 @@ func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementResponse.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ReadPayeeStatementResponse) GetOpening() *v1.Money {
@@ -6147,7 +6292,7 @@ type StatementLine struct {
 
 func (x *StatementLine) Reset() {
 	*x = StatementLine{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6159,7 +6304,7 @@ func (x *StatementLine) String() string {
 func (*StatementLine) ProtoMessage() {}
 
 func (x *StatementLine) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6172,7 +6317,7 @@ func (x *StatementLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
 func (*StatementLine) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *StatementLine) GetAt() *timestamppb.Timestamp {
@@ -6737,7 +6882,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"H\n" +
 	"\x12TopUpFloatResponse\x122\n" +
-	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance\"\xa3\t\n" +
+	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance\"\xe7\t\n" +
 	"\x05Close\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +
@@ -6775,7 +6920,21 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"exceptions\x12\x16\n" +
 	"\x06digest\x18\x1c \x01(\tR\x06digest\x12\x15\n" +
 	"\x06key_id\x18\x1d \x01(\tR\x05keyId\x12=\n" +
-	"\fcompleted_at\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\"\xd0\x01\n" +
+	"\fcompleted_at\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x1b\n" +
+	"\twaived_by\x18\x1f \x01(\tR\bwaivedBy\x12%\n" +
+	"\x0ewaived_because\x18  \x01(\tR\rwaivedBecause\"\xf4\x01\n" +
+	"\x1cCloseWithoutStatementRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12B\n" +
+	"\n" +
+	"local_date\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tlocalDate\x12#\n" +
+	"\bprovider\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bprovider\x12\"\n" +
+	"\x06reason\x18\x04 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x05\x18\xf4\x03R\x06reason\x12&\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\trequestId\"f\n" +
+	"\x1dCloseWithoutStatementResponse\x12\x16\n" +
+	"\x06agreed\x18\x01 \x01(\bR\x06agreed\x12-\n" +
+	"\x05close\x18\x02 \x01(\v2\x17.agogo.payouts.v1.CloseR\x05close\"\xd0\x01\n" +
 	"\x0fCloseDayRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12B\n" +
 	"\n" +
@@ -6859,7 +7018,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06amount\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
 	"\treference\x18\b \x01(\tR\treference\x120\n" +
-	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\x89\x1d\n" +
+	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\x83\x1e\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -6907,7 +7066,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"ListFloats\x12#.agogo.payouts.v1.ListFloatsRequest\x1a$.agogo.payouts.v1.ListFloatsResponse\x12W\n" +
 	"\n" +
 	"TopUpFloat\x12#.agogo.payouts.v1.TopUpFloatRequest\x1a$.agogo.payouts.v1.TopUpFloatResponse\x12Q\n" +
-	"\bCloseDay\x12!.agogo.payouts.v1.CloseDayRequest\x1a\".agogo.payouts.v1.CloseDayResponse\x12W\n" +
+	"\bCloseDay\x12!.agogo.payouts.v1.CloseDayRequest\x1a\".agogo.payouts.v1.CloseDayResponse\x12x\n" +
+	"\x15CloseWithoutStatement\x12..agogo.payouts.v1.CloseWithoutStatementRequest\x1a/.agogo.payouts.v1.CloseWithoutStatementResponse\x12W\n" +
 	"\n" +
 	"ListCloses\x12#.agogo.payouts.v1.ListClosesRequest\x1a$.agogo.payouts.v1.ListClosesResponse\x12Y\n" +
 	"\n" +
@@ -6929,303 +7089,308 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
-	(*Payment)(nil),                    // 0: agogo.payouts.v1.Payment
-	(*ListPaymentsRequest)(nil),        // 1: agogo.payouts.v1.ListPaymentsRequest
-	(*ListPaymentsResponse)(nil),       // 2: agogo.payouts.v1.ListPaymentsResponse
-	(*Payee)(nil),                      // 3: agogo.payouts.v1.Payee
-	(*ListPayeesRequest)(nil),          // 4: agogo.payouts.v1.ListPayeesRequest
-	(*ListPayeesResponse)(nil),         // 5: agogo.payouts.v1.ListPayeesResponse
-	(*ResumePayeeRequest)(nil),         // 6: agogo.payouts.v1.ResumePayeeRequest
-	(*PausePayeeRequest)(nil),          // 7: agogo.payouts.v1.PausePayeeRequest
-	(*ConfirmPayeeRequest)(nil),        // 8: agogo.payouts.v1.ConfirmPayeeRequest
-	(*Run)(nil),                        // 9: agogo.payouts.v1.Run
-	(*PreviewRunRequest)(nil),          // 10: agogo.payouts.v1.PreviewRunRequest
-	(*PreviewRunResponse)(nil),         // 11: agogo.payouts.v1.PreviewRunResponse
-	(*PreviewedPayout)(nil),            // 12: agogo.payouts.v1.PreviewedPayout
-	(*PreviewSummary)(nil),             // 13: agogo.payouts.v1.PreviewSummary
-	(*FloatNeed)(nil),                  // 14: agogo.payouts.v1.FloatNeed
-	(*ListRunsRequest)(nil),            // 15: agogo.payouts.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),           // 16: agogo.payouts.v1.ListRunsResponse
-	(*GetRunRequest)(nil),              // 17: agogo.payouts.v1.GetRunRequest
-	(*WatchRunRequest)(nil),            // 18: agogo.payouts.v1.WatchRunRequest
-	(*RunProgress)(nil),                // 19: agogo.payouts.v1.RunProgress
-	(*RetryRunRequest)(nil),            // 20: agogo.payouts.v1.RetryRunRequest
-	(*CancelRunRequest)(nil),           // 21: agogo.payouts.v1.CancelRunRequest
-	(*Batch)(nil),                      // 22: agogo.payouts.v1.Batch
-	(*Word)(nil),                       // 23: agogo.payouts.v1.Word
-	(*ListBatchesRequest)(nil),         // 24: agogo.payouts.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),        // 25: agogo.payouts.v1.ListBatchesResponse
-	(*GetBatchRequest)(nil),            // 26: agogo.payouts.v1.GetBatchRequest
-	(*PauseBatchRequest)(nil),          // 27: agogo.payouts.v1.PauseBatchRequest
-	(*ResumeBatchRequest)(nil),         // 28: agogo.payouts.v1.ResumeBatchRequest
-	(*RetryFailedRequest)(nil),         // 29: agogo.payouts.v1.RetryFailedRequest
-	(*RetryFailedResponse)(nil),        // 30: agogo.payouts.v1.RetryFailedResponse
-	(*Attempt)(nil),                    // 31: agogo.payouts.v1.Attempt
-	(*Payout)(nil),                     // 32: agogo.payouts.v1.Payout
-	(*Proposal)(nil),                   // 33: agogo.payouts.v1.Proposal
-	(*ListPayoutsRequest)(nil),         // 34: agogo.payouts.v1.ListPayoutsRequest
-	(*ListPayoutsResponse)(nil),        // 35: agogo.payouts.v1.ListPayoutsResponse
-	(*GetPayoutRequest)(nil),           // 36: agogo.payouts.v1.GetPayoutRequest
-	(*ResolvePayoutRequest)(nil),       // 37: agogo.payouts.v1.ResolvePayoutRequest
-	(*ResolvePayoutResponse)(nil),      // 38: agogo.payouts.v1.ResolvePayoutResponse
-	(*RetryPayoutRequest)(nil),         // 39: agogo.payouts.v1.RetryPayoutRequest
-	(*HoldPayoutRequest)(nil),          // 40: agogo.payouts.v1.HoldPayoutRequest
-	(*ReleasePayoutRequest)(nil),       // 41: agogo.payouts.v1.ReleasePayoutRequest
-	(*CancelPayoutRequest)(nil),        // 42: agogo.payouts.v1.CancelPayoutRequest
-	(*ReversePayoutRequest)(nil),       // 43: agogo.payouts.v1.ReversePayoutRequest
-	(*ApprovePayoutRequest)(nil),       // 44: agogo.payouts.v1.ApprovePayoutRequest
-	(*RejectPayoutRequest)(nil),        // 45: agogo.payouts.v1.RejectPayoutRequest
-	(*ApproveBatchRequest)(nil),        // 46: agogo.payouts.v1.ApproveBatchRequest
-	(*ApproveBatchResponse)(nil),       // 47: agogo.payouts.v1.ApproveBatchResponse
-	(*RejectBatchRequest)(nil),         // 48: agogo.payouts.v1.RejectBatchRequest
-	(*RejectBatchResponse)(nil),        // 49: agogo.payouts.v1.RejectBatchResponse
-	(*StopOutflowRequest)(nil),         // 50: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),        // 51: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),                    // 52: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                     // 53: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),         // 54: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),        // 55: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),          // 56: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),            // 57: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),            // 58: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                      // 59: agogo.payouts.v1.Break
-	(*ListFloatsRequest)(nil),          // 60: agogo.payouts.v1.ListFloatsRequest
-	(*ListFloatsResponse)(nil),         // 61: agogo.payouts.v1.ListFloatsResponse
-	(*Float)(nil),                      // 62: agogo.payouts.v1.Float
-	(*TopUpFloatRequest)(nil),          // 63: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),         // 64: agogo.payouts.v1.TopUpFloatResponse
-	(*Close)(nil),                      // 65: agogo.payouts.v1.Close
-	(*CloseDayRequest)(nil),            // 66: agogo.payouts.v1.CloseDayRequest
-	(*CloseDayResponse)(nil),           // 67: agogo.payouts.v1.CloseDayResponse
-	(*ListClosesRequest)(nil),          // 68: agogo.payouts.v1.ListClosesRequest
-	(*ListClosesResponse)(nil),         // 69: agogo.payouts.v1.ListClosesResponse
-	(*ReadReportRequest)(nil),          // 70: agogo.payouts.v1.ReadReportRequest
-	(*ReadReportResponse)(nil),         // 71: agogo.payouts.v1.ReadReportResponse
-	(*Finding)(nil),                    // 72: agogo.payouts.v1.Finding
-	(*ListFindingsRequest)(nil),        // 73: agogo.payouts.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),       // 74: agogo.payouts.v1.ListFindingsResponse
-	(*GetReportKeyRequest)(nil),        // 75: agogo.payouts.v1.GetReportKeyRequest
-	(*GetReportKeyResponse)(nil),       // 76: agogo.payouts.v1.GetReportKeyResponse
-	(*ReadPayeeStatementRequest)(nil),  // 77: agogo.payouts.v1.ReadPayeeStatementRequest
-	(*ReadPayeeStatementResponse)(nil), // 78: agogo.payouts.v1.ReadPayeeStatementResponse
-	(*StatementLine)(nil),              // 79: agogo.payouts.v1.StatementLine
-	nil,                                // 80: agogo.payouts.v1.Run.CountsEntry
-	nil,                                // 81: agogo.payouts.v1.Run.TotalsEntry
-	nil,                                // 82: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                                // 83: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                                // 84: agogo.payouts.v1.RunProgress.HeldEntry
-	nil,                                // 85: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),                   // 86: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),      // 87: google.protobuf.Timestamp
-	(*v1.Reason)(nil),                  // 88: agogo.events.v1.Reason
-	(*v11.Balance)(nil),                // 89: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),          // 90: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),         // 91: agogo.imports.v1.ImportResponse
+	(*Payment)(nil),                       // 0: agogo.payouts.v1.Payment
+	(*ListPaymentsRequest)(nil),           // 1: agogo.payouts.v1.ListPaymentsRequest
+	(*ListPaymentsResponse)(nil),          // 2: agogo.payouts.v1.ListPaymentsResponse
+	(*Payee)(nil),                         // 3: agogo.payouts.v1.Payee
+	(*ListPayeesRequest)(nil),             // 4: agogo.payouts.v1.ListPayeesRequest
+	(*ListPayeesResponse)(nil),            // 5: agogo.payouts.v1.ListPayeesResponse
+	(*ResumePayeeRequest)(nil),            // 6: agogo.payouts.v1.ResumePayeeRequest
+	(*PausePayeeRequest)(nil),             // 7: agogo.payouts.v1.PausePayeeRequest
+	(*ConfirmPayeeRequest)(nil),           // 8: agogo.payouts.v1.ConfirmPayeeRequest
+	(*Run)(nil),                           // 9: agogo.payouts.v1.Run
+	(*PreviewRunRequest)(nil),             // 10: agogo.payouts.v1.PreviewRunRequest
+	(*PreviewRunResponse)(nil),            // 11: agogo.payouts.v1.PreviewRunResponse
+	(*PreviewedPayout)(nil),               // 12: agogo.payouts.v1.PreviewedPayout
+	(*PreviewSummary)(nil),                // 13: agogo.payouts.v1.PreviewSummary
+	(*FloatNeed)(nil),                     // 14: agogo.payouts.v1.FloatNeed
+	(*ListRunsRequest)(nil),               // 15: agogo.payouts.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),              // 16: agogo.payouts.v1.ListRunsResponse
+	(*GetRunRequest)(nil),                 // 17: agogo.payouts.v1.GetRunRequest
+	(*WatchRunRequest)(nil),               // 18: agogo.payouts.v1.WatchRunRequest
+	(*RunProgress)(nil),                   // 19: agogo.payouts.v1.RunProgress
+	(*RetryRunRequest)(nil),               // 20: agogo.payouts.v1.RetryRunRequest
+	(*CancelRunRequest)(nil),              // 21: agogo.payouts.v1.CancelRunRequest
+	(*Batch)(nil),                         // 22: agogo.payouts.v1.Batch
+	(*Word)(nil),                          // 23: agogo.payouts.v1.Word
+	(*ListBatchesRequest)(nil),            // 24: agogo.payouts.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),           // 25: agogo.payouts.v1.ListBatchesResponse
+	(*GetBatchRequest)(nil),               // 26: agogo.payouts.v1.GetBatchRequest
+	(*PauseBatchRequest)(nil),             // 27: agogo.payouts.v1.PauseBatchRequest
+	(*ResumeBatchRequest)(nil),            // 28: agogo.payouts.v1.ResumeBatchRequest
+	(*RetryFailedRequest)(nil),            // 29: agogo.payouts.v1.RetryFailedRequest
+	(*RetryFailedResponse)(nil),           // 30: agogo.payouts.v1.RetryFailedResponse
+	(*Attempt)(nil),                       // 31: agogo.payouts.v1.Attempt
+	(*Payout)(nil),                        // 32: agogo.payouts.v1.Payout
+	(*Proposal)(nil),                      // 33: agogo.payouts.v1.Proposal
+	(*ListPayoutsRequest)(nil),            // 34: agogo.payouts.v1.ListPayoutsRequest
+	(*ListPayoutsResponse)(nil),           // 35: agogo.payouts.v1.ListPayoutsResponse
+	(*GetPayoutRequest)(nil),              // 36: agogo.payouts.v1.GetPayoutRequest
+	(*ResolvePayoutRequest)(nil),          // 37: agogo.payouts.v1.ResolvePayoutRequest
+	(*ResolvePayoutResponse)(nil),         // 38: agogo.payouts.v1.ResolvePayoutResponse
+	(*RetryPayoutRequest)(nil),            // 39: agogo.payouts.v1.RetryPayoutRequest
+	(*HoldPayoutRequest)(nil),             // 40: agogo.payouts.v1.HoldPayoutRequest
+	(*ReleasePayoutRequest)(nil),          // 41: agogo.payouts.v1.ReleasePayoutRequest
+	(*CancelPayoutRequest)(nil),           // 42: agogo.payouts.v1.CancelPayoutRequest
+	(*ReversePayoutRequest)(nil),          // 43: agogo.payouts.v1.ReversePayoutRequest
+	(*ApprovePayoutRequest)(nil),          // 44: agogo.payouts.v1.ApprovePayoutRequest
+	(*RejectPayoutRequest)(nil),           // 45: agogo.payouts.v1.RejectPayoutRequest
+	(*ApproveBatchRequest)(nil),           // 46: agogo.payouts.v1.ApproveBatchRequest
+	(*ApproveBatchResponse)(nil),          // 47: agogo.payouts.v1.ApproveBatchResponse
+	(*RejectBatchRequest)(nil),            // 48: agogo.payouts.v1.RejectBatchRequest
+	(*RejectBatchResponse)(nil),           // 49: agogo.payouts.v1.RejectBatchResponse
+	(*StopOutflowRequest)(nil),            // 50: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),           // 51: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),                       // 52: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                        // 53: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),            // 54: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),           // 55: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),             // 56: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),               // 57: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),               // 58: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                         // 59: agogo.payouts.v1.Break
+	(*ListFloatsRequest)(nil),             // 60: agogo.payouts.v1.ListFloatsRequest
+	(*ListFloatsResponse)(nil),            // 61: agogo.payouts.v1.ListFloatsResponse
+	(*Float)(nil),                         // 62: agogo.payouts.v1.Float
+	(*TopUpFloatRequest)(nil),             // 63: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),            // 64: agogo.payouts.v1.TopUpFloatResponse
+	(*Close)(nil),                         // 65: agogo.payouts.v1.Close
+	(*CloseWithoutStatementRequest)(nil),  // 66: agogo.payouts.v1.CloseWithoutStatementRequest
+	(*CloseWithoutStatementResponse)(nil), // 67: agogo.payouts.v1.CloseWithoutStatementResponse
+	(*CloseDayRequest)(nil),               // 68: agogo.payouts.v1.CloseDayRequest
+	(*CloseDayResponse)(nil),              // 69: agogo.payouts.v1.CloseDayResponse
+	(*ListClosesRequest)(nil),             // 70: agogo.payouts.v1.ListClosesRequest
+	(*ListClosesResponse)(nil),            // 71: agogo.payouts.v1.ListClosesResponse
+	(*ReadReportRequest)(nil),             // 72: agogo.payouts.v1.ReadReportRequest
+	(*ReadReportResponse)(nil),            // 73: agogo.payouts.v1.ReadReportResponse
+	(*Finding)(nil),                       // 74: agogo.payouts.v1.Finding
+	(*ListFindingsRequest)(nil),           // 75: agogo.payouts.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),          // 76: agogo.payouts.v1.ListFindingsResponse
+	(*GetReportKeyRequest)(nil),           // 77: agogo.payouts.v1.GetReportKeyRequest
+	(*GetReportKeyResponse)(nil),          // 78: agogo.payouts.v1.GetReportKeyResponse
+	(*ReadPayeeStatementRequest)(nil),     // 79: agogo.payouts.v1.ReadPayeeStatementRequest
+	(*ReadPayeeStatementResponse)(nil),    // 80: agogo.payouts.v1.ReadPayeeStatementResponse
+	(*StatementLine)(nil),                 // 81: agogo.payouts.v1.StatementLine
+	nil,                                   // 82: agogo.payouts.v1.Run.CountsEntry
+	nil,                                   // 83: agogo.payouts.v1.Run.TotalsEntry
+	nil,                                   // 84: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                                   // 85: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                                   // 86: agogo.payouts.v1.RunProgress.HeldEntry
+	nil,                                   // 87: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),                      // 88: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),         // 89: google.protobuf.Timestamp
+	(*v1.Reason)(nil),                     // 90: agogo.events.v1.Reason
+	(*v11.Balance)(nil),                   // 91: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),             // 92: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),            // 93: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	86,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	86,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	86,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	87,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	88,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	88,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	88,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	89,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,   // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	87,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	87,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
-	87,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	89,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	89,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	89,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
 	3,   // 8: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	87,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	80,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	81,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	87,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	87,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	87,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	89,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	82,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	83,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	89,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	89,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	89,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12,  // 15: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13,  // 16: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	88,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	86,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	86,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	86,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	87,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	82,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	83,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	90,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	88,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	88,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	88,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	89,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	84,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	85,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14,  // 24: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	86,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	86,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	88,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	88,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,   // 27: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
 	9,   // 28: agogo.payouts.v1.RunProgress.run:type_name -> agogo.payouts.v1.Run
-	84,  // 29: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
-	87,  // 30: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
-	85,  // 31: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	86,  // 32: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	86,  // 33: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	86,  // 34: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	86,  // 29: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
+	89,  // 30: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
+	87,  // 31: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	88,  // 32: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	88,  // 33: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	88,  // 34: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	23,  // 35: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	87,  // 36: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	87,  // 37: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	89,  // 36: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	89,  // 37: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	22,  // 38: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
 	22,  // 39: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	87,  // 40: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	87,  // 41: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	87,  // 42: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	88,  // 43: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	86,  // 44: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	86,  // 45: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	86,  // 46: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	86,  // 47: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	89,  // 40: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	89,  // 41: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	89,  // 42: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	90,  // 43: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	88,  // 44: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	88,  // 45: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	88,  // 46: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	88,  // 47: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
 	31,  // 48: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	87,  // 49: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	87,  // 50: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	89,  // 49: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	89,  // 50: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
 	33,  // 51: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
 	23,  // 52: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	87,  // 53: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	87,  // 54: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	89,  // 53: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	89,  // 54: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	32,  // 55: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
 	32,  // 56: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
 	22,  // 57: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
 	22,  // 58: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	87,  // 59: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	89,  // 59: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
 	52,  // 60: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
 	53,  // 61: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	87,  // 62: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	87,  // 63: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	87,  // 64: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	89,  // 62: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	89,  // 63: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	89,  // 64: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
 	62,  // 65: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
-	86,  // 66: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
-	87,  // 67: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
-	86,  // 68: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
-	86,  // 69: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
-	86,  // 70: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
-	86,  // 71: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
-	87,  // 72: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
-	86,  // 73: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
-	86,  // 74: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
-	86,  // 75: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
-	86,  // 76: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
-	86,  // 77: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
-	89,  // 78: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	87,  // 79: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	86,  // 80: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	86,  // 81: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	86,  // 82: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	86,  // 83: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	86,  // 84: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	86,  // 85: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	86,  // 86: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	86,  // 87: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	86,  // 88: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	86,  // 89: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	86,  // 90: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	86,  // 91: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	87,  // 92: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
-	65,  // 93: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
-	65,  // 94: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	86,  // 95: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	87,  // 96: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
-	72,  // 97: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	86,  // 98: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	79,  // 99: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	86,  // 100: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	87,  // 101: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	86,  // 102: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	86,  // 103: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	86,  // 104: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	86,  // 105: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	86,  // 106: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	86,  // 107: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	90,  // 108: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	90,  // 109: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,   // 110: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,   // 111: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,   // 112: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,   // 113: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,   // 114: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10,  // 115: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15,  // 116: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17,  // 117: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	18,  // 118: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
-	20,  // 119: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
-	21,  // 120: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
-	24,  // 121: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	26,  // 122: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	27,  // 123: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	28,  // 124: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	29,  // 125: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	34,  // 126: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	36,  // 127: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	37,  // 128: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	39,  // 129: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	40,  // 130: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	41,  // 131: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	42,  // 132: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	43,  // 133: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	44,  // 134: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	45,  // 135: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	46,  // 136: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	48,  // 137: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	50,  // 138: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	51,  // 139: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	54,  // 140: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	56,  // 141: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	57,  // 142: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	58,  // 143: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	60,  // 144: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
-	63,  // 145: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	66,  // 146: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	68,  // 147: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	70,  // 148: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	73,  // 149: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	75,  // 150: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	77,  // 151: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	91,  // 152: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	91,  // 153: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 154: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 155: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 156: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 157: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 158: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 159: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 160: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 161: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19,  // 162: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
-	9,   // 163: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
-	9,   // 164: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
-	25,  // 165: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	22,  // 166: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 167: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 168: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	30,  // 169: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	35,  // 170: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	32,  // 171: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	38,  // 172: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	32,  // 173: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 174: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 175: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 176: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 177: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 178: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 179: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	47,  // 180: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	49,  // 181: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
-	52,  // 182: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	52,  // 183: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	55,  // 184: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	59,  // 185: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 186: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 187: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	61,  // 188: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
-	64,  // 189: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	67,  // 190: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	69,  // 191: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	71,  // 192: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	74,  // 193: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	76,  // 194: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	78,  // 195: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	152, // [152:196] is the sub-list for method output_type
-	108, // [108:152] is the sub-list for method input_type
-	108, // [108:108] is the sub-list for extension type_name
-	108, // [108:108] is the sub-list for extension extendee
-	0,   // [0:108] is the sub-list for field type_name
+	88,  // 66: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	89,  // 67: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	88,  // 68: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	88,  // 69: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	88,  // 70: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	88,  // 71: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	89,  // 72: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	88,  // 73: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	88,  // 74: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	88,  // 75: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	88,  // 76: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	88,  // 77: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	91,  // 78: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	89,  // 79: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	88,  // 80: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	88,  // 81: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	88,  // 82: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	88,  // 83: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	88,  // 84: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	88,  // 85: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	88,  // 86: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	88,  // 87: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	88,  // 88: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	88,  // 89: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	88,  // 90: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	88,  // 91: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	89,  // 92: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	65,  // 93: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
+	65,  // 94: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	65,  // 95: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	88,  // 96: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	89,  // 97: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	74,  // 98: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	88,  // 99: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	81,  // 100: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	88,  // 101: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	89,  // 102: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	88,  // 103: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	88,  // 104: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	88,  // 105: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	88,  // 106: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	88,  // 107: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	88,  // 108: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	92,  // 109: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	92,  // 110: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 111: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 112: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 113: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 114: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 115: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 116: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 117: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 118: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	18,  // 119: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
+	20,  // 120: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
+	21,  // 121: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
+	24,  // 122: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	26,  // 123: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	27,  // 124: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	28,  // 125: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	29,  // 126: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	34,  // 127: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	36,  // 128: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	37,  // 129: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	39,  // 130: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	40,  // 131: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	41,  // 132: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	42,  // 133: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	43,  // 134: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	44,  // 135: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	45,  // 136: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	46,  // 137: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	48,  // 138: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	50,  // 139: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	51,  // 140: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	54,  // 141: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	56,  // 142: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	57,  // 143: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	58,  // 144: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	60,  // 145: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	63,  // 146: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	68,  // 147: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	66,  // 148: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
+	70,  // 149: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	72,  // 150: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	75,  // 151: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	77,  // 152: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	79,  // 153: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	93,  // 154: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	93,  // 155: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 156: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 157: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 158: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 159: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 160: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 161: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 162: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 163: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19,  // 164: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
+	9,   // 165: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
+	9,   // 166: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
+	25,  // 167: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	22,  // 168: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 169: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 170: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	30,  // 171: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	35,  // 172: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	32,  // 173: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	38,  // 174: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	32,  // 175: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 176: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 177: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 178: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 179: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 180: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 181: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	47,  // 182: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	49,  // 183: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
+	52,  // 184: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	52,  // 185: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	55,  // 186: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	59,  // 187: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 188: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 189: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	61,  // 190: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	64,  // 191: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	69,  // 192: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	67,  // 193: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
+	71,  // 194: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	73,  // 195: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	76,  // 196: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	78,  // 197: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	80,  // 198: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	154, // [154:199] is the sub-list for method output_type
+	109, // [109:154] is the sub-list for method input_type
+	109, // [109:109] is the sub-list for extension type_name
+	109, // [109:109] is the sub-list for extension extendee
+	0,   // [0:109] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -7239,7 +7404,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   86,
+			NumMessages:   88,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,50 +23,51 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PayoutsService_ImportPayments_FullMethodName     = "/agogo.payouts.v1.PayoutsService/ImportPayments"
-	PayoutsService_ImportPayees_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ImportPayees"
-	PayoutsService_ListPayments_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ListPayments"
-	PayoutsService_ListPayees_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListPayees"
-	PayoutsService_ResumePayee_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ResumePayee"
-	PayoutsService_PausePayee_FullMethodName         = "/agogo.payouts.v1.PayoutsService/PausePayee"
-	PayoutsService_ConfirmPayee_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ConfirmPayee"
-	PayoutsService_PreviewRun_FullMethodName         = "/agogo.payouts.v1.PayoutsService/PreviewRun"
-	PayoutsService_ListRuns_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ListRuns"
-	PayoutsService_GetRun_FullMethodName             = "/agogo.payouts.v1.PayoutsService/GetRun"
-	PayoutsService_WatchRun_FullMethodName           = "/agogo.payouts.v1.PayoutsService/WatchRun"
-	PayoutsService_RetryRun_FullMethodName           = "/agogo.payouts.v1.PayoutsService/RetryRun"
-	PayoutsService_CancelRun_FullMethodName          = "/agogo.payouts.v1.PayoutsService/CancelRun"
-	PayoutsService_ListBatches_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ListBatches"
-	PayoutsService_GetBatch_FullMethodName           = "/agogo.payouts.v1.PayoutsService/GetBatch"
-	PayoutsService_PauseBatch_FullMethodName         = "/agogo.payouts.v1.PayoutsService/PauseBatch"
-	PayoutsService_ResumeBatch_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ResumeBatch"
-	PayoutsService_RetryFailed_FullMethodName        = "/agogo.payouts.v1.PayoutsService/RetryFailed"
-	PayoutsService_ListPayouts_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ListPayouts"
-	PayoutsService_GetPayout_FullMethodName          = "/agogo.payouts.v1.PayoutsService/GetPayout"
-	PayoutsService_ResolvePayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/ResolvePayout"
-	PayoutsService_RetryPayout_FullMethodName        = "/agogo.payouts.v1.PayoutsService/RetryPayout"
-	PayoutsService_HoldPayout_FullMethodName         = "/agogo.payouts.v1.PayoutsService/HoldPayout"
-	PayoutsService_ReleasePayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/ReleasePayout"
-	PayoutsService_CancelPayout_FullMethodName       = "/agogo.payouts.v1.PayoutsService/CancelPayout"
-	PayoutsService_ReversePayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/ReversePayout"
-	PayoutsService_ApprovePayout_FullMethodName      = "/agogo.payouts.v1.PayoutsService/ApprovePayout"
-	PayoutsService_RejectPayout_FullMethodName       = "/agogo.payouts.v1.PayoutsService/RejectPayout"
-	PayoutsService_ApproveBatch_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ApproveBatch"
-	PayoutsService_RejectBatch_FullMethodName        = "/agogo.payouts.v1.PayoutsService/RejectBatch"
-	PayoutsService_StopOutflow_FullMethodName        = "/agogo.payouts.v1.PayoutsService/StopOutflow"
-	PayoutsService_StartOutflow_FullMethodName       = "/agogo.payouts.v1.PayoutsService/StartOutflow"
-	PayoutsService_ListTenants_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ListTenants"
-	PayoutsService_StartBreak_FullMethodName         = "/agogo.payouts.v1.PayoutsService/StartBreak"
-	PayoutsService_EndBreak_FullMethodName           = "/agogo.payouts.v1.PayoutsService/EndBreak"
-	PayoutsService_GetBreak_FullMethodName           = "/agogo.payouts.v1.PayoutsService/GetBreak"
-	PayoutsService_ListFloats_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListFloats"
-	PayoutsService_TopUpFloat_FullMethodName         = "/agogo.payouts.v1.PayoutsService/TopUpFloat"
-	PayoutsService_CloseDay_FullMethodName           = "/agogo.payouts.v1.PayoutsService/CloseDay"
-	PayoutsService_ListCloses_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListCloses"
-	PayoutsService_ReadReport_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ReadReport"
-	PayoutsService_ListFindings_FullMethodName       = "/agogo.payouts.v1.PayoutsService/ListFindings"
-	PayoutsService_GetReportKey_FullMethodName       = "/agogo.payouts.v1.PayoutsService/GetReportKey"
-	PayoutsService_ReadPayeeStatement_FullMethodName = "/agogo.payouts.v1.PayoutsService/ReadPayeeStatement"
+	PayoutsService_ImportPayments_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ImportPayments"
+	PayoutsService_ImportPayees_FullMethodName          = "/agogo.payouts.v1.PayoutsService/ImportPayees"
+	PayoutsService_ListPayments_FullMethodName          = "/agogo.payouts.v1.PayoutsService/ListPayments"
+	PayoutsService_ListPayees_FullMethodName            = "/agogo.payouts.v1.PayoutsService/ListPayees"
+	PayoutsService_ResumePayee_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ResumePayee"
+	PayoutsService_PausePayee_FullMethodName            = "/agogo.payouts.v1.PayoutsService/PausePayee"
+	PayoutsService_ConfirmPayee_FullMethodName          = "/agogo.payouts.v1.PayoutsService/ConfirmPayee"
+	PayoutsService_PreviewRun_FullMethodName            = "/agogo.payouts.v1.PayoutsService/PreviewRun"
+	PayoutsService_ListRuns_FullMethodName              = "/agogo.payouts.v1.PayoutsService/ListRuns"
+	PayoutsService_GetRun_FullMethodName                = "/agogo.payouts.v1.PayoutsService/GetRun"
+	PayoutsService_WatchRun_FullMethodName              = "/agogo.payouts.v1.PayoutsService/WatchRun"
+	PayoutsService_RetryRun_FullMethodName              = "/agogo.payouts.v1.PayoutsService/RetryRun"
+	PayoutsService_CancelRun_FullMethodName             = "/agogo.payouts.v1.PayoutsService/CancelRun"
+	PayoutsService_ListBatches_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ListBatches"
+	PayoutsService_GetBatch_FullMethodName              = "/agogo.payouts.v1.PayoutsService/GetBatch"
+	PayoutsService_PauseBatch_FullMethodName            = "/agogo.payouts.v1.PayoutsService/PauseBatch"
+	PayoutsService_ResumeBatch_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ResumeBatch"
+	PayoutsService_RetryFailed_FullMethodName           = "/agogo.payouts.v1.PayoutsService/RetryFailed"
+	PayoutsService_ListPayouts_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ListPayouts"
+	PayoutsService_GetPayout_FullMethodName             = "/agogo.payouts.v1.PayoutsService/GetPayout"
+	PayoutsService_ResolvePayout_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ResolvePayout"
+	PayoutsService_RetryPayout_FullMethodName           = "/agogo.payouts.v1.PayoutsService/RetryPayout"
+	PayoutsService_HoldPayout_FullMethodName            = "/agogo.payouts.v1.PayoutsService/HoldPayout"
+	PayoutsService_ReleasePayout_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ReleasePayout"
+	PayoutsService_CancelPayout_FullMethodName          = "/agogo.payouts.v1.PayoutsService/CancelPayout"
+	PayoutsService_ReversePayout_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ReversePayout"
+	PayoutsService_ApprovePayout_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ApprovePayout"
+	PayoutsService_RejectPayout_FullMethodName          = "/agogo.payouts.v1.PayoutsService/RejectPayout"
+	PayoutsService_ApproveBatch_FullMethodName          = "/agogo.payouts.v1.PayoutsService/ApproveBatch"
+	PayoutsService_RejectBatch_FullMethodName           = "/agogo.payouts.v1.PayoutsService/RejectBatch"
+	PayoutsService_StopOutflow_FullMethodName           = "/agogo.payouts.v1.PayoutsService/StopOutflow"
+	PayoutsService_StartOutflow_FullMethodName          = "/agogo.payouts.v1.PayoutsService/StartOutflow"
+	PayoutsService_ListTenants_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ListTenants"
+	PayoutsService_StartBreak_FullMethodName            = "/agogo.payouts.v1.PayoutsService/StartBreak"
+	PayoutsService_EndBreak_FullMethodName              = "/agogo.payouts.v1.PayoutsService/EndBreak"
+	PayoutsService_GetBreak_FullMethodName              = "/agogo.payouts.v1.PayoutsService/GetBreak"
+	PayoutsService_ListFloats_FullMethodName            = "/agogo.payouts.v1.PayoutsService/ListFloats"
+	PayoutsService_TopUpFloat_FullMethodName            = "/agogo.payouts.v1.PayoutsService/TopUpFloat"
+	PayoutsService_CloseDay_FullMethodName              = "/agogo.payouts.v1.PayoutsService/CloseDay"
+	PayoutsService_CloseWithoutStatement_FullMethodName = "/agogo.payouts.v1.PayoutsService/CloseWithoutStatement"
+	PayoutsService_ListCloses_FullMethodName            = "/agogo.payouts.v1.PayoutsService/ListCloses"
+	PayoutsService_ReadReport_FullMethodName            = "/agogo.payouts.v1.PayoutsService/ReadReport"
+	PayoutsService_ListFindings_FullMethodName          = "/agogo.payouts.v1.PayoutsService/ListFindings"
+	PayoutsService_GetReportKey_FullMethodName          = "/agogo.payouts.v1.PayoutsService/GetReportKey"
+	PayoutsService_ReadPayeeStatement_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ReadPayeeStatement"
 )
 
 // PayoutsServiceClient is the client API for PayoutsService service.
@@ -149,6 +150,10 @@ type PayoutsServiceClient interface {
 	// with the provider's statement and balance, and a signed report is made, a moment later. A day that is closed stays as it is,
 	// unless it is to be reconciled again, which makes another revision. Needs operator.
 	CloseDay(ctx context.Context, in *CloseDayRequest, opts ...grpc.CallOption) (*CloseDayResponse, error)
+	// CloseWithoutStatement has a day closed whose statement the provider does not give. The first caller proposes, a second actor with the
+	// same reason agrees; both and the reason stand in the signed report, which says that nothing was compared. The statement is tried once
+	// more, and compared if it is there after all. Needs operator or approver.
+	CloseWithoutStatement(ctx context.Context, in *CloseWithoutStatementRequest, opts ...grpc.CallOption) (*CloseWithoutStatementResponse, error)
 	ListCloses(ctx context.Context, in *ListClosesRequest, opts ...grpc.CallOption) (*ListClosesResponse, error)
 	// ReadReport streams the bytes of a day's report as it was signed.
 	ReadReport(ctx context.Context, in *ReadReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadReportResponse], error)
@@ -582,6 +587,16 @@ func (c *payoutsServiceClient) CloseDay(ctx context.Context, in *CloseDayRequest
 	return out, nil
 }
 
+func (c *payoutsServiceClient) CloseWithoutStatement(ctx context.Context, in *CloseWithoutStatementRequest, opts ...grpc.CallOption) (*CloseWithoutStatementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseWithoutStatementResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_CloseWithoutStatement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *payoutsServiceClient) ListCloses(ctx context.Context, in *ListClosesRequest, opts ...grpc.CallOption) (*ListClosesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListClosesResponse)
@@ -730,6 +745,10 @@ type PayoutsServiceServer interface {
 	// with the provider's statement and balance, and a signed report is made, a moment later. A day that is closed stays as it is,
 	// unless it is to be reconciled again, which makes another revision. Needs operator.
 	CloseDay(context.Context, *CloseDayRequest) (*CloseDayResponse, error)
+	// CloseWithoutStatement has a day closed whose statement the provider does not give. The first caller proposes, a second actor with the
+	// same reason agrees; both and the reason stand in the signed report, which says that nothing was compared. The statement is tried once
+	// more, and compared if it is there after all. Needs operator or approver.
+	CloseWithoutStatement(context.Context, *CloseWithoutStatementRequest) (*CloseWithoutStatementResponse, error)
 	ListCloses(context.Context, *ListClosesRequest) (*ListClosesResponse, error)
 	// ReadReport streams the bytes of a day's report as it was signed.
 	ReadReport(*ReadReportRequest, grpc.ServerStreamingServer[ReadReportResponse]) error
@@ -865,6 +884,9 @@ func (UnimplementedPayoutsServiceServer) TopUpFloat(context.Context, *TopUpFloat
 }
 func (UnimplementedPayoutsServiceServer) CloseDay(context.Context, *CloseDayRequest) (*CloseDayResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CloseDay not implemented")
+}
+func (UnimplementedPayoutsServiceServer) CloseWithoutStatement(context.Context, *CloseWithoutStatementRequest) (*CloseWithoutStatementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseWithoutStatement not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListCloses(context.Context, *ListClosesRequest) (*ListClosesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCloses not implemented")
@@ -1568,6 +1590,24 @@ func _PayoutsService_CloseDay_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_CloseWithoutStatement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseWithoutStatementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).CloseWithoutStatement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_CloseWithoutStatement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).CloseWithoutStatement(ctx, req.(*CloseWithoutStatementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PayoutsService_ListCloses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListClosesRequest)
 	if err := dec(in); err != nil {
@@ -1790,6 +1830,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CloseDay",
 			Handler:    _PayoutsService_CloseDay_Handler,
+		},
+		{
+			MethodName: "CloseWithoutStatement",
+			Handler:    _PayoutsService_CloseWithoutStatement_Handler,
 		},
 		{
 			MethodName: "ListCloses",
