@@ -73,6 +73,11 @@ func (l *lane) claimIn(ctx context.Context, tx pgx.Tx, most int) (c claimed, err
 	case g.degraded || g.unproven:
 		most = 1
 	}
+	return l.take(ctx, tx, g, most)
+}
+
+// take claims rows behind open gates, and begins what their connector's balance covers.
+func (l *lane) take(ctx context.Context, tx pgx.Tx, g gates, most int) (c claimed, err error) {
 	claim, err := l.proven(ctx, tx, most)
 	if err != nil {
 		return c, err

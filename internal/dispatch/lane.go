@@ -27,12 +27,14 @@ type lane struct {
 	owner string
 
 	answers  chan answer
-	sending  sync.WaitGroup
-	open     atomic.Int64  // claimed and not yet recorded
-	again    atomic.Bool   // something became claimable since the last claim
-	stopped  atomic.Bool   // an answer asked to stop: what was claimed with it is not sent any more
-	progress chan struct{} // a record was committed
-	recorded bool          // likewise, of any; written by the recorder, and read when it has ended
+	sending  sync.WaitGroup // of claimed rows, until they are recorded
+	open     atomic.Int64   // as many as sending waits for
+	again    atomic.Bool    // something became claimable since the last claim
+	stopped  atomic.Bool    // an answer asked to stop: what was claimed with it is not sent any more
+	ended    atomic.Bool    // nothing more is claimed
+	dry      atomic.Bool    // a claim found fewer rows than it had slots for: the next one is the feeder's, who knows what to wait for
+	progress chan struct{}  // a record was committed
+	recorded bool           // likewise, of any; written by the recorder, and read when it has ended
 
 	mu   sync.Mutex
 	rest map[uuid.UUID]time.Time // never sent, and not before
@@ -67,6 +69,7 @@ func (l *lane) work(ctx context.Context) error {
 		l.record(context.WithoutCancel(ctx))
 	}()
 	err := l.feed(ctx)
+	l.ended.Store(true)
 	l.sending.Wait()
 	close(l.answers)
 	<-recorded
@@ -154,7 +157,7 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Connector.Policy.Lease-l.Connector.Policy.Margin)
 	c, err := l.claim(ctx, most)
 	l.Connector.Throttle.Free(slots - len(c.begun))
-	l.open.Add(int64(len(c.begun)))
+	l.begin(len(c.begun))
 	if err != nil {
 		l.refuse(c, "not_committed", false)
 		cancel()
@@ -164,10 +167,17 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 		cancel()
 		return c, nil
 	}
+	l.dry.Store(len(c.begun) < most)
 	crashpoint.Hit(l.d.Service + ".after_claim_commit")
 	l.d.Outbox.Nudge()
 	l.send(sctx, cancel, c)
 	return c, nil
+}
+
+// begin counts rows as claimed; the recorder takes them out again.
+func (l *lane) begin(n int) {
+	l.sending.Add(n)
+	l.open.Add(int64(n))
 }
 
 // send calls the provider for each attempt, all at once: they hold a slot each. done ends their common context.
@@ -180,9 +190,7 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 	}
 	var wave sync.WaitGroup
 	for _, a := range c.begun {
-		l.sending.Add(1)
 		wave.Go(func() {
-			defer l.sending.Done()
 			if l.stopped.Load() || !c.trial && l.withdrawn(g) {
 				l.refuse(claimed{begun: []attempt.Attempt{a}, trial: c.trial}, CodeStopped, true)
 				return
@@ -194,7 +202,7 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 			l.answers <- answer{attempt: a, result: res, took: now.Sub(began), trial: c.trial}
 		})
 	}
-	l.sending.Go(func() { wave.Wait(); done() })
+	go func() { wave.Wait(); done() }()
 }
 
 // withdrawn reports whether a credential that was proven when this was claimed is not any more: another call of this process has

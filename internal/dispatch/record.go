@@ -17,10 +17,11 @@ import (
 func (l *lane) record(ctx context.Context) {
 	for first := range l.answers {
 		batch := l.gather(first)
-		l.persist(ctx, batch)
+		again := l.persist(ctx, batch)
 		l.recorded = true
-		l.Connector.Throttle.Free(len(batch))
+		l.Connector.Throttle.Free(len(batch) - again)
 		l.open.Add(int64(-len(batch)))
+		l.sending.Add(-len(batch))
 		select {
 		case l.progress <- struct{}{}:
 		default:
@@ -62,13 +63,17 @@ func (l *lane) gather(first answer) []answer {
 }
 
 // persist writes a batch. If it cannot be written for a reason that time does not cure, its answers are written one by one,
-// so that a defective one costs nothing but itself.
-func (l *lane) persist(ctx context.Context, batch []answer) {
+// so that a defective one costs nothing but itself. It returns how many of the batch's slots are taken again.
+func (l *lane) persist(ctx context.Context, batch []answer) (again int) {
 	now := l.d.Clock.Now()
 	for i := range batch {
 		batch[i].notBefore, batch[i].rest = l.later(batch[i], now)
 	}
-	err := l.commit(ctx, batch)
+	again, done := l.refill(ctx, batch)
+	var err error
+	if !done {
+		err = l.commit(ctx, batch)
+	}
 	switch {
 	case err == nil:
 		crashpoint.Hit(l.d.Service + ".after_outcome_commit")
@@ -76,12 +81,13 @@ func (l *lane) persist(ctx context.Context, batch []answer) {
 		l.release(batch)
 	case len(batch) > 1 && !pg.Transient(err):
 		for i := range batch {
-			l.persist(ctx, batch[i:i+1])
+			again += l.persist(ctx, batch[i:i+1])
 		}
 	default:
 		l.d.Logger.ErrorContext(ctx, l.d.Service+": outcomes are not recorded; the attempts are taken over and looked up when their lease ends",
 			"run", l.Run.ID, "provider", l.Connector.Provider, "outcomes", len(batch), "error", err)
 	}
+	return again
 }
 
 // commit is transaction B, tried until it succeeds or is of no use any more. The database may be away for a while; the

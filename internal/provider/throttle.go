@@ -112,11 +112,15 @@ func (t *Throttle) Take(ctx context.Context, most int) (int, error) {
 	if err := t.limiter.Wait(ctx); err != nil {
 		return 0, err
 	}
-	n := 1
+	return 1 + t.Allow(most-1), nil
+}
+
+// Allow takes as many calls, up to most, as may begin right now: none if the rate is used up.
+func (t *Throttle) Allow(most int) (n int) {
 	for n < most && t.limiter.Allow() {
 		n++
 	}
-	return n, nil
+	return n
 }
 
 // Capacity is the number of slots of all replicas together.

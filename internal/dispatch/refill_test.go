@@ -1,0 +1,107 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/agogopay/agogo/internal/provider"
+)
+
+// narrow makes a post with one slot, so that its claims come one after the other.
+func narrow(t *testing.T, parcels int) *post {
+	t.Helper()
+	p := newPost(t)
+	c := p.serve("dhl")
+	c.Throttle = provider.NewThrottle(0, 1)
+	p.parcels(parcels, 0, "dhl")
+	return p
+}
+
+func (p *post) slots() int {
+	c, _ := p.connectors.Get(tenant, "dhl")
+	return c.Throttle.InUse()
+}
+
+// A slot is taken again in the transaction that records what it was used for: seen from outside, the row before is still away.
+func TestASlotIsTakenAgainWithItsOutcome(t *testing.T) {
+	t.Parallel()
+	p := narrow(t, 6)
+	var claims, together atomic.Int64
+	p.fail = func(step string) error {
+		if step == "begun" {
+			claims.Add(1)
+			together.Add(int64(p.in("away")))
+		}
+		return nil
+	}
+	p.dispatch()
+	if p.sent() != 6 || p.in("succeeded") != 6 || claims.Load() != 6 || together.Load() != 5 {
+		t.Errorf("%d calls, %d succeeded; %d claims, %d of them with an outcome", p.sent(), p.in("succeeded"), claims.Load(), together.Load())
+	}
+	if p.slots() != 0 {
+		t.Errorf("%d slots were not given back", p.slots())
+	}
+}
+
+// What cannot be claimed does not keep an outcome from being recorded, whether the transaction was refused or lost.
+func TestAnOutcomeIsRecordedWithoutAClaim(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(p *post) error{
+		"refused": func(*post) error { return errors.New("the books do not take it") },
+		"commit lost": func(p *post) error {
+			p.sql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'parcels'::regclass AND mode = 'RowExclusiveLock'")
+			for p.count("SELECT count(*) FROM pg_locks WHERE relation = 'parcels'::regclass AND mode = 'RowExclusiveLock'") > 0 {
+				<-time.After(time.Millisecond)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := narrow(t, 6)
+			var claims atomic.Int64
+			p.fail = func(step string) error {
+				if step == "begun" && claims.Add(1) == 2 {
+					return fail(p)
+				}
+				return nil
+			}
+			p.dispatch()
+			if p.sent() != 6 || p.in("succeeded") != 6 || p.slots() != 0 {
+				t.Errorf("%d calls, %d succeeded, %d slots were not given back", p.sent(), p.in("succeeded"), p.slots())
+			}
+			if n := p.count("SELECT count(*) FROM attempts WHERE state = 'succeeded' AND sends = 1"); n != 6 {
+				t.Errorf("%d attempts succeeded with their first send", n)
+			}
+		})
+	}
+}
+
+// An answer that leaves something to be decided takes no other row with it: the next claim looks at what is in the way first.
+func TestNothingFollowsADoubtfulAnswer(t *testing.T) {
+	t.Parallel()
+	for name, result := range map[string]provider.Result{
+		"stop":      {Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "wrong_pin", Stop: true},
+		"slow down": {Class: provider.NotSent, Code: "busy", SlowDown: true, RetryAfter: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := narrow(t, 3)
+			var together atomic.Int64
+			p.fail = func(step string) error {
+				if step == "begun" {
+					together.Add(int64(p.in("away")))
+				}
+				return nil
+			}
+			p.answer = func(context.Context, provider.Transfer) provider.Result { return result }
+			p.dispatch()
+			if p.sent() != 1 || together.Load() != 0 || p.slots() != 0 {
+				t.Errorf("%d calls, %d claims with an outcome", p.sent(), together.Load())
+			}
+		})
+	}
+}
