@@ -51,6 +51,7 @@ type Loop struct {
 	log     *slog.Logger
 	metrics *metrics
 	tracer  trace.Tracer
+	span    string        // what handling a message is called in traces
 	idle    chan struct{} // one token per idle worker
 	running sync.WaitGroup
 
@@ -75,7 +76,7 @@ func NewLoop(spec ConsumerSpec, h Handler, d Deps) *Loop {
 	spec.Workers = max(spec.Workers, 1)
 	l := &Loop{
 		spec: spec, handler: h, deps: d, log: d.Logger.With("consumer", spec.Durable), metrics: newMetrics(d.Registry, spec.Durable),
-		tracer: d.Traces.Tracer("github.com/agogopay/agogo/internal/stream"), idle: make(chan struct{}, spec.Workers),
+		tracer: d.Traces.Tracer("github.com/agogopay/agogo/internal/stream"), span: spec.Durable + " process", idle: make(chan struct{}, spec.Workers),
 		unready: fmt.Errorf("consumer %s: not bound yet", spec.Durable),
 	}
 	l.release(spec.Workers)
