@@ -41,8 +41,11 @@ func expired(r provider.Reply) bool {
 // refusedAccess recognises refusals of us rather than of a payment: wrong credentials, no subscription, service not
 // activated. Asking again changes nothing, so the connector stops until people have mended it.
 func refusedAccess(r provider.Reply) (provider.Result, bool) {
-	if r.Err != nil {
+	switch {
+	case r.Err != nil:
 		return provider.Result{}, false
+	case r.Status != http.StatusUnauthorized && r.Status != http.StatusForbidden && r.Status != http.StatusNotFound:
+		return provider.Result{}, false // before its body is read for a problem that it does not hold
 	}
 	p := problemOf(r)
 	res := provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Stop: true, ProviderCode: "http " + strconv.Itoa(r.Status) + " code " + strconv.Itoa(p.Code)}
