@@ -178,6 +178,21 @@ func Ask(ctx context.Context, tx pgx.Tx, at time.Time, subject uuid.UUID) (int, 
 	return int(n), nil
 }
 
+// Doubt puts attempts in doubt again, and returns them, that were sent, count as never created since, and whose reference is not to go again
+// by itself: they are looked up from now on. What is missing is being asked about already, or was never sent. The caller holds the
+// subjects' rows.
+func Doubt(ctx context.Context, tx pgx.Tx, at time.Time, code string, keys ...Key) ([]Attempt, error) {
+	p := db.DoubtParams{At: at, Code: code}
+	for _, k := range keys {
+		p.SubjectIds, p.Numbers = append(p.SubjectIds, k.Subject), append(p.Numbers, int32(k.Number))
+	}
+	rows, err := db.New(tx).Doubt(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("put attempts in doubt again: %w", err)
+	}
+	return fromRows(rows), nil
+}
+
 // AskPage makes a page of a tenant's open attempts due now, of any age, and returns where the next page begins; "" is both
 // the beginning and the end.
 func AskPage(ctx context.Context, tx pgx.Tx, at time.Time, tenant, after string, limit int) (next string, asked int, err error) {

@@ -82,6 +82,8 @@ var Payout = Machine{Aggregate: "payout", Service: "payouts", Body: "Payout", Tr
 	{"held", "approved", "payout.released", "cause gone, approval given or not needed"},
 	{"held", "held", "payout.held", "for another cause: its provider has spoken about the wallet, or has to be asked again"},
 	{"held", "cancelled", "payout.cancelled", "by a person; items released"},
+	{"held", "unknown", "payout.outcome_unknown", "its run was cancelled, and its provider had denied what was sent: asked anew, for it can neither go again nor be freed"},
+	{"approved", "unknown", "payout.outcome_unknown", "likewise"},
 	{"approved", "submitting", "payout.submitting", "attempt and reference committed, before the call"},
 	{"approved", "held", "payout.held", "any cause of created → held"},
 	{"approved", "cancelled", "payout.cancelled", "by a person, while no attempt is open or possibly paid; items released"},

@@ -382,6 +382,79 @@ func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([
 	return items, nil
 }
 
+const doubt = `-- name: Doubt :many
+UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code = $1, provider_code = '', sends = a.sends + 1,
+    closed_at = NULL, absent_reads = 0, first_absent_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
+FROM (SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number) k
+WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+`
+
+type DoubtParams struct {
+	Code       string
+	At         time.Time
+	SubjectIds []uuid.UUID
+	Numbers    []int32
+}
+
+// What was sent, and denied by the provider since, is in doubt again: as after a send of its own, which outdates what earlier ones are told,
+// and whose absence is not proven yet. One that is being asked about is left alone.
+func (q *Queries) Doubt(ctx context.Context, arg DoubtParams) ([]Attempt, error) {
+	rows, err := q.db.Query(ctx, doubt,
+		arg.Code,
+		arg.At,
+		arg.SubjectIds,
+		arg.Numbers,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Attempt
+	for rows.Next() {
+		var i Attempt
+		if err := rows.Scan(
+			&i.SubjectID,
+			&i.Number,
+			&i.Tenant,
+			&i.Provider,
+			&i.Reference,
+			&i.Amount,
+			&i.Currency,
+			&i.Destination,
+			&i.State,
+			&i.Class,
+			&i.Scope,
+			&i.Code,
+			&i.ProviderCode,
+			&i.ProviderID,
+			&i.Fee,
+			&i.Sends,
+			&i.Reached,
+			&i.LeaseOwner,
+			&i.LeaseExpiresAt,
+			&i.SubmittedAt,
+			&i.Accepted,
+			&i.OpenedAt,
+			&i.ClosedAt,
+			&i.NextLookupAt,
+			&i.LookupExpiresAt,
+			&i.Lookups,
+			&i.LookedUpAt,
+			&i.AbsentReads,
+			&i.FirstAbsentAt,
+			&i.Version,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const hint = `-- name: Hint :many
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, $1::timestamptz), lookup_expires_at = NULL,
     absent_reads = 0, first_absent_at = NULL, version = a.version + 1

@@ -187,6 +187,15 @@ SELECT * FROM attempts WHERE subject_id = ANY(@subject_ids::uuid[]) ORDER BY sub
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz), lookup_expires_at = NULL, version = a.version + 1
 WHERE a.subject_id = @subject_id AND a.state IN ('processing', 'unknown', 'manual_review');
 
+-- name: Doubt :many
+-- What was sent, and denied by the provider since, is in doubt again: as after a send of its own, which outdates what earlier ones are told,
+-- and whose absence is not proven yet. One that is being asked about is left alone.
+UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code = @code, provider_code = '', sends = a.sends + 1,
+    closed_at = NULL, absent_reads = 0, first_absent_at = NULL, next_lookup_at = @at::timestamptz, version = a.version + 1
+FROM (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number) k
+WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
+RETURNING a.*;
+
 -- name: Ageing :many
 -- How many attempts are open, per state, and the oldest doubt: for metrics and alerts.
 SELECT tenant, provider, state, count(*) AS count, min(opened_at)::timestamptz AS oldest FROM attempts

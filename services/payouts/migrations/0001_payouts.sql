@@ -205,6 +205,7 @@ CREATE INDEX payouts_open ON payouts (run_id, state) WHERE state IN ('created', 
 CREATE INDEX payouts_held ON payouts (tenant, provider, created_at, payout_id) WHERE state = 'held';
 CREATE INDEX payouts_unverified ON payouts (tenant, payee_id) WHERE state = 'held' AND reason_code IN ('recipient_unverified', 'recipient_mismatch');
 CREATE INDEX payouts_awaiting ON payouts (approval_expires_at, payout_id) WHERE state = 'awaiting_approval';
+CREATE INDEX payouts_resting ON payouts (run_id, page, payout_id) WHERE state IN ('held', 'awaiting_approval'); -- with payouts_approved: what of a run was not sent
 CREATE INDEX payouts_waiting ON payouts (batch_id, payout_id) WHERE state = 'awaiting_approval';
 CREATE INDEX payouts_retry ON payouts (retry_at) WHERE state = 'failed' AND retry_at IS NOT NULL;
 CREATE INDEX payouts_unpaid ON payouts (run_id, state) WHERE state IN ('rejected', 'failed', 'reversed', 'cancelled');

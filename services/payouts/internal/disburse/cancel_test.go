@@ -186,6 +186,47 @@ func TestCancellingWhatHasNotBegunOrIsOver(t *testing.T) {
 	e.CheckEvents()
 }
 
+// A run that is over and has only doubts left is not cancelled: its batch would say so for ever, whatever comes of them. One of which
+// something waits still is, or is to be tried again.
+func TestARunWithOnlyDoubtsIsNotCancelled(t *testing.T) {
+	t.Parallel()
+	for state, refused := range map[string]bool{
+		"unknown": true, "processing": true, "manual_review": true, "failed, for good": true,
+		"held": false, "approved": false, "awaiting_approval": false, "failed": false,
+	} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			e := sending.New(t)
+			s := e.Sender(sending.Hooks{Submit: func(context.Context, provider.Transfer, provider.Submitter) provider.Result {
+				return provider.Result{Class: provider.Ambiguous, Code: "timeout"}
+			}})
+			run := e.Plan(1)
+			e.Dispatch(s, run)
+			e.SweepOnly()
+			if got := standing(t, e, run); got != "completed / created open" {
+				t.Fatalf("run and batch are %q", got)
+			}
+			word, forGood := strings.CutSuffix(state, ", for good")
+			retry := "NULL"
+			if word == "failed" && !forGood {
+				retry = "now()"
+			}
+			e.SQL("UPDATE payouts SET retry_at = "+retry+", state = $1", word)
+			err := cancelRun(e, run)
+			if refused != (err != nil && strings.Contains(err.Error(), "nothing of it waits to be sent")) {
+				t.Errorf("cancelled with what is %s: %v", state, err)
+			}
+			want := "completed / created open"
+			if !refused {
+				want = "completed / cancelled cancelled"
+			}
+			if got := standing(t, e, run); got != want {
+				t.Errorf("run and batch are %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // The tenants file loses a tenant in the middle of a run, and gets it back: the run goes on where it stopped, on the same page, once, however
 // often it is asked to.
 func TestAFailedRunGoesOnWhereItStopped(t *testing.T) {

@@ -71,7 +71,7 @@ func (o *Outcomes) Late(ctx context.Context, tx pgx.Tx, answers []attempt.Outcom
 func (o *Outcomes) unsendable(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]attempt.Update, error) {
 	var denied []uuid.UUID
 	for _, u := range updates {
-		if u.Decision.State == attempt.NotSent && u.Decision.Result.Code == attempt.CodeNeverCreated {
+		if deniedNow(u) {
 			denied = append(denied, u.Attempt.Subject)
 		}
 	}
@@ -85,7 +85,7 @@ func (o *Outcomes) unsendable(ctx context.Context, tx pgx.Tx, updates []attempt.
 	now := o.Clock.Now()
 	updates = slices.Clone(updates)
 	for i, u := range updates {
-		if u.Decision.Result.Code != attempt.CodeNeverCreated || !slices.Contains(cancelled, u.Attempt.Subject) {
+		if !deniedNow(u) || !slices.Contains(cancelled, u.Attempt.Subject) {
 			continue
 		}
 		next := now.Add(providerPause)
@@ -97,4 +97,10 @@ func (o *Outcomes) unsendable(ctx context.Context, tx pgx.Tx, updates []attempt.
 		d.Alarm = "not found at the provider, and its run was cancelled: two people decide"
 	}
 	return updates, nil
+}
+
+// deniedNow reports whether a decision is that what was sent was never created. Another look at what counts so already, because a webhook
+// spoke of it, is none.
+func deniedNow(u attempt.Update) bool {
+	return u.Decision.State == attempt.NotSent && u.Decision.Result.Code == attempt.CodeNeverCreated && u.Attempt.State != attempt.NotSent
 }

@@ -207,9 +207,9 @@ func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid
 func maybePaid(p payout.Payout, d store.Doubt) error {
 	switch {
 	case d.Restored:
-		next := "the provider is asked before it would be sent: give the command again when agogo restore says that it is absent"
+		next := "the provider is asked before it would be sent: give the command again when agogo restore list asks about nothing any more"
 		if p.State == payout.Held {
-			next = "agogo payouts release " + p.ID.String() + " has the provider asked; give the command again when agogo restore says that it is absent"
+			next = "agogo payouts release " + p.ID.String() + " has the provider asked; give the command again when agogo restore list asks about nothing any more"
 		}
 		return rpc.Refused("sent_before_restore", next, "payout %s may have been sent before the restore", p.ID)
 	case d.Denied:

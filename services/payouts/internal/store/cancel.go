@@ -45,6 +45,15 @@ func (s *Store) CancelRun(ctx context.Context, tx pgx.Tx, id uuid.UUID, words st
 	if _, ok := event.PayoutBatch.Event(b.State, BatchCancelled); !ok {
 		return nothingToCancel(id, b.State)
 	}
+	if ended { // a batch that says it was cancelled, though all of it was sent, would lie for ever
+		waits, err := db.New(tx).RunWaits(ctx, id)
+		if err != nil {
+			return fmt.Errorf("look whether something of run %s waits: %w", id, err)
+		}
+		if !waits {
+			return nothingToCancel(id, r.State)
+		}
+	}
 	_, err = s.controlBatch(ctx, tx, b.BatchID, BatchCancelled, ControlCancelled, payout.Reason{Scope: payout.ScopeBatch, Code: payout.CodeByPerson}, words)
 	if err != nil {
 		return err
@@ -61,58 +70,109 @@ func nothingToCancel(id uuid.UUID, state string) error {
 		"run %s is %s, and nothing of it waits to be sent", id, state)
 }
 
-// CancelRest cancels a page of what cancelled batches have left, and reports whether there may be more: what was waiting when they were
-// cancelled, and what comes back since, as not sent or for another try.
-func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, limit int) (more bool, err error) {
-	rows, err := db.New(tx).UnsentOfCancelled(ctx, int32(limit))
+// Rest is a place among what cancelled batches have left; the zero Rest is both the beginning and the end.
+type Rest struct {
+	run  uuid.UUID
+	page int32
+	id   uuid.UUID
+}
+
+// CancelRest cancels a page of what cancelled batches have left, after a place, and returns the next place: what was waiting when they were
+// cancelled, and what comes back since, as not sent or for another try. Of what stays, it returns the payouts that it has locked and that were
+// sent and only denied by their provider, approved or held: they can neither go again nor be freed, so they are to be asked about.
+func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, after Rest, limit int) (next Rest, denied []payout.Payout, err error) {
+	rows, err := db.New(tx).UnsentOfCancelled(ctx, db.UnsentOfCancelledParams{
+		AfterRun: after.run, AfterPage: after.page, AfterID: after.id, PageLimit: int32(limit),
+	})
 	if err != nil {
-		return false, fmt.Errorf("find what cancelled batches have left: %w", err)
+		return Rest{}, nil, fmt.Errorf("find what cancelled batches have left: %w", err)
+	}
+	if len(rows) == limit {
+		last := rows[len(rows)-1]
+		next = Rest{run: last.RunID, page: last.Page, id: last.PayoutID}
 	}
 	ids := make([]uuid.UUID, len(rows))
 	for i, r := range rows {
 		ids[i] = r.PayoutID
 	}
-	if _, err := s.Lock(ctx, tx, ids...); err != nil { // what was read may have been sent since
-		return false, err
+	// Doubted ones may be many, and be so for days: their rows are left alone.
+	ids, doubts, err := s.endable(ctx, tx, ids)
+	if err != nil || len(ids) == 0 {
+		return next, nil, err
 	}
-	proven, err := s.proven(ctx, tx, ids)
+	held, err := s.Lock(ctx, tx, ids...)
 	if err != nil {
-		return false, err
+		return Rest{}, nil, err
 	}
+	if ids, doubts, err = s.endable(ctx, tx, ids); err != nil { // what was read may have been sent since
+		return Rest{}, nil, err
+	}
+	denied, err = s.endRest(ctx, tx, held, ids, doubts)
+	return next, denied, err
+}
+
+// endable leaves of payouts those that are proven not to have been paid, and those that were only denied.
+func (s *Store) endable(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]uuid.UUID, map[uuid.UUID]Doubt, error) {
+	doubts, err := s.Doubts(ctx, tx, ids...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool {
+		d, doubted := doubts[id]
+		return doubted && d != (Doubt{Denied: true})
+	}), doubts, nil
+}
+
+// endRest cancels those of held payouts that can be, and returns the others, which are held or approved then.
+func (s *Store) endRest(ctx context.Context, tx pgx.Tx, held []payout.Payout, ids []uuid.UUID, doubts map[uuid.UUID]Doubt) (denied []payout.Payout, err error) {
 	reason := payout.HeldBy(payout.CodeRunCancelled)
 	var hold, end []Change
-	for _, r := range rows {
-		if !slices.Contains(proven, r.PayoutID) {
+	var ask []uuid.UUID
+	for _, p := range held {
+		if !slices.Contains(ids, p.ID) {
 			continue
 		}
-		if payout.State(r.State) == payout.AwaitingApproval { // the state table has no shorter way
-			hold = append(hold, Change{PayoutID: r.PayoutID, From: []payout.State{payout.AwaitingApproval}, To: payout.Held, Reason: reason})
+		if p.State == payout.AwaitingApproval { // the state table has no shorter way
+			hold = append(hold, Change{PayoutID: p.ID, From: []payout.State{payout.AwaitingApproval}, To: payout.Held, Reason: reason})
 		}
-		end = append(end, Change{PayoutID: r.PayoutID, From: []payout.State{payout.Approved, payout.Held}, To: payout.Cancelled, Reason: reason})
+		if doubts[p.ID].Denied {
+			ask = append(ask, p.ID)
+			continue
+		}
+		end = append(end, Change{PayoutID: p.ID, From: []payout.State{payout.Approved, payout.Held}, To: payout.Cancelled, Reason: reason})
 	}
 	for _, changes := range [][]Change{hold, end} {
 		if _, err := s.Apply(ctx, tx, changes); err != nil {
-			return false, fmt.Errorf("cancel what cancelled batches have left: %w", err)
+			return nil, fmt.Errorf("cancel what cancelled batches have left: %w", err)
 		}
 	}
-	return len(rows) == limit, nil
+	if len(ask) == 0 {
+		return nil, nil
+	}
+	denied, err = s.Lock(ctx, tx, ask...)
+	return slices.DeleteFunc(denied, func(p payout.Payout) bool { return p.State != payout.Held && p.State != payout.Approved }), err
 }
 
 // Doubt is why a payout cannot be ended: its payments would be free while it may have been paid.
 type Doubt struct {
-	Denied   bool // the provider knew nothing of what was sent: the same reference may go again, another one may not
-	Restored bool // it may have been sent before a restore, for all that the provider has said since
+	Contradicted bool // the provider contradicts a failure
+	Open         bool // an attempt is not proven over, or is being asked about
+	Denied       bool // the provider knew nothing of what was sent: the same reference may go again, another one may not
+	Restored     bool // it may have been sent before a restore, for all that the provider has said since
 }
 
 // Doubts says which payouts, whose rows the caller holds, may have been paid, and why.
 func (s *Store) Doubts(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) (map[uuid.UUID]Doubt, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	rows, err := db.New(tx).Unproven(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("find payouts that may have been paid: %w", err)
 	}
 	doubts := make(map[uuid.UUID]Doubt, len(rows))
 	for _, r := range rows {
-		doubts[r.PayoutID] = Doubt{Denied: r.Denied, Restored: r.Restored}
+		doubts[r.PayoutID] = Doubt{Contradicted: r.Contradicted, Open: r.Open, Denied: r.Denied, Restored: r.Restored}
 	}
 	return doubts, nil
 }

@@ -539,54 +539,94 @@ func TestTicksAndCompletionsRace(t *testing.T) {
 	e.CheckEvents()
 }
 
-// Failures that a person has accepted by resuming a batch are no longer counted as such once they are tried again: as many new ones pause
-// it as before.
-func TestFailuresThatAreTriedAgainAreNews(t *testing.T) {
-	t.Parallel()
-	e := payoutstest.New(t)
-	e.Rules().PauseAboveFailureRate, e.Rules().PausePayeeAfter = 0.2, 0
+// failing is a batch of twenty whose payouts are failed by hand; it pauses when more than a fifth are news.
+type failing struct {
+	*payoutstest.Env
+	t     *testing.T
+	ids   []uuid.UUID
+	batch uuid.UUID
+}
+
+func newFailing(t *testing.T) *failing {
+	t.Helper()
+	f := &failing{Env: payoutstest.New(t), t: t}
+	f.Rules().PauseAboveFailureRate, f.Rules().PausePayeeAfter = 0.2, 0
 	csv := payoutstest.Header
 	for i := range 20 {
 		csv += payoutstest.Pay(fmt.Sprintf("p%02d", i), fmt.Sprintf("drv-%02d", i), 10_000, "2025-01-24T10:00:00Z")
 	}
-	e.Import(csv)
-	e.Run(payoutstest.Daily("2025-01-24T23:59:00Z"))
-	var ids []uuid.UUID
-	for id := range e.Payouts() {
-		ids = append(ids, uuid.MustParse(id))
+	f.Import(csv)
+	f.Run(payoutstest.Daily("2025-01-24T23:59:00Z"))
+	for id := range f.Payouts() {
+		f.ids = append(f.ids, uuid.MustParse(id))
 	}
-	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	var batch uuid.UUID
-	e.EachBatch(func(id uuid.UUID) { batch = id })
-	move := func(ids []uuid.UUID, states ...payout.State) {
-		for i, to := range states[1:] {
-			changes := make([]store.Change, len(ids))
-			for n, id := range ids {
-				changes[n] = store.Change{PayoutID: id, From: states[i : i+1], To: to}
-			}
-			e.InTx(func(tx pgx.Tx) error { _, err := e.Store.Apply(e.Ctx(), tx, changes); return err })
+	slices.SortFunc(f.ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	f.EachBatch(func(id uuid.UUID) { f.batch = id })
+	return f
+}
+
+// move takes payouts from state to state.
+func (f *failing) move(ids []uuid.UUID, states ...payout.State) {
+	f.t.Helper()
+	for i, to := range states[1:] {
+		changes := make([]store.Change, len(ids))
+		for n, id := range ids {
+			changes[n] = store.Change{PayoutID: id, From: states[i : i+1], To: to}
 		}
+		f.InTx(func(tx pgx.Tx) error { _, err := f.Store.Apply(f.Ctx(), tx, changes); return err })
 	}
-	paused := func(want bool, when string) {
-		t.Helper()
-		if n := e.Count("SELECT count(*) FROM batches WHERE control = 'paused'"); (n == 1) != want {
-			t.Fatalf("%s: paused %t, want %t", when, n == 1, want)
-		}
+}
+
+func (f *failing) paused(want bool, when string) {
+	f.t.Helper()
+	if n := f.Count("SELECT count(*) FROM batches WHERE control = 'paused'"); (n == 1) != want {
+		f.t.Fatalf("%s: paused %t, want %t", when, n == 1, want)
 	}
-	move(ids[:4], payout.Approved, payout.Submitting, payout.Failed)
-	paused(false, "four of twenty")
-	move(ids[4:6], payout.Approved, payout.Submitting, payout.Failed)
-	paused(true, "six of twenty")
-	e.InTx(func(tx pgx.Tx) error { _, err := e.Store.ResumeBatch(e.Ctx(), tx, batch, "user:op"); return err })
-	move(ids[6:8], payout.Approved, payout.Submitting, payout.Failed)
-	paused(false, "two more after a person has seen six")
-	e.InTx(func(tx pgx.Tx) error {
-		_, err := e.Store.RetryFailed(e.Ctx(), tx, payoutstest.Tenant, batch)
+}
+
+func (f *failing) resume() {
+	f.t.Helper()
+	f.InTx(func(tx pgx.Tx) error { _, err := f.Store.ResumeBatch(f.Ctx(), tx, f.batch, "user:op"); return err })
+}
+
+// Failures that a person has accepted by resuming a batch are no longer counted as such once they are tried again: as many new ones pause
+// it as before.
+func TestFailuresThatAreTriedAgainAreNews(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t)
+	f.move(f.ids[:4], payout.Approved, payout.Submitting, payout.Failed)
+	f.paused(false, "four of twenty")
+	f.move(f.ids[4:6], payout.Approved, payout.Submitting, payout.Failed)
+	f.paused(true, "six of twenty")
+	f.resume()
+	f.move(f.ids[6:8], payout.Approved, payout.Submitting, payout.Failed)
+	f.paused(false, "two more after a person has seen six")
+	f.InTx(func(tx pgx.Tx) error {
+		_, err := f.Store.RetryFailed(f.Ctx(), tx, payoutstest.Tenant, f.batch)
 		return err
 	})
-	move(ids[:8], payout.Approved, payout.Submitting)
-	move(ids[:4], payout.Submitting, payout.Failed)
-	paused(false, "four of those that were tried again")
-	move(ids[4:6], payout.Submitting, payout.Failed)
-	paused(true, "six of those that were tried again")
+	f.move(f.ids[:8], payout.Approved, payout.Submitting)
+	f.move(f.ids[:4], payout.Submitting, payout.Failed)
+	f.paused(false, "four of those that were tried again")
+	f.move(f.ids[4:6], payout.Submitting, payout.Failed)
+	f.paused(true, "six of those that were tried again")
+}
+
+// What a person has accepted is no news again because others, which nobody has accepted, are tried again.
+func TestOldFailuresAreNeverNewsAgain(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t)
+	f.move(f.ids[:6], payout.Approved, payout.Submitting, payout.Failed)
+	f.paused(true, "six of twenty")
+	f.resume()
+	f.move(f.ids[6:10], payout.Approved, payout.Submitting, payout.Failed)
+	f.paused(false, "four more")
+	at := f.Clock.Now()
+	f.SQL("UPDATE payout_items SET released_at = NULL WHERE payout_id = ANY($1)", f.ids[6:10])
+	f.SQL("UPDATE payouts SET retry_at = $2 WHERE payout_id = ANY($1)", f.ids[6:10], at)
+	f.move(f.ids[6:10], payout.Failed, payout.Approved, payout.Submitting) // the four
+	f.move(f.ids[10:14], payout.Approved, payout.Submitting, payout.Failed)
+	f.paused(false, "four others, beside the six that were accepted")
+	f.move(f.ids[14:15], payout.Approved, payout.Submitting, payout.Failed)
+	f.paused(true, "a fifth one")
 }

@@ -169,22 +169,19 @@ func (s *Store) watchBatches(ctx context.Context, tx pgx.Tx, q *db.Queries, move
 	return nil
 }
 
-// unseeFailures counts accepted failures that are tried again no longer: what fails in their place is news.
+// unseeFailures has failures that are tried again count as accepted no longer: what fails in their place is news.
 func unseeFailures(ctx context.Context, q *db.Queries, moved []move) error {
-	tried := map[uuid.UUID]int64{}
+	var ids []uuid.UUID
 	for _, m := range moved {
 		if m.Previous == payout.Failed {
-			tried[m.BatchID]++
+			ids = append(ids, m.BatchID)
 		}
 	}
-	if len(tried) == 0 {
+	if len(ids) == 0 {
 		return nil
 	}
-	var p db.UnseeFailuresParams
-	for _, id := range slices.SortedFunc(maps.Keys(tried), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
-		p.Ids, p.Tried = append(p.Ids, id), append(p.Tried, tried[id])
-	}
-	if err := q.UnseeFailures(ctx, p); err != nil {
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	if err := q.UnseeFailures(ctx, slices.Compact(ids)); err != nil {
 		return fmt.Errorf("count failures that are tried again: %w", err)
 	}
 	return nil

@@ -12,12 +12,16 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
+// cancelPages is how many pages of what cancelled batches have left one sweep looks at: the other steps wait for no more than these.
+const cancelPages = 10
+
 // New makes the service's sweeper.
-func New(st *store.Store, log *slog.Logger) *run.Sweeper {
-	s := &steps{store: st, after: map[store.Queue]store.Place{}}
+func New(st *store.Store, outcomes *outcome.Outcomes, log *slog.Logger) *run.Sweeper {
+	s := &steps{store: st, outcomes: outcomes, after: map[store.Queue]store.Place{}}
 	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Steps: []run.Step{
 		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
 		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
@@ -30,11 +34,13 @@ func New(st *store.Store, log *slog.Logger) *run.Sweeper {
 }
 
 type steps struct {
-	store *store.Store
-	after map[store.Queue]store.Place // how far each queue of held payouts was looked at
-	held  []store.Queue               // those that this sweep has still to look at
-	batch uuid.UUID                   // how far open batches were looked at
-	rest  bool                        // cancelled batches may have more left
+	store    *store.Store
+	outcomes *outcome.Outcomes
+	after    map[store.Queue]store.Place // how far each queue of held payouts was looked at
+	held     []store.Queue               // those that this sweep has still to look at
+	batch    uuid.UUID                   // how far open batches were looked at
+	rest     store.Rest                  // how far cancelled batches were looked at
+	pages    int                         // of them, in this sweep
 }
 
 // retry approves failed payouts whose next attempt is due.
@@ -73,13 +79,25 @@ func (s *steps) expire(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	return s.store.ExpireApprovals(ctx, tx, t.Limit)
 }
 
-// cancel cancels what cancelled batches have left, a page in each transaction.
-func (s *steps) cancel(ctx context.Context, tx pgx.Tx, t run.Turn) (err error) {
-	s.rest, err = s.store.CancelRest(ctx, tx, t.Limit)
-	return err
+// cancel cancels what cancelled batches have left, a page in each transaction, where the last one left off; what of it was sent and denied
+// is asked about again.
+func (s *steps) cancel(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	next, denied, err := s.store.CancelRest(ctx, tx, s.rest, t.Limit)
+	if err != nil {
+		return err
+	}
+	s.rest = next
+	return s.outcomes.Doubt(ctx, tx, denied)
 }
 
-func (s *steps) cancelling() bool { return s.rest }
+// cancelling reports whether this sweep looks at another page.
+func (s *steps) cancelling() bool {
+	if s.pages++; s.rest == (store.Rest{}) || s.pages >= cancelPages {
+		s.pages = 0
+		return false
+	}
+	return true
+}
 
 // plans ends the planning of runs that failed in it.
 func (s *steps) plans(ctx context.Context, tx pgx.Tx, t run.Turn) error {

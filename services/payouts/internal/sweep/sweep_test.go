@@ -13,9 +13,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/stream"
+	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -27,7 +29,9 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 const evening = "2025-01-24T23:59:00Z"
 
 func sweeper(e *payoutstest.Env) *run.Sweeper {
-	return sweep.New(e.Store, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: &connector.Set{}, Logger: log})
+	return sweep.New(e.Store, outcomes, log)
 }
 
 func once(t *testing.T, s *run.Sweeper) {

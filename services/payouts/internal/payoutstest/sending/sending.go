@@ -295,7 +295,9 @@ func (e *Env) SweepOnly() {
 	for _, m := range e.Messages(stream.Commands) {
 		e.seen[m.Seq] = true
 	}
-	sw := sweep.New(e.Store, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: &connector.Set{}, Logger: log})
+	sw := sweep.New(e.Store, outcomes, log)
 	sw.Patience = time.Second
 	if err := sw.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)

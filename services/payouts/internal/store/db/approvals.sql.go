@@ -291,30 +291,19 @@ func (q *Queries) SetBatchApproval(ctx context.Context, arg SetBatchApprovalPara
 }
 
 const unproven = `-- name: Unproven :many
-SELECT p.payout_id,
-       COALESCE((SELECT true FROM attempts o WHERE o.subject_id = p.payout_id AND o.state = 'not_sent' AND o.opened_at IS NOT NULL AND (o.code = 'proven_never_created' OR o.sends > 1) LIMIT 1), false)::boolean AS denied,
-       COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-           SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-        FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)::boolean AS restored
-FROM payouts p WHERE p.payout_id = ANY($1::uuid[]) AND (p.contradicted
-  OR EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
-             AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL OR o.state = 'not_sent' AND o.opened_at IS NOT NULL AND (o.code = 'proven_never_created' OR o.sends > 1)))
-  OR COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-         SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-      FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
-ORDER BY p.payout_id
+SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied, d.restored::boolean AS restored
+FROM payout_doubts d WHERE d.payout_id = ANY($1::uuid[]) AND d.doubted ORDER BY d.payout_id
 `
 
 type UnprovenRow struct {
-	PayoutID uuid.UUID
-	Denied   bool
-	Restored bool
+	PayoutID     uuid.UUID
+	Contradicted bool
+	Open         bool
+	Denied       bool
+	Restored     bool
 }
 
-// Which of the payouts may have been paid, so that nobody frees their payments: an attempt is not proven over or is being asked about; the
-// provider contradicts a failure; the provider knew nothing of what was sent, which lets the same reference go again and proves no more than
-// that; or it was sent before a restore, for all that the provider has said in this epoch. Read after the payouts are locked, so that it sees
-// what was committed before. FinishableRuns asks the same.
+// Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before.
 func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]UnprovenRow, error) {
 	rows, err := q.db.Query(ctx, unproven, ids)
 	if err != nil {
@@ -324,7 +313,13 @@ func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]UnprovenRow,
 	var items []UnprovenRow
 	for rows.Next() {
 		var i UnprovenRow
-		if err := rows.Scan(&i.PayoutID, &i.Denied, &i.Restored); err != nil {
+		if err := rows.Scan(
+			&i.PayoutID,
+			&i.Contradicted,
+			&i.Open,
+			&i.Denied,
+			&i.Restored,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

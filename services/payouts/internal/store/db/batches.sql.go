@@ -138,8 +138,8 @@ func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatch
 }
 
 const lockFailed = `-- name: LockFailed :many
-SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at, (NOT p.contradicted AND NOT EXISTS (
-    SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)))::boolean AS proven
+SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at,
+       (SELECT NOT d.contradicted AND NOT d.open FROM payout_doubts d WHERE d.payout_id = p.payout_id)::boolean AS proven
 FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND p.tenant = $2 AND p.state = 'failed' AND p.payout_id > $3::uuid
 ORDER BY p.payout_id LIMIT $4 FOR UPDATE OF p
 `
@@ -279,18 +279,13 @@ func (q *Queries) StaleBatches(ctx context.Context, runIds []uuid.UUID) ([]Stale
 }
 
 const unseeFailures = `-- name: UnseeFailures :exec
-UPDATE batches b SET failures_seen = GREATEST(b.failures_seen - r.tried, 0)
-FROM (SELECT unnest($1::uuid[]) AS batch_id, unnest($2::bigint[]) AS tried) r
-WHERE b.batch_id = r.batch_id AND b.failures_seen > 0
+UPDATE batches b SET failures_seen = LEAST(b.failures_seen, (SELECT count(*) FROM payouts p WHERE p.run_id = b.run_id AND p.state = 'failed'))
+WHERE b.batch_id = ANY($1::uuid[]) AND b.failures_seen > 0
 `
 
-type UnseeFailuresParams struct {
-	Ids   []uuid.UUID
-	Tried []int64
-}
-
-// Failed payouts that are tried again: of those that somebody has accepted so many fewer are left, and the next ones count.
-func (q *Queries) UnseeFailures(ctx context.Context, arg UnseeFailuresParams) error {
-	_, err := q.db.Exec(ctx, unseeFailures, arg.Ids, arg.Tried)
+// Payouts that have failed are tried again. What somebody has accepted cannot be more than what is failed still: of those that are tried,
+// the ones that nobody has accepted go first, so that no old failure is news again, and what fails anew is.
+func (q *Queries) UnseeFailures(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, unseeFailures, ids)
 	return err
 }

@@ -71,14 +71,9 @@ WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
   AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
   AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
-    -- Of a cancelled batch whatever can be cancelled is, before its run ends: see Unproven.
+    -- Of a cancelled batch whatever can be cancelled is, before its run ends.
     OR b.control = 'cancelled' AND (
-      SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
-        AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id
-                        AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL OR a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (a.code = 'proven_never_created' OR a.sends > 1)))
-        AND NOT COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-               SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-            FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)
+      SELECT true FROM payout_doubts p WHERE p.run_id = r.run_id AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.doubted
       LIMIT 1) IS NULL
     OR COALESCE(b.control, 'open') = 'open' AND (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
@@ -301,26 +296,58 @@ func (q *Queries) RunProgress(ctx context.Context, runID uuid.UUID) ([]RunProgre
 	return items, nil
 }
 
-const unsentOfCancelled = `-- name: UnsentOfCancelled :many
-SELECT p.payout_id, p.state, p.run_id FROM batches b JOIN payouts p ON p.run_id = b.run_id
-WHERE b.control = 'cancelled' AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
-  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id
-                  AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL OR a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (a.code = 'proven_never_created' OR a.sends > 1)))
-  AND NOT COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-         SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-      FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)
-LIMIT $1
+const runWaits = `-- name: RunWaits :one
+SELECT EXISTS (SELECT 1 FROM payouts p WHERE p.run_id = $1
+    AND (p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting') OR p.state = 'failed' AND p.retry_at IS NOT NULL))::boolean AS waits
 `
+
+// Whether something of a run was not sent yet, is being sent, or is to be tried again: what cancelling it ends.
+func (q *Queries) RunWaits(ctx context.Context, runID uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, runWaits, runID)
+	var waits bool
+	err := row.Scan(&waits)
+	return waits, err
+}
+
+const unsentOfCancelled = `-- name: UnsentOfCancelled :many
+SELECT u.payout_id, u.run_id, u.page, u.state
+FROM (SELECT c.run_id FROM batches c WHERE c.control = 'cancelled' AND c.run_id >= $1::uuid ORDER BY c.run_id) b
+CROSS JOIN LATERAL (
+    SELECT w.payout_id, w.run_id, w.page, w.state FROM (
+        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.state = 'approved' AND p.run_id = b.run_id
+           AND (p.run_id, p.page, p.payout_id) > ($1::uuid, $2::integer, $3::uuid)
+         ORDER BY p.run_id, p.page, p.payout_id LIMIT $4)
+        UNION ALL
+        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.state IN ('held', 'awaiting_approval') AND p.run_id = b.run_id
+           AND (p.run_id, p.page, p.payout_id) > ($1::uuid, $2::integer, $3::uuid)
+         ORDER BY p.run_id, p.page, p.payout_id LIMIT $4)) w
+    ORDER BY w.page, w.payout_id LIMIT $4) u
+ORDER BY b.run_id, u.page, u.payout_id LIMIT $4
+`
+
+type UnsentOfCancelledParams struct {
+	AfterRun  uuid.UUID
+	AfterPage int32
+	AfterID   uuid.UUID
+	PageLimit int32
+}
 
 type UnsentOfCancelledRow struct {
 	PayoutID uuid.UUID
-	State    string
 	RunID    uuid.UUID
+	Page     int32
+	State    string
 }
 
-// What cancelled batches have left, in an order that needs no sort of all of it; what of it may have been paid is found by Unproven.
-func (q *Queries) UnsentOfCancelled(ctx context.Context, pageLimit int32) ([]UnsentOfCancelledRow, error) {
-	rows, err := q.db.Query(ctx, unsentOfCancelled, pageLimit)
+// A page of what cancelled batches have left, from a place on: two small indexes are walked in their order, and no more of them is read than
+// the page has, however much is left or was cancelled before.
+func (q *Queries) UnsentOfCancelled(ctx context.Context, arg UnsentOfCancelledParams) ([]UnsentOfCancelledRow, error) {
+	rows, err := q.db.Query(ctx, unsentOfCancelled,
+		arg.AfterRun,
+		arg.AfterPage,
+		arg.AfterID,
+		arg.PageLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -328,7 +355,12 @@ func (q *Queries) UnsentOfCancelled(ctx context.Context, pageLimit int32) ([]Uns
 	var items []UnsentOfCancelledRow
 	for rows.Next() {
 		var i UnsentOfCancelledRow
-		if err := rows.Scan(&i.PayoutID, &i.State, &i.RunID); err != nil {
+		if err := rows.Scan(
+			&i.PayoutID,
+			&i.RunID,
+			&i.Page,
+			&i.State,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -37,22 +37,9 @@ SELECT payout_id FROM payouts WHERE batch_id = @batch_id AND state = 'awaiting_a
 ORDER BY payout_id LIMIT @page_limit;
 
 -- name: Unproven :many
--- Which of the payouts may have been paid, so that nobody frees their payments: an attempt is not proven over or is being asked about; the
--- provider contradicts a failure; the provider knew nothing of what was sent, which lets the same reference go again and proves no more than
--- that; or it was sent before a restore, for all that the provider has said in this epoch. Read after the payouts are locked, so that it sees
--- what was committed before. FinishableRuns asks the same.
-SELECT p.payout_id,
-       COALESCE((SELECT true FROM attempts o WHERE o.subject_id = p.payout_id AND o.state = 'not_sent' AND o.opened_at IS NOT NULL AND (o.code = 'proven_never_created' OR o.sends > 1) LIMIT 1), false)::boolean AS denied,
-       COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-           SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-        FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)::boolean AS restored
-FROM payouts p WHERE p.payout_id = ANY(@ids::uuid[]) AND (p.contradicted
-  OR EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
-             AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL OR o.state = 'not_sent' AND o.opened_at IS NOT NULL AND (o.code = 'proven_never_created' OR o.sends > 1)))
-  OR COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-         SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-      FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
-ORDER BY p.payout_id;
+-- Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before.
+SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied, d.restored::boolean AS restored
+FROM payout_doubts d WHERE d.payout_id = ANY(@ids::uuid[]) AND d.doubted ORDER BY d.payout_id;
 
 -- name: UnsentOfBatch :many
 -- What a rejected batch has left beside what waits; those of them that may have been paid are found by Unproven, once they are locked.

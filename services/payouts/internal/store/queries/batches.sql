@@ -42,13 +42,13 @@ FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY(@ids
 
 -- name: LockFailed :many
 -- Failed payouts of a batch, with whether everything that was ever sent for them is proven not to have been paid.
-SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at, (NOT p.contradicted AND NOT EXISTS (
-    SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)))::boolean AS proven
+SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at,
+       (SELECT NOT d.contradicted AND NOT d.open FROM payout_doubts d WHERE d.payout_id = p.payout_id)::boolean AS proven
 FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND p.tenant = @tenant AND p.state = 'failed' AND p.payout_id > @after::uuid
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p;
 
 -- name: UnseeFailures :exec
--- Failed payouts that are tried again: of those that somebody has accepted so many fewer are left, and the next ones count.
-UPDATE batches b SET failures_seen = GREATEST(b.failures_seen - r.tried, 0)
-FROM (SELECT unnest(@ids::uuid[]) AS batch_id, unnest(@tried::bigint[]) AS tried) r
-WHERE b.batch_id = r.batch_id AND b.failures_seen > 0;
+-- Payouts that have failed are tried again. What somebody has accepted cannot be more than what is failed still: of those that are tried,
+-- the ones that nobody has accepted go first, so that no old failure is news again, and what fails anew is.
+UPDATE batches b SET failures_seen = LEAST(b.failures_seen, (SELECT count(*) FROM payouts p WHERE p.run_id = b.run_id AND p.state = 'failed'))
+WHERE b.batch_id = ANY(@ids::uuid[]) AND b.failures_seen > 0;

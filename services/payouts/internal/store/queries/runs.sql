@@ -19,14 +19,9 @@ WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
   AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
   AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
-    -- Of a cancelled batch whatever can be cancelled is, before its run ends: see Unproven.
+    -- Of a cancelled batch whatever can be cancelled is, before its run ends.
     OR b.control = 'cancelled' AND (
-      SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
-        AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id
-                        AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL OR a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (a.code = 'proven_never_created' OR a.sends > 1)))
-        AND NOT COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-               SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-            FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)
+      SELECT true FROM payout_doubts p WHERE p.run_id = r.run_id AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.doubted
       LIMIT 1) IS NULL
     OR COALESCE(b.control, 'open') = 'open' AND (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
@@ -63,15 +58,26 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
 SELECT count(*) FILTER (WHERE state = 'completed')::bigint AS closed, count(*) FILTER (WHERE state = 'open')::bigint AS waiting FROM closes WHERE run_id = @run_id;
 
 -- name: UnsentOfCancelled :many
--- What cancelled batches have left, in an order that needs no sort of all of it; what of it may have been paid is found by Unproven.
-SELECT p.payout_id, p.state, p.run_id FROM batches b JOIN payouts p ON p.run_id = b.run_id
-WHERE b.control = 'cancelled' AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.contradicted
-  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id
-                  AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL OR a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (a.code = 'proven_never_created' OR a.sends > 1)))
-  AND NOT COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-         SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-      FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false)
-LIMIT @page_limit;
+-- A page of what cancelled batches have left, from a place on: two small indexes are walked in their order, and no more of them is read than
+-- the page has, however much is left or was cancelled before.
+SELECT u.payout_id, u.run_id, u.page, u.state
+FROM (SELECT c.run_id FROM batches c WHERE c.control = 'cancelled' AND c.run_id >= @after_run::uuid ORDER BY c.run_id) b
+CROSS JOIN LATERAL (
+    SELECT w.payout_id, w.run_id, w.page, w.state FROM (
+        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.state = 'approved' AND p.run_id = b.run_id
+           AND (p.run_id, p.page, p.payout_id) > (@after_run::uuid, @after_page::integer, @after_id::uuid)
+         ORDER BY p.run_id, p.page, p.payout_id LIMIT @page_limit)
+        UNION ALL
+        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.state IN ('held', 'awaiting_approval') AND p.run_id = b.run_id
+           AND (p.run_id, p.page, p.payout_id) > (@after_run::uuid, @after_page::integer, @after_id::uuid)
+         ORDER BY p.run_id, p.page, p.payout_id LIMIT @page_limit)) w
+    ORDER BY w.page, w.payout_id LIMIT @page_limit) u
+ORDER BY b.run_id, u.page, u.payout_id LIMIT @page_limit;
+
+-- name: RunWaits :one
+-- Whether something of a run was not sent yet, is being sent, or is to be tried again: what cancelling it ends.
+SELECT EXISTS (SELECT 1 FROM payouts p WHERE p.run_id = @run_id
+    AND (p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting') OR p.state = 'failed' AND p.retry_at IS NOT NULL))::boolean AS waits;
 
 -- name: OfCancelledBatches :many
 SELECT p.payout_id FROM payouts p JOIN batches b ON b.run_id = p.run_id
