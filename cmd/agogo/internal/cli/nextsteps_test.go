@@ -141,7 +141,7 @@ func commandLines(text string) []string {
 }
 
 var (
-	word = regexp.MustCompile(`^[a-z][a-z|-]*`)
+	word    = regexp.MustCompile(`^[a-z][a-z|-]*`)
 	flagged = regexp.MustCompile(`(?:^|\s|\[)--([a-z][a-z-]*)`)
 )
 

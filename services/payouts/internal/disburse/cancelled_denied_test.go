@@ -19,6 +19,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
+	"github.com/agogopay/agogo/simulator"
 )
 
 // denied is an evening of one payout that was sent and that its provider, who deduplicates, denies since: it may go again under the same
@@ -217,4 +218,36 @@ func TestADeniedPayoutAfterARestore(t *testing.T) {
 	d.minutes(12)
 	d.is("succeeded")
 	d.after(0)
+}
+
+// A payout that is tried again, and of whose failure a webhook has spoken: it is not freed before the provider is asked, and not afterwards
+// either, for it was paid.
+func TestWhatAWebhookSpeaksOfIsNotFreedByACancelledRun(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	e.Cashin(simulator.Identical, 1)
+	s := e.Sender(sending.Hooks{Lookup: func(context.Context, provider.Transfer, provider.Lookuper) (provider.Found, error) {
+		return provider.Found{Exists: true, Result: provider.Result{Class: provider.Succeeded}}, nil
+	}})
+	run := e.Send(s, 1)
+	if err := cancelRun(e, run); err != nil {
+		t.Fatal(err)
+	}
+	e.Hint(s)
+	e.Clock.Advance(2 * time.Minute)
+	for range 2 { // it is approved again, and would be cancelled
+		e.SweepOnly()
+	}
+	if got := e.One(); got != "approved/retry" {
+		t.Fatalf("the payout is %s before the provider was asked", got)
+	}
+	e.Pass(s)
+	e.SweepOnly()
+	if got := e.One(); got != "held/contradicted" {
+		t.Errorf("the payout is %s", got)
+	}
+	if n := e.Count("SELECT count(*) FROM payments WHERE payout_id IS NULL"); n != 0 {
+		t.Errorf("%d payments are free", n)
+	}
+	e.CheckItems()
 }

@@ -96,7 +96,7 @@ func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, after Rest, limit int
 		ids[i] = r.PayoutID
 	}
 	// Doubted ones may be many, and be so for days: their rows are left alone.
-	ids, doubts, err := s.endable(ctx, tx, ids)
+	ids, _, err = s.endable(ctx, tx, ids)
 	if err != nil || len(ids) == 0 {
 		return next, nil, err
 	}
@@ -104,7 +104,8 @@ func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, after Rest, limit int
 	if err != nil {
 		return Rest{}, nil, err
 	}
-	if ids, doubts, err = s.endable(ctx, tx, ids); err != nil { // what was read may have been sent since
+	ids, doubts, err := s.endable(ctx, tx, ids) // what was read may have been sent since
+	if err != nil {
 		return Rest{}, nil, err
 	}
 	denied, err = s.endRest(ctx, tx, held, ids, doubts)
