@@ -4,6 +4,7 @@ package helm_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -68,6 +69,7 @@ type manifest struct {
 
 type pod struct {
 	AutomountServiceAccountToken *bool `yaml:"automountServiceAccountToken"`
+	ShareProcessNamespace        bool  `yaml:"shareProcessNamespace"`
 	SecurityContext              struct {
 		RunAsNonRoot   bool              `yaml:"runAsNonRoot"`
 		SeccompProfile map[string]string `yaml:"seccompProfile"`
@@ -77,6 +79,9 @@ type pod struct {
 		Name   string `yaml:"name"`
 		Secret struct {
 			SecretName string `yaml:"secretName"`
+			Items      []struct {
+				Key string
+			} `yaml:"items"`
 		} `yaml:"secret"`
 	} `yaml:"volumes"`
 }
@@ -104,12 +109,15 @@ type container struct {
 	Resources struct {
 		Limits map[string]string `yaml:"limits"`
 	} `yaml:"resources"`
-	VolumeMounts []struct {
-		Name, MountPath string
-	} `yaml:"volumeMounts"`
+	VolumeMounts   []mount        `yaml:"volumeMounts"`
 	ReadinessProbe map[string]any `yaml:"readinessProbe"`
 	LivenessProbe  map[string]any `yaml:"livenessProbe"`
 	StartupProbe   map[string]any `yaml:"startupProbe"`
+}
+
+type mount struct {
+	Name      string `yaml:"name"`
+	MountPath string `yaml:"mountPath"`
 }
 
 func rendered(t *testing.T, args ...string) []manifest {
@@ -298,6 +306,76 @@ func TestAServiceIsGivenItsOwn(t *testing.T) {
 	}
 }
 
+// A Secret that is changed must reach who reads it: files are read again, or are watched by a process that ends to be started anew.
+// What is in an environment must be a file too, because an environment does not change.
+func TestAChangedSecretReachesWhoReadsIt(t *testing.T) {
+	t.Parallel()
+	readAgain := []string{"/etc/agogo/tls", "/etc/agogo/nats-ca", "/etc/agogo/postgres-ca", "/etc/agogo/keys/pgpass"}
+	for name, args := range variants {
+		all := rendered(t, args...)
+		for _, svc := range services {
+			p := find(t, all, "Deployment", map[bool]string{true: "pay-", false: "shop-agogo-"}[name == "plaintext"]+svc).Spec.Template.Spec
+			c, paths := p.Containers[0], map[string]string{}
+			for _, v := range p.Volumes {
+				for _, m := range c.VolumeMounts {
+					if m.Name == v.Name && v.Secret.SecretName != "" {
+						paths[v.Secret.SecretName] = m.MountPath
+					}
+				}
+			}
+			var watched []string
+			for _, e := range c.Env {
+				if e.Name == "AGOGO_WATCH" {
+					watched = strings.Split(e.Value, ",")
+				}
+			}
+			for _, from := range c.EnvFrom {
+				if !slices.Contains(watched, paths[from.SecretRef.Name]) {
+					t.Errorf("%s: %s has %s in its environment and does not watch it in %v", name, svc, from.SecretRef.Name, watched)
+				}
+			}
+			for secret, path := range paths {
+				if path == "/etc/agogo/keys" {
+					path += "/nats.nk"
+				}
+				if !slices.Contains(watched, path) && !slices.Contains(readAgain, path) {
+					t.Errorf("%s: %s is given %s at %s and never looks at it again", name, svc, secret, path)
+				}
+			}
+		}
+	}
+}
+
+// The reloader sees the server's process and the certificate, and not the key. The server reads the public keys of its users from
+// a file, which is read again; an environment is not.
+func TestTheReloaderIsGivenNoKey(t *testing.T) {
+	t.Parallel()
+	for name, args := range variants {
+		if name == "external" {
+			continue
+		}
+		p := find(t, rendered(t, args...), "StatefulSet", map[bool]string{true: "pay-", false: "shop-agogo-"}[name == "plaintext"]+"nats").Spec.Template.Spec
+		server, reloader := p.Containers[0], p.Containers[1]
+		if !p.ShareProcessNamespace || reloader.Name != "reloader" || len(server.EnvFrom) != 0 || len(reloader.EnvFrom) != 0 {
+			t.Errorf("%s: sees the process: %t, environments %v and %v", name, p.ShareProcessNamespace, server.EnvFrom, reloader.EnvFrom)
+		}
+		for _, v := range p.Volumes {
+			mounted := slices.ContainsFunc(reloader.VolumeMounts, func(m mount) bool { return m.Name == v.Name })
+			whole := len(v.Secret.Items) == 0 || slices.ContainsFunc(v.Secret.Items, func(i struct{ Key string }) bool { return strings.HasSuffix(i.Key, ".key") })
+			if mounted && strings.Contains(v.Secret.SecretName, "-tls-") && whole {
+				t.Errorf("%s: the reloader is given the key of %s", name, v.Secret.SecretName)
+			}
+		}
+		for _, arg := range reloader.Args {
+			for path := range strings.SplitSeq(strings.TrimLeft(arg[strings.Index(arg, "=")+1:], " "), ",") {
+				if strings.HasPrefix(path, "/") && !slices.ContainsFunc(reloader.VolumeMounts, func(m mount) bool { return strings.HasPrefix(path+"/", m.MountPath+"/") }) {
+					t.Errorf("%s: %s is not mounted", name, arg)
+				}
+			}
+		}
+	}
+}
+
 // checkSecrets holds that a service is given the hashes of tokens and its own of the tenants file's secrets, and no token.
 func checkSecrets(t *testing.T, what string, given bool, service string, p pod) {
 	t.Helper()
@@ -332,8 +410,10 @@ func checkEnvironment(t *testing.T, what, service string, env map[string]string,
 		if !strings.HasPrefix(v, "/") {
 			return v
 		}
-		if !slices.ContainsFunc(c.VolumeMounts, func(m struct{ Name, MountPath string }) bool { return strings.HasPrefix(v, m.MountPath+"/") }) {
-			t.Errorf("%s: %s is %s, which is not mounted", what, key, v)
+		for path := range strings.SplitSeq(v, ",") {
+			if !slices.ContainsFunc(c.VolumeMounts, func(m mount) bool { return strings.HasPrefix(path+"/", m.MountPath+"/") }) {
+				t.Errorf("%s: %s is %s, which is not mounted", what, key, path)
+			}
 		}
 		return "chart_test.go" // a file that is there
 	})
@@ -382,7 +462,7 @@ func TestTheBrokerReadsItsConfiguration(t *testing.T) {
 		all := rendered(t, variants[name]...)
 		m := find(t, all, "ConfigMap", map[bool]string{true: "pay-nats", false: "shop-agogo-nats"}[name == "plaintext"])
 		for file, text := range m.Data {
-			text = strings.ReplaceAll(text, "/etc/nats-tls/", dir+"/")
+			text = strings.NewReplacer("/etc/nats-tls/", dir+"/", "../nats-keys/", "./").Replace(text)
 			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -400,8 +480,7 @@ func TestTheBrokerReadsItsConfiguration(t *testing.T) {
 	}
 }
 
-// keys makes keys and certificates in dir and puts the public ones where the broker looks for them. No test that does may be
-// parallel: they are variables of the environment.
+// keys makes keys and certificates in dir and puts the public ones where the broker looks for them.
 func keys(t *testing.T, dir string) {
 	t.Helper()
 	out, err := exec.Command("go", "run", "../../cmd/agogo", "provision", "keys", "--dir", filepath.Join(dir, "k"), "--host", "localhost,127.0.0.1").CombinedOutput()
@@ -413,12 +492,28 @@ func keys(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	for _, u := range stream.Users() {
-		public, err := os.ReadFile(filepath.Join(dir, "k", "nats", u.User+".pub"))
-		if err != nil {
-			t.Fatal(err)
+	out, err = exec.Command("go", "run", "../../cmd/agogo", "provision", "secrets", "--dir", filepath.Join(dir, "k"), "--name", "x").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for d := yaml.NewDecoder(bytes.NewReader(out)); ; {
+		var secret struct {
+			Metadata struct{ Name string }
+			Data     map[string]string
 		}
-		t.Setenv("AGOGO_NKEY_"+strings.ToUpper(u.User), strings.TrimSpace(string(public)))
+		if err := d.Decode(&secret); err != nil {
+			t.Fatalf("there is no Secret of public keys: %v", err)
+		}
+		if secret.Metadata.Name == "x-keys-nats" {
+			public, err := base64.StdEncoding.DecodeString(secret.Data["keys.conf"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "keys.conf"), public, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
 	}
 }
 
@@ -439,7 +534,7 @@ func TestTheBundledServersAreACluster(t *testing.T) {
 			text = strings.ReplaceAll(text, fmt.Sprintf("shop-agogo-nats-%d.shop-agogo-nats-headless.pay.svc:6222", j), r)
 		}
 		t.Setenv("SERVER_NAME", fmt.Sprint("shop-agogo-nats-", i))
-		serve(t, dir, map[string]string{"nats.conf": text, "nats-accounts.conf": m.Data["nats-accounts.conf"]})
+		serve(t, dir, map[string]string{"nats.conf": text, "nats-accounts.conf": strings.ReplaceAll(m.Data["nats-accounts.conf"], "../nats-keys/", "./")})
 	}
 	to := process.Server{URL: "tls://" + strings.Join(clients[:], ",tls://"), Creds: filepath.Join(dir, "k", "nats", "provisioner.nk"), CA: filepath.Join(dir, "ca.crt")}
 	nc, err := process.Connect(t.Context(), to, stream.Provisioner, nil)

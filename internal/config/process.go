@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Process is the environment that every process reads (DESIGN 5).
@@ -23,7 +24,13 @@ type Process struct {
 	TLSCert     string // certificate chain that gRPC is served with; "": plaintext
 	TLSKey      string
 	Log         string // "level" or "level,format": "info,json"
+	// Watch are files, and folders of files, that the process was started with: it ends when they change, to be started again.
+	Watch []string
+	// WatchSpread is the longest that it waits before that, so that replicas do not end together.
+	WatchSpread time.Duration
 }
+
+const maxSpread = time.Hour
 
 // devPorts number the services: n has gRPC on 7100 + n and HTTP on 8100 + n.
 var devPorts = map[string]int{"scheduler": 1, "payouts": 2, "recurrences": 3, "notifier": 4}
@@ -53,7 +60,13 @@ func FromEnv(service string, getenv func(string) string) (Process, error) {
 		TLSKey:      getenv("AGOGO_TLS_KEY"),
 		Log:         or("AGOGO_LOG", "info"),
 	}
+	spread, err := checkSpread(or("AGOGO_WATCH_SPREAD", "30s"))
+	p.WatchSpread = spread
+	if list := getenv("AGOGO_WATCH"); list != "" {
+		p.Watch = strings.Split(list, ",")
+	}
 	return p, errors.Join(
+		err,
 		p.checkFiles(),
 		checkNATS(p.NATSURL),
 		checkListen("AGOGO_GRPC_ADDR", p.GRPCAddr),
@@ -72,9 +85,13 @@ func (p Process) checkFiles() error {
 	if (p.TLSCert == "") != (p.TLSKey == "") {
 		faults = append(faults, errors.New("AGOGO_TLS_CERT and AGOGO_TLS_KEY belong together: set both to serve gRPC with TLS, or neither"))
 	}
-	for _, f := range []struct{ key, path string }{
+	files := []struct{ key, path string }{
 		{"AGOGO_NATS_CREDS", p.NATSCreds}, {"AGOGO_NATS_CA", p.NATSCA}, {"AGOGO_TLS_CERT", p.TLSCert}, {"AGOGO_TLS_KEY", p.TLSKey},
-	} {
+	}
+	for _, path := range p.Watch {
+		files = append(files, struct{ key, path string }{"AGOGO_WATCH", path})
+	}
+	for _, f := range files {
 		if f.path == "" {
 			continue
 		}
@@ -94,6 +111,14 @@ func checkNATS(list string) error {
 		}
 	}
 	return nil
+}
+
+func checkSpread(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxSpread {
+		return 0, fmt.Errorf("AGOGO_WATCH_SPREAD: %q is no time from 0s to %s: write one such as 30s", s, maxSpread)
+	}
+	return d, nil
 }
 
 func checkListen(key, addr string) error {

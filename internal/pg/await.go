@@ -27,6 +27,7 @@ func Await(ctx context.Context, c Config, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, awaitPatience)
 	defer cancel()
 	for told := false; ; told = true {
+		renew(c.DSN, cc) // a password or an authority may come while we wait
 		missing := look(ctx, cc, c.Schema)
 		if missing == nil {
 			return nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"time"
 
@@ -44,7 +45,8 @@ func Open(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	if c.MaxConns > 0 {
 		pc.MaxConns = c.MaxConns
 	}
-	// Connections are renewed so that a fail-over or a new password takes hold everywhere within half an hour.
+	// Connections are made anew so that a fail-over, a new password or a new certificate takes hold everywhere within half an hour.
+	pc.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error { renew(c.DSN, cc); return nil }
 	pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute
 	pc.MaxConnIdleTime = 5 * time.Minute
 	pc.PingTimeout = connectTimeout
@@ -62,6 +64,26 @@ func Open(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("connect to postgres at %s:%d: %w", pc.ConnConfig.Host, pc.ConnConfig.Port, err)
 	}
 	return pool, nil
+}
+
+// renew gives a new connection what the files that the DSN or the environment names hold now: the password of PGPASSFILE,
+// authorities and certificates. Files that cannot be read are in the middle of an exchange, and what was read before may do.
+func renew(dsn string, cc *pgx.ConnConfig) {
+	if now, err := pgx.ParseConfig(dsn); err == nil {
+		cc.Password, cc.TLSConfig, cc.Fallbacks = now.Password, now.TLSConfig, now.Fallbacks
+	}
+}
+
+// RootCert is the path of the authorities that a DSN names, or nothing.
+func RootCert(dsn string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return ""
+	}
+	if ca := u.Query().Get("sslrootcert"); ca != "system" {
+		return ca
+	}
+	return ""
 }
 
 // apply writes the session settings. They travel in the startup packet: no round trip, and no moment without them.

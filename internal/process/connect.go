@@ -58,8 +58,8 @@ func Connect(ctx context.Context, to Server, service string, logger *slog.Logger
 	return nc, nil
 }
 
-// options are what proves who we are, and what the server has to prove. Files are read again at each reconnection, so that a
-// certificate or a key that was renewed holds from the next one on.
+// options are what proves who we are, and what the server has to prove. Authorities and credentials files are read again at each
+// reconnection. Of a seed the library keeps the public key: who changes it has the process started again (AGOGO_WATCH).
 func (s Server) options() ([]nats.Option, error) {
 	var opts []nats.Option
 	if s.CA != "" {

@@ -4,6 +4,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,8 @@ import (
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/renewal"
 	"github.com/agogopay/agogo/internal/telemetry"
 )
 
@@ -38,6 +41,8 @@ type Process struct {
 	Auth      auth.Authenticator
 	Clock     clock.Clock
 	NATS      *nats.Conn
+
+	watch *watch
 }
 
 // Main runs a service until SIGINT or SIGTERM, or until run returns, and returns the exit code. A second signal ends the
@@ -58,7 +63,7 @@ func start(ctx context.Context, service string, getenv func(string) string, stde
 		return ExitMisused
 	}
 	defer p.flush(ctx)
-	if p.NATS, err = Connect(ctx, Server{URL: p.Env.NATSURL, Creds: p.Env.NATSCreds, CA: p.Env.NATSCA}, service, p.Logger); err == nil {
+	if p.NATS, err = Connect(ctx, p.server(), service, p.Logger); err == nil {
 		err = p.run(ctx, run)
 	}
 	if err != nil {
@@ -73,6 +78,10 @@ func load(ctx context.Context, service string, getenv func(string) string, stder
 	if err != nil {
 		return nil, err
 	}
+	began, err := renewal.Take(env.Watch)
+	if err != nil {
+		return nil, fmt.Errorf("AGOGO_WATCH: %w", err)
+	}
 	file, err := config.LoadFor(service, env.ConfigPath, getenv)
 	if err != nil {
 		return nil, err
@@ -85,18 +94,69 @@ func load(ctx context.Context, service string, getenv func(string) string, stder
 	if err != nil {
 		return nil, err
 	}
-	return &Process{Env: env, File: file, Telemetry: tel, Logger: tel.Logger, Auth: who, Clock: clock.Real()}, nil
+	p := &Process{Env: env, File: file, Telemetry: tel, Logger: tel.Logger, Auth: who, Clock: clock.Real()}
+	// Before the files are read is when they are looked at for the first time: what changes in between is a change.
+	p.watch = newWatch(env.Watch, began, env.WatchSpread, p.usable(service, getenv), tel.Logger)
+	return p, errors.Join(p.watch.register(tel.Registry), p.certificates())
+}
+
+// usable checks what the process would be started with now.
+func (p *Process) usable(service string, getenv func(string) string) func() error {
+	return func() error {
+		file, err := config.LoadFor(service, p.Env.ConfigPath, renewal.Overlay(p.Env.Watch, getenv))
+		if err != nil {
+			return err
+		}
+		if _, err := auth.NewStatic(file.Auth.Tokens); err != nil {
+			return err
+		}
+		_, err = p.server().options()
+		return err
+	}
+}
+
+func (p *Process) server() Server {
+	return Server{URL: p.Env.NATSURL, Creds: p.Env.NATSCreds, CA: p.Env.NATSCA}
 }
 
 // run runs the service and then drains the connection it had, so that its last answers reach the server.
 func (p *Process) run(ctx context.Context, run func(context.Context, *Process) error) error {
 	defer p.disconnect(ctx)
 	p.Logger.InfoContext(ctx, "starting", "config", p.Env.ConfigPath, "tenants", len(p.File.Tenants))
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	if len(p.Env.Watch) > 0 {
+		go func() {
+			if err := p.watch.run(ctx); err != nil {
+				p.Logger.InfoContext(ctx, err.Error())
+				end(err)
+			}
+		}()
+	}
 	err := run(ctx, p)
 	if err == nil {
 		p.Logger.InfoContext(ctx, "stopped")
 	}
 	return err
+}
+
+// certificates measures how long those that the process is given are good for.
+func (p *Process) certificates() error {
+	all := renewal.Expiry{}
+	if p.Env.TLSCert != "" {
+		pair, err := renewal.NewPair(p.Env.TLSCert, p.Env.TLSKey)
+		if err != nil {
+			return err
+		}
+		all["grpc"] = pair.Expires
+	}
+	if p.Env.NATSCA != "" {
+		all["nats-ca"] = renewal.Authorities(p.Env.NATSCA)
+	}
+	if ca := pg.RootCert(p.Env.PostgresDSN); ca != "" {
+		all["postgres-ca"] = renewal.Authorities(ca)
+	}
+	return p.Telemetry.Registry.Register(all)
 }
 
 func (p *Process) disconnect(ctx context.Context) {

@@ -160,3 +160,54 @@ func TestWrongSettingsExit2AndNameEachOfThem(t *testing.T) {
 		}
 	}
 }
+
+// Tokens that are hashes of the environment, as the chart gives them: a change of the Secret is a change of the folder.
+func TestAChangedSecretHasTheProcessStartedAgain(t *testing.T) {
+	t.Parallel()
+	env := environment(t)
+	dir := filepath.Join(t.TempDir(), "hashes")
+	path := strings.TrimPrefix(env[0], "AGOGO_CONFIG=")
+	put := func(name, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, name+".new"), []byte(text), 0o600), os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path, []byte(tenants+"auth:\n  tokens:\n    - {name: ada, role: admin, tenants: [lebenis], token_sha256: \"${ADA}\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, second := strings.Repeat("ab", 32), strings.Repeat("cd", 32)
+	put("ADA", first)
+	c := startChild(t, "runs", append(env, "ADA="+first, "AGOGO_WATCH="+dir, "AGOGO_WATCH_SPREAD=0s")...)
+	c.line(t, "running lebenis true")
+	put("ADA", "no hash")
+	c.says(t, "going on with what they held before")
+	put("ADA", second)
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("it did not end well: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("it goes on with a token that nobody should have any more")
+	}
+	if got := c.err.String(); !strings.Contains(got, "AGOGO_WATCH have changed") {
+		t.Errorf("it does not say why it ended: %s", got)
+	}
+}
+
+// says waits for a line of the log.
+func (c *started) says(t *testing.T, want string) {
+	t.Helper()
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for !strings.Contains(c.err.String(), want) {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("it never says %q: %s", want, c.err.String())
+		}
+	}
+}

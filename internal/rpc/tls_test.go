@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/credentials"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/agogopay/agogo/internal/renewal/renewaltest"
 	"github.com/agogopay/agogo/internal/rpc"
 )
 
@@ -65,6 +68,42 @@ func TestARenewedCertificateServesWithoutARestart(t *testing.T) {
 	}
 	if err := trusts(after); err != nil {
 		t.Errorf("files that do not fit took the last good certificate away: %v", err)
+	}
+}
+
+// A call that was connected before goes on as it is; who calls for the first time sees the new certificate.
+func TestACertificateIsReplacedWhileSomebodyIsConnected(t *testing.T) {
+	t.Parallel()
+	dir, old, next := t.TempDir(), renewaltest.New(t), renewaltest.New(t)
+	serving, err := rpc.ServerTLS(old.Issue(t, dir, time.Now().Add(time.Hour)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, func(c *rpc.ServerConfig) { c.TLS = serving })
+	asking := func(roots *x509.CertPool) func() error {
+		conn, err := rpc.Dial(s.Addr(), "", rpc.WithTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return func() error {
+			_, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{})
+			return err
+		}
+	}
+	connected := asking(old.Pool())
+	if err := connected(); err != nil {
+		t.Fatal(err)
+	}
+	next.Issue(t, dir, time.Now().Add(time.Hour))
+	if err := connected(); err != nil {
+		t.Errorf("who was connected is shut out: %v", err)
+	}
+	if err := asking(next.Pool())(); err != nil {
+		t.Errorf("the new certificate is not served: %v", err)
+	}
+	if err := asking(old.Pool())(); err == nil {
+		t.Error("the old certificate is still served")
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 func (a *app) provisionCommand() *cobra.Command {
-	c := noun("provision", "Make what services run on: keys, rights, certificates, schemas, roles, tables, streams", a.provisionKeysCommand(), a.provisionNATSCommand(), a.provisionApplyCommand(), a.provisionContextCommand(), a.provisionSecretsCommand(), a.provisionAuthCommand(), a.provisionVariablesCommand())
+	c := noun("provision", "Make what services run on: keys, rights, certificates, schemas, roles, tables, streams", a.provisionKeysCommand(), a.provisionNATSCommand(), a.provisionApplyCommand(), a.provisionContextCommand(), a.provisionSecretsCommand(), a.provisionAuthCommand(), a.provisionVariablesCommand(), a.provisionReloadCommand())
 	c.Long = `An installation of separate processes is made in three steps, each of which may be repeated at any time, and is after an upgrade:
 
   agogo provision keys        nkeys of the broker's users, passwords of the database's roles, tokens, certificates

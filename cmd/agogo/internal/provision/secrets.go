@@ -2,6 +2,7 @@ package provision
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ const (
 	opaque    = "Opaque"
 	tlsSecret = "kubernetes.io/tls"
 
-	publicKeys  = "-keys-nats"   // suffix of the Secret that the broker's environment comes from
+	publicKeys  = "-keys-nats"   // suffix of the Secret with the public keys that the broker lets in
 	tokenHashes = "-keys-hashes" // of the one that tells services which tokens they let in
 )
 
@@ -57,8 +58,12 @@ func shapes(certificates bool) []secretShape {
 	return all
 }
 
-// Secrets are the keys as Secrets whose names begin with prefix. Public keys of the broker's users are among them as variables of
-// its environment, and hashes of the tokens as variables of the services'.
+// PublicFile is where the broker finds the public keys of its users. It is a file and no environment, because what a file says
+// a running server can be told to read again.
+const PublicFile = "keys.conf"
+
+// Secrets are the keys as Secrets whose names begin with prefix. Public keys of the broker's users are among them as a file that
+// its configuration includes, and hashes of the tokens as variables of the services' environment.
 func (k Keys) Secrets(prefix string, certificates bool) ([]Secret, error) {
 	var all []Secret
 	for _, shape := range shapes(certificates) {
@@ -75,14 +80,15 @@ func (k Keys) Secrets(prefix string, certificates bool) ([]Secret, error) {
 		}
 		all = append(all, s)
 	}
-	public := Secret{Name: prefix + publicKeys, Type: opaque, Data: map[string]string{}}
+	var lines strings.Builder
 	for _, u := range stream.Users() {
 		key, err := k.Public(u.User)
 		if err != nil {
 			return nil, err
 		}
-		public.Data[KeyVariable(u.User)] = key
+		fmt.Fprintf(&lines, "%s: %s\n", KeyVariable(u.User), key)
 	}
+	public := Secret{Name: prefix + publicKeys, Type: opaque, Data: map[string]string{PublicFile: lines.String()}}
 	hashes, err := k.hashes()
 	if err != nil {
 		return nil, err

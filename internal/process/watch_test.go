@@ -1,0 +1,158 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/agogopay/agogo/internal/renewal"
+)
+
+// watched is a file and what became of a process that watches it.
+type watched struct {
+	t    *testing.T
+	file string
+	*watch
+	ended chan error
+}
+
+func watching(t *testing.T, spread time.Duration, usable func(text string) error) *watched {
+	t.Helper()
+	w := &watched{t: t, file: filepath.Join(t.TempDir(), "secret"), ended: make(chan error, 1)}
+	w.write("first")
+	began, err := renewal.Take([]string{w.file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.watch = newWatch([]string{w.file}, began, spread, func() error {
+		raw, err := os.ReadFile(w.file)
+		return errors.Join(err, usable(string(raw)))
+	}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	go func() { w.ended <- w.run(ctx) }()
+	return w
+}
+
+func (w *watched) write(text string) {
+	w.t.Helper()
+	if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// after lets time go by and reports whether the process has ended.
+func (w *watched) after(d time.Duration) bool {
+	time.Sleep(d) // of the bubble
+	synctest.Wait()
+	select {
+	case err := <-w.ended:
+		if !errors.Is(err, errChanged) {
+			w.t.Errorf("ended with %v", err)
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+func fine(string) error { return nil }
+
+func TestAChangeEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t, 0, fine)
+		if w.after(time.Hour) {
+			t.Fatal("it ended without a change")
+		}
+		w.write("second")
+		if !w.after(watchEvery) {
+			t.Error("it goes on with what the file does not hold any more")
+		}
+	})
+}
+
+func TestReplicasDoNotEndTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const spread = time.Minute
+		waits := map[time.Duration]bool{}
+		for range 8 {
+			w := watching(t, spread, fine)
+			w.write("second")
+			began := time.Now()
+			for !w.after(time.Second) {
+				if time.Since(began) > spread+2*watchEvery {
+					t.Fatal("it never ends")
+				}
+			}
+			waits[time.Since(began)] = true
+		}
+		if len(waits) < 3 {
+			t.Errorf("eight replicas ended after only %v", waits)
+		}
+	})
+}
+
+func TestWhatNothingStartsWithEndsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t, 0, func(text string) error {
+			if text == "wrong" {
+				return errors.New("typing error")
+			}
+			return nil
+		})
+		w.write("wrong")
+		if w.after(time.Hour) {
+			t.Fatal("a typing error ended it")
+		}
+		if testutil.ToFloat64(w.stale) != 1 {
+			t.Error("the metric does not say so")
+		}
+		w.write("first")
+		if w.after(time.Hour) || testutil.ToFloat64(w.stale) != 0 {
+			t.Error("what was taken back is still held against it")
+		}
+		w.write("wrong")
+		w.after(time.Hour)
+		w.write("right")
+		if !w.after(watchEvery) {
+			t.Error("it goes on although the error was mended")
+		}
+	})
+}
+
+// A Secret that changes again while replicas wait for their turn is looked at again, and never forgotten.
+func TestWhatChangesWhileItWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var wrong atomic.Bool
+		w := watching(t, time.Minute, func(string) error {
+			if wrong.Load() {
+				return errors.New("typing error")
+			}
+			return nil
+		})
+		w.write("second")
+		time.Sleep(watchEvery) // it has seen it,
+		synctest.Wait()        // and waits
+		wrong.Store(true)
+		w.write("third")
+		if w.after(time.Hour) {
+			t.Fatal("it ended for what nothing starts with")
+		}
+		wrong.Store(false)
+		if !w.after(time.Hour) {
+			t.Error("it was forgotten")
+		}
+	})
+}
