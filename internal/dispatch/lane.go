@@ -13,6 +13,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/crashpoint"
+	"github.com/agogopay/agogo/internal/crew"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 )
@@ -27,6 +28,7 @@ type lane struct {
 	owner string
 
 	answers  chan answer
+	callers  *crew.Crew
 	sending  sync.WaitGroup // of claimed rows, until they are recorded
 	open     atomic.Int64   // as many as sending waits for
 	again    atomic.Bool    // something became claimable since the last claim
@@ -55,7 +57,7 @@ type answer struct {
 
 func newLane(d *Dispatcher, at Lane) *lane {
 	return &lane{
-		Lane: at, d: d, owner: d.Owner + "/" + uuid.NewString(), answers: make(chan answer), progress: make(chan struct{}, 1),
+		Lane: at, d: d, owner: d.Owner + "/" + uuid.NewString(), answers: make(chan answer), callers: crew.New(), progress: make(chan struct{}, 1),
 		rest: map[uuid.UUID]time.Time{},
 	}
 }
@@ -72,6 +74,7 @@ func (l *lane) work(ctx context.Context) error {
 	l.ended.Store(true)
 	l.sending.Wait()
 	close(l.answers)
+	l.callers.Leave()
 	<-recorded
 	return errors.Join(err, l.settle(context.WithoutCancel(ctx)))
 }
@@ -190,7 +193,9 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 	}
 	var wave sync.WaitGroup
 	for _, a := range c.begun {
-		wave.Go(func() {
+		wave.Add(1)
+		l.callers.Go(func() {
+			defer wave.Done()
 			if l.stopped.Load() || !c.trial && l.withdrawn(g) {
 				l.refuse(claimed{begun: []attempt.Attempt{a}, trial: c.trial}, CodeStopped, true)
 				return

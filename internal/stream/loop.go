@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/agogopay/agogo/internal/crew"
 )
 
 // Deps are what a loop needs.
@@ -54,6 +56,7 @@ type Loop struct {
 	span    string        // what handling a message is called in traces
 	idle    chan struct{} // one token per idle worker
 	running sync.WaitGroup
+	workers *crew.Crew
 
 	mu      sync.Mutex
 	unready error
@@ -103,6 +106,8 @@ func (l *Loop) Run(ctx context.Context) error {
 	// Handlers outlive ctx, for the drain. Their own end is decided there.
 	handlers, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
+	l.workers = crew.New()
+	defer l.workers.Leave()
 	err := l.pump(ctx, handlers)
 	l.setUnready(fmt.Errorf("consumer %s: stopped", l.spec.Durable))
 	err = errors.Join(err, l.drain(stop))

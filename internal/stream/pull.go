@@ -152,7 +152,9 @@ func (p *pulls) fetch(ctx context.Context, n int) (int, error) {
 
 // begin hands a message to an idle worker.
 func (l *Loop) begin(ctx context.Context, b *binding, m jetstream.Msg) {
-	l.running.Go(func() {
+	l.running.Add(1)
+	l.workers.Go(func() {
+		defer l.running.Done()
 		defer l.release(1)
 		l.handle(ctx, b, m)
 	})
