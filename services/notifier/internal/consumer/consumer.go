@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/agogopay/agogo/internal/clock"
@@ -112,6 +113,9 @@ func (c *Consumer) decode(m stream.Message) (e notice.Event, heard bool, err err
 	if !ok {
 		return notice.Event{}, false, nil
 	}
+	if t == "payout.approved" && planned(m) {
+		return notice.Event{}, false, nil
+	}
 	env, err := event.ParseHeaders(m.Header)
 	if err != nil {
 		return notice.Event{}, false, fmt.Errorf("headers: %w", err)
@@ -122,9 +126,6 @@ func (c *Consumer) decode(m stream.Message) (e notice.Event, heard bool, err err
 		return notice.Event{}, false, fmt.Errorf("tenant %q is not in %s: add it, restart the notifier and replay this message",
 			env.Tenant, c.deps.Tenants.Path)
 	}
-	if t == "payout.approved" && env.Version <= plannedVersion {
-		return notice.Event{}, false, nil
-	}
 	s, err := snapshot(t, m.Data)
 	if err != nil {
 		return notice.Event{}, false, err
@@ -134,8 +135,13 @@ func (c *Consumer) decode(m stream.Message) (e notice.Event, heard bool, err err
 	}, true, nil
 }
 
-// plannedVersion is of a payout that is approved as soon as it is created. One that was in doubt or waited for people has come
-// further, and only that is heard of: the body of nearly every approval need not be read.
+// planned reports whether a payout was approved as soon as it was created. One that was in doubt or waited for people has come
+// further, and only that is heard of: of nearly every approval nothing else need be read.
+func planned(m stream.Message) bool {
+	version, err := strconv.ParseInt(m.Header("ce-aggversion"), 10, 64)
+	return err == nil && version <= plannedVersion
+}
+
 const plannedVersion = 2
 
 // hearers is the event as each tenant that hears of it does. A dead letter whose tenant cannot be told, or is not ours, is
