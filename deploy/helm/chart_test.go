@@ -161,6 +161,7 @@ var variants = map[string][]string{
 		"--set", "postgres.caSecret=pg-ca,image.repository=registry.example.com/pay,image.tag=v1.2.3,image.pullSecrets[0].name=registry,tenants.secrets.payouts[0]=orange,tenants.secrets.recurrences[0]=cielo,tenants.secretFiles.payouts[0]=report-key,tenants.secretFiles.notifier[0]=fcm",
 		"--set", "ingress.enabled=true,ingress.host=hooks.example.com,ingress.tlsSecret=hooks,networkPolicy.grpcFrom[0].namespaceSelector.matchLabels.team=pay",
 		"--set", "networkPolicy.databaseTo[0].ipBlock.cidr=10.1.2.3/32,networkPolicy.natsTo[0].ipBlock.cidr=10.1.2.4/32",
+		"--set", "networkPolicy.webhooksFrom[0].namespaceSelector.matchLabels.team=edge,networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.team=watch",
 	},
 	"operators": {
 		"--set", "postgres.mode=cloudnative-pg,tls.source=cert-manager,tls.certManager.issuerRef.name=pay,monitoring.serviceMonitor.enabled=true,monitoring.rules.enabled=true,monitoring.dashboards.enabled=true",
