@@ -49,6 +49,7 @@ type Head struct {
 	Carried    int64
 	Difference Maybe
 
+	Suspense int64 // what is in suspense for the connector after the report, debits positive
 	Items    int64
 	Previous string // digest of the report before, "" for the first
 }
@@ -146,7 +147,7 @@ func (h *Head) fields() []field {
 		number("lines", &h.Lines), number("repeated", &h.Repeated), number("matched", &h.Matched),
 		number("matched_sum", &h.MatchedSum), number("lines_sum", &h.LinesSum), maybe("provider_opening", &h.ProviderOpening),
 		maybe("provider_closing", &h.ProviderClosing), text("provider_closing_source", &h.Source),
-		number("carried", &h.Carried), maybe("difference", &h.Difference), number("items", &h.Items), text("previous", &h.Previous),
+		number("carried", &h.Carried), maybe("difference", &h.Difference), number("suspense", &h.Suspense), number("items", &h.Items), text("previous", &h.Previous),
 	}
 }
 

@@ -145,6 +145,8 @@ var Break = Machine{Aggregate: "break", Service: "payouts", Body: "Break", Trans
 var Recon = Machine{Aggregate: "recon", Service: "payouts, recurrences", Body: "Recon", Transitions: []Transition{
 	{"", "mismatch", "recon.mismatch_found", "the provider contradicts a closed attempt, a terminal state or the books"},
 	{"", "completed", "recon.completed", "a reconciliation ended"},
+	{"mismatch", "resolved", "recon.resolved", "two people have said whose the money in suspense is"},
+	{"resolved", "resolved", "recon.resolved", "the rest of it, or what came since"},
 }}
 
 // Recurrence charges a customer period after period (DESIGN 4).

@@ -8,6 +8,7 @@ const (
 	Fees        = "fees"
 	Chargebacks = "chargebacks"
 	Suspense    = "suspense"
+	Losses      = "losses" // what was in suspense and nobody will give back
 )
 
 // Payable is what the tenant owes a payee.

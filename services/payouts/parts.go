@@ -30,6 +30,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/resolve"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
+	"github.com/agogopay/agogo/services/payouts/internal/suspense"
 	"github.com/agogopay/agogo/services/payouts/internal/sweep"
 )
 
@@ -104,6 +105,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states, Float: keeper,
 			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk}, Approve: &approve.Approver{Store: st, Clock: clk}, Planner: planner, Closer: closer,
+			Suspense: &suspense.Desk{Service: name, Outbox: relay, Clock: clk, Epoch: s.epoch, Connectors: s.connectors},
 		}),
 	}
 }

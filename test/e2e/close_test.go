@@ -146,6 +146,7 @@ func TestADayIsClosed(t *testing.T) {
 		s.statement()
 	}
 	written.wrongStatement(key)
+	written.emptySuspense()
 	for _, s := range []closeScene{written, paperless} {
 		s.CLI(t, "ledger", "verify")
 	}
@@ -284,6 +285,33 @@ func TestADayWithoutItsStatement(t *testing.T) {
 	if k := s.compare("recon", "run"); k.Statement != "read" || k.Matched != int64(s.payees) || k.Revision != 2 {
 		s.Errorf("read since: %v", k)
 	}
+}
+
+// emptySuspense has two people say whose the money is, until none is left.
+func (s closeScene) emptySuspense() {
+	s.Helper()
+	all := harness.Items[payoutsv1.Suspended](s.T, s.Install, "recon", "suspense")
+	if len(all) == 0 {
+		s.Fatal("nothing is in suspense after a wrong statement")
+	}
+	for _, x := range all {
+		words := []string{"recon", "resolve", x.GetFinding().GetId(), "--to", "losses", "--reason", "the wrong statement", "--evidence", "ticket 4711", "--token"}
+		if r := s.Try(s.T, append(words, "operator")...); r.Code != 0 || !strings.Contains(r.Out, "Another person") {
+			s.Errorf("one person: %s", r)
+		}
+		says(s.T, "recon suspense", s.CLI(s.T, "recon", "suspense"), "to losses by")
+		if r := s.Try(s.T, append(words, "approver")...); r.Code != 0 || !strings.Contains(r.Out, "In suspense for it now: 0 XOF") {
+			s.Errorf("two people: %s", r)
+		}
+	}
+	if left := harness.Items[payoutsv1.Suspended](s.T, s.Install, "recon", "suspense"); len(left) > 0 {
+		s.Errorf("in suspense: %v", left)
+	}
+	if k := s.compare("recon", "run"); k.State != "completed" {
+		s.Errorf("after that: %v", k)
+	}
+	says(s.T, "the next report", s.report(), "resolved by people", "to losses by", "the wrong statement")
+	says(s.T, "the audit trail", s.CLI(s.T, "audit", "list"), "ResolveFinding")
 }
 
 // chained checks the three reports of the day, in any order, and without the one in the middle.

@@ -45,6 +45,7 @@ CREATE TABLE closes (
     difference   bigint,
     items        bigint NOT NULL DEFAULT 0,
     exceptions   bigint NOT NULL DEFAULT 0,
+    suspense     bigint NOT NULL DEFAULT 0, -- what is there after it
     previous     text NOT NULL DEFAULT '', -- digest of the report before
     digest       text NOT NULL DEFAULT '',
     key_id       text NOT NULL DEFAULT '',
@@ -97,7 +98,7 @@ CREATE INDEX close_lines_of_key ON close_lines (tenant, provider, item_key);
 CREATE TABLE close_items (
     close_id    uuid NOT NULL REFERENCES closes,
     kind        text COLLATE "C" NOT NULL CHECK (kind IN ('missing_there', 'missing_here', 'amount_differs', 'state_differs', 'unknown', 'duplicate',
-                    'balance_differs', 'not_compared', 'awaited', 'timing')),
+                    'balance_differs', 'not_compared', 'awaited', 'timing', 'resolved')),
     item_key    text COLLATE "C" NOT NULL,
     tenant      text NOT NULL,
     provider    text NOT NULL,

@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) reconCommand() *cobra.Command {
-	return noun("recon", "What providers say against the books", a.reconRunCommand(), a.reconReportCommand(), a.reconClosesCommand(), a.reconListCommand(), a.reconVerifyCommand(), a.reconKeyCommand())
+	return noun("recon", "What providers say against the books", a.reconRunCommand(), a.reconReportCommand(), a.reconClosesCommand(), a.reconListCommand(), a.reconSuspenseCommand(), a.reconResolveCommand(), a.reconVerifyCommand(), a.reconKeyCommand())
 }
 
 func (a *app) reconClosesCommand() *cobra.Command {
@@ -55,7 +55,7 @@ func (a *app) reconListCommand() *cobra.Command {
 			col("code", (*payoutsv1.Finding).GetCode),
 			col("expected", (*payoutsv1.Finding).GetExpected),
 			col("found", (*payoutsv1.Finding).GetFound),
-			num("in suspense", func(f *payoutsv1.Finding) string { return amount(f.Difference) }),
+			num("to suspense", func(f *payoutsv1.Finding) string { return amount(f.Difference) }),
 			col("payout or finding", (*payoutsv1.Finding).GetSubjectId),
 			col("reference", (*payoutsv1.Finding).GetReference),
 		)
@@ -168,6 +168,7 @@ func (a *app) showReport(r daybook.Report) {
 		{"provider's closing", perhaps(h.ProviderClosing)},
 		{"difference", perhaps(h.Difference)},
 		{"of earlier days", sum(h.Carried)},
+		{"in suspense", sum(h.Suspense)},
 	}
 	fmt.Fprintf(a.Out, "%s, %s: %s (%s), report %d, revision %d\n\n", h.Tenant, h.Provider, h.Date, h.Timezone, h.Sequence, h.Revision)
 	table(a.Out, rows, []column[row]{col("by the books", func(r row) string { return r.name }), num("amount", func(r row) string { return r.value })})
@@ -202,13 +203,16 @@ func (a *app) showItems(items []daybook.Item, sum func(int64) string) {
 	if len(items) == 0 {
 		return
 	}
-	waiting := 0
+	waiting, resolved := 0, 0
 	for _, i := range items {
-		if i.Kind == "awaited" || i.Kind == "timing" {
+		switch i.Kind {
+		case "awaited", "timing":
 			waiting++
+		case "resolved":
+			resolved++
 		}
 	}
-	fmt.Fprintf(a.Out, "%s; %d awaited or of another day.\n\n", exceptions(len(items)-waiting), waiting)
+	fmt.Fprintf(a.Out, "%s; %d awaited or of another day; %d resolved by people.\n\n", exceptions(len(items)-waiting-resolved), waiting, resolved)
 	table(a.Out, items, []column[daybook.Item]{
 		col("kind", func(i daybook.Item) string { return i.Kind }), col("code", func(i daybook.Item) string { return i.Code }),
 		col("expected", func(i daybook.Item) string { return i.Expected }), col("found", func(i daybook.Item) string { return i.Found }),

@@ -8,15 +8,12 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/daybook"
 	"github.com/agogopay/agogo/internal/mutation"
-	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/closing"
@@ -204,42 +201,6 @@ func (s *Server) ReadReport(r *payoutsv1.ReadReportRequest, stream grpc.ServerSt
 		return err
 	}
 	return out.send(out.buffer)
-}
-
-// ListFindings lists findings, newest first.
-func (s *Server) ListFindings(ctx context.Context, r *payoutsv1.ListFindingsRequest) (*payoutsv1.ListFindingsResponse, error) {
-	before, after := farFuture(), uuid.UUID{}
-	key, err := rpc.ParsePageToken(r.GetPageToken(), 2)
-	if err != nil {
-		return nil, err
-	}
-	if key != nil {
-		var bad, worse error
-		before, bad = time.Parse(time.RFC3339Nano, key[0])
-		after, worse = uuid.Parse(key[1])
-		if bad != nil || worse != nil {
-			return nil, rpc.Invalid("page_token", "not one of ours")
-		}
-	}
-	size := rpc.PageSize(r.GetPageSize())
-	found, err := reconcile.List(ctx, s.Pool, r.GetTenant(), r.GetProvider(), before, after, size+1)
-	if err != nil {
-		return nil, err
-	}
-	found, more := rpc.CutPage(found, size)
-	resp := &payoutsv1.ListFindingsResponse{Items: make([]*payoutsv1.Finding, len(found))}
-	for i, f := range found {
-		resp.Items[i] = &payoutsv1.Finding{
-			Id: f.ID.String(), Provider: f.Provider, Source: f.Source, Code: f.Code, SubjectId: f.Subject.String(), Attempt: int32(f.Attempt),
-			Reference: f.Reference, Expected: f.Expected, Found: f.Found, Difference: amount(f.Difference.Minor, string(f.Difference.Currency)),
-			FoundAt: timestamppb.New(f.FoundAt),
-		}
-	}
-	if more {
-		last := found[len(found)-1]
-		resp.NextPageToken = rpc.PageToken(last.FoundAt.UTC().Format(time.RFC3339Nano), last.ID.String())
-	}
-	return resp, nil
 }
 
 // GetReportKey tells the public key.

@@ -53,6 +53,8 @@ func Policy() auth.Policy {
 		payoutsv1.PayoutsService_ListCloses_FullMethodName:            auth.Viewer,
 		payoutsv1.PayoutsService_ReadReport_FullMethodName:            auth.Viewer,
 		payoutsv1.PayoutsService_ListFindings_FullMethodName:          auth.Viewer,
+		payoutsv1.PayoutsService_ListSuspense_FullMethodName:          auth.Viewer,
+		payoutsv1.PayoutsService_ResolveFinding_FullMethodName:        auth.Viewer, // operators and approvers: decided by the handler
 		payoutsv1.PayoutsService_GetReportKey_FullMethodName:          auth.Viewer,
 		payoutsv1.PayoutsService_ReadPayeeStatement_FullMethodName:    auth.Viewer,
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/imports"
 	"github.com/agogopay/agogo/services/payouts/internal/plan"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
+	"github.com/agogopay/agogo/services/payouts/internal/suspense"
 )
 
 // Deps are what the server acts with.
@@ -39,6 +40,7 @@ type Deps struct {
 	Approve  Approve
 	Planner  *plan.Planner
 	Closer   *closing.Closer
+	Suspense *suspense.Desk
 	Float    *float.Keeper
 	// Connectors are opened again by StartOutflow, and by TopUpFloat those that rest for want of float.
 	Connectors *provider.States

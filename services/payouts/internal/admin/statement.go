@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
+	"github.com/agogopay/agogo/services/payouts/internal/suspense"
 )
 
 // statementPage is how many movements one message has.
@@ -24,7 +25,7 @@ const statementPage = 500
 // movementNames are what movements of a payee's account are called outside. One that is not here keeps the books' own name.
 var movementNames = map[string]string{
 	"payment.completed": "payment", "payment.paid_elsewhere": "paid_elsewhere", "payment.refunded": "refund",
-	"attempt.submitted": "payout", "attempt.undone": "payout_undone", "attempt.returned": "payout_returned",
+	"attempt.submitted": "payout", "attempt.undone": "payout_undone", "attempt.returned": "payout_returned", suspense.KindResolved: "settled",
 }
 
 // ReadPayeeStatement streams the movements of a payee's account as the books have them, in one snapshot of them.

@@ -36,7 +36,7 @@ const (
 	Completed = "completed"
 )
 
-// The kinds of items. All but the last two are exceptions.
+// The kinds of items. All but the last three are exceptions.
 const (
 	MissingThere   = "missing_there"
 	MissingHere    = "missing_here"
@@ -48,6 +48,7 @@ const (
 	NotCompared    = "not_compared" // two people had the day closed without its statement
 	Awaited        = "awaited"      // booked so near to midnight that its line may be the next day's
 	Timing         = "timing"       // the two sides have it on different days
+	Resolved       = "resolved"     // people have said whose the money in suspense is, since the last report
 )
 
 // Findings takes in what a statement says against the books.

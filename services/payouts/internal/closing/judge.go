@@ -72,7 +72,7 @@ type judgement struct {
 
 func (j *judgement) run(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		j.before, j.books, j.compare, j.topUps, j.compareBalance, j.sum, j.tell, j.seal,
+		j.before, j.books, j.compare, j.topUps, j.compareBalance, j.decisions, j.sum, j.tell, j.seal,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -342,6 +342,15 @@ func (j *judgement) rememberBalance(ctx context.Context) error {
 	}
 	if len(known) > 0 {
 		j.reading.source, j.reading.balance.Minor, j.reading.tail = fromBalance, *known[0], 0
+	}
+	return nil
+}
+
+// decisions tells what people have taken out of suspense since the last report.
+func (j *judgement) decisions(ctx context.Context) error {
+	err := j.q.NameDecisions(ctx, db.NameDecisionsParams{CloseID: j.k.CloseID, Tenant: j.k.Tenant, Provider: j.k.Provider})
+	if err != nil {
+		return fmt.Errorf("tell what was decided about suspense: %w", err)
 	}
 	return nil
 }

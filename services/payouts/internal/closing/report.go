@@ -26,6 +26,9 @@ func (j *judgement) seal(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the report before: %w", err)
 	}
+	if k.Suspense, err = j.q.InSuspense(ctx, db.InSuspenseParams{Tenant: k.Tenant, Provider: k.Provider, Currency: k.Currency}); err != nil {
+		return fmt.Errorf("sum up what is in suspense: %w", err)
+	}
 	sequence := int64(1)
 	if len(last) > 0 {
 		sequence, k.Previous = *last[0].Sequence+1, last[0].Digest
@@ -65,7 +68,7 @@ func (j *judgement) complete(ctx context.Context) error {
 		Matched: k.Matched, MatchedSum: k.MatchedSum, LinesSum: k.LinesSum, ProviderOpening: k.ProviderOpening, ProviderClosing: k.ProviderClosing,
 		ClosingSource: k.ClosingSource, Carried: k.Carried, Difference: k.Difference, Items: k.Items, Exceptions: k.Exceptions,
 		Previous: k.Previous, Digest: k.Digest, KeyID: k.KeyID, Signature: k.Signature, CompletedAt: j.now,
-		WaivedBy: k.WaivedBy, WaivedBecause: k.WaivedBecause,
+		WaivedBy: k.WaivedBy, WaivedBecause: k.WaivedBecause, Suspense: k.Suspense,
 	})
 	if err != nil {
 		return fmt.Errorf("complete the close: %w", err)
@@ -156,7 +159,7 @@ func head(k db.Close) daybook.Head {
 		Opening: k.Opening, Late: k.Late, TopUps: k.TopUps, Paid: k.Paid, Fees: k.Fees, Reversed: k.Reversed, Corrections: k.Corrections,
 		Closing: k.Closing, Statement: k.Statement, WaivedBy: k.WaivedBy, WaivedBecause: k.WaivedBecause, Lines: k.Lines, Repeated: k.Repeated,
 		Matched: k.Matched, MatchedSum: k.MatchedSum, LinesSum: k.LinesSum, ProviderOpening: maybe(k.ProviderOpening), ProviderClosing: maybe(k.ProviderClosing), Source: k.ClosingSource,
-		Carried: k.Carried, Difference: maybe(k.Difference), Items: k.Items, Previous: k.Previous,
+		Carried: k.Carried, Difference: maybe(k.Difference), Suspense: k.Suspense, Items: k.Items, Previous: k.Previous,
 	}
 }
 

@@ -3,6 +3,7 @@ package closing
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -55,8 +56,8 @@ func (j *judgement) finding(i db.CloseItem) (reconcile.Finding, bool) {
 	}
 	if i.SubjectID != nil {
 		f.Subject, f.Reference = *i.SubjectID, i.Reference
-	} else {
-		f.Subject = j.lineSubject(i.ItemKey) // somebody else's reference may say anything, and stays in the report
+	} else { // somebody else's reference may say anything, and stays in the report: the line is known by the provider's number
+		f.Subject, f.Reference = j.lineSubject(i.ItemKey), i.ItemKey
 	}
 	switch i.Kind {
 	case MissingHere:
@@ -92,6 +93,9 @@ func (j *judgement) suspend(ctx context.Context) error {
 		for n, o := range page {
 			findings[n], keys[n] = j.step(o), o.ItemKey
 		}
+		if err := j.decidedBefore(ctx, findings); err != nil {
+			return err
+		}
 		if err := j.closer.Findings.Stated(ctx, j.tx, findings, nil); err != nil {
 			return err
 		}
@@ -99,6 +103,32 @@ func (j *judgement) suspend(ctx context.Context) error {
 			return fmt.Errorf("note what is in suspense: %w", err)
 		}
 	}
+}
+
+// codeDecided is the code of a step about which people have decided before: what they took out of suspense was explained since, say.
+const codeDecided = "explained_after_decision"
+
+// decidedBefore has people hear of steps that undo what they have decided about: suspense is not zero by them, but anew.
+func (j *judgement) decidedBefore(ctx context.Context, findings []reconcile.Finding) error {
+	p := db.DecidedAboutParams{Tenant: j.k.Tenant, Provider: j.k.Provider}
+	for _, f := range findings {
+		if f.Code == reconcile.CodeExplained {
+			p.SubjectIds = append(p.SubjectIds, f.Subject)
+		}
+	}
+	if len(p.SubjectIds) == 0 {
+		return nil
+	}
+	decided, err := j.q.DecidedAbout(ctx, p)
+	if err != nil {
+		return fmt.Errorf("find what was decided about suspense: %w", err)
+	}
+	for n, f := range findings {
+		if f.Code == reconcile.CodeExplained && slices.Contains(decided, f.Subject) {
+			findings[n].Code, findings[n].Silent = codeDecided, false
+		}
+	}
+	return nil
 }
 
 // step is the finding that changes what is in suspense for a reference: there is one of a reference in a close.
@@ -117,8 +147,8 @@ func (j *judgement) step(o db.OwedRow) reconcile.Finding {
 	default:
 		f.Code, f.Expected, f.Found, f.Silent = reconcile.CodeExplained, "nothing", "explained since", true
 	}
-	if f.Subject = j.lineSubject(o.ItemKey); o.SubjectID != nil {
-		f.Subject, f.Reference = *o.SubjectID, o.ItemKey
+	if f.Subject, f.Reference = j.lineSubject(o.ItemKey), o.ItemKey; o.SubjectID != nil {
+		f.Subject = *o.SubjectID
 	}
 	f.ID = statementID(j.k, o.ItemKey, "suspense/"+j.k.CloseID.String())
 	return f

@@ -140,7 +140,7 @@ WHERE c.close_id IN (
       AND NOT EXISTS (SELECT 1 FROM closes e WHERE e.tenant = d.tenant AND e.provider = d.provider AND e.state = 'open' AND e.close_id <> d.close_id
                       AND ((e.revision, e.local_date) < (d.revision, d.local_date) OR e.lease_expires_at >= now()))
     ORDER BY d.local_date, d.tenant, d.provider LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING c.close_id, c.tenant, c.provider, c.local_date, c.revision, c.timezone, c.day_start, c.day_end, c.currency, c.run_id, c.state, c.tries, c.reason, c.next_try_at, c.lease_owner, c.lease_expires_at, c.requested_at, c.sequence, c.opening, c.late, c.top_ups, c.paid, c.fees, c.reversed, c.corrections, c.closing, c.statement, c.waived_by, c.waived_because, c.lines, c.repeated, c.matched, c.matched_sum, c.lines_sum, c.provider_opening, c.provider_closing, c.closing_source, c.carried, c.difference, c.items, c.exceptions, c.previous, c.digest, c.key_id, c.signature, c.completed_at, c.asks_due
+RETURNING c.close_id, c.tenant, c.provider, c.local_date, c.revision, c.timezone, c.day_start, c.day_end, c.currency, c.run_id, c.state, c.tries, c.reason, c.next_try_at, c.lease_owner, c.lease_expires_at, c.requested_at, c.sequence, c.opening, c.late, c.top_ups, c.paid, c.fees, c.reversed, c.corrections, c.closing, c.statement, c.waived_by, c.waived_because, c.lines, c.repeated, c.matched, c.matched_sum, c.lines_sum, c.provider_opening, c.provider_closing, c.closing_source, c.carried, c.difference, c.items, c.exceptions, c.suspense, c.previous, c.digest, c.key_id, c.signature, c.completed_at, c.asks_due
 `
 
 type ClaimParams struct {
@@ -201,6 +201,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]Close, error) {
 			&i.Difference,
 			&i.Items,
 			&i.Exceptions,
+			&i.Suspense,
 			&i.Previous,
 			&i.Digest,
 			&i.KeyID,
@@ -232,9 +233,10 @@ UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expi
     opening = $2, late = $3, top_ups = $4, paid = $5, fees = $6, reversed = $7, corrections = $8,
     closing = $9, statement = $10, lines = $11, repeated = $12, matched = $13, matched_sum = $14,
     lines_sum = $15, provider_opening = $16, provider_closing = $17, closing_source = $18,
-    carried = $19, difference = $20, waived_by = $21, waived_because = $22, items = $23, exceptions = $24, previous = $25, digest = $26,
-    key_id = $27, signature = $28, completed_at = $29::timestamptz, asks_due = true
-WHERE close_id = $30
+    carried = $19, difference = $20, waived_by = $21, waived_because = $22,
+    suspense = $23, items = $24, exceptions = $25, previous = $26, digest = $27,
+    key_id = $28, signature = $29, completed_at = $30::timestamptz, asks_due = true
+WHERE close_id = $31
 `
 
 type CompleteParams struct {
@@ -260,6 +262,7 @@ type CompleteParams struct {
 	Difference      *int64
 	WaivedBy        string
 	WaivedBecause   string
+	Suspense        int64
 	Items           int64
 	Exceptions      int64
 	Previous        string
@@ -294,6 +297,7 @@ func (q *Queries) Complete(ctx context.Context, arg CompleteParams) error {
 		arg.Difference,
 		arg.WaivedBy,
 		arg.WaivedBecause,
+		arg.Suspense,
 		arg.Items,
 		arg.Exceptions,
 		arg.Previous,
@@ -346,7 +350,7 @@ func (q *Queries) Fail(ctx context.Context, arg FailParams) error {
 }
 
 const find = `-- name: Find :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND state = 'completed'
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND state = 'completed'
   AND ($4::integer = 0 OR revision = $4)
 ORDER BY revision DESC LIMIT 1
 `
@@ -415,6 +419,7 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]Close, error) {
 			&i.Difference,
 			&i.Items,
 			&i.Exceptions,
+			&i.Suspense,
 			&i.Previous,
 			&i.Digest,
 			&i.KeyID,
@@ -622,7 +627,7 @@ func (q *Queries) LastReport(ctx context.Context, arg LastReportParams) ([]LastR
 }
 
 const list = `-- name: List :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND ($2::text = '' OR provider = $2)
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND ($2::text = '' OR provider = $2)
   AND (local_date, provider, -revision) < ($3::date, $4::text, $5::integer)
 ORDER BY local_date DESC, provider DESC, -revision DESC LIMIT $6
 `
@@ -694,6 +699,7 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]Close, error) {
 			&i.Difference,
 			&i.Items,
 			&i.Exceptions,
+			&i.Suspense,
 			&i.Previous,
 			&i.Digest,
 			&i.KeyID,
@@ -727,7 +733,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const lockNewest = `-- name: LockNewest :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 ORDER BY revision DESC LIMIT 1 FOR UPDATE
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 ORDER BY revision DESC LIMIT 1 FOR UPDATE
 `
 
 type LockNewestParams struct {
@@ -788,6 +794,7 @@ func (q *Queries) LockNewest(ctx context.Context, arg LockNewestParams) ([]Close
 			&i.Difference,
 			&i.Items,
 			&i.Exceptions,
+			&i.Suspense,
 			&i.Previous,
 			&i.Digest,
 			&i.KeyID,
@@ -853,7 +860,7 @@ func (q *Queries) NotCompared(ctx context.Context, arg NotComparedParams) ([]Not
 }
 
 const ofDay = `-- name: OfDay :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND local_date = $2 AND ($3::text = '' OR provider = $3)
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND local_date = $2 AND ($3::text = '' OR provider = $3)
 ORDER BY provider, revision
 `
 
@@ -914,6 +921,7 @@ func (q *Queries) OfDay(ctx context.Context, arg OfDayParams) ([]Close, error) {
 			&i.Difference,
 			&i.Items,
 			&i.Exceptions,
+			&i.Suspense,
 			&i.Previous,
 			&i.Digest,
 			&i.KeyID,
@@ -963,7 +971,7 @@ func (q *Queries) OldestOpen(ctx context.Context, now time.Time) (time.Time, err
 }
 
 const previous = `-- name: Previous :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed'
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed'
 ORDER BY local_date DESC, revision DESC LIMIT 1
 `
 
@@ -1025,6 +1033,7 @@ func (q *Queries) Previous(ctx context.Context, arg PreviousParams) ([]Close, er
 			&i.Difference,
 			&i.Items,
 			&i.Exceptions,
+			&i.Suspense,
 			&i.Previous,
 			&i.Digest,
 			&i.KeyID,

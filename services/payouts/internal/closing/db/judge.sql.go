@@ -77,6 +77,37 @@ func (q *Queries) CountKinds(ctx context.Context, closeID uuid.UUID) ([]CountKin
 	return items, nil
 }
 
+const decidedAbout = `-- name: DecidedAbout :many
+SELECT DISTINCT subject_id FROM suspense_decisions WHERE subject_id = ANY($1::uuid[]) AND tenant = $2 AND provider = $3 AND agreed_by <> ''
+`
+
+type DecidedAboutParams struct {
+	SubjectIds []uuid.UUID
+	Tenant     string
+	Provider   string
+}
+
+// Which of the subjects people have taken something out of suspense for.
+func (q *Queries) DecidedAbout(ctx context.Context, arg DecidedAboutParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, decidedAbout, arg.SubjectIds, arg.Tenant, arg.Provider)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var subject_id uuid.UUID
+		if err := rows.Scan(&subject_id); err != nil {
+			return nil, err
+		}
+		items = append(items, subject_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const dropPaired = `-- name: DropPaired :exec
 WITH mine AS (
     SELECT i.kind, i.item_key, abs(i.flow) AS amount, row_number() OVER (PARTITION BY i.kind, abs(i.flow) ORDER BY i.at, i.item_key) AS n
@@ -117,6 +148,23 @@ func (q *Queries) ForgetLines(ctx context.Context, arg ForgetLinesParams) error 
 		arg.Revision,
 	)
 	return err
+}
+
+const inSuspense = `-- name: InSuspense :one
+SELECT COALESCE(sum(g.amount), 0)::bigint AS amount FROM suspense_groups g WHERE g.tenant = $1 AND g.provider = $2 AND g.currency = $3
+`
+
+type InSuspenseParams struct {
+	Tenant   string
+	Provider string
+	Currency string
+}
+
+func (q *Queries) InSuspense(ctx context.Context, arg InSuspenseParams) (int64, error) {
+	row := q.db.QueryRow(ctx, inSuspense, arg.Tenant, arg.Provider, arg.Currency)
+	var amount int64
+	err := row.Scan(&amount)
+	return amount, err
 }
 
 const inherit = `-- name: Inherit :many
@@ -512,6 +560,29 @@ func (q *Queries) Movements(ctx context.Context, arg MovementsParams) (Movements
 	return i, err
 }
 
+const nameDecisions = `-- name: NameDecisions :exec
+WITH told AS (
+    UPDATE suspense_decisions d SET close_id = $1 WHERE d.tenant = $2 AND d.provider = $3 AND d.close_id IS NULL AND d.agreed_by <> ''
+    RETURNING d.decision_id, d.tenant, d.provider, d.recon_id, d.subject_id, d.attempt, d.reference, d.number, d.currency, d.amount, d.account, d.reason, d.evidence, d.proposed_by, d.proposed_at, d.agreed_by, d.agreed_at, d.close_id
+)
+INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, subject_id, attempt, expected, found, difference, flow, currency, at)
+SELECT $1, 'resolved', t.decision_id::text, t.tenant, t.provider, split_part(t.account, ':', 1), t.reference, t.subject_id, t.attempt,
+       t.amount || ' out of suspense', 'to ' || t.account || ' by ' || t.proposed_by || ', ' || t.agreed_by || ': ' || t.reason, 0, 0, t.currency, t.agreed_at
+FROM told t
+`
+
+type NameDecisionsParams struct {
+	CloseID  uuid.UUID
+	Tenant   string
+	Provider string
+}
+
+// What was decided since the last report stands in this one, once.
+func (q *Queries) NameDecisions(ctx context.Context, arg NameDecisionsParams) error {
+	_, err := q.db.Exec(ctx, nameDecisions, arg.CloseID, arg.Tenant, arg.Provider)
+	return err
+}
+
 const nameItem = `-- name: NameItem :exec
 INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, provider_id, expected, found, difference, flow, currency, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::timestamptz)
@@ -682,6 +753,8 @@ WITH halves AS (
     WHERE i.tenant = $1 AND i.provider = $2 AND i.settled_by IS NULL AND i.currency = $3
       AND (i.kind = 'awaited' AND i.code = 'top_up' OR i.kind = 'missing_here' AND i.flow > 0)
       AND c.local_date BETWEEN $4::date AND $5::date AND (c.state = 'completed' OR c.close_id = $6)
+      AND NOT EXISTS (SELECT 1 FROM suspense_decisions x WHERE x.tenant = i.tenant AND x.provider = i.provider AND x.reference = i.item_key COLLATE "default"
+                      AND x.agreed_by <> '')
 ), paired AS (
     SELECT h.close_id, h.kind, h.item_key FROM (
         SELECT x.close_id, x.kind, x.item_key, x.amount, x.n, count(*) OVER (PARTITION BY x.amount, x.n) AS sides FROM halves x) h
@@ -704,7 +777,7 @@ type PairTopUpsParams struct {
 }
 
 // A top-up as we booked it and money that came in, of the same amount, are one thing: nothing else says which belongs to which.
-// The oldest go first. Returned are the halves of earlier closes.
+// The oldest go first; what people have decided about is no half any more. Returned are the halves of earlier closes.
 func (q *Queries) PairTopUps(ctx context.Context, arg PairTopUpsParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, pairTopUps,
 		arg.Tenant,
@@ -863,7 +936,7 @@ func (q *Queries) Snapshot(ctx context.Context) error {
 }
 
 const sumItems = `-- name: SumItems :one
-SELECT count(*)::bigint AS items, count(*) FILTER (WHERE kind NOT IN ('awaited', 'timing'))::bigint AS exceptions,
+SELECT count(*)::bigint AS items, count(*) FILTER (WHERE kind NOT IN ('awaited', 'timing', 'resolved'))::bigint AS exceptions,
        COALESCE(sum(flow) FILTER (WHERE currency = $1::text), 0)::bigint AS flows
 FROM close_items WHERE close_id = $2
 `

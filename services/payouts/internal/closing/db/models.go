@@ -53,6 +53,7 @@ type Close struct {
 	Difference      *int64
 	Items           int64
 	Exceptions      int64
+	Suspense        int64
 	Previous        string
 	Digest          string
 	KeyID           string

@@ -287,7 +287,7 @@ WHERE c.close_id = o.close_id AND c.tenant = @tenant AND c.provider = @provider 
 
 -- name: PairTopUps :many
 -- A top-up as we booked it and money that came in, of the same amount, are one thing: nothing else says which belongs to which.
--- The oldest go first. Returned are the halves of earlier closes.
+-- The oldest go first; what people have decided about is no half any more. Returned are the halves of earlier closes.
 WITH halves AS (
     SELECT i.close_id, i.kind, i.item_key, abs(i.difference) AS amount,
            row_number() OVER (PARTITION BY i.kind, abs(i.difference) ORDER BY i.at, i.item_key) AS n
@@ -295,6 +295,8 @@ WITH halves AS (
     WHERE i.tenant = @tenant AND i.provider = @provider AND i.settled_by IS NULL AND i.currency = @currency
       AND (i.kind = 'awaited' AND i.code = 'top_up' OR i.kind = 'missing_here' AND i.flow > 0)
       AND c.local_date BETWEEN @since::date AND @local_date::date AND (c.state = 'completed' OR c.close_id = @close_id)
+      AND NOT EXISTS (SELECT 1 FROM suspense_decisions x WHERE x.tenant = i.tenant AND x.provider = i.provider AND x.reference = i.item_key COLLATE "default"
+                      AND x.agreed_by <> '')
 ), paired AS (
     SELECT h.close_id, h.kind, h.item_key FROM (
         SELECT x.*, count(*) OVER (PARTITION BY x.amount, x.n) AS sides FROM halves x) h
@@ -319,6 +321,24 @@ LEFT JOIN LATERAL (SELECT x.kind, x.code, x.expected, x.found FROM close_items x
     WHERE x.close_id = @close_id AND x.item_key = s.item_key AND (x.kind = 'missing_here' OR x.kind = 'amount_differs' AND x.code <> 'other_currency'
         OR x.kind = 'duplicate' AND x.code IN ('paid_twice', 'reversed_twice') OR x.kind = 'state_differs' AND x.code = 'paid_there') LIMIT 1) i ON true
 WHERE s.tenant = @tenant AND s.provider = @provider AND s.wanted <> s.held ORDER BY s.item_key LIMIT @page_limit;
+
+-- name: DecidedAbout :many
+-- Which of the subjects people have taken something out of suspense for.
+SELECT DISTINCT subject_id FROM suspense_decisions WHERE subject_id = ANY(@subject_ids::uuid[]) AND tenant = @tenant AND provider = @provider AND agreed_by <> '';
+
+-- name: NameDecisions :exec
+-- What was decided since the last report stands in this one, once.
+WITH told AS (
+    UPDATE suspense_decisions d SET close_id = @close_id WHERE d.tenant = @tenant AND d.provider = @provider AND d.close_id IS NULL AND d.agreed_by <> ''
+    RETURNING d.*
+)
+INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, reference, subject_id, attempt, expected, found, difference, flow, currency, at)
+SELECT @close_id, 'resolved', t.decision_id::text, t.tenant, t.provider, split_part(t.account, ':', 1), t.reference, t.subject_id, t.attempt,
+       t.amount || ' out of suspense', 'to ' || t.account || ' by ' || t.proposed_by || ', ' || t.agreed_by || ': ' || t.reason, 0, 0, t.currency, t.agreed_at
+FROM told t;
+
+-- name: InSuspense :one
+SELECT COALESCE(sum(g.amount), 0)::bigint AS amount FROM suspense_groups g WHERE g.tenant = @tenant AND g.provider = @provider AND g.currency = @currency;
 
 -- name: Suspended :exec
 UPDATE close_suspense SET held = wanted WHERE tenant = @tenant AND provider = @provider AND item_key = ANY(@item_keys::text[]);
@@ -355,7 +375,7 @@ INSERT INTO close_items (close_id, kind, item_key, tenant, provider, code, refer
 VALUES (@close_id, @kind, @item_key, @tenant, @provider, @code, @reference, @provider_id, @expected, @found, @difference, @flow, @currency, sqlc.narg(at)::timestamptz);
 
 -- name: SumItems :one
-SELECT count(*)::bigint AS items, count(*) FILTER (WHERE kind NOT IN ('awaited', 'timing'))::bigint AS exceptions,
+SELECT count(*)::bigint AS items, count(*) FILTER (WHERE kind NOT IN ('awaited', 'timing', 'resolved'))::bigint AS exceptions,
        COALESCE(sum(flow) FILTER (WHERE currency = @currency::text), 0)::bigint AS flows
 FROM close_items WHERE close_id = @close_id;
 

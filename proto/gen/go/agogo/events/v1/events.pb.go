@@ -1313,6 +1313,7 @@ type Recon struct {
 	KeyId           string           `protobuf:"bytes,20,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	Signature       string           `protobuf:"bytes,21,opt,name=signature,proto3" json:"signature,omitempty"`
 	Statement       string           `protobuf:"bytes,22,opt,name=statement,proto3" json:"statement,omitempty"` // read, none, or not_compared: two people had the day closed without it
+	Account         string           `protobuf:"bytes,23,opt,name=account,proto3" json:"account,omitempty"`     // of recon.resolved: where two people have taken the difference
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1497,6 +1498,13 @@ func (x *Recon) GetSignature() string {
 func (x *Recon) GetStatement() string {
 	if x != nil {
 		return x.Statement
+	}
+	return ""
+}
+
+func (x *Recon) GetAccount() string {
+	if x != nil {
+		return x.Account
 	}
 	return ""
 }
@@ -2585,7 +2593,7 @@ const file_agogo_events_v1_events_proto_rawDesc = "" +
 	"\x06needed\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06needed\x120\n" +
 	"\abalance\x18\a \x01(\v2\x16.agogo.events.v1.MoneyR\abalance\x123\n" +
 	"\aread_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06readAt\x124\n" +
-	"\tshortfall\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\tshortfall\"\xd1\x06\n" +
+	"\tshortfall\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\tshortfall\"\xeb\x06\n" +
 	"\x05Recon\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x19\n" +
@@ -2613,7 +2621,8 @@ const file_agogo_events_v1_events_proto_rawDesc = "" +
 	"\x0fprevious_digest\x18\x13 \x01(\tR\x0epreviousDigest\x12\x15\n" +
 	"\x06key_id\x18\x14 \x01(\tR\x05keyId\x12\x1c\n" +
 	"\tsignature\x18\x15 \x01(\tR\tsignature\x12\x1c\n" +
-	"\tstatement\x18\x16 \x01(\tR\tstatement\x1a9\n" +
+	"\tstatement\x18\x16 \x01(\tR\tstatement\x12\x18\n" +
+	"\aaccount\x18\x17 \x01(\tR\aaccount\x1a9\n" +
 	"\vCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x84\x04\n" +

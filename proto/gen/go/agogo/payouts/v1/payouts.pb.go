@@ -6048,6 +6048,376 @@ func (x *ListFindingsResponse) GetNextPageToken() string {
 	return ""
 }
 
+type ListSuspenseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Provider      string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuspenseRequest) Reset() {
+	*x = ListSuspenseRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuspenseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuspenseRequest) ProtoMessage() {}
+
+func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuspenseRequest.ProtoReflect.Descriptor instead.
+func (*ListSuspenseRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *ListSuspenseRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListSuspenseRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ListSuspenseRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSuspenseRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListSuspenseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Suspended           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuspenseResponse) Reset() {
+	*x = ListSuspenseResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuspenseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuspenseResponse) ProtoMessage() {}
+
+func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuspenseResponse.ProtoReflect.Descriptor instead.
+func (*ListSuspenseResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ListSuspenseResponse) GetItems() []*Suspended {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListSuspenseResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Suspended is what is in suspense for a payout's attempt, or for a line of a statement that is nobody's.
+type Suspended struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Finding *Finding               `protobuf:"bytes,1,opt,name=finding,proto3" json:"finding,omitempty"` // the newest about it
+	Amount  *v1.Money              `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`   // what the provider moved beyond the books, and nobody has said whose it is
+	// What the first of two people has proposed; absent without.
+	ProposedAccount string    `protobuf:"bytes,3,opt,name=proposed_account,json=proposedAccount,proto3" json:"proposed_account,omitempty"`
+	ProposedAmount  *v1.Money `protobuf:"bytes,4,opt,name=proposed_amount,json=proposedAmount,proto3" json:"proposed_amount,omitempty"`
+	ProposedBy      string    `protobuf:"bytes,5,opt,name=proposed_by,json=proposedBy,proto3" json:"proposed_by,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Suspended) Reset() {
+	*x = Suspended{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspended) ProtoMessage() {}
+
+func (x *Suspended) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
+func (*Suspended) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *Suspended) GetFinding() *Finding {
+	if x != nil {
+		return x.Finding
+	}
+	return nil
+}
+
+func (x *Suspended) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *Suspended) GetProposedAccount() string {
+	if x != nil {
+		return x.ProposedAccount
+	}
+	return ""
+}
+
+func (x *Suspended) GetProposedAmount() *v1.Money {
+	if x != nil {
+		return x.ProposedAmount
+	}
+	return nil
+}
+
+func (x *Suspended) GetProposedBy() string {
+	if x != nil {
+		return x.ProposedBy
+	}
+	return ""
+}
+
+type ResolveFindingRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id     string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// to: treasury (paid in or out by the tenant), fees (the provider's), float (it came back; providers without statements), losses, payable
+	// (it paid what is owed to the payee: contradicted payouts), payee_receivable (the payee owes it).
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// amount_minor has the sign that it has in suspense; 0 is all that is left.
+	AmountMinor int64  `protobuf:"varint,4,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
+	Reason      string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"` // stands in the signed report: no names
+	Evidence    string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	RequestId   string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// currency of amount_minor; another one than the finding's is refused.
+	Currency      string `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveFindingRequest) Reset() {
+	*x = ResolveFindingRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveFindingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveFindingRequest) ProtoMessage() {}
+
+func (x *ResolveFindingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveFindingRequest.ProtoReflect.Descriptor instead.
+func (*ResolveFindingRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *ResolveFindingRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetAmountMinor() int64 {
+	if x != nil {
+		return x.AmountMinor
+	}
+	return 0
+}
+
+func (x *ResolveFindingRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+type ResolveFindingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Applied       bool                   `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"` // false: somebody else has to give the same words
+	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Amount        *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	Left          *v1.Money              `protobuf:"bytes,4,opt,name=left,proto3" json:"left,omitempty"` // in suspense for it after that
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveFindingResponse) Reset() {
+	*x = ResolveFindingResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveFindingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveFindingResponse) ProtoMessage() {}
+
+func (x *ResolveFindingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveFindingResponse.ProtoReflect.Descriptor instead.
+func (*ResolveFindingResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ResolveFindingResponse) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+func (x *ResolveFindingResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ResolveFindingResponse) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *ResolveFindingResponse) GetLeft() *v1.Money {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
 type GetReportKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -6057,7 +6427,7 @@ type GetReportKeyRequest struct {
 
 func (x *GetReportKeyRequest) Reset() {
 	*x = GetReportKeyRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6069,7 +6439,7 @@ func (x *GetReportKeyRequest) String() string {
 func (*GetReportKeyRequest) ProtoMessage() {}
 
 func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6082,7 +6452,7 @@ func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetReportKeyRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetReportKeyRequest) GetTenant() string {
@@ -6102,7 +6472,7 @@ type GetReportKeyResponse struct {
 
 func (x *GetReportKeyResponse) Reset() {
 	*x = GetReportKeyResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6114,7 +6484,7 @@ func (x *GetReportKeyResponse) String() string {
 func (*GetReportKeyResponse) ProtoMessage() {}
 
 func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6127,7 +6497,7 @@ func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetReportKeyResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetReportKeyResponse) GetKeyId() string {
@@ -6157,7 +6527,7 @@ type ReadPayeeStatementRequest struct {
 
 func (x *ReadPayeeStatementRequest) Reset() {
 	*x = ReadPayeeStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6169,7 +6539,7 @@ func (x *ReadPayeeStatementRequest) String() string {
 func (*ReadPayeeStatementRequest) ProtoMessage() {}
 
 func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6182,7 +6552,7 @@ func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementRequest.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ReadPayeeStatementRequest) GetTenant() string {
@@ -6225,7 +6595,7 @@ type ReadPayeeStatementResponse struct {
 
 func (x *ReadPayeeStatementResponse) Reset() {
 	*x = ReadPayeeStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6237,7 +6607,7 @@ func (x *ReadPayeeStatementResponse) String() string {
 func (*ReadPayeeStatementResponse) ProtoMessage() {}
 
 func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6250,7 +6620,7 @@ func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementResponse.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ReadPayeeStatementResponse) GetOpening() *v1.Money {
@@ -6292,7 +6662,7 @@ type StatementLine struct {
 
 func (x *StatementLine) Reset() {
 	*x = StatementLine{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6304,7 +6674,7 @@ func (x *StatementLine) String() string {
 func (*StatementLine) ProtoMessage() {}
 
 func (x *StatementLine) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6317,7 +6687,7 @@ func (x *StatementLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
 func (*StatementLine) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *StatementLine) GetAt() *timestamppb.Timestamp {
@@ -6991,7 +7361,41 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"o\n" +
 	"\x14ListFindingsResponse\x12/\n" +
 	"\x05items\x18\x01 \x03(\v2\x19.agogo.payouts.v1.FindingR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"6\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9a\x01\n" +
+	"\x13ListSuspenseRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12'\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"q\n" +
+	"\x14ListSuspenseResponse\x121\n" +
+	"\x05items\x18\x01 \x03(\v2\x1b.agogo.payouts.v1.SuspendedR\x05items\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfd\x01\n" +
+	"\tSuspended\x123\n" +
+	"\afinding\x18\x01 \x01(\v2\x19.agogo.payouts.v1.FindingR\afinding\x12.\n" +
+	"\x06amount\x18\x02 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12)\n" +
+	"\x10proposed_account\x18\x03 \x01(\tR\x0fproposedAccount\x12?\n" +
+	"\x0fproposed_amount\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\x0eproposedAmount\x12\x1f\n" +
+	"\vproposed_by\x18\x05 \x01(\tR\n" +
+	"proposedBy\"\xe0\x02\n" +
+	"\x15ResolveFindingRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12O\n" +
+	"\x02to\x18\x03 \x01(\tB?\xbaH<r:R\btreasuryR\x04feesR\x05floatR\x06lossesR\apayableR\x10payee_receivableR\x02to\x12!\n" +
+	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\"\n" +
+	"\x06reason\x18\x05 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x05\x18\xf4\x03R\x06reason\x12&\n" +
+	"\bevidence\x18\x06 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
+	"\n" +
+	"request_id\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12#\n" +
+	"\bcurrency\x18\b \x01(\tB\a\xbaH\x04r\x02\x18\x03R\bcurrency\"\xa8\x01\n" +
+	"\x16ResolveFindingResponse\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\bR\aapplied\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12.\n" +
+	"\x06amount\x18\x03 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12*\n" +
+	"\x04left\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\x04left\"6\n" +
 	"\x13GetReportKeyRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\"L\n" +
 	"\x14GetReportKeyResponse\x12\x15\n" +
@@ -7018,7 +7422,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06amount\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
 	"\treference\x18\b \x01(\tR\treference\x120\n" +
-	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\x83\x1e\n" +
+	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\xc7\x1f\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -7073,6 +7477,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\n" +
 	"ReadReport\x12#.agogo.payouts.v1.ReadReportRequest\x1a$.agogo.payouts.v1.ReadReportResponse0\x01\x12]\n" +
 	"\fListFindings\x12%.agogo.payouts.v1.ListFindingsRequest\x1a&.agogo.payouts.v1.ListFindingsResponse\x12]\n" +
+	"\fListSuspense\x12%.agogo.payouts.v1.ListSuspenseRequest\x1a&.agogo.payouts.v1.ListSuspenseResponse\x12c\n" +
+	"\x0eResolveFinding\x12'.agogo.payouts.v1.ResolveFindingRequest\x1a(.agogo.payouts.v1.ResolveFindingResponse\x12]\n" +
 	"\fGetReportKey\x12%.agogo.payouts.v1.GetReportKeyRequest\x1a&.agogo.payouts.v1.GetReportKeyResponse\x12q\n" +
 	"\x12ReadPayeeStatement\x12+.agogo.payouts.v1.ReadPayeeStatementRequest\x1a,.agogo.payouts.v1.ReadPayeeStatementResponse0\x01B\xc9\x01\n" +
 	"\x14com.agogo.payouts.v1B\fPayoutsProtoP\x01ZAgithub.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1;payoutsv1\xa2\x02\x03APX\xaa\x02\x10Agogo.Payouts.V1\xca\x02\x10Agogo\\Payouts\\V1\xe2\x02\x1cAgogo\\Payouts\\V1\\GPBMetadata\xea\x02\x12Agogo::Payouts::V1b\x06proto3"
@@ -7089,7 +7495,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),                       // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),           // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -7168,229 +7574,244 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Finding)(nil),                       // 74: agogo.payouts.v1.Finding
 	(*ListFindingsRequest)(nil),           // 75: agogo.payouts.v1.ListFindingsRequest
 	(*ListFindingsResponse)(nil),          // 76: agogo.payouts.v1.ListFindingsResponse
-	(*GetReportKeyRequest)(nil),           // 77: agogo.payouts.v1.GetReportKeyRequest
-	(*GetReportKeyResponse)(nil),          // 78: agogo.payouts.v1.GetReportKeyResponse
-	(*ReadPayeeStatementRequest)(nil),     // 79: agogo.payouts.v1.ReadPayeeStatementRequest
-	(*ReadPayeeStatementResponse)(nil),    // 80: agogo.payouts.v1.ReadPayeeStatementResponse
-	(*StatementLine)(nil),                 // 81: agogo.payouts.v1.StatementLine
-	nil,                                   // 82: agogo.payouts.v1.Run.CountsEntry
-	nil,                                   // 83: agogo.payouts.v1.Run.TotalsEntry
-	nil,                                   // 84: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                                   // 85: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                                   // 86: agogo.payouts.v1.RunProgress.HeldEntry
-	nil,                                   // 87: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),                      // 88: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),         // 89: google.protobuf.Timestamp
-	(*v1.Reason)(nil),                     // 90: agogo.events.v1.Reason
-	(*v11.Balance)(nil),                   // 91: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),             // 92: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),            // 93: agogo.imports.v1.ImportResponse
+	(*ListSuspenseRequest)(nil),           // 77: agogo.payouts.v1.ListSuspenseRequest
+	(*ListSuspenseResponse)(nil),          // 78: agogo.payouts.v1.ListSuspenseResponse
+	(*Suspended)(nil),                     // 79: agogo.payouts.v1.Suspended
+	(*ResolveFindingRequest)(nil),         // 80: agogo.payouts.v1.ResolveFindingRequest
+	(*ResolveFindingResponse)(nil),        // 81: agogo.payouts.v1.ResolveFindingResponse
+	(*GetReportKeyRequest)(nil),           // 82: agogo.payouts.v1.GetReportKeyRequest
+	(*GetReportKeyResponse)(nil),          // 83: agogo.payouts.v1.GetReportKeyResponse
+	(*ReadPayeeStatementRequest)(nil),     // 84: agogo.payouts.v1.ReadPayeeStatementRequest
+	(*ReadPayeeStatementResponse)(nil),    // 85: agogo.payouts.v1.ReadPayeeStatementResponse
+	(*StatementLine)(nil),                 // 86: agogo.payouts.v1.StatementLine
+	nil,                                   // 87: agogo.payouts.v1.Run.CountsEntry
+	nil,                                   // 88: agogo.payouts.v1.Run.TotalsEntry
+	nil,                                   // 89: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                                   // 90: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                                   // 91: agogo.payouts.v1.RunProgress.HeldEntry
+	nil,                                   // 92: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),                      // 93: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),         // 94: google.protobuf.Timestamp
+	(*v1.Reason)(nil),                     // 95: agogo.events.v1.Reason
+	(*v11.Balance)(nil),                   // 96: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),             // 97: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),            // 98: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	88,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	88,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	88,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	89,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	93,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	93,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	93,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	94,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,   // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	89,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	89,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
-	89,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	94,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	94,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	94,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
 	3,   // 8: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	89,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	82,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	83,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	89,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	89,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	89,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	94,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	87,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	88,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	94,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	94,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	94,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12,  // 15: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13,  // 16: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	90,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	88,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	88,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	88,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	89,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	84,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	85,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	95,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	93,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	93,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	93,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	94,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	89,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	90,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14,  // 24: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	88,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	88,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	93,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	93,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,   // 27: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
 	9,   // 28: agogo.payouts.v1.RunProgress.run:type_name -> agogo.payouts.v1.Run
-	86,  // 29: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
-	89,  // 30: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
-	87,  // 31: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	88,  // 32: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	88,  // 33: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	88,  // 34: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	91,  // 29: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
+	94,  // 30: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
+	92,  // 31: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	93,  // 32: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	93,  // 33: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	93,  // 34: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	23,  // 35: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	89,  // 36: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	89,  // 37: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	94,  // 36: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	94,  // 37: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	22,  // 38: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
 	22,  // 39: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	89,  // 40: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	89,  // 41: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	89,  // 42: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	90,  // 43: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	88,  // 44: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	88,  // 45: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	88,  // 46: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	88,  // 47: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	94,  // 40: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	94,  // 41: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	94,  // 42: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	95,  // 43: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	93,  // 44: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	93,  // 45: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	93,  // 46: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	93,  // 47: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
 	31,  // 48: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	89,  // 49: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	89,  // 50: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	94,  // 49: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	94,  // 50: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
 	33,  // 51: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
 	23,  // 52: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	89,  // 53: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	89,  // 54: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	94,  // 53: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	94,  // 54: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	32,  // 55: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
 	32,  // 56: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
 	22,  // 57: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
 	22,  // 58: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	89,  // 59: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	94,  // 59: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
 	52,  // 60: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
 	53,  // 61: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	89,  // 62: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	89,  // 63: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	89,  // 64: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	94,  // 62: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	94,  // 63: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	94,  // 64: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
 	62,  // 65: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
-	88,  // 66: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
-	89,  // 67: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
-	88,  // 68: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
-	88,  // 69: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
-	88,  // 70: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
-	88,  // 71: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
-	89,  // 72: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
-	88,  // 73: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
-	88,  // 74: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
-	88,  // 75: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
-	88,  // 76: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
-	88,  // 77: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
-	91,  // 78: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	89,  // 79: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	88,  // 80: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	88,  // 81: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	88,  // 82: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	88,  // 83: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	88,  // 84: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	88,  // 85: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	88,  // 86: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	88,  // 87: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	88,  // 88: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	88,  // 89: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	88,  // 90: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	88,  // 91: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	89,  // 92: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	93,  // 66: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	94,  // 67: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	93,  // 68: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	93,  // 69: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	93,  // 70: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	93,  // 71: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	94,  // 72: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	93,  // 73: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	93,  // 74: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	93,  // 75: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	93,  // 76: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	93,  // 77: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	96,  // 78: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	94,  // 79: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	93,  // 80: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	93,  // 81: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	93,  // 82: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	93,  // 83: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	93,  // 84: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	93,  // 85: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	93,  // 86: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	93,  // 87: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	93,  // 88: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	93,  // 89: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	93,  // 90: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	93,  // 91: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	94,  // 92: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
 	65,  // 93: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
 	65,  // 94: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
 	65,  // 95: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	88,  // 96: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	89,  // 97: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	93,  // 96: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	94,  // 97: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
 	74,  // 98: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	88,  // 99: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	81,  // 100: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	88,  // 101: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	89,  // 102: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	88,  // 103: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	88,  // 104: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	88,  // 105: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	88,  // 106: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	88,  // 107: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	88,  // 108: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	92,  // 109: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	92,  // 110: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,   // 111: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,   // 112: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,   // 113: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,   // 114: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,   // 115: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10,  // 116: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15,  // 117: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17,  // 118: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	18,  // 119: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
-	20,  // 120: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
-	21,  // 121: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
-	24,  // 122: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	26,  // 123: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	27,  // 124: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	28,  // 125: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	29,  // 126: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	34,  // 127: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	36,  // 128: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	37,  // 129: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	39,  // 130: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	40,  // 131: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	41,  // 132: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	42,  // 133: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	43,  // 134: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	44,  // 135: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	45,  // 136: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	46,  // 137: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	48,  // 138: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	50,  // 139: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	51,  // 140: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	54,  // 141: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	56,  // 142: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	57,  // 143: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	58,  // 144: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	60,  // 145: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
-	63,  // 146: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	68,  // 147: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	66,  // 148: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
-	70,  // 149: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	72,  // 150: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	75,  // 151: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	77,  // 152: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	79,  // 153: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	93,  // 154: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	93,  // 155: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 156: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 157: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 158: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 159: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 160: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 161: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 162: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 163: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19,  // 164: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
-	9,   // 165: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
-	9,   // 166: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
-	25,  // 167: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	22,  // 168: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 169: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 170: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	30,  // 171: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	35,  // 172: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	32,  // 173: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	38,  // 174: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	32,  // 175: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 176: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 177: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 178: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 179: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 180: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 181: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	47,  // 182: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	49,  // 183: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
-	52,  // 184: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	52,  // 185: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	55,  // 186: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	59,  // 187: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 188: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 189: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	61,  // 190: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
-	64,  // 191: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	69,  // 192: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	67,  // 193: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
-	71,  // 194: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	73,  // 195: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	76,  // 196: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	78,  // 197: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	80,  // 198: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	154, // [154:199] is the sub-list for method output_type
-	109, // [109:154] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	79,  // 99: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
+	74,  // 100: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
+	93,  // 101: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
+	93,  // 102: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
+	93,  // 103: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
+	93,  // 104: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
+	93,  // 105: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	86,  // 106: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	93,  // 107: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	94,  // 108: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	93,  // 109: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	93,  // 110: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	93,  // 111: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	93,  // 112: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	93,  // 113: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	93,  // 114: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	97,  // 115: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	97,  // 116: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 117: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 118: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 119: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 120: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 121: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 122: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 123: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 124: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	18,  // 125: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
+	20,  // 126: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
+	21,  // 127: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
+	24,  // 128: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	26,  // 129: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	27,  // 130: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	28,  // 131: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	29,  // 132: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	34,  // 133: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	36,  // 134: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	37,  // 135: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	39,  // 136: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	40,  // 137: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	41,  // 138: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	42,  // 139: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	43,  // 140: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	44,  // 141: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	45,  // 142: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	46,  // 143: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	48,  // 144: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	50,  // 145: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	51,  // 146: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	54,  // 147: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	56,  // 148: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	57,  // 149: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	58,  // 150: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	60,  // 151: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	63,  // 152: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	68,  // 153: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	66,  // 154: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
+	70,  // 155: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	72,  // 156: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	75,  // 157: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	77,  // 158: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
+	80,  // 159: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
+	82,  // 160: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	84,  // 161: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	98,  // 162: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	98,  // 163: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 164: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 165: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 166: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 167: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 168: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 169: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 170: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 171: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19,  // 172: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
+	9,   // 173: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
+	9,   // 174: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
+	25,  // 175: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	22,  // 176: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 177: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 178: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	30,  // 179: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	35,  // 180: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	32,  // 181: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	38,  // 182: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	32,  // 183: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 184: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 185: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 186: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 187: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 188: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 189: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	47,  // 190: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	49,  // 191: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
+	52,  // 192: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	52,  // 193: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	55,  // 194: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	59,  // 195: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 196: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 197: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	61,  // 198: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	64,  // 199: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	69,  // 200: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	67,  // 201: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
+	71,  // 202: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	73,  // 203: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	76,  // 204: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	78,  // 205: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
+	81,  // 206: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
+	83,  // 207: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	85,  // 208: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	162, // [162:209] is the sub-list for method output_type
+	115, // [115:162] is the sub-list for method input_type
+	115, // [115:115] is the sub-list for extension type_name
+	115, // [115:115] is the sub-list for extension extendee
+	0,   // [0:115] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -7404,7 +7825,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   88,
+			NumMessages:   93,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -66,6 +66,8 @@ const (
 	PayoutsService_ListCloses_FullMethodName            = "/agogo.payouts.v1.PayoutsService/ListCloses"
 	PayoutsService_ReadReport_FullMethodName            = "/agogo.payouts.v1.PayoutsService/ReadReport"
 	PayoutsService_ListFindings_FullMethodName          = "/agogo.payouts.v1.PayoutsService/ListFindings"
+	PayoutsService_ListSuspense_FullMethodName          = "/agogo.payouts.v1.PayoutsService/ListSuspense"
+	PayoutsService_ResolveFinding_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ResolveFinding"
 	PayoutsService_GetReportKey_FullMethodName          = "/agogo.payouts.v1.PayoutsService/GetReportKey"
 	PayoutsService_ReadPayeeStatement_FullMethodName    = "/agogo.payouts.v1.PayoutsService/ReadPayeeStatement"
 )
@@ -159,6 +161,11 @@ type PayoutsServiceClient interface {
 	ReadReport(ctx context.Context, in *ReadReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadReportResponse], error)
 	// ListFindings lists what providers said against the books, by lookups and by statements, newest first.
 	ListFindings(ctx context.Context, in *ListFindingsRequest, opts ...grpc.CallOption) (*ListFindingsResponse, error)
+	// ListSuspense lists what is in suspense, by what it is about, newest first.
+	ListSuspense(ctx context.Context, in *ListSuspenseRequest, opts ...grpc.CallOption) (*ListSuspenseResponse, error)
+	// ResolveFinding takes what is in suspense for a finding to the account whose it is. The first caller proposes, a second actor with the same
+	// words applies: it is posted then, told as recon.resolved, and stands in the next signed report. Needs operator or approver.
+	ResolveFinding(ctx context.Context, in *ResolveFindingRequest, opts ...grpc.CallOption) (*ResolveFindingResponse, error)
 	// GetReportKey is the public key that reports are signed with.
 	GetReportKey(ctx context.Context, in *GetReportKeyRequest, opts ...grpc.CallOption) (*GetReportKeyResponse, error)
 	// ReadPayeeStatement streams what the books say of a payee: what was owed before, each movement, what is owed after.
@@ -636,6 +643,26 @@ func (c *payoutsServiceClient) ListFindings(ctx context.Context, in *ListFinding
 	return out, nil
 }
 
+func (c *payoutsServiceClient) ListSuspense(ctx context.Context, in *ListSuspenseRequest, opts ...grpc.CallOption) (*ListSuspenseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSuspenseResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ListSuspense_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) ResolveFinding(ctx context.Context, in *ResolveFindingRequest, opts ...grpc.CallOption) (*ResolveFindingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResolveFindingResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ResolveFinding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *payoutsServiceClient) GetReportKey(ctx context.Context, in *GetReportKeyRequest, opts ...grpc.CallOption) (*GetReportKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetReportKeyResponse)
@@ -754,6 +781,11 @@ type PayoutsServiceServer interface {
 	ReadReport(*ReadReportRequest, grpc.ServerStreamingServer[ReadReportResponse]) error
 	// ListFindings lists what providers said against the books, by lookups and by statements, newest first.
 	ListFindings(context.Context, *ListFindingsRequest) (*ListFindingsResponse, error)
+	// ListSuspense lists what is in suspense, by what it is about, newest first.
+	ListSuspense(context.Context, *ListSuspenseRequest) (*ListSuspenseResponse, error)
+	// ResolveFinding takes what is in suspense for a finding to the account whose it is. The first caller proposes, a second actor with the same
+	// words applies: it is posted then, told as recon.resolved, and stands in the next signed report. Needs operator or approver.
+	ResolveFinding(context.Context, *ResolveFindingRequest) (*ResolveFindingResponse, error)
 	// GetReportKey is the public key that reports are signed with.
 	GetReportKey(context.Context, *GetReportKeyRequest) (*GetReportKeyResponse, error)
 	// ReadPayeeStatement streams what the books say of a payee: what was owed before, each movement, what is owed after.
@@ -896,6 +928,12 @@ func (UnimplementedPayoutsServiceServer) ReadReport(*ReadReportRequest, grpc.Ser
 }
 func (UnimplementedPayoutsServiceServer) ListFindings(context.Context, *ListFindingsRequest) (*ListFindingsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListFindings not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ListSuspense(context.Context, *ListSuspenseRequest) (*ListSuspenseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSuspense not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ResolveFinding(context.Context, *ResolveFindingRequest) (*ResolveFindingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResolveFinding not implemented")
 }
 func (UnimplementedPayoutsServiceServer) GetReportKey(context.Context, *GetReportKeyRequest) (*GetReportKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReportKey not implemented")
@@ -1655,6 +1693,42 @@ func _PayoutsService_ListFindings_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_ListSuspense_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSuspenseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ListSuspense(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ListSuspense_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ListSuspense(ctx, req.(*ListSuspenseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_ResolveFinding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveFindingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ResolveFinding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ResolveFinding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ResolveFinding(ctx, req.(*ResolveFindingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PayoutsService_GetReportKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetReportKeyRequest)
 	if err := dec(in); err != nil {
@@ -1842,6 +1916,14 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListFindings",
 			Handler:    _PayoutsService_ListFindings_Handler,
+		},
+		{
+			MethodName: "ListSuspense",
+			Handler:    _PayoutsService_ListSuspense_Handler,
+		},
+		{
+			MethodName: "ResolveFinding",
+			Handler:    _PayoutsService_ResolveFinding_Handler,
 		},
 		{
 			MethodName: "GetReportKey",

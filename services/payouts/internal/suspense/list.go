@@ -1,0 +1,49 @@
+package suspense
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/services/payouts/internal/suspense/db"
+)
+
+// Left is what is in suspense for a reference, told by the newest finding about it.
+type Left struct {
+	Finding   uuid.UUID
+	Provider  string
+	Source    string
+	Code      string
+	Subject   uuid.UUID
+	Attempt   int
+	Reference string
+	Expected  string
+	Found     string
+	FoundAt   time.Time
+	Amount    money.Amount // debits positive: what the provider moved beyond the books
+	// Of the proposal that waits for a second person; zero without one.
+	ProposedAccount string
+	Proposed        money.Amount
+	ProposedBy      string
+}
+
+// List lists what is in suspense, newest first, behind one of a time and id.
+func List(ctx context.Context, conn db.DBTX, tenant, provider string, before time.Time, after uuid.UUID, limit int) ([]Left, error) {
+	rows, err := db.New(conn).List(ctx, db.ListParams{Tenant: tenant, Provider: provider, Before: before, After: after, PageLimit: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("list what is in suspense of %s: %w", tenant, err)
+	}
+	all := make([]Left, len(rows))
+	for i, r := range rows {
+		c := money.Currency(r.Currency)
+		all[i] = Left{
+			Finding: r.ReconID, Provider: r.Provider, Source: r.Source, Code: r.Code, Subject: r.SubjectID, Attempt: int(r.Attempt), Reference: r.Reference,
+			Expected: r.Expected, Found: r.Found, FoundAt: r.FoundAt, Amount: money.Amount{Minor: r.Amount, Currency: c},
+			ProposedAccount: r.ProposedAccount, Proposed: money.Amount{Minor: r.ProposedAmount, Currency: c}, ProposedBy: r.ProposedBy,
+		}
+	}
+	return all, nil
+}
