@@ -52,6 +52,11 @@ bench: ## Payouts a second beside a bare HTTP loop (ARGS="-scale 10", "-latency 
 	$(GO) build -o $(BIN)/agogo ./cmd/agogo
 	$(GO) run ./bench/payouts $(ARGS)
 
+.PHONY: bench/floor
+bench/floor: ## The least that the parts of a payout cost: the same rows, calls and messages with nothing decided (ARGS="-payouts 20000")
+	$(GO) build -o $(BIN)/agogo ./cmd/agogo
+	$(GO) run ./bench/floor $(ARGS)
+
 .PHONY: bench/plan
 bench/plan: ## Plan a million payments of 100,000 payees (ARGS="-history 10000000 -plans plans.log")
 	$(GO) build -o $(BIN)/agogo ./cmd/agogo

@@ -46,12 +46,11 @@ func Loop(ctx context.Context, cfg Config) (Result, error) {
 	if cfg.Calls < 1 || cfg.Concurrency < 1 {
 		return Result{}, errors.New("calls and concurrency have to be at least 1")
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: cfg.Concurrency}
-	defer transport.CloseIdleConnections()
-	c := &client{cfg: cfg, base: cfg.URL + "/orange-money-b2b/v1/" + cfg.Country, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
-	if err := c.prepare(ctx); err != nil {
+	c, err := Open(ctx, cfg)
+	if err != nil {
 		return Result{}, err
 	}
+	defer c.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	took := make([]time.Duration, cfg.Calls)
@@ -62,7 +61,7 @@ func Loop(ctx context.Context, cfg Config) (Result, error) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < cfg.Calls && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				start := time.Now()
-				if err := c.pay(ctx, i); err != nil {
+				if err := c.Pay(ctx, i); err != nil {
 					cancel(fmt.Errorf("call %d: %w", i, err))
 				}
 				took[i] = time.Since(start)
@@ -78,15 +77,30 @@ func Loop(ctx context.Context, cfg Config) (Result, error) {
 	return Result{Paid: cfg.Calls, Elapsed: elapsed, P50: took[len(took)/2], P99: took[len(took)*99/100]}, nil
 }
 
-type client struct {
+// Client makes the loop's calls.
+type Client struct {
 	cfg    Config
 	base   string
 	http   *http.Client
 	header http.Header
 }
 
+// Open fetches what every call needs.
+func Open(ctx context.Context, cfg Config) (*Client, error) {
+	transport := &http.Transport{MaxIdleConnsPerHost: cfg.Concurrency}
+	c := &Client{cfg: cfg, base: cfg.URL + "/orange-money-b2b/v1/" + cfg.Country, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
+	if err := c.prepare(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close ends the connections that were kept.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
 // prepare fetches what every call needs: a token, the services, the form.
-func (c *client) prepare(ctx context.Context) error {
+func (c *Client) prepare(ctx context.Context) error {
 	var token struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -118,7 +132,7 @@ func (c *client) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (c *client) get(ctx context.Context, path string, into any) error {
+func (c *Client) get(ctx context.Context, path string, into any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
 		return err
@@ -127,7 +141,8 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	return c.do(r, into)
 }
 
-func (c *client) pay(ctx context.Context, i int) error {
+// Pay makes the i-th payment of the run.
+func (c *Client) Pay(ctx context.Context, i int) error {
 	body, err := json.Marshal(map[string]any{
 		"peerId": fmt.Sprintf("07%08d", i%100_000_000), "peerIdType": "msisdn", "amount": 1000 + i%9000, "currency": "XOF", "posId": "bench",
 		"transactionId": fmt.Sprintf("%s-%d", c.cfg.Run, i),
@@ -150,7 +165,7 @@ func (c *client) pay(ctx context.Context, i int) error {
 	return nil
 }
 
-func (c *client) do(r *http.Request, into any) error {
+func (c *Client) do(r *http.Request, into any) error {
 	answer, err := c.http.Do(r)
 	if err != nil {
 		return err

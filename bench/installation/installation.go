@@ -26,6 +26,10 @@ type Installation struct {
 		Simulator   string            `json:"simulator"`
 		HTTP        map[string]string `json:"http"`
 		PostgresDSN string            `json:"postgres_dsn"`
+		NATS        struct {
+			URL   string `json:"url"`
+			Creds string `json:"creds"`
+		} `json:"nats"`
 	}
 	binary, dir string
 	dev         *exec.Cmd
