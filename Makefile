@@ -68,7 +68,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 EPOCH     ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 .PHONY: images
 images: $(TOOLS)/images ## Make container images, with their SBOM and provenance, in dist/images (REPO=registry/folder PLATFORMS=linux/amd64 PUSH=1)
-	$(TOOLS)/images -out dist/images -repo $(REPO) -version $(VERSION) -epoch $(EPOCH) -commit $$(git rev-parse HEAD) -platforms $(PLATFORMS) $(if $(PUSH),-push) \
+	$(TOOLS)/images -out dist/images -repo $(REPO) -version $(VERSION) -epoch $(EPOCH) -commit $$(git rev-parse HEAD) $(if $(shell git status --porcelain 2>/dev/null),-dirty) -platforms $(PLATFORMS) $(if $(PUSH),-push) \
 		agogo=./cmd/agogo $(foreach s,$(SERVICES),agogo-$(s)=./services/$(s)/cmd/$(s)) agogo-nats=github.com/nats-io/nats-server/v2
 
 .PHONY: test/images
@@ -82,6 +82,10 @@ test/chart: $(TOOLS)/helm ## Test the Helm chart: templates, schema, lint (ARGS=
 .PHONY: test/apiserver
 test/apiserver: $(TOOLS)/helm $(TOOLS)/kube-apiserver .cache/crds etcd ## Install every profile of the chart on a real Kubernetes API server
 	$(GO) test -tags apiserver -count=1 ./cmd/agogo/internal/provision/apiserver $(ARGS)
+
+.PHONY: test/rules
+test/rules: ## Test the alerts: each fires when it should and not before, on Prometheus's own engine
+	cd tools/rules && GOWORK=off $(GO) test -count=1 ./...
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf .cache/protovalidate ## Lint Go and protos
@@ -98,6 +102,8 @@ gen: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc $(TOOLS)/sq
 	$(GO) run ./internal/event/docs > docs/events/README.md
 	$(GO) run ./deploy/helm/reference > deploy/helm/agogo/README.md
 	$(GO) run ./cmd/agogo provision nats-conf > deploy/helm/agogo/files/nats-accounts.conf
+	@mkdir -p deploy/helm/agogo/files/prometheus deploy/helm/agogo/files/grafana
+	cp deploy/prometheus/*.yaml deploy/helm/agogo/files/prometheus/ && cp deploy/grafana/*.json deploy/helm/agogo/files/grafana/
 
 .PHONY: verify
 verify: gen ## Fail when generated code, modules or docs are not what their sources say

@@ -98,6 +98,10 @@ func (l *loader) token(v at, t *Token, f *File) {
 		required("tenants", l.tokenTenants(t, f)),
 		optional("token", func(v at) {
 			given++
+			if l.service != "" { // a process of one service, which every other service's token would be given too
+				l.fail(v, "would hand the token itself to every service, each of which could then act as its owner: write token_sha256, as printf %%s TOKEN | sha256sum prints it")
+				return
+			}
 			var secret string
 			l.secret(&secret)(v)
 			switch {

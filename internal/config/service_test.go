@@ -2,7 +2,9 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +20,34 @@ func owned(t *testing.T, service string) []string {
 		t.Fatal(err)
 	}
 	return slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, "AGOGO_TOKEN_") })
+}
+
+// hashed is the file with every token as its hash, as a process of one service must be given it.
+func hashed(t *testing.T) []byte {
+	t.Helper()
+	data, err := readBounded("testdata/everything.yaml", maxFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	return regexp.MustCompile(`token: "\$\{[A-Z_]+\}"`).ReplaceAllFunc(data, func([]byte) []byte {
+		n++
+		return fmt.Appendf(nil, "token_sha256: %q", strings.Repeat(fmt.Sprintf("%02x", n), 32))
+	})
+}
+
+// Who breaks into one service must not find the tokens of people in it.
+func TestAServiceTakesNoToken(t *testing.T) {
+	t.Parallel()
+	for _, service := range []string{"scheduler", "payouts", "recurrences", "notifier"} {
+		_, err := LoadFor(service, "testdata/everything.yaml", sandboxEnv)
+		if err == nil || strings.Count(err.Error(), "write token_sha256") != 2 {
+			t.Errorf("%s: %v", service, err)
+		}
+	}
+	if _, err := Load("testdata/everything.yaml", sandboxEnv); err != nil {
+		t.Errorf("all of them in one process: %v", err)
+	}
 }
 
 // TestAServiceReadsItsOwnSecretsOnly: it starts without the others', and if they are there it does not take them.
@@ -36,14 +66,15 @@ func TestAServiceReadsItsOwnSecretsOnly(t *testing.T) {
 			}
 			together[name] = true
 		}
-		_, err := LoadFor(service, "testdata/everything.yaml", func(name string) string {
+		l := &loader{path: "testdata/everything.yaml", service: service, readFile: readSecret, kinds: providerKinds}
+		l.getenv = func(name string) string {
 			if strings.HasPrefix(name, "AGOGO_TOKEN_") || slices.Contains(own, name) {
 				return sandboxEnv(name)
 			}
 			t.Errorf("%s asks for %s", service, name)
 			return ""
-		})
-		if err != nil {
+		}
+		if _, err := l.load(hashed(t)); err != nil {
 			t.Errorf("%s with its own: %v", service, err)
 		}
 	}
@@ -62,11 +93,7 @@ func TestAServiceOpensItsOwnFilesOnly(t *testing.T) {
 		opened := false
 		l := &loader{path: "testdata/everything.yaml", service: service, getenv: sandboxEnv, kinds: providerKinds}
 		l.readFile = func(name string) ([]byte, error) { opened = true; return readSecret(name) }
-		data, err := readBounded(l.path, maxFile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		file, err := l.load(data)
+		file, err := l.load(hashed(t))
 		if err != nil || opened != want {
 			t.Errorf("%s: opened %t, want %t; %v", service, opened, want, err)
 			continue

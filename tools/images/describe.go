@@ -95,11 +95,29 @@ func provenance(o options, image, pkg string, digest v1.Hash, binaries []binary,
 				"buildType":            "https://github.com/agogopay/agogo/tools/images@v1",
 				"externalParameters":   object{"package": pkg, "version": o.version},
 				"internalParameters":   object{"go": info.GoVersion, "settings": settings},
-				"resolvedDependencies": []object{{"uri": "git+https://github.com/agogopay/agogo", "digest": object{"gitCommit": o.commit}}},
+				"resolvedDependencies": []object{o.source()},
 			},
 			"runDetails": object{"builder": object{"id": "https://github.com/agogopay/agogo/tools/images"}},
 		},
 	}, nil
+}
+
+// source is what was built. A digest would vouch for every byte, which the commit does not when something was changed after it.
+func (o options) source() object {
+	s := object{"uri": "git+https://github.com/agogopay/agogo", "digest": object{"gitCommit": o.commit}}
+	if o.dirty {
+		delete(s, "digest")
+		s["annotations"] = object{"changedAfterCommit": o.commit}
+	}
+	return s
+}
+
+// revision names the source in the image's labels.
+func (o options) revision() string {
+	if o.dirty {
+		return o.commit + "-dirty"
+	}
+	return o.commit
 }
 
 func sorted[V any](m map[string]V) []string {

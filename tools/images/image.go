@@ -110,7 +110,7 @@ func rootFS(img v1.Image) v1.RootFS {
 
 func labels(o options, image string) map[string]string {
 	return map[string]string{
-		"org.opencontainers.image.title": image, "org.opencontainers.image.version": o.version, "org.opencontainers.image.revision": o.commit,
+		"org.opencontainers.image.title": image, "org.opencontainers.image.version": o.version, "org.opencontainers.image.revision": o.revision(),
 		"org.opencontainers.image.source": "https://github.com/agogopay/agogo", "org.opencontainers.image.licenses": "Apache-2.0",
 	}
 }

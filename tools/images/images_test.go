@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -200,5 +201,20 @@ func TestPushToARegistry(t *testing.T) {
 	}
 	if _, err := remote.Index(ref); err != nil {
 		t.Error(err)
+	}
+}
+
+// A checkout with changes is not its commit, and whoever reads the provenance must not be told that it is.
+func TestADirtyCheckoutIsNotItsCommit(t *testing.T) {
+	for dirty, want := range map[bool]string{false: `"gitCommit": "abc"`, true: `"changedAfterCommit": "abc"`} {
+		dir := made(t, "-platforms", "linux/amd64", "-dirty="+strconv.FormatBool(dirty))
+		raw, err := os.ReadFile(filepath.Join(dir, "hello.provenance.json"))
+		if err != nil || !strings.Contains(string(raw), want) || strings.Contains(string(raw), "gitCommit") == dirty {
+			t.Errorf("dirty %t: %v\n%s", dirty, err, raw)
+		}
+	}
+	err := run(t.Context(), []string{"-dirty", "-push", "-platforms", "linux/amd64"})
+	if err == nil || !strings.Contains(err.Error(), "commit them") {
+		t.Errorf("pushing what is in no commit: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -24,6 +25,7 @@ import (
 // options are the flags.
 type options struct {
 	root, out, repo, version, commit string
+	dirty                            bool // what is built is the commit and something else
 	platforms                        []v1.Platform
 	at                               time.Time // of everything in the images
 	push                             bool
@@ -48,11 +50,15 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&o.repo, "repo", "agogopay", "registry and folder before the image's name")
 	f.StringVar(&o.version, "version", "dev", "tag")
 	f.StringVar(&o.commit, "commit", "", "commit of the source, for the provenance")
+	f.BoolVar(&o.dirty, "dirty", false, "the source is not quite that of the commit: say so, and push nothing")
 	f.Int64Var(&epoch, "epoch", 0, "seconds since 1970 that everything is dated (SOURCE_DATE_EPOCH)")
 	f.StringVar(&platforms, "platforms", "linux/amd64,linux/arm64", "with commas between")
 	f.BoolVar(&o.push, "push", false, "also push to the repository, with the credentials of docker login")
 	if err := f.Parse(args); err != nil {
 		return err
+	}
+	if o.dirty && o.push {
+		return errors.New("the source has changes that are in no commit, so nobody could say what was pushed: commit them, or leave -push off")
 	}
 	o.at = time.Unix(epoch, 0).UTC()
 	for _, p := range strings.Split(platforms, ",") {

@@ -85,6 +85,7 @@ func TestSeparateProcessesWithTLSAndLeastPrivilege(t *testing.T) {
 		t.Errorf("%d stages are as the customer expects, want 6:\n%s", n, out)
 	}
 	s.withinEconomy()
+	s.measured()
 	s.run(apply...) // an upgrade while everything runs
 	s.encrypted()
 	for name, l := range s.logs {

@@ -1,0 +1,2 @@
+// Package rules holds the tests of deploy/prometheus: every alert fires when it should, and not before.
+package rules
