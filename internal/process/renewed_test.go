@@ -51,6 +51,9 @@ func TestAnotherAuthorityOfTheBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitStatus(t, changed, nats.CONNECTED)
+	if err := nc.Flush(); err != nil { // the library reads its state without a lock when it is asked for TLS
+		t.Fatal(err)
+	}
 	state, err := nc.TLSConnectionState()
 	if err != nil || time.Until(state.PeerCertificates[0].NotAfter) < 90*time.Minute {
 		t.Errorf("%v: still the certificate that ends at %s", err, state.PeerCertificates[0].NotAfter)
