@@ -10,14 +10,16 @@ import (
 )
 
 // Backup copies every row of the pool's schema as it is now, and returns a function that puts the tables back to that, as often as it
-// is called. Sequences go on, as they would in a database that is newer than its backup's rows.
+// is called; there may be several at once. Sequences go on, as they would in a database that is newer than its backup's rows.
 func Backup(t testing.TB, pool *pgxpool.Pool) (restore func()) {
 	t.Helper()
-	var schema string
-	if err := pool.QueryRow(t.Context(), "SELECT current_schema()").Scan(&schema); err != nil {
+	var schema, name string
+	err := pool.QueryRow(t.Context(), `SELECT current_schema(), current_schema() || '_backup' || (SELECT COALESCE(max(substring(nspname FROM '_backup([0-9]+)$')::integer), 0) + 1
+		FROM pg_namespace WHERE starts_with(nspname, current_schema() || '_backup'))`).Scan(&schema, &name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	kept := pgx.Identifier{schema + "_backup"}.Sanitize()
+	kept := pgx.Identifier{name}.Sanitize()
 	tables := tablesOf(t, pool)
 	within := "SET LOCAL search_path = " + pgx.Identifier{schema}.Sanitize()
 	statements := []string{within, "CREATE SCHEMA " + kept}

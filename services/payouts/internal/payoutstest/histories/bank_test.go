@@ -41,8 +41,16 @@ type transfer struct {
 	moved    int
 	reversed bool
 	lied     bool // about it the provider has said what was not so
+	beyond   bool // for longer than it has promised its reading side does not know of it
 	amounts  int  // different ones that were asked for
 }
+
+// blindness is how long after its quiet time a bank may not know what it has paid. A restore takes longer: what is asked about after it is
+// known by then.
+const blindness = 9 * time.Minute
+
+// unseen reports whether it was paid and is denied, for longer than the bank has promised.
+func (x *transfer) unseen(now time.Time) bool { return x != nil && x.beyond && now.Before(x.visible) }
 
 // known reports whether the provider has it, and would say so.
 func (x *transfer) known(now time.Time) bool {
@@ -59,7 +67,7 @@ func (x *transfer) settled() int {
 // The ways in which sends, lookups and reversals go wrong.
 func sendKinds() []string {
 	return []string{
-		"lost", "never", "late", "blind", "accepted", "lost-accepted", "garbage", "refused", "refused-for-now", "refused-payee", "no-float",
+		"lost", "never", "late", "blind", "blind-long", "accepted", "lost-accepted", "garbage", "refused", "refused-for-now", "refused-payee", "no-float",
 		"provider-refuses", "provider-stops", "not-sent", "busy", "ok-told", "lost-told",
 	}
 }
@@ -125,7 +133,7 @@ func (b *bank) again(t provider.Transfer) {
 	switch {
 	case !b.deduplicate:
 		b.accuse("reference " + t.Reference + " is sent again to a bank that does not deduplicate")
-	case x != nil && (x.state == "flying" || b.clock.Now().Before(x.visible)):
+	case x != nil && !x.beyond && (x.state == "flying" || b.clock.Now().Before(x.visible)):
 		b.accuse("reference " + t.Reference + " is sent again before the first request has had its time")
 	case !t.Resend:
 		b.accuse("reference " + t.Reference + " is sent again and not said to be")
@@ -152,6 +160,13 @@ func (b *bank) submit(t provider.Transfer, kind string) provider.Result {
 	case "blind":
 		x := b.arrive(t, "paid")
 		x.visible = b.clock.Now().Add(b.quiet - time.Second)
+		return doubt
+	case "blind-long": // longer than promised: only a bank that pays a reference once may be like that, for it alone is sent a reference again
+		x := b.arrive(t, "paid")
+		x.visible = b.clock.Now().Add(b.quiet - time.Second)
+		if b.deduplicate {
+			x.visible, x.beyond = b.clock.Now().Add(b.quiet+blindness), true
+		}
 		return doubt
 	case "lost-accepted":
 		b.arrive(t, "pending")
@@ -349,6 +364,14 @@ func (b *bank) each(payee int, fn func(x *transfer)) {
 			fn(x)
 		}
 	}
+}
+
+// forget is after a restore: what was asked for before may be asked for again, for nobody here knows of it. That nothing is paid twice by
+// that stays to be shown.
+func (b *bank) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.asked)
 }
 
 // honest ends all that goes wrong from now on, and finishes what is pending.

@@ -92,7 +92,7 @@ func parse(text string) (h history, err error) {
 			}
 			s.args = append(s.args, n)
 		}
-		if !ok || len(s.args) != len(v.args) || len(v.words) > 0 && !slices.Contains(v.words, s.word) {
+		if !ok || len(s.args) != len(v.args) || len(v.words) > 0 && !slices.Contains(slices.Concat(v.words, v.named), s.word) {
 			return h, fmt.Errorf("%q is no step", line)
 		}
 		h.steps = append(h.steps, s)

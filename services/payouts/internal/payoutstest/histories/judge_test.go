@@ -2,10 +2,12 @@ package histories
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/ledger"
@@ -17,6 +19,8 @@ type judge struct {
 	world        *world
 	evening      string          // the nominal time of the newest daily tick
 	contradicted map[string]bool // items of payouts known to be so when it last looked
+	sent         map[string]sent // references as they were sent, for the time when the tables have forgotten them
+	lost         map[string]bool // references that a restore has made the tables forget
 
 	mu      sync.Mutex
 	accused []string
@@ -96,7 +100,7 @@ func (j *judge) attempts() {
 		j.attempt(a, w.bank.transfers[a.Reference])
 	}
 	for reference, x := range w.bank.transfers {
-		if _, ok := ours[reference]; !ok {
+		if _, ok := ours[reference]; !ok && !j.lost[reference] && x.state != "" {
 			w.t.Errorf("the bank has %s of %s, which no attempt of ours is", reference, x.state)
 		}
 	}
@@ -129,7 +133,7 @@ func (j *judge) attempt(a attemptRow, x *transfer) {
 		t.Errorf("reference %s was paid %d times", a.Reference, x.moved)
 	case x.amounts > 0:
 		t.Errorf("reference %s came with another amount", a.Reference)
-	case x.lied:
+	case x.lied, x.beyond && a.State == "not_sent": // it may go again, under the same reference only
 	case a.State == "succeeded" && x.moved != 1:
 		t.Errorf("attempt %s succeeded, the bank has not paid it", a.Reference)
 	case (a.State == "failed" || a.State == "not_sent") && x.settled() != 0:
@@ -142,34 +146,78 @@ func (j *judge) attempt(a attemptRow, x *transfer) {
 func (j *judge) once() {
 	w := j.world
 	w.t.Helper()
-	rows, err := w.Pool.Query(w.Ctx(), `SELECT i.item_id, a.reference, p.contradicted FROM payout_items i JOIN attempts a ON a.subject_id = i.payout_id
+	rows, err := w.Pool.Query(w.Ctx(), `SELECT i.item_id, a.reference, p.payout_id, p.contradicted FROM payout_items i JOIN attempts a ON a.subject_id = i.payout_id
 		JOIN payouts p ON p.payout_id = i.payout_id WHERE i.item_kind = 'payment'`)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	paid, now := map[string][]string{}, map[string]bool{}
+	paid, now, known := map[string][]string{}, map[string]bool{}, map[string]sent{}
 	var item, reference string
+	var payout uuid.UUID
 	var contradicted bool
-	if _, err := pgx.ForEachRow(rows, []any{&item, &reference, &contradicted}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&item, &reference, &payout, &contradicted}, func() error {
 		if contradicted {
 			now[item] = true
 		}
 		if j.contradicted[item] && slices.Contains(w.bank.arrivals, reference) {
 			w.t.Errorf("payment %s was sent as %s although the bank has told that it paid it", item, reference)
 		}
-		if x := w.bank.transfers[reference]; x != nil && !x.lied && (x.settled() > 0 || x.state == "pending" || x.state == "flying") {
-			paid[item] = append(paid[item], reference)
-		}
+		known[reference] = sent{payout, append(known[reference].items, item)}
 		return nil
 	}); err != nil {
 		w.t.Fatal(err)
 	}
+	maps.Copy(j.sent, known)
 	w.bank.arrivals, j.contradicted = nil, now
+	for reference, s := range j.sent {
+		x := w.bank.transfers[reference]
+		if x == nil || x.lied || x.settled() <= 0 && x.state != "pending" && x.state != "flying" {
+			continue
+		}
+		if _, ok := known[reference]; !ok {
+			s.items = j.itemsOf(s)
+		}
+		for _, item := range s.items {
+			paid[item] = append(paid[item], reference)
+		}
+	}
 	for item, references := range paid {
 		if len(references) > 1 {
 			w.t.Errorf("payment %s was paid %d times, as %v", item, len(references), references)
 		}
 	}
+}
+
+// itemsOf is what a reference pays that the tables have forgotten: what its payout is made of there, if that stands again, for then it is
+// taken over; what it was made of otherwise.
+func (j *judge) itemsOf(s sent) []string {
+	w := j.world
+	w.t.Helper()
+	rows, err := w.Pool.Query(w.Ctx(), "SELECT item_id FROM payout_items WHERE payout_id = $1 AND item_kind = 'payment' ORDER BY 1", s.payout)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	items, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if len(items) == 0 {
+		return s.items
+	}
+	return items
+}
+
+// restored is told after the tables were put back: what they know no more is lost until they know it again.
+func (j *judge) restored() {
+	w := j.world
+	j.contradicted = nil
+	w.bank.each(-1, func(x *transfer) { j.lost[x.Reference] = true })
+}
+
+// sent is what a reference was for.
+type sent struct {
+	payout uuid.UUID
+	items  []string
 }
 
 // nothingIsLost: a completed payment is free for the next run, or in a payout that is paid, on its way, or somewhere that people see.
@@ -243,10 +291,16 @@ func (j *judge) truthIsKnown() {
 		booked[reference] = true
 	}
 	w.bank.each(-1, func(x *transfer) {
-		if x.settled() == 1 && !x.lied && !booked[x.Reference] {
+		if x.settled() == 1 && !x.lied && !booked[x.Reference] && !(j.lost[x.Reference] && j.told(x.Reference)) {
 			w.t.Errorf("the bank has paid %s, and nobody here knows", x.Reference)
 		}
 	})
+}
+
+// told reports whether people hear of a reference from before a restore: its payout does not stand again, and whatever else its payee is
+// to get is held for it.
+func (j *judge) told(reference string) bool {
+	return j.world.Count("SELECT count(*) FROM restore_lost WHERE subject_id = $1 AND settled_at IS NULL", j.sent[reference].payout) > 0
 }
 
 // batchesGoOn resumes what was paused.

@@ -11,6 +11,7 @@ import (
 
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+	"github.com/agogopay/agogo/services/payouts/internal/runs"
 )
 
 const tenant = payoutstest.Tenant
@@ -54,6 +55,9 @@ func (w *world) person(a []int, act string) {
 	if !ok {
 		return
 	}
+	if act == "release" && w.restored(id) { // they look into what the payee was sent before the restore, and it may have paid
+		return
+	}
 	ctx, request := w.As(who(a[1])), uuid.NewString()
 	call := func() (err error) {
 		switch act {
@@ -82,7 +86,8 @@ func (w *world) person(a []int, act string) {
 }
 
 // resolve has two people decide about a payout in review, with the provider asked in between. They say that it was paid only
-// when it was; that it was not they may say wrongly, and the provider's word must be what stops them.
+// when it was; that it was not they may say wrongly, and the provider's word must be what stops them. Where that denies what it has paid, and
+// for longer than it has promised, nothing does: there they look at its statement.
 func (w *world) resolve(a []int, kind string) {
 	w.t.Helper()
 	id, ok := w.newest(a[0])
@@ -94,13 +99,11 @@ func (w *world) resolve(a []int, kind string) {
 		w.t.Fatal(err)
 	}
 	words := &payoutsv1.ResolvePayoutRequest{Tenant: tenant, Id: id, Outcome: "not_paid", PayAgain: kind == "pay-again", Evidence: "the statement of today"}
-	if kind == "truth" {
-		w.bank.each(a[0], func(x *transfer) {
-			if x.Reference == reference && x.settled() == 1 {
-				words.Outcome = "paid"
-			}
-		})
-	}
+	w.bank.each(a[0], func(x *transfer) {
+		if x.Reference == reference && x.settled() == 1 && (kind == "truth" || x.unseen(w.Clock.Now())) {
+			words.Outcome, words.PayAgain = "paid", false
+		}
+	})
 	for i := range 2 {
 		words.RequestId = uuid.NewString()
 		_, err := w.admin.ResolvePayout(w.As(who(i)), words)
@@ -187,4 +190,27 @@ func (w *world) batchAct(ctx context.Context, id, act string) (err error) {
 		_, err = w.admin.RejectBatch(ctx, &payoutsv1.RejectBatchRequest{Tenant: tenant, Id: id, Reason: "seen", RequestId: uuid.NewString()})
 	}
 	return err
+}
+
+// run does something to the newest run of payouts, or the one before.
+func (w *world) run(a []int, act string) {
+	w.t.Helper()
+	var id uuid.UUID
+	err := w.Pool.QueryRow(w.Ctx(), "SELECT run_id FROM runs WHERE job = $1 ORDER BY nominal_time DESC OFFSET $2 LIMIT 1", runs.JobDaily, a[0]).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, request := w.As(who(0)), uuid.NewString()
+	for range 2 { // the answer got lost on its way to the person
+		if act == "cancel" {
+			_, err = w.admin.CancelRun(ctx, &payoutsv1.CancelRunRequest{Tenant: tenant, Id: id.String(), Reason: "the wrong file", RequestId: request})
+		} else {
+			_, err = w.admin.RetryRun(ctx, &payoutsv1.RetryRunRequest{Tenant: tenant, Id: id.String(), Reason: "the file is mended", RequestId: request})
+		}
+		w.said(act, err)
+	}
+	w.work()
 }

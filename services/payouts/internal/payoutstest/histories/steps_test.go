@@ -23,6 +23,7 @@ type verb struct {
 	weight int
 	args   []int    // how many values each numeric argument has, counted from 0
 	words  []string // what its last argument is one of
+	named  []string // likewise, in histories with a name only
 	do     func(*world, []int, string)
 }
 
@@ -38,6 +39,7 @@ func verbs() map[string]verb {
 
 		// Time, ticks and commands.
 		"evening":       {weight: 4, do: func(w *world, _ []int, _ string) { w.evening() }},
+		"broken-file":   {weight: 2, args: []int{3}, do: func(w *world, a []int, _ string) { w.breaks = a[0] + 1 }},
 		"tick-again":    {weight: 3, do: func(w *world, _ []int, _ string) { w.fire(w.lastTick(), fmt.Sprintf("again-%s", w.Clock.Now())) }},
 		"check-pending": {weight: 2, do: func(w *world, _ []int, _ string) { w.checkPending() }},
 		"command-again": {weight: 3, args: []int{20}, do: (*world).commandAgain},
@@ -53,6 +55,10 @@ func verbs() map[string]verb {
 		"thaw":       {weight: 3, do: func(w *world, _ []int, _ string) { w.thaw() }},
 		"leases-end": {weight: 6, do: func(w *world, _ []int, _ string) { w.leasesEnd(); w.reconcile() }},
 
+		// The database.
+		"backup":  {weight: 6, do: func(w *world, _ []int, _ string) { w.keep() }},
+		"restore": {weight: 5, words: []string{"told"}, named: []string{"untold"}, do: func(w *world, _ []int, s string) { w.restore(s == "told") }},
+
 		// The provider.
 		"send":      {weight: 34, args: []int{1 << payees}, words: sendKinds(), do: func(w *world, a []int, s string) { plan(w.bank.sends, a[0], s) }},
 		"lookup":    {weight: 14, args: []int{1 << payees}, words: lookupKinds(), do: func(w *world, a []int, s string) { plan(w.bank.lookups, a[0], s) }},
@@ -67,6 +73,7 @@ func verbs() map[string]verb {
 		"tenant":     {weight: 4, words: []string{"stop", "start", "start", "top-up"}, do: (*world).tenant},
 		"payee":      {weight: 4, args: []int{payees}, words: []string{"pause", "resume", "confirm"}, do: (*world).payee},
 		"batch":      {weight: 8, words: []string{"approve", "resume", "retry-failed", "approve", "pause", "reject"}, do: (*world).batch},
+		"run":        {weight: 8, args: []int{2}, words: []string{"cancel", "cancel", "retry"}, do: (*world).run},
 		"connectors": {weight: 3, do: func(w *world, _ []int, _ string) { w.open() }},
 	}
 }
@@ -145,6 +152,7 @@ func (w *world) evening() {
 	w.ticks++
 	w.Clock.Set(nominal.Add(5 * time.Second))
 	w.judge.evening = nominal.Format(time.RFC3339)
+	w.evenings = append(w.evenings, w.judge.evening)
 	w.fire(w.lastTick(), "first-"+w.nominal())
 }
 

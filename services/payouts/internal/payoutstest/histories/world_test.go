@@ -55,21 +55,28 @@ type world struct {
 	admin    *admin.Server
 	sweeper  *run.Sweeper
 	judge    judge
+	asker    *precheck.Worker
 
-	rows    []string // payments as imported
-	wallets map[int]int
-	ticks   int
-	frozen  []*frozen
-	dead    sync.WaitGroup
-	over    chan struct{} // lets what died return
-	cut     []*sending.Database
+	rows     []string // payments as imported
+	wallets  map[int]int
+	ticks    int
+	evenings []string // the nominal times of the daily ticks so far
+	breaks   int      // at which page of a plan the tenants file is broken; 0: at none
+	backup   *backup
+	epoch    int
+	told     map[uuid.UUID]told
+	frozen   []*frozen
+	dead     sync.WaitGroup
+	over     chan struct{} // lets what died return
+	cut      []*sending.Database
 }
 
 const payees = 4
 
 func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 	t.Helper()
-	w := &world{Env: payoutstest.On(t, pool), t: t, wallets: map[int]int{}, over: make(chan struct{})}
+	w := &world{Env: payoutstest.On(t, pool), t: t, wallets: map[int]int{}, over: make(chan struct{}), told: map[uuid.UUID]told{}}
+	w.Planner.PageSize = 3
 	own := w.Rules()
 	own.PauseAboveFailureRate, own.MaxAttempts, own.DestinationCoolOff = 0.9, 3, time.Minute
 	if r.approvals {
@@ -90,6 +97,8 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 	first := w.replicas[0]
 	w.Ticks.Jobs = runs.Jobs(w.Planner, w.Breaks, first.worker.AskPage, nil)
 	w.Exec.Jobs = w.Ticks.Jobs
+	w.breakable()
+	w.asker = first.asker
 	w.webhooks = webhook.New(store.Service, []webhook.Source{{Tenant: payoutstest.Tenant, Provider: "orange", Verifier: w.bank}}, webhook.Deps{
 		Pool: pool, Clock: w.Clock, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Match: first.worker.Match,
 	})
@@ -102,6 +111,7 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 		Planner: w.Planner, Float: float.New(float.Deps{Pool: pool, Clock: w.Clock, States: w.states, Connectors: &connector.Set{}, Tenants: w.Tenants, Logger: slog.New(slog.DiscardHandler)}),
 	})
 	w.judge.world, w.bank.accuse = w, w.judge.accuse
+	w.judge.sent, w.judge.lost = map[string]sent{}, map[string]bool{}
 	t.Cleanup(w.end)
 	return w
 }
@@ -119,6 +129,7 @@ func (w *world) end() {
 type replica struct {
 	*dispatch.Dispatcher
 	worker   *reconcile.Worker
+	asker    *precheck.Worker
 	outcomes *outcome.Outcomes
 }
 
@@ -151,6 +162,9 @@ func (w *world) replica(pool *pgxpool.Pool, instead submits) *replica {
 		Pool: pool, Runs: w.Store.Runs, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, States: w.states, Logger: logger,
 		Book: &disburse.Book{Store: w.Store, Outcomes: r.outcomes, Clock: w.Clock}, Prechecks: gate,
 	})
+	r.asker = &precheck.Worker{
+		Service: store.Service, Pool: pool, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, Runs: w.Store.Runs, Gate: gate, Logger: logger,
+	}
 	r.worker = reconcile.New(reconcile.Config{Service: store.Service, Item: "payout"}, reconcile.Deps{
 		Pool: pool, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, Book: &outcome.Book{Outcomes: r.outcomes}, Logger: logger,
 	})
@@ -332,6 +346,9 @@ func (w *world) reconcile() {
 		if !more {
 			break
 		}
+	}
+	if err := w.asker.Pass(w.Ctx()); err != nil {
+		w.t.Fatal(err)
 	}
 	for more := true; more; {
 		var err error
