@@ -73,6 +73,7 @@ type Attempt struct {
 	LookedUpAt    *time.Time
 	AbsentReads   int
 	FirstAbsentAt *time.Time
+	TakeBackAt    *time.Time // the provider was asked to give it back, and nobody knows yet whether it has
 	Version       int64
 }
 
@@ -93,7 +94,7 @@ func fromRow(r db.Attempt) Attempt {
 		State: State(r.State), Class: r.Class, Scope: r.Scope, Code: r.Code, ProviderCode: r.ProviderCode,
 		ProviderID: r.ProviderID, Fee: r.Fee, Sends: int(r.Sends), Reached: r.Reached, SubmittedAt: r.SubmittedAt, Accepted: r.Accepted,
 		OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt, NextLookupAt: r.NextLookupAt, Lookups: int(r.Lookups),
-		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, Version: r.Version,
+		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, TakeBackAt: r.TakeBackAt, Version: r.Version,
 	}
 }
 

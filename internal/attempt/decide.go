@@ -37,6 +37,8 @@ type Decision struct {
 	Reversed *provider.Reversed
 	// Returned is the answer which says that a transfer booked as paid has come back.
 	Returned *provider.Result
+	// TakenBack is set when the answer says that a transfer, booked as not paid, was paid and has come back.
+	TakenBack bool
 	// Alarm is set when people must look.
 	Alarm string
 }
@@ -54,6 +56,7 @@ const (
 	MismatchNotPaid    = "failed_after_success"
 	MismatchPending    = "pending_after_closed"
 	MismatchAbsent     = "absent_after_success"
+	MismatchReturned   = "returned_after_closed" // what was paid after it was closed has come back
 	absentReadsToProve = 2
 )
 
@@ -61,7 +64,7 @@ const (
 // it never turns silence, age or a single empty answer into "did not happen".
 func Decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	d := decide(a, ans, p, now)
-	if d.Mismatch != "" {
+	if d.Mismatch != "" || d.TakenBack {
 		d.Said = said(ans.Found)
 	}
 	return d

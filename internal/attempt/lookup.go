@@ -169,6 +169,24 @@ func Hint(ctx context.Context, tx pgx.Tx, at time.Time, tenant, provider string,
 	return hinted, nil
 }
 
+// AskBack notes that the provider is being asked to give back what an attempt paid: from the time of the first lookup on it is asked what
+// came of it, by the schedule, until it tells or people have to. It reports false when nothing was paid.
+func AskBack(ctx context.Context, tx pgx.Tx, at, first time.Time, k Key) (bool, error) {
+	n, err := db.New(tx).AskBack(ctx, db.AskBackParams{At: at, First: first, SubjectID: k.Subject, Number: int32(k.Number)})
+	if err != nil {
+		return false, fmt.Errorf("note that attempt %d of %s is asked back: %w", k.Number, k.Subject, err)
+	}
+	return n == 1, nil
+}
+
+// KeepPaid notes that the provider was not asked after all, or has refused: nothing is waited for, unless it was asked before that time already.
+func KeepPaid(ctx context.Context, tx pgx.Tx, since time.Time, k Key) error {
+	if err := db.New(tx).KeepPaid(ctx, db.KeepPaidParams{Since: since, SubjectID: k.Subject, Number: int32(k.Number)}); err != nil {
+		return fmt.Errorf("note that attempt %d of %s stays paid: %w", k.Number, k.Subject, err)
+	}
+	return nil
+}
+
 // Ask makes the open attempts of one subject due now; a lookup that is under way already will not count.
 func Ask(ctx context.Context, tx pgx.Tx, at time.Time, subject uuid.UUID) (int, error) {
 	n, err := db.New(tx).AskSubject(ctx, db.AskSubjectParams{At: at, SubjectID: subject})

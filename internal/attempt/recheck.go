@@ -39,8 +39,11 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 		d.Alarm = ans.Found.Result.Alarm // a success that is disputed since, in words that nobody reads, for instance
 		if a.State != Succeeded {
 			d.Mismatch, d.Moved, d.Alarm = MismatchPaid, 1, "the provider paid what is booked as not paid"
+		} else if d.Reversed == nil {
+			return askedBack(a, d, p, now)
 		}
 	case provider.RejectedFinal, provider.RejectedRetryable:
+		d.TakenBack = a.State != Succeeded && ans.Found.Result.Code == provider.CodeReversed
 		if a.State == Succeeded && d.Reversed == nil {
 			d.Mismatch, d.Moved, d.Alarm = MismatchNotPaid, -1, "the provider denies what is booked as paid"
 			if r := ans.Found.Result; r.Code == provider.CodeReversed {
@@ -50,6 +53,20 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	default:
 		d.Mismatch, d.Alarm = MismatchPending, "the provider still works on what is closed here"
 		return ask()
+	}
+	return d
+}
+
+// askedBack goes on asking about what the provider was asked to give back and says is paid: a reversal takes its time, and its answer may
+// have been lost. After review_after it is for people to find out.
+func askedBack(a Attempt, d Decision, p Policy, now time.Time) Decision {
+	switch {
+	case a.TakeBackAt == nil:
+	case now.Sub(*a.TakeBackAt) < p.ReviewAfter:
+		next := p.NextLookup(*a.TakeBackAt, now)
+		d.NextLookup = &next
+	default:
+		d.Alarm = join(d.Alarm, "the provider was asked to give it back, and says that it is paid still")
 	}
 	return d
 }

@@ -86,6 +86,32 @@ func (f *Findings) Record(ctx context.Context, tx pgx.Tx, updates []attempt.Upda
 	return f.tell(ctx, tx, fresh, byID)
 }
 
+// Returned takes what attempts have in suspense out of it again of which the provider says now that it has come back. What was never there,
+// or a statement has taken out, needs no explanation.
+func (f *Findings) Returned(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
+	back := map[attempt.Key]attempt.Update{}
+	var p db.SuspendedParams
+	for _, u := range updates {
+		if u.Decision.TakenBack && u.Decision.Mismatch == "" {
+			u.Decision.Mismatch, u.Decision.Moved = attempt.MismatchReturned, -1
+			back[u.Attempt.Key] = u
+			p.SubjectIds, p.Attempts = append(p.SubjectIds, u.Attempt.Subject), append(p.Attempts, int32(u.Attempt.Number))
+		}
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	rows, err := db.New(tx).Suspended(ctx, p)
+	if err != nil {
+		return fmt.Errorf("read what is in suspense: %w", err)
+	}
+	var suspended []attempt.Update
+	for _, r := range rows {
+		suspended = append(suspended, back[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}])
+	}
+	return f.Record(ctx, tx, suspended)
+}
+
 func (f *Findings) tell(ctx context.Context, tx pgx.Tx, fresh []uuid.UUID, byID map[uuid.UUID]attempt.Update) error {
 	var (
 		msgs     []outbox.Message

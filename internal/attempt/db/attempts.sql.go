@@ -52,6 +52,34 @@ func (q *Queries) Ageing(ctx context.Context) ([]AgeingRow, error) {
 	return items, nil
 }
 
+const askBack = `-- name: AskBack :execrows
+UPDATE attempts a SET take_back_at = COALESCE(a.take_back_at, $1::timestamptz), next_lookup_at = LEAST(a.next_lookup_at, $2::timestamptz), lookup_expires_at = NULL,
+    absent_reads = 0, first_absent_at = NULL, version = a.version + 1
+WHERE a.subject_id = $3 AND a.number = $4 AND a.state = 'succeeded'
+`
+
+type AskBackParams struct {
+	At        time.Time
+	First     time.Time
+	SubjectID uuid.UUID
+	Number    int32
+}
+
+// The version rises, so that the answer to a lookup that began before this decides nothing. Asked again while nobody knows, it is waited for
+// since the first time.
+func (q *Queries) AskBack(ctx context.Context, arg AskBackParams) (int64, error) {
+	result, err := q.db.Exec(ctx, askBack,
+		arg.At,
+		arg.First,
+		arg.SubjectID,
+		arg.Number,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const askPage = `-- name: AskPage :many
 WITH page AS (
     SELECT o.subject_id, o.number FROM attempts o
@@ -144,7 +172,7 @@ ON CONFLICT (subject_id, number) DO UPDATE SET
     class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
-RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version
+RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, take_back_at, version
 `
 
 type BeginParams struct {
@@ -214,6 +242,7 @@ func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error)
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -238,7 +267,7 @@ WHERE (a.subject_id, a.number) IN (
         ORDER BY o.next_lookup_at LIMIT c.room FOR UPDATE SKIP LOCKED
     ) d
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version
 `
 
 type ClaimLookupsParams struct {
@@ -295,6 +324,7 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -315,7 +345,7 @@ WHERE (a.subject_id, a.number) IN (
       AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
     ORDER BY d.next_lookup_at LIMIT $4 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version
 `
 
 type ClaimUnservedParams struct {
@@ -370,6 +400,7 @@ func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -387,7 +418,7 @@ UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code =
     closed_at = NULL, absent_reads = 0, first_absent_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
 FROM (SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number) k
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version
 `
 
 type DoubtParams struct {
@@ -443,6 +474,7 @@ func (q *Queries) Doubt(ctx context.Context, arg DoubtParams) ([]Attempt, error)
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -503,8 +535,23 @@ func (q *Queries) Hint(ctx context.Context, arg HintParams) ([]string, error) {
 	return items, nil
 }
 
+const keepPaid = `-- name: KeepPaid :exec
+UPDATE attempts a SET take_back_at = NULL WHERE a.subject_id = $1 AND a.number = $2 AND a.take_back_at > $3::timestamptz
+`
+
+type KeepPaidParams struct {
+	SubjectID uuid.UUID
+	Number    int32
+	Since     time.Time
+}
+
+func (q *Queries) KeepPaid(ctx context.Context, arg KeepPaidParams) error {
+	_, err := q.db.Exec(ctx, keepPaid, arg.SubjectID, arg.Number, arg.Since)
+	return err
+}
+
 const lockAttempts = `-- name: LockAttempts :many
-SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version FROM attempts a
+SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version FROM attempts a
 JOIN (SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS number) k
   ON a.subject_id = k.subject_id AND a.number = k.number
 ORDER BY a.subject_id, a.number FOR UPDATE OF a
@@ -554,6 +601,7 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -582,7 +630,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const lockSubject = `-- name: LockSubject :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, take_back_at, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
 `
 
 type LockSubjectParams struct {
@@ -629,6 +677,7 @@ func (q *Queries) LockSubject(ctx context.Context, arg LockSubjectParams) ([]Att
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -653,6 +702,8 @@ UPDATE attempts a SET
     next_lookup_at = CASE WHEN m.lookups = 0 AND a.next_lookup_at <= $1::timestamptz THEN a.next_lookup_at
                           ELSE NULLIF(m.next_lookup_at, '0001-01-01 00:00:00+00') END,
     lookup_expires_at = NULL,
+    -- When a lookup leaves nothing to ask about, it has told whether it was given back.
+    take_back_at = CASE WHEN m.lookups > 0 AND m.next_lookup_at = '0001-01-01 00:00:00+00' THEN NULL ELSE a.take_back_at END,
     lookups = a.lookups + m.lookups,
     looked_up_at = CASE WHEN m.lookups > 0 THEN $1::timestamptz ELSE a.looked_up_at END,
     absent_reads = m.absent_reads, first_absent_at = NULLIF(m.first_absent_at, '0001-01-01 00:00:00+00'),
@@ -666,7 +717,7 @@ FROM (
            unnest($16::integer[]) AS absent_reads, unnest($17::timestamptz[]) AS first_absent_at
 ) m
 WHERE a.subject_id = m.subject_id AND a.number = m.number AND a.version = m.version
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version
 `
 
 type MoveParams struct {
@@ -748,6 +799,7 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -798,8 +850,8 @@ func (q *Queries) OfProviderIDs(ctx context.Context, arg OfProviderIDsParams) ([
 }
 
 const ofReferences = `-- name: OfReferences :many
-SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
-    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
+SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.take_back_at, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
+    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
 `
 
 type OfReferencesParams struct {
@@ -848,6 +900,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -861,7 +914,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 }
 
 const ofSubjects = `-- name: OfSubjects :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, take_back_at, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
 `
 
 func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Attempt, error) {
@@ -903,6 +956,7 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Att
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -967,7 +1021,7 @@ WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
   -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
   -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
   AND a.lease_owner = $3 AND a.lease_expires_at IS NOT NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version
 `
 
 type RecordParams struct {
@@ -1045,6 +1099,7 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, erro
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -1067,7 +1122,7 @@ WHERE (a.subject_id, a.number) IN (
     WHERE e.state = 'submitting' AND e.lease_expires_at < now()
     ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version
 `
 
 type TakeOverParams struct {
@@ -1114,6 +1169,7 @@ func (q *Queries) TakeOver(ctx context.Context, arg TakeOverParams) ([]Attempt, 
 			&i.LookedUpAt,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.TakeBackAt,
 			&i.Version,
 		); err != nil {
 			return nil, err

@@ -40,5 +40,6 @@ type Attempt struct {
 	LookedUpAt      *time.Time
 	AbsentReads     int32
 	FirstAbsentAt   *time.Time
+	TakeBackAt      *time.Time
 	Version         int64
 }

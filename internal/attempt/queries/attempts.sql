@@ -123,6 +123,8 @@ UPDATE attempts a SET
     next_lookup_at = CASE WHEN m.lookups = 0 AND a.next_lookup_at <= @at::timestamptz THEN a.next_lookup_at
                           ELSE NULLIF(m.next_lookup_at, '0001-01-01 00:00:00+00') END,
     lookup_expires_at = NULL,
+    -- When a lookup leaves nothing to ask about, it has told whether it was given back.
+    take_back_at = CASE WHEN m.lookups > 0 AND m.next_lookup_at = '0001-01-01 00:00:00+00' THEN NULL ELSE a.take_back_at END,
     lookups = a.lookups + m.lookups,
     looked_up_at = CASE WHEN m.lookups > 0 THEN @at::timestamptz ELSE a.looked_up_at END,
     absent_reads = m.absent_reads, first_absent_at = NULLIF(m.first_absent_at, '0001-01-01 00:00:00+00'),
@@ -152,6 +154,16 @@ FROM (
 ) h
 WHERE a.subject_id = h.subject_id AND a.number = h.number
 RETURNING a.reference;
+
+-- name: AskBack :execrows
+-- The version rises, so that the answer to a lookup that began before this decides nothing. Asked again while nobody knows, it is waited for
+-- since the first time.
+UPDATE attempts a SET take_back_at = COALESCE(a.take_back_at, @at::timestamptz), next_lookup_at = LEAST(a.next_lookup_at, @first::timestamptz), lookup_expires_at = NULL,
+    absent_reads = 0, first_absent_at = NULL, version = a.version + 1
+WHERE a.subject_id = @subject_id AND a.number = @number AND a.state = 'succeeded';
+
+-- name: KeepPaid :exec
+UPDATE attempts a SET take_back_at = NULL WHERE a.subject_id = @subject_id AND a.number = @number AND a.take_back_at > @since::timestamptz;
 
 -- name: OfReferences :many
 -- LIMIT keeps the planner from reading the whole table into a hash: one step of the unique index per reference.

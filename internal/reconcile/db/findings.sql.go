@@ -124,3 +124,45 @@ func (q *Queries) ListFindings(ctx context.Context, arg ListFindingsParams) ([]R
 	}
 	return items, nil
 }
+
+const suspended = `-- name: Suspended :many
+SELECT k.subject_id::uuid AS subject_id, k.attempt::integer AS attempt
+FROM (SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS attempt) k
+WHERE (SELECT sum(d.difference) FROM (
+         SELECT difference FROM (SELECT DISTINCT ON (sign(l.difference)) l.difference FROM recon_findings l
+            WHERE l.subject_id = k.subject_id AND l.attempt = k.attempt AND l.source = 'lookup' AND l.difference <> 0) w
+         UNION ALL
+         SELECT s.difference FROM recon_findings s WHERE s.subject_id = k.subject_id AND s.attempt = k.attempt AND s.source = 'statement') d) > 0
+ORDER BY 1, 2
+`
+
+type SuspendedParams struct {
+	SubjectIds []uuid.UUID
+	Attempts   []int32
+}
+
+type SuspendedRow struct {
+	SubjectID uuid.UUID
+	Attempt   int32
+}
+
+// Which of these attempts have paid something into suspense that is there still. What lookups say in one direction is one movement.
+func (q *Queries) Suspended(ctx context.Context, arg SuspendedParams) ([]SuspendedRow, error) {
+	rows, err := q.db.Query(ctx, suspended, arg.SubjectIds, arg.Attempts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SuspendedRow
+	for rows.Next() {
+		var i SuspendedRow
+		if err := rows.Scan(&i.SubjectID, &i.Attempt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

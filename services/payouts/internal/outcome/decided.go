@@ -47,6 +47,9 @@ func (o *Outcomes) decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err := o.findings.Record(ctx, tx, unexplained); err != nil {
 		return nil, nil, err
 	}
+	if err := o.findings.Returned(ctx, tx, unexplained); err != nil {
+		return nil, nil, err
+	}
 	if err := o.Store.Contradict(ctx, tx, reconcile.Contradicted(valid)...); err != nil {
 		return nil, nil, err
 	}

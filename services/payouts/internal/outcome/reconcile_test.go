@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/webhook"
@@ -324,6 +325,53 @@ func TestContradictedRetryIsHeld(t *testing.T) {
 		t.Errorf("%s after %d requests", got, e.Requests())
 	}
 	e.Check(reference)
+}
+
+// What was booked as not paid, and turns out to be, waits in suspense; when it comes back the suspense is empty, once. What came back
+// before anybody here had heard of it was never there. The payout stays contradicted: who it is for is not decided by that.
+func TestWhatComesBackLeavesSuspense(t *testing.T) {
+	t.Parallel()
+	for name, heard := range map[string]bool{"paid, then back": true, "back when it is heard of": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := sending.New(t)
+			e.Cashin(simulator.Identical, 1)
+			var back atomic.Bool
+			s := e.Sender(sending.Hooks{Lookup: func(context.Context, provider.Transfer, provider.Lookuper) (provider.Found, error) {
+				if back.Load() {
+					return provider.Found{Exists: true, Result: provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: provider.CodeReversed}}, nil
+				}
+				return provider.Found{Exists: true, Result: provider.Result{Class: provider.Succeeded}}, nil
+			}})
+			e.Send(s, 1)
+			want := 0
+			if heard {
+				e.Hint(s)
+				e.Pass(s)
+				if b := e.Balances(); b["suspense"] != 24000 || b["float:orange"] != -24000 {
+					t.Fatalf("suspense %d, float %d", b["suspense"], b["float:orange"])
+				}
+				want = 2
+			}
+			back.Store(true)
+			for range 2 {
+				e.Hint(s)
+				e.Pass(s)
+			}
+			if b := e.Balances(); b["suspense"] != 0 || b["float:orange"] != 0 {
+				t.Errorf("suspense %d, float %d", b["suspense"], b["float:orange"])
+			}
+			if got := e.EventTypes("recon"); len(got) != want {
+				t.Errorf("events %v, want %d", got, want)
+			}
+			if n := e.Count("SELECT count(*) FROM payouts WHERE contradicted"); (n == 1) != heard {
+				t.Errorf("%d are contradicted", n)
+			}
+			if differ, _, err := ledger.Verify(e.Ctx(), e.Pool, payoutstest.Tenant, 10); err != nil || len(differ) > 0 {
+				t.Errorf("books: %v %v", differ, err)
+			}
+		})
+	}
 }
 
 // The same reference at the provider with another amount is not our payment: nobody concludes anything from it but people.

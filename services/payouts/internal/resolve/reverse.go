@@ -16,7 +16,7 @@ import (
 )
 
 // AskBack notes that a paid payout is to be taken back, before the provider is asked for it: it will be looked up after the
-// call's time, so that a reversal is booked even if nobody hears its answer.
+// call's time, and by the schedule from then on, so that a reversal is booked even if nobody hears its answer.
 func (r *Resolver) AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
 	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
@@ -33,7 +33,11 @@ func (r *Resolver) AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	if err != nil {
 		return err
 	}
-	_, err = attempt.Hint(ctx, tx, r.Clock.Now().Add(c.Policy.Lease), tenant, a.Provider, []string{a.Reference})
+	now := r.Clock.Now()
+	asked, err := attempt.AskBack(ctx, tx, now, now.Add(c.Policy.Lease), a.Key)
+	if err == nil && !asked {
+		err = refused(sub.Payout, "its attempt has just moved; look at it again")
+	}
 	return err
 }
 
@@ -71,14 +75,21 @@ func (r *Resolver) TakeBack(ctx context.Context, tenant string, id uuid.UUID) er
 	res := c.Reverser.Reverse(ctx, provider.Transfer{
 		Tenant: tenant, Reference: a.Reference, Amount: a.Amount, Destination: a.Destination, ProviderID: a.ProviderID, SubmittedAt: a.SubmittedAt,
 	}, a.ProviderID)
-	if res.Class == provider.RejectedFinal || res.Class == provider.RejectedRetryable {
+	kept := res.Class == provider.RejectedFinal || res.Class == provider.RejectedRetryable
+	if kept || res.Class == provider.NotSent {
+		since := r.Clock.Now().Add(-c.Policy.Lease) // what was asked before, and not answered, is waited for still
+		if err := pg.InTx(ctx, r.Store.Runs.Pool, func(tx pgx.Tx) error { return attempt.KeepPaid(ctx, tx, since, a.Key) }); err != nil {
+			return err
+		}
+	}
+	if kept {
 		return rpc.Refused(res.Code, "the money stays with the payee; take it off the next payout, or ask the provider", "%s refuses to take payout %s back", a.Provider, id)
 	}
 	switch res.Class {
 	case provider.Succeeded:
 	case provider.NotSent:
 		return rpc.Unavailable("reversal_not_sent", "ask again: agogo payouts reverse "+id.String(), "%s was not asked to take payout %s back: it cannot be reached", a.Provider, id)
-	default: // asked at once, the provider could still say that it is paid, and nobody would ask again: AskBack's lookup comes later
+	default: // AskBack has it looked up
 		return rpc.Unavailable("reversal_not_known", "look at it in some minutes: agogo payouts get "+id.String(), "whether %s takes payout %s back is not known yet: it will be looked up", a.Provider, id)
 	}
 	return pg.InTx(ctx, r.Store.Runs.Pool, func(tx pgx.Tx) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -140,6 +141,76 @@ func TestAReversalWithoutAnAnswerIsLookedUpLater(t *testing.T) {
 			s.cameBack()
 			d.later(5)
 			d.isReversed()
+		})
+	}
+}
+
+// The answer is lost, and the money comes back hours later: the provider is asked by the schedule until it says so, also when somebody asks
+// again meanwhile and is refused.
+func TestAReversalIsLookedUpUntilItIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]bool{"asked once": false, "asked again and refused": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, s := paidWithFee(t)
+			s.paysNow()
+			b := &back{says: provider.Result{Class: provider.Ambiguous}}
+			d.sender.Connector.Reverser = b
+			if err := d.reverse(); status.Code(err) != codes.Unavailable {
+				t.Fatal(err)
+			}
+			d.later(5)
+			if again {
+				b.says = provider.Result{Class: provider.RejectedFinal, Code: "already_asked"}
+				d.mustRefuse(d.reverse(), "already_asked")
+			}
+			for range 20 {
+				d.Env.Clock.Advance(time.Hour)
+				d.Pass(d.sender)
+			}
+			if got := d.One(); got != "succeeded" {
+				t.Fatalf("it is %s", got)
+			}
+			s.cameBack()
+			d.Env.Clock.Advance(7 * time.Hour)
+			d.Pass(d.sender)
+			d.isReversed()
+			if n := d.Count("SELECT count(*) FROM attempts WHERE take_back_at IS NOT NULL OR next_lookup_at IS NOT NULL"); n != 0 {
+				t.Error("it is waited for still")
+			}
+		})
+	}
+}
+
+// What never comes back is for people after review_after, and is not asked about for ever; what was refused is not waited for at all.
+func TestAReversalThatNeverComesIsForPeople(t *testing.T) {
+	t.Parallel()
+	for class, days := range map[provider.Class]int64{provider.Ambiguous: 1, provider.RejectedFinal: 0, provider.NotSent: 0} {
+		t.Run(string(class), func(t *testing.T) {
+			t.Parallel()
+			d, s := paidWithFee(t)
+			s.paysNow()
+			d.sender.Connector.Reverser = &back{says: provider.Result{Class: class, Code: "x"}}
+			if err := d.reverse(); err == nil {
+				t.Fatal("taken back")
+			}
+			waited := func() int64 {
+				return d.Count("SELECT count(*) FROM attempts WHERE take_back_at IS NOT NULL AND next_lookup_at IS NOT NULL")
+			}
+			d.later(5)
+			if n := waited(); n != days {
+				t.Errorf("%d are waited for after minutes, want %d", n, days)
+			}
+			for range 3 {
+				d.Env.Clock.Advance(24 * time.Hour)
+				d.Pass(d.sender)
+			}
+			if n := d.Count("SELECT count(*) FROM attempts WHERE take_back_at IS NOT NULL OR next_lookup_at IS NOT NULL"); n != 0 {
+				t.Errorf("%d are waited for after days", n)
+			}
+			if got := d.One(); got != "succeeded" {
+				t.Errorf("it is %s", got)
+			}
 		})
 	}
 }
