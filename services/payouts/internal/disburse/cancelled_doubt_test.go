@@ -2,6 +2,7 @@ package disburse_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,59 @@ func TestWhatAProviderDeniesOfACancelledRunIsForPeople(t *testing.T) {
 			next := e.Run(payoutstest.Daily("2025-01-25T23:59:00Z"))
 			e.Dispatch(e.Sender(), next)
 			paidOnce(t, e, 1)
+		})
+	}
+}
+
+// What may be ended of a cancelled run, and what may not, one reason at a time: each of them is all that stands in the way.
+func TestWhatEndsOfACancelledRun(t *testing.T) {
+	t.Parallel()
+	precheck := `INSERT INTO prechecks (subject_id, epoch, tenant, provider, number, amount, currency, destination, run_id, page, sent_until, state, next_at)
+		SELECT payout_id, %d, tenant, '%s', 1, net, currency, destination, run_id, page, now(), '%s', now() FROM payouts`
+	attempt := `INSERT INTO attempts (subject_id, number, tenant, provider, reference, amount, currency, destination, state, code, sends, submitted_at, opened_at, closed_at)
+		SELECT payout_id, 1, tenant, provider, 'r-1', net, currency, destination, 'not_sent', '%s', %d, now(), %s, now() FROM payouts`
+	for name, c := range map[string]struct {
+		epochs int
+		until  string
+		sql    string
+		want   string
+	}{
+		"nothing was ever sent":                    {want: "cancelled/run_cancelled"},
+		"contradicted":                             {sql: "UPDATE payouts SET contradicted = true", want: "approved"},
+		"restored, and not asked about":            {epochs: 1, until: "2025-01-26", want: "approved"},
+		"restored, and asked":                      {epochs: 1, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "orange", "absent"), want: "cancelled/run_cancelled"},
+		"restored, and asked before another":       {epochs: 2, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "orange", "absent"), want: "approved"},
+		"restored, and another provider was asked": {epochs: 1, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "wave", "absent"), want: "approved"},
+		"of a day that came after the restore":     {epochs: 1, until: "2025-01-23", want: "cancelled/run_cancelled"},
+		"never reached the provider, twice":        {sql: fmt.Sprintf(attempt, "connection_refused", 2, "NULL"), want: "cancelled/run_cancelled"},
+		"denied":                                   {sql: fmt.Sprintf(attempt, "proven_never_created", 1, "now()"), want: "unknown/run_cancelled"},
+		"denied, and not sent the second time":     {sql: fmt.Sprintf(attempt, "connection_refused", 2, "now()"), want: "unknown/run_cancelled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := sending.New(t)
+			run := e.Plan(1)
+			for n := range c.epochs {
+				e.SQL("INSERT INTO restore_marks VALUES ($1, $2, NULL, $3, 'test', 'user:test')", n+1, e.Clock.Now(), c.until)
+			}
+			if c.sql != "" {
+				e.SQL(c.sql)
+				e.SQL("UPDATE payouts SET attempt = (SELECT count(*) FROM attempts)")
+			}
+			if err := cancelRun(e, run); err != nil {
+				t.Fatal(err)
+			}
+			e.SweepOnly()
+			if got := e.One(); got != c.want {
+				t.Errorf("the payout is %s, want %s", got, c.want)
+			}
+			free := int64(0)
+			if strings.HasPrefix(c.want, "cancelled") {
+				free = 1
+			}
+			if n := e.Count("SELECT count(*) FROM payments WHERE payout_id IS NULL"); n != free {
+				t.Errorf("%d payments are free, want %d", n, free)
+			}
 		})
 	}
 }
