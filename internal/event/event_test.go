@@ -44,8 +44,8 @@ func TestPayoutTableIsTheDesigns(t *testing.T) {
 		"":                  {"created"},
 		"created":           {"approved", "awaiting_approval", "held", "skipped"},
 		"awaiting_approval": {"approved", "held", "rejected"},
-		"held":              {"approved", "awaiting_approval", "cancelled", "held", "unknown"}, // to itself: ADR 12; unknown: ADR 17
-		"approved":          {"cancelled", "held", "submitting", "unknown"},                    // unknown: ADR 17
+		"held":              {"approved", "awaiting_approval", "cancelled", "held", "unknown"}, // to itself: ADR 12; unknown: ADR 18
+		"approved":          {"cancelled", "held", "submitting", "unknown"},                    // unknown: ADR 18
 		"submitting":        {"approved", "failed", "held", "processing", "succeeded", "unknown"},
 		"processing":        {"failed", "manual_review", "succeeded", "unknown"},
 		"unknown":           {"approved", "failed", "manual_review", "processing", "succeeded"},
