@@ -37,7 +37,8 @@ type StatementLine struct {
 
 // StatementReader reads all movements of a day, YYYY-MM-DD by the provider's calendar, in the provider's order. Lines come one
 // by one, so that a long day needs no memory; err means that there may be more lines, whatever was read before. An error of fn
-// ends the reading and is returned.
+// ends the reading and is returned. May is called before each call to the provider, which is made when it returns nil: a statement has many
+// pages, and takes no more of the provider's rate than anything else.
 type StatementReader interface {
-	Statement(ctx context.Context, day string, fn func(StatementLine) error) error
+	Statement(ctx context.Context, day string, may func(context.Context) error, fn func(StatementLine) error) error
 }

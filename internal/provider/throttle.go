@@ -123,5 +123,11 @@ func (t *Throttle) Allow(most int) (n int) {
 	return n
 }
 
+// One waits until one call may begin.
+func (t *Throttle) One(ctx context.Context) error {
+	_, err := t.Take(ctx, 1)
+	return err
+}
+
 // Capacity is the number of slots of all replicas together.
 func (t *Throttle) Capacity() int { return t.concurrency }

@@ -61,7 +61,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	s.connectors.Guard(states, pool)
 	stopped := func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) }
-	keeper := float.New(float.Deps{Pool: pool, Clock: clk, States: states, Connectors: s.connectors, Tenants: file, Logger: s.log})
+	keeper := float.New(float.Deps{Pool: pool, Clock: clk, States: states, Connectors: s.connectors, Tenants: file, Logger: s.log, Registry: registry})
 	st := &store.Store{
 		Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Stopped: stopped, Float: keeper,
 		Runs: &run.Store{

@@ -51,6 +51,12 @@ CREATE TABLE closes (
     key_id       text NOT NULL DEFAULT '',
     signature    text NOT NULL DEFAULT '',
     completed_at timestamptz,
+    -- What of the books is summed up for good, so that the next day need not read it: of the float's postings up to settled_id, all that is
+    -- dated before the day's end. Up to seen_id there may have been some that were not committed yet, by transactions before seen_xid.
+    settled_id   bigint NOT NULL DEFAULT 0,
+    settled_sum  bigint NOT NULL DEFAULT 0,
+    seen_id      bigint NOT NULL DEFAULT 0,
+    seen_xid     bigint NOT NULL DEFAULT 0,
     asks_due     boolean NOT NULL DEFAULT false, -- its attempts are still to be asked about
     UNIQUE (tenant, provider, local_date, revision),
     UNIQUE (tenant, provider, sequence),
@@ -135,7 +141,7 @@ CREATE TABLE close_suspense (
 CREATE INDEX close_suspense_owed ON close_suspense (tenant, provider, item_key) WHERE wanted <> held;
 
 -- A day's movements of a float, and its balance at a day's end, read from the index alone. Few debits, a credit for each payout.
-CREATE INDEX ledger_postings_float_out ON ledger_postings (tenant, credit, occurred_at) INCLUDE (kind, ref, currency, amount)
+CREATE INDEX ledger_postings_float_out ON ledger_postings (tenant, credit, occurred_at) INCLUDE (kind, ref, currency, amount, posting_id)
     WHERE credit LIKE 'float:%';
-CREATE INDEX ledger_postings_float_in ON ledger_postings (tenant, debit, occurred_at) INCLUDE (kind, ref, currency, amount)
+CREATE INDEX ledger_postings_float_in ON ledger_postings (tenant, debit, occurred_at) INCLUDE (kind, ref, currency, amount, posting_id)
     WHERE debit LIKE 'float:%';

@@ -65,6 +65,7 @@ type listing[T any] struct {
 	columns []column[T]
 	encode  func(T) ([]byte, error)
 	rows    []T
+	widths  []int
 	printed int
 }
 
@@ -105,7 +106,7 @@ func (l *listing[T]) end() error {
 }
 
 func (l *listing[T]) table() {
-	table(l.app.Out, l.rows, l.columns)
+	l.widths = tablePage(l.app.Out, l.rows, l.columns, l.widths)
 	l.printed += len(l.rows)
 	l.rows = l.rows[:0]
 }
@@ -160,14 +161,20 @@ func (a *app) checkOutput() error {
 }
 
 // table writes rows under their titles; a column is as wide as its widest cell, counted in characters, not bytes.
-func table[T any](w io.Writer, items []T, columns []column[T]) {
-	widths := make([]int, len(columns))
+func table[T any](w io.Writer, items []T, columns []column[T]) { tablePage(w, items, columns, nil) }
+
+// tablePage prints a page of a table: the titles stand on the first one, which has no widths yet, and later ones are as wide at least.
+func tablePage[T any](w io.Writer, items []T, columns []column[T], before []int) []int {
+	widths := append(make([]int, 0, len(columns)), before...)
 	rows := make([][]string, 0, len(items)+1)
-	titles := make([]string, len(columns))
-	for i, c := range columns {
-		titles[i] = strings.ToUpper(c.title)
+	if before == nil {
+		widths = make([]int, len(columns))
+		titles := make([]string, len(columns))
+		for i, c := range columns {
+			titles[i] = strings.ToUpper(c.title)
+		}
+		rows = append(rows, titles)
 	}
-	rows = append(rows, titles)
 	for _, item := range items {
 		row := make([]string, len(columns))
 		for i, c := range columns {
@@ -193,6 +200,7 @@ func table[T any](w io.Writer, items []T, columns []column[T]) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
 	}
+	return widths
 }
 
 // amount shows money plainly with its currency, the same in every language: 24 000 XOF.

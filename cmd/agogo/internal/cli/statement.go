@@ -70,8 +70,9 @@ func (a *app) statement(stream grpc.ServerStreamingClient[payoutsv1.ReadPayeeSta
 }
 
 type statementPrinter struct {
-	app   *app
-	lines int
+	app    *app
+	lines  int
+	widths []int
 }
 
 func (p *statementPrinter) print(r *payoutsv1.ReadPayeeStatementResponse) error {
@@ -85,7 +86,7 @@ func (p *statementPrinter) print(r *payoutsv1.ReadPayeeStatementResponse) error 
 		fmt.Fprintf(p.app.Out, "Owed before: %s\n\n", amount(r.Opening))
 	}
 	if len(r.Lines) > 0 {
-		table(p.app.Out, r.Lines, statementColumns)
+		p.widths = tablePage(p.app.Out, r.Lines, statementColumns, p.widths)
 	}
 	if r.Closing != nil {
 		fmt.Fprintf(p.app.Out, "\nOwed after: %s\n", amount(r.Closing))

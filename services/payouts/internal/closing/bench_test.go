@@ -15,7 +15,7 @@ import (
 // many is a statement that is made while it is read.
 type many struct{ lines int }
 
-func (m many) Statement(_ context.Context, day string, fn func(provider.StatementLine) error) error {
+func (m many) Statement(_ context.Context, day string, _ func(context.Context) error, fn func(provider.StatementLine) error) error {
 	if day != today {
 		return nil
 	}

@@ -117,9 +117,9 @@ func TestTheBalanceIsComparedToo(t *testing.T) {
 		difference int64
 	}{
 		"agrees": {balance: topped - 3*(net+fee), items: []string{}},
-		"less":   {balance: topped - 3*(net+fee) - 500, items: []string{"balance_differs/opening_differs 927280 | 926780 | 500 | -500"}, difference: -500},
+		"less":   {balance: topped - 3*(net+fee) - 500, items: []string{"balance_differs/opening_differs 927280 XOF | 926780 XOF | 500 | -500"}, difference: -500},
 		"a line is missing, the money is not": {balance: topped - 3*(net+fee), lose: true, items: []string{
-			"balance_differs/opening_differs 951520 | 927280 | 24240 | -24240", "missing_there/payout succeeded 24000 fee 240 | nothing | -24240 | 24240",
+			"balance_differs/opening_differs 951520 XOF | 927280 XOF | 24240 | -24240", "missing_there/payout succeeded 24000 fee 240 | nothing | -24240 | 24240",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestWithoutAStatement(t *testing.T) {
 	r.topUp("after midnight", 77)
 	r.Clock().Advance(time.Second)
 	again := r.again(today)
-	want := []string{"balance_differs/opening_differs 951520 | 927280 | 24240 | -24240", "unknown/processing processing 24000 | nothing | 0 | 0"}
+	want := []string{"balance_differs/opening_differs 951520 XOF | 927280 XOF | 24240 | -24240", "unknown/processing processing 24000 | nothing | 0 | 0"}
 	if diff := cmp.Diff(want, items(again)); diff != "" {
 		t.Errorf("items (-want +got):\n%s", diff)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
 )
@@ -98,23 +99,6 @@ func (j *judgement) before(ctx context.Context) error {
 	if j.told = restated.Known; j.told {
 		j.k.Carried = restated.Closing - j.previous.Closing
 	}
-	return nil
-}
-
-// books sums up what they say. What is dated before the day and was not there when the day before was closed is late.
-func (j *judgement) books(ctx context.Context) error {
-	m, err := j.q.Movements(ctx, db.MovementsParams{
-		DayStart: j.k.DayStart, Tenant: j.k.Tenant, Float: float(j.k), DayEnd: j.k.DayEnd, Currency: j.k.Currency,
-	})
-	if err != nil {
-		return fmt.Errorf("sum up the books: %w", err)
-	}
-	j.k.Opening = m.Before
-	if j.previous != nil {
-		j.k.Opening, j.k.Late = j.previous.Closing, m.Before-j.previous.Closing
-	}
-	j.k.TopUps, j.k.Paid, j.k.Fees, j.k.Reversed, j.k.Corrections = m.TopUps, m.Paid, m.Fees, m.Reversed, m.Corrections
-	j.k.Closing = m.Before + m.TopUps - m.Paid - m.Fees + m.Reversed + m.Corrections
 	return nil
 }
 
@@ -323,12 +307,17 @@ func (j *judgement) compareBalance(ctx context.Context) error {
 	}
 	err := j.q.NameItem(ctx, db.NameItemParams{
 		CloseID: k.CloseID, Kind: BalanceDiffers, ItemKey: dateOf(k.LocalDate), Tenant: k.Tenant, Provider: k.Provider, Code: code,
-		Expected: fmt.Sprint(expected), Found: fmt.Sprint(closing), Difference: expected - closing, Flow: closing - expected, Currency: k.Currency,
+		Expected: plainly(expected, k.Currency), Found: plainly(closing, k.Currency), Difference: expected - closing, Flow: closing - expected, Currency: k.Currency,
 	})
 	if err != nil {
 		return fmt.Errorf("name the difference of the balance: %w", err)
 	}
 	return nil
+}
+
+// plainly is an amount as people read it: an item's text says nothing else of its unit.
+func plainly(minor int64, currency string) string {
+	return money.Amount{Minor: minor, Currency: money.Currency(currency)}.Decimal() + " " + currency
 }
 
 // rememberBalance gives a day that is reconciled again the balance that an earlier revision could still read.

@@ -142,10 +142,7 @@ var errEndless = errors.New("the statement does not end")
 func (c *Closer) each(ctx context.Context, conn *connector.Connector, from, to time.Time, fn func(provider.StatementLine) error) error {
 	until, n := c.Clock.Now().Add(c.Longest), int64(0)
 	for d := from.UTC().Truncate(24 * time.Hour); d.Before(to); d = d.AddDate(0, 0, 1) {
-		if _, err := conn.Throttle.Take(ctx, 1); err != nil {
-			return err
-		}
-		err := conn.Statement.Statement(ctx, d.Format(time.DateOnly), func(l provider.StatementLine) error {
+		err := conn.Statement.Statement(ctx, d.Format(time.DateOnly), conn.Throttle.One, func(l provider.StatementLine) error {
 			switch n++; {
 			case n > c.MostLines:
 				return fmt.Errorf("%w: it has more than %d lines", errEndless, c.MostLines)
@@ -225,6 +222,9 @@ func (c *Closer) balance(ctx context.Context, k db.Close, conn *connector.Connec
 	if err := c.keep(ctx, db.New(c.Pool), k); err != nil {
 		return err
 	}
+	if err := conn.Throttle.One(ctx); err != nil {
+		return err
+	}
 	at := c.Clock.Now()
 	before, err := conn.Balance.Balance(ctx)
 	if err != nil {
@@ -245,6 +245,9 @@ func (c *Closer) balance(ctx context.Context, k db.Close, conn *connector.Connec
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := conn.Throttle.One(ctx); err != nil {
 		return err
 	}
 	after, err := conn.Balance.Balance(ctx)

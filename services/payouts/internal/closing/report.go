@@ -69,6 +69,7 @@ func (j *judgement) complete(ctx context.Context) error {
 		ClosingSource: k.ClosingSource, Carried: k.Carried, Difference: k.Difference, Items: k.Items, Exceptions: k.Exceptions,
 		Previous: k.Previous, Digest: k.Digest, KeyID: k.KeyID, Signature: k.Signature, CompletedAt: j.now,
 		WaivedBy: k.WaivedBy, WaivedBecause: k.WaivedBecause, Suspense: k.Suspense,
+		SettledID: k.SettledID, SettledSum: k.SettledSum, SeenID: k.SeenID, SeenXid: k.SeenXid,
 	})
 	if err != nil {
 		return fmt.Errorf("complete the close: %w", err)

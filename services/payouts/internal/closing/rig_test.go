@@ -60,10 +60,10 @@ type paper struct {
 	reads int
 }
 
-func (p *paper) Statement(ctx context.Context, day string, fn func(provider.StatementLine) error) error {
+func (p *paper) Statement(ctx context.Context, day string, may func(context.Context) error, fn func(provider.StatementLine) error) error {
 	p.reads++
 	var lines []provider.StatementLine
-	if err := p.real.Statement(ctx, day, func(l provider.StatementLine) error { lines = append(lines, l); return nil }); err != nil {
+	if err := p.real.Statement(ctx, day, may, func(l provider.StatementLine) error { lines = append(lines, l); return nil }); err != nil {
 		return err
 	}
 	if p.edit != nil {

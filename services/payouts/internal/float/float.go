@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/agogopay/agogo/internal/attempt"
@@ -44,6 +45,7 @@ type Deps struct {
 	Connectors *connector.Set
 	Tenants    *config.File
 	Logger     *slog.Logger
+	Registry   prometheus.Registerer // nil: not measured
 }
 
 // Keeper watches the balances of all connectors.
@@ -54,6 +56,7 @@ type Keeper struct {
 	checked map[provider.Connector]time.Time // by this process
 	before  map[string]past                  // by tenant
 	making  singleflight.Group               // forecasts, by tenant
+	gauges  gauges
 }
 
 // purse is what this process has taken from a balance for its next sends, so that not every claim has to write to the row that
@@ -67,6 +70,7 @@ type purse struct {
 func New(d Deps) *Keeper {
 	return &Keeper{
 		Deps: d, purse: map[provider.Connector]purse{}, checked: map[provider.Connector]time.Time{}, before: map[string]past{},
+		gauges: newGauges(d.Registry),
 	}
 }
 

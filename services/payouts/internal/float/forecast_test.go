@@ -272,7 +272,7 @@ func TestAForecastIsMadeOnceForATenant(t *testing.T) {
 	s := e.Sender()
 	tells(s, 10_000)
 	for _, name := range []string{"second", "third"} {
-		s.Connectors.Add(&connector.Connector{Connector: provider.Connector{Tenant: payoutstest.Tenant, Provider: name, Kind: "wave"}, Balance: s.Connector.Balance})
+		s.Connectors.Add(&connector.Connector{Connector: provider.Connector{Tenant: payoutstest.Tenant, Provider: name, Kind: "wave"}, Balance: s.Connector.Balance, Throttle: s.Connector.Throttle})
 	}
 	failures := &counting{Handler: slog.NewTextHandler(io.Discard, nil)}
 	s.Float.Logger = slog.New(failures)

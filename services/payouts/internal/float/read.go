@@ -78,6 +78,9 @@ func (k *Keeper) ask(ctx context.Context, c *connector.Connector) (amount money.
 	}()
 	ctx, cancel := context.WithTimeout(ctx, answers)
 	defer cancel()
+	if err := c.Throttle.One(ctx); err != nil {
+		return money.Amount{}, err
+	}
 	return c.Balance.Balance(ctx)
 }
 

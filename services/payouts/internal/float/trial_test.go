@@ -2,11 +2,16 @@ package float_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/float"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
 )
 
@@ -69,4 +74,69 @@ func TestATrialAndABalanceAreTakenTogetherOrNotAtAll(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A balance is asked for within this replica's share of the provider's rate, and not at all when that is used up for as long as it is waited for.
+func TestABalanceTakesItsShareOfTheRate(t *testing.T) {
+	t.Parallel()
+	e := wave(t)
+	s := e.Sender()
+	asked := 0
+	s.Connector.Balance = stub(func(context.Context) (money.Amount, error) {
+		asked++
+		return money.Amount{Minor: net, Currency: "XOF"}, nil
+	})
+	s.Connector.Throttle = provider.NewThrottle(1, 1)
+	s.Connector.Throttle.Share(60) // one call a minute
+	for n := range 2 {
+		e.Clock.Advance(time.Minute)
+		if _, err := s.Float.Read(t.Context(), s.Connector, time.Second); (err == nil) != (n == 0) || asked != 1 {
+			t.Errorf("question %d: asked %d times, %v", n+1, asked, err)
+		}
+	}
+}
+
+// What is known of a float can be scraped, in the currency's unit; what is not known any more is absent.
+func TestFloatsAreMeasured(t *testing.T) {
+	t.Parallel()
+	e := wave(t)
+	evenings(t, e, "2025-02-10T12:00:00Z")
+	s := e.Sender()
+	tells(s, 10_000)
+	d := s.Float.Deps
+	d.Registry = prometheus.NewRegistry()
+	k := float.New(d)
+	scraped := func(want map[string]float64) {
+		t.Helper()
+		got := map[string]float64{}
+		all, err := d.Registry.(*prometheus.Registry).Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range all {
+			for _, m := range f.GetMetric() {
+				of := f.GetName()
+				for _, l := range m.GetLabel() {
+					of += " " + l.GetValue()
+				}
+				got[of] = m.GetGauge().GetValue()
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("metrics (-want +got):\n%s", diff)
+		}
+	}
+	for range 2 {
+		k.Check(t.Context())
+		e.Clock.Advance(5 * time.Second)
+	}
+	f := forecast(t, e, s)
+	need := float64(f.Needs["wave"].Total())
+	scraped(map[string]float64{
+		"agogo_payouts_float_available XOF wave lebenis": 10_000, "agogo_payouts_float_balance XOF wave lebenis": 10_000, "agogo_payouts_float_needed XOF wave lebenis": need,
+	})
+	s.Connector.Balance = stub(func(context.Context) (money.Amount, error) { return money.Amount{}, errors.New("it does not answer") })
+	e.Clock.Advance(2 * time.Hour)
+	k.Check(t.Context())
+	scraped(map[string]float64{})
 }

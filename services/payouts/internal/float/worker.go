@@ -78,6 +78,9 @@ func (k *Keeper) check(ctx context.Context, c *connector.Connector) (compare boo
 		return false, err
 	}
 	every := k.every(c.Tenant)
+	if t, ok := k.Tenants.Tenant(c.Tenant); ok {
+		k.show(c, t, st.Funds, every)
+	}
 	short := st.Float == provider.FloatInsufficient
 	if short {
 		every = min(every, fresh)
@@ -120,7 +123,10 @@ func (k *Keeper) foresee(ctx context.Context, tenant string, connectors []provid
 	var errs []error
 	for _, c := range connectors {
 		errs = append(errs, pg.InTx(ctx, k.Pool, func(tx pgx.Tx) error {
-			_, err := k.States.Forecast(ctx, tx, c, f.Needs[c.Provider].Total())
+			st, err := k.States.Forecast(ctx, tx, c, f.Needs[c.Provider].Total())
+			if err == nil {
+				k.foreseen(c, t, st.Funds.Takes(f.Needs[c.Provider].Total()))
+			}
 			return err
 		}))
 	}

@@ -98,7 +98,7 @@ type transaction struct {
 
 // Statement reads the pages of a day one after the other. A cursor that leads back would read for ever and is an error, as is
 // a page that promises another and does not say where.
-func (a *Adapter) Statement(ctx context.Context, day string, fn func(provider.StatementLine) error) error {
+func (a *Adapter) Statement(ctx context.Context, day string, may func(context.Context) error, fn func(provider.StatementLine) error) error {
 	if _, err := time.Parse(time.DateOnly, day); err != nil {
 		return fmt.Errorf("statement: %q is no date: write YYYY-MM-DD", day)
 	}
@@ -107,6 +107,9 @@ func (a *Adapter) Statement(ctx context.Context, day string, fn func(provider.St
 		query := url.Values{"date": {day}}
 		if after != "" {
 			query.Set("after", after)
+		}
+		if err := may(ctx); err != nil {
+			return err
 		}
 		var p page
 		if err := a.ask(ctx, http.MethodGet, "/v1/transactions?"+query.Encode(), nil, &p); err != nil {

@@ -1,6 +1,7 @@
 package wave
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -172,7 +173,9 @@ func TestStatementAddsUpToTheBalance(t *testing.T) {
 			}
 			return nil
 		}
-		today, err := days(func(day string) error { return r.Statement(t.Context(), day, read) })
+		asked := 0
+		may := func(context.Context) error { asked++; return nil }
+		today, err := days(func(day string) error { return r.Statement(t.Context(), day, may, read) })
 		if err != nil {
 			t.Fatalf("%d to a page: %v", pageSize, err)
 		}
@@ -182,15 +185,25 @@ func TestStatementAddsUpToTheBalance(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"ref-0": 1, "ref-1": 1, "ref-2": 2, "ref-3": 1, "ref-4": 1}, references); diff != "" {
 			t.Errorf("%d to a page (-want +got):\n%s", pageSize, diff)
 		}
+		if want := (6 + pageSize - 1) / pageSize; asked < want {
+			t.Errorf("%d to a page: %d of %d pages were waited for", pageSize, asked, want)
+		}
 		if left, err := r.Balance(t.Context()); err != nil || left.Minor != float+sum {
 			t.Errorf("the statement says %d, the balance went from %d to %v (%v)", sum, float, left, err)
 		}
 		enough := errors.New("enough")
-		if err := r.Statement(t.Context(), today, func(provider.StatementLine) error { return enough }); !errors.Is(err, enough) {
+		if err := r.Statement(t.Context(), today, may, func(provider.StatementLine) error { return enough }); !errors.Is(err, enough) {
 			t.Errorf("the reader's own error: %v", err)
+		}
+		no := errors.New("no call is allowed")
+		if err := r.Statement(t.Context(), today, func(context.Context) error { return no }, read); !errors.Is(err, no) {
+			t.Errorf("a page was asked for: %v", err)
 		}
 	}
 }
+
+// always lets every call be made.
+func always(context.Context) error { return nil }
 
 // days reads the days that the machine's clock may stand at in the course of a test.
 func days(read func(day string) error) (last string, err error) {
@@ -224,12 +237,12 @@ func TestStatementIsReadWholeOrNotAtAll(t *testing.T) {
 		page(last, `"items":[{"timestamp":"2025-01-24T10:00:00Z","transaction_id":"T_1","amount":"1","fee":"x","currency":"XOF"}]`):                            false,
 		page(last, `"items":[`+line+`,{"timestamp":"2025-01-24T10:00:00Z","transaction_id":"T_1","amount":"9223372036854775807","fee":"1","currency":"XOF"}]`): false,
 	} {
-		err := answering(t, http.StatusOK, body).Statement(t.Context(), "2025-01-24", func(provider.StatementLine) error { return nil })
+		err := answering(t, http.StatusOK, body).Statement(t.Context(), "2025-01-24", always, func(provider.StatementLine) error { return nil })
 		if (err == nil) != readable {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
-	if err := answering(t, http.StatusOK, page(last, `"items":[]`)).Statement(t.Context(), "yesterday", nil); err == nil {
+	if err := answering(t, http.StatusOK, page(last, `"items":[]`)).Statement(t.Context(), "yesterday", always, nil); err == nil {
 		t.Error("a day that is none")
 	}
 }

@@ -140,7 +140,7 @@ WHERE c.close_id IN (
       AND NOT EXISTS (SELECT 1 FROM closes e WHERE e.tenant = d.tenant AND e.provider = d.provider AND e.state = 'open' AND e.close_id <> d.close_id
                       AND ((e.revision, e.local_date) < (d.revision, d.local_date) OR e.lease_expires_at >= now()))
     ORDER BY d.local_date, d.tenant, d.provider LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING c.close_id, c.tenant, c.provider, c.local_date, c.revision, c.timezone, c.day_start, c.day_end, c.currency, c.run_id, c.state, c.tries, c.reason, c.next_try_at, c.lease_owner, c.lease_expires_at, c.requested_at, c.sequence, c.opening, c.late, c.top_ups, c.paid, c.fees, c.reversed, c.corrections, c.closing, c.statement, c.waived_by, c.waived_because, c.lines, c.repeated, c.matched, c.matched_sum, c.lines_sum, c.provider_opening, c.provider_closing, c.closing_source, c.carried, c.difference, c.items, c.exceptions, c.suspense, c.previous, c.digest, c.key_id, c.signature, c.completed_at, c.asks_due
+RETURNING c.close_id, c.tenant, c.provider, c.local_date, c.revision, c.timezone, c.day_start, c.day_end, c.currency, c.run_id, c.state, c.tries, c.reason, c.next_try_at, c.lease_owner, c.lease_expires_at, c.requested_at, c.sequence, c.opening, c.late, c.top_ups, c.paid, c.fees, c.reversed, c.corrections, c.closing, c.statement, c.waived_by, c.waived_because, c.lines, c.repeated, c.matched, c.matched_sum, c.lines_sum, c.provider_opening, c.provider_closing, c.closing_source, c.carried, c.difference, c.items, c.exceptions, c.suspense, c.previous, c.digest, c.key_id, c.signature, c.completed_at, c.settled_id, c.settled_sum, c.seen_id, c.seen_xid, c.asks_due
 `
 
 type ClaimParams struct {
@@ -207,6 +207,10 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]Close, error) {
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.SettledID,
+			&i.SettledSum,
+			&i.SeenID,
+			&i.SeenXid,
 			&i.AsksDue,
 		); err != nil {
 			return nil, err
@@ -234,9 +238,9 @@ UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expi
     closing = $9, statement = $10, lines = $11, repeated = $12, matched = $13, matched_sum = $14,
     lines_sum = $15, provider_opening = $16, provider_closing = $17, closing_source = $18,
     carried = $19, difference = $20, waived_by = $21, waived_because = $22,
-    suspense = $23, items = $24, exceptions = $25, previous = $26, digest = $27,
-    key_id = $28, signature = $29, completed_at = $30::timestamptz, asks_due = true
-WHERE close_id = $31
+    suspense = $23, settled_id = $24, settled_sum = $25, seen_id = $26, seen_xid = $27, items = $28, exceptions = $29, previous = $30, digest = $31,
+    key_id = $32, signature = $33, completed_at = $34::timestamptz, asks_due = true
+WHERE close_id = $35
 `
 
 type CompleteParams struct {
@@ -263,6 +267,10 @@ type CompleteParams struct {
 	WaivedBy        string
 	WaivedBecause   string
 	Suspense        int64
+	SettledID       int64
+	SettledSum      int64
+	SeenID          int64
+	SeenXid         int64
 	Items           int64
 	Exceptions      int64
 	Previous        string
@@ -298,6 +306,10 @@ func (q *Queries) Complete(ctx context.Context, arg CompleteParams) error {
 		arg.WaivedBy,
 		arg.WaivedBecause,
 		arg.Suspense,
+		arg.SettledID,
+		arg.SettledSum,
+		arg.SeenID,
+		arg.SeenXid,
 		arg.Items,
 		arg.Exceptions,
 		arg.Previous,
@@ -350,7 +362,7 @@ func (q *Queries) Fail(ctx context.Context, arg FailParams) error {
 }
 
 const find = `-- name: Find :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND state = 'completed'
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, settled_id, settled_sum, seen_id, seen_xid, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 AND state = 'completed'
   AND ($4::integer = 0 OR revision = $4)
 ORDER BY revision DESC LIMIT 1
 `
@@ -425,6 +437,10 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]Close, error) {
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.SettledID,
+			&i.SettledSum,
+			&i.SeenID,
+			&i.SeenXid,
 			&i.AsksDue,
 		); err != nil {
 			return nil, err
@@ -627,7 +643,7 @@ func (q *Queries) LastReport(ctx context.Context, arg LastReportParams) ([]LastR
 }
 
 const list = `-- name: List :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND ($2::text = '' OR provider = $2)
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, settled_id, settled_sum, seen_id, seen_xid, asks_due FROM closes WHERE tenant = $1 AND ($2::text = '' OR provider = $2)
   AND (local_date, provider, -revision) < ($3::date, $4::text, $5::integer)
 ORDER BY local_date DESC, provider DESC, -revision DESC LIMIT $6
 `
@@ -705,6 +721,10 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]Close, error) {
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.SettledID,
+			&i.SettledSum,
+			&i.SeenID,
+			&i.SeenXid,
 			&i.AsksDue,
 		); err != nil {
 			return nil, err
@@ -733,7 +753,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const lockNewest = `-- name: LockNewest :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 ORDER BY revision DESC LIMIT 1 FOR UPDATE
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, settled_id, settled_sum, seen_id, seen_xid, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 ORDER BY revision DESC LIMIT 1 FOR UPDATE
 `
 
 type LockNewestParams struct {
@@ -800,6 +820,10 @@ func (q *Queries) LockNewest(ctx context.Context, arg LockNewestParams) ([]Close
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.SettledID,
+			&i.SettledSum,
+			&i.SeenID,
+			&i.SeenXid,
 			&i.AsksDue,
 		); err != nil {
 			return nil, err
@@ -860,7 +884,7 @@ func (q *Queries) NotCompared(ctx context.Context, arg NotComparedParams) ([]Not
 }
 
 const ofDay = `-- name: OfDay :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND local_date = $2 AND ($3::text = '' OR provider = $3)
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, settled_id, settled_sum, seen_id, seen_xid, asks_due FROM closes WHERE tenant = $1 AND local_date = $2 AND ($3::text = '' OR provider = $3)
 ORDER BY provider, revision
 `
 
@@ -927,6 +951,10 @@ func (q *Queries) OfDay(ctx context.Context, arg OfDayParams) ([]Close, error) {
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.SettledID,
+			&i.SettledSum,
+			&i.SeenID,
+			&i.SeenXid,
 			&i.AsksDue,
 		); err != nil {
 			return nil, err
@@ -971,7 +999,7 @@ func (q *Queries) OldestOpen(ctx context.Context, now time.Time) (time.Time, err
 }
 
 const previous = `-- name: Previous :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed'
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, settled_id, settled_sum, seen_id, seen_xid, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date < $3 AND state = 'completed'
 ORDER BY local_date DESC, revision DESC LIMIT 1
 `
 
@@ -1039,6 +1067,10 @@ func (q *Queries) Previous(ctx context.Context, arg PreviousParams) ([]Close, er
 			&i.KeyID,
 			&i.Signature,
 			&i.CompletedAt,
+			&i.SettledID,
+			&i.SettledSum,
+			&i.SeenID,
+			&i.SeenXid,
 			&i.AsksDue,
 		); err != nil {
 			return nil, err

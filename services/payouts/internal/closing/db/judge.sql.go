@@ -506,56 +506,60 @@ func (q *Queries) MovedSince(ctx context.Context, arg MovedSinceParams) (int64, 
 }
 
 const movements = `-- name: Movements :one
-SELECT COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at < $1::timestamptz), 0)::bigint AS before,
-       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= $1::timestamptz AND m.kind = 'float.topped_up'), 0)::bigint AS top_ups,
-       COALESCE(-sum(m.moved) FILTER (WHERE m.occurred_at >= $1::timestamptz AND m.kind = 'attempt.succeeded'), 0)::bigint AS paid,
-       COALESCE(-sum(m.moved) FILTER (WHERE m.occurred_at >= $1::timestamptz AND m.kind = 'attempt.fee'), 0)::bigint AS fees,
-       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= $1::timestamptz AND m.kind IN ('attempt.returned', 'attempt.fee_returned')), 0)::bigint AS reversed,
-       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= $1::timestamptz AND m.kind NOT IN ('float.topped_up', 'attempt.succeeded', 'attempt.fee',
-           'attempt.returned', 'attempt.fee_returned')), 0)::bigint AS corrections
+SELECT COALESCE(sum(m.moved) FILTER (WHERE m.kind = 'float.topped_up'), 0)::bigint AS top_ups,
+       COALESCE(-sum(m.moved) FILTER (WHERE m.kind = 'attempt.succeeded'), 0)::bigint AS paid,
+       COALESCE(-sum(m.moved) FILTER (WHERE m.kind = 'attempt.fee'), 0)::bigint AS fees,
+       COALESCE(sum(m.moved) FILTER (WHERE m.kind IN ('attempt.returned', 'attempt.fee_returned')), 0)::bigint AS reversed,
+       COALESCE(sum(m.moved) FILTER (WHERE m.kind NOT IN ('float.topped_up', 'attempt.succeeded', 'attempt.fee',
+           'attempt.returned', 'attempt.fee_returned')), 0)::bigint AS corrections,
+       COALESCE(sum(m.moved) FILTER (WHERE m.posting_id <= $1::bigint), 0)::bigint AS settled
 FROM (
-    SELECT p.kind, p.occurred_at, -p.amount AS moved FROM ledger_postings p
-    WHERE p.tenant = $2 AND p.credit = $3 AND p.credit LIKE 'float:%' AND p.occurred_at < $4::timestamptz AND p.currency = $5
+    SELECT p.kind, p.posting_id, -p.amount AS moved FROM ledger_postings p
+    WHERE p.tenant = $2 AND p.credit = $3 AND p.credit LIKE 'float:%' AND p.occurred_at >= $4::timestamptz
+      AND p.occurred_at < $5::timestamptz AND p.currency = $6
     UNION ALL
-    SELECT p.kind, p.occurred_at, p.amount FROM ledger_postings p
-    WHERE p.tenant = $2 AND p.debit = $3 AND p.debit LIKE 'float:%' AND p.occurred_at < $4::timestamptz AND p.currency = $5
+    SELECT p.kind, p.posting_id, p.amount FROM ledger_postings p
+    WHERE p.tenant = $2 AND p.debit = $3 AND p.debit LIKE 'float:%' AND p.occurred_at >= $4::timestamptz
+      AND p.occurred_at < $5::timestamptz AND p.currency = $6
 ) m
 `
 
 type MovementsParams struct {
-	DayStart time.Time
-	Tenant   string
-	Float    string
-	DayEnd   time.Time
-	Currency string
+	SettledID int64
+	Tenant    string
+	Float     string
+	DayStart  time.Time
+	DayEnd    time.Time
+	Currency  string
 }
 
 type MovementsRow struct {
-	Before      int64
 	TopUps      int64
 	Paid        int64
 	Fees        int64
 	Reversed    int64
 	Corrections int64
+	Settled     int64
 }
 
-// What the books say of a float: its balance before the day, and what the day did to it.
+// What the day did to a float by the books, and what of it is of postings that were summed up before.
 func (q *Queries) Movements(ctx context.Context, arg MovementsParams) (MovementsRow, error) {
 	row := q.db.QueryRow(ctx, movements,
-		arg.DayStart,
+		arg.SettledID,
 		arg.Tenant,
 		arg.Float,
+		arg.DayStart,
 		arg.DayEnd,
 		arg.Currency,
 	)
 	var i MovementsRow
 	err := row.Scan(
-		&i.Before,
 		&i.TopUps,
 		&i.Paid,
 		&i.Fees,
 		&i.Reversed,
 		&i.Corrections,
+		&i.Settled,
 	)
 	return i, err
 }
@@ -923,6 +927,76 @@ func (q *Queries) Repeated(ctx context.Context, closeID uuid.UUID) ([]RepeatedRo
 		return nil, err
 	}
 	return items, nil
+}
+
+const seen = `-- name: Seen :one
+SELECT COALESCE((SELECT max(p.posting_id) FROM ledger_postings p WHERE p.tenant = $1), 0)::bigint AS posting_id,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xid,
+       (pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $2::bigint
+        OR pg_snapshot_xmax(pg_current_snapshot())::text::bigint < $2::bigint)::boolean AS done
+`
+
+type SeenParams struct {
+	Tenant  string
+	SeenXid int64
+}
+
+type SeenRow struct {
+	PostingID int64
+	Xid       int64
+	Done      bool
+}
+
+// The last posting that is there, and before which transaction others may still commit some with a smaller number. done: all that were
+// under way at an earlier look have ended; a number that this database has not come to is another's, from which it was loaded.
+func (q *Queries) Seen(ctx context.Context, arg SeenParams) (SeenRow, error) {
+	row := q.db.QueryRow(ctx, seen, arg.Tenant, arg.SeenXid)
+	var i SeenRow
+	err := row.Scan(&i.PostingID, &i.Xid, &i.Done)
+	return i, err
+}
+
+const sinceSettled = `-- name: SinceSettled :one
+SELECT COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at < $1::timestamptz), 0)::bigint AS before,
+       COALESCE(sum(m.moved) FILTER (WHERE m.posting_id <= $2::bigint), 0)::bigint AS settled
+FROM (
+    SELECT p.posting_id, p.occurred_at, -p.amount AS moved FROM ledger_postings p
+    WHERE p.tenant = $3 AND p.credit = $4 AND p.posting_id > $5::bigint AND p.occurred_at < $6::timestamptz AND p.currency = $7
+    UNION ALL
+    SELECT p.posting_id, p.occurred_at, p.amount FROM ledger_postings p
+    WHERE p.tenant = $3 AND p.debit = $4 AND p.posting_id > $5::bigint AND p.occurred_at < $6::timestamptz AND p.currency = $7
+) m
+`
+
+type SinceSettledParams struct {
+	DayStart  time.Time
+	SettleTo  int64
+	Tenant    string
+	Float     string
+	SettledID int64
+	DayEnd    time.Time
+	Currency  string
+}
+
+type SinceSettledRow struct {
+	Before  int64
+	Settled int64
+}
+
+// What the books have of a float beyond what is summed up for good: dated before the day, and of that and the day what can be summed up by now.
+func (q *Queries) SinceSettled(ctx context.Context, arg SinceSettledParams) (SinceSettledRow, error) {
+	row := q.db.QueryRow(ctx, sinceSettled,
+		arg.DayStart,
+		arg.SettleTo,
+		arg.Tenant,
+		arg.Float,
+		arg.SettledID,
+		arg.DayEnd,
+		arg.Currency,
+	)
+	var i SinceSettledRow
+	err := row.Scan(&i.Before, &i.Settled)
+	return i, err
 }
 
 const snapshot = `-- name: Snapshot :exec

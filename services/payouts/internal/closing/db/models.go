@@ -59,6 +59,10 @@ type Close struct {
 	KeyID           string
 	Signature       string
 	CompletedAt     *time.Time
+	SettledID       int64
+	SettledSum      int64
+	SeenID          int64
+	SeenXid         int64
 	AsksDue         bool
 }
 

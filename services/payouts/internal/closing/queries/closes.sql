@@ -144,7 +144,7 @@ UPDATE closes SET state = 'completed', reason = '', lease_owner = '', lease_expi
     closing = @closing, statement = @statement, lines = @lines, repeated = @repeated, matched = @matched, matched_sum = @matched_sum,
     lines_sum = @lines_sum, provider_opening = @provider_opening, provider_closing = @provider_closing, closing_source = @closing_source,
     carried = @carried, difference = @difference, waived_by = @waived_by, waived_because = @waived_because,
-    suspense = @suspense, items = @items, exceptions = @exceptions, previous = @previous, digest = @digest,
+    suspense = @suspense, settled_id = @settled_id, settled_sum = @settled_sum, seen_id = @seen_id, seen_xid = @seen_xid, items = @items, exceptions = @exceptions, previous = @previous, digest = @digest,
     key_id = @key_id, signature = @signature, completed_at = @completed_at::timestamptz, asks_due = true
 WHERE close_id = @close_id;
 

@@ -26,21 +26,43 @@ SELECT g.provider_id, max(g.reference)::text AS reference, count(*)::bigint AS t
 SELECT count(*)::bigint AS lines, COALESCE(sum(amount - fee) FILTER (WHERE currency = @currency::text), 0)::bigint AS sum FROM close_lines WHERE close_id = @close_id;
 
 -- name: Movements :one
--- What the books say of a float: its balance before the day, and what the day did to it.
-SELECT COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at < @day_start::timestamptz), 0)::bigint AS before,
-       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind = 'float.topped_up'), 0)::bigint AS top_ups,
-       COALESCE(-sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind = 'attempt.succeeded'), 0)::bigint AS paid,
-       COALESCE(-sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind = 'attempt.fee'), 0)::bigint AS fees,
-       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind IN ('attempt.returned', 'attempt.fee_returned')), 0)::bigint AS reversed,
-       COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at >= @day_start::timestamptz AND m.kind NOT IN ('float.topped_up', 'attempt.succeeded', 'attempt.fee',
-           'attempt.returned', 'attempt.fee_returned')), 0)::bigint AS corrections
+-- What the day did to a float by the books, and what of it is of postings that were summed up before.
+SELECT COALESCE(sum(m.moved) FILTER (WHERE m.kind = 'float.topped_up'), 0)::bigint AS top_ups,
+       COALESCE(-sum(m.moved) FILTER (WHERE m.kind = 'attempt.succeeded'), 0)::bigint AS paid,
+       COALESCE(-sum(m.moved) FILTER (WHERE m.kind = 'attempt.fee'), 0)::bigint AS fees,
+       COALESCE(sum(m.moved) FILTER (WHERE m.kind IN ('attempt.returned', 'attempt.fee_returned')), 0)::bigint AS reversed,
+       COALESCE(sum(m.moved) FILTER (WHERE m.kind NOT IN ('float.topped_up', 'attempt.succeeded', 'attempt.fee',
+           'attempt.returned', 'attempt.fee_returned')), 0)::bigint AS corrections,
+       COALESCE(sum(m.moved) FILTER (WHERE m.posting_id <= @settled_id::bigint), 0)::bigint AS settled
 FROM (
-    SELECT p.kind, p.occurred_at, -p.amount AS moved FROM ledger_postings p
-    WHERE p.tenant = @tenant AND p.credit = @float AND p.credit LIKE 'float:%' AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency
+    SELECT p.kind, p.posting_id, -p.amount AS moved FROM ledger_postings p
+    WHERE p.tenant = @tenant AND p.credit = @float AND p.credit LIKE 'float:%' AND p.occurred_at >= @day_start::timestamptz
+      AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency
     UNION ALL
-    SELECT p.kind, p.occurred_at, p.amount FROM ledger_postings p
-    WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%' AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency
+    SELECT p.kind, p.posting_id, p.amount FROM ledger_postings p
+    WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%' AND p.occurred_at >= @day_start::timestamptz
+      AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency
 ) m;
+
+-- name: SinceSettled :one
+-- What the books have of a float beyond what is summed up for good: dated before the day, and of that and the day what can be summed up by now.
+SELECT COALESCE(sum(m.moved) FILTER (WHERE m.occurred_at < @day_start::timestamptz), 0)::bigint AS before,
+       COALESCE(sum(m.moved) FILTER (WHERE m.posting_id <= @settle_to::bigint), 0)::bigint AS settled
+FROM (
+    SELECT p.posting_id, p.occurred_at, -p.amount AS moved FROM ledger_postings p
+    WHERE p.tenant = @tenant AND p.credit = @float AND p.posting_id > @settled_id::bigint AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency
+    UNION ALL
+    SELECT p.posting_id, p.occurred_at, p.amount FROM ledger_postings p
+    WHERE p.tenant = @tenant AND p.debit = @float AND p.posting_id > @settled_id::bigint AND p.occurred_at < @day_end::timestamptz AND p.currency = @currency
+) m;
+
+-- name: Seen :one
+-- The last posting that is there, and before which transaction others may still commit some with a smaller number. done: all that were
+-- under way at an earlier look have ended; a number that this database has not come to is another's, from which it was loaded.
+SELECT COALESCE((SELECT max(p.posting_id) FROM ledger_postings p WHERE p.tenant = @tenant), 0)::bigint AS posting_id,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xid,
+       (pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= @seen_xid::bigint
+        OR pg_snapshot_xmax(pg_current_snapshot())::text::bigint < @seen_xid::bigint)::boolean AS done;
 
 -- name: MovedSince :one
 -- What the books say happened to a float from a time on, up to another.
