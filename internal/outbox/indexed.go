@@ -14,8 +14,10 @@ import (
 func (r *relay) byIndex() *db.Queries { return db.New(indexed{r.deps.Pool}) }
 
 // onlyIndexes turns every other way off for the rest of a transaction. Statistics are wrong here by nature: a new day's partition has
-// none, and how many rows wait changes from none to a million within minutes. Whatever they say, the index is the right way.
-const onlyIndexes = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)"
+// none, and how many rows wait changes from none to a million within minutes. Whatever they say, the index is the right way, so there is
+// nothing to plan again for other rows of other days: what is known of partitions only when a statement runs narrows them down then.
+const onlyIndexes = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), " +
+	"set_config('plan_cache_mode', 'force_generic_plan', true)"
 
 // indexed sends a statement right behind that one. Together they are one round trip, and one transaction, which Postgres makes of what
 // comes before a pipeline's end; the relay asks so often that beginning, setting and committing would cost more than the asking.

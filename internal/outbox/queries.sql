@@ -54,10 +54,10 @@ SELECT coalesce((SELECT max(seq) FROM page), 0)::bigint AS last_seq, (SELECT coa
 SELECT coalesce(max(seq), 0)::bigint AS last_seq FROM outbox_parcels;
 
 -- name: Known :one
--- The newest parcel that was ever committed here, and how long ago by database time; -1 when no row is left to tell that.
-SELECT greatest(coalesce((SELECT max(o.seq) FROM outbox_parcels o), 0), d.seq)::bigint AS seq,
-       coalesce(extract(epoch FROM clock_timestamp() - (SELECT max(o.created_at) FROM outbox_parcels o)), -1)::float8 AS idle_seconds
-FROM outbox_dropped d;
+-- The newest parcel that was ever committed here, and how long ago by database time; -1 when no row is left to tell that. The highest
+-- seq is a step of an index. The latest time would be found by reading all there are, and this is asked every second.
+SELECT greatest(coalesce(n.seq, 0), d.seq)::bigint AS seq, coalesce(extract(epoch FROM clock_timestamp() - n.created_at), -1)::float8 AS idle_seconds
+FROM outbox_dropped d LEFT JOIN (SELECT o.seq, o.created_at FROM outbox_parcels o ORDER BY o.seq DESC LIMIT 1) n ON true;
 
 -- name: NewestParcel :one
 SELECT seq, created_at FROM outbox_parcels ORDER BY seq DESC LIMIT 1;
