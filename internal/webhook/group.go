@@ -54,7 +54,8 @@ func (g *group) add(ctx context.Context, e *entry) (outcome string, err error) {
 	return e.outcome, e.err
 }
 
-// store works until nothing waits.
+// store works until nothing waits. What came while a batch was stored waits for others as the first ones did, unless it is a batch
+// already: by itself it would be a few each time.
 func (g *group) store(ctx context.Context) {
 	for {
 		g.mu.Lock()
@@ -67,6 +68,13 @@ func (g *group) store(ctx context.Context) {
 		}
 		g.mu.Unlock()
 		g.settle(ctx, batch)
+		g.mu.Lock()
+		full := len(g.waiting) >= insertMost
+		g.mu.Unlock()
+		if !full {
+			time.AfterFunc(storeAfter, func() { g.store(ctx) })
+			return
+		}
 	}
 }
 
