@@ -92,7 +92,7 @@ func TestStartStopStartKeepsDataAndPassword(t *testing.T) {
 	for setting, want := range map[string]string{
 		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "data_checksums": "on",
 		"max_connections": "37", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "server_encoding": "UTF8",
-		"log_error_verbosity": "terse", "shared_buffers": "128MB",
+		"log_error_verbosity": "terse", "shared_buffers": "256MB",
 	} {
 		if got := query(t, s.DSN(), "SHOW "+setting); got != want {
 			t.Errorf("%s is %q, want %q", setting, got, want)
