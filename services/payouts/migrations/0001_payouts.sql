@@ -193,22 +193,24 @@ CREATE TABLE payouts (
     version       bigint NOT NULL DEFAULT 0,
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,
+    -- The state as indexes know it, and nothing while the payout is sent, paid or skipped: see below.
+    indexed_state text GENERATED ALWAYS AS (CASE WHEN state IN ('submitting', 'succeeded', 'skipped') THEN NULL
+                      WHEN state = 'failed' AND retry_at IS NOT NULL THEN 'retrying' ELSE state END) STORED,
     UNIQUE (tenant, payee_id, period_date, kind, seq),
     CHECK (gross = commission + net)
-);
--- Every change of state writes the row's entries anew in each of these that still has it, so there are few. A batch is what one
--- run made: what is asked by batch is found by run.
--- Work that is waiting: small however many payouts are closed.
-CREATE INDEX payouts_approved ON payouts (run_id, page, payout_id) WHERE state = 'approved';
-CREATE INDEX payouts_open ON payouts (run_id, state) WHERE state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting',
-    'processing', 'unknown', 'manual_review') OR (state = 'failed' AND retry_at IS NOT NULL);
-CREATE INDEX payouts_held ON payouts (tenant, provider, created_at, payout_id) WHERE state = 'held';
-CREATE INDEX payouts_unverified ON payouts (tenant, payee_id) WHERE state = 'held' AND reason_code IN ('recipient_unverified', 'recipient_mismatch');
-CREATE INDEX payouts_awaiting ON payouts (approval_expires_at, payout_id) WHERE state = 'awaiting_approval';
-CREATE INDEX payouts_resting ON payouts (run_id, page, payout_id) WHERE state IN ('held', 'awaiting_approval'); -- with payouts_approved: what of a run was not sent
-CREATE INDEX payouts_waiting ON payouts (batch_id, payout_id) WHERE state = 'awaiting_approval';
-CREATE INDEX payouts_retry ON payouts (retry_at) WHERE state = 'failed' AND retry_at IS NOT NULL;
-CREATE INDEX payouts_unpaid ON payouts (run_id, state) WHERE state IN ('rejected', 'failed', 'reversed', 'cancelled');
+) WITH (fillfactor = 60);
+-- A change of what any index names, be it in a condition, writes the row's entries anew in all of them. So none of these names the
+-- state: from submitting to succeeded, which is what becomes of nearly all payouts, indexed_state stays NULL, and the row is written into
+-- the room that its page has left and into no index. What is under way is found by its attempt. A batch is what one run made: what is
+-- asked by batch is found by run.
+-- Work that is waiting, or was given up: small however many payouts are paid.
+CREATE INDEX payouts_by_state ON payouts (indexed_state, run_id, page, payout_id) WHERE indexed_state IS NOT NULL;
+CREATE INDEX payouts_held ON payouts (tenant, provider, created_at, payout_id) WHERE indexed_state = 'held';
+CREATE INDEX payouts_unverified ON payouts (tenant, payee_id) WHERE indexed_state = 'held';
+CREATE INDEX payouts_awaiting ON payouts (approval_expires_at, payout_id) WHERE indexed_state = 'awaiting_approval';
+CREATE INDEX payouts_resting ON payouts (run_id, page, payout_id) WHERE indexed_state IN ('held', 'awaiting_approval'); -- in the order of payouts_by_state: what of a run was not sent
+CREATE INDEX payouts_waiting ON payouts (batch_id, payout_id) WHERE indexed_state = 'awaiting_approval';
+CREATE INDEX payouts_retry ON payouts (retry_at) WHERE indexed_state = 'retrying';
 CREATE INDEX payouts_by_run ON payouts (run_id, payee_id, seq);
 CREATE INDEX payouts_capped ON payouts (tenant, cap_date, payee_id) WHERE cap_date IS NOT NULL;
 CREATE INDEX payouts_listed ON payouts (tenant, period_date DESC, payout_id);

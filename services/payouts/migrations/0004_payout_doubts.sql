@@ -9,7 +9,7 @@
 -- Ask about payouts whose rows are locked, or ask again when they are.
 CREATE VIEW payout_doubts AS
 SELECT d.*, (d.contradicted OR d.open OR d.denied OR d.restored) AS doubted FROM (
-    SELECT p.payout_id, p.run_id, p.state, p.contradicted,
+    SELECT p.payout_id, p.run_id, p.state, p.indexed_state, p.contradicted,
         (SELECT true FROM attempts a WHERE a.subject_id = p.payout_id
             AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL) LIMIT 1) IS NOT NULL AS open,
         (SELECT true FROM attempts a WHERE a.subject_id = p.payout_id AND a.state = 'not_sent' AND a.opened_at IS NOT NULL

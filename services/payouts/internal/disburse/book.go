@@ -94,14 +94,14 @@ func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, 
 	if c.Held, err = b.hold(ctx, tx, l, rows, unfit); err != nil {
 		return c, err
 	}
-	payees := make(map[uuid.UUID]string, len(rows))
+	held := make([]payout.Payout, 0, len(rows))
 	for _, r := range rows {
 		if unfit(r) == "" {
-			c.Starts, payees[r.PayoutID] = append(c.Starts, start(l, r)), r.PayeeID
+			c.Starts, held = append(c.Starts, start(l, r)), append(held, fromRow(r))
 		}
 	}
 	c.Begun = func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
-		return b.begun(ctx, tx, begun, payees)
+		return b.begun(ctx, tx, begun, held)
 	}
 	return c, nil
 }
@@ -155,8 +155,13 @@ func (b *Book) unfit(tenant string, r db.ClaimRow) string {
 	}
 }
 
-// begun moves the payouts of attempts to submitting and posts what they owe as in transit.
-func (b *Book) begun(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt, payees map[uuid.UUID]string) error {
+// begun moves the payouts of attempts to submitting and posts what they owe as in transit. held are payouts that the claim has read
+// and holds, with those of the attempts among them.
+func (b *Book) begun(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt, held []payout.Payout) error {
+	payees := make(map[uuid.UUID]string, len(held))
+	for _, p := range held {
+		payees[p.ID] = p.PayeeID
+	}
 	if err := b.Outcomes.Begun(ctx, tx, begun, payees); err != nil {
 		return err
 	}
@@ -167,7 +172,7 @@ func (b *Book) begun(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt, pa
 			Attempt: a.Number, Reference: a.Reference, Provider: a.Provider,
 		})
 	}
-	moved, err := b.Store.Apply(ctx, tx, changes)
+	moved, err := b.Store.ApplyTo(ctx, tx, held, changes)
 	if err == nil && len(moved) != len(changes) {
 		err = fmt.Errorf("claim payouts: %d of %d locked ones are not approved", len(changes)-len(moved), len(changes))
 	}

@@ -55,7 +55,7 @@ func (s *Store) Lock(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) ([]payout
 	return held, nil
 }
 
-// ApplyTo is [Store.Apply] for payouts that [Store.Lock] has read in this transaction.
+// ApplyTo is [Store.Apply] for payouts that [Store.Lock], or a claim, has read whole and holds in this transaction.
 func (s *Store) ApplyTo(ctx context.Context, tx pgx.Tx, held []payout.Payout, changes []Change) ([]payout.Payout, error) {
 	q := db.New(tx)
 	moved, err := s.decide(held, changes)

@@ -14,7 +14,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/stream"
@@ -68,6 +70,28 @@ func through(t *testing.T, e *payoutstest.Env, id uuid.UUID, reason payout.Reaso
 			t.Fatalf("%s → %s moved %d payouts", states[i-1], states[i], len(moved))
 		}
 	}
+}
+
+// begin opens the attempt of a payout that is about to be submitting, and fail ends it.
+func begin(t *testing.T, e *payoutstest.Env, id uuid.UUID) (begun attempt.Attempt) {
+	t.Helper()
+	e.InTx(func(tx pgx.Tx) error {
+		all, err := attempt.Begin(e.Ctx(), tx, "me", time.Minute, e.Clock.Now(), []attempt.Start{{
+			Key: attempt.Key{Subject: id, Number: 1}, Tenant: payoutstest.Tenant, Provider: "orange", Reference: payout.Reference(id, 1),
+			Amount: money.Amount{Minor: 8000, Currency: "XOF"},
+		}})
+		begun = all[0]
+		return err
+	})
+	return begun
+}
+
+func fail(t *testing.T, e *payoutstest.Env, a attempt.Attempt) {
+	t.Helper()
+	e.InTx(func(tx pgx.Tx) error {
+		_, err := attempt.Record(e.Ctx(), tx, "me", e.Clock.Now(), []attempt.Outcome{{Key: a.Key, Sends: a.Sends, State: attempt.Failed}})
+		return err
+	})
 }
 
 func settle(t *testing.T, e *payoutstest.Env) {
@@ -396,10 +420,12 @@ func TestSettleCompletesARunThatIsFinished(t *testing.T) {
 	if !running() {
 		t.Fatal("completed with an approved payout")
 	}
+	begun := begin(t, e, all[3])
 	through(t, e, all[3], payout.Reason{}, payout.Approved, payout.Submitting)
 	if !running() {
 		t.Fatal("completed with a submitting payout")
 	}
+	fail(t, e, begun)
 	at := e.Clock.Now().Add(time.Hour)
 	apply(t, e, store.Change{PayoutID: all[3], From: []payout.State{payout.Submitting}, To: payout.Failed, RetryAt: &at})
 	if running() {

@@ -13,7 +13,11 @@ import (
 )
 
 const claim = `-- name: Claim :many
-SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.period_date::text AS period_date, COALESCE(a.state, '')::text AS attempt_state,
+SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period_date::text AS period_date, p.kind, p.seq, p.state,
+       p.reason_class, p.reason_scope, p.reason_code, p.provider_code, p.currency, p.gross, p.commission, p.net, p.fee, p.item_count,
+       p.provider, p.destination, p.attempt, p.counted, p.reference, p.retry_at, p.contradicted, p.approvals_needed, p.approvals,
+       p.approval_expires_at, p.nominal_time, p.version,
+       (CASE WHEN p.attempt = 0 THEN '' ELSE COALESCE((SELECT a.state FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt), '') END)::text AS attempt_state,
        y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF($1::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
         OR COALESCE(y.destination_changed_at > $2::timestamptz, false))::boolean AS destination_rests,
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
@@ -25,7 +29,6 @@ SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.p
                                 AND k.state NOT IN ('skipped', 'rejected', 'cancelled'))
                     AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent') END
        )::boolean AS restored,
-       p.approvals_needed, p.approvals,
        -- Nothing is read of recipients where nobody is to be verified.
        (CASE WHEN $3::text = '' THEN '' ELSE COALESCE((
            SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> $3 AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END
@@ -33,8 +36,7 @@ SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.p
        ), 'stale') END)::text AS recipient
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
-WHERE p.run_id = $4 AND p.page = $5 AND p.state = 'approved' AND p.provider = $6 AND NOT p.contradicted
+WHERE p.run_id = $4 AND p.page = $5 AND p.indexed_state = 'approved' AND p.provider = $6 AND NOT p.contradicted
   AND (p.retry_at IS NULL OR p.retry_at <= $7::timestamptz)
   AND NOT (p.payout_id = ANY($8::uuid[]))
   AND (NOT $9::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
@@ -57,24 +59,48 @@ type ClaimParams struct {
 }
 
 type ClaimRow struct {
-	PayoutID         uuid.UUID
-	PayeeID          string
-	Net              int64
-	Currency         string
-	Destination      string
-	Attempt          int32
-	PeriodDate       string
-	AttemptState     string
-	PayeeState       string
-	DestinationRests bool
-	Restored         bool
-	ApprovalsNeeded  int32
-	Approvals        int32
-	Recipient        string
+	PayoutID          uuid.UUID
+	Tenant            string
+	PayeeID           string
+	RunID             uuid.UUID
+	BatchID           uuid.UUID
+	Page              int32
+	PeriodDate        string
+	Kind              string
+	Seq               int32
+	State             string
+	ReasonClass       string
+	ReasonScope       string
+	ReasonCode        string
+	ProviderCode      string
+	Currency          string
+	Gross             int64
+	Commission        int64
+	Net               int64
+	Fee               *int64
+	ItemCount         int32
+	Provider          string
+	Destination       string
+	Attempt           int32
+	Counted           int32
+	Reference         string
+	RetryAt           *time.Time
+	Contradicted      bool
+	ApprovalsNeeded   int32
+	Approvals         int32
+	ApprovalExpiresAt *time.Time
+	NominalTime       time.Time
+	Version           int64
+	AttemptState      string
+	PayeeState        string
+	DestinationRests  bool
+	Restored          bool
+	Recipient         string
 }
 
 // Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
-// again first, and a payout that the provider contradicts is never sent.
+// again first, and a payout that the provider contradicts is never sent. All that there is of a payout is read here, for its row is
+// held from now on: what moves it needs to read nothing again.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
 		arg.DefaultProvider,
@@ -97,18 +123,41 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 		var i ClaimRow
 		if err := rows.Scan(
 			&i.PayoutID,
+			&i.Tenant,
 			&i.PayeeID,
-			&i.Net,
+			&i.RunID,
+			&i.BatchID,
+			&i.Page,
+			&i.PeriodDate,
+			&i.Kind,
+			&i.Seq,
+			&i.State,
+			&i.ReasonClass,
+			&i.ReasonScope,
+			&i.ReasonCode,
+			&i.ProviderCode,
 			&i.Currency,
+			&i.Gross,
+			&i.Commission,
+			&i.Net,
+			&i.Fee,
+			&i.ItemCount,
+			&i.Provider,
 			&i.Destination,
 			&i.Attempt,
-			&i.PeriodDate,
+			&i.Counted,
+			&i.Reference,
+			&i.RetryAt,
+			&i.Contradicted,
+			&i.ApprovalsNeeded,
+			&i.Approvals,
+			&i.ApprovalExpiresAt,
+			&i.NominalTime,
+			&i.Version,
 			&i.AttemptState,
 			&i.PayeeState,
 			&i.DestinationRests,
 			&i.Restored,
-			&i.ApprovalsNeeded,
-			&i.Approvals,
 			&i.Recipient,
 		); err != nil {
 			return nil, err
@@ -188,7 +237,7 @@ func (q *Queries) CountFaults(ctx context.Context, arg CountFaultsParams) ([]Cou
 }
 
 const pageProviders = `-- name: PageProviders :many
-SELECT DISTINCT provider FROM payouts WHERE run_id = $1 AND page = $2 AND state = 'approved' ORDER BY provider
+SELECT DISTINCT provider FROM payouts WHERE run_id = $1 AND page = $2 AND indexed_state = 'approved' ORDER BY provider
 `
 
 type PageProvidersParams struct {

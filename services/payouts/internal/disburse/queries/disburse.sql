@@ -1,5 +1,5 @@
 -- name: PageProviders :many
-SELECT DISTINCT provider FROM payouts WHERE run_id = @run_id AND page = @page AND state = 'approved' ORDER BY provider;
+SELECT DISTINCT provider FROM payouts WHERE run_id = @run_id AND page = @page AND indexed_state = 'approved' ORDER BY provider;
 
 -- name: Controls :one
 SELECT b.batch_id, b.control, b.control_reason, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned, COALESCE(o.stopped, false)::boolean AS stopped
@@ -7,8 +7,13 @@ FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tena
 
 -- name: Claim :many
 -- Approved payouts of a page whose attempts are all proven over. An attempt of which a webhook has just spoken is read
--- again first, and a payout that the provider contradicts is never sent.
-SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.period_date::text AS period_date, COALESCE(a.state, '')::text AS attempt_state,
+-- again first, and a payout that the provider contradicts is never sent. All that there is of a payout is read here, for its row is
+-- held from now on: what moves it needs to read nothing again.
+SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period_date::text AS period_date, p.kind, p.seq, p.state,
+       p.reason_class, p.reason_scope, p.reason_code, p.provider_code, p.currency, p.gross, p.commission, p.net, p.fee, p.item_count,
+       p.provider, p.destination, p.attempt, p.counted, p.reference, p.retry_at, p.contradicted, p.approvals_needed, p.approvals,
+       p.approval_expires_at, p.nominal_time, p.version,
+       (CASE WHEN p.attempt = 0 THEN '' ELSE COALESCE((SELECT a.state FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt), '') END)::text AS attempt_state,
        y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF(@default_provider::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
         OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests,
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
@@ -20,7 +25,6 @@ SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.p
                                 AND k.state NOT IN ('skipped', 'rejected', 'cancelled'))
                     AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent') END
        )::boolean AS restored,
-       p.approvals_needed, p.approvals,
        -- Nothing is read of recipients where nobody is to be verified.
        (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((
            SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> @verify AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END
@@ -28,8 +32,7 @@ SELECT p.payout_id, p.payee_id, p.net, p.currency, p.destination, p.attempt, p.p
        ), 'stale') END)::text AS recipient
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-LEFT JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt
-WHERE p.run_id = @run_id AND p.page = @page AND p.state = 'approved' AND p.provider = @provider AND NOT p.contradicted
+WHERE p.run_id = @run_id AND p.page = @page AND p.indexed_state = 'approved' AND p.provider = @provider AND NOT p.contradicted
   AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
   AND NOT (p.payout_id = ANY(@resting::uuid[]))
   AND (NOT @to_send::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))

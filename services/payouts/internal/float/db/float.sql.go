@@ -12,7 +12,7 @@ import (
 
 const approved = `-- name: Approved :one
 SELECT COALESCE(sum(p.net + (p.net * $1::bigint + 9999) / 10000), 0)::bigint AS takes FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
-WHERE p.state = 'approved' AND p.tenant = $2 AND p.provider = $3 AND NOT p.contradicted
+WHERE p.indexed_state = 'approved' AND p.tenant = $2 AND p.provider = $3 AND NOT p.contradicted
   AND b.control = 'open' AND b.approvals >= b.approvals_needed
 `
 
@@ -52,12 +52,12 @@ func (q *Queries) DeleteReadings(ctx context.Context, arg DeleteReadingsParams) 
 const due = `-- name: Due :one
 WITH released AS (
     SELECT COALESCE(sum(p.net + (p.net * $1::bigint + 9999) / 10000), 0)::bigint AS takes FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
-    WHERE p.state = 'approved' AND p.tenant = $2 AND p.provider = $3 AND NOT p.contradicted
+    WHERE p.indexed_state = 'approved' AND p.tenant = $2 AND p.provider = $3 AND NOT p.contradicted
       AND b.control = 'open' AND b.approvals >= b.approvals_needed
 ), held AS (
     SELECT p.net + (p.net * $1::bigint + 9999) / 10000 AS takes, p.created_at, p.payout_id FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
     JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-    WHERE p.state = 'held' AND p.tenant = $2 AND p.provider = $3 AND p.reason_code = 'insufficient_float' AND NOT p.contradicted
+    WHERE p.indexed_state = 'held' AND p.tenant = $2 AND p.provider = $3 AND p.reason_code = 'insufficient_float' AND NOT p.contradicted
       AND b.control = 'open' AND y.state = 'active' AND (p.retry_at IS NULL OR p.retry_at <= $4::timestamptz)
       AND ($5::bigint <= 0 OR p.net <= $5::bigint)
 )
@@ -299,7 +299,7 @@ func (q *Queries) ReadingAt(ctx context.Context, arg ReadingAtParams) (ReadingAt
 
 const waiting = `-- name: Waiting :many
 SELECT p.provider, sum(p.net)::bigint AS net FROM payouts p
-WHERE p.tenant = $1 AND (p.state IN ('created', 'awaiting_approval', 'approved', 'held') OR (p.state = 'failed' AND p.retry_at IS NOT NULL))
+WHERE p.tenant = $1 AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held', 'retrying')
   AND NOT p.contradicted AND NOT (p.state = 'held' AND p.reason_code = ANY($2::text[]))
 GROUP BY p.provider
 `

@@ -3,12 +3,12 @@
 -- else too is not due: it is the same as what the release of held payouts passes over, and what claims do not take.
 WITH released AS (
     SELECT COALESCE(sum(p.net + (p.net * sqlc.arg(fee_bps)::bigint + 9999) / 10000), 0)::bigint AS takes FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
-    WHERE p.state = 'approved' AND p.tenant = @tenant AND p.provider = @provider AND NOT p.contradicted
+    WHERE p.indexed_state = 'approved' AND p.tenant = @tenant AND p.provider = @provider AND NOT p.contradicted
       AND b.control = 'open' AND b.approvals >= b.approvals_needed
 ), held AS (
     SELECT p.net + (p.net * sqlc.arg(fee_bps)::bigint + 9999) / 10000 AS takes, p.created_at, p.payout_id FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
     JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-    WHERE p.state = 'held' AND p.tenant = @tenant AND p.provider = @provider AND p.reason_code = 'insufficient_float' AND NOT p.contradicted
+    WHERE p.indexed_state = 'held' AND p.tenant = @tenant AND p.provider = @provider AND p.reason_code = 'insufficient_float' AND NOT p.contradicted
       AND b.control = 'open' AND y.state = 'active' AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
       AND (@most::bigint <= 0 OR p.net <= @most::bigint)
 )
@@ -39,13 +39,13 @@ DELETE FROM float_readings WHERE ctid IN (
 -- name: Approved :one
 -- What was released and may be sent, fees included.
 SELECT COALESCE(sum(p.net + (p.net * sqlc.arg(fee_bps)::bigint + 9999) / 10000), 0)::bigint AS takes FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
-WHERE p.state = 'approved' AND p.tenant = @tenant AND p.provider = @provider AND NOT p.contradicted
+WHERE p.indexed_state = 'approved' AND p.tenant = @tenant AND p.provider = @provider AND NOT p.contradicted
   AND b.control = 'open' AND b.approvals >= b.approvals_needed;
 
 -- name: Waiting :many
 -- What is planned and not sent, by provider; without what waits for a person, who may not say so before the next run.
 SELECT p.provider, sum(p.net)::bigint AS net FROM payouts p
-WHERE p.tenant = @tenant AND (p.state IN ('created', 'awaiting_approval', 'approved', 'held') OR (p.state = 'failed' AND p.retry_at IS NOT NULL))
+WHERE p.tenant = @tenant AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held', 'retrying')
   AND NOT p.contradicted AND NOT (p.state = 'held' AND p.reason_code = ANY(@for_people::text[]))
 GROUP BY p.provider;
 

@@ -15,7 +15,7 @@ UPDATE recipients v SET lease_expires_at = now() + make_interval(secs => $1::flo
     amount = COALESCE((
         SELECT min(p.net) FROM payouts p
         WHERE p.tenant = v.tenant AND p.payee_id = v.payee_id AND p.provider = v.provider AND p.destination = v.destination AND p.currency = v.currency
-          AND p.state = 'held' AND p.reason_code IN ('recipient_unverified', 'recipient_mismatch')
+          AND p.indexed_state = 'held' AND p.reason_code IN ('recipient_unverified', 'recipient_mismatch')
     ), v.amount)
 FROM payees y
 WHERE y.tenant = v.tenant AND y.payee_id = v.payee_id AND (v.tenant, v.payee_id, v.provider, v.destination) IN (

@@ -48,7 +48,7 @@ const batchFailures = `-- name: BatchFailures :many
 SELECT b.batch_id, b.tenant, b.failures_seen, f.failed, w.wanted
 FROM (SELECT unnest($1::uuid[]) AS batch_id, unnest($2::float8[]) AS rate) x
 JOIN batches b ON b.batch_id = x.batch_id AND b.control = 'open'
-CROSS JOIN LATERAL (SELECT count(*)::bigint AS failed FROM payouts p WHERE p.run_id = b.run_id AND p.state = 'failed') f
+CROSS JOIN LATERAL (SELECT count(*)::bigint AS failed FROM payouts p WHERE p.run_id = b.run_id AND p.indexed_state IN ('failed', 'retrying')) f
 CROSS JOIN LATERAL (
     SELECT count(*)::bigint AS wanted FROM (
         SELECT 1 FROM payouts p WHERE p.run_id = b.run_id AND p.state <> 'skipped'
@@ -460,7 +460,7 @@ FROM (
            unnest($11::text[]) AS reference, unnest($12::bigint[]) AS fee,
            unnest($13::timestamptz[]) AS retry_at, unnest($14::text[]) AS cap_date,
            unnest($15::timestamptz[]) AS approval_expires_at, unnest($16::bigint[]) AS version
-) c WHERE p.payout_id = c.id
+) c WHERE p.payout_id = c.id AND p.version = c.version - 1
 `
 
 type MovePayoutsParams struct {
@@ -482,7 +482,8 @@ type MovePayoutsParams struct {
 	Versions           []int64
 }
 
-// fee -1 and the zero time stand for NULL, since arrays of a driver's nullable elements are clumsy.
+// fee -1 and the zero time stand for NULL, since arrays of a driver's nullable elements are clumsy. A row that is not as it was
+// read stays, and is missing from the count.
 func (q *Queries) MovePayouts(ctx context.Context, arg MovePayoutsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, movePayouts,
 		arg.Now,

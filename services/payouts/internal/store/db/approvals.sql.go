@@ -115,7 +115,7 @@ func (q *Queries) ExpiredBatches(ctx context.Context, arg ExpiredBatchesParams) 
 }
 
 const expiredPayouts = `-- name: ExpiredPayouts :many
-SELECT payout_id FROM payouts WHERE state = 'awaiting_approval' AND approval_expires_at <= $1::timestamptz
+SELECT payout_id FROM payouts WHERE indexed_state = 'awaiting_approval' AND approval_expires_at <= $1::timestamptz
 ORDER BY approval_expires_at, payout_id LIMIT $2
 `
 
@@ -200,7 +200,7 @@ func (q *Queries) LockWaiting(ctx context.Context, arg LockWaitingParams) ([]Loc
 }
 
 const pagesOfBatch = `-- name: PagesOfBatch :many
-SELECT DISTINCT run_id, page FROM payouts WHERE run_id = $1 AND state = 'approved' ORDER BY page
+SELECT DISTINCT run_id, page FROM payouts WHERE run_id = $1 AND indexed_state = 'approved' ORDER BY page
 `
 
 type PagesOfBatchRow struct {
@@ -331,7 +331,7 @@ func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]UnprovenRow,
 }
 
 const unsentOfBatch = `-- name: UnsentOfBatch :many
-SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND state IN ('approved', 'held') AND payout_id > $2::uuid
+SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND indexed_state IN ('approved', 'held') AND payout_id > $2::uuid
 ORDER BY payout_id LIMIT $3
 `
 
@@ -373,7 +373,7 @@ func (q *Queries) VoidApprovals(ctx context.Context, ids []uuid.UUID) error {
 }
 
 const waitingOfBatch = `-- name: WaitingOfBatch :many
-SELECT payout_id FROM payouts WHERE batch_id = $1 AND state = 'awaiting_approval' AND payout_id > $2::uuid
+SELECT payout_id FROM payouts WHERE batch_id = $1 AND indexed_state = 'awaiting_approval' AND payout_id > $2::uuid
 ORDER BY payout_id LIMIT $3
 `
 

@@ -140,7 +140,7 @@ func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatch
 const lockFailed = `-- name: LockFailed :many
 SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at,
        (SELECT NOT d.contradicted AND NOT d.open FROM payout_doubts d WHERE d.payout_id = p.payout_id)::boolean AS proven
-FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND p.tenant = $2 AND p.state = 'failed' AND p.payout_id > $3::uuid
+FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND p.tenant = $2 AND p.indexed_state IN ('failed', 'retrying') AND p.payout_id > $3::uuid
 ORDER BY p.payout_id LIMIT $4 FOR UPDATE OF p
 `
 
@@ -196,7 +196,7 @@ func (q *Queries) LockFailed(ctx context.Context, arg LockFailedParams) ([]LockF
 const setBatchControl = `-- name: SetBatchControl :exec
 UPDATE batches t SET control = $1, control_reason = $2, state = $3, version = t.version + 1,
     failures_seen = CASE WHEN $4::boolean
-        THEN (SELECT count(*) FROM payouts p WHERE p.run_id = t.run_id AND p.state = 'failed') ELSE t.failures_seen END,
+        THEN (SELECT count(*) FROM payouts p WHERE p.run_id = t.run_id AND p.indexed_state IN ('failed', 'retrying')) ELSE t.failures_seen END,
     provider_faults = CASE WHEN $4::boolean THEN 0 ELSE t.provider_faults END
 WHERE t.batch_id = $5
 `
@@ -239,11 +239,12 @@ SELECT b.batch_id, d.derived::text AS derived FROM batches b
 JOIN runs r ON r.run_id = b.run_id
 CROSS JOIN LATERAL (
     SELECT CASE
-        WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id AND (
-                p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review')
-                OR (p.state = 'failed' AND p.retry_at IS NOT NULL)) LIMIT 1) THEN 'created'
+        WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held',
+                'processing', 'unknown', 'manual_review', 'retrying') LIMIT 1)
+            OR (SELECT true FROM attempts u WHERE u.state = 'submitting'
+                AND (SELECT p.run_id FROM payouts p WHERE p.payout_id = u.subject_id) = b.run_id ORDER BY u.lease_expires_at LIMIT 1) THEN 'created'
         WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id
-                AND p.state IN ('rejected', 'failed', 'reversed', 'cancelled') LIMIT 1) THEN 'partially_completed'
+                AND p.indexed_state IN ('rejected', 'failed', 'reversed', 'cancelled') LIMIT 1) THEN 'partially_completed'
         ELSE 'completed' END AS derived
 ) d
 WHERE b.run_id = ANY($1::uuid[]) AND b.state IN ('created', 'approved', 'partially_completed', 'completed')
@@ -279,7 +280,7 @@ func (q *Queries) StaleBatches(ctx context.Context, runIds []uuid.UUID) ([]Stale
 }
 
 const unseeFailures = `-- name: UnseeFailures :exec
-UPDATE batches b SET failures_seen = LEAST(b.failures_seen, (SELECT count(*) FROM payouts p WHERE p.run_id = b.run_id AND p.state = 'failed'))
+UPDATE batches b SET failures_seen = LEAST(b.failures_seen, (SELECT count(*) FROM payouts p WHERE p.run_id = b.run_id AND p.indexed_state IN ('failed', 'retrying')))
 WHERE b.batch_id = ANY($1::uuid[]) AND b.failures_seen > 0
 `
 

@@ -13,19 +13,22 @@ import (
 )
 
 const approvedPages = `-- name: ApprovedPages :many
-SELECT p.run_id, p.page FROM payouts p
-JOIN batches b ON b.batch_id = p.batch_id
-WHERE p.state = 'approved' AND NOT p.contradicted AND p.updated_at <= $1::timestamptz
-  AND (b.control = 'open' AND b.approvals >= b.approvals_needed
-    -- Of a cancelled batch what may have been sent before a restore is asked about, and taken over.
-    OR b.control = 'cancelled' AND COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-           SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-        FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
-  AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz)
-  AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
-  AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking')
-  AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
-GROUP BY p.run_id, p.page ORDER BY p.run_id, p.page LIMIT $4
+SELECT g.run_id, g.page FROM (SELECT DISTINCT d.run_id, d.page FROM payouts d WHERE d.indexed_state = 'approved') g
+CROSS JOIN LATERAL (
+    SELECT true FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
+    WHERE p.indexed_state = 'approved' AND p.run_id = g.run_id AND p.page = g.page AND NOT p.contradicted AND p.updated_at <= $1::timestamptz
+      AND (b.control = 'open' AND b.approvals >= b.approvals_needed
+        -- Of a cancelled batch what may have been sent before a restore is asked about, and taken over.
+        OR b.control = 'cancelled' AND COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
+               SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
+            FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
+      AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz)
+      AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
+      AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking')
+      AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
+    LIMIT 1
+) found
+ORDER BY g.run_id, g.page LIMIT $4
 `
 
 type ApprovedPagesParams struct {
@@ -40,7 +43,8 @@ type ApprovedPagesRow struct {
 	Page  int32
 }
 
-// Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost.
+// Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost. Of each page one
+// such payout is looked for, and no further: a run of a million has as many approved ones.
 func (q *Queries) ApprovedPages(ctx context.Context, arg ApprovedPagesParams) ([]ApprovedPagesRow, error) {
 	rows, err := q.db.Query(ctx, approvedPages,
 		arg.RestedSince,
@@ -88,7 +92,7 @@ func (q *Queries) CapUse(ctx context.Context, arg CapUseParams) (int64, error) {
 const dueRetries = `-- name: DueRetries :many
 SELECT p.payout_id, (y.state <> 'active')::boolean AS payee_paused FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-WHERE p.state = 'failed' AND p.retry_at <= $1::timestamptz AND NOT p.contradicted
+WHERE p.indexed_state = 'retrying' AND p.retry_at <= $1::timestamptz AND NOT p.contradicted
 ORDER BY p.retry_at, p.payout_id LIMIT $2
 `
 
@@ -169,7 +173,7 @@ FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
-WHERE h.state = 'held' AND h.tenant = $4 AND h.provider = $5 AND NOT (h.reason_code = ANY($6::text[]))
+WHERE h.indexed_state = 'held' AND h.tenant = $4 AND h.provider = $5 AND NOT (h.reason_code = ANY($6::text[]))
   AND NOT h.contradicted
   AND (h.created_at, h.payout_id) > ($7::timestamptz, $8::uuid)
 ORDER BY h.created_at, h.payout_id LIMIT $9
@@ -258,11 +262,11 @@ func (q *Queries) HeldPayouts(ctx context.Context, arg HeldPayoutsParams) ([]Hel
 
 const heldQueues = `-- name: HeldQueues :many
 WITH RECURSIVE queues AS (
-    (SELECT p.tenant, p.provider FROM payouts p WHERE p.state = 'held' ORDER BY p.tenant, p.provider LIMIT 1)
+    (SELECT p.tenant, p.provider FROM payouts p WHERE p.indexed_state = 'held' ORDER BY p.tenant, p.provider LIMIT 1)
     UNION ALL
     SELECT n.tenant, n.provider FROM queues q CROSS JOIN LATERAL (
         SELECT p.tenant, p.provider FROM payouts p
-        WHERE p.state = 'held' AND (p.tenant, p.provider) > (q.tenant, q.provider)
+        WHERE p.indexed_state = 'held' AND (p.tenant, p.provider) > (q.tenant, q.provider)
         ORDER BY p.tenant, p.provider LIMIT 1) n
 )
 SELECT tenant::text AS tenant, provider::text AS provider FROM queues

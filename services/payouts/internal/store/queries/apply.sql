@@ -14,7 +14,8 @@ SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS
 FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id;
 
 -- name: MovePayouts :execrows
--- fee -1 and the zero time stand for NULL, since arrays of a driver's nullable elements are clumsy.
+-- fee -1 and the zero time stand for NULL, since arrays of a driver's nullable elements are clumsy. A row that is not as it was
+-- read stays, and is missing from the count.
 UPDATE payouts p SET
     state = c.state, reason_class = c.reason_class, reason_scope = c.reason_scope, reason_code = c.reason_code,
     provider_code = c.provider_code, provider = c.provider, attempt = c.attempt, counted = c.counted,
@@ -29,7 +30,7 @@ FROM (
            unnest(@refs::text[]) AS reference, unnest(@fees::bigint[]) AS fee,
            unnest(@retry_ats::timestamptz[]) AS retry_at, unnest(@cap_dates::text[]) AS cap_date,
            unnest(@approval_expires_ats::timestamptz[]) AS approval_expires_at, unnest(@versions::bigint[]) AS version
-) c WHERE p.payout_id = c.id;
+) c WHERE p.payout_id = c.id AND p.version = c.version - 1;
 
 -- name: Contradict :exec
 UPDATE payouts SET contradicted = true, updated_at = @now::timestamptz WHERE payout_id = ANY(@ids::uuid[]);
@@ -157,7 +158,7 @@ WHERE p.state = 'approved';
 SELECT b.batch_id, b.tenant, b.failures_seen, f.failed, w.wanted
 FROM (SELECT unnest(@ids::uuid[]) AS batch_id, unnest(@rates::float8[]) AS rate) x
 JOIN batches b ON b.batch_id = x.batch_id AND b.control = 'open'
-CROSS JOIN LATERAL (SELECT count(*)::bigint AS failed FROM payouts p WHERE p.run_id = b.run_id AND p.state = 'failed') f
+CROSS JOIN LATERAL (SELECT count(*)::bigint AS failed FROM payouts p WHERE p.run_id = b.run_id AND p.indexed_state IN ('failed', 'retrying')) f
 CROSS JOIN LATERAL (
     SELECT count(*)::bigint AS wanted FROM (
         SELECT 1 FROM payouts p WHERE p.run_id = b.run_id AND p.state <> 'skipped'

@@ -33,7 +33,7 @@ WHERE p.payout_id = ANY(@ids::uuid[]) AND p.tenant = @tenant AND p.state = 'awai
 ORDER BY p.payout_id FOR UPDATE OF p;
 
 -- name: WaitingOfBatch :many
-SELECT payout_id FROM payouts WHERE batch_id = @batch_id AND state = 'awaiting_approval' AND payout_id > @after::uuid
+SELECT payout_id FROM payouts WHERE batch_id = @batch_id AND indexed_state = 'awaiting_approval' AND payout_id > @after::uuid
 ORDER BY payout_id LIMIT @page_limit;
 
 -- name: Unproven :many
@@ -43,7 +43,7 @@ FROM payout_doubts d WHERE d.payout_id = ANY(@ids::uuid[]) AND d.doubted ORDER B
 
 -- name: UnsentOfBatch :many
 -- What a rejected batch has left beside what waits; those of them that may have been paid are found by Unproven, once they are locked.
-SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND state IN ('approved', 'held') AND payout_id > @after::uuid
+SELECT payout_id FROM payouts p WHERE run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND indexed_state IN ('approved', 'held') AND payout_id > @after::uuid
 ORDER BY payout_id LIMIT @page_limit;
 
 -- name: BatchOf :one
@@ -64,10 +64,10 @@ UPDATE batches SET approvals_needed = @approvals_needed, approval_expires_at = N
 WHERE batch_id = @batch_id;
 
 -- name: PagesOfBatch :many
-SELECT DISTINCT run_id, page FROM payouts WHERE run_id = @run_id AND state = 'approved' ORDER BY page;
+SELECT DISTINCT run_id, page FROM payouts WHERE run_id = @run_id AND indexed_state = 'approved' ORDER BY page;
 
 -- name: ExpiredPayouts :many
-SELECT payout_id FROM payouts WHERE state = 'awaiting_approval' AND approval_expires_at <= @now::timestamptz
+SELECT payout_id FROM payouts WHERE indexed_state = 'awaiting_approval' AND approval_expires_at <= @now::timestamptz
 ORDER BY approval_expires_at, payout_id LIMIT @page_limit;
 
 -- name: ExpiredBatches :many

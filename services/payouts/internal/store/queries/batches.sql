@@ -14,11 +14,12 @@ SELECT b.batch_id, d.derived::text AS derived FROM batches b
 JOIN runs r ON r.run_id = b.run_id
 CROSS JOIN LATERAL (
     SELECT CASE
-        WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id AND (
-                p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting', 'processing', 'unknown', 'manual_review')
-                OR (p.state = 'failed' AND p.retry_at IS NOT NULL)) LIMIT 1) THEN 'created'
+        WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held',
+                'processing', 'unknown', 'manual_review', 'retrying') LIMIT 1)
+            OR (SELECT true FROM attempts u WHERE u.state = 'submitting'
+                AND (SELECT p.run_id FROM payouts p WHERE p.payout_id = u.subject_id) = b.run_id ORDER BY u.lease_expires_at LIMIT 1) THEN 'created'
         WHEN (SELECT true FROM payouts p WHERE p.run_id = b.run_id
-                AND p.state IN ('rejected', 'failed', 'reversed', 'cancelled') LIMIT 1) THEN 'partially_completed'
+                AND p.indexed_state IN ('rejected', 'failed', 'reversed', 'cancelled') LIMIT 1) THEN 'partially_completed'
         ELSE 'completed' END AS derived
 ) d
 WHERE b.run_id = ANY(@run_ids::uuid[]) AND b.state IN ('created', 'approved', 'partially_completed', 'completed')
@@ -32,7 +33,7 @@ UPDATE batches t SET state = @state, version = t.version + 1 WHERE t.batch_id = 
 -- name: SetBatchControl :exec
 UPDATE batches t SET control = @control, control_reason = @control_reason, state = @state, version = t.version + 1,
     failures_seen = CASE WHEN @accept_failures::boolean
-        THEN (SELECT count(*) FROM payouts p WHERE p.run_id = t.run_id AND p.state = 'failed') ELSE t.failures_seen END,
+        THEN (SELECT count(*) FROM payouts p WHERE p.run_id = t.run_id AND p.indexed_state IN ('failed', 'retrying')) ELSE t.failures_seen END,
     provider_faults = CASE WHEN @accept_failures::boolean THEN 0 ELSE t.provider_faults END
 WHERE t.batch_id = @batch_id;
 
@@ -44,11 +45,11 @@ FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY(@ids
 -- Failed payouts of a batch, with whether everything that was ever sent for them is proven not to have been paid.
 SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at,
        (SELECT NOT d.contradicted AND NOT d.open FROM payout_doubts d WHERE d.payout_id = p.payout_id)::boolean AS proven
-FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND p.tenant = @tenant AND p.state = 'failed' AND p.payout_id > @after::uuid
+FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND p.tenant = @tenant AND p.indexed_state IN ('failed', 'retrying') AND p.payout_id > @after::uuid
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p;
 
 -- name: UnseeFailures :exec
 -- Payouts that have failed are tried again. What somebody has accepted cannot be more than what is failed still: of those that are tried,
 -- the ones that nobody has accepted go first, so that no old failure is news again, and what fails anew is.
-UPDATE batches b SET failures_seen = LEAST(b.failures_seen, (SELECT count(*) FROM payouts p WHERE p.run_id = b.run_id AND p.state = 'failed'))
+UPDATE batches b SET failures_seen = LEAST(b.failures_seen, (SELECT count(*) FROM payouts p WHERE p.run_id = b.run_id AND p.indexed_state IN ('failed', 'retrying')))
 WHERE b.batch_id = ANY(@ids::uuid[]) AND b.failures_seen > 0;

@@ -15,7 +15,7 @@ FROM payouts h
 JOIN batches b ON b.batch_id = h.batch_id
 JOIN payees y ON y.tenant = h.tenant AND y.payee_id = h.payee_id
 LEFT JOIN outflows o ON o.tenant = h.tenant
-WHERE h.state = 'held' AND h.tenant = @tenant AND h.provider = @provider AND NOT (h.reason_code = ANY(@needs_person::text[]))
+WHERE h.indexed_state = 'held' AND h.tenant = @tenant AND h.provider = @provider AND NOT (h.reason_code = ANY(@needs_person::text[]))
   AND NOT h.contradicted
   AND (h.created_at, h.payout_id) > (@after_created::timestamptz, @after_id::uuid)
 ORDER BY h.created_at, h.payout_id LIMIT @page_limit;
@@ -23,11 +23,11 @@ ORDER BY h.created_at, h.payout_id LIMIT @page_limit;
 -- name: HeldQueues :many
 -- The providers that hold something, found by hopping over the index.
 WITH RECURSIVE queues AS (
-    (SELECT p.tenant, p.provider FROM payouts p WHERE p.state = 'held' ORDER BY p.tenant, p.provider LIMIT 1)
+    (SELECT p.tenant, p.provider FROM payouts p WHERE p.indexed_state = 'held' ORDER BY p.tenant, p.provider LIMIT 1)
     UNION ALL
     SELECT n.tenant, n.provider FROM queues q CROSS JOIN LATERAL (
         SELECT p.tenant, p.provider FROM payouts p
-        WHERE p.state = 'held' AND (p.tenant, p.provider) > (q.tenant, q.provider)
+        WHERE p.indexed_state = 'held' AND (p.tenant, p.provider) > (q.tenant, q.provider)
         ORDER BY p.tenant, p.provider LIMIT 1) n
 )
 SELECT tenant::text AS tenant, provider::text AS provider FROM queues;
@@ -48,24 +48,28 @@ GROUP BY payee_id;
 -- name: DueRetries :many
 SELECT p.payout_id, (y.state <> 'active')::boolean AS payee_paused FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-WHERE p.state = 'failed' AND p.retry_at <= @now::timestamptz AND NOT p.contradicted
+WHERE p.indexed_state = 'retrying' AND p.retry_at <= @now::timestamptz AND NOT p.contradicted
 ORDER BY p.retry_at, p.payout_id LIMIT @page_limit;
 
 -- name: ApprovedPages :many
--- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost.
-SELECT p.run_id, p.page FROM payouts p
-JOIN batches b ON b.batch_id = p.batch_id
-WHERE p.state = 'approved' AND NOT p.contradicted AND p.updated_at <= @rested_since::timestamptz
-  AND (b.control = 'open' AND b.approvals >= b.approvals_needed
-    -- Of a cancelled batch what may have been sent before a restore is asked about, and taken over.
-    OR b.control = 'cancelled' AND COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
-           SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
-        FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
-  AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
-  AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
-  AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking')
-  AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
-GROUP BY p.run_id, p.page ORDER BY p.run_id, p.page LIMIT @page_limit;
+-- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost. Of each page one
+-- such payout is looked for, and no further: a run of a million has as many approved ones.
+SELECT g.run_id, g.page FROM (SELECT DISTINCT d.run_id, d.page FROM payouts d WHERE d.indexed_state = 'approved') g
+CROSS JOIN LATERAL (
+    SELECT true FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
+    WHERE p.indexed_state = 'approved' AND p.run_id = g.run_id AND p.page = g.page AND NOT p.contradicted AND p.updated_at <= @rested_since::timestamptz
+      AND (b.control = 'open' AND b.approvals >= b.approvals_needed
+        -- Of a cancelled batch what may have been sent before a restore is asked about, and taken over.
+        OR b.control = 'cancelled' AND COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
+               SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
+            FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
+      AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
+      AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
+      AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking')
+      AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
+    LIMIT 1
+) found
+ORDER BY g.run_id, g.page LIMIT @page_limit;
 
 -- name: EnsureOutflow :exec
 INSERT INTO outflows (tenant, changed_at) VALUES (@tenant, @now::timestamptz) ON CONFLICT DO NOTHING;

@@ -1,10 +1,12 @@
 -- name: RunIsBusy :one
 -- Running, and being planned or sent: until that ends neither it nor its batch can be done. Asked whenever a page has been sent,
 -- it nearly always ends at the first row of a small index; for one run, so that its plan is kept. One state at a time: of a list
--- of them the planner reads all that is open of the run.
+-- of them the planner reads all that is open of the run. What is being sent is found by its attempts, of which there are as many as
+-- slots: the inner question keeps the planner from beginning at the run's payouts, which may be a million.
 SELECT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = @run_id AND r.state = 'running' AND (NOT r.planned OR
-  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'submitting' LIMIT 1) IS NOT NULL OR
-  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NOT NULL));
+  (SELECT true FROM attempts u WHERE u.state = 'submitting'
+    AND (SELECT p.run_id FROM payouts p WHERE p.payout_id = u.subject_id) = r.run_id ORDER BY u.lease_expires_at LIMIT 1) IS NOT NULL OR
+  (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'created' LIMIT 1) IS NOT NULL));
 
 -- name: FinishableRuns :many
 -- Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
@@ -15,16 +17,17 @@ SELECT r.run_id FROM runs r
 LEFT JOIN batches b ON b.run_id = r.run_id
 LEFT JOIN outflows o ON o.tenant = r.tenant
 WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
-  AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'submitting' LIMIT 1) IS NULL
-  AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'created' LIMIT 1) IS NULL
+  AND (SELECT true FROM attempts u WHERE u.state = 'submitting'
+    AND (SELECT p.run_id FROM payouts p WHERE p.payout_id = u.subject_id) = r.run_id ORDER BY u.lease_expires_at LIMIT 1) IS NULL
+  AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'created' LIMIT 1) IS NULL
   AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
   AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
     -- Of a cancelled batch whatever can be cancelled is, before its run ends.
     OR b.control = 'cancelled' AND (
-      SELECT true FROM payout_doubts p WHERE p.run_id = r.run_id AND p.state IN ('approved', 'held', 'awaiting_approval') AND NOT p.doubted
+      SELECT true FROM payout_doubts p WHERE p.run_id = r.run_id AND p.indexed_state IN ('approved', 'held', 'awaiting_approval') AND NOT p.doubted
       LIMIT 1) IS NULL
     OR COALESCE(b.control, 'open') = 'open' AND (
-    SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.state = 'approved'
+    SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'approved'
       AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY(@stopped::text[]))
       AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND a.next_lookup_at > @now::timestamptz)
       AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking' AND w.unanswered > 0)
@@ -64,11 +67,11 @@ SELECT u.payout_id, u.run_id, u.page, u.state
 FROM (SELECT c.run_id FROM batches c WHERE c.control = 'cancelled' AND c.run_id >= @after_run::uuid ORDER BY c.run_id) b
 CROSS JOIN LATERAL (
     SELECT w.payout_id, w.run_id, w.page, w.state FROM (
-        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.state = 'approved' AND p.run_id = b.run_id
+        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id = b.run_id
            AND (p.run_id, p.page, p.payout_id) > (@after_run::uuid, @after_page::integer, @after_id::uuid)
          ORDER BY p.run_id, p.page, p.payout_id LIMIT @page_limit)
         UNION ALL
-        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.state IN ('held', 'awaiting_approval') AND p.run_id = b.run_id
+        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id = b.run_id
            AND (p.run_id, p.page, p.payout_id) > (@after_run::uuid, @after_page::integer, @after_id::uuid)
          ORDER BY p.run_id, p.page, p.payout_id LIMIT @page_limit)) w
     ORDER BY w.page, w.payout_id LIMIT @page_limit) u
@@ -76,8 +79,9 @@ ORDER BY b.run_id, u.page, u.payout_id LIMIT @page_limit;
 
 -- name: RunWaits :one
 -- Whether something of a run was not sent yet, is being sent, or is to be tried again: what cancelling it ends.
-SELECT EXISTS (SELECT 1 FROM payouts p WHERE p.run_id = @run_id
-    AND (p.state IN ('created', 'awaiting_approval', 'approved', 'held', 'submitting') OR p.state = 'failed' AND p.retry_at IS NOT NULL))::boolean AS waits;
+SELECT (EXISTS (SELECT 1 FROM payouts p WHERE p.run_id = @run_id AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held', 'retrying'))
+    OR (SELECT true FROM attempts u WHERE u.state = 'submitting'
+        AND (SELECT p.run_id FROM payouts p WHERE p.payout_id = u.subject_id) = @run_id ORDER BY u.lease_expires_at LIMIT 1) IS NOT NULL)::boolean AS waits;
 
 -- name: OfCancelledBatches :many
 SELECT p.payout_id FROM payouts p JOIN batches b ON b.run_id = p.run_id
