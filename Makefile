@@ -65,10 +65,11 @@ bench/plan: ## Plan a million payments of 100,000 payees (ARGS="-history 1000000
 # Images of every binary, the same bytes from the same commit. REPO is the registry and folder, PUSH=1 pushes.
 REPO      ?= agogopay
 PLATFORMS ?= linux/amd64,linux/arm64
+OUT       ?= dist/images
 EPOCH     ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 .PHONY: images
 images: $(TOOLS)/images ## Make container images, with their SBOM and provenance, in dist/images (REPO=registry/folder PLATFORMS=linux/amd64 PUSH=1)
-	$(TOOLS)/images -out dist/images -repo $(REPO) -version $(VERSION) -epoch $(EPOCH) -commit $$(git rev-parse HEAD) $(if $(shell git status --porcelain 2>/dev/null),-dirty) -platforms $(PLATFORMS) $(if $(PUSH),-push) \
+	$(TOOLS)/images -out $(OUT) -repo $(REPO) -version $(VERSION) -epoch $(EPOCH) -commit $$(git rev-parse HEAD) $(if $(shell git status --porcelain 2>/dev/null),-dirty) -platforms $(PLATFORMS) $(if $(PUSH),-push) \
 		agogo=./cmd/agogo $(foreach s,$(SERVICES),agogo-$(s)=./services/$(s)/cmd/$(s)) agogo-nats=github.com/nats-io/nats-server/v2
 
 .PHONY: test/images
@@ -87,12 +88,45 @@ test/apiserver: $(TOOLS)/helm $(TOOLS)/kube-apiserver .cache/crds etcd ## Instal
 test/rules: ## Test the alerts: each fires when it should and not before, on Prometheus's own engine
 	cd tools/rules && GOWORK=off $(GO) test -count=1 ./...
 
+# A real node: Kubernetes, our images in two versions, Postgres and the simulator, without a registry or anybody else's cluster.
+NODE := $(TOOLS)/cluster $(TOOLS)/helm $(addprefix $(TOOLS)/,kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns)
+.PHONY: cluster
+cluster: packages $(NODE) cluster/images ## Bring up a real Kubernetes node with Agogo on it, and run both tenants' demo from outside (Debian, root; 20 minutes the first time)
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/agogo ./cmd/agogo
+	$(TOOLS)/cluster up
+	$(TOOLS)/cluster install
+	AGOGO_CONTEXT=/var/lib/agogo-cluster/standard/context.json $(BIN)/agogo demo --installed --once
+	@echo "it stays up: export AGOGO_CONTEXT=/var/lib/agogo-cluster/standard/context.json KUBECONFIG=/var/lib/agogo-cluster/kubeconfig-admin; make cluster/down takes it away"
+
+.PHONY: cluster/down
+cluster/down: $(TOOLS)/cluster ## Take the node and everything of it away
+	$(TOOLS)/cluster down
+
+.PHONY: test/cluster
+test/cluster: packages $(NODE) cluster/images ## Test the chart with pods that run: demo, upgrade, kill -9, drain, memory; takes the node away whatever happens (ARGS="-run Economy")
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/agogo ./cmd/agogo
+	@trap '$(TOOLS)/cluster down' EXIT; $(TOOLS)/cluster up && $(GO) test -tags cluster -count=1 -timeout 60m -v ./test/cluster $(ARGS)
+
+# The images of the node: ours as versions one and two, and the container that holds a pod's network.
+.PHONY: cluster/images
+cluster/images: $(TOOLS)/images
+	@rm -rf dist/cluster; echo "building images (5 minutes with an empty cache)"
+	@for version in one two; do $(MAKE) --no-print-directory images OUT=dist/cluster/$$version VERSION=$$version REPO=agogopay PLATFORMS=linux/$$($(GO) env GOARCH) || exit 1; done
+	@$(TOOLS)/images -root tools/cluster -out dist/cluster/one -repo agogopay -version one -epoch $(EPOCH) -platforms linux/$$($(GO) env GOARCH) pause=./pause
+
+.PHONY: packages
+packages:
+	@for p in etcd:etcd-server containerd:containerd runc:runc iptables:iptables ip:iproute2 conntrack:conntrack openssl:openssl; do command -v $${p%:*} >/dev/null || missing="$$missing $${p#*:}"; done; \
+		test -e /usr/lib/cni/bridge || missing="$$missing containernetworking-plugins"; ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+		test -z "$$missing" || { echo "installing$$missing"; apt-get update -q && apt-get install -qy --no-install-recommends $$missing; } >/dev/null || { echo "could not be installed:$$missing" >&2; exit 1; }
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf .cache/protovalidate ## Lint Go and protos
 	$(TOOLS)/golangci-lint run $(PACKAGES)
 	$(TOOLS)/golangci-lint run --build-tags crash,crashpoints ./test/chaos/... ./internal/crashpoint/...
 	$(TOOLS)/golangci-lint run --build-tags chart ./deploy/helm/...
 	$(TOOLS)/golangci-lint run --build-tags apiserver ./cmd/agogo/internal/provision/apiserver/...
+	$(TOOLS)/golangci-lint run --build-tags cluster ./test/cluster/...
 	$(TOOLS)/buf lint
 
 .PHONY: gen
@@ -126,6 +160,14 @@ $(TOOLS)/suite: tools/suite/main.go
 $(TOOLS)/images: $(wildcard tools/images/*.go) tools/images/go.mod
 	@cd tools/images && GOWORK=off $(GO) build -o $(CURDIR)/$(TOOLS)/images .
 
+$(TOOLS)/cluster: $(wildcard tools/cluster/*.go) tools/cluster/go.mod
+	@cd tools/cluster && GOWORK=off $(GO) build -o $(CURDIR)/$(TOOLS)/cluster .
+
+# CoreDNS with the plugins of tools/coredns.
+$(TOOLS)/coredns: tools/coredns/main.go tools/coredns/go.mod
+	@echo "building coredns (once; three minutes on two cores with an empty cache)"
+	@cd tools/coredns && GOWORK=off CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o $(CURDIR)/$(TOOLS)/coredns .
+
 # buf needs the source of validate.proto; the module that holds it is pinned in tools/protovalidate.
 .cache/protovalidate: tools/protovalidate/go.mod
 	@cd tools/protovalidate && GOWORK=off $(GO) mod download github.com/bufbuild/protovalidate
@@ -135,7 +177,7 @@ $(TOOLS)/images: $(wildcard tools/images/*.go) tools/images/go.mod
 # Kubernetes itself, of one pinned version. Each program is built once, and one at a time: the API server takes 2 GB while it links.
 KUBERNETES = $(shell sed -n 's|^\tk8s.io/kubernetes \(v[0-9.]*\).*|\1|p' tools/kubernetes/go.mod)
 KUBESTAMP  = -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES))) -X k8s.io/component-base/version.gitTreeState=clean
-KUBE       = $(addprefix $(TOOLS)/,kube-apiserver)
+KUBE       = $(addprefix $(TOOLS)/,kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
 $(KUBE): tools/kubernetes/go.mod
 	@echo "building $(@F) $(KUBERNETES) (once; on two cores and with an empty cache the API server takes 7 minutes, the others 2 at most)"
 	@mkdir -p $(TOOLS) && began=$$SECONDS && cd tools/kubernetes && GOWORK=off CGO_ENABLED=0 $(GO) build -ldflags "-s -w $(KUBESTAMP)" -o $(CURDIR)/$@ k8s.io/kubernetes/cmd/$(@F) && \

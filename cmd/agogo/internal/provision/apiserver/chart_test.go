@@ -90,6 +90,7 @@ func (r *release) live(keys int, made map[string]int) {
 		}
 		provisioned = now
 	}
+	r.waited(upgrade...)
 	if changed := r.keyed("rollback", "shop", "1"); len(changed) != 0 {
 		t.Errorf("a roll-back changed keys: %v", changed)
 	}
@@ -114,9 +115,19 @@ func (r *release) liveWithGivenKeys(made map[string]int) {
 		r.t.Errorf("it made %d Secrets", n)
 	}
 	r.mustHelm(append([]string{"upgrade", "-n", r.namespace, "--set", "image.tag=v2"}, r.values...)...)
+	r.waited(append([]string{"upgrade"}, r.values...)...)
 	r.mustHelm("rollback", "shop", "1", "-n", r.namespace)
 	r.made(made)
 	r.uninstalled()
+}
+
+// waited is `helm --wait`, which reads more than it writes. Nothing here gets ready, so it ends by time, and by nothing else.
+func (r *release) waited(args ...string) {
+	r.t.Helper()
+	_, out, err := r.with("Job", r.prefix+"-keys", func(*release, map[string]any) string { return succeeded() }, append(args, "-n", r.namespace, "--wait", "--timeout", "6s")...)
+	if err == nil || !strings.Contains(out, "context deadline exceeded") || strings.Contains(out, "forbidden") {
+		r.t.Errorf("helm --wait where nothing gets ready: %v\n%s", err, out)
+	}
 }
 
 func (r *release) made(made map[string]int) {

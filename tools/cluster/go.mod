@@ -1,0 +1,3 @@
+module github.com/agogopay/agogo/tools/cluster
+
+go 1.26.0
