@@ -9,8 +9,34 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// historyPatience is how long a server may take for the next message of a history that it says is not at its end.
-const historyPatience = 10 * time.Second
+const (
+	// historyPatience is how long a server may take for the next message of a history that it says is not at its end.
+	historyPatience = 10 * time.Second
+	// electionPatience is how long a cluster may be without somebody to answer: an election takes up to nine seconds.
+	electionPatience = 20 * time.Second
+)
+
+// Find asks for a stream, and again while its cluster elects who answers.
+func Find(ctx context.Context, js jetstream.JetStream, name string) (found jetstream.Stream, err error) {
+	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	defer cancel()
+	err = patiently(ctx, func(ctx context.Context) error {
+		found, err = js.Stream(ctx, name)
+		return err
+	})
+	return found, err
+}
+
+// Ordered makes an ordered consumer, and tries again while the cluster elects who makes it.
+func Ordered(ctx context.Context, js jetstream.JetStream, name string, cfg jetstream.OrderedConsumerConfig) (made jetstream.Consumer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	defer cancel()
+	err = patiently(ctx, func(ctx context.Context) error {
+		made, err = js.OrderedConsumer(ctx, name, cfg)
+		return err
+	})
+	return made, err
+}
 
 // History hands what a stream holds now to each, in order, and returns at its present end; what is published meanwhile is left out.
 // cfg chooses where it begins and which subjects it takes. A stream that does not exist holds nothing. Half a history is an error:
@@ -21,7 +47,7 @@ func History(ctx context.Context, js jetstream.JetStream, name string, cfg jetst
 		return err
 	}
 	cfg.MaxResetAttempts = 5 // by itself it would ask without end
-	consumer, err := js.OrderedConsumer(ctx, name, cfg)
+	consumer, err := Ordered(ctx, js, name, cfg)
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", name, err)
 	}
@@ -47,7 +73,7 @@ func History(ctx context.Context, js jetstream.JetStream, name string, cfg jetst
 const historyPrefetch = 2000
 
 func lastSeq(ctx context.Context, js jetstream.JetStream, name string) (uint64, error) {
-	s, err := js.Stream(ctx, name)
+	s, err := Find(ctx, js, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, nil
 	}

@@ -150,8 +150,7 @@ func patiently(ctx context.Context, f func(context.Context) error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("gave up after %s: %w (is JetStream enabled, has its cluster a leader, and may this user call $JS.API?)",
-				provisionPatience, err)
+			return fmt.Errorf("gave up waiting: %w (is JetStream enabled, has its cluster a leader, and may this user call $JS.API?)", err)
 		case <-time.After(100*time.Millisecond + rand.N(200*time.Millisecond)):
 		}
 	}

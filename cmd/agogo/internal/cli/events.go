@@ -114,7 +114,7 @@ func (a *app) read(ctx context.Context, name string, cfg jetstream.OrderedConsum
 	if !follow {
 		cfg.MaxResetAttempts = 5 // by itself it would ask without end
 	}
-	consumer, err := js.OrderedConsumer(ctx, name, cfg)
+	consumer, err := stream.Ordered(ctx, js, name, cfg)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
@@ -130,7 +130,7 @@ func (a *app) read(ctx context.Context, name string, cfg jetstream.OrderedConsum
 		case pending > 0:
 			return fmt.Errorf("stream %s stopped answering with %d messages to come: is NATS up? Read it again", name, pending)
 		}
-		if _, err := js.Stream(ctx, name); err != nil { // silence is an end only while somebody is there to answer
+		if _, err := stream.Find(ctx, js, name); err != nil { // silence is an end only while somebody is there to answer
 			return fmt.Errorf("stream %s: %w", name, err)
 		}
 		return nil

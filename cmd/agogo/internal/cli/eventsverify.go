@@ -53,7 +53,7 @@ func (a *app) beginsLater(ctx context.Context, name string) (bool, error) {
 		return false, err
 	}
 	defer done()
-	s, err := js.Stream(ctx, name)
+	s, err := stream.Find(ctx, js, name)
 	if err != nil {
 		return false, fmt.Errorf("stream %s: %w", name, err)
 	}
