@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type container struct {
 	Environment map[string]string `yaml:"environment"`
 	Volumes     []string          `yaml:"volumes"`
 	EnvFile     []string          `yaml:"env_file"`
+	Command     []string          `yaml:"command"`
 	Logging     struct {
 		Options map[string]string `yaml:"options"`
 	} `yaml:"logging"`
@@ -163,7 +165,9 @@ func TestTheHeadOfComposeIsAllThatIsNeeded(t *testing.T) {
 		t.Fatalf("%v\n%s\n%s", err, script, out)
 	}
 	agogo := filepath.Join(dir, "agogo")
-	for service, c := range compose(t) {
+	all := compose(t)
+	checkProvision(t, filepath.Join(dir, "bin", "agogo"), all["provision"])
+	for service, c := range all {
 		for _, v := range c.Volumes {
 			from, _, _ := strings.Cut(strings.ReplaceAll(v, "${AGOGO_DIR}", agogo), ":")
 			if _, err := os.Stat(from); strings.HasPrefix(from, agogo) && err != nil {
@@ -173,6 +177,23 @@ func TestTheHeadOfComposeIsAllThatIsNeeded(t *testing.T) {
 		for _, f := range c.EnvFile {
 			checkEnvFile(t, service, filepath.Join(agogo, f[strings.LastIndex(f, "/")+1:]), filepath.Join(agogo, "tenants.yaml"))
 		}
+	}
+}
+
+// checkProvision holds that the command is one that there is, and that every setting of it is one that its help names.
+func checkProvision(t *testing.T, agogo string, c container) {
+	t.Helper()
+	out, err := exec.Command(agogo, append(slices.Clone(c.Command), "--help")...).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "agogo provision apply") {
+		t.Fatalf("%v: %v\n%s", c.Command, err, out)
+	}
+	for name := range c.Environment {
+		if name != "PGPASSFILE" && !strings.Contains(string(out), "("+name+")") {
+			t.Errorf("provision: nothing reads %s", name)
+		}
+	}
+	if len(c.Environment) < 4 {
+		t.Errorf("provision is given %v", c.Environment)
 	}
 }
 

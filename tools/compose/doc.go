@@ -1,0 +1,2 @@
+// Package compose is the tests of deploy/docker/compose.yaml: the loader and the schema that Docker Compose itself uses judge it.
+package compose
