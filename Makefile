@@ -88,6 +88,10 @@ test/apiserver: $(TOOLS)/helm $(TOOLS)/kube-apiserver .cache/crds etcd ## Instal
 test/rules: ## Test the alerts: each fires when it should and not before, on Prometheus's own engine
 	cd tools/rules && GOWORK=off $(GO) test -count=1 ./...
 
+.PHONY: test/compose
+test/compose: ## Test the compose file: Docker Compose's own loader and schema judge it
+	cd tools/compose && GOWORK=off $(GO) test -count=1 ./...
+
 # A real node: Kubernetes, our images in two versions, Postgres and the simulator, without a registry or anybody else's cluster.
 NODE := $(TOOLS)/cluster $(TOOLS)/helm $(addprefix $(TOOLS)/,kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns)
 .PHONY: cluster
@@ -120,8 +124,11 @@ packages:
 		test -e /usr/lib/cni/bridge || missing="$$missing containernetworking-plugins"; ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 		test -z "$$missing" || { echo "installing$$missing"; apt-get update -q && apt-get install -qy --no-install-recommends $$missing; } >/dev/null || { echo "could not be installed:$$missing" >&2; exit 1; }
 
+# The tools that we wrote; the other modules of tools/ only pin somebody else's.
+OURS := cluster compose images rules suite
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/buf .cache/protovalidate ## Lint Go and protos
+	@for module in $(OURS); do (cd tools/$$module && GOWORK=off $(CURDIR)/$(TOOLS)/golangci-lint run ./...) || exit 1; done
 	$(TOOLS)/golangci-lint run $(PACKAGES)
 	$(TOOLS)/golangci-lint run --build-tags crash,crashpoints ./test/chaos/... ./internal/crashpoint/...
 	$(TOOLS)/golangci-lint run --build-tags chart ./deploy/helm/...

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +14,7 @@ import (
 
 // down takes everything away: servers by their ids, in the reverse of the order in which they were started, containers with
 // containerd's own command before it goes, then mounts, control groups and networks. It may be repeated.
-func (c cluster) down() error {
+func (c cluster) down(ctx context.Context) error {
 	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing of ours is there
 	}
@@ -24,11 +25,11 @@ func (c cluster) down() error {
 	var failed error
 	for _, p := range slices.Backward(all) {
 		if p.Name == "containerd" {
-			c.containers()
+			c.containers(ctx)
 		}
-		failed = errors.Join(failed, end(p))
+		failed = errors.Join(failed, end(ctx, p))
 	}
-	failed = errors.Join(failed, c.shims(), unplug(), c.unmount(), groups())
+	failed = errors.Join(failed, c.shims(ctx), unplug(ctx), c.unmount(), groups())
 	if failed != nil {
 		return failed
 	}
@@ -39,9 +40,9 @@ func (c cluster) down() error {
 }
 
 // containers ends what containerd runs. Nobody is left to start it anew.
-func (c cluster) containers() {
+func (c cluster) containers(ctx context.Context) {
 	ctr := func(args ...string) string {
-		out, _ := command("ctr", append([]string{"-a", c.path("containerd.sock"), "-n", "k8s.io"}, args...)...) // shims that stay are ended by their ids
+		out, _ := command(ctx, "ctr", append([]string{"-a", c.path("containerd.sock"), "-n", "k8s.io"}, args...)...) // shims that stay are ended by their ids
 		return out
 	}
 	for _, id := range strings.Fields(ctr("tasks", "list", "-q")) {
@@ -50,7 +51,7 @@ func (c cluster) containers() {
 }
 
 // shims ends the helpers of containers that containerd has lost.
-func (c cluster) shims() (err error) {
+func (c cluster) shims(ctx context.Context) (err error) {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well formed
 	for _, file := range files {
 		raw, _ := os.ReadFile(file) // it may have ended meanwhile
@@ -62,7 +63,7 @@ func (c cluster) shims() (err error) {
 		if _, e := fmt.Sscanf(file, "/proc/%d/cmdline", &pid); e != nil {
 			return e
 		}
-		err = errors.Join(err, end(process{"containerd-shim", pid, started(pid)}))
+		err = errors.Join(err, end(ctx, process{"containerd-shim", pid, started(pid)}))
 	}
 	return err
 }

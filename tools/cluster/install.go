@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -21,7 +22,7 @@ const tokens = `auth:
 
 // install installs the chart in a namespace named as the profile, as docs/howto/install-on-kubernetes.md says, by who has an
 // installer's rights and no others.
-func (c cluster) install(profile string) error {
+func (c cluster) install(ctx context.Context, profile string) error {
 	file, err := os.ReadFile(filepath.Join(c.root, "examples", "tenants.yaml"))
 	if err != nil {
 		return err
@@ -29,38 +30,38 @@ func (c cluster) install(profile string) error {
 	secret := strings.Repeat("K", 40)
 	if err := errors.Join(
 		c.write("tenants.yaml", strings.ReplaceAll(string(file), "http://127.0.0.1:9900", simulated)+tokens),
-		c.secret(profile, "pg-admin", "--from-literal=password="+password),
+		c.secret(ctx, profile, "pg-admin", "--from-literal=password="+password),
 	); err != nil {
 		return err
 	}
 	err = errors.Join(
-		c.secret(profile, "pg-ca", "--from-file=ca.crt="+c.path("keys", "tls", "ca.crt")),
-		c.secret(profile, "orange", "--from-literal=ORANGE_CLIENT_ID="+secret, "--from-literal=ORANGE_CLIENT_SECRET="+secret, "--from-literal=ORANGE_POS_ID="+secret, "--from-literal=ORANGE_CALLBACK_AUTH="+secret),
-		c.secret(profile, "cielo", "--from-literal=CIELO_MERCHANT_ID=c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15", "--from-literal=CIELO_MERCHANT_KEY="+secret),
+		c.secret(ctx, profile, "pg-ca", "--from-file=ca.crt="+c.path("keys", "tls", "ca.crt")),
+		c.secret(ctx, profile, "orange", "--from-literal=ORANGE_CLIENT_ID="+secret, "--from-literal=ORANGE_CLIENT_SECRET="+secret, "--from-literal=ORANGE_POS_ID="+secret, "--from-literal=ORANGE_CALLBACK_AUTH="+secret),
+		c.secret(ctx, profile, "cielo", "--from-literal=CIELO_MERCHANT_ID=c4b1d27e-58f0-4e93-9a6d-0f7e2b3c8d15", "--from-literal=CIELO_MERCHANT_KEY="+secret),
 	)
 	if err != nil {
 		return err
 	}
-	if _, err := c.kubectl("-n", profile, "apply", "-f", filepath.Join(c.root, "deploy", "helm", "installer.yaml")); err != nil {
+	if _, err := c.kubectl(ctx, "-n", profile, "apply", "-f", filepath.Join(c.root, "deploy", "helm", "installer.yaml")); err != nil {
 		return err
 	}
-	if _, err := c.kubectl("-n", profile, "create", "rolebinding", "agogo-installer", "--role=agogo-installer", "--user=installer"); err != nil {
+	if _, err := c.kubectl(ctx, "-n", profile, "create", "rolebinding", "agogo-installer", "--role=agogo-installer", "--user=installer"); err != nil {
 		return err
 	}
-	if _, err := c.helm(profile, append([]string{"install", "--set", "image.tag=one"}, c.values(profile)...)...); err != nil {
+	if _, err := c.helm(ctx, profile, append([]string{"install", "--set", "image.tag=one"}, c.values(profile)...)...); err != nil {
 		return err
 	}
-	return c.reachable(profile)
+	return c.reachable(ctx, profile)
 }
 
 // secret makes a Secret, and the namespace that it is the first thing of.
-func (c cluster) secret(namespace, name string, what ...string) error {
-	if _, err := c.kubectl("get", "namespace", namespace); err != nil {
-		if _, err := c.kubectl("create", "namespace", namespace); err != nil {
+func (c cluster) secret(ctx context.Context, namespace, name string, what ...string) error {
+	if _, err := c.kubectl(ctx, "get", "namespace", namespace); err != nil {
+		if _, err := c.kubectl(ctx, "create", "namespace", namespace); err != nil {
 			return err
 		}
 	}
-	_, err := c.kubectl(append([]string{"-n", namespace, "create", "secret", "generic", name}, what...)...)
+	_, err := c.kubectl(ctx, append([]string{"-n", namespace, "create", "secret", "generic", name}, what...)...)
 	return err
 }
 
@@ -74,13 +75,13 @@ func (c cluster) values(profile string) []string {
 	}
 }
 
-func (c cluster) helm(namespace string, args ...string) (string, error) {
+func (c cluster) helm(ctx context.Context, namespace string, args ...string) (string, error) {
 	env := []string{"KUBECONFIG=" + c.path("kubeconfig-installer"), "HOME=" + c.dir}
-	return commandWith(env, "", c.tool("helm"), append([]string{"-n", namespace}, args...)...)
+	return commandWith(ctx, env, "", c.tool("helm"), append([]string{"-n", namespace}, args...)...)
 }
 
 // reachable publishes what the chart keeps inside, as a load balancer would, and writes the context by which agogo finds it.
-func (c cluster) reachable(namespace string) error {
+func (c cluster) reachable(ctx context.Context, namespace string) error {
 	info := struct {
 		Version   int               `json:"version"`
 		GRPC      map[string]string `json:"grpc"`
@@ -95,11 +96,11 @@ func (c cluster) reachable(namespace string) error {
 		fmt.Fprintf(&manifests, "---\n"+`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "outside-%[1]s"}, "spec": {"type": "NodePort", "ports": [{"port": %[2]d}],
 			"selector": {"app.kubernetes.io/instance": "agogo", "app.kubernetes.io/component": %[1]q}}}`+"\n", of, port)
 	}
-	if _, err := c.kubectlWith(manifests.String(), "-n", namespace, "apply", "-f", "-"); err != nil {
+	if _, err := c.kubectlWith(ctx, manifests.String(), "-n", namespace, "apply", "-f", "-"); err != nil {
 		return err
 	}
 	for _, of := range []string{"nats", "scheduler", "payouts", "recurrences", "notifier"} {
-		port, err := c.kubectl("-n", namespace, "get", "service", "outside-"+of, "-o", "jsonpath={.spec.ports[0].nodePort}")
+		port, err := c.kubectl(ctx, "-n", namespace, "get", "service", "outside-"+of, "-o", "jsonpath={.spec.ports[0].nodePort}")
 		if err != nil {
 			return err
 		}
@@ -110,14 +111,14 @@ func (c cluster) reachable(namespace string) error {
 		}
 	}
 	for _, name := range []string{"admin", "operator", "approver", "approver2"} {
-		token, err := c.secretKey(namespace, "agogo-keys-tokens", name)
+		token, err := c.secretKey(ctx, namespace, "agogo-keys-tokens", name)
 		if err != nil {
 			return err
 		}
 		info.Tokens[name] = token
 	}
-	ca, err1 := c.secretKey(namespace, "agogo-tls-grpc", "ca.crt")
-	auditor, err2 := c.secretKey(namespace, "agogo-keys-auditor", "nats.nk")
+	ca, err1 := c.secretKey(ctx, namespace, "agogo-tls-grpc", "ca.crt")
+	auditor, err2 := c.secretKey(ctx, namespace, "agogo-keys-auditor", "nats.nk")
 	raw, err3 := json.MarshalIndent(info, "", "  ")
 	if err := errors.Join(err1, err2, err3, c.write(namespace+"/ca.crt", ca), c.write(namespace+"/auditor.nk", auditor), c.write(namespace+"/context.json", string(raw))); err != nil {
 		return err
@@ -126,8 +127,8 @@ func (c cluster) reachable(namespace string) error {
 	return nil
 }
 
-func (c cluster) secretKey(namespace, name, key string) (string, error) {
-	out, err := c.kubectl("-n", namespace, "get", "secret", name, "-o", "jsonpath={.data."+strings.ReplaceAll(key, ".", `\.`)+"}")
+func (c cluster) secretKey(ctx context.Context, namespace, name, key string) (string, error) {
+	out, err := c.kubectl(ctx, "-n", namespace, "get", "secret", name, "-o", "jsonpath={.data."+strings.ReplaceAll(key, ".", `\.`)+"}")
 	if err != nil {
 		return "", err
 	}

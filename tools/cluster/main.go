@@ -11,11 +11,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -26,13 +29,16 @@ type cluster struct {
 }
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func run(ctx context.Context, args []string) error {
 	var c cluster
 	var profile string
 	f := flag.NewFlagSet("cluster", flag.ContinueOnError)
@@ -56,11 +62,11 @@ func run(args []string) error {
 	began := time.Now()
 	switch args[0] {
 	case "up":
-		err = c.up()
+		err = c.up(ctx)
 	case "install":
-		err = c.install(profile)
+		err = c.install(ctx, profile)
 	case "down":
-		err = c.down()
+		err = c.down(ctx)
 	default:
 		err = fmt.Errorf("%q is none of up, install, down", args[0])
 	}

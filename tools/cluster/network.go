@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -18,8 +19,8 @@ const (
 	access = "10.215.0.0/24" // of the services
 )
 
-func (c cluster) network() error {
-	err := each(
+func (c cluster) network(ctx context.Context) error {
+	err := each(ctx,
 		"ip netns add "+space,
 		"ip link add "+cable+" type veth peer name eth0 netns "+space,
 		"ip addr add "+host+"/24 dev "+cable,
@@ -40,30 +41,30 @@ func (c cluster) network() error {
 }
 
 // unplug takes the node's network away, and the namespaces of pods that nobody has taken away before.
-func unplug() (err error) {
-	for _, of := range podSpaces() {
-		if _, e := command("ip", "netns", "delete", of); e != nil {
+func unplug(ctx context.Context) (err error) {
+	for _, of := range podSpaces(ctx) {
+		if _, e := command(ctx, "ip", "netns", "delete", of); e != nil {
 			err = e
 		}
 	}
 	if _, e := os.Stat(netns); e != nil {
 		return err
 	}
-	if _, e := command("ip", "netns", "delete", space); e != nil {
+	if _, e := command(ctx, "ip", "netns", "delete", space); e != nil {
 		return e
 	}
 	return err
 }
 
 // podSpaces are the network namespaces whose address is one of our pods'.
-func podSpaces() (ours []string) {
+func podSpaces(ctx context.Context) (ours []string) {
 	all, err := os.ReadDir("/run/netns")
 	if err != nil {
 		return nil
 	}
 	prefix := strings.TrimSuffix(pods, "0/24")
 	for _, n := range all {
-		out, err := command("ip", "-n", n.Name(), "-o", "-4", "addr")
+		out, err := command(ctx, "ip", "-n", n.Name(), "-o", "-4", "addr")
 		if err == nil && strings.HasPrefix(n.Name(), "cni-") && strings.Contains(out, " "+prefix) {
 			ours = append(ours, n.Name())
 		}

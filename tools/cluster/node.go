@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -47,31 +48,31 @@ const corefile = `.:53 {
 `
 
 // node is what runs the pods: containerd, kubelet, kube-proxy, and CoreDNS beside them.
-func (c cluster) node() error {
+func (c cluster) node(ctx context.Context) error {
 	socket := c.path("containerd.sock")
 	err := errors.Join(
 		c.write("containerd.toml", fmt.Sprintf(containerdConfig, c.path("containerd"), c.path("containerd-state"), socket, c.path("opt"), c.path("cni"))),
 		c.write("kubelet.json", fmt.Sprintf(kubeletConfig, node, socket, c.path("resolv.conf"), c.path("logs", "pods"), c.path("plugins"))),
 		c.write("Corefile", fmt.Sprintf(corefile, node, c.path("kubeconfig-dns"))), c.write("resolv.conf", "nameserver "+node+"\n"),
-		c.inside("containerd", "containerd", "--config", c.path("containerd.toml")),
+		c.inside(ctx, "containerd", "containerd", "--config", c.path("containerd.toml")),
 	)
 	if err != nil {
 		return err
 	}
-	if err := c.await("containerd", time.Minute, func() bool { _, err := command("ctr", "-a", socket, "version"); return err == nil }); err != nil {
+	if err := c.await(ctx, "containerd", time.Minute, func() bool { _, err := command(ctx, "ctr", "-a", socket, "version"); return err == nil }); err != nil {
 		return err
 	}
 	err = errors.Join(
-		c.inside("kubelet", c.tool("kubelet"), "--config", c.path("kubelet.json"), "--kubeconfig", c.path("kubeconfig-system-node-agogo"), "--root-dir", c.path("kubelet"), "--hostname-override", "agogo", "--node-ip", node,
+		c.inside(ctx, "kubelet", c.tool("kubelet"), "--config", c.path("kubelet.json"), "--kubeconfig", c.path("kubeconfig-system-node-agogo"), "--root-dir", c.path("kubelet"), "--hostname-override", "agogo", "--node-ip", node,
 			"--cert-dir", c.path("certs", "kubelet")),
-		c.inside("kube-proxy", c.tool("kube-proxy"), "--kubeconfig", c.path("kubeconfig-system-kube-proxy"), "--proxy-mode", "iptables", "--cluster-cidr", pods, "--hostname-override", "agogo", "--conntrack-max-per-core", "0"),
-		c.inside("coredns", c.tool("coredns"), "-conf", c.path("Corefile")),
+		c.inside(ctx, "kube-proxy", c.tool("kube-proxy"), "--kubeconfig", c.path("kubeconfig-system-kube-proxy"), "--proxy-mode", "iptables", "--cluster-cidr", pods, "--hostname-override", "agogo", "--conntrack-max-per-core", "0"),
+		c.inside(ctx, "coredns", c.tool("coredns"), "-conf", c.path("Corefile")),
 	)
 	if err != nil {
 		return err
 	}
-	return c.await("kubelet", 2*time.Minute, func() bool {
-		out, err := c.kubectl("get", "node", "agogo", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+	return c.await(ctx, "kubelet", 2*time.Minute, func() bool {
+		out, err := c.kubectl(ctx, "get", "node", "agogo", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 		return err == nil && strings.TrimSpace(out) == "True"
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -23,7 +24,7 @@ const (
 const password = "cluster"
 
 // postgres runs a server of the machine's, with TLS, as a database service would be: outside of the cluster.
-func (c cluster) postgres() error {
+func (c cluster) postgres(ctx context.Context) error {
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err != nil || len(found) == 0 {
 		return errors.Join(errors.New("there is no Postgres in /usr/lib/postgresql: apt-get install postgresql"), err)
@@ -33,14 +34,14 @@ func (c cluster) postgres() error {
 	if err != nil {
 		return err
 	}
-	if _, err := command(filepath.Join(c.root, "bin", "agogo"), "provision", "keys", "--dir", c.path("keys"), "--host", host); err != nil {
+	if _, err := command(ctx, filepath.Join(c.root, "bin", "agogo"), "provision", "keys", "--dir", c.path("keys"), "--host", host); err != nil {
 		return err
 	}
 	data := c.path("postgres")
 	if err := errors.Join(os.MkdirAll(data, 0o700), os.Chown(data, int(as.Uid), int(as.Gid)), c.write("pgpassword", password+"\n"), os.Chown(c.path("pgpassword"), int(as.Uid), int(as.Gid))); err != nil {
 		return err
 	}
-	if _, err := command("setpriv", "--reuid="+fmt.Sprint(as.Uid), "--regid="+fmt.Sprint(as.Gid), "--clear-groups", filepath.Join(bin, "initdb"), "--no-sync", "-D", data, "-U", "postgres", "-A", "scram-sha-256",
+	if _, err := command(ctx, "setpriv", "--reuid="+fmt.Sprint(as.Uid), "--regid="+fmt.Sprint(as.Gid), "--clear-groups", filepath.Join(bin, "initdb"), "--no-sync", "-D", data, "-U", "postgres", "-A", "scram-sha-256",
 		"--pwfile", c.path("pgpassword"), "-E", "UTF8", "--locale", "C"); err != nil {
 		return err
 	}
@@ -62,10 +63,10 @@ func (c cluster) postgres() error {
 		return err
 	}
 	// It is thrown away with the cluster, and nothing here kills it: it need not wait for the disk.
-	if err := c.start("postgres", as, filepath.Join(bin, "postgres"), "-D", data, "-p", databasePort, "-c", "listen_addresses="+host, "-c", "unix_socket_directories=", "-c", "ssl=on", "-c", "fsync=off"); err != nil {
+	if err := c.start(ctx, "postgres", as, filepath.Join(bin, "postgres"), "-D", data, "-p", databasePort, "-c", "listen_addresses="+host, "-c", "unix_socket_directories=", "-c", "ssl=on", "-c", "fsync=off"); err != nil {
 		return err
 	}
-	return c.await("postgres", time.Minute, func() bool { return answers(host + ":" + databasePort) })
+	return c.await(ctx, "postgres", time.Minute, func() bool { return answers(ctx, host+":"+databasePort) })
 }
 
 // account is who a server runs as that refuses to be root.
@@ -79,8 +80,8 @@ func account(name string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
 }
 
-func answers(address string) bool {
-	conn, err := net.DialTimeout("tcp", address, time.Second)
+func answers(ctx context.Context, address string) bool {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -89,12 +90,16 @@ func answers(address string) bool {
 }
 
 // simulator runs the simulated providers, whose book says at the end what money moved.
-func (c cluster) simulator() error {
-	if err := c.start("simulator", nil, filepath.Join(c.root, "bin", "agogo"), "simulator", "--addr", strings.TrimPrefix(simulated, "http://")); err != nil {
+func (c cluster) simulator(ctx context.Context) error {
+	if err := c.start(ctx, "simulator", nil, filepath.Join(c.root, "bin", "agogo"), "simulator", "--addr", strings.TrimPrefix(simulated, "http://")); err != nil {
 		return err
 	}
-	return c.await("simulator", time.Minute, func() bool {
-		res, err := http.Get(simulated + "/_control/calls")
+	return c.await(ctx, "simulator", time.Minute, func() bool {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, simulated+"/_control/calls", nil)
+		if err != nil {
+			return false
+		}
+		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return false
 		}

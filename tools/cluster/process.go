@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func (c cluster) processes() (all []process, err error) {
 }
 
 // start starts a server that outlives this command, and writes down which it is.
-func (c cluster) start(name string, user *syscall.Credential, program string, args ...string) error {
+func (c cluster) start(ctx context.Context, name string, user *syscall.Credential, program string, args ...string) error {
 	if err := os.MkdirAll(c.path("logs"), 0o755); err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (c cluster) start(name string, user *syscall.Credential, program string, ar
 		return err
 	}
 	defer func() { _ = out.Close() }()
-	cmd := exec.Command(program, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: user}
 	if err := cmd.Start(); err != nil {
@@ -73,12 +74,12 @@ func (c cluster) start(name string, user *syscall.Credential, program string, ar
 }
 
 // inside starts a server in the node's network.
-func (c cluster) inside(name, program string, args ...string) error {
-	return c.start(name, nil, "nsenter", append([]string{"--net=" + netns, program}, args...)...)
+func (c cluster) inside(ctx context.Context, name, program string, args ...string) error {
+	return c.start(ctx, name, nil, "nsenter", append([]string{"--net=" + netns, program}, args...)...)
 }
 
 // end ends a process, gently first.
-func end(p process) error {
+func end(ctx context.Context, p process) error {
 	alive := func() bool { return p.Started != "" && started(p.PID) == p.Started }
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		if !alive() {
@@ -87,16 +88,19 @@ func end(p process) error {
 		if err := syscall.Kill(p.PID, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
-		if until(20*time.Second, func() bool { return !alive() }) == nil {
-			return nil
+		if until(ctx, 20*time.Second, func() bool { return !alive() }) == nil || ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 	return fmt.Errorf("%s (%d) does not end", p.Name, p.PID)
 }
 
-// until waits for something to be true.
-func until(patience time.Duration, ok func() bool) error {
+// until waits for something to be true, or for whoever waits to give up.
+func until(ctx context.Context, patience time.Duration, ok func() bool) error {
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(200 * time.Millisecond) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not within %s", patience)
 		}
@@ -105,12 +109,14 @@ func until(patience time.Duration, ok func() bool) error {
 }
 
 // command runs a program to its end and returns what it says; an error has all of it.
-func command(program string, args ...string) (string, error) {
-	return commandWith(nil, "", program, args...)
+func command(ctx context.Context, program string, args ...string) (string, error) {
+	return commandWith(ctx, nil, "", program, args...)
 }
 
-func commandWith(env []string, stdin, program string, args ...string) (string, error) {
-	cmd := exec.Command(program, args...)
+func commandWith(ctx context.Context, env []string, stdin, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	// helm writes down that it was interrupted; killed, it would leave a release that nobody may touch.
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 20*time.Second
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var errs strings.Builder
@@ -123,10 +129,10 @@ func commandWith(env []string, stdin, program string, args ...string) (string, e
 }
 
 // each runs commands one after the other, up to the first that fails.
-func each(commands ...string) error {
+func each(ctx context.Context, commands ...string) error {
 	for _, line := range commands {
 		words := strings.Fields(line)
-		if _, err := command(words[0], words[1:]...); err != nil {
+		if _, err := command(ctx, words[0], words[1:]...); err != nil {
 			return err
 		}
 	}
@@ -134,8 +140,8 @@ func each(commands ...string) error {
 }
 
 // await waits for a server, and says what it has written when it does not come.
-func (c cluster) await(name string, patience time.Duration, ok func() bool) error {
-	if err := until(patience, ok); err != nil {
+func (c cluster) await(ctx context.Context, name string, patience time.Duration, ok func() bool) error {
+	if err := until(ctx, patience, ok); err != nil {
 		raw, _ := os.ReadFile(c.path("logs", name+".log")) // the failure is told anyway
 		return fmt.Errorf("%s: %w:\n%s", name, err, raw[max(0, len(raw)-3000):])
 	}

@@ -83,7 +83,7 @@ func imageOf(o options, image string, b binary, base v1.Layer) (v1.Image, error)
 	if err != nil {
 		return nil, err
 	}
-	img := mutate.ConfigMediaType(mutate.MediaType(v1.Image(empty.Image), types.OCIManifestSchema1), types.OCIConfigJSON)
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	if img, err = mutate.AppendLayers(img, base, program); err != nil {
 		return nil, err
 	}

@@ -64,8 +64,10 @@ var scenes = map[string][]scene{
 		{`agogo_payouts_attempts_oldest_seconds{tenant="lebenis",provider="orange",state="processing"} 0+600x40`, never},
 	},
 	"AgogoProviderContradicts": {
-		{`agogo_payouts_mismatches_total{tenant="lebenis",provider="orange",code="paid_twice"} 0 0 1x40`, 2}, {`agogo_recurrences_mismatches_total{tenant="wallclub",provider="cielo",code="x"} 0 0 1x40`, 2},
-		{`agogo_payouts_mismatches_total{tenant="lebenis",provider="orange",code="paid_twice"} _ _ 1x40`, 2}, {`agogo_recurrences_mismatches_total{tenant="wallclub",provider="cielo",code="x"} _ _ 1x40`, 2},
+		{`agogo_payouts_mismatches_total{tenant="lebenis",provider="orange",code="paid_twice"} 0 0 1x40`, 2},
+		{`agogo_recurrences_mismatches_total{tenant="wallclub",provider="cielo",code="x"} 0 0 1x40`, 2},
+		{`agogo_payouts_mismatches_total{tenant="lebenis",provider="orange",code="paid_twice"} _ _ 1x40`, 2},
+		{`agogo_recurrences_mismatches_total{tenant="wallclub",provider="cielo",code="x"} _ _ 1x40`, 2},
 		{`agogo_webhooks_total{provider="orange",outcome="taken"} 0x40`, never},
 	},
 	"AgogoDayStaysOpen": {
@@ -88,7 +90,8 @@ var scenes = map[string][]scene{
 	},
 	// The clock begins in 1970: a certificate that ends after 14 days and 5 minutes has 14 days left at minute 5.
 	"AgogoCertificateEnds": {
-		{`agogo_certificate_expires_timestamp_seconds{certificate="grpc"} 1209900x40`, 21}, {`agogo_certificate_expires_timestamp_seconds{certificate="grpc"} 2592000x40`, never},
+		{`agogo_certificate_expires_timestamp_seconds{certificate="grpc"} 1209900x40`, 21},
+		{`agogo_certificate_expires_timestamp_seconds{certificate="grpc"} 2592000x40`, never},
 		{"agogo_certificate_expires_timestamp_seconds{certificate=\"nats\",pod=\"a\"} 2592000x40\nagogo_certificate_expires_timestamp_seconds{certificate=\"nats\",pod=\"b\"} 1000000x40", 15},
 		{`agogo_certificate_expires_timestamp_seconds{certificate="nats"} 1000000x10 2592000x40`, never},
 	},

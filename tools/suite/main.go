@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,12 +29,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: suite NAME go-test-arguments…")
 		os.Exit(2)
 	}
-	os.Exit(run(os.Args[1], os.Args[2:]))
+	os.Exit(run(context.Background(), os.Args[1], os.Args[2:]))
 }
 
-func run(name string, args []string) int {
+func run(ctx context.Context, name string, args []string) int {
 	began := time.Now()
-	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
