@@ -113,6 +113,8 @@ func refusedClose(err error, date string) error {
 		return rpc.Refused("NOT_ASKED_FOR", "ask for it with agogo ledger close", "%s cannot be closed without its statement: %v", date, err)
 	case errors.Is(err, closing.ErrClosed):
 		return rpc.Refused("DAY_CLOSED", "read its statement again with agogo recon run", "%s cannot be closed without its statement: %v", date, err)
+	case errors.Is(err, closing.ErrAgreed):
+		return rpc.Refused("ALREADY_AGREED", "wait for its report: agogo recon closes", "%v", err)
 	case errors.Is(err, closing.ErrNotTried):
 		return rpc.Refused("STATEMENT_NOT_TRIED", "wait for the first try: agogo recon closes shows it; earlier days come first", "%s cannot be closed without its statement: %v", date, err)
 	case errors.Is(err, closing.ErrNoStatement):

@@ -2,7 +2,6 @@ package closing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -43,12 +42,8 @@ func (c *Closer) judge(ctx context.Context, k db.Close, r reading) error {
 		if err := q.Patience(ctx, judging); err != nil {
 			return fmt.Errorf("begin to judge: %w", err)
 		}
-		_, err := q.Hold(ctx, db.HoldParams{CloseID: k.CloseID, Owner: c.Owner})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errLost
-		}
-		if err != nil {
-			return fmt.Errorf("hold the close: %w", err)
+		if err := c.hold(ctx, q, k); err != nil {
+			return err
 		}
 		j := &judgement{closer: c, tx: tx, q: q, reading: r, k: k, now: c.Clock.Now().UTC().Truncate(time.Second)}
 		return j.run(ctx)

@@ -10,9 +10,11 @@ import (
 
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
 )
@@ -107,19 +109,52 @@ func (c *Closer) patiently(ctx context.Context, ask func() error) error {
 
 // lines stores the day's lines.
 func (c *Closer) lines(ctx context.Context, k db.Close, conn *connector.Connector) error {
-	q := db.New(c.Pool)
-	if err := c.keep(ctx, q, k); err != nil {
+	if err := c.clear(ctx, k); err != nil {
 		return err
 	}
-	if err := q.ClearLines(ctx, k.CloseID); err != nil {
-		return fmt.Errorf("clear an earlier reading: %w", err)
-	}
-	w := &writer{closer: c, q: q, of: k}
+	w := &writer{closer: c, of: k}
 	err := c.each(ctx, conn, k.DayStart, k.DayEnd, func(l provider.StatementLine) error { return w.add(ctx, l) })
 	if err != nil {
 		return err
 	}
 	return w.flush(ctx)
+}
+
+// clear takes away what was read of the statement before, by whomever.
+func (c *Closer) clear(ctx context.Context, k db.Close) error {
+	return c.holding(ctx, k, func(q *db.Queries) error {
+		if err := q.ClearLines(ctx, k.CloseID); err != nil {
+			return fmt.Errorf("clear an earlier reading: %w", err)
+		}
+		return nil
+	})
+}
+
+// holding changes the day's lines while the lease is ours for certain, and renews it: whoever has taken over reads the same lines, and must
+// not find them gone or more of them.
+func (c *Closer) holding(ctx context.Context, k db.Close, change func(q *db.Queries) error) error {
+	return pg.InTx(ctx, c.Pool, func(tx pgx.Tx) error {
+		q := db.New(tx)
+		if err := c.hold(ctx, q, k); err != nil {
+			return err
+		}
+		if err := change(q); err != nil {
+			return err
+		}
+		return c.keep(ctx, q, k)
+	})
+}
+
+// hold locks the close until the transaction ends.
+func (c *Closer) hold(ctx context.Context, q *db.Queries, k db.Close) error {
+	_, err := q.Hold(ctx, db.HoldParams{CloseID: k.CloseID, Owner: c.Owner})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return errLost
+	}
+	if err != nil {
+		return fmt.Errorf("hold the close: %w", err)
+	}
+	return nil
 }
 
 // keep renews the lease.
@@ -172,7 +207,6 @@ func plain(s string) bool {
 // writer stores lines in chunks, so that a long day needs no memory, and no transaction is open while the provider is waited for.
 type writer struct {
 	closer *Closer
-	q      *db.Queries
 	of     db.Close
 	chunk  []db.CopyLinesParams
 	n      int64
@@ -209,11 +243,14 @@ func (w *writer) flush(ctx context.Context) error {
 	if len(w.chunk) == 0 {
 		return nil
 	}
-	if _, err := w.q.CopyLines(ctx, w.chunk); err != nil {
-		return fmt.Errorf("store lines of the statement: %w", err)
-	}
+	err := w.closer.holding(ctx, w.of, func(q *db.Queries) error {
+		if _, err := q.CopyLines(ctx, w.chunk); err != nil {
+			return fmt.Errorf("store lines of the statement: %w", err)
+		}
+		return nil
+	})
 	w.chunk = w.chunk[:0]
-	return w.closer.keep(ctx, w.q, w.of)
+	return err
 }
 
 // balance reads the float. Where there is a statement, what it says came after the day is taken off again, and that counts only

@@ -17,6 +17,7 @@ var (
 	ErrNoClose     = errors.New("nobody has asked for this day's close")
 	ErrClosed      = errors.New("the day is closed")
 	ErrNotTried    = errors.New("its statement was not tried yet")
+	ErrAgreed      = errors.New("two people have agreed to close the day for another reason: it is being tried once more")
 	ErrNoStatement = errors.New("the provider has no statement: its days are closed without one as they are")
 )
 
@@ -40,6 +41,8 @@ func (c *Closer) Waive(ctx context.Context, tx pgx.Tx, t config.Tenant, provider
 		return false, fmt.Errorf("read who would close %s without its statement: %w", date, err)
 	}
 	switch {
+	case len(said) > 0 && said[0].AgreedBy != "" && said[0].Reason != reason:
+		return false, ErrAgreed
 	case len(said) == 0, said[0].Reason != reason:
 		err = q.ProposeWaiver(ctx, db.ProposeWaiverParams{CloseID: k.CloseID, Reason: reason, ProposedBy: actor, Now: now})
 	case said[0].AgreedBy != "":
@@ -99,8 +102,8 @@ func (c *Closer) waived(ctx context.Context, k db.Close, failure error) (*waiver
 	if len(said) == 0 || said[0].AgreedBy == "" {
 		return nil, nil
 	}
-	if err := q.ClearLines(ctx, k.CloseID); err != nil {
-		return nil, fmt.Errorf("clear what was read of the statement: %w", err)
+	if err := c.clear(ctx, k); err != nil {
+		return nil, err
 	}
 	w := said[0]
 	return &waiver{by: w.ProposedBy + ", " + w.AgreedBy, because: w.Reason, failure: short(failure.Error())}, nil

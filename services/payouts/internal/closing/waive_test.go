@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -267,5 +268,48 @@ func TestATopUpOfADayThatWasNotCompared(t *testing.T) {
 	r.close(dayAfter(today, 5))
 	if slices.Contains(r.told(), "top_up 1000000") {
 		t.Errorf("told %v", r.told())
+	}
+}
+
+// Replica one hangs in its last reading for longer than its lease; two takes over and has read every line when one's reading fails and it
+// would close the day without.
+func TestWhoLostTheCloseLeavesItsLinesAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	r.unread(today)
+	two := r.replica("two")
+	started, release, oneEnded := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	last := r.paper.reads + 2 // of the two readings of replica one
+	r.paper.fail = func(n int) error {
+		switch {
+		case n > last:
+			return nil
+		case n == last:
+			close(started)
+			<-release
+		}
+		return errHalf
+	}
+	var once sync.Once
+	r.Connector.Balance = balance(func() (int64, error) {
+		once.Do(func() { close(release); <-oneEnded }) // two has read its lines
+		return 0, provider.ErrNotNow
+	})
+	for _, a := range []string{"user:ada", "user:ben"} {
+		if _, err := r.waive(today, a, outage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.waive(today, "user:cyd", "another reason"); !errors.Is(err, closing.ErrAgreed) {
+		t.Errorf("what two have agreed on was put aside by a third: %v", err)
+	}
+	go func() { _, err := r.closer.Pass(r.t.Context()); oneEnded <- err; close(oneEnded) }()
+	<-started
+	r.SQL("UPDATE closes SET lease_expires_at = now() - interval '1 second' WHERE state = 'open'")
+	if _, err := two.Pass(r.t.Context()); err != nil {
+		t.Error(err)
+	}
+	if h := r.report(today).Head; h.Statement != "read" || h.Lines != 4 || h.WaivedBy != "" {
+		t.Errorf("the report says %+v, want all that two has read", h)
 	}
 }
