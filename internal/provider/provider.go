@@ -184,6 +184,8 @@ type Recipient struct {
 	Receives bool
 	Code     string // why it does not, in Agogo's words: "payee_not_found", "payee_inactive", "limit_exceeded"
 	Name     NameMatch
+	// OfAmount says that Receives is about the amount that was asked about, and of a larger one (a yes) or smaller one (a no) nothing is said.
+	OfAmount bool
 }
 
 // RecipientVerifier asks whether a wallet takes an amount and whose it is. err means that the question was not answered, which

@@ -79,6 +79,9 @@ func TestWalletsAreVerifiedBeforeTheyArePaid(t *testing.T) {
 		if got := strings.TrimSpace(y.RecipientState + " " + y.RecipientCode); got != want || y.RecipientSince == nil || y.RecipientCheckedAt == nil {
 			t.Errorf("%s is %v, want %s", y.Id, y, want)
 		}
+		if (want == "verified") != (y.RecipientNextAt == nil) || y.RecipientCovers != nil { // MTN says nothing of amounts
+			t.Errorf("%s: asked next %v, up to %v", y.Id, y.RecipientNextAt, y.RecipientCovers)
+		}
 		if (want == "verified") != (y.NextStep == "") {
 			t.Errorf("%s: next %q", y.Id, y.NextStep)
 		}
@@ -86,7 +89,7 @@ func TestWalletsAreVerifiedBeforeTheyArePaid(t *testing.T) {
 	if list := harness.Items[payoutsv1.Payee](t, in, "payees", "list", "--state", "unverified"); len(list) != 2 {
 		t.Errorf("%d payees are unverified, want 2", len(list))
 	}
-	if table := in.CLI(t, "payees", "list"); !strings.Contains(table, "mismatch (name_differs) since ") {
+	if table := in.CLI(t, "payees", "list"); !strings.Contains(table, "mismatch (name_differs) since ") || !strings.Contains(table, ", asked next ") {
 		t.Errorf("the list does not say why:\n%s", table)
 	}
 	if r := in.Try(t, "payouts", "release", s.payout(2, 2).Id, "--reason", "impatient"); r.Code != 4 || !strings.Contains(r.Err, "agogo payees confirm drv-02") {

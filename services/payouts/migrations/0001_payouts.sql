@@ -55,6 +55,9 @@ CREATE TABLE recipients (
     confirmed_by text NOT NULL DEFAULT '',
     since        timestamptz NOT NULL, -- in this state
     checked_at   timestamptz,          -- the last answer
+    covers       bigint,  -- while verified: the largest amount that the provider has said yes to; null: it was asked about none, and any goes
+    refuses      bigint,  -- while verified: the smallest amount above it that it has said no to; null: none
+    noes         integer NOT NULL DEFAULT 0, -- in a row, of one kind; the next question comes the later the more there are
     unanswered   integer NOT NULL DEFAULT 0, -- questions in a row without an answer
     next_at      timestamptz,          -- service clock: when it is asked about; null: not by itself
     lease_expires_at timestamptz,      -- database time: it is being asked about until then

@@ -31,9 +31,12 @@ func wallet(y *payoutsv1.Payee) string {
 	return y.DestinationState + " until " + when(y.PayableFrom)
 }
 
-// recipient is what the provider says of the wallet, and for how long it has said no or nothing.
+// recipient is what the provider says of the wallet, up to what amount, for how long it has said no or nothing, and when it is asked next.
 func recipient(y *payoutsv1.Payee) string {
 	s := y.RecipientState
+	if y.RecipientCovers != nil {
+		s += " up to " + amount(y.RecipientCovers)
+	}
 	if y.RecipientCode != "" {
 		s += " (" + y.RecipientCode + ")"
 	}
@@ -42,10 +45,13 @@ func recipient(y *payoutsv1.Payee) string {
 	}
 	switch y.RecipientState {
 	case "", "verified", "confirmed":
-		return s
 	default:
-		return s + " since " + when(y.RecipientSince)
+		s += " since " + when(y.RecipientSince)
 	}
+	if y.RecipientNextAt != nil {
+		s += ", asked next " + when(y.RecipientNextAt)
+	}
+	return s
 }
 
 // changePayee is a verb about one payee that wants a reason.
@@ -107,6 +113,6 @@ func (a *app) payeesListCommand() *cobra.Command {
 			return r.GetItems(), r.GetNextPageToken(), err
 		}, payeeColumns...)
 	}, "agogo payees list", "agogo payees list --state paused", "agogo payees list --state unconfirmed -o json", "agogo payees list --state unverified")
-	c.Flags().StringVar(&req.State, "state", "", "active, paused, unconfirmed: whose wallet waits for a second person, or unverified: of whose wallet the provider has not said that it is theirs")
+	c.Flags().StringVar(&req.State, "state", "", "active, paused, unconfirmed: whose wallet waits for a second person, or unverified: of whose wallet the provider has not said that it is theirs, or that it takes the amount; with when it is asked next")
 	return c
 }

@@ -22,4 +22,12 @@ func TestTheNextStepFitsTheProvidersNo(t *testing.T) {
 			t.Errorf("%s: %q, want %q in it", code, got, want)
 		}
 	}
+	larger := &payoutsv1.Payee{Id: "drv-1", State: "active", RecipientState: "verified", RecipientCode: "limit_exceeded"}
+	if got := nextStep(larger); !strings.Contains(got, "limit raised") {
+		t.Errorf("verified for less: %q", got)
+	}
+	larger.RecipientCode = ""
+	if got := nextStep(larger); got != "" {
+		t.Errorf("verified: %q", got)
+	}
 }

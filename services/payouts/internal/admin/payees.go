@@ -16,6 +16,7 @@ import (
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/rpc"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
@@ -83,6 +84,10 @@ func (s *Server) recipientOf(m *payoutsv1.Payee, y db.FindPayeeRow) {
 	if y.RecipientRule != rule && y.RecipientState != payout.RecipientConfirmed { // answered under another rule: asked again with the next payout
 		m.RecipientState, m.RecipientCode = payout.RecipientUnverified, ""
 	}
+	if m.GetRecipientState() == payout.RecipientVerified && y.RecipientCovers > 0 {
+		m.RecipientCovers = &eventsv1.Money{Minor: y.RecipientCovers, Currency: y.RecipientCurrency}
+	}
+	m.RecipientNextAt = instant(y.RecipientNextAt)
 	m.RecipientSince, m.RecipientCheckedAt = instant(y.RecipientSince), instant(y.RecipientCheckedAt)
 	m.RecipientUnanswered, m.RecipientConfirmedBy = y.RecipientUnanswered, y.RecipientConfirmedBy
 }
@@ -96,10 +101,12 @@ func nextStep(m *payoutsv1.Payee) string {
 		return "ask the payee for a wallet that works, import and confirm it, then: agogo payees resume " + m.GetId()
 	case m.GetState() == "paused":
 		return "agogo payees resume " + m.GetId()
+	case m.GetRecipientState() == payout.RecipientVerified && m.GetRecipientCode() != "":
+		return "the wallet does not take a larger payout now and is asked about again; the payee can have its limit raised by the provider, or give another wallet to import"
 	case m.GetRecipientState() == payout.RecipientRefused && m.GetRecipientCode() == "limit_exceeded":
-		return "the wallet takes no such amount now and is asked about again daily, by the smallest payout that waits; the payee can have its limit raised by the provider, or give another wallet to import"
+		return "the wallet takes no such amount now and is asked about again, by the smallest payout that waits; the payee can have its limit raised by the provider, or give another wallet to import"
 	case m.GetRecipientState() == payout.RecipientRefused && m.GetRecipientCode() == "payee_inactive":
-		return "the payee has to have the wallet activated by the provider, it is asked about again daily; or import another wallet of theirs"
+		return "the payee has to have the wallet activated by the provider, it is asked about again; or import another wallet of theirs"
 	case payout.RecipientCode(m.GetRecipientState()) == payout.CodeMismatch:
 		return "ask the payee whose wallet it is; import the right wallet or name, or, by another person than who imported them: agogo payees confirm " + m.GetId()
 	case m.GetRecipientUnanswered() > 0:

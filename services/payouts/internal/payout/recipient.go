@@ -7,6 +7,7 @@ const (
 	RecipientMismatch   = "mismatch"   // the name does not
 	RecipientRefused    = "refused"    // it takes nothing
 	RecipientConfirmed  = "confirmed"  // by a person, whatever the provider says
+	RecipientAbove      = "above"      // verified, but for smaller amounts only: asked about again
 	RecipientStale      = "stale"      // not asked about, or about another name, or by another rule
 )
 

@@ -88,7 +88,7 @@ func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []stri
 	caps.Spend(pg.spent)
 	wallets := make([]store.Wallet, len(pg.drafts))
 	for i, d := range pg.drafts {
-		wallets[i] = store.Wallet{PayeeID: d.payee, Provider: d.provider, Destination: d.destination}
+		wallets[i] = store.Wallet{PayeeID: d.payee, Provider: d.provider, Destination: d.destination, Net: d.sum.Net}
 	}
 	recipients, err := p.Store.Recipients(ctx, tx, pg.run.Tenant, wallets)
 	if err != nil {

@@ -19,12 +19,25 @@ const (
 	codeRefused     = "wallet_refused"
 )
 
-// A no is asked about again each day for a month: limits begin anew, and payees have their names corrected. After that a person, another
-// name or another wallet begins anew.
+// A no is asked about again each day for a month, because limits begin anew and payees have their names corrected; then each week for half a
+// year, then each month: somebody may still wait for the money. A person, another name or another wallet begins anew, at once.
 const (
-	again    = 24 * time.Hour
-	givingUp = 30 * 24 * time.Hour
+	daily, daysOf  = 24 * time.Hour, 30
+	weekly, weekOf = 7 * daily, daysOf + 22
+	monthly        = 30 * daily
 )
+
+// again is how long after so many noes in a row a wallet is asked about again.
+func again(noes int32) time.Duration {
+	switch {
+	case noes < daysOf:
+		return daily
+	case noes < weekOf:
+		return weekly
+	default:
+		return monthly
+	}
+}
 
 // judge says what a provider's answer makes of a wallet under a rule of the tenants file.
 func judge(rule string, r provider.Recipient) (state, code string) {
@@ -46,14 +59,67 @@ func judge(rule string, r provider.Recipient) (state, code string) {
 
 // answered is a wallet after an answer.
 func answered(q db.ClaimRow, r provider.Recipient, now time.Time) db.ClaimRow {
+	q.CheckedAt, q.Unanswered, q.NextAt = &now, 0, nil
 	state, code := judge(q.Rule, r)
+	if larger(q) && state == payout.RecipientRefused && r.OfAmount {
+		no := code
+		r.Receives = true // what it takes it takes, if it is still theirs
+		if state, code = judge(q.Rule, r); state == payout.RecipientVerified {
+			return limited(q, no, now)
+		}
+	}
+	if state == payout.RecipientVerified {
+		return verified(q, r, now)
+	}
 	if state != q.State {
-		q.Since = now
+		q.Since, q.Noes = now, 0
 	}
-	q.State, q.Code, q.CheckedAt, q.Unanswered, q.NextAt = state, code, &now, 0, nil
-	if next := now.Add(again); payout.RecipientCode(state) != "" && next.Sub(q.Since) < givingUp {
+	q.State, q.Code, q.Covers, q.Refuses = state, code, nil, nil
+	return refused(q, now)
+}
+
+// larger reports whether a question is about more than what the provider has said yes to.
+func larger(q db.ClaimRow) bool {
+	return q.State == payout.RecipientVerified && q.Covers != nil && q.Amount > *q.Covers
+}
+
+// refused is a wallet after one more no.
+func refused(q db.ClaimRow, now time.Time) db.ClaimRow {
+	q.Noes++
+	next := now.Add(again(q.Noes))
+	q.NextAt = &next
+	return q
+}
+
+// limited is a verified wallet that does not take a larger amount: what is smaller goes on.
+func limited(q db.ClaimRow, code string, now time.Time) db.ClaimRow {
+	if q.Refuses == nil || *q.Refuses != q.Amount {
+		q.Noes = 0
+	}
+	amount := q.Amount
+	q.Code, q.Refuses = code, &amount
+	return refused(q, now)
+}
+
+// verified is a wallet after a yes, which counts for the amount that was asked about, where the provider looks at that. What it has refused
+// above that is still asked about by the same schedule.
+func verified(q db.ClaimRow, r provider.Recipient, now time.Time) db.ClaimRow {
+	amount := q.Amount
+	if q.State != payout.RecipientVerified {
+		q.Since, q.Covers, q.Refuses = now, nil, nil
+	} else if q.Covers != nil {
+		amount = max(amount, *q.Covers)
+	}
+	q.State, q.Covers = payout.RecipientVerified, &amount
+	if !r.OfAmount {
+		q.Covers = nil
+	}
+	if q.Covers != nil && q.Refuses != nil && *q.Refuses > amount {
+		next := now.Add(again(q.Noes))
 		q.NextAt = &next
+		return q
 	}
+	q.Code, q.Refuses, q.Noes = "", nil, 0
 	return q
 }
 

@@ -212,6 +212,7 @@ func (w *Worker) keep(ctx context.Context, c *connector.Connector, known []db.Cl
 		p.PayeeIds, p.Destinations, p.Leases = append(p.PayeeIds, q.PayeeID), append(p.Destinations, q.Destination), append(p.Leases, orZero(q.LeaseExpiresAt))
 		p.States, p.Codes, p.Sinces = append(p.States, q.State), append(p.Codes, q.Code), append(p.Sinces, q.Since)
 		p.CheckedAts, p.Unanswereds = append(p.CheckedAts, orZero(q.CheckedAt)), append(p.Unanswereds, q.Unanswered)
+		p.Covers, p.Refuses, p.Noes = append(p.Covers, orNone(q.Covers)), append(p.Refuses, orNone(q.Refuses)), append(p.Noes, q.Noes)
 		p.NextAts = append(p.NextAts, orZero(q.NextAt))
 	}
 	return pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
@@ -224,6 +225,14 @@ func (w *Worker) keep(ctx context.Context, c *connector.Connector, known []db.Cl
 		_, err := w.States.Observe(ctx, tx, c.Connector, results)
 		return err
 	})
+}
+
+// orNone is orZero for amounts, of which none is zero.
+func orNone(amount *int64) int64 {
+	if amount == nil {
+		return 0
+	}
+	return *amount
 }
 
 // orZero is the zero time for NULL: arrays of nullable elements are clumsy in a driver.

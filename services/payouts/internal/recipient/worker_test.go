@@ -553,7 +553,8 @@ func TestAnswersLockInTheOrderOfTheirKeys(t *testing.T) {
 		recorded <- db.New(d.Pool).Record(d.Ctx(), db.RecordParams{
 			Tenant: payoutstest.Tenant, Provider: "wave", PayeeIds: []string{second, first}, Destinations: []string{sending.Phone(2), sending.Phone(1)},
 			Leases: lease, States: []string{"verified", "verified"}, Codes: []string{"", ""}, Sinces: []time.Time{at, at},
-			CheckedAts: []time.Time{at, at}, Unanswereds: []int32{0, 0}, NextAts: []time.Time{at, at},
+			CheckedAts: []time.Time{at, at}, Covers: []int64{0, 0}, Refuses: []int64{0, 0}, Noes: []int32{0, 0},
+			Unanswereds: []int32{0, 0}, NextAts: []time.Time{at, at},
 		})
 	}()
 	for d.Count("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'recipients'::regclass)") == 0 {

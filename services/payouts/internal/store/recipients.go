@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -14,11 +15,12 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
 
-// Wallet is where a payee is paid.
+// Wallet is where a payee is paid, and how much: some providers say yes to an amount, and not to a larger one.
 type Wallet struct {
 	PayeeID     string
 	Provider    string
 	Destination string
+	Net         int64
 }
 
 // Recipient is what is known of a wallet: its state, and why it is a mismatch or refused.
@@ -68,7 +70,7 @@ func (s *Store) Recipients(ctx context.Context, q db.DBTX, tenant string, wallet
 		}
 		if rule != "" && w.Destination != "" {
 			p.PayeeIds, p.Providers = append(p.PayeeIds, w.PayeeID), append(p.Providers, w.Provider)
-			p.Destinations, p.Rules = append(p.Destinations, w.Destination), append(p.Rules, rule)
+			p.Destinations, p.Rules, p.Nets = append(p.Destinations, w.Destination), append(p.Rules, rule), append(p.Nets, w.Net)
 		}
 	}
 	if len(p.PayeeIds) == 0 {
@@ -80,7 +82,7 @@ func (s *Store) Recipients(ctx context.Context, q db.DBTX, tenant string, wallet
 	}
 	known := make(map[Wallet]Recipient, len(rows))
 	for _, r := range rows {
-		known[Wallet{r.PayeeID, r.Provider, r.Destination}] = Recipient{r.State, r.Code}
+		known[Wallet{r.PayeeID, r.Provider, r.Destination, r.Net}] = Recipient{r.State, r.Code}
 	}
 	return known, nil
 }
@@ -100,9 +102,13 @@ func (s *Store) askAbout(ctx context.Context, q *db.Queries, payouts []payout.Pa
 }
 
 // askAgainAbout is askAbout for payouts of a queue that are held already.
-func (s *Store) askAgainAbout(ctx context.Context, tx pgx.Tx, queue Queue, ids []uuid.UUID) error {
+func (s *Store) askAgainAbout(ctx context.Context, tx pgx.Tx, queue Queue, f freed) error {
 	rule := s.Verifies(queue.Tenant, queue.Provider)
-	return enrol(ctx, db.New(tx), db.EnrolRecipientsParams{Now: s.Clock.Now(), PayoutIds: ids, Rules: slices.Repeat([]string{rule}, len(ids))})
+	q, now := db.New(tx), s.Clock.Now()
+	if err := enrol(ctx, q, db.EnrolRecipientsParams{Now: now, PayoutIds: f.ask, Rules: slices.Repeat([]string{rule}, len(f.ask))}); err != nil {
+		return err
+	}
+	return enrolAmounts(ctx, q, now, f.askAmount)
 }
 
 func enrol(ctx context.Context, q *db.Queries, p db.EnrolRecipientsParams) error {
@@ -112,11 +118,22 @@ func enrol(ctx context.Context, q *db.Queries, p db.EnrolRecipientsParams) error
 	if err := q.EnrolRecipients(ctx, p); err != nil {
 		return fmt.Errorf("have wallets asked about: %w", err)
 	}
+	return enrolAmounts(ctx, q, p.Now, p.PayoutIds)
+}
+
+func enrolAmounts(ctx context.Context, q *db.Queries, now time.Time, payouts []uuid.UUID) error {
+	if len(payouts) == 0 {
+		return nil
+	}
+	if err := q.EnrolAmounts(ctx, db.EnrolAmountsParams{Now: now, PayoutIds: payouts}); err != nil {
+		return fmt.Errorf("have larger amounts asked about: %w", err)
+	}
 	return nil
 }
 
 // relabel has a held payout of a queue say why its recipient still holds it; known is false when that holds nothing any more, or when it is
-// held for something else. A wallet whose name or rule has changed since it was asked about is asked about again.
+// held for something else. A wallet whose name or rule has changed since it was asked about is asked about again, and so is one that is verified
+// for less: an answer may have come in between that knew nothing of this payout.
 func (f *freed) relabel(h db.HeldPayoutsRow) (known bool) {
 	want := payout.RecipientCode(h.Recipient)
 	switch {
@@ -126,15 +143,25 @@ func (f *freed) relabel(h db.HeldPayoutsRow) (known bool) {
 		f.changes = append(f.changes, Change{
 			PayoutID: h.PayoutID, From: []payout.State{payout.Held}, To: payout.Held, Reason: Recipient{h.Recipient, h.RecipientCode}.Hold(),
 		})
+	case h.Recipient == payout.RecipientAbove:
+		f.askAmount = append(f.askAmount, h.PayoutID)
 	case h.Recipient == payout.RecipientStale:
 		f.ask = append(f.ask, h.PayoutID)
 	}
 	return true
 }
 
-// recipientOf is the payee's wallet as it is, and what is known of it.
+// recipientOf is the payee's wallet as it is, and what is known of it for the largest payout that waits for that.
 func (s *Store) recipientOf(ctx context.Context, tx pgx.Tx, tenant string, y db.LockPayeeRow) (Wallet, Recipient, error) {
 	w := Wallet{PayeeID: y.PayeeID, Provider: cmp.Or(y.Provider, s.DefaultProvider(tenant)), Destination: y.Phone}
+	if s.Verifies(tenant, w.Provider) == "" {
+		return w, Recipient{}, nil
+	}
+	var err error
+	w.Net, err = db.New(tx).MostHeldFor(ctx, db.MostHeldForParams{Tenant: tenant, PayeeID: w.PayeeID, Provider: w.Provider, Destination: w.Destination})
+	if err != nil {
+		return w, Recipient{}, fmt.Errorf("read what is held for the wallet of payee %s: %w", y.PayeeID, err)
+	}
 	known, err := s.Recipients(ctx, tx, tenant, []Wallet{w})
 	return w, known[w], err
 }

@@ -78,7 +78,7 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 	if err != nil {
 		return nil, err
 	}
-	if err := s.askAgainAbout(ctx, tx, queue, free.ask); err != nil {
+	if err := s.askAgainAbout(ctx, tx, queue, free); err != nil {
 		return nil, err
 	}
 	if err := s.WakeDispatch(ctx, tx, moveOf(moved), moved...); err != nil {
@@ -93,9 +93,10 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 
 // freed is what becomes of a page of held payouts.
 type freed struct {
-	changes []Change
-	ask     []uuid.UUID // whose wallets have to be asked about again
-	short   bool        // the balance does not cover all of them
+	changes   []Change
+	ask       []uuid.UUID // whose wallets have to be asked about again
+	askAmount []uuid.UUID // whose wallets are verified, for less
+	short     bool        // the balance does not cover all of them
 }
 
 // free makes the changes of those that nothing holds any more, or something else about their recipient than before. After the first that the

@@ -51,7 +51,7 @@ func (a *Adapter) VerifyRecipient(ctx context.Context, destination, name string,
 	if answer.WithinLimits == nil {
 		return provider.Recipient{}, errors.New("verify a recipient: the answer says nothing about limits")
 	}
-	r := provider.Recipient{Receives: *answer.WithinLimits, Name: provider.NameUnknown}
+	r := provider.Recipient{Receives: *answer.WithinLimits, Name: provider.NameUnknown, OfAmount: true}
 	if !r.Receives {
 		r.Code = "limit_exceeded"
 	}

@@ -116,11 +116,11 @@ func TestVerifyRecipient(t *testing.T) {
 		amount       int64
 		want         provider.Recipient
 	}{
-		"the same name":    {"+2250700000101", "awa  koné", 50_000, provider.Recipient{Receives: true, Name: provider.NameMatches}},
-		"another name":     {"+2250700000101", "Fatou Traoré", 1, provider.Recipient{Receives: true, Name: provider.NameDiffers}},
-		"no name is known": {"+2250700000102", "Awa Koné", 1, provider.Recipient{Receives: true, Name: provider.NameUnknown}},
-		"no name is asked": {"+2250700000101", "", 1, provider.Recipient{Receives: true, Name: provider.NameUnknown}},
-		"above the limit":  {"+2250700000101", "Awa Koné", 50_001, provider.Recipient{Code: "limit_exceeded", Name: provider.NameMatches}},
+		"the same name":    {"+2250700000101", "awa  koné", 50_000, provider.Recipient{Receives: true, Name: provider.NameMatches, OfAmount: true}},
+		"another name":     {"+2250700000101", "Fatou Traoré", 1, provider.Recipient{Receives: true, Name: provider.NameDiffers, OfAmount: true}},
+		"no name is known": {"+2250700000102", "Awa Koné", 1, provider.Recipient{Receives: true, Name: provider.NameUnknown, OfAmount: true}},
+		"no name is asked": {"+2250700000101", "", 1, provider.Recipient{Receives: true, Name: provider.NameUnknown, OfAmount: true}},
+		"above the limit":  {"+2250700000101", "Awa Koné", 50_001, provider.Recipient{Code: "limit_exceeded", Name: provider.NameMatches, OfAmount: true}},
 	} {
 		got, err := r.VerifyRecipient(t.Context(), c.number, c.name, xof(c.amount))
 		if err != nil || got != c.want {

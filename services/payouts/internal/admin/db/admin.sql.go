@@ -155,7 +155,8 @@ SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.pause_reaso
        y.destination_changed_at, y.destination_changed_by, y.destination_confirmed_by, COALESCE(v.rule, '')::text AS recipient_rule,
        (CASE WHEN v.state IS NULL THEN '' WHEN v.name_digest <> md5(y.name) THEN 'unverified' ELSE v.state END)::text AS recipient_state,
        COALESCE(v.code, '')::text AS recipient_code, v.since AS recipient_since, v.checked_at AS recipient_checked_at,
-       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by
+       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by,
+       COALESCE(v.covers, 0)::bigint AS recipient_covers, COALESCE(v.currency, '')::text AS recipient_currency, v.next_at AS recipient_next_at
 FROM payees y
 LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone
   AND v.provider = COALESCE(NULLIF(y.provider, ''), $1::text)
@@ -189,6 +190,9 @@ type FindPayeeRow struct {
 	RecipientCheckedAt     *time.Time
 	RecipientUnanswered    int32
 	RecipientConfirmedBy   string
+	RecipientCovers        int64
+	RecipientCurrency      string
+	RecipientNextAt        *time.Time
 }
 
 func (q *Queries) FindPayee(ctx context.Context, arg FindPayeeParams) (FindPayeeRow, error) {
@@ -215,6 +219,9 @@ func (q *Queries) FindPayee(ctx context.Context, arg FindPayeeParams) (FindPayee
 		&i.RecipientCheckedAt,
 		&i.RecipientUnanswered,
 		&i.RecipientConfirmedBy,
+		&i.RecipientCovers,
+		&i.RecipientCurrency,
+		&i.RecipientNextAt,
 	)
 	return i, err
 }
@@ -379,13 +386,14 @@ SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.pause_reaso
        y.destination_changed_at, y.destination_changed_by, y.destination_confirmed_by, COALESCE(v.rule, '')::text AS recipient_rule,
        (CASE WHEN v.state IS NULL THEN '' WHEN v.name_digest <> md5(y.name) THEN 'unverified' ELSE v.state END)::text AS recipient_state,
        COALESCE(v.code, '')::text AS recipient_code, v.since AS recipient_since, v.checked_at AS recipient_checked_at,
-       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by
+       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by,
+       COALESCE(v.covers, 0)::bigint AS recipient_covers, COALESCE(v.currency, '')::text AS recipient_currency, v.next_at AS recipient_next_at
 FROM payees y
 LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone
   AND v.provider = COALESCE(NULLIF(y.provider, ''), $1::text)
 WHERE y.tenant = $2 AND y.payee_id > $3
   AND ($4::text = '' OR ($4 = 'unconfirmed' AND y.unconfirmed) OR ($4 = 'paused' AND y.state = 'paused') OR ($4 = 'active' AND y.state = 'active')
-       OR ($4 = 'unverified' AND (v.state IN ('unverified', 'mismatch', 'refused') OR v.name_digest <> md5(y.name))))
+       OR ($4 = 'unverified' AND (v.state IN ('unverified', 'mismatch', 'refused') OR v.state = 'verified' AND v.next_at IS NOT NULL OR v.name_digest <> md5(y.name))))
 ORDER BY y.payee_id LIMIT $5
 `
 
@@ -418,6 +426,9 @@ type ListPayeesRow struct {
 	RecipientCheckedAt     *time.Time
 	RecipientUnanswered    int32
 	RecipientConfirmedBy   string
+	RecipientCovers        int64
+	RecipientCurrency      string
+	RecipientNextAt        *time.Time
 }
 
 func (q *Queries) ListPayees(ctx context.Context, arg ListPayeesParams) ([]ListPayeesRow, error) {
@@ -456,6 +467,9 @@ func (q *Queries) ListPayees(ctx context.Context, arg ListPayeesParams) ([]ListP
 			&i.RecipientCheckedAt,
 			&i.RecipientUnanswered,
 			&i.RecipientConfirmedBy,
+			&i.RecipientCovers,
+			&i.RecipientCurrency,
+			&i.RecipientNextAt,
 		); err != nil {
 			return nil, err
 		}

@@ -15,13 +15,14 @@ SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.pause_reaso
        y.destination_changed_at, y.destination_changed_by, y.destination_confirmed_by, COALESCE(v.rule, '')::text AS recipient_rule,
        (CASE WHEN v.state IS NULL THEN '' WHEN v.name_digest <> md5(y.name) THEN 'unverified' ELSE v.state END)::text AS recipient_state,
        COALESCE(v.code, '')::text AS recipient_code, v.since AS recipient_since, v.checked_at AS recipient_checked_at,
-       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by
+       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by,
+       COALESCE(v.covers, 0)::bigint AS recipient_covers, COALESCE(v.currency, '')::text AS recipient_currency, v.next_at AS recipient_next_at
 FROM payees y
 LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone
   AND v.provider = COALESCE(NULLIF(y.provider, ''), @default_provider::text)
 WHERE y.tenant = @tenant AND y.payee_id > @after
   AND (@state::text = '' OR (@state = 'unconfirmed' AND y.unconfirmed) OR (@state = 'paused' AND y.state = 'paused') OR (@state = 'active' AND y.state = 'active')
-       OR (@state = 'unverified' AND (v.state IN ('unverified', 'mismatch', 'refused') OR v.name_digest <> md5(y.name))))
+       OR (@state = 'unverified' AND (v.state IN ('unverified', 'mismatch', 'refused') OR v.state = 'verified' AND v.next_at IS NOT NULL OR v.name_digest <> md5(y.name))))
 ORDER BY y.payee_id LIMIT @page_limit;
 
 -- name: FindPayee :one
@@ -29,7 +30,8 @@ SELECT y.payee_id, y.name, y.phone, y.provider, y.locale, y.state, y.pause_reaso
        y.destination_changed_at, y.destination_changed_by, y.destination_confirmed_by, COALESCE(v.rule, '')::text AS recipient_rule,
        (CASE WHEN v.state IS NULL THEN '' WHEN v.name_digest <> md5(y.name) THEN 'unverified' ELSE v.state END)::text AS recipient_state,
        COALESCE(v.code, '')::text AS recipient_code, v.since AS recipient_since, v.checked_at AS recipient_checked_at,
-       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by
+       COALESCE(v.unanswered, 0)::integer AS recipient_unanswered, COALESCE(v.confirmed_by, '')::text AS recipient_confirmed_by,
+       COALESCE(v.covers, 0)::bigint AS recipient_covers, COALESCE(v.currency, '')::text AS recipient_currency, v.next_at AS recipient_next_at
 FROM payees y
 LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone
   AND v.provider = COALESCE(NULLIF(y.provider, ''), @default_provider::text)

@@ -27,7 +27,8 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period
        )::boolean AS restored,
        -- Nothing is read of recipients where nobody is to be verified.
        (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((
-           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> @verify AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END
+           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> @verify AND v.state <> 'confirmed') THEN 'stale'
+               WHEN v.state = 'verified' AND v.covers < p.net THEN 'above' ELSE v.state END
            FROM recipients v WHERE v.tenant = p.tenant AND v.payee_id = p.payee_id AND v.provider = p.provider AND v.destination = p.destination
        ), 'stale') END)::text AS recipient
 FROM payouts p

@@ -13,10 +13,15 @@ import (
 const claim = `-- name: Claim :many
 UPDATE recipients v SET lease_expires_at = now() + make_interval(secs => $1::float8), name_digest = md5(y.name),
     amount = COALESCE((
-        SELECT min(p.net) FROM payouts p
+        SELECT CASE
+            WHEN v.state <> 'verified' THEN min(p.net)
+            WHEN v.refuses IS NULL THEN max(p.net)
+            ELSE COALESCE(percentile_disc(0.5) WITHIN GROUP (ORDER BY p.net) FILTER (WHERE p.net < v.refuses), min(p.net)) END
+        FROM payouts p
         WHERE p.tenant = v.tenant AND p.payee_id = v.payee_id AND p.provider = v.provider AND p.destination = v.destination AND p.currency = v.currency
           AND p.indexed_state = 'held' AND p.reason_code IN ('recipient_unverified', 'recipient_mismatch')
-    ), v.amount)
+          AND (v.state <> 'verified' OR p.net > v.covers)
+    ), CASE v.state WHEN 'verified' THEN v.refuses END, v.amount)
 FROM payees y
 WHERE y.tenant = v.tenant AND y.payee_id = v.payee_id AND (v.tenant, v.payee_id, v.provider, v.destination) IN (
     SELECT d.tenant, d.payee_id, d.provider, d.destination FROM recipients d
@@ -24,8 +29,8 @@ WHERE y.tenant = v.tenant AND y.payee_id = v.payee_id AND (v.tenant, v.payee_id,
       AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now())
     ORDER BY d.next_at LIMIT $5 FOR UPDATE SKIP LOCKED
 )
-RETURNING v.payee_id, v.destination, v.rule, v.amount, v.currency, v.state, v.code, v.since, v.checked_at, v.unanswered, v.next_at,
-          v.lease_expires_at, y.name
+RETURNING v.payee_id, v.destination, v.rule, v.amount, v.currency, v.state, v.code, v.since, v.checked_at, v.covers, v.refuses, v.noes,
+          v.unanswered, v.next_at, v.lease_expires_at, y.name
 `
 
 type ClaimParams struct {
@@ -46,6 +51,9 @@ type ClaimRow struct {
 	Code           string
 	Since          time.Time
 	CheckedAt      *time.Time
+	Covers         *int64
+	Refuses        *int64
+	Noes           int32
 	Unanswered     int32
 	NextAt         *time.Time
 	LeaseExpiresAt *time.Time
@@ -54,6 +62,8 @@ type ClaimRow struct {
 
 // Wallets of a connector that are due, those that have waited longest first. The name is read with them, so that the answer is about the
 // name that the row then tells. The amount is the smallest that is held for the wallet by now: one that is too large holds none that is not.
+// Of a verified wallet it is the largest that waits, and once such a one was refused the middle one of those below: however many amounts
+// wait, few questions tell which of them go.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
 		arg.LeaseSeconds,
@@ -79,6 +89,9 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.Code,
 			&i.Since,
 			&i.CheckedAt,
+			&i.Covers,
+			&i.Refuses,
+			&i.Noes,
 			&i.Unanswered,
 			&i.NextAt,
 			&i.LeaseExpiresAt,
@@ -102,11 +115,12 @@ WITH held AS MATERIALIZED (
     ORDER BY h.payee_id, h.destination FOR UPDATE OF h
 )
 UPDATE recipients v SET state = r.state, code = r.code, since = r.since, checked_at = NULLIF(r.checked_at, '0001-01-01 00:00:00+00'),
-    unanswered = r.unanswered, next_at = NULLIF(r.next_at, '0001-01-01 00:00:00+00'), lease_expires_at = NULL
+    covers = NULLIF(r.covers, 0), refuses = NULLIF(r.refuses, 0), noes = r.noes, unanswered = r.unanswered, next_at = NULLIF(r.next_at, '0001-01-01 00:00:00+00'), lease_expires_at = NULL
 FROM (
     SELECT unnest($3::text[]) AS payee_id, unnest($4::text[]) AS destination, unnest($5::timestamptz[]) AS lease,
            unnest($6::text[]) AS state, unnest($7::text[]) AS code, unnest($8::timestamptz[]) AS since,
-           unnest($9::timestamptz[]) AS checked_at, unnest($10::integer[]) AS unanswered, unnest($11::timestamptz[]) AS next_at
+           unnest($9::timestamptz[]) AS checked_at, unnest($10::bigint[]) AS covers, unnest($11::bigint[]) AS refuses,
+           unnest($12::integer[]) AS noes, unnest($13::integer[]) AS unanswered, unnest($14::timestamptz[]) AS next_at
 ) r JOIN held ON held.payee_id = r.payee_id AND held.destination = r.destination
 WHERE v.tenant = $1 AND v.provider = $2 AND v.payee_id = r.payee_id AND v.destination = r.destination
   AND v.lease_expires_at = r.lease
@@ -122,6 +136,9 @@ type RecordParams struct {
 	Codes        []string
 	Sinces       []time.Time
 	CheckedAts   []time.Time
+	Covers       []int64
+	Refuses      []int64
+	Noes         []int32
 	Unanswereds  []int32
 	NextAts      []time.Time
 }
@@ -139,6 +156,9 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) error {
 		arg.Codes,
 		arg.Sinces,
 		arg.CheckedAts,
+		arg.Covers,
+		arg.Refuses,
+		arg.Noes,
 		arg.Unanswereds,
 		arg.NextAts,
 	)

@@ -18,7 +18,7 @@ SELECT y.tenant, y.payee_id, $1::text, y.phone, md5(y.name), $2::text, 'confirme
 FROM payees y WHERE y.tenant = $5 AND y.payee_id = $6
 ON CONFLICT (tenant, payee_id, provider, destination) DO UPDATE
 SET name_digest = EXCLUDED.name_digest, rule = EXCLUDED.rule, state = 'confirmed', code = '', confirmed_by = EXCLUDED.confirmed_by,
-    since = EXCLUDED.since, unanswered = 0, next_at = NULL, lease_expires_at = NULL
+    since = EXCLUDED.since, covers = NULL, refuses = NULL, noes = 0, unanswered = 0, next_at = NULL, lease_expires_at = NULL
 `
 
 type ConfirmRecipientParams struct {
@@ -43,6 +43,33 @@ func (q *Queries) ConfirmRecipient(ctx context.Context, arg ConfirmRecipientPara
 	return err
 }
 
+const enrolAmounts = `-- name: EnrolAmounts :exec
+WITH due AS MATERIALIZED (
+    SELECT v.tenant, v.payee_id, v.provider, v.destination
+    FROM recipients v
+    WHERE v.state = 'verified' AND (v.next_at IS NULL OR (v.unanswered = 0 AND v.next_at > $1::timestamptz)) AND (v.tenant, v.payee_id, v.provider, v.destination) IN (
+        SELECT p.tenant, p.payee_id, p.provider, p.destination FROM payouts p JOIN recipients k
+        ON k.tenant = p.tenant AND k.payee_id = p.payee_id AND k.provider = p.provider AND k.destination = p.destination
+        WHERE p.payout_id = ANY($2::uuid[]) AND k.covers < p.net AND (k.refuses IS NULL OR p.net < k.refuses)
+    )
+    ORDER BY v.tenant, v.payee_id, v.provider, v.destination FOR UPDATE OF v
+)
+UPDATE recipients v SET next_at = $1::timestamptz FROM due
+WHERE v.tenant = due.tenant AND v.payee_id = due.payee_id AND v.provider = due.provider AND v.destination = due.destination
+`
+
+type EnrolAmountsParams struct {
+	Now       time.Time
+	PayoutIds []uuid.UUID
+}
+
+// Of verified wallets, those whose payouts are larger than what their provider has said yes to, to be asked about at once. What it has said
+// no to, or nothing, waits for its time. Rows are locked in the order of their key, and only those that change: held payouts are looked at often.
+func (q *Queries) EnrolAmounts(ctx context.Context, arg EnrolAmountsParams) error {
+	_, err := q.db.Exec(ctx, enrolAmounts, arg.Now, arg.PayoutIds)
+	return err
+}
+
 const enrolRecipients = `-- name: EnrolRecipients :exec
 INSERT INTO recipients AS v (tenant, payee_id, provider, destination, name_digest, rule, amount, currency, state, since, next_at)
 SELECT DISTINCT ON (p.tenant, p.payee_id, p.provider, p.destination)
@@ -53,7 +80,7 @@ JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 ORDER BY p.tenant, p.payee_id, p.provider, p.destination, p.net DESC
 ON CONFLICT (tenant, payee_id, provider, destination) DO UPDATE
 SET name_digest = EXCLUDED.name_digest, rule = EXCLUDED.rule, amount = EXCLUDED.amount, currency = EXCLUDED.currency, state = 'unverified', code = '',
-    confirmed_by = '', since = EXCLUDED.since, checked_at = NULL, unanswered = 0, next_at = EXCLUDED.next_at, lease_expires_at = NULL
+    confirmed_by = '', since = EXCLUDED.since, checked_at = NULL, covers = NULL, refuses = NULL, noes = 0, unanswered = 0, next_at = EXCLUDED.next_at, lease_expires_at = NULL
 WHERE v.name_digest <> EXCLUDED.name_digest OR (v.rule <> EXCLUDED.rule AND v.state <> 'confirmed')
 `
 
@@ -70,14 +97,41 @@ func (q *Queries) EnrolRecipients(ctx context.Context, arg EnrolRecipientsParams
 	return err
 }
 
+const mostHeldFor = `-- name: MostHeldFor :one
+SELECT COALESCE(max(p.net), 0)::bigint AS net FROM payouts p
+WHERE p.tenant = $1 AND p.payee_id = $2 AND p.provider = $3 AND p.destination = $4
+  AND p.indexed_state = 'held' AND p.reason_code IN ('recipient_unverified', 'recipient_mismatch')
+`
+
+type MostHeldForParams struct {
+	Tenant      string
+	PayeeID     string
+	Provider    string
+	Destination string
+}
+
+// The largest payout that is held for what is known of a wallet; 0: none is.
+func (q *Queries) MostHeldFor(ctx context.Context, arg MostHeldForParams) (int64, error) {
+	row := q.db.QueryRow(ctx, mostHeldFor,
+		arg.Tenant,
+		arg.PayeeID,
+		arg.Provider,
+		arg.Destination,
+	)
+	var net int64
+	err := row.Scan(&net)
+	return net, err
+}
+
 const recipientStates = `-- name: RecipientStates :many
-SELECT w.payee_id::text AS payee_id, w.provider::text AS provider, w.destination::text AS destination, COALESCE(v.code, '')::text AS code,
-       (CASE WHEN v.state IS NULL OR v.name_digest <> md5(y.name) OR (v.rule <> w.rule AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END)::text AS state
+SELECT w.payee_id::text AS payee_id, w.provider::text AS provider, w.destination::text AS destination, w.net::bigint AS net, COALESCE(v.code, '')::text AS code,
+       (CASE WHEN v.state IS NULL OR v.name_digest <> md5(y.name) OR (v.rule <> w.rule AND v.state <> 'confirmed') THEN 'stale'
+             WHEN v.state = 'verified' AND v.refuses <= w.net THEN 'refused' WHEN v.state = 'verified' AND v.covers < w.net THEN 'above' ELSE v.state END)::text AS state
 FROM (
     SELECT unnest($1::text[]) AS payee_id, unnest($2::text[]) AS provider, unnest($3::text[]) AS destination,
-           unnest($4::text[]) AS rule
+           unnest($4::text[]) AS rule, unnest($5::bigint[]) AS net
 ) w
-JOIN payees y ON y.tenant = $5 AND y.payee_id = w.payee_id
+JOIN payees y ON y.tenant = $6 AND y.payee_id = w.payee_id
 LEFT JOIN recipients v ON v.tenant = y.tenant AND v.payee_id = w.payee_id AND v.provider = w.provider AND v.destination = w.destination
 `
 
@@ -86,6 +140,7 @@ type RecipientStatesParams struct {
 	Providers    []string
 	Destinations []string
 	Rules        []string
+	Nets         []int64
 	Tenant       string
 }
 
@@ -93,17 +148,19 @@ type RecipientStatesRow struct {
 	PayeeID     string
 	Provider    string
 	Destination string
+	Net         int64
 	Code        string
 	State       string
 }
 
-// What is known of wallets; 'stale' is what has to be asked about (again).
+// What is known of wallets, each for an amount; 'stale' is what has to be asked about (again), 'above' what is verified for less only.
 func (q *Queries) RecipientStates(ctx context.Context, arg RecipientStatesParams) ([]RecipientStatesRow, error) {
 	rows, err := q.db.Query(ctx, recipientStates,
 		arg.PayeeIds,
 		arg.Providers,
 		arg.Destinations,
 		arg.Rules,
+		arg.Nets,
 		arg.Tenant,
 	)
 	if err != nil {
@@ -117,6 +174,7 @@ func (q *Queries) RecipientStates(ctx context.Context, arg RecipientStatesParams
 			&i.PayeeID,
 			&i.Provider,
 			&i.Destination,
+			&i.Net,
 			&i.Code,
 			&i.State,
 		); err != nil {

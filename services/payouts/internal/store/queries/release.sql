@@ -5,7 +5,8 @@ SELECT h.payout_id, h.tenant, h.payee_id, h.run_id, h.page, h.reason_scope, h.re
        (y.phone <> h.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> h.provider WHEN h.by_default THEN false ELSE COALESCE(NULLIF(@default_provider::text, ''), h.provider) <> h.provider END) OR y.unconfirmed
         OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests,
        (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((
-           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> @verify AND v.state <> 'confirmed') THEN 'stale' ELSE v.state END
+           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> @verify AND v.state <> 'confirmed') THEN 'stale'
+               WHEN v.state = 'verified' AND v.refuses <= h.net THEN 'refused' WHEN v.state = 'verified' AND v.covers < h.net THEN 'above' ELSE v.state END
            FROM recipients v WHERE v.tenant = h.tenant AND v.payee_id = h.payee_id AND v.provider = h.provider AND v.destination = h.destination
        ), 'stale') END)::text AS recipient,
        (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((

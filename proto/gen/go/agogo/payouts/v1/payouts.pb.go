@@ -322,8 +322,13 @@ type Payee struct {
 	// recipient_unanswered counts questions in a row that the provider has not answered.
 	RecipientUnanswered  int32  `protobuf:"varint,20,opt,name=recipient_unanswered,json=recipientUnanswered,proto3" json:"recipient_unanswered,omitempty"`
 	RecipientConfirmedBy string `protobuf:"bytes,21,opt,name=recipient_confirmed_by,json=recipientConfirmedBy,proto3" json:"recipient_confirmed_by,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// recipient_covers is the largest amount that the provider has said yes to; a larger payout is asked about before it is sent. Absent where
+	// the provider says nothing of amounts. With a recipient_code, it has said no to a larger one.
+	RecipientCovers *v1.Money `protobuf:"bytes,22,opt,name=recipient_covers,json=recipientCovers,proto3" json:"recipient_covers,omitempty"`
+	// recipient_next_at is when the provider is asked about the wallet next; absent when nothing is to be asked.
+	RecipientNextAt *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=recipient_next_at,json=recipientNextAt,proto3" json:"recipient_next_at,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Payee) Reset() {
@@ -503,13 +508,27 @@ func (x *Payee) GetRecipientConfirmedBy() string {
 	return ""
 }
 
+func (x *Payee) GetRecipientCovers() *v1.Money {
+	if x != nil {
+		return x.RecipientCovers
+	}
+	return nil
+}
+
+func (x *Payee) GetRecipientNextAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecipientNextAt
+	}
+	return nil
+}
+
 type ListPayeesRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// state keeps payees in it; "unconfirmed" those whose wallet waits for a second person, "unverified" those of whose wallet the
-	// provider has not said that it is theirs.
+	// provider has not said that it is theirs, or that it takes the amount.
 	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -6785,7 +6804,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"page_token\x18\x06 \x01(\tR\tpageToken\"o\n" +
 	"\x14ListPaymentsResponse\x12/\n" +
 	"\x05items\x18\x01 \x03(\v2\x19.agogo.payouts.v1.PaymentR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcb\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd6\a\n" +
 	"\x05Payee\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -6808,7 +6827,9 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x0frecipient_since\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x0erecipientSince\x12L\n" +
 	"\x14recipient_checked_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\x12recipientCheckedAt\x121\n" +
 	"\x14recipient_unanswered\x18\x14 \x01(\x05R\x13recipientUnanswered\x124\n" +
-	"\x16recipient_confirmed_by\x18\x15 \x01(\tR\x14recipientConfirmedBy\"\xc4\x01\n" +
+	"\x16recipient_confirmed_by\x18\x15 \x01(\tR\x14recipientConfirmedBy\x12A\n" +
+	"\x10recipient_covers\x18\x16 \x01(\v2\x16.agogo.events.v1.MoneyR\x0frecipientCovers\x12F\n" +
+	"\x11recipient_next_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\x0frecipientNextAt\"\xc4\x01\n" +
 	"\x11ListPayeesRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -7606,212 +7627,214 @@ var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
 	94,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
 	94,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
 	94,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
-	3,   // 8: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	94,  // 9: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	87,  // 10: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	88,  // 11: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	94,  // 12: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	94,  // 13: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	94,  // 14: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
-	12,  // 15: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
-	13,  // 16: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	95,  // 17: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	93,  // 18: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	93,  // 19: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	93,  // 20: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	94,  // 21: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	89,  // 22: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	90,  // 23: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
-	14,  // 24: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	93,  // 25: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	93,  // 26: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
-	9,   // 27: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
-	9,   // 28: agogo.payouts.v1.RunProgress.run:type_name -> agogo.payouts.v1.Run
-	91,  // 29: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
-	94,  // 30: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
-	92,  // 31: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	93,  // 32: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	93,  // 33: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	93,  // 34: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
-	23,  // 35: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	94,  // 36: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	94,  // 37: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
-	22,  // 38: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
-	22,  // 39: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	94,  // 40: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	94,  // 41: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	94,  // 42: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	95,  // 43: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	93,  // 44: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	93,  // 45: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	93,  // 46: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	93,  // 47: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	31,  // 48: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	94,  // 49: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	94,  // 50: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	33,  // 51: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	23,  // 52: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	94,  // 53: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	94,  // 54: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	32,  // 55: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	32,  // 56: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	22,  // 57: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	22,  // 58: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	94,  // 59: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	52,  // 60: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	53,  // 61: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	94,  // 62: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	94,  // 63: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	94,  // 64: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	62,  // 65: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
-	93,  // 66: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
-	94,  // 67: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
-	93,  // 68: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
-	93,  // 69: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
-	93,  // 70: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
-	93,  // 71: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
-	94,  // 72: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
-	93,  // 73: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
-	93,  // 74: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
-	93,  // 75: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
-	93,  // 76: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
-	93,  // 77: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
-	96,  // 78: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	94,  // 79: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	93,  // 80: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	93,  // 81: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	93,  // 82: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	93,  // 83: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	93,  // 84: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	93,  // 85: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	93,  // 86: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	93,  // 87: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	93,  // 88: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	93,  // 89: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	93,  // 90: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	93,  // 91: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	94,  // 92: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
-	65,  // 93: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
-	65,  // 94: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
-	65,  // 95: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	93,  // 96: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	94,  // 97: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
-	74,  // 98: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	79,  // 99: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
-	74,  // 100: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
-	93,  // 101: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
-	93,  // 102: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
-	93,  // 103: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
-	93,  // 104: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
-	93,  // 105: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	86,  // 106: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	93,  // 107: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	94,  // 108: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	93,  // 109: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	93,  // 110: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	93,  // 111: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	93,  // 112: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	93,  // 113: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	93,  // 114: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	97,  // 115: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	97,  // 116: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,   // 117: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,   // 118: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,   // 119: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,   // 120: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,   // 121: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10,  // 122: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15,  // 123: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17,  // 124: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	18,  // 125: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
-	20,  // 126: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
-	21,  // 127: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
-	24,  // 128: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	26,  // 129: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	27,  // 130: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	28,  // 131: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	29,  // 132: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	34,  // 133: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	36,  // 134: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	37,  // 135: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	39,  // 136: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	40,  // 137: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	41,  // 138: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	42,  // 139: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	43,  // 140: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	44,  // 141: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	45,  // 142: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	46,  // 143: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	48,  // 144: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	50,  // 145: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	51,  // 146: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	54,  // 147: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	56,  // 148: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	57,  // 149: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	58,  // 150: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	60,  // 151: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
-	63,  // 152: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	68,  // 153: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	66,  // 154: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
-	70,  // 155: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	72,  // 156: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	75,  // 157: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	77,  // 158: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
-	80,  // 159: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
-	82,  // 160: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	84,  // 161: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	98,  // 162: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	98,  // 163: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 164: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 165: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 166: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 167: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 168: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 169: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 170: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 171: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19,  // 172: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
-	9,   // 173: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
-	9,   // 174: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
-	25,  // 175: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	22,  // 176: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 177: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 178: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	30,  // 179: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	35,  // 180: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	32,  // 181: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	38,  // 182: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	32,  // 183: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 184: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 185: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 186: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 187: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 188: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 189: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	47,  // 190: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	49,  // 191: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
-	52,  // 192: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	52,  // 193: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	55,  // 194: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	59,  // 195: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 196: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 197: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	61,  // 198: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
-	64,  // 199: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	69,  // 200: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	67,  // 201: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
-	71,  // 202: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	73,  // 203: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	76,  // 204: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	78,  // 205: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
-	81,  // 206: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
-	83,  // 207: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	85,  // 208: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	162, // [162:209] is the sub-list for method output_type
-	115, // [115:162] is the sub-list for method input_type
-	115, // [115:115] is the sub-list for extension type_name
-	115, // [115:115] is the sub-list for extension extendee
-	0,   // [0:115] is the sub-list for field type_name
+	93,  // 8: agogo.payouts.v1.Payee.recipient_covers:type_name -> agogo.events.v1.Money
+	94,  // 9: agogo.payouts.v1.Payee.recipient_next_at:type_name -> google.protobuf.Timestamp
+	3,   // 10: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
+	94,  // 11: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	87,  // 12: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	88,  // 13: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	94,  // 14: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	94,  // 15: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	94,  // 16: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	12,  // 17: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
+	13,  // 18: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
+	95,  // 19: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	93,  // 20: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	93,  // 21: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	93,  // 22: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	94,  // 23: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	89,  // 24: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	90,  // 25: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	14,  // 26: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
+	93,  // 27: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	93,  // 28: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	9,   // 29: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
+	9,   // 30: agogo.payouts.v1.RunProgress.run:type_name -> agogo.payouts.v1.Run
+	91,  // 31: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
+	94,  // 32: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
+	92,  // 33: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	93,  // 34: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	93,  // 35: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	93,  // 36: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	23,  // 37: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
+	94,  // 38: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	94,  // 39: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	22,  // 40: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
+	22,  // 41: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
+	94,  // 42: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	94,  // 43: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	94,  // 44: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	95,  // 45: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	93,  // 46: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	93,  // 47: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	93,  // 48: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	93,  // 49: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	31,  // 50: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	94,  // 51: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	94,  // 52: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	33,  // 53: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	23,  // 54: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
+	94,  // 55: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	94,  // 56: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	32,  // 57: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	32,  // 58: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	22,  // 59: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	22,  // 60: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	94,  // 61: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	52,  // 62: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	53,  // 63: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	94,  // 64: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	94,  // 65: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	94,  // 66: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	62,  // 67: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
+	93,  // 68: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	94,  // 69: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	93,  // 70: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	93,  // 71: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	93,  // 72: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	93,  // 73: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	94,  // 74: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	93,  // 75: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	93,  // 76: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	93,  // 77: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	93,  // 78: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	93,  // 79: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	96,  // 80: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	94,  // 81: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	93,  // 82: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	93,  // 83: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	93,  // 84: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	93,  // 85: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	93,  // 86: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	93,  // 87: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	93,  // 88: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	93,  // 89: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	93,  // 90: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	93,  // 91: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	93,  // 92: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	93,  // 93: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	94,  // 94: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	65,  // 95: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
+	65,  // 96: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	65,  // 97: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	93,  // 98: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	94,  // 99: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	74,  // 100: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	79,  // 101: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
+	74,  // 102: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
+	93,  // 103: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
+	93,  // 104: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
+	93,  // 105: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
+	93,  // 106: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
+	93,  // 107: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	86,  // 108: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	93,  // 109: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	94,  // 110: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	93,  // 111: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	93,  // 112: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	93,  // 113: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	93,  // 114: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	93,  // 115: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	93,  // 116: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	97,  // 117: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	97,  // 118: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 119: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 120: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 121: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 122: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 123: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 124: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 125: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 126: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	18,  // 127: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
+	20,  // 128: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
+	21,  // 129: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
+	24,  // 130: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	26,  // 131: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	27,  // 132: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	28,  // 133: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	29,  // 134: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	34,  // 135: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	36,  // 136: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	37,  // 137: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	39,  // 138: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	40,  // 139: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	41,  // 140: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	42,  // 141: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	43,  // 142: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	44,  // 143: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	45,  // 144: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	46,  // 145: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	48,  // 146: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	50,  // 147: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	51,  // 148: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	54,  // 149: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	56,  // 150: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	57,  // 151: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	58,  // 152: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	60,  // 153: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	63,  // 154: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	68,  // 155: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	66,  // 156: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
+	70,  // 157: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	72,  // 158: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	75,  // 159: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	77,  // 160: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
+	80,  // 161: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
+	82,  // 162: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	84,  // 163: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	98,  // 164: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	98,  // 165: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 166: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 167: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 168: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 169: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 170: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 171: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 172: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 173: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19,  // 174: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
+	9,   // 175: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
+	9,   // 176: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
+	25,  // 177: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	22,  // 178: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 179: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 180: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	30,  // 181: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	35,  // 182: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	32,  // 183: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	38,  // 184: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	32,  // 185: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 186: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 187: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 188: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 189: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 190: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 191: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	47,  // 192: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	49,  // 193: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
+	52,  // 194: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	52,  // 195: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	55,  // 196: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	59,  // 197: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 198: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 199: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	61,  // 200: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	64,  // 201: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	69,  // 202: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	67,  // 203: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
+	71,  // 204: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	73,  // 205: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	76,  // 206: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	78,  // 207: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
+	81,  // 208: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
+	83,  // 209: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	85,  // 210: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	164, // [164:211] is the sub-list for method output_type
+	117, // [117:164] is the sub-list for method input_type
+	117, // [117:117] is the sub-list for extension type_name
+	117, // [117:117] is the sub-list for extension extendee
+	0,   // [0:117] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
