@@ -26,7 +26,8 @@ type Start struct {
 }
 
 // Begin opens attempts under the owner's lease, all of them or none: a new row each, or the one that is proven never to
-// have been sent, with its own reference. The caller holds the subjects' rows, commits, and only then calls the provider.
+// have been sent, with its own reference. The caller holds the subjects' rows, commits, and only then calls the provider. An owner begins
+// once: when a commit is lost, what it began is recorded as never sent, and that must not match what anybody begins instead.
 func Begin(ctx context.Context, tx pgx.Tx, owner string, lease time.Duration, at time.Time, starts []Start) ([]Attempt, error) {
 	if len(starts) == 0 {
 		return nil, nil
@@ -51,7 +52,8 @@ func Begin(ctx context.Context, tx pgx.Tx, owner string, lease time.Duration, at
 // Outcome is what the provider answered to a send.
 type Outcome struct {
 	Key
-	Sends      int // of the attempt as Begin returned it
+	Owner      string // of the lease that it was begun under
+	Sends      int    // of the attempt as Begin returned it
 	State      State
 	Result     provider.Result
 	NextLookup *time.Time // of an open state
@@ -59,13 +61,14 @@ type Outcome struct {
 
 // Record closes sends with their outcomes, set-based, and returns the attempts it closed. An outcome that is missing from
 // the result came too late: the lease had run out and the attempt was taken over, so the answer is only a hint.
-func Record(ctx context.Context, tx pgx.Tx, owner string, at time.Time, outcomes []Outcome) ([]Attempt, error) {
+func Record(ctx context.Context, tx pgx.Tx, at time.Time, outcomes []Outcome) ([]Attempt, error) {
 	if len(outcomes) == 0 {
 		return nil, nil
 	}
-	p := db.RecordParams{Owner: owner, At: at, RateLimited: provider.CodeRateLimited}
+	p := db.RecordParams{At: at, RateLimited: provider.CodeRateLimited}
 	for _, o := range outcomes {
 		p.SubjectIds, p.Numbers, p.Sends = append(p.SubjectIds, o.Subject), append(p.Numbers, int32(o.Number)), append(p.Sends, int32(o.Sends))
+		p.Owners = append(p.Owners, o.Owner)
 		p.States, p.Opens = append(p.States, string(o.State)), append(p.Opens, o.State.Open())
 		p.Classes, p.Scopes, p.Codes = append(p.Classes, string(o.Result.Class)), append(p.Scopes, string(o.Result.Scope)), append(p.Codes, o.Result.Code)
 		p.ProviderCodes, p.ProviderIds = append(p.ProviderCodes, o.Result.ProviderCode), append(p.ProviderIds, o.Result.ProviderID)

@@ -50,7 +50,10 @@ func begin(t *testing.T, pool *pgxpool.Pool, owner string, lease time.Duration, 
 func record(t *testing.T, pool *pgxpool.Pool, owner string, o ...Outcome) []Attempt {
 	t.Helper()
 	return in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
-		return Record(ctx, tx, owner, sent.Add(time.Second), o)
+		for i := range o {
+			o[i].Owner = owner
+		}
+		return Record(ctx, tx, sent.Add(time.Second), o)
 	})
 }
 
@@ -184,7 +187,9 @@ func TestAnOpenAttemptWithoutALookupCannotBeStored(t *testing.T) {
 	pool := pgtest.Pool(t, Migrations)
 	a := begin(t, pool, "me", time.Minute, start(uuid.New(), 1))[0]
 	err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-		_, err := Record(t.Context(), tx, "me", sent, []Outcome{outcome(a, Unknown, provider.Ambiguous, nil)})
+		doubt := outcome(a, Unknown, provider.Ambiguous, nil)
+		doubt.Owner = "me"
+		_, err := Record(t.Context(), tx, sent, []Outcome{doubt})
 		return err
 	})
 	if pg.KindOf(err) != pg.Invalid {
@@ -364,7 +369,9 @@ func TestAHintPassesByWhatIsBeingRecorded(t *testing.T) {
 	}
 	in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
 		i := slices.IndexFunc(begun, func(a Attempt) bool { return a.Subject == busy.Subject })
-		recorded, err := Record(ctx, tx, "me", sent, []Outcome{outcome(begun[i], Succeeded, provider.Succeeded, nil)})
+		done := outcome(begun[i], Succeeded, provider.Succeeded, nil)
+		done.Owner = "me"
+		recorded, err := Record(ctx, tx, sent, []Outcome{done})
 		if diff := cmp.Diff([]string{free.Reference}, hint()); diff != "" {
 			t.Errorf("hinted while the other is recorded (-want +got)\n%s", diff)
 		}

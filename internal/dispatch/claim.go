@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
@@ -14,6 +15,7 @@ import (
 // claimed is what one claim brought.
 type claimed struct {
 	begun   []attempt.Attempt
+	owner   string        // of the leases of what was begun, and of nothing else
 	about   string        // what the provider is told
 	held    int           // rows that may not go and were put aside
 	rest    time.Duration // the connector rests for so long; nothing was claimed
@@ -100,7 +102,10 @@ func (l *lane) take(ctx context.Context, tx pgx.Tx, g gates, most int) (c claime
 		c.refused = c.cover.Short
 		return c, l.unused(ctx, tx, &c)
 	}
-	if c.begun, err = attempt.Begin(ctx, tx, l.owner, l.Connector.Policy.Lease, l.d.Clock.Now(), claim.Starts); err != nil {
+	// The feeder and the recorder both claim, so the lane's name does not fence: a claim whose commit was lost is recorded as never sent, and
+	// must not match what was claimed instead of it.
+	c.owner = l.owner + "/" + uuid.NewString()
+	if c.begun, err = attempt.Begin(ctx, tx, c.owner, l.Connector.Policy.Lease, l.d.Clock.Now(), claim.Starts); err != nil {
 		return c, err
 	}
 	return c, claim.Begun(ctx, tx, c.begun)

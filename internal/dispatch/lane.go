@@ -23,8 +23,7 @@ import (
 type lane struct {
 	Lane
 	d *Dispatcher
-	// owner fences this lane's attempts in the database. It is one lane's own: a claim whose commit was lost is recorded as
-	// never sent, and must not match what another lane of this process sends meanwhile under the same attempts.
+	// owner is this lane's in the database: trials are its own, and each of its claims has an owner of its own, whose name begins so.
 	owner string
 
 	answers  chan answer
@@ -44,6 +43,7 @@ type lane struct {
 
 // answer is what a send brought.
 type answer struct {
+	owner   string // of the claim
 	attempt attempt.Attempt
 	result  provider.Result
 	took    time.Duration // the call
@@ -166,11 +166,11 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 		cancel()
 		return claimed{}, err
 	}
+	l.dry.Store(len(c.begun) < most)
 	if len(c.begun) == 0 {
 		cancel()
 		return c, nil
 	}
-	l.dry.Store(len(c.begun) < most)
 	crashpoint.Hit(l.d.Service + ".after_claim_commit")
 	l.d.Outbox.Nudge()
 	l.send(sctx, cancel, c)
@@ -197,14 +197,14 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 		l.callers.Go(func() {
 			defer wave.Done()
 			if l.stopped.Load() || !c.trial && l.withdrawn(g) {
-				l.refuse(claimed{begun: []attempt.Attempt{a}, trial: c.trial}, CodeStopped, true)
+				l.refuse(claimed{owner: c.owner, begun: []attempt.Attempt{a}, trial: c.trial}, CodeStopped, true)
 				return
 			}
 			began := l.d.Clock.Now()
 			res := l.submit(ctx, a, c.about)
 			now := l.d.Clock.Now()
 			l.Connector.Proof.Take(res, g.stops, now)
-			l.answers <- answer{attempt: a, result: res, took: now.Sub(began), trial: c.trial}
+			l.answers <- answer{owner: c.owner, attempt: a, result: res, took: now.Sub(began), trial: c.trial}
 		})
 	}
 	go func() { wave.Wait(); done() }()
@@ -257,7 +257,7 @@ func (l *lane) submit(ctx context.Context, a attempt.Attempt, about string) (res
 // refuse records what was begun as never sent.
 func (l *lane) refuse(c claimed, code string, calledOff bool) {
 	for _, a := range c.begun {
-		l.answers <- answer{attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}, calledOff: calledOff, trial: c.trial}
+		l.answers <- answer{owner: c.owner, attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}, calledOff: calledOff, trial: c.trial}
 	}
 }
 

@@ -42,6 +42,7 @@ type post struct {
 	answer  func(ctx context.Context, t provider.Transfer) provider.Result // nil: succeeded
 	gate    func() dispatch.Gate                                           // nil: open
 	fail    func(step string) error                                        // of the book; nil: never
+	saw     func(step string, tx pgx.Tx)                                   // "begun" or "recorded", in the transaction; nil: nobody looks
 	moved   []attempt.Moved
 	late    []attempt.Outcome
 	watched []string
@@ -107,8 +108,14 @@ func (p *post) dispatch() {
 	}
 }
 
-// dispatchMoving is dispatch while time passes: whenever something sleeps, the clock moves on by a second.
+// dispatchMoving is dispatch while time passes.
 func (p *post) dispatchMoving() {
+	p.t.Helper()
+	p.whileTimePasses(p.dispatch)
+}
+
+// whileTimePasses does something, and whenever something sleeps meanwhile, the clock moves on by a second.
+func (p *post) whileTimePasses(do func()) {
 	p.t.Helper()
 	ctx, cancel := context.WithCancel(p.t.Context())
 	var passing sync.WaitGroup
@@ -119,7 +126,7 @@ func (p *post) dispatchMoving() {
 	})
 	defer passing.Wait()
 	defer cancel()
-	p.dispatch()
+	do()
 }
 
 // Submit is the provider.
@@ -217,12 +224,18 @@ func (p *post) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, 
 			ids = append(ids, a.Subject)
 		}
 		_, err := tx.Exec(ctx, "UPDATE parcels SET state = 'away' WHERE id = ANY($1)", ids)
+		if p.saw != nil {
+			p.saw("begun", tx)
+		}
 		return errors.Join(err, p.failing("begun"))
 	}
 	return c, nil
 }
 
 func (p *post) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) error {
+	if p.saw != nil {
+		p.saw("recorded", tx)
+	}
 	for _, m := range moved {
 		state := string(m.Attempt.State)
 		if m.Attempt.State == attempt.NotSent {

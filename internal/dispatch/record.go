@@ -17,7 +17,7 @@ import (
 func (l *lane) record(ctx context.Context) {
 	for first := range l.answers {
 		batch := l.gather(first)
-		again := l.persist(ctx, batch)
+		again := l.persist(ctx, batch, true)
 		l.recorded = true
 		l.Connector.Throttle.Free(len(batch) - again)
 		l.open.Add(int64(-len(batch)))
@@ -63,14 +63,17 @@ func (l *lane) gather(first answer) []answer {
 }
 
 // persist writes a batch. If it cannot be written for a reason that time does not cure, its answers are written one by one,
-// so that a defective one costs nothing but itself. It returns how many of the batch's slots are taken again.
-func (l *lane) persist(ctx context.Context, batch []answer) (again int) {
+// so that a defective one costs nothing but itself. It returns how many of the batch's slots are taken again, where that may be.
+func (l *lane) persist(ctx context.Context, batch []answer, refill bool) (again int) {
 	now := l.d.Clock.Now()
 	for i := range batch {
 		batch[i].notBefore, batch[i].rest = l.later(batch[i], now)
 	}
-	again, done := l.refill(ctx, batch)
 	var err error
+	done := false
+	if refill {
+		again, done = l.refill(ctx, batch)
+	}
 	if !done {
 		err = l.commit(ctx, batch)
 	}
@@ -81,7 +84,7 @@ func (l *lane) persist(ctx context.Context, batch []answer) (again int) {
 		l.release(batch)
 	case len(batch) > 1 && !pg.Transient(err):
 		for i := range batch {
-			again += l.persist(ctx, batch[i:i+1])
+			l.persist(ctx, batch[i:i+1], false)
 		}
 	default:
 		l.d.Logger.ErrorContext(ctx, l.d.Service+": outcomes are not recorded; the attempts are taken over and looked up when their lease ends",
@@ -119,13 +122,13 @@ func (l *lane) release(batch []answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range batch {
-		if a.result.Class != provider.NotSent || a.late {
+		if a.result.Class != provider.NotSent {
 			continue
 		}
-		if !a.rest.IsZero() {
+		if !a.rest.IsZero() && !a.late {
 			l.rest[a.attempt.Subject] = a.rest
 		}
-		l.again.Store(true)
+		l.again.Store(true) // also when it was late: a claim that was not committed has left its rows as they were
 	}
 }
 
@@ -135,7 +138,7 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 	for _, a := range batch {
 		outcomes = append(outcomes, l.outcome(a, now))
 	}
-	recorded, err := attempt.Record(ctx, tx, l.owner, now, outcomes)
+	recorded, err := attempt.Record(ctx, tx, now, outcomes)
 	if err != nil {
 		return err
 	}
@@ -168,7 +171,7 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 
 // outcome is the attempt's next state. Whatever is neither proof nor a promise of the provider is doubt.
 func (l *lane) outcome(a answer, now time.Time) attempt.Outcome {
-	o := attempt.Outcome{Key: a.attempt.Key, Sends: a.attempt.Sends, Result: a.result}
+	o := attempt.Outcome{Key: a.attempt.Key, Owner: a.owner, Sends: a.attempt.Sends, Result: a.result}
 	switch a.result.Class {
 	case provider.NotSent:
 		o.State = attempt.NotSent

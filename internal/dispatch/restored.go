@@ -81,7 +81,7 @@ func (l *lane) adopt(ctx context.Context, tx pgx.Tx, claim Claim, found []preche
 	}
 	outcomes, current := make([]attempt.Outcome, 0, len(all)), make([]attempt.Attempt, 0, len(found))
 	for _, a := range all {
-		o := attempt.Outcome{Key: a.Key, Sends: a.Sends, State: attempt.Failed, Result: provider.Result{Class: provider.RejectedFinal, Code: CodeRestored}, NextLookup: &now}
+		o := attempt.Outcome{Key: a.Key, Owner: l.owner, Sends: a.Sends, State: attempt.Failed, Result: provider.Result{Class: provider.RejectedFinal, Code: CodeRestored}, NextLookup: &now}
 		if newest[a.Subject] == a.Number {
 			o.State, o.Result.Class = attempt.Processing, provider.Accepted
 			current = append(current, a)
@@ -91,7 +91,7 @@ func (l *lane) adopt(ctx context.Context, tx pgx.Tx, claim Claim, found []preche
 	if err := claim.Begun(ctx, tx, current); err != nil {
 		return err
 	}
-	recorded, err := attempt.Record(ctx, tx, l.owner, now, outcomes)
+	recorded, err := attempt.Record(ctx, tx, now, outcomes)
 	if err != nil {
 		return err
 	}

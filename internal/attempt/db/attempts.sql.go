@@ -1011,23 +1011,22 @@ UPDATE attempts a SET
     next_lookup_at = LEAST(a.next_lookup_at, NULLIF(o.next_lookup_at, '0001-01-01 00:00:00+00')),
     version = a.version + 1
 FROM (
-    SELECT unnest($4::uuid[]) AS subject_id, unnest($5::integer[]) AS number, unnest($6::integer[]) AS sends,
-           unnest($7::text[]) AS state, unnest($8::boolean[]) AS open, unnest($9::text[]) AS class,
-           unnest($10::text[]) AS scope, unnest($11::text[]) AS code, unnest($12::text[]) AS provider_code,
-           unnest($13::text[]) AS provider_id, unnest($14::bigint[]) AS fee,
-           unnest($15::timestamptz[]) AS next_lookup_at
+    SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number, unnest($5::integer[]) AS sends,
+           unnest($6::text[]) AS state, unnest($7::boolean[]) AS open, unnest($8::text[]) AS class,
+           unnest($9::text[]) AS scope, unnest($10::text[]) AS code, unnest($11::text[]) AS provider_code,
+           unnest($12::text[]) AS provider_id, unnest($13::bigint[]) AS fee,
+           unnest($14::timestamptz[]) AS next_lookup_at, unnest($15::text[]) AS owner
 ) o
 WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
   -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
   -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
-  AND a.lease_owner = $3 AND a.lease_expires_at IS NOT NULL
+  AND a.lease_owner = o.owner AND a.lease_expires_at IS NOT NULL
 RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.take_back_at, a.version
 `
 
 type RecordParams struct {
 	RateLimited   string
 	At            time.Time
-	Owner         string
 	SubjectIds    []uuid.UUID
 	Numbers       []int32
 	Sends         []int32
@@ -1040,6 +1039,7 @@ type RecordParams struct {
 	ProviderIds   []string
 	Fees          []int64
 	NextLookups   []time.Time
+	Owners        []string
 }
 
 // Only the send that holds the attempt may close it: same owner, same count of sends. A hint that came while the call was
@@ -1048,7 +1048,6 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, erro
 	rows, err := q.db.Query(ctx, record,
 		arg.RateLimited,
 		arg.At,
-		arg.Owner,
 		arg.SubjectIds,
 		arg.Numbers,
 		arg.Sends,
@@ -1061,6 +1060,7 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, erro
 		arg.ProviderIds,
 		arg.Fees,
 		arg.NextLookups,
+		arg.Owners,
 	)
 	if err != nil {
 		return nil, err

@@ -37,12 +37,12 @@ FROM (
            unnest(@states::text[]) AS state, unnest(@opens::boolean[]) AS open, unnest(@classes::text[]) AS class,
            unnest(@scopes::text[]) AS scope, unnest(@codes::text[]) AS code, unnest(@provider_codes::text[]) AS provider_code,
            unnest(@provider_ids::text[]) AS provider_id, unnest(@fees::bigint[]) AS fee,
-           unnest(@next_lookups::timestamptz[]) AS next_lookup_at
+           unnest(@next_lookups::timestamptz[]) AS next_lookup_at, unnest(@owners::text[]) AS owner
 ) o
 WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
   -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
   -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
-  AND a.lease_owner = @owner AND a.lease_expires_at IS NOT NULL
+  AND a.lease_owner = o.owner AND a.lease_expires_at IS NOT NULL
 RETURNING a.*;
 
 -- name: TakeOver :many

@@ -89,7 +89,7 @@ func begin(t *testing.T, e *payoutstest.Env, id uuid.UUID) (begun attempt.Attemp
 func fail(t *testing.T, e *payoutstest.Env, a attempt.Attempt) {
 	t.Helper()
 	e.InTx(func(tx pgx.Tx) error {
-		_, err := attempt.Record(e.Ctx(), tx, "me", e.Clock.Now(), []attempt.Outcome{{Key: a.Key, Sends: a.Sends, State: attempt.Failed}})
+		_, err := attempt.Record(e.Ctx(), tx, e.Clock.Now(), []attempt.Outcome{{Key: a.Key, Owner: "me", Sends: a.Sends, State: attempt.Failed}})
 		return err
 	})
 }
