@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -24,6 +25,7 @@ func Await(ctx context.Context, c Config, log *slog.Logger) error {
 	if err := c.apply(cc); err != nil {
 		return err
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, awaitPatience)
 	defer cancel()
 	for told := false; ; told = true {
@@ -36,6 +38,8 @@ func Await(ctx context.Context, c Config, log *slog.Logger) error {
 			log.InfoContext(ctx, "waiting for the database", "schema", c.Schema, "error", missing)
 		}
 		select {
+		case <-caller.Done(): // told to stop, which is no failure of the database
+			return fmt.Errorf("waiting for schema %s of the database: %w", c.Schema, errors.Join(caller.Err(), missing))
 		case <-ctx.Done():
 			return fmt.Errorf("schema %s of the database: %w; run the provisioner, and see that AGOGO_POSTGRES_DSN is right", c.Schema, missing)
 		case <-time.After(awaitPoll):

@@ -30,19 +30,20 @@ type Server struct {
 	CA    string // path of the authorities to trust instead of the machine's own; with it the connection must be encrypted
 }
 
-// Connect connects to NATS as a service does: it waits for a server that is not there yet, never stops reconnecting after
-// that, has an inbox of its own (another user's permissions must not reach its answers), and logs what the library would
+// Connect connects to NATS as a service does: it waits for a server that is not there yet or does not know our key yet, never
+// stops reconnecting after that (the library would, when one server has refused it twice: a key that is rotated, or a broker
+// that gets it later, would have all replicas dead at once), has an inbox of its own (another user's permissions must not reach its answers), and logs what the library would
 // keep to itself. The caller drains or closes the connection.
 func Connect(ctx context.Context, to Server, service string, logger *slog.Logger) (*nats.Conn, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	events := newEvents(ctx, logger.With("component", "nats"))
+	events := newEvents(ctx, to.Creds != "", logger.With("component", "nats"))
 	opts := append(events.options(),
 		nats.Name("agogo-"+service), nats.CustomInboxPrefix("_INBOX_"+service),
 		nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.CustomReconnectDelay(reconnectDelay),
 		nats.Timeout(dialTimeout), nats.DrainTimeout(natsDrain), nats.PingInterval(20*time.Second), nats.MaxPingsOutstanding(3),
-		nats.PermissionErrOnSubscribe(true))
+		nats.PermissionErrOnSubscribe(true), nats.IgnoreAuthErrorAbort())
 	secure, err := to.options()
 	if err != nil {
 		return nil, connectError(to, err)
@@ -56,6 +57,31 @@ func Connect(ctx context.Context, to Server, service string, logger *slog.Logger
 		return nil, connectError(to, err)
 	}
 	return nc, nil
+}
+
+// accepts reports why the server would not let in a process that is started now: it is asked once.
+func (s Server) accepts(service string) error {
+	opts, err := s.options()
+	if err != nil {
+		return connectError(s, err)
+	}
+	nc, err := nats.Connect(s.URL, append(opts, nats.Name("agogo-"+service+"-trial"), nats.NoReconnect(), nats.Timeout(dialTimeout))...)
+	if err != nil {
+		return connectError(s, err)
+	}
+	nc.Close()
+	return nil
+}
+
+// files are those that a connection is made with.
+func (s Server) files() []string {
+	var files []string
+	for _, f := range []string{s.Creds, s.CA} {
+		if f != "" {
+			files = append(files, f)
+		}
+	}
+	return files
 }
 
 // options are what proves who we are, and what the server has to prove. Authorities and credentials files are read again at each
@@ -109,14 +135,15 @@ func connectError(to Server, err error) error {
 // events are what the connection tells of itself.
 type events struct {
 	ctx       context.Context // of the caller, for its values in log lines
+	known     bool            // we have credentials, so that a server that refuses them may come to know them
 	log       *slog.Logger
 	connected chan struct{}
 	closed    chan struct{}
 	hopeless  chan error // a failure that waiting does not mend
 }
 
-func newEvents(ctx context.Context, log *slog.Logger) *events {
-	return &events{ctx: context.WithoutCancel(ctx), log: log, connected: make(chan struct{}), closed: make(chan struct{}), hopeless: make(chan error, 1)}
+func newEvents(ctx context.Context, known bool, log *slog.Logger) *events {
+	return &events{ctx: context.WithoutCancel(ctx), known: known, log: log, connected: make(chan struct{}), closed: make(chan struct{}), hopeless: make(chan error, 1)}
 }
 
 func (e *events) options() []nats.Option {
@@ -126,7 +153,7 @@ func (e *events) options() []nats.Option {
 			close(e.connected)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if !mendsItself(err) {
+			if !e.mendsItself(err) {
 				select {
 				case e.hopeless <- err:
 				default: // one is enough
@@ -152,10 +179,13 @@ func (e *events) options() []nats.Option {
 }
 
 // mendsItself reports whether the next attempt may go otherwise. A server that is not trusted, or does not encrypt although it
-// must, is the wrong one.
-func mendsItself(err error) bool {
+// must, is the wrong one; and who shows no credentials is not let in by waiting.
+func (e *events) mendsItself(err error) bool {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
+	if !e.known && errors.Is(err, nats.ErrAuthorization) {
+		return false
+	}
 	return !errors.As(err, &unknown) && !errors.As(err, &name) && !errors.Is(err, nats.ErrSecureConnWanted)
 }
 

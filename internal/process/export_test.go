@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/telemetry"
 )
 
@@ -21,7 +22,7 @@ func Loaded(t *testing.T, tenants string, env map[string]string) *telemetry.Tele
 			return path
 		}
 		return env[key]
-	}, io.Discard)
+	}, io.Discard, func(*config.File) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,17 +46,18 @@ type Process struct {
 }
 
 // Main runs a service until SIGINT or SIGTERM, or until run returns, and returns the exit code. A second signal ends the
-// process at once. It reads nothing but the environment of DESIGN 5.
-func Main(ctx context.Context, service string, run func(ctx context.Context, p *Process) error) int {
+// process at once. It reads nothing but the environment of DESIGN 5. check is what the service itself asks of a tenants file before
+// it runs: a process ends for changed settings only when they pass it.
+func Main(ctx context.Context, service string, check func(*config.File) error, run func(ctx context.Context, p *Process) error) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // gives the second signal its usual effect back
-	return start(ctx, service, os.Getenv, os.Stderr, run)
+	return start(ctx, service, os.Getenv, os.Stderr, check, run)
 }
 
-func start(ctx context.Context, service string, getenv func(string) string, stderr io.Writer, run func(context.Context, *Process) error) int {
+func start(ctx context.Context, service string, getenv func(string) string, stderr io.Writer, check func(*config.File) error, run func(context.Context, *Process) error) int {
 	RelaxCollector(getenv)
-	p, err := load(ctx, service, getenv, stderr)
+	p, err := load(ctx, service, getenv, stderr, check)
 	if err != nil {
 		// There is no logger yet, and whoever started it by hand is looking.
 		_, _ = fmt.Fprintf(stderr, "%s: %s\n", service, telemetry.Mask(err.Error()))
@@ -73,7 +74,7 @@ func start(ctx context.Context, service string, getenv func(string) string, stde
 	return ExitDone
 }
 
-func load(ctx context.Context, service string, getenv func(string) string, stderr io.Writer) (*Process, error) {
+func load(ctx context.Context, service string, getenv func(string) string, stderr io.Writer, check func(*config.File) error) (*Process, error) {
 	env, err := config.FromEnv(service, getenv)
 	if err != nil {
 		return nil, err
@@ -96,12 +97,15 @@ func load(ctx context.Context, service string, getenv func(string) string, stder
 	}
 	p := &Process{Env: env, File: file, Telemetry: tel, Logger: tel.Logger, Auth: who, Clock: clock.Real()}
 	// Before the files are read is when they are looked at for the first time: what changes in between is a change.
-	p.watch = newWatch(env.Watch, began, env.WatchSpread, p.usable(service, getenv), tel.Logger)
+	p.watch = newWatch(env.Watch, began, env.WatchSpread, p.usable(service, getenv, check), tel.Logger)
 	return p, errors.Join(p.watch.register(tel.Registry), p.certificates())
 }
 
-// usable checks what the process would be started with now.
-func (p *Process) usable(service string, getenv func(string) string) func() error {
+// usable checks what the process would be started with now. A key that has changed is good when the broker lets it in: until it
+// has got it too, the old one may still be of use, and a start with the new one is none.
+func (p *Process) usable(service string, getenv func(string) string, check func(*config.File) error) func() error {
+	to := p.server()
+	held, _ := renewal.Take(to.files()) // what cannot be read is told by Connect
 	return func() error {
 		file, err := config.LoadFor(service, p.Env.ConfigPath, renewal.Overlay(p.Env.Watch, getenv))
 		if err != nil {
@@ -110,8 +114,14 @@ func (p *Process) usable(service string, getenv func(string) string) func() erro
 		if _, err := auth.NewStatic(file.Auth.Tokens); err != nil {
 			return err
 		}
-		_, err = p.server().options()
-		return err
+		if err := check(file); err != nil {
+			return err
+		}
+		now, err := renewal.Take(to.files())
+		if err != nil || now == held {
+			return err
+		}
+		return to.accepts(service)
 	}
 }
 
@@ -134,6 +144,9 @@ func (p *Process) run(ctx context.Context, run func(context.Context, *Process) e
 		}()
 	}
 	err := run(ctx, p)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil // told to end while it still waited for something, such as the database
+	}
 	if err == nil {
 		p.Logger.InfoContext(ctx, "stopped")
 	}

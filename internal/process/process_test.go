@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/process"
 	"github.com/agogopay/agogo/internal/stream/natstest"
 )
@@ -30,7 +31,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv("AGOGO_TEST_CHILD") == "" {
 		os.Exit(m.Run())
 	}
-	os.Exit(process.Main(context.Background(), "payouts", child))
+	os.Exit(process.Main(context.Background(), "payouts", checked, child))
+}
+
+// checked is what the child asks of its tenants file.
+func checked(file *config.File) error {
+	if file.Tenants[0].Timezone == "Asia/Tokyo" {
+		return errors.New("nobody is paid there")
+	}
+	return nil
 }
 
 func child(ctx context.Context, p *process.Process) error {
@@ -38,6 +47,9 @@ func child(ctx context.Context, p *process.Process) error {
 	switch os.Getenv("AGOGO_TEST_CHILD") {
 	case "fails":
 		return errors.New("books do not balance")
+	case "waits":
+		<-ctx.Done()
+		return fmt.Errorf("waiting for the database: %w", ctx.Err())
 	case "hangs":
 		<-ctx.Done()
 		fmt.Println("told to stop")
@@ -101,6 +113,21 @@ func TestASignalEndsTheServiceWell(t *testing.T) {
 				t.Errorf("%v: %s", err, c.err.String())
 			}
 		})
+	}
+}
+
+// A change while the service still waits for its database is an end like any other.
+func TestAnEndWhileItWaitsIsNoFailure(t *testing.T) {
+	t.Parallel()
+	env := environment(t)
+	path := strings.TrimPrefix(env[0], "AGOGO_CONFIG=")
+	c := startChild(t, "waits", append(env, "AGOGO_WATCH="+path, "AGOGO_WATCH_SPREAD=0s")...)
+	c.line(t, "running lebenis true")
+	if err := os.WriteFile(path, []byte(strings.Replace(tenants, "fr-CI", "fr-FR", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("it failed: %v: %s", err, c.err.String())
 	}
 }
 
@@ -192,6 +219,30 @@ func TestAChangedSecretHasTheProcessStartedAgain(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Fatal("it goes on with a token that nobody should have any more")
+	}
+	if got := c.err.String(); !strings.Contains(got, "AGOGO_WATCH have changed") {
+		t.Errorf("it does not say why it ended: %s", got)
+	}
+}
+
+// What only the service itself asks of its file is asked before the process ends for it.
+func TestWhatTheServiceWouldRefuseEndsNothing(t *testing.T) {
+	t.Parallel()
+	env := environment(t)
+	path := strings.TrimPrefix(env[0], "AGOGO_CONFIG=")
+	c := startChild(t, "runs", append(env, "AGOGO_WATCH="+path, "AGOGO_WATCH_SPREAD=0s")...)
+	c.line(t, "running lebenis true")
+	put := func(text string) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(strings.Replace(tenants, "Africa/Abidjan", "Asia/Tokyo", 1))
+	c.says(t, "nobody is paid there")
+	put(strings.Replace(tenants, "Africa/Abidjan", "Europe/Paris", 1))
+	if err := c.Wait(); err != nil { // the test's own time bounds it
+		t.Errorf("it did not end well: %v", err)
 	}
 	if got := c.err.String(); !strings.Contains(got, "AGOGO_WATCH have changed") {
 		t.Errorf("it does not say why it ended: %s", got)

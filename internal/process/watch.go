@@ -12,7 +12,11 @@ import (
 	"github.com/agogopay/agogo/internal/renewal"
 )
 
-const watchEvery = 2 * time.Second
+const (
+	watchEvery = 2 * time.Second
+	// unreadable is how many looks in a row a file may be away: an exchange takes no time, so after half a minute it is gone.
+	unreadable = int(30 * time.Second / watchEvery)
+)
 
 // errChanged ends a process that is to be started again; it has not failed.
 var errChanged = errors.New("files of AGOGO_WATCH have changed: ending, to be started again with them")
@@ -26,6 +30,7 @@ type watch struct {
 	began  renewal.Print // what the process was started with
 	usable func() error  // whether it could be started with what is there now
 	stale  prometheus.Gauge
+	away   int // looks in a row that could not read the files
 	log    *slog.Logger
 }
 
@@ -50,12 +55,22 @@ func (w *watch) run(ctx context.Context) error {
 		}
 		now, err := renewal.Take(w.paths)
 		if err != nil {
-			continue // in the middle of an exchange; what stays away is told by who reads it
+			w.missing(ctx, err)
+			continue
 		}
+		w.away = 0
 		if w.startable(ctx, now, told != now) && w.settled(ctx, now) {
 			return errChanged
 		}
 		told = now
+	}
+}
+
+// missing tells of files that stay away: the next start would fail for them, and nobody has noticed yet.
+func (w *watch) missing(ctx context.Context, err error) {
+	if w.away++; w.away == unreadable {
+		w.stale.Set(1)
+		w.log.ErrorContext(ctx, "files of AGOGO_WATCH cannot be read: going on with what they held before", "error", err)
 	}
 }
 

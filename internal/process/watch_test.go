@@ -1,11 +1,13 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -153,6 +155,29 @@ func TestWhatChangesWhileItWaits(t *testing.T) {
 		wrong.Store(false)
 		if !w.after(time.Hour) {
 			t.Error("it was forgotten")
+		}
+	})
+}
+
+// A file that is away for a moment is being exchanged; one that stays away would fail the next start.
+func TestAFileThatStaysAwayIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watching(t, 0, fine)
+		var said bytes.Buffer
+		w.log = slog.New(slog.NewTextHandler(&said, nil))
+		if err := os.Remove(w.file); err != nil {
+			t.Fatal(err)
+		}
+		if w.after(20*time.Second) || testutil.ToFloat64(w.stale) != 0 {
+			t.Error("an exchange is held against it")
+		}
+		if w.after(time.Hour) || testutil.ToFloat64(w.stale) != 1 || strings.Count(said.String(), "cannot be read") != 1 {
+			t.Errorf("an hour without the file: stale %v, log: %s", testutil.ToFloat64(w.stale), said.String())
+		}
+		w.write("first")
+		if w.after(time.Minute) || testutil.ToFloat64(w.stale) != 0 {
+			t.Error("the file is back as it was, and still held against it")
 		}
 	})
 }

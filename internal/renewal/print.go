@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -63,11 +64,12 @@ func filesOf(path string) ([]string, error) {
 	return files, nil
 }
 
-// Overlay is an environment in which files take the place of variables of their name: those of the folders among paths. Where a
-// Secret is both a process's environment and a folder, the folder has what the process would find if it were started now.
+// Overlay is an environment in which files take the place of variables of their name: those of the folders among paths, the
+// last of which counts, as in a container's envFrom. Where a Secret is both a process's environment and a folder, the folder has
+// what the process would find if it were started now.
 func Overlay(paths []string, getenv func(string) string) func(string) string {
 	return func(name string) string {
-		for _, path := range paths {
+		for _, path := range slices.Backward(paths) {
 			content, err := os.ReadFile(filepath.Join(path, name))
 			if err == nil {
 				return string(content)

@@ -131,6 +131,19 @@ func TestAPrintChangesWithWhatFilesHold(t *testing.T) {
 	}
 }
 
+// In a container's envFrom, of two Secrets with the same name in them the last one counts.
+func TestOfTwoFoldersTheLastCounts(t *testing.T) {
+	t.Parallel()
+	first, last := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(first, "K"), "first")
+	write(t, filepath.Join(last, "K"), "last")
+	write(t, filepath.Join(first, "ONLY"), "first")
+	getenv := renewal.Overlay([]string{first, last}, func(string) string { return "" })
+	if getenv("K") != "last" || getenv("ONLY") != "first" {
+		t.Errorf("got %q and %q", getenv("K"), getenv("ONLY"))
+	}
+}
+
 func TestWhatMovesFromOneFileToTheNextIsAChange(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -74,8 +74,26 @@ type Service struct {
 	epoch  *event.Epoch // of the tables; all parts share it
 }
 
+// Check reports what the service would refuse to run with, of a file that is right in itself.
+func Check(file *config.File) error {
+	_, err := channel(context.Background(), file) //nolint:forbidigo // it is asked when a file has changed too; nothing is called, and nothing goes on after this
+	return err
+}
+
+// channel is the way to the push service, nil where none is configured. Nothing is sent yet.
+func channel(ctx context.Context, file *config.File) (*fcm.Channel, error) {
+	c := file.Notifier.FCM
+	if c.ProjectID == "" {
+		return nil, nil //nolint:nilnil // no push service is no failure
+	}
+	return fcm.New(ctx, fcm.Config{ProjectID: c.ProjectID, Endpoint: c.Endpoint, Credentials: c.Credentials})
+}
+
 // New checks the texts and the push service's configuration and prepares the servers. It connects to nothing.
 func New(c Config, d Deps) (*Service, error) {
+	if err := Check(c.File); err != nil {
+		return nil, err
+	}
 	texts, err := text.New()
 	if err != nil {
 		return nil, err
@@ -147,14 +165,13 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 
 // connect makes the channel to the push service; nothing is sent yet.
 func (s *Service) connect(ctx context.Context) error {
-	c := s.cfg.File.Notifier.FCM
-	if c.ProjectID == "" {
-		s.log.WarnContext(ctx, "no push service is configured (notifier.fcm): notifications are kept and not pushed")
-		return nil
-	}
-	sender, err := fcm.New(ctx, fcm.Config{ProjectID: c.ProjectID, Endpoint: c.Endpoint, Credentials: c.Credentials})
+	sender, err := channel(ctx, s.cfg.File)
 	if err != nil {
 		return err
+	}
+	if sender == nil {
+		s.log.WarnContext(ctx, "no push service is configured (notifier.fcm): notifications are kept and not pushed")
+		return nil
 	}
 	s.sender = sender
 	return nil

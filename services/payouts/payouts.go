@@ -82,13 +82,25 @@ type Service struct {
 	epoch      *event.Epoch // of the tables; all parts share it
 }
 
-// New builds the tenants' connectors and prepares the servers. It connects to nothing.
-func New(c Config, d Deps) (*Service, error) {
-	connectors, err := connector.Build(c.File, d.Clock, adapter.Use())
+// Check reports what the service would refuse to run with, of a file that is right in itself.
+func Check(file *config.File) error {
+	_, err := build(file, clock.Real())
+	return err
+}
+
+// build makes the tenants' connectors, if all that is asked of the file is there.
+func build(file *config.File, clk clock.Clock) (*connector.Set, error) {
+	connectors, err := connector.Build(file, clk, adapter.Use())
 	if err != nil {
 		return nil, err
 	}
-	if err := signs(c.File); err != nil {
+	return connectors, signs(file)
+}
+
+// New builds the tenants' connectors and prepares the servers. It connects to nothing.
+func New(c Config, d Deps) (*Service, error) {
+	connectors, err := build(c.File, d.Clock)
+	if err != nil {
 		return nil, err
 	}
 	js, err := stream.JetStream(d.NATS)

@@ -42,6 +42,7 @@ import (
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	"github.com/agogopay/agogo/services/recurrences/internal/admin"
 	"github.com/agogopay/agogo/services/recurrences/internal/cielo"
+	"github.com/agogopay/agogo/services/recurrences/internal/outcome"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
 	"github.com/agogopay/agogo/services/recurrences/migrations"
 )
@@ -95,9 +96,23 @@ func gateways() connector.Use {
 	}
 }
 
+// Check reports what the service would refuse to run with, of a file that is right in itself.
+func Check(file *config.File) error {
+	_, err := build(file, clock.Real())
+	return err
+}
+
+// build makes the tenants' connectors, if all that is asked of the file is there.
+func build(file *config.File, clk clock.Clock) (*connector.Set, error) {
+	if _, err := outcome.Rules(file); err != nil {
+		return nil, err
+	}
+	return connector.Build(file, clk, gateways())
+}
+
 // New builds the tenants' connectors and prepares the servers. It connects to nothing.
 func New(c Config, d Deps) (*Service, error) {
-	connectors, err := connector.Build(c.File, d.Clock, gateways())
+	connectors, err := build(c.File, d.Clock)
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,12 @@ type Service struct {
 	epoch *event.Epoch // of the tables; all parts share it
 }
 
+// Check reports what the service would refuse to run with, of a file that is right in itself.
+func Check(file *config.File) error {
+	_, err := rulesOf(file)
+	return err
+}
+
 // New checks the schedules of the tenants file and prepares the servers. It connects to nothing.
 func New(c Config, d Deps) (*Service, error) {
 	rules, err := rulesOf(c.File)

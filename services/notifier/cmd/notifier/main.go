@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	os.Exit(process.Main(context.Background(), "notifier", func(ctx context.Context, p *process.Process) error {
+	os.Exit(process.Main(context.Background(), "notifier", notifier.Check, func(ctx context.Context, p *process.Process) error {
 		s, err := notifier.New(notifier.Config{File: p.File, Process: p.Env},
 			notifier.Deps{NATS: p.NATS, Auth: p.Auth, Clock: p.Clock, Telemetry: p.Telemetry})
 		if err != nil {

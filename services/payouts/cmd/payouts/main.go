@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	os.Exit(process.Main(context.Background(), "payouts", func(ctx context.Context, p *process.Process) error {
+	os.Exit(process.Main(context.Background(), "payouts", payouts.Check, func(ctx context.Context, p *process.Process) error {
 		s, err := payouts.New(payouts.Config{File: p.File, Process: p.Env},
 			payouts.Deps{NATS: p.NATS, Auth: p.Auth, Clock: p.Clock, Telemetry: p.Telemetry})
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	os.Exit(process.Main(context.Background(), "recurrences", func(ctx context.Context, p *process.Process) error {
+	os.Exit(process.Main(context.Background(), "recurrences", recurrences.Check, func(ctx context.Context, p *process.Process) error {
 		s, err := recurrences.New(recurrences.Config{File: p.File, Process: p.Env},
 			recurrences.Deps{NATS: p.NATS, Auth: p.Auth, Clock: p.Clock, Telemetry: p.Telemetry})
 		if err != nil {

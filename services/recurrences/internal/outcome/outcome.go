@@ -47,8 +47,12 @@ type Outcomes struct {
 
 // New makes Outcomes. It fails on a tenant whose calendar cannot be read.
 func New(d Deps) (*Outcomes, error) {
+	rules, err := Rules(d.Tenants)
+	if err != nil {
+		return nil, err
+	}
 	o := &Outcomes{
-		Deps: d, retries: map[string]charge.Retries{},
+		Deps: d, retries: rules,
 		moved: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "agogo_recurrences_attempts_total", Help: "Attempts by the state they went to.",
 		}, []string{"tenant", "provider", "state", "code"}),
@@ -56,19 +60,25 @@ func New(d Deps) (*Outcomes, error) {
 			Name: "agogo_recurrences_alarms_total", Help: "Answers of gateways that people must look at.",
 		}, []string{"tenant", "provider"}),
 	}
-	for _, t := range d.Tenants.Tenants {
+	if d.Registry != nil {
+		d.Registry.MustRegister(o.moved, o.alarms)
+	}
+	return o, nil
+}
+
+// Rules are the tenants' rules for declined charges. It fails on a calendar that cannot be read.
+func Rules(file *config.File) (map[string]charge.Retries, error) {
+	rules := map[string]charge.Retries{}
+	for _, t := range file.Tenants {
 		if r := t.Recurrences; r != nil {
 			calendar, err := recurrence.NewCalendar(r.BusinessDay, r.Holidays)
 			if err != nil {
 				return nil, fmt.Errorf("tenant %s: %w", t.ID, err)
 			}
-			o.retries[t.ID] = charge.Retries{Calendar: calendar, Days: r.RetryDays, Max: r.MaxRetries, CatchUp: r.CatchUpDays}
+			rules[t.ID] = charge.Retries{Calendar: calendar, Days: r.RetryDays, Max: r.MaxRetries, CatchUp: r.CatchUpDays}
 		}
 	}
-	if d.Registry != nil {
-		d.Registry.MustRegister(o.moved, o.alarms)
-	}
-	return o, nil
+	return rules, nil
 }
 
 // Retries is a tenant's rule for declined charges.

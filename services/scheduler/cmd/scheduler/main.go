@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	os.Exit(process.Main(context.Background(), "scheduler", func(ctx context.Context, p *process.Process) error {
+	os.Exit(process.Main(context.Background(), "scheduler", scheduler.Check, func(ctx context.Context, p *process.Process) error {
 		s, err := scheduler.New(scheduler.Config{File: p.File, Process: p.Env},
 			scheduler.Deps{NATS: p.NATS, Auth: p.Auth, Clock: p.Clock, Telemetry: p.Telemetry})
 		if err != nil {
