@@ -146,6 +146,7 @@ var Recon = Machine{Aggregate: "recon", Service: "payouts, recurrences", Body: "
 	{"", "mismatch", "recon.mismatch_found", "the provider contradicts a closed attempt, a terminal state or the books"},
 	{"", "completed", "recon.completed", "a reconciliation ended"},
 	{"mismatch", "resolved", "recon.resolved", "two people have said whose the money in suspense is"},
+	{"", "resolved", "recon.resolved", "likewise, of a step that needed nobody and was not told"},
 	{"resolved", "resolved", "recon.resolved", "the rest of it, or what came since"},
 }}
 

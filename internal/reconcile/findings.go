@@ -74,6 +74,7 @@ func (f *Findings) Record(ctx context.Context, tx pgx.Tx, updates []attempt.Upda
 		p.Codes, p.Expecteds = append(p.Codes, u.Decision.Mismatch), append(p.Expecteds, string(a.State))
 		p.Founds = append(p.Founds, u.Decision.Said)
 		p.Differences, p.Currencies = append(p.Differences, difference(u).Minor), append(p.Currencies, string(a.Amount.Currency))
+		p.Told = append(p.Told, true)
 	}
 	if len(p.Ids) == 0 {
 		return nil

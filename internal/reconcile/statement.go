@@ -59,6 +59,7 @@ func (f *Findings) Told(ctx context.Context, tx pgx.Tx, findings []Finding) (int
 		p.SubjectIds, p.Attempts, p.Refs = append(p.SubjectIds, x.Subject), append(p.Attempts, int32(x.Attempt)), append(p.Refs, x.Reference)
 		p.Codes, p.Expecteds, p.Founds = append(p.Codes, x.Code), append(p.Expecteds, x.Expected), append(p.Founds, x.Found)
 		p.Differences, p.Currencies = append(p.Differences, difference), append(p.Currencies, string(x.Difference.Currency))
+		p.Told = append(p.Told, !x.Silent)
 	}
 	fresh, err := db.New(tx).InsertFindings(ctx, p)
 	if err != nil {

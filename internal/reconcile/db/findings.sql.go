@@ -13,10 +13,10 @@ import (
 )
 
 const insertFindings = `-- name: InsertFindings :many
-INSERT INTO recon_findings (recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source)
+INSERT INTO recon_findings (recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source, told)
 SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::uuid[]),
        unnest($5::integer[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
-       unnest($9::text[]), unnest($10::bigint[]), unnest($11::text[]), $12::timestamptz, $13::text
+       unnest($9::text[]), unnest($10::bigint[]), unnest($11::text[]), $12::timestamptz, $13::text, unnest($14::boolean[])
 ON CONFLICT DO NOTHING
 RETURNING recon_id
 `
@@ -35,6 +35,7 @@ type InsertFindingsParams struct {
 	Currencies  []string
 	FoundAt     time.Time
 	Source      string
+	Told        []bool
 }
 
 func (q *Queries) InsertFindings(ctx context.Context, arg InsertFindingsParams) ([]uuid.UUID, error) {
@@ -52,6 +53,7 @@ func (q *Queries) InsertFindings(ctx context.Context, arg InsertFindingsParams) 
 		arg.Currencies,
 		arg.FoundAt,
 		arg.Source,
+		arg.Told,
 	)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func (q *Queries) InsertFindings(ctx context.Context, arg InsertFindingsParams) 
 }
 
 const listFindings = `-- name: ListFindings :many
-SELECT recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source FROM recon_findings WHERE tenant = $1 AND ($2::text = '' OR provider = $2) AND code <> 'explained'
+SELECT recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source, told FROM recon_findings WHERE tenant = $1 AND ($2::text = '' OR provider = $2) AND code <> 'explained'
   AND (found_at, recon_id) < ($3::timestamptz, $4::uuid)
 ORDER BY found_at DESC, recon_id DESC LIMIT $5
 `
@@ -114,6 +116,7 @@ func (q *Queries) ListFindings(ctx context.Context, arg ListFindingsParams) ([]R
 			&i.Currency,
 			&i.FoundAt,
 			&i.Source,
+			&i.Told,
 		); err != nil {
 			return nil, err
 		}

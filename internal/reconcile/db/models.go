@@ -24,4 +24,5 @@ type ReconFinding struct {
 	Currency   string
 	FoundAt    time.Time
 	Source     string
+	Told       bool
 }

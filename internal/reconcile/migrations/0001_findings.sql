@@ -16,7 +16,8 @@ CREATE TABLE recon_findings (
     found_at   timestamptz NOT NULL,
     -- What lookups say of one attempt in one direction is one movement, however often and in whatever words; each line of a
     -- statement is its own.
-    source     text NOT NULL DEFAULT 'lookup' CHECK (source IN ('lookup', 'statement'))
+    source     text NOT NULL DEFAULT 'lookup' CHECK (source IN ('lookup', 'statement')),
+    told       boolean NOT NULL DEFAULT true -- in an event of its own; its decisions' events come after that one
 );
 CREATE INDEX recon_findings_listed ON recon_findings (tenant, found_at DESC, recon_id);
 CREATE INDEX recon_findings_by_subject ON recon_findings (subject_id);

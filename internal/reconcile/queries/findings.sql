@@ -1,8 +1,8 @@
 -- name: InsertFindings :many
-INSERT INTO recon_findings (recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source)
+INSERT INTO recon_findings (recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source, told)
 SELECT unnest(@ids::uuid[]), unnest(@tenants::text[]), unnest(@providers::text[]), unnest(@subject_ids::uuid[]),
        unnest(@attempts::integer[]), unnest(@refs::text[]), unnest(@codes::text[]), unnest(@expecteds::text[]),
-       unnest(@founds::text[]), unnest(@differences::bigint[]), unnest(@currencies::text[]), @found_at::timestamptz, @source::text
+       unnest(@founds::text[]), unnest(@differences::bigint[]), unnest(@currencies::text[]), @found_at::timestamptz, @source::text, unnest(@told::boolean[])
 ON CONFLICT DO NOTHING
 RETURNING recon_id;
 

@@ -106,6 +106,9 @@ func signedMinor(text, currency string) (int64, error) {
 	if err != nil {
 		return 0, usagef("--amount: %v", err)
 	}
+	if sum.Minor == 0 {
+		return 0, usagef("--amount is 0: name a part, or leave it out for all that is left")
+	}
 	if negative {
 		return -sum.Minor, nil
 	}

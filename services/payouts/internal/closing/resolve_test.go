@@ -184,6 +184,7 @@ func TestWhatIsTakenOutIsThere(t *testing.T) {
 		t.Errorf("suspense holds %d", r.balances("suspense"))
 	}
 	r.verifyBooks()
+	r.CheckEvents()
 }
 
 // TestAContradictedPayoutCountsAsPaid by two people's word, up to its sum; the payee is owed nothing then, and nothing is sent.
@@ -212,6 +213,7 @@ func TestAContradictedPayoutCountsAsPaid(t *testing.T) {
 	if _, err := r.decide("user:ada", suspense.Words{Finding: f.Finding, To: "payable"}); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("a payout that may be sent again: %v", err)
 	}
+	r.CheckEvents()
 }
 
 // TestWhatCameBackWithoutAStatement is said by two people: the float has it again, and the next report calls it a correction.
@@ -232,6 +234,7 @@ func TestWhatCameBackWithoutAStatement(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	r.verifyBooks()
+	r.CheckEvents()
 }
 
 // TestWhatIsExplainedAfterADecision is heard of: suspense is not zero any more, and a second decision makes it so.
@@ -259,6 +262,7 @@ func TestWhatIsExplainedAfterADecision(t *testing.T) {
 		t.Errorf("suspense %d, losses %d", s, l)
 	}
 	r.verifyBooks()
+	r.CheckEvents()
 }
 
 // TestMoneyThatWasDecidedAboutIsNoTopUp of the same amount that is booked later.
@@ -275,4 +279,5 @@ func TestMoneyThatWasDecidedAboutIsNoTopUp(t *testing.T) {
 		t.Errorf("suspense holds %d", got)
 	}
 	r.verifyBooks()
+	r.CheckEvents()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/suspense"
 )
 
 // Decided records decisions about attempts and applies those that change a state. It returns the payouts that moved.
@@ -47,7 +48,11 @@ func (o *Outcomes) decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err := o.findings.Record(ctx, tx, unexplained); err != nil {
 		return nil, nil, err
 	}
-	if err := o.findings.Returned(ctx, tx, unexplained); err != nil {
+	returning, err := suspense.Returning(ctx, tx, unexplained)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := o.findings.Returned(ctx, tx, returning); err != nil {
 		return nil, nil, err
 	}
 	if err := o.Store.Contradict(ctx, tx, reconcile.Contradicted(valid)...); err != nil {

@@ -63,7 +63,7 @@ type decision struct {
 	now    time.Time
 	number int32
 	left   int64
-	most   int64 // that may go to the account; 0: all that is left
+	payout *db.PayoutRow // that it is about; nil: of nothing of ours
 }
 
 // Decide records the first person's words, and posts when a second one gives the same. Other words take their place. Whoever repeats what
@@ -86,11 +86,15 @@ func (x *decision) take(ctx context.Context) (Decision, error) {
 	if err := x.q.LockGroup(ctx, db.LockGroupParams{SubjectID: f.SubjectID.String(), Attempt: f.Attempt}); err != nil {
 		return Decision{}, fmt.Errorf("lock what is in suspense: %w", err)
 	}
+	if err := x.hold(ctx); err != nil {
+		return Decision{}, err
+	}
 	var err error
-	if x.left, err = x.q.Left(ctx, db.LeftParams{Tenant: f.Tenant, Provider: f.Provider, SubjectID: f.SubjectID, Attempt: f.Attempt}); err != nil {
+	x.left, err = x.q.Left(ctx, db.LeftParams{Tenant: f.Tenant, Provider: f.Provider, SubjectID: f.SubjectID, Attempt: f.Attempt, Currency: f.Currency})
+	if err != nil {
 		return Decision{}, fmt.Errorf("sum up what is in suspense: %w", err)
 	}
-	account, err := x.account(ctx)
+	account, err := x.account()
 	if err != nil {
 		return Decision{}, err
 	}
@@ -102,21 +106,40 @@ func (x *decision) take(ctx context.Context) (Decision, error) {
 		return x.outcome(account, decided[0].Amount, x.left, true), nil
 	}
 	x.number = int32(len(decided)) + 1
-	amount, err := x.amount(account, decided)
+	amount, err := x.amount(ctx, account, decided)
 	if err != nil {
 		return Decision{}, err
 	}
 	return x.say(ctx, account, amount)
 }
 
-// repeats reports whether these are the words of the newest decision, from one of those who took it: an answer that was lost, say.
+// hold waits for a close that is judged and for answers to lookups: nothing changes any more what the decision is judged by. A close
+// takes the two in this order.
+func (x *decision) hold(ctx context.Context) error {
+	f := x.f
+	err := x.q.Touch(ctx, db.TouchParams{Tenant: f.Tenant, Provider: f.Provider, ItemKey: f.Reference, SubjectID: f.SubjectID, Attempt: f.Attempt})
+	if err != nil {
+		return fmt.Errorf("wait for closes of finding %s: %w", f.ReconID, err)
+	}
+	rows, err := x.q.Payout(ctx, db.PayoutParams{Tenant: f.Tenant, PayoutID: f.SubjectID})
+	if err != nil {
+		return fmt.Errorf("find the payout of finding %s: %w", f.ReconID, err)
+	}
+	if len(rows) > 0 {
+		x.payout = &rows[0]
+	}
+	return nil
+}
+
+// repeats reports whether these are the words of the newest decision, from one of those who took it: an answer that was lost, say. All
+// that is left was said of nothing more than what is gone: with something left it is said of that.
 func (x *decision) repeats(d db.SuspenseDecision, account string) bool {
-	return (x.actor == d.ProposedBy || x.actor == d.AgreedBy) && d.Account == account && (x.words.Amount == 0 || x.words.Amount == d.Amount) &&
-		d.Reason == x.words.Reason && d.Evidence == x.words.Evidence
+	return (x.actor == d.ProposedBy || x.actor == d.AgreedBy) && d.Account == account && d.Reason == x.words.Reason && d.Evidence == x.words.Evidence &&
+		(x.left == 0 && x.words.Amount == 0 || x.words.Amount == d.Amount && (x.left == 0 || d.ReconID == x.words.Finding))
 }
 
 // amount is what goes out: no more than is there, and with its sign.
-func (x *decision) amount(account string, decided []db.SuspenseDecision) (int64, error) {
+func (x *decision) amount(ctx context.Context, account string, decided []db.SuspenseDecision) (int64, error) {
 	want := x.words.Amount
 	if want == 0 {
 		want = x.left
@@ -130,14 +153,11 @@ func (x *decision) amount(account string, decided []db.SuspenseDecision) (int64,
 		left := money.Amount{Minor: x.left, Currency: money.Currency(x.f.Currency)}
 		return 0, rpc.Invalid("amount_minor", "%s %s are in suspense for this finding: take no more, and with that sign", left.Decimal(), left.Currency)
 	}
-	there := want
-	for _, d := range decided {
-		if d.Account == account {
-			there += d.Amount
-		}
-	}
-	if x.most > 0 && there > x.most {
-		return 0, rpc.Invalid("amount_minor", "%s takes %d of it at most: what the payout is for", account, x.most)
+	switch x.words.To {
+	case "float":
+		return want, x.wholly(account, want, decided)
+	case "payable":
+		return want, x.owed(ctx, account, want)
 	}
 	return want, nil
 }
@@ -149,7 +169,7 @@ func (x *decision) say(ctx context.Context, account string, amount int64) (Decis
 	if err != nil {
 		return Decision{}, fmt.Errorf("find what was proposed: %w", err)
 	}
-	same := len(proposed) > 0 && proposed[0].Amount == amount && proposed[0].Account == account && proposed[0].Reason == x.words.Reason &&
+	same := len(proposed) > 0 && proposed[0].Currency == f.Currency && proposed[0].Amount == amount && proposed[0].Account == account && proposed[0].Reason == x.words.Reason &&
 		proposed[0].Evidence == x.words.Evidence
 	switch {
 	case same && proposed[0].ProposedBy == x.actor: // and it still waits for somebody else
@@ -211,10 +231,13 @@ func posting(d db.SuspenseDecision, now time.Time) ledger.Posting {
 }
 
 // event is the outbox row of recon.resolved. What people wrote stays in the table and the report.
-func (x *decision) event(ctx context.Context, d db.SuspenseDecision, told int64) (outbox.Message, error) {
+func (x *decision) event(ctx context.Context, d db.SuspenseDecision, told db.ToldRow) (outbox.Message, error) {
 	const resolved event.Type = "recon.resolved"
-	before := "mismatch"
-	if told > 1 {
+	before, version := "", told.Decisions+1
+	if told.Told {
+		before, version = "mismatch", version+1
+	}
+	if told.Decisions > 0 {
 		before = "resolved"
 	}
 	body := &eventsv1.Recon{
@@ -226,14 +249,14 @@ func (x *decision) event(ctx context.Context, d db.SuspenseDecision, told int64)
 		return outbox.Message{}, fmt.Errorf("encode %s of %s: %w", resolved, d.ReconID, err)
 	}
 	k := x.desk
-	return outbox.FromEvent(ctx, event.New(ctx, k.Service, d.Tenant, resolved, d.ReconID.String(), told+1, k.Epoch.Now(), x.now), data), nil
+	return outbox.FromEvent(ctx, event.New(ctx, k.Service, d.Tenant, resolved, d.ReconID.String(), version, k.Epoch.Now(), x.now), data), nil
 }
 
 // errUnknown is an account that a request cannot name: its rules refuse it before.
 var errUnknown = errors.New("suspense: no such account")
 
 // account is where the money goes.
-func (x *decision) account(ctx context.Context) (string, error) {
+func (x *decision) account() (string, error) {
 	switch x.words.To {
 	case "treasury":
 		return ledger.Treasury, nil
@@ -244,9 +267,9 @@ func (x *decision) account(ctx context.Context) (string, error) {
 	case "float":
 		return ledger.Float(x.f.Provider), x.mayFloat()
 	case "payable":
-		return x.ofPayee(ctx, true)
+		return x.ofPayee(true)
 	case "payee_receivable":
-		return x.ofPayee(ctx, false)
+		return x.ofPayee(false)
 	}
 	return "", errUnknown
 }
@@ -261,20 +284,15 @@ func (x *decision) mayFloat() error {
 }
 
 // ofPayee is an account of the payee whose payout the finding is about. What paid a payee counts as paid (payable) only where nothing
-// will pay it again: for a contradicted payout, and no more than its sum.
-func (x *decision) ofPayee(ctx context.Context, payable bool) (string, error) {
-	rows, err := x.q.Payout(ctx, db.PayoutParams{Tenant: x.f.Tenant, PayoutID: x.f.SubjectID})
-	if err != nil {
-		return "", fmt.Errorf("find the payout of finding %s: %w", x.f.ReconID, err)
-	}
-	if len(rows) == 0 {
+// will pay it again: for a contradicted payout.
+func (x *decision) ofPayee(payable bool) (string, error) {
+	p := x.payout
+	switch {
+	case p == nil:
 		return "", rpc.Refused("NOBODYS", "take it to treasury, fees, losses or float", "finding %s is about no payout of ours, so it has no payee", x.f.ReconID)
-	}
-	p := rows[0]
-	if !payable {
+	case !payable:
 		return ledger.PayeeReceivable(p.PayeeID), nil
-	}
-	if x.most = p.Net; !p.Contradicted || x.words.Amount < 0 {
+	case !p.Contradicted:
 		return "", rpc.Refused("NOT_CONTRADICTED", "agogo payouts get "+x.f.SubjectID.String()+" shows it",
 			"only a payout that is marked as contradicted, and so is never sent again, counts as paid by what is in suspense")
 	}

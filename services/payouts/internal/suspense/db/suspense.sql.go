@@ -137,7 +137,7 @@ func (q *Queries) Found(ctx context.Context, arg FoundParams) ([]FoundRow, error
 
 const left = `-- name: Left :one
 SELECT COALESCE(sum(g.amount), 0)::bigint AS amount FROM suspense_groups g
-WHERE g.tenant = $1 AND g.provider = $2 AND g.subject_id = $3 AND g.attempt = $4
+WHERE g.tenant = $1 AND g.provider = $2 AND g.subject_id = $3 AND g.attempt = $4 AND g.currency = $5
 `
 
 type LeftParams struct {
@@ -145,6 +145,7 @@ type LeftParams struct {
 	Provider  string
 	SubjectID uuid.UUID
 	Attempt   int32
+	Currency  string
 }
 
 // What is in suspense for a reference, debits positive.
@@ -154,6 +155,7 @@ func (q *Queries) Left(ctx context.Context, arg LeftParams) (int64, error) {
 		arg.Provider,
 		arg.SubjectID,
 		arg.Attempt,
+		arg.Currency,
 	)
 	var amount int64
 	err := row.Scan(&amount)
@@ -167,10 +169,11 @@ FROM (SELECT x.tenant, x.provider, x.subject_id, x.attempt, x.currency, sum(x.am
       WHERE x.tenant = $1 AND ($2::text = '' OR x.provider = $2)
       GROUP BY x.tenant, x.provider, x.subject_id, x.attempt, x.currency HAVING sum(x.amount) <> 0) g
 CROSS JOIN LATERAL (
-    SELECT r.recon_id, r.tenant, r.provider, r.subject_id, r.attempt, r.reference, r.code, r.expected, r.found, r.difference, r.currency, r.found_at, r.source FROM recon_findings r
-    WHERE r.subject_id = g.subject_id AND r.attempt = g.attempt AND r.tenant = g.tenant AND r.provider = g.provider AND r.difference <> 0
-    ORDER BY r.code = 'explained', r.found_at DESC, r.recon_id LIMIT 1) f
-LEFT JOIN suspense_decisions d ON d.tenant = g.tenant AND d.provider = g.provider AND d.subject_id = g.subject_id AND d.attempt = g.attempt AND d.agreed_by = ''
+    SELECT r.recon_id, r.tenant, r.provider, r.subject_id, r.attempt, r.reference, r.code, r.expected, r.found, r.difference, r.currency, r.found_at, r.source, r.told FROM recon_findings r
+    WHERE r.subject_id = g.subject_id AND r.attempt = g.attempt AND r.tenant = g.tenant AND r.provider = g.provider AND r.currency = g.currency AND r.difference <> 0
+    ORDER BY r.told DESC, r.found_at DESC, r.recon_id LIMIT 1) f
+LEFT JOIN suspense_decisions d ON d.tenant = g.tenant AND d.provider = g.provider AND d.subject_id = g.subject_id AND d.attempt = g.attempt AND d.currency = g.currency
+    AND d.agreed_by = ''
 WHERE (f.found_at, f.recon_id) < ($3::timestamptz, $4::uuid)
 ORDER BY f.found_at DESC, f.recon_id DESC LIMIT $5
 `
@@ -201,7 +204,7 @@ type ListRow struct {
 	ProposedBy      string
 }
 
-// What is in suspense, by reference: the newest finding about each says what it is.
+// What is in suspense, by reference: the newest finding about each that people were told says what it is.
 func (q *Queries) List(ctx context.Context, arg ListParams) ([]ListRow, error) {
 	rows, err := q.db.Query(ctx, list,
 		arg.Tenant,
@@ -259,8 +262,77 @@ func (q *Queries) LockGroup(ctx context.Context, arg LockGroupParams) error {
 	return err
 }
 
+const lockPayouts = `-- name: LockPayouts :exec
+SELECT payout_id FROM payouts WHERE payout_id = ANY($1::uuid[]) ORDER BY payout_id FOR UPDATE
+`
+
+// In id order, so that two transactions never wait for each other in a circle.
+func (q *Queries) LockPayouts(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, lockPayouts, ids)
+	return err
+}
+
+const onFloat = `-- name: OnFloat :many
+SELECT d.subject_id, d.attempt FROM suspense_decisions d
+WHERE d.subject_id = ANY($1::uuid[]) AND d.account = 'float:' || d.provider AND d.agreed_by <> ''
+GROUP BY d.subject_id, d.attempt HAVING sum(d.amount) > 0
+`
+
+type OnFloatRow struct {
+	SubjectID uuid.UUID
+	Attempt   int32
+}
+
+// Of which of these attempts people have said that the provider gave it back: the float has it.
+func (q *Queries) OnFloat(ctx context.Context, subjectIds []uuid.UUID) ([]OnFloatRow, error) {
+	rows, err := q.db.Query(ctx, onFloat, subjectIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OnFloatRow
+	for rows.Next() {
+		var i OnFloatRow
+		if err := rows.Scan(&i.SubjectID, &i.Attempt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const paid = `-- name: Paid :one
+SELECT COALESCE(sum(amount), 0)::bigint AS amount FROM suspense_decisions
+WHERE tenant = $1 AND subject_id = $2 AND account = $3 AND currency = $4 AND agreed_by <> ''
+`
+
+type PaidParams struct {
+	Tenant    string
+	SubjectID uuid.UUID
+	Account   string
+	Currency  string
+}
+
+// What counts as paid of a payout by decisions about any of its attempts.
+func (q *Queries) Paid(ctx context.Context, arg PaidParams) (int64, error) {
+	row := q.db.QueryRow(ctx, paid,
+		arg.Tenant,
+		arg.SubjectID,
+		arg.Account,
+		arg.Currency,
+	)
+	var amount int64
+	err := row.Scan(&amount)
+	return amount, err
+}
+
 const payout = `-- name: Payout :many
-SELECT payee_id, state, contradicted, net, currency FROM payouts WHERE tenant = $1 AND payout_id = $2
+SELECT p.payee_id, p.state, p.contradicted, p.net, p.currency,
+       NOT EXISTS (SELECT 1 FROM payout_items i WHERE i.payout_id = p.payout_id AND i.released_at IS NOT NULL) AS claims
+FROM payouts p WHERE p.tenant = $1 AND p.payout_id = $2 FOR UPDATE OF p
 `
 
 type PayoutParams struct {
@@ -274,8 +346,10 @@ type PayoutRow struct {
 	Contradicted bool
 	Net          int64
 	Currency     string
+	Claims       bool
 }
 
+// The payout of a finding, locked: what became of it stays so until the decision is taken. It claims while no item of it is free again.
 func (q *Queries) Payout(ctx context.Context, arg PayoutParams) ([]PayoutRow, error) {
 	rows, err := q.db.Query(ctx, payout, arg.Tenant, arg.PayoutID)
 	if err != nil {
@@ -291,6 +365,7 @@ func (q *Queries) Payout(ctx context.Context, arg PayoutParams) ([]PayoutRow, er
 			&i.Contradicted,
 			&i.Net,
 			&i.Currency,
+			&i.Claims,
 		); err != nil {
 			return nil, err
 		}
@@ -307,7 +382,7 @@ INSERT INTO suspense_decisions (decision_id, tenant, provider, recon_id, subject
                                 proposed_by, proposed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
         $14, $15::timestamptz)
-ON CONFLICT (decision_id) DO UPDATE SET recon_id = EXCLUDED.recon_id, amount = EXCLUDED.amount, account = EXCLUDED.account, reason = EXCLUDED.reason,
+ON CONFLICT (decision_id) DO UPDATE SET recon_id = EXCLUDED.recon_id, reference = EXCLUDED.reference, currency = EXCLUDED.currency, amount = EXCLUDED.amount, account = EXCLUDED.account, reason = EXCLUDED.reason,
     evidence = EXCLUDED.evidence, proposed_by = EXCLUDED.proposed_by, proposed_at = EXCLUDED.proposed_at
 WHERE suspense_decisions.agreed_by = ''
 `
@@ -410,13 +485,46 @@ func (q *Queries) Proposed(ctx context.Context, arg ProposedParams) ([]SuspenseD
 }
 
 const told = `-- name: Told :one
-SELECT (1 + count(*))::bigint AS events FROM suspense_decisions WHERE recon_id = $1 AND agreed_by <> ''
+SELECT f.told, (SELECT count(*) FROM suspense_decisions d WHERE d.recon_id = f.recon_id AND d.agreed_by <> '') AS decisions
+FROM recon_findings f WHERE f.recon_id = $1
 `
 
-// How many events a finding has: its own, and one for each decision about it.
-func (q *Queries) Told(ctx context.Context, reconID uuid.UUID) (int64, error) {
+type ToldRow struct {
+	Told      bool
+	Decisions int64
+}
+
+// How many events a finding has: its own, unless it was silent, and one for each decision about it.
+func (q *Queries) Told(ctx context.Context, reconID uuid.UUID) (ToldRow, error) {
 	row := q.db.QueryRow(ctx, told, reconID)
-	var events int64
-	err := row.Scan(&events)
-	return events, err
+	var i ToldRow
+	err := row.Scan(&i.Told, &i.Decisions)
+	return i, err
+}
+
+const touch = `-- name: Touch :exec
+INSERT INTO close_suspense (tenant, provider, item_key, subject_id, attempt, looked_up, wanted, held)
+VALUES ($1, $2, $3, (SELECT p.payout_id FROM payouts p WHERE p.payout_id = $4 AND p.tenant = $1), $5, 0, 0, 0)
+ON CONFLICT (tenant, provider, item_key) DO UPDATE SET held = close_suspense.held
+`
+
+type TouchParams struct {
+	Tenant    string
+	Provider  string
+	ItemKey   string
+	SubjectID uuid.UUID
+	Attempt   int32
+}
+
+// A row that a close writes, too, if it steps what is in suspense for the reference: a close that is judged is waited for, and one that
+// did not see this decision is judged anew.
+func (q *Queries) Touch(ctx context.Context, arg TouchParams) error {
+	_, err := q.db.Exec(ctx, touch,
+		arg.Tenant,
+		arg.Provider,
+		arg.ItemKey,
+		arg.SubjectID,
+		arg.Attempt,
+	)
+	return err
 }
