@@ -104,6 +104,9 @@ func New(service string, sources []Source, d Deps) *Receiver {
 	r.inserts.flush = r.insert
 	for _, s := range sources {
 		r.sources[[2]string{s.Tenant, s.Provider}] = s.Verifier
+		for _, outcome := range [...]string{"forged", "stale", "unreadable"} {
+			r.counted.WithLabelValues(s.Provider, outcome) // a series that begins with its first refusals has not increased by them
+		}
 	}
 	return r
 }

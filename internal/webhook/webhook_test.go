@@ -161,6 +161,16 @@ func TestRefusedAndNothingStored(t *testing.T) {
 	}
 }
 
+// Of the first scrape on, lest the first refusals begin a series and so be no increase.
+func TestRefusalsAreCountedFromZero(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	families, err := b.registry.Gather()
+	if err != nil || len(families) != 1 || len(families[0].GetMetric()) < 3 {
+		t.Errorf("before the first webhook: %v, %v", families, err)
+	}
+}
+
 func TestStoredBeforeThe200AndMatchedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

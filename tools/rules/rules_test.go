@@ -54,6 +54,7 @@ var scenes = map[string][]scene{
 	"AgogoNobodyWakes": {
 		{"agogo_scheduler_leader{instance=\"a\"} 1 0x40\nagogo_scheduler_leader{instance=\"b\"} 0x40", 3},
 		{"agogo_scheduler_leader{instance=\"a\"} 1 0x40\nagogo_scheduler_leader{instance=\"b\"} 0 1x40", never},
+		{"agogo_scheduler_leader{namespace=\"a\"} 1x40\nagogo_scheduler_leader{namespace=\"b\"} 0x40", 2},
 	},
 	"AgogoServiceGone": {
 		{healthy, never}, {strings.Replace(healthy, "agogo_notifier_restore_unmarked{s=\"n\"} 0x40\n", "", 1), 5}, {strings.Replace(healthy, "agogo_scheduler_leader 1x40\n", "", 1), 5},
@@ -69,6 +70,10 @@ var scenes = map[string][]scene{
 		{`agogo_payouts_mismatches_total{tenant="lebenis",provider="orange",code="paid_twice"} _ _ 1x40`, 2},
 		{`agogo_recurrences_mismatches_total{tenant="wallclub",provider="cielo",code="x"} _ _ 1x40`, 2},
 		{`agogo_webhooks_total{provider="orange",outcome="taken"} 0x40`, never},
+	},
+	"AgogoAnswersNeedPeople": {
+		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} 0 0 1x40`, 2}, {`agogo_recurrences_alarms_total{tenant="wallclub",provider="cielo"} _ _ 1x40`, 2},
+		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} _ _ 1x40`, 2}, {`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} 0x40`, never},
 	},
 	"AgogoDayStaysOpen": {
 		{`agogo_payouts_oldest_open_close_seconds 172700+60x400`, 62}, {`agogo_payouts_oldest_open_close_seconds 86400x400`, never},

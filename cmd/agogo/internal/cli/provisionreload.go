@@ -33,6 +33,7 @@ ends that is really served.`
 	f.StringVar(&r.Address, "server", "127.0.0.1:4222", "where it serves")
 	f.StringVar(&r.Certificate, "certificate", "", "file of the certificate that it should serve; none: it does not encrypt")
 	f.StringSliceVar(&r.Watch, "watch", nil, "files and folders that it reads")
+	f.StringVar(&r.Monitor, "monitor", "http://127.0.0.1:8222", "where it serves its monitoring, to see whether it has taken its files; none: it is believed")
 	f.DurationVar(&r.Every, "every", 15*time.Second, "how often to look")
 	f.StringVar(&metrics, "http", "127.0.0.1:8223", "where metrics and health are served")
 	return c

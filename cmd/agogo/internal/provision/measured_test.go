@@ -14,7 +14,7 @@ import (
 // onFaults are metrics that a day without a fault does not show, in whose evening nothing is outstanding: their series begin with
 // the first fault.
 var onFaults = []string{
-	"agogo_payouts_mismatches_total", "agogo_recurrences_mismatches_total", "agogo_webhooks_total",
+	"agogo_payouts_mismatches_total", "agogo_recurrences_mismatches_total", "agogo_payouts_alarms_total", "agogo_recurrences_alarms_total", "agogo_webhooks_total",
 	"agogo_payouts_attempts_oldest_seconds", "agogo_payouts_attempts_open", "agogo_recurrences_attempts_oldest_seconds", "agogo_recurrences_attempts_open",
 }
 

@@ -29,10 +29,12 @@ type Reloader struct {
 	Certificate string   // the file whose certificate the server should serve; "": it serves none
 	Address     string   // where it serves
 	Watch       []string // files and folders after whose change it is told too
+	Monitor     string   // base URL of the server's monitoring, which says whether it has taken its files; "": it is believed
 	Every       time.Duration
 	Logger      *slog.Logger
 
 	reloads  prometheus.Counter
+	refusals prometheus.Counter
 	mu       sync.Mutex
 	expires  time.Time // of the certificate that was served last
 	failed   error     // why that is not known
@@ -45,10 +47,11 @@ const lookTimeout = 5 * time.Second
 // Register adds its metrics.
 func (r *Reloader) Register(reg prometheus.Registerer) error {
 	r.reloads = prometheus.NewCounter(prometheus.CounterOpts{Name: "agogo_broker_reloads_total", Help: "How often the broker was told to read its files again."})
-	if r.Certificate == "" {
-		return reg.Register(r.reloads)
+	r.refusals = prometheus.NewCounter(prometheus.CounterOpts{Name: "agogo_broker_reloads_refused_total", Help: "How often the broker went on with what it had, because its files were wrong."})
+	if err := errors.Join(reg.Register(r.reloads), reg.Register(r.refusals)); err != nil || r.Certificate == "" {
+		return err
 	}
-	return errors.Join(reg.Register(r.reloads), reg.Register(renewal.Expiry{"nats": r.served}))
+	return errors.Join(reg.Register(renewal.Expiry{"nats": r.served}))
 }
 
 func (r *Reloader) served() (time.Time, error) {
@@ -93,7 +96,14 @@ func (r *Reloader) look(ctx context.Context) error {
 	if !due {
 		return nil
 	}
+	before, err := r.loaded(ctx)
+	if err != nil {
+		return err
+	}
 	if err := r.tell(); err != nil {
+		return err
+	}
+	if err := r.taken(ctx, before); err != nil {
 		return err
 	}
 	r.told = now

@@ -27,6 +27,7 @@ type broker struct {
 	dir  string
 	keys provision.Keys
 	addr string
+	http string // of its monitoring
 	pid  int
 }
 
@@ -46,7 +47,7 @@ func startBroker(t *testing.T, issued time.Time) *broker {
 		t.Fatal(err)
 	}
 	b.write("accounts.conf", accounts.String())
-	b.write("nats.conf", fmt.Sprintf("listen: 127.0.0.1:-1\nports_file_dir: %q\npid_file: %q\njetstream { store_dir: %q }\ntls { cert_file: %q, key_file: %q }\ninclude ./accounts.conf\n",
+	b.write("nats.conf", fmt.Sprintf("listen: 127.0.0.1:-1\nhttp: 127.0.0.1:-1\nports_file_dir: %q\npid_file: %q\njetstream { store_dir: %q }\ntls { cert_file: %q, key_file: %q }\ninclude ./accounts.conf\n",
 		dir, filepath.Join(dir, "nats.pid"), filepath.Join(dir, "store"), filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")))
 	binary := filepath.Join(dir, "nats-server")
 	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
@@ -77,7 +78,9 @@ func startBroker(t *testing.T, issued time.Time) *broker {
 			return false
 		}
 		b.addr, _, ok = strings.Cut(rest, "\"")
-		return ok
+		_, rest, monitored := strings.Cut(string(raw), "http://")
+		b.http, _, _ = strings.Cut(rest, "\"")
+		return ok && monitored
 	})
 	return b
 }
@@ -157,7 +160,7 @@ func (b *broker) reloader() (*prometheus.Registry, *log) {
 	b.t.Helper()
 	said := &log{}
 	r := &provision.Reloader{
-		PIDFile: filepath.Join(b.dir, "nats.pid"), Certificate: filepath.Join(b.dir, "tls.crt"), Address: b.addr, Every: 50 * time.Millisecond,
+		PIDFile: filepath.Join(b.dir, "nats.pid"), Certificate: filepath.Join(b.dir, "tls.crt"), Address: b.addr, Monitor: "http://" + b.http, Every: 50 * time.Millisecond,
 		Watch: []string{filepath.Join(b.dir, "tls.crt"), filepath.Join(b.dir, "keys.conf")}, Logger: slog.New(slog.NewTextHandler(said, nil)),
 	}
 	registry := prometheus.NewRegistry()
@@ -228,15 +231,7 @@ func TestTheBrokerTakesUpARotatedKey(t *testing.T) {
 	}
 	defer other.Close()
 	b.reloader()
-	for _, f := range []string{b.keys.NATS("payouts"), strings.TrimSuffix(b.keys.NATS("payouts"), ".nk") + ".pub"} {
-		if err := os.Remove(f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := b.keys.Make(); err != nil {
-		t.Fatal(err)
-	}
-	b.publicKeys()
+	b.rotate("payouts")
 	b.await("the old key to be shut out", func() bool { return !old.IsConnected() })
 	b.await("the new key to be let in", func() bool {
 		nc, err := b.connect("payouts")
@@ -249,6 +244,41 @@ func TestTheBrokerTakesUpARotatedKey(t *testing.T) {
 	if err := other.Flush(); err != nil || other.Stats().Reconnects != 0 {
 		t.Errorf("another user lost its connection: %v", err)
 	}
+}
+
+// rotate gives a user another key, and the broker's files its public half.
+func (b *broker) rotate(user string) {
+	b.t.Helper()
+	for _, f := range []string{b.keys.NATS(user), strings.TrimSuffix(b.keys.NATS(user), ".nk") + ".pub"} {
+		if err := os.Remove(f); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if err := b.keys.Make(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.publicKeys()
+}
+
+// A broker that finds an error in any of its files takes none of them: it is told again until it has.
+func TestTheBrokerIsToldAgainWhatItRefused(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, time.Now())
+	registry, said := b.reloader()
+	b.await("the first look", func() bool { return strings.Contains(said.String(), "was told") })
+	good, err := os.ReadFile(filepath.Join(b.dir, "accounts.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.write("accounts.conf", string(good)+"\nnonsense {\n")
+	b.rotate("payouts")
+	b.await("a refusal", func() bool { return gauge(t, registry, "agogo_broker_reloads_refused_total") > 0 })
+	b.write("accounts.conf", string(good))
+	nc, err := b.connect("payouts") // which waits for its key to be known
+	if err != nil {
+		t.Fatalf("the new key is still refused: %v", err)
+	}
+	nc.Close()
 }
 
 func TestTheReloaderSignalsNobodyElse(t *testing.T) {
