@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,11 +34,14 @@ type claimed struct {
 func (l *lane) claim(ctx context.Context, most int) (claimed, error) {
 	var c claimed
 	committing := false
-	err := pg.InTx(ctx, l.d.Pool, func(tx pgx.Tx) (err error) {
-		c, err = l.claimIn(ctx, tx, most)
-		committing = err == nil
-		return err
-	})
+	err := errMoved
+	for errors.Is(err, errMoved) {
+		err = pg.InTx(ctx, l.d.Pool, func(tx pgx.Tx) (err error) {
+			c, err = l.claimIn(ctx, tx, most)
+			committing = err == nil
+			return err
+		})
+	}
 	if err != nil && !committing {
 		c = claimed{}
 	}
@@ -108,7 +112,23 @@ func (l *lane) take(ctx context.Context, tx pgx.Tx, g gates, most int) (c claime
 	if c.begun, err = attempt.Begin(ctx, tx, c.owner, l.Connector.Policy.Lease, l.d.Clock.Now(), claim.Starts); err != nil {
 		return c, err
 	}
-	return c, claim.Begun(ctx, tx, c.begun)
+	if err = claim.Begun(ctx, tx, c.begun); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+// errMoved means that the gates were closed while rows were claimed.
+var errMoved = errors.New("the connector was stopped or told to rest meanwhile")
+
+// unmoved looks at the connector once more, now that rows are locked: one of them may have come back with the very answer that closes the
+// gate, between the look at the gate and the claim.
+func (l *lane) unmoved(ctx context.Context, tx pgx.Tx, g gates) error {
+	st, err := l.d.States.Get(ctx, tx, l.Connector.Connector)
+	if err == nil && (st.Stops != g.stops || st.Resting(l.d.Clock.Now())) {
+		err = errMoved
+	}
+	return err
 }
 
 // unused gives a trial back that nothing is sent with.
