@@ -115,7 +115,7 @@ func (l *lane) take(ctx context.Context, tx pgx.Tx, g gates, most int) (c claime
 	if err = claim.Begun(ctx, tx, c.begun); err != nil {
 		return c, err
 	}
-	return c, nil
+	return c, l.unmoved(ctx, tx, g)
 }
 
 // errMoved means that the gates were closed while rows were claimed.

@@ -74,7 +74,7 @@ func (p *post) loseCommits(most int, withOutcomes bool) (lost func() int) {
 			recorded[tx] = true
 			return
 		}
-		if recorded[tx] != withOutcomes || len(recorded) == 0 || n == most {
+		if step != "begun" || recorded[tx] != withOutcomes || len(recorded) == 0 || n == most {
 			return
 		}
 		n++

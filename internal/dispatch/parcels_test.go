@@ -42,7 +42,7 @@ type post struct {
 	answer  func(ctx context.Context, t provider.Transfer) provider.Result // nil: succeeded
 	gate    func() dispatch.Gate                                           // nil: open
 	fail    func(step string) error                                        // of the book; nil: never
-	saw     func(step string, tx pgx.Tx)                                   // "begun" or "recorded", in the transaction; nil: nobody looks
+	saw     func(step string, tx pgx.Tx)                                   // "claiming", "begun" or "recorded", in the transaction; nil: nobody looks
 	moved   []attempt.Moved
 	late    []attempt.Outcome
 	watched []string
@@ -201,6 +201,9 @@ func (p *post) aside(ctx context.Context, tx pgx.Tx, l dispatch.Lane, state stri
 }
 
 func (p *post) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) (dispatch.Claim, error) {
+	if p.saw != nil {
+		p.saw("claiming", tx)
+	}
 	rows, err := tx.Query(ctx, `SELECT id FROM parcels WHERE run_id = $1 AND page = $2 AND provider = $3 AND state = 'waiting'
 		AND NOT (id = ANY($4)) AND (not_before IS NULL OR not_before <= $5) ORDER BY id LIMIT $6 FOR UPDATE SKIP LOCKED`,
 		l.Run.ID, l.Page, l.Provider, resting, p.clock.Now(), most)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/agogopay/agogo/internal/provider"
 )
 
@@ -103,5 +105,27 @@ func TestNothingFollowsADoubtfulAnswer(t *testing.T) {
 				t.Errorf("%d calls, %d claims with an outcome", p.sent(), together.Load())
 			}
 		})
+	}
+}
+
+// A row comes back with the word to slow down after the next claim has looked at the connector and before it takes rows.
+func TestWhatToldToSlowDownIsNotSentAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	p.parcels(1, 0, "dhl")
+	p.answer = func(context.Context, provider.Transfer) provider.Result {
+		return provider.Result{Class: provider.NotSent, Code: "busy", SlowDown: true, RetryAfter: time.Hour}
+	}
+	p.saw = func(step string, _ pgx.Tx) {
+		if step != "claiming" || p.count("SELECT count(*) FROM attempts WHERE state = 'submitting'") == 0 {
+			return
+		}
+		for p.count("SELECT count(*) FROM attempts WHERE state = 'not_sent'") == 0 && p.sent() < 2 {
+			<-time.After(time.Millisecond)
+		}
+	}
+	p.dispatch()
+	if p.sent() != 1 || p.slots() != 0 {
+		t.Errorf("%d calls, %d slots were not given back", p.sent(), p.slots())
 	}
 }
