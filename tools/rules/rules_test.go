@@ -72,8 +72,10 @@ var scenes = map[string][]scene{
 		{`agogo_webhooks_total{provider="orange",outcome="taken"} 0x40`, never},
 	},
 	"AgogoAnswersNeedPeople": {
-		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} 0 0 1x40`, 2}, {`agogo_recurrences_alarms_total{tenant="wallclub",provider="cielo"} _ _ 1x40`, 2},
-		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} _ _ 1x40`, 2}, {`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} 0x40`, never},
+		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} 0 0 1x40`, 2},
+		{`agogo_recurrences_alarms_total{tenant="wallclub",provider="cielo"} _ _ 1x40`, 2},
+		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} _ _ 1x40`, 2},
+		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} 0x40`, never},
 	},
 	"AgogoDayStaysOpen": {
 		{`agogo_payouts_oldest_open_close_seconds 172700+60x400`, 62}, {`agogo_payouts_oldest_open_close_seconds 86400x400`, never},
