@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -57,7 +58,11 @@ func startReplica(t *testing.T, in *harness.Install, service, path string) *anot
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := harness.WriteFile(t, "tenants.yaml", strings.ReplaceAll(string(raw), "http://127.0.0.1:9900", info.Simulator))
+	text := strings.ReplaceAll(string(raw), "http://127.0.0.1:9900", info.Simulator)
+	for name, token := range map[string]string{"AUDITOR_TOKEN": auditorToken, "CLERK_TOKEN": clerkToken} { // a process of one service takes hashes alone
+		text = strings.ReplaceAll(text, `token: "${`+name+`}"`, fmt.Sprintf(`token_sha256: "%x"`, sha256.Sum256([]byte(token))))
+	}
+	config := harness.WriteFile(t, "tenants.yaml", text)
 	a := &another{T: t, cmd: exec.CommandContext(t.Context(), path), addr: freeAddr(t)}
 	var log bytes.Buffer
 	a.cmd.Stderr = &log
