@@ -94,7 +94,7 @@ func (in *installation) environment(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file = append(file, "\nauth: {tokens: [{name: operator, role: operator, tenants: [lebenis], token: \"${TOKEN}\"}]}\n"...)
+	file = append(file, "\nauth: {tokens: [{name: operator, role: operator, tenants: [lebenis], token_sha256: \"9dc7e965ab02c5a2ee34d2900af082b3ab9e75a6e092150f6eee488db9340e82\"}]}\n"...)
 	path := filepath.Join(t.TempDir(), "tenants.yaml")
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
