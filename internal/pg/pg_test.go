@@ -425,6 +425,28 @@ func TestPrepareGivesEachServiceItsSchemaAlone(t *testing.T) {
 	}
 }
 
+// Roles belong to the server, so installations in several databases of one server prepare the same ones.
+func TestPrepareMeetsThatOfAnotherDatabase(t *testing.T) {
+	t.Parallel()
+	const databases, rounds = 4, 5
+	dsns := []string{pgtest.Database(t)}
+	dropRoles(t, dsns[0], "prep_shared") // after the databases that follow are gone
+	for range databases - 1 {
+		dsns = append(dsns, pgtest.Database(t))
+	}
+	var wg sync.WaitGroup
+	for _, dsn := range dsns {
+		wg.Go(func() {
+			for range rounds {
+				if err := pg.Prepare(t.Context(), dsn, "prep_shared", "prep_shared", "p"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func TestPrepareSetsANewPassword(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)

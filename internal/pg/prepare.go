@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/agogopay/agogo/internal/clock"
 )
 
 // Prepare creates schema and role of a service and gives the role that schema alone; adminDSN is a superuser's or owner's.
@@ -27,21 +31,49 @@ func Prepare(ctx context.Context, adminDSN, schema, role, password string) error
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // everything is committed or failed by now
 
 	p := preparation{schema: schema, role: role, verifier: verifier}
-	err = InTx(ctx, conn, func(tx pgx.Tx) error {
-		for _, step := range []func(context.Context, pgx.Tx) error{p.lock, p.ensureRole, p.ensureSchema, p.closePublic, p.verify} {
-			if err := step(ctx, tx); err != nil {
-				return err
-			}
+	for attempt := 1; ; attempt++ {
+		err := InTx(ctx, conn, func(tx pgx.Tx) error { return p.run(ctx, tx) })
+		switch {
+		case err == nil:
+			return nil
+		case attempt == prepareAttempts || !roleRaced(err):
+			return fmt.Errorf("prepare schema %s for role %s: %w", schema, role, err)
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("prepare schema %s for role %s: %w", schema, role, err)
+		if err := clock.Real().Sleep(ctx, backoff(attempt)); err != nil {
+			return err
+		}
 	}
-	return nil
+}
+
+// prepareAttempts is how often preparing begins anew when it meets another database's.
+const prepareAttempts = 8
+
+// roleRaced reports whether somebody else made or changed the role at the same moment. Roles belong to the server, the lock
+// below to the database, so two installations on one server meet here.
+func roleRaced(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code {
+	case "42710", "23505": // the role is there, by name or by the catalog's own index
+		return true
+	case "XX000": // the code of all internal errors, so the text decides
+		return strings.Contains(refused.Message, "tuple concurrently")
+	}
+	return false
 }
 
 type preparation struct{ schema, role, verifier string }
+
+func (p preparation) run(ctx context.Context, tx pgx.Tx) error {
+	for _, step := range []func(context.Context, pgx.Tx) error{p.lock, p.ensureRole, p.ensureSchema, p.closePublic, p.verify} {
+		if err := step(ctx, tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func exec(ctx context.Context, tx pgx.Tx, statements ...string) error {
 	for _, s := range statements {
