@@ -51,17 +51,16 @@ func (w *watched) write(text string) {
 	}
 }
 
-// after lets time go by and reports whether the process has ended.
-func (w *watched) after(d time.Duration) bool {
-	time.Sleep(d) // of the bubble
-	synctest.Wait()
+// endsWithin waits for the process to end, of the bubble's time not longer than d, and reports whether it has.
+func (w *watched) endsWithin(d time.Duration) bool {
+	w.t.Helper()
 	select {
 	case err := <-w.ended:
 		if !errors.Is(err, errChanged) {
 			w.t.Errorf("ended with %v", err)
 		}
 		return true
-	default:
+	case <-time.After(d + time.Nanosecond): // what happens at d itself comes first
 		return false
 	}
 }
@@ -72,11 +71,11 @@ func TestAChangeEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := watching(t, 0, fine)
-		if w.after(time.Hour) {
+		if w.endsWithin(time.Hour) {
 			t.Fatal("it ended without a change")
 		}
 		w.write("second")
-		if !w.after(watchEvery) {
+		if !w.endsWithin(watchEvery) {
 			t.Error("it goes on with what the file does not hold any more")
 		}
 	})
@@ -91,7 +90,7 @@ func TestReplicasDoNotEndTogether(t *testing.T) {
 			w := watching(t, spread, fine)
 			w.write("second")
 			began := time.Now()
-			for !w.after(time.Second) {
+			for !w.endsWithin(time.Second) {
 				if time.Since(began) > spread+2*watchEvery {
 					t.Fatal("it never ends")
 				}
@@ -114,20 +113,20 @@ func TestWhatNothingStartsWithEndsNothing(t *testing.T) {
 			return nil
 		})
 		w.write("wrong")
-		if w.after(time.Hour) {
+		if w.endsWithin(time.Hour) {
 			t.Fatal("a typing error ended it")
 		}
 		if testutil.ToFloat64(w.stale) != 1 {
 			t.Error("the metric does not say so")
 		}
 		w.write("first")
-		if w.after(time.Hour) || testutil.ToFloat64(w.stale) != 0 {
+		if w.endsWithin(time.Hour) || testutil.ToFloat64(w.stale) != 0 {
 			t.Error("what was taken back is still held against it")
 		}
 		w.write("wrong")
-		w.after(time.Hour)
+		w.endsWithin(time.Hour)
 		w.write("right")
-		if !w.after(watchEvery) {
+		if !w.endsWithin(watchEvery) {
 			t.Error("it goes on although the error was mended")
 		}
 	})
@@ -145,15 +144,16 @@ func TestWhatChangesWhileItWaits(t *testing.T) {
 			return nil
 		})
 		w.write("second")
-		time.Sleep(watchEvery) // it has seen it,
-		synctest.Wait()        // and waits
+		if w.endsWithin(watchEvery) { // it has seen it, and waits
+			t.Fatal("it ended before its turn")
+		}
 		wrong.Store(true)
 		w.write("third")
-		if w.after(time.Hour) {
+		if w.endsWithin(time.Hour) {
 			t.Fatal("it ended for what nothing starts with")
 		}
 		wrong.Store(false)
-		if !w.after(time.Hour) {
+		if !w.endsWithin(time.Hour) {
 			t.Error("it was forgotten")
 		}
 	})
@@ -169,14 +169,14 @@ func TestAFileThatStaysAwayIsTold(t *testing.T) {
 		if err := os.Remove(w.file); err != nil {
 			t.Fatal(err)
 		}
-		if w.after(20*time.Second) || testutil.ToFloat64(w.stale) != 0 {
+		if w.endsWithin(20*time.Second) || testutil.ToFloat64(w.stale) != 0 {
 			t.Error("an exchange is held against it")
 		}
-		if w.after(time.Hour) || testutil.ToFloat64(w.stale) != 1 || strings.Count(said.String(), "cannot be read") != 1 {
+		if w.endsWithin(time.Hour) || testutil.ToFloat64(w.stale) != 1 || strings.Count(said.String(), "cannot be read") != 1 {
 			t.Errorf("an hour without the file: stale %v, log: %s", testutil.ToFloat64(w.stale), said.String())
 		}
 		w.write("first")
-		if w.after(time.Minute) || testutil.ToFloat64(w.stale) != 0 {
+		if w.endsWithin(time.Minute) || testutil.ToFloat64(w.stale) != 0 {
 			t.Error("the file is back as it was, and still held against it")
 		}
 	})
