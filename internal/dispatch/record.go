@@ -30,11 +30,13 @@ func (l *lane) record(ctx context.Context) {
 }
 
 // A transaction costs about the same for one answer as for twenty, so a batch of answers waits for more. A provider that takes
-// its time is not kept waiting for longer than gatherFor, for the slots of what has been answered stand idle; one that answers
+// its time is not kept waiting for longer than gatherFor, nor for longer than gatherLull after its last answer, for the slots of
+// what has been answered stand idle: what was sent together is answered together, and then nothing for a while. One that answers
 // quickly answers all of what was claimed together within gatherQuick, and a few of its answers in a transaction of their own
 // would cost more than they gain.
 const (
 	gatherFor   = 5 * time.Millisecond
+	gatherLull  = 1500 * time.Microsecond
 	gatherQuick = 20 * time.Millisecond
 	quick       = 40 * time.Millisecond
 )
@@ -42,12 +44,13 @@ const (
 // gather takes the answers of the next moment, and does not wait when nothing else is open.
 func (l *lane) gather(first answer) []answer {
 	batch := []answer{first}
-	wait := gatherFor
+	wait, quiet := gatherFor, gatherLull
 	if first.took < quick {
-		wait = gatherQuick
+		wait, quiet = gatherQuick, gatherQuick
 	}
-	patience := time.NewTimer(wait)
+	patience, lull := time.NewTimer(wait), time.NewTimer(quiet)
 	defer patience.Stop()
+	defer lull.Stop()
 	for len(batch) < min(l.d.RecordMost, int(l.open.Load())) {
 		select {
 		case a, ok := <-l.answers:
@@ -55,6 +58,9 @@ func (l *lane) gather(first answer) []answer {
 				return batch
 			}
 			batch = append(batch, a)
+			lull.Reset(quiet)
+		case <-lull.C:
+			return batch
 		case <-patience.C:
 			return batch
 		}
