@@ -90,9 +90,15 @@ func (s *leases) beat(ctx context.Context) {
 		s.expiry.Stop()
 	}
 	s.expiry = fresh
-	count := len(s.mine)
 	s.mu.Unlock()
-	s.o.metrics.leases.WithLabelValues(s.o.cfg.Service).Set(float64(count))
+	s.show() // also when nothing has changed: it may never have been told
+}
+
+// show tells how many parts are ours, as they come and go: a renewal that fails ends them later, and nobody beats after the last one.
+func (s *leases) show() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.metrics.leases.WithLabelValues(s.o.cfg.Service).Set(float64(len(s.mine)))
 }
 
 // quota is our share of the parts: as even as whole numbers allow, whoever is asked. A relay without NATS wants nothing.
@@ -163,10 +169,10 @@ func (s *leases) take(ctx context.Context, quota int) error {
 		return fmt.Errorf("take: %w", err)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, t := range taken {
 		s.mine[t.Part] = &lease{term: t.Term}
 	}
+	s.mu.Unlock()
 	if len(taken) > 0 {
 		s.o.Nudge()
 	}
@@ -174,6 +180,7 @@ func (s *leases) take(ctx context.Context, quota int) error {
 }
 
 func (s *leases) drop(these map[int16]*lease) {
+	defer s.show()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for part, l := range these {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/agogopay/agogo/internal/clock"
 )
 
 const (
@@ -87,12 +89,18 @@ func (r *relay) poll(ctx context.Context) {
 	}
 }
 
+// lookWithin bounds one look, which is a few steps of an index: only a connection that is gone and does not say so takes longer.
+const lookWithin = 10 * time.Second
+
 func (r *relay) look(ctx context.Context) error {
-	waiting, err := r.byIndex().Waiting(ctx)
+	within, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	waiting, err := r.byIndex().Waiting(within)
 	if err != nil {
+		r.metrics.unread(clock.Real().Now())
 		return err
 	}
-	r.metrics.setOldest(waiting)
+	r.metrics.setOldest(clock.Real().Now(), waiting)
 	for _, w := range waiting {
 		l, ok := r.lanes[w.Stream]
 		if !ok {
