@@ -35,81 +35,6 @@ func alerts(t *testing.T) map[string]rulefmt.Rule {
 	return all
 }
 
-// scene is what Prometheus has scraped each minute, and from which minute on an alert fires for it; never is not at all.
-type scene struct {
-	series string
-	from   int
-}
-
-const (
-	never   = -1
-	minutes = 40
-	healthy = "agogo_scheduler_leader 1x40\nagogo_payouts_restore_unmarked{s=\"p\"} 0x40\nagogo_recurrences_restore_unmarked{s=\"r\"} 0x40\nagogo_notifier_restore_unmarked{s=\"n\"} 0x40\n"
-)
-
-var scenes = map[string][]scene{
-	"AgogoTicksOverdue": {
-		{`agogo_scheduler_overdue_seconds 0 0 61x40`, 3}, {`agogo_scheduler_overdue_seconds 60x40`, never}, {`agogo_scheduler_overdue_seconds 0 90 0 90 0x40`, never},
-	},
-	"AgogoNobodyWakes": {
-		{"agogo_scheduler_leader{instance=\"a\"} 1 0x40\nagogo_scheduler_leader{instance=\"b\"} 0x40", 3},
-		{"agogo_scheduler_leader{instance=\"a\"} 1 0x40\nagogo_scheduler_leader{instance=\"b\"} 0 1x40", never},
-		{"agogo_scheduler_leader{namespace=\"a\"} 1x40\nagogo_scheduler_leader{namespace=\"b\"} 0x40", 2},
-	},
-	"AgogoServiceGone": {
-		{healthy, never}, {strings.Replace(healthy, "agogo_notifier_restore_unmarked{s=\"n\"} 0x40\n", "", 1), 5}, {strings.Replace(healthy, "agogo_scheduler_leader 1x40\n", "", 1), 5},
-	},
-	"AgogoOutcomesOutstanding": {
-		{`agogo_payouts_attempts_oldest_seconds{tenant="lebenis",provider="orange",state="unknown"} 0+600x40`, 17},
-		{`agogo_recurrences_attempts_oldest_seconds{tenant="wallclub",provider="cielo",state="manual_review"} 3601x40`, 10},
-		{`agogo_payouts_attempts_oldest_seconds{tenant="lebenis",provider="orange",state="processing"} 0+600x40`, never},
-	},
-	"AgogoProviderContradicts": {
-		{`agogo_payouts_mismatches_total{tenant="lebenis",provider="orange",code="paid_twice"} 0 0 1x40`, 2},
-		{`agogo_recurrences_mismatches_total{tenant="wallclub",provider="cielo",code="x"} 0 0 1x40`, 2},
-		{`agogo_payouts_mismatches_total{tenant="lebenis",provider="orange",code="paid_twice"} _ _ 1x40`, 2},
-		{`agogo_recurrences_mismatches_total{tenant="wallclub",provider="cielo",code="x"} _ _ 1x40`, 2},
-		{`agogo_webhooks_total{provider="orange",outcome="taken"} 0x40`, never},
-	},
-	"AgogoAnswersNeedPeople": {
-		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} 0 0 1x40`, 2},
-		{`agogo_recurrences_alarms_total{tenant="wallclub",provider="cielo"} _ _ 1x40`, 2},
-		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} _ _ 1x40`, 2},
-		{`agogo_payouts_alarms_total{tenant="lebenis",provider="wave"} 0x40`, never},
-	},
-	"AgogoDayStaysOpen": {
-		{`agogo_payouts_oldest_open_close_seconds 172700+60x400`, 62}, {`agogo_payouts_oldest_open_close_seconds 86400x400`, never},
-	},
-	"AgogoRestoreUnmarked": {
-		{`agogo_notifier_restore_unmarked 0 1x40`, 1}, {`agogo_scheduler_restore_unmarked 1x40`, 0}, {`agogo_payouts_restore_unmarked 0x40`, never},
-	},
-	"AgogoOutboxStuck": {
-		{`agogo_outbox_oldest_unpublished_seconds{service="payouts",stream="EVENTS"} 0+60x40`, 4}, {`agogo_outbox_oldest_unpublished_seconds{service="payouts",stream="EVENTS"} 0 70 0 70 0x40`, never},
-	},
-	"AgogoConsumerBehind": {
-		{`agogo_stream_lag_seconds{consumer="notifier"} 301x40`, 10}, {`agogo_stream_lag_seconds{consumer="notifier"} 300x40`, never},
-	},
-	"AgogoDeadLetters": {
-		{`agogo_stream_deliveries_total{consumer="payouts-exec",result="dead_lettered"} 0 0 0 1x40`, 3}, {`agogo_stream_deliveries_total{consumer="payouts-exec",result="handled"} 0+5x40`, never},
-	},
-	"AgogoWebhooksRefused": {
-		{`agogo_webhooks_total{provider="orange",outcome="forged"} 0+1x40`, 6}, {`agogo_webhooks_total{provider="orange",outcome="taken"} 0+9x40`, never}, {`agogo_webhooks_total{provider="orange",outcome="forged"} 0 3x40`, never},
-	},
-	// The clock begins in 1970: a certificate that ends after 14 days and 5 minutes has 14 days left at minute 5.
-	"AgogoCertificateEnds": {
-		{`agogo_certificate_expires_timestamp_seconds{certificate="grpc"} 1209900x40`, 21},
-		{`agogo_certificate_expires_timestamp_seconds{certificate="grpc"} 2592000x40`, never},
-		{"agogo_certificate_expires_timestamp_seconds{certificate=\"nats\",pod=\"a\"} 2592000x40\nagogo_certificate_expires_timestamp_seconds{certificate=\"nats\",pod=\"b\"} 1000000x40", 15},
-		{`agogo_certificate_expires_timestamp_seconds{certificate="nats"} 1000000x10 2592000x40`, never},
-	},
-	"AgogoCertificateEndsSoon": {
-		{`agogo_certificate_expires_timestamp_seconds{certificate="nats-ca"} 0x40`, 15}, {`agogo_certificate_expires_timestamp_seconds{certificate="nats-ca"} 1000000x40`, never},
-	},
-	"AgogoSettingsStale": {
-		{`agogo_settings_stale{job="agogo",instance="a"} 0 1x40`, 6}, {`agogo_settings_stale{job="agogo",instance="a"} 0 1 1 0x40`, never},
-	},
-}
-
 func TestEachAlertFiresWhenItShouldAndNotBefore(t *testing.T) {
 	all := alerts(t)
 	for name := range scenes {
@@ -132,14 +57,7 @@ func TestEachAlertFiresWhenItShouldAndNotBefore(t *testing.T) {
 // fires is the first minute at whose evaluation the alert fires.
 func fires(t *testing.T, r rulefmt.Rule, series string) int {
 	t.Helper()
-	var load strings.Builder
-	load.WriteString("load 1m\n")
-	for line := range strings.Lines(series) {
-		load.WriteString("  " + line)
-	}
-	storage := promqltest.LoadedStorage(t, load.String())
-	defer func() { _ = storage.Close() }()
-	query := rules.EngineQueryFunc(promqltest.NewTestEngine(t, false, 5*time.Minute, 1_000_000), storage)
+	query := over(t, series)
 	expr, err := parser.ParseExpr(r.Expr)
 	if err != nil {
 		t.Fatal(err)
@@ -165,14 +83,62 @@ func fires(t *testing.T, r rulefmt.Rule, series string) int {
 	return never
 }
 
+// over answers questions about what was scraped.
+func over(t *testing.T, series string) rules.QueryFunc {
+	t.Helper()
+	var load strings.Builder
+	load.WriteString("load 1m\n")
+	for line := range strings.Lines(series) {
+		load.WriteString("  " + line)
+	}
+	storage := promqltest.LoadedStorage(t, load.String())
+	t.Cleanup(func() { _ = storage.Close() })
+	return rules.EngineQueryFunc(promqltest.NewTestEngine(t, false, 5*time.Minute, 1_000_000), storage)
+}
+
+// Who is told that something is gone is told what and where, once, and for how long: what nothing but memory knows is known for a
+// day, as the runbook says.
+func TestWhatIsGoneIsNamedOnceAndForHowLong(t *testing.T) {
+	healthy := installation(theirs, " 0x2000", " 0x2000", " 0x2000", " 0x2000")
+	for _, c := range []struct {
+		name, series string
+		at           time.Duration
+		want         []string
+	}{
+		{"one service", installation(ours, " 0x2000", " 0x2000", stops, " 0x2000") + healthy, 23 * time.Hour, []string{"pay recurrences"}},
+		{"one service, long after", installation(ours, " 0x2000", " 0x2000", stops, " 0x2000") + healthy, 25 * time.Hour, []string{"pay recurrences"}},
+		{"all of them", installation(ours, stops, stops, stops, stops) + healthy, 23 * time.Hour, []string{"pay notifier", "pay payouts", "pay recurrences", "pay scheduler"}},
+		{"all of them, long after", installation(ours, stops, stops, stops, stops) + healthy, 25 * time.Hour, nil},
+		{"nobody else was there", installation(ours, stops, stops, stops, stops), 23 * time.Hour, []string{"pay notifier", "pay payouts", "pay recurrences", "pay scheduler"}},
+		{"nobody else was there, long after", installation(ours, stops, stops, stops, stops), 25 * time.Hour, []string{" any service"}},
+	} {
+		var got []string
+		found, err := over(t, c.series)(t.Context(), alerts(t)["AgogoServiceGone"].Expr, time.Unix(0, 0).Add(c.at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sample := range found {
+			got = append(got, sample.Metric.Get("namespace")+" "+sample.Metric.Get("gone"))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestEachAlertSaysHowUrgentItIsAndWhatToDo(t *testing.T) {
 	for name, r := range alerts(t) {
 		if s := r.Labels["severity"]; s != "page" && s != "ticket" {
 			t.Errorf("%s: severity %q", name, s)
 		}
-		page := r.Annotations["runbook_url"][strings.LastIndex(r.Annotations["runbook_url"], "/")+1:]
-		if _, err := os.Stat(filepath.Join("../../docs/runbooks", page)); err != nil {
+		page, heading, _ := strings.Cut(r.Annotations["runbook_url"][strings.LastIndex(r.Annotations["runbook_url"], "/")+1:], "#")
+		text, err := os.ReadFile(filepath.Join("../../docs/runbooks", page))
+		if err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		if heading != "" && !strings.Contains(strings.ReplaceAll(strings.ToLower(string(text)), " ", "-"), "#-"+heading+"\n") {
+			t.Errorf("%s: %s has no heading %s", name, page, heading)
 		}
 		if r.Annotations["summary"] == "" {
 			t.Errorf("%s does not say what is the matter", name)
@@ -204,7 +170,7 @@ func TestDashboardsAskWhatPrometheusUnderstands(t *testing.T) {
 		for _, p := range board.Panels {
 			for _, q := range p.Targets {
 				asked++
-				if _, err := parser.ParseExpr(strings.NewReplacer("$__rate_interval", "5m", "$tenant", ".*").Replace(q.Expr)); err != nil {
+				if _, err := parser.ParseExpr(strings.NewReplacer("$__rate_interval", "5m", "$tenant", ".*", "$namespace", ".*").Replace(q.Expr)); err != nil {
 					t.Errorf("%s: %s: %v", f, p.Title, err)
 				}
 			}
