@@ -26,7 +26,7 @@ type Process struct {
 	Log         string // "level" or "level,format": "info,json"
 	// Watch are files, and folders of files, that the process was started with: it ends when they change, to be started again.
 	Watch []string
-	// WatchSpread is the longest that it waits before that, so that replicas do not end together.
+	// WatchSpread is how long after the replica before it has ended it does so, for they end one after another; 0: at once.
 	WatchSpread time.Duration
 }
 

@@ -18,6 +18,7 @@ import (
 
 const (
 	connectPatience = 30 * time.Second // for a server that starts at the same time as we do
+	refusalLook     = time.Second
 	dialTimeout     = 5 * time.Second
 	maxReconnect    = 5 * time.Second
 	natsDrain       = 5 * time.Second
@@ -38,7 +39,7 @@ func Connect(ctx context.Context, to Server, service string, logger *slog.Logger
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	events := newEvents(ctx, to.Creds != "", logger.With("component", "nats"))
+	events := newEvents(ctx, to, logger.With("component", "nats"))
 	opts := append(events.options(),
 		nats.Name("agogo-"+service), nats.CustomInboxPrefix("_INBOX_"+service),
 		nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.CustomReconnectDelay(reconnectDelay),
@@ -135,15 +136,16 @@ func connectError(to Server, err error) error {
 // events are what the connection tells of itself.
 type events struct {
 	ctx       context.Context // of the caller, for its values in log lines
-	known     bool            // we have credentials, so that a server that refuses them may come to know them
+	to        Server
+	known     bool // we have credentials, so that a server that refuses them may come to know them
 	log       *slog.Logger
 	connected chan struct{}
 	closed    chan struct{}
-	hopeless  chan error // a failure that waiting does not mend
+	failed    chan error // why there is no connection yet
 }
 
-func newEvents(ctx context.Context, known bool, log *slog.Logger) *events {
-	return &events{ctx: context.WithoutCancel(ctx), known: known, log: log, connected: make(chan struct{}), closed: make(chan struct{}), hopeless: make(chan error, 1)}
+func newEvents(ctx context.Context, to Server, log *slog.Logger) *events {
+	return &events{ctx: context.WithoutCancel(ctx), to: to, known: to.Creds != "", log: log, connected: make(chan struct{}), closed: make(chan struct{}), failed: make(chan error, 1)}
 }
 
 func (e *events) options() []nats.Option {
@@ -153,11 +155,9 @@ func (e *events) options() []nats.Option {
 			close(e.connected)
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if !e.mendsItself(err) {
-				select {
-				case e.hopeless <- err:
-				default: // one is enough
-				}
+			select {
+			case e.failed <- err:
+			default: // it has not looked at the last one, or does not wait any more
 			}
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(e.closed) }),
@@ -191,18 +191,42 @@ func (e *events) mendsItself(err error) bool {
 
 // await waits for the first connection. Later ones are waited for without end, whatever they fail for.
 func (e *events) await(ctx context.Context, nc *nats.Conn) error {
-	patience := time.NewTimer(connectPatience)
+	patience, look := time.NewTimer(connectPatience), time.NewTicker(refusalLook)
 	defer patience.Stop()
-	select {
-	case <-e.connected:
-		return nil
-	case <-e.closed: // the server refused for good
-	case err := <-e.hopeless:
-		return err
-	case <-patience.C:
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), nc.LastError())
+	defer look.Stop()
+	for told := ""; ; {
+		var err error
+		select {
+		case <-e.connected:
+			return nil
+		case err = <-e.failed:
+			if !e.mendsItself(err) {
+				return err
+			}
+		case <-look.C:
+			err = nc.LastError() // that the server refuses us is told to no handler before there was a connection
+		case <-e.closed: // the server refused for good
+			return e.last(nc)
+		case <-patience.C:
+			return e.last(nc)
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), nc.LastError())
+		}
+		told = e.tell(told, err)
 	}
+}
+
+// tell says why there is no connection yet when that is another reason than was told: who has given a wrong key need not wait for
+// our patience to end.
+func (e *events) tell(told string, err error) string {
+	if err == nil || err.Error() == told {
+		return told
+	}
+	e.log.WarnContext(e.ctx, "not connected yet, trying again", "error", connectError(e.to, err))
+	return err.Error()
+}
+
+func (e *events) last(nc *nats.Conn) error {
 	if err := nc.LastError(); err != nil {
 		return err
 	}

@@ -97,7 +97,8 @@ func load(ctx context.Context, service string, getenv func(string) string, stder
 	}
 	p := &Process{Env: env, File: file, Telemetry: tel, Logger: tel.Logger, Auth: who, Clock: clock.Real()}
 	// Before the files are read is when they are looked at for the first time: what changes in between is a change.
-	p.watch = newWatch(env.Watch, began, env.WatchSpread, p.usable(service, getenv, check), tel.Logger)
+	turn := pg.NewTurn(pg.Config{DSN: env.PostgresDSN, Schema: service, AppName: "agogo-" + service + "-turn"})
+	p.watch = newWatch(env.Watch, began, env.WatchSpread, turn, p.usable(service, getenv, check), tel.Logger)
 	return p, errors.Join(p.watch.register(tel.Registry), p.certificates())
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/process"
 	"github.com/agogopay/agogo/internal/stream/natstest"
 )
@@ -29,7 +30,7 @@ const tenants = `tenants:
 // TestMain is also the service that tests start as a child: signals and exit codes belong to whole processes.
 func TestMain(m *testing.M) {
 	if os.Getenv("AGOGO_TEST_CHILD") == "" {
-		os.Exit(m.Run())
+		os.Exit(pgtest.Run(m))
 	}
 	os.Exit(process.Main(context.Background(), "payouts", checked, child))
 }

@@ -3,6 +3,7 @@ package process_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,11 +22,17 @@ type door struct {
 	*server.Server
 	t    *testing.T
 	conf string
+	port int
 }
 
 func startDoor(t *testing.T, key string) *door {
 	t.Helper()
-	d := &door{t: t, conf: filepath.Join(t.TempDir(), "nats.conf")}
+	return startDoorAt(t, server.RANDOM_PORT, key)
+}
+
+func startDoorAt(t *testing.T, port int, key string) *door {
+	t.Helper()
+	d := &door{t: t, conf: filepath.Join(t.TempDir(), "nats.conf"), port: port}
 	d.write(key)
 	opts, err := server.ProcessConfigFile(d.conf)
 	if err != nil {
@@ -45,7 +52,7 @@ func startDoor(t *testing.T, key string) *door {
 
 func (d *door) write(key string) {
 	d.t.Helper()
-	if err := os.WriteFile(d.conf, fmt.Appendf(nil, "listen: 127.0.0.1:-1\nauthorization { users: [ {nkey: %s} ] }\n", key), 0o600); err != nil {
+	if err := os.WriteFile(d.conf, fmt.Appendf(nil, "listen: 127.0.0.1:%d\nauthorization { users: [ {nkey: %s} ] }\n", d.port, key), 0o600); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -116,21 +123,49 @@ func TestAKeyThatTheBrokerGetsLater(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nk")
 	key := user(t, file)
 	d := startDoor(t, user(t, filepath.Join(t.TempDir(), "nk")))
+	var log lines
 	connected := make(chan error, 1)
 	go func() {
-		nc, err := process.Connect(t.Context(), process.Server{URL: d.ClientURL(), Creds: file}, "payouts", nil)
+		nc, err := process.Connect(t.Context(), process.Server{URL: d.ClientURL(), Creds: file}, "payouts", slog.New(slog.NewTextHandler(&log, nil)))
 		if err == nil {
 			nc.Close()
 		}
 		connected <- err
 	}()
-	for tries := d.refusals(); tries < 3; tries = d.refusals() {
+	// Who has given a wrong key reads so at once, and once, and not when patience ends.
+	for tries := d.refusals(); tries < 3 || !strings.Contains(log.String(), "the server refuses this user"); tries = d.refusals() {
 		select {
 		case err := <-connected:
 			t.Fatalf("it did not wait: %v", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+	d.letsIn(key)
+	if err := <-connected; err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "not connected yet"); n != 1 {
+		t.Errorf("it was told %d times: %s", n, log.String())
+	}
+}
+
+// Why there is no connection changes: first nobody is there, and then somebody who refuses us. Each is told when it is so.
+func TestWhyThereIsNoConnectionIsToldWhileItIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	file, port := filepath.Join(t.TempDir(), "nk"), freePort(t)
+	key := user(t, file)
+	var log lines
+	connected := make(chan error, 1)
+	go func() {
+		nc, err := process.Connect(t.Context(), process.Server{URL: fmt.Sprintf("nats://127.0.0.1:%d", port), Creds: file}, "payouts", slog.New(slog.NewTextHandler(&log, nil)))
+		if err == nil {
+			nc.Close()
+		}
+		connected <- err
+	}()
+	eventually(t, "it does not say that nobody is there", func() bool { return strings.Contains(log.String(), "is the server up") })
+	d := startDoorAt(t, port, user(t, filepath.Join(t.TempDir(), "nk")))
+	eventually(t, "it does not say that it is refused", func() bool { return strings.Contains(log.String(), "the server refuses this user") })
 	d.letsIn(key)
 	if err := <-connected; err != nil {
 		t.Error(err)

@@ -16,6 +16,9 @@ const (
 	watchEvery = 2 * time.Second
 	// unreadable is how many looks in a row a file may be away: an exchange takes no time, so after half a minute it is gone.
 	unreadable = int(30 * time.Second / watchEvery)
+	// impatient is how many looks a replica waits for its turn, and at most as many again by chance: who has it may hang, and the
+	// database may be away.
+	impatient = int(10 * time.Minute / watchEvery)
 )
 
 // errChanged ends a process that is to be started again; it has not failed.
@@ -26,16 +29,26 @@ var errChanged = errors.New("files of AGOGO_WATCH have changed: ending, to be st
 // nobody tests.
 type watch struct {
 	paths  []string
-	spread time.Duration // the longest wait, so that replicas do not end together
+	spread time.Duration // how long its turn lasts before it ends: the one before it is ready again by then. 0: it ends at once
+	turn   turn
 	began  renewal.Print // what the process was started with
 	usable func() error  // whether it could be started with what is there now
 	stale  prometheus.Gauge
 	away   int // looks in a row that could not read the files
+	waited int // looks in a row in which it could have ended
+	atMost int // looks of which that is enough, whoever's turn it is
+	held   int // of the looks waited, the last ones in a row in which it was its turn
 	log    *slog.Logger
 }
 
-func newWatch(paths []string, began renewal.Print, spread time.Duration, usable func() error, log *slog.Logger) *watch {
-	return &watch{paths: paths, began: began, spread: spread, usable: usable, log: log, stale: prometheus.NewGauge(prometheus.GaugeOpts{
+// turn is what one replica of a service has at a time. It is not given back by who ends: its end does that.
+type turn interface {
+	Take(ctx context.Context) (mine bool, err error)
+	Return(ctx context.Context) error
+}
+
+func newWatch(paths []string, began renewal.Print, spread time.Duration, turn turn, usable func() error, log *slog.Logger) *watch {
+	return &watch{paths: paths, began: began, spread: spread, turn: turn, usable: usable, log: log, stale: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "agogo_settings_stale", Help: "1 while files of AGOGO_WATCH hold what the process could not be started with: it goes on with what they held before.",
 	})}
 }
@@ -56,10 +69,13 @@ func (w *watch) run(ctx context.Context) error {
 		now, err := renewal.Take(w.paths)
 		if err != nil {
 			w.missing(ctx, err)
+			w.stay(ctx)
 			continue
 		}
 		w.away = 0
-		if w.startable(ctx, now, told != now) && w.settled(ctx, now) {
+		if !w.startable(ctx, now, told != now) {
+			w.stay(ctx)
+		} else if w.due(ctx) {
 			return errChanged
 		}
 		told = now
@@ -83,6 +99,7 @@ func (w *watch) startable(ctx context.Context, now renewal.Print, tell bool) boo
 	}
 	err := w.usable()
 	if err == nil {
+		w.stale.Set(0)
 		return true
 	}
 	w.stale.Set(1)
@@ -92,17 +109,38 @@ func (w *watch) startable(ctx context.Context, now renewal.Print, tell bool) boo
 	return false
 }
 
-// settled waits for this replica's turn, and reports whether the files still are what they were then.
-func (w *watch) settled(ctx context.Context, now renewal.Print) bool {
-	if w.spread > 0 {
-		wait := rand.N(w.spread)
-		w.log.InfoContext(ctx, "files have changed: ending soon, to be started again with them", "in", wait)
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(wait):
-		}
+// due reports whether this replica is to end now. All see the change at nearly the same moment, and the files are the same: they
+// end one after another, each when the one before it has ended and had time to be ready again.
+func (w *watch) due(ctx context.Context) bool {
+	if w.spread == 0 {
+		return true
 	}
-	again, err := renewal.Take(w.paths)
-	return err == nil && again == now
+	if w.waited++; w.waited == 1 {
+		w.atMost = impatient + rand.N(impatient) // lest all that wait in vain end together
+		w.log.InfoContext(ctx, "files have changed: ending when it is this replica's turn, to be started again with them")
+	}
+	mine, err := w.turn.Take(ctx)
+	if !mine {
+		w.held = 0
+		return w.gaveUp(ctx, err)
+	}
+	w.held++
+	return w.held > int(w.spread/watchEvery)
+}
+
+// gaveUp reports whether the turn was waited for in vain.
+func (w *watch) gaveUp(ctx context.Context, err error) bool {
+	if w.waited <= w.atMost {
+		return false
+	}
+	w.log.WarnContext(ctx, "it was never this replica's turn to end: ending now", "error", err)
+	return true
+}
+
+// stay lets others have the turn: there is nothing to end for, or not any more.
+func (w *watch) stay(ctx context.Context) {
+	w.waited, w.held = 0, 0
+	if err := w.turn.Return(ctx); err != nil {
+		w.log.DebugContext(ctx, "a turn that is not used was not returned well", "error", err)
+	}
 }

@@ -24,17 +24,23 @@ type watched struct {
 	file string
 	*watch
 	ended chan error
+	place *place
 }
 
 func watching(t *testing.T, spread time.Duration, usable func(text string) error) *watched {
 	t.Helper()
-	w := &watched{t: t, file: filepath.Join(t.TempDir(), "secret"), ended: make(chan error, 1)}
+	return waiting(t, &line{}, spread, usable)
+}
+
+func waiting(t *testing.T, l *line, spread time.Duration, usable func(text string) error) *watched {
+	t.Helper()
+	w := &watched{t: t, file: filepath.Join(t.TempDir(), "secret"), ended: make(chan error, 1), place: &place{l}}
 	w.write("first")
 	began, err := renewal.Take([]string{w.file})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.watch = newWatch([]string{w.file}, began, spread, func() error {
+	w.watch = newWatch([]string{w.file}, began, spread, w.place, func() error {
 		raw, err := os.ReadFile(w.file)
 		return errors.Join(err, usable(string(raw)))
 	}, slog.New(slog.DiscardHandler))
@@ -77,28 +83,6 @@ func TestAChangeEndsTheProcess(t *testing.T) {
 		w.write("second")
 		if !w.endsWithin(watchEvery) {
 			t.Error("it goes on with what the file does not hold any more")
-		}
-	})
-}
-
-func TestReplicasDoNotEndTogether(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const spread = time.Minute
-		waits := map[time.Duration]bool{}
-		for range 8 {
-			w := watching(t, spread, fine)
-			w.write("second")
-			began := time.Now()
-			for !w.endsWithin(time.Second) {
-				if time.Since(began) > spread+2*watchEvery {
-					t.Fatal("it never ends")
-				}
-			}
-			waits[time.Since(began)] = true
-		}
-		if len(waits) < 3 {
-			t.Errorf("eight replicas ended after only %v", waits)
 		}
 	})
 }
@@ -147,10 +131,16 @@ func TestWhatChangesWhileItWaits(t *testing.T) {
 		if w.endsWithin(watchEvery) { // it has seen it, and waits
 			t.Fatal("it ended before its turn")
 		}
+		if w.place.isFree() {
+			t.Fatal("it does not wait in line")
+		}
 		wrong.Store(true)
 		w.write("third")
 		if w.endsWithin(time.Hour) {
 			t.Fatal("it ended for what nothing starts with")
+		}
+		if !w.place.isFree() {
+			t.Error("it keeps others from ending")
 		}
 		wrong.Store(false)
 		if !w.endsWithin(time.Hour) {
