@@ -81,7 +81,7 @@ test/chart: $(TOOLS)/helm ## Test the Helm chart: templates, schema, lint (ARGS=
 	$(GO) test -tags chart -count=1 ./deploy/helm $(ARGS)
 
 .PHONY: test/apiserver
-test/apiserver: $(TOOLS)/helm $(TOOLS)/kube-apiserver .cache/crds etcd ## Install every profile of the chart on a real Kubernetes API server
+test/apiserver: $(TOOLS)/helm $(TOOLS)/kube-apiserver .cache/crds etcd ## Install every profile of the chart on a real Kubernetes API server (needs etcd; INSTALL=1 installs it on Debian)
 	$(GO) test -tags apiserver -count=1 ./cmd/agogo/internal/provision/apiserver $(ARGS)
 
 .PHONY: test/rules
@@ -95,7 +95,7 @@ test/compose: ## Test the compose file: Docker Compose's own loader and schema j
 # A real node: Kubernetes, our images in two versions, Postgres and the simulator, without a registry or anybody else's cluster.
 NODE := $(TOOLS)/cluster $(TOOLS)/helm $(addprefix $(TOOLS)/,kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns)
 .PHONY: cluster
-cluster: packages $(NODE) cluster/images ## Bring up a real Kubernetes node with Agogo on it, and run both tenants' demo from outside (Debian, root; 20 minutes the first time)
+cluster: packages $(NODE) cluster/images ## Bring up a real Kubernetes node with Agogo on it, and run both tenants' demo from outside (Debian, root; installs packages, and says so; 20 minutes the first time)
 	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/agogo ./cmd/agogo
 	$(TOOLS)/cluster up
 	$(TOOLS)/cluster install
@@ -118,11 +118,12 @@ cluster/images: $(TOOLS)/images
 	@for version in one two; do $(MAKE) --no-print-directory images OUT=dist/cluster/$$version VERSION=$$version REPO=agogopay PLATFORMS=linux/$$($(GO) env GOARCH) || exit 1; done
 	@$(TOOLS)/images -root tools/cluster -out dist/cluster/one -repo agogopay -version one -epoch $(EPOCH) -platforms linux/$$($(GO) env GOARCH) pause=./pause
 
+# What of Debian a node needs. Who asks for a node asks for these too, unless INSTALL=0 says otherwise; nothing else here installs unasked.
 .PHONY: packages
+cluster test/cluster: export INSTALL ?= 1
 packages:
-	@for p in etcd:etcd-server containerd:containerd runc:runc iptables:iptables ip:iproute2 conntrack:conntrack openssl:openssl; do command -v $${p%:*} >/dev/null || missing="$$missing $${p#*:}"; done; \
-		test -e /usr/lib/cni/bridge || missing="$$missing containernetworking-plugins"; ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
-		test -z "$$missing" || { echo "installing$$missing"; apt-get update -q && apt-get install -qy --no-install-recommends $$missing; } >/dev/null || { echo "could not be installed:$$missing" >&2; exit 1; }
+	@tools/debian/install.sh etcd-server=etcd containerd=containerd runc=runc iptables=iptables iproute2=ip conntrack=conntrack openssl=openssl \
+		'containernetworking-plugins=/usr/lib/cni/bridge' 'postgresql=/usr/lib/postgresql/*/bin/postgres'
 
 # The tools that we wrote; the other modules of tools/ only pin somebody else's.
 OURS := cluster compose images rules suite
@@ -198,8 +199,7 @@ $(KUBE): tools/kubernetes/go.mod
 			$$(from github.com/cert-manager/cert-manager)/deploy/crds/cert-manager.io_certificates.yaml $$(from github.com/kedacore/keda/v2)/config/crd/bases/keda.sh_scaledobjects.yaml \
 			$$(from github.com/cloudnative-pg/cloudnative-pg)/config/crd/bases/postgresql.cnpg.io_clusters.yaml $(CURDIR)/$@/ && chmod -R u+w $(CURDIR)/$@ && touch $(CURDIR)/$@
 
-# etcd is the one thing that an API server needs and Go's modules do not bring: Debian's package does.
+# etcd is the one thing that an API server needs and Go's modules do not bring: Debian's package does (INSTALL=1).
 .PHONY: etcd
 etcd:
-	@command -v etcd >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends etcd-server; } >/dev/null 2>&1 || \
-		{ echo "etcd is missing and could not be installed: install the package etcd-server (or put etcd 3.4 or later on PATH)" >&2; exit 1; }
+	@tools/debian/install.sh etcd-server=etcd
