@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -110,19 +111,38 @@ func (l *log) tail() string {
 	return text[max(0, len(text)-3000):]
 }
 
+// start starts a child that does not outlive this process, however that ends; the channel is closed when the child has ended.
+func start(cmd *exec.Cmd) (<-chan struct{}, error) {
+	cmd.SysProcAttr = withUs()
+	started, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		// The death signal is sent when the thread that forked ends, so that thread must stay.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(ended)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it ends by a signal, whatever that comes to
+		}
+	}()
+	return ended, <-started
+}
+
 // run runs a server until the test ends; the last one started ends first.
 func (c *control) run(program string, args ...string) {
 	c.t.Helper()
 	var l log
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = &l, &l
-	if err := cmd.Start(); err != nil {
+	ended, err := start(cmd)
+	if err != nil {
 		c.t.Fatalf("%v: bin/tools/kube-apiserver comes from make test/apiserver, etcd from the package etcd-server", err)
 	}
 	c.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		patience := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait() // it ends by a signal, whatever that comes to
+		<-ended
 		patience.Stop()
 		if c.t.Failed() {
 			c.t.Logf("%s:\n%s", filepath.Base(program), l.tail())
