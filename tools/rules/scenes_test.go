@@ -88,6 +88,9 @@ var scenes = map[string][]scene{
 	"AgogoDayStaysOpen": {
 		{`agogo_payouts_oldest_open_close_seconds 172700+60x400`, 62}, {`agogo_payouts_oldest_open_close_seconds 86400x400`, never},
 	},
+	"AgogoCancelledPayoutsStay": {
+		{"agogo_payouts_cancel_stuck{instance=\"a\"} 0x40\nagogo_payouts_cancel_stuck{instance=\"b\"} 0 1x40", 16}, {`agogo_payouts_cancel_stuck 2x10 0x40`, never},
+	},
 	"AgogoRestoreUnmarked": {
 		{`agogo_notifier_restore_unmarked 0 1x40`, 1}, {`agogo_scheduler_restore_unmarked 1x40`, 0}, {`agogo_payouts_restore_unmarked 0x40`, never},
 	},

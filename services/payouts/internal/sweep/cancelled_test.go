@@ -4,11 +4,20 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
+
+// clone makes payouts of the first payee's, from one number to another, contradicted or not.
+const clone = `INSERT INTO payouts (payout_id, tenant, payee_id, run_id, batch_id, page, period_date, kind, seq, state, currency, gross, commission, net,
+		item_count, provider, destination, nominal_time, version, created_at, updated_at, contradicted)
+	SELECT gen_random_uuid(), p.tenant, 'clone-' || i, p.run_id, p.batch_id, 1 + i / 500, p.period_date, p.kind, p.seq,
+		CASE WHEN i % 2 = 0 THEN 'approved' ELSE 'held' END, p.currency, p.gross, p.commission, p.net, 0, p.provider, p.destination,
+		p.nominal_time, p.version, p.created_at, p.updated_at, $3
+	FROM payouts p, generate_series($1::integer, $2::integer) i WHERE p.payee_id = 'drv-00'`
 
 // A cancelled run has 100,000 payouts left that cannot be ended yet, and some that can, at the end and between. A page reads in proportion to
 // its rows, wherever it is; a sweep looks at a bounded number of pages and the next one goes on there; and whoever can be ended is reached.
@@ -18,12 +27,6 @@ func TestWhatACancelledRunHasLeftIsWalkedInBoundedSteps(t *testing.T) {
 	e := payoutstest.New(t)
 	payees(e, 1, 10_000)
 	e.Run(payoutstest.Daily(evening))
-	clone := `INSERT INTO payouts (payout_id, tenant, payee_id, run_id, batch_id, page, period_date, kind, seq, state, currency, gross, commission, net,
-			item_count, provider, destination, nominal_time, version, created_at, updated_at, contradicted)
-		SELECT gen_random_uuid(), p.tenant, 'clone-' || i, p.run_id, p.batch_id, 1 + i / 500, p.period_date, p.kind, p.seq,
-			CASE WHEN i % 2 = 0 THEN 'approved' ELSE 'held' END, p.currency, p.gross, p.commission, p.net, 0, p.provider, p.destination,
-			p.nominal_time, p.version, p.created_at, p.updated_at, $3
-		FROM payouts p, generate_series($1::integer, $2::integer) i WHERE p.payee_id = 'drv-00'`
 	e.SQL("UPDATE payouts SET contradicted = true")
 	e.SQL(clone, 0, left-2, true)
 	e.SQL(clone, left, left+1, false)
@@ -56,7 +59,11 @@ func TestWhatACancelledRunHasLeftIsWalkedInBoundedSteps(t *testing.T) {
 			if before, err = rowsRead(tx); err != nil {
 				return err
 			}
-			if at, _, err = e.Store.CancelRest(e.Ctx(), tx, at, page); err != nil {
+			var ids []uuid.UUID
+			if ids, at, err = e.Store.Rest(e.Ctx(), tx, at, page); err != nil {
+				return err
+			}
+			if _, err = e.Store.CancelRest(e.Ctx(), tx, ids); err != nil {
 				return err
 			}
 			after, err = rowsRead(tx)
@@ -74,9 +81,9 @@ func TestWhatACancelledRunHasLeftIsWalkedInBoundedSteps(t *testing.T) {
 	}
 }
 
-// rowsRead is how many rows of payouts the connection has read so far.
-func rowsRead(tx pgx.Tx) (n int64, err error) {
+// rowsRead is how many rows of payouts, or of other tables, the connection has read so far.
+func rowsRead(tx pgx.Tx, tables ...string) (n int64, err error) {
 	err = tx.QueryRow(context.Background(), `SELECT COALESCE(sum(seq_tup_read + idx_tup_fetch), 0)::bigint FROM pg_stat_xact_user_tables
-		WHERE relname = 'payouts' AND schemaname = current_schema()`).Scan(&n)
+		WHERE relname = ANY($1) AND schemaname = current_schema()`, append(tables, "payouts")).Scan(&n)
 	return n, err
 }

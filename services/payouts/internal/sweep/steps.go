@@ -10,37 +10,37 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
-// cancelPages is how many pages of what cancelled batches have left one sweep looks at: the other steps wait for no more than these.
-const cancelPages = 10
-
-// New makes the service's sweeper.
-func New(st *store.Store, outcomes *outcome.Outcomes, log *slog.Logger) *run.Sweeper {
-	s := &steps{store: st, outcomes: outcomes, after: map[store.Queue]store.Place{}}
+// New makes the service's sweeper. Without a registry it is not measured.
+func New(st *store.Store, outcomes *outcome.Outcomes, log *slog.Logger, registry prometheus.Registerer) *run.Sweeper {
+	s := &steps{store: st, after: map[store.Queue]store.Place{}}
+	c := newCancelling(st, outcomes, log, registry)
 	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Steps: []run.Step{
 		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
 		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
 		{Name: "expire approvals", Lock: 7118, Do: s.expire},
-		{Name: "cancel the rest of cancelled batches", Lock: 7120, Do: s.cancel, More: s.cancelling},
+		{Name: "cancel the rest of cancelled batches", Lock: 7120, Do: c.do, More: c.more},
 		{Name: "end failed plans", Lock: 7119, Do: s.plans},
-		{Name: "close batches", Lock: 7116, Do: s.close},
+		{Name: "close batches", Lock: 7116, Do: s.close, More: s.closed},
 		{Name: "wake standing pages", Lock: 7117, Wakes: true, Do: s.wake},
 	}}
 }
 
+// steps go on where they left off. How far that was moves when the transaction is committed, and not before: of one that is not, everything is
+// still to be done.
 type steps struct {
-	store    *store.Store
-	outcomes *outcome.Outcomes
-	after    map[store.Queue]store.Place // how far each queue of held payouts was looked at
-	held     []store.Queue               // those that this sweep has still to look at
-	batch    uuid.UUID                   // how far open batches were looked at
-	rest     store.Rest                  // how far cancelled batches were looked at
-	pages    int                         // of them, in this sweep
+	store *store.Store
+	after map[store.Queue]store.Place // how far each queue of held payouts was looked at
+	held  []store.Queue               // those that this sweep has still to look at
+	batch uuid.UUID                   // how far open batches were looked at
+
+	commit func() // what the transaction that is under way comes to
 }
 
 // retry approves failed payouts whose next attempt is due.
@@ -51,6 +51,7 @@ func (s *steps) retry(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 // release looks at one page of one queue of held payouts, where the last sweep left off: a transaction for each, since it holds
 // the tenant's switch. A queue that fails keeps the others waiting until the next sweep, which begins after it.
 func (s *steps) release(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	s.commit = func() {}
 	if len(s.held) == 0 {
 		var err error
 		if s.held, err = s.store.HeldQueues(ctx, tx); err != nil || len(s.held) == 0 {
@@ -64,39 +65,24 @@ func (s *steps) release(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	if err != nil {
 		return err
 	}
-	delete(s.after, q)
-	if next != nil {
-		s.after[q] = *next
+	s.commit = func() {
+		delete(s.after, q)
+		if next != nil {
+			s.after[q] = *next
+		}
 	}
 	return nil
 }
 
 // releasing reports whether queues are left.
-func (s *steps) releasing() bool { return len(s.held) > 0 }
+func (s *steps) releasing() bool {
+	s.commit()
+	return len(s.held) > 0
+}
 
 // expire holds what nobody has approved in time.
 func (s *steps) expire(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	return s.store.ExpireApprovals(ctx, tx, t.Limit)
-}
-
-// cancel cancels what cancelled batches have left, a page in each transaction, where the last one left off; what of it was sent and denied
-// is asked about again.
-func (s *steps) cancel(ctx context.Context, tx pgx.Tx, t run.Turn) error {
-	next, denied, err := s.store.CancelRest(ctx, tx, s.rest, t.Limit)
-	if err != nil {
-		return err
-	}
-	s.rest = next
-	return s.outcomes.Doubt(ctx, tx, denied)
-}
-
-// cancelling reports whether this sweep looks at another page.
-func (s *steps) cancelling() bool {
-	if s.pages++; s.rest == (store.Rest{}) || s.pages >= cancelPages {
-		s.pages = 0
-		return false
-	}
-	return true
 }
 
 // plans ends the planning of runs that failed in it.
@@ -110,8 +96,14 @@ func (s *steps) close(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	if err != nil {
 		return err
 	}
-	s.batch = next
+	s.commit = func() { s.batch = next }
 	return nil
+}
+
+// closed reports that one page of them is enough for a sweep.
+func (s *steps) closed() bool {
+	s.commit()
+	return false
 }
 
 // wake emits the commands of pages once more whose payouts have stood still.

@@ -31,7 +31,7 @@ const evening = "2025-01-24T23:59:00Z"
 func sweeper(e *payoutstest.Env) *run.Sweeper {
 	log := slog.New(slog.DiscardHandler)
 	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: &connector.Set{}, Logger: log})
-	return sweep.New(e.Store, outcomes, log)
+	return sweep.New(e.Store, outcomes, log, nil)
 }
 
 func once(t *testing.T, s *run.Sweeper) {

@@ -297,7 +297,7 @@ func (e *Env) SweepOnly() {
 	}
 	log := slog.New(slog.DiscardHandler)
 	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: &connector.Set{}, Logger: log})
-	sw := sweep.New(e.Store, outcomes, log)
+	sw := sweep.New(e.Store, outcomes, log, nil)
 	sw.Patience = time.Second
 	if err := sw.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)

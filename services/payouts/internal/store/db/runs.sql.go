@@ -314,22 +314,23 @@ func (q *Queries) RunWaits(ctx context.Context, runID uuid.UUID) (bool, error) {
 }
 
 const unsentOfCancelled = `-- name: UnsentOfCancelled :many
-SELECT u.payout_id, u.run_id, u.page, u.state
-FROM (SELECT c.run_id FROM batches c WHERE c.control = 'cancelled' AND c.run_id >= $1::uuid ORDER BY c.run_id) b
+SELECT u.payout_id, u.run_id, u.page
+FROM (SELECT c.run_id FROM batches c WHERE c.control = 'cancelled' AND c.run_id = ANY($1::uuid[]) ORDER BY c.run_id) b
 CROSS JOIN LATERAL (
-    SELECT w.payout_id, w.run_id, w.page, w.state FROM (
-        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id = b.run_id
-           AND (p.run_id, p.page, p.payout_id) > ($1::uuid, $2::integer, $3::uuid)
-         ORDER BY p.run_id, p.page, p.payout_id LIMIT $4)
+    SELECT w.payout_id, w.run_id, w.page FROM (
+        (SELECT p.payout_id, p.run_id, p.page FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id = b.run_id
+           AND (p.run_id, p.page, p.payout_id) > ($2::uuid, $3::integer, $4::uuid)
+         ORDER BY p.run_id, p.page, p.payout_id LIMIT $5)
         UNION ALL
-        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id = b.run_id
-           AND (p.run_id, p.page, p.payout_id) > ($1::uuid, $2::integer, $3::uuid)
-         ORDER BY p.run_id, p.page, p.payout_id LIMIT $4)) w
-    ORDER BY w.page, w.payout_id LIMIT $4) u
-ORDER BY b.run_id, u.page, u.payout_id LIMIT $4
+        (SELECT p.payout_id, p.run_id, p.page FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id = b.run_id
+           AND (p.run_id, p.page, p.payout_id) > ($2::uuid, $3::integer, $4::uuid)
+         ORDER BY p.run_id, p.page, p.payout_id LIMIT $5)) w
+    ORDER BY w.page, w.payout_id LIMIT $5) u
+ORDER BY b.run_id, u.page, u.payout_id LIMIT $5
 `
 
 type UnsentOfCancelledParams struct {
+	Runs      []uuid.UUID
 	AfterRun  uuid.UUID
 	AfterPage int32
 	AfterID   uuid.UUID
@@ -340,13 +341,13 @@ type UnsentOfCancelledRow struct {
 	PayoutID uuid.UUID
 	RunID    uuid.UUID
 	Page     int32
-	State    string
 }
 
-// A page of what cancelled batches have left, from a place on: two small indexes are walked in their order, and no more of them is read than
-// the page has, however much is left or was cancelled before.
+// A page of what those of the runs that were cancelled have left, from a place on: two small indexes are walked in their order, and no more of
+// them is read than the page has, however much is left.
 func (q *Queries) UnsentOfCancelled(ctx context.Context, arg UnsentOfCancelledParams) ([]UnsentOfCancelledRow, error) {
 	rows, err := q.db.Query(ctx, unsentOfCancelled,
+		arg.Runs,
 		arg.AfterRun,
 		arg.AfterPage,
 		arg.AfterID,
@@ -359,15 +360,51 @@ func (q *Queries) UnsentOfCancelled(ctx context.Context, arg UnsentOfCancelledPa
 	var items []UnsentOfCancelledRow
 	for rows.Next() {
 		var i UnsentOfCancelledRow
-		if err := rows.Scan(
-			&i.PayoutID,
-			&i.RunID,
-			&i.Page,
-			&i.State,
-		); err != nil {
+		if err := rows.Scan(&i.PayoutID, &i.RunID, &i.Page); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const waitingRuns = `-- name: WaitingRuns :many
+WITH RECURSIVE waiting AS (
+    SELECT 1 AS hop, LEAST(
+        (SELECT p.run_id FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id >= $1::uuid ORDER BY p.run_id LIMIT 1),
+        (SELECT p.run_id FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id >= $1::uuid ORDER BY p.run_id LIMIT 1)) AS run_id
+    UNION ALL
+    SELECT w.hop + 1, LEAST(
+        (SELECT p.run_id FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id > w.run_id ORDER BY p.run_id LIMIT 1),
+        (SELECT p.run_id FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id > w.run_id ORDER BY p.run_id LIMIT 1))
+    FROM waiting w WHERE w.run_id IS NOT NULL AND w.hop < $2::integer
+)
+SELECT run_id::uuid AS run_id FROM waiting WHERE run_id IS NOT NULL ORDER BY hop
+`
+
+type WaitingRunsParams struct {
+	FromRun uuid.UUID
+	Hops    int32
+}
+
+// Runs of which something waits, cancelled or not, from one on: found by hopping over two small indexes, so that a run of which nothing is left
+// costs nothing, however many there were.
+func (q *Queries) WaitingRuns(ctx context.Context, arg WaitingRunsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, waitingRuns, arg.FromRun, arg.Hops)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var run_id uuid.UUID
+		if err := rows.Scan(&run_id); err != nil {
+			return nil, err
+		}
+		items = append(items, run_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

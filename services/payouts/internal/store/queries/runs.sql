@@ -60,18 +60,33 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
 -- What a run of the daily close came to.
 SELECT count(*) FILTER (WHERE state = 'completed')::bigint AS closed, count(*) FILTER (WHERE state = 'open')::bigint AS waiting FROM closes WHERE run_id = @run_id;
 
+-- name: WaitingRuns :many
+-- Runs of which something waits, cancelled or not, from one on: found by hopping over two small indexes, so that a run of which nothing is left
+-- costs nothing, however many there were.
+WITH RECURSIVE waiting AS (
+    SELECT 1 AS hop, LEAST(
+        (SELECT p.run_id FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id >= @from_run::uuid ORDER BY p.run_id LIMIT 1),
+        (SELECT p.run_id FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id >= @from_run::uuid ORDER BY p.run_id LIMIT 1)) AS run_id
+    UNION ALL
+    SELECT w.hop + 1, LEAST(
+        (SELECT p.run_id FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id > w.run_id ORDER BY p.run_id LIMIT 1),
+        (SELECT p.run_id FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id > w.run_id ORDER BY p.run_id LIMIT 1))
+    FROM waiting w WHERE w.run_id IS NOT NULL AND w.hop < @hops::integer
+)
+SELECT run_id::uuid AS run_id FROM waiting WHERE run_id IS NOT NULL ORDER BY hop;
+
 -- name: UnsentOfCancelled :many
--- A page of what cancelled batches have left, from a place on: two small indexes are walked in their order, and no more of them is read than
--- the page has, however much is left or was cancelled before.
-SELECT u.payout_id, u.run_id, u.page, u.state
-FROM (SELECT c.run_id FROM batches c WHERE c.control = 'cancelled' AND c.run_id >= @after_run::uuid ORDER BY c.run_id) b
+-- A page of what those of the runs that were cancelled have left, from a place on: two small indexes are walked in their order, and no more of
+-- them is read than the page has, however much is left.
+SELECT u.payout_id, u.run_id, u.page
+FROM (SELECT c.run_id FROM batches c WHERE c.control = 'cancelled' AND c.run_id = ANY(@runs::uuid[]) ORDER BY c.run_id) b
 CROSS JOIN LATERAL (
-    SELECT w.payout_id, w.run_id, w.page, w.state FROM (
-        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id = b.run_id
+    SELECT w.payout_id, w.run_id, w.page FROM (
+        (SELECT p.payout_id, p.run_id, p.page FROM payouts p WHERE p.indexed_state = 'approved' AND p.run_id = b.run_id
            AND (p.run_id, p.page, p.payout_id) > (@after_run::uuid, @after_page::integer, @after_id::uuid)
          ORDER BY p.run_id, p.page, p.payout_id LIMIT @page_limit)
         UNION ALL
-        (SELECT p.payout_id, p.run_id, p.page, p.state FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id = b.run_id
+        (SELECT p.payout_id, p.run_id, p.page FROM payouts p WHERE p.indexed_state IN ('held', 'awaiting_approval') AND p.run_id = b.run_id
            AND (p.run_id, p.page, p.payout_id) > (@after_run::uuid, @after_page::integer, @after_id::uuid)
          ORDER BY p.run_id, p.page, p.payout_id LIMIT @page_limit)) w
     ORDER BY w.page, w.payout_id LIMIT @page_limit) u
