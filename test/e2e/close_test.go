@@ -354,3 +354,34 @@ func (s closeScene) told() {
 		}
 	}
 }
+
+// A new user's first close: the example as agogo dev runs it, an evening, and the day after it, which comes with the next start. Nobody writes
+// a tenants file or makes a key.
+func TestTheExampleClosesItsDays(t *testing.T) {
+	t.Parallel()
+	in := harness.New(t, binary)
+	in.Tenant = lebenis
+	ahead := 0 // hours, away from the machine's midnight: the close comes at half past twelve
+	if h := time.Now().UTC().Hour(); h < 2 || h > 20 {
+		ahead = 6
+	}
+	date := time.Now().UTC().Add(time.Duration(ahead) * time.Hour).Format(time.DateOnly)
+	dev := in.Dev(t, "--clock-ahead", fmt.Sprintf("%dh", ahead))
+	want := expectation(t)
+	in.CLI(t, "payments", "import", harness.Example(t, "lebenis/payments-2025-01-24.csv"))
+	in.CLI(t, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", "1m")
+	awaitState(t, in, "succeeded", want.Payouts)
+	dev.Interrupt(t)
+	in.Dev(t, "--clock-ahead", fmt.Sprintf("%dh", ahead+24))
+	harness.Eventually(t, waiting, "the day is closed", func() (bool, string) {
+		all := harness.Items[payoutsv1.Close](t, in, "recon", "closes")
+		done := len(all) == 1 && all[0].State == "completed" && all[0].LocalDate == date && all[0].GetClosing().GetMinor() == -want.TotalNet
+		return done, fmt.Sprint(all)
+	})
+	says(t, "the report", in.CLI(t, "recon", "report", "--date", date), "-450000 XOF", "has no statement")
+	key := harness.WriteFile(t, "key.pem", in.CLI(t, "recon", "key"))
+	name := harness.WriteFile(t, "report.csv", in.CLI(t, "recon", "report", "--date", date, "-o", "csv"))
+	if r := in.Try(t, "recon", "verify", "--key", key, name); r.Code != 0 || !strings.Contains(r.Out, "1 of 1") {
+		t.Errorf("verify: %s", r)
+	}
+}

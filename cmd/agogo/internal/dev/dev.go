@@ -3,6 +3,7 @@
 package dev
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -175,7 +176,7 @@ func (d *dev) load() error {
 	path, getenv := d.Config, d.Getenv
 	if path == "" {
 		path = filepath.Join(d.DataDir, "tenants.yaml")
-		if err := os.WriteFile(path, append([]byte(builtIn), examples.Tenants...), 0o600); err != nil {
+		if err := os.WriteFile(path, append([]byte(builtIn), closing(examples.Tenants)...), 0o600); err != nil {
 			return err
 		}
 		getenv = func(name string) string {
@@ -218,6 +219,12 @@ func (d *dev) load() error {
 const builtIn = `# Written anew by agogo at each start, so changes here are lost. To change something, copy this file and name the copy with --config.
 #
 `
+
+// closing has the example close its days, which it does not by itself: it names no key to sign reports with, and dev has one.
+func closing(example []byte) []byte {
+	const schedule = "- { name: close, job: payouts/close"
+	return bytes.Replace(example, []byte("# "+schedule), []byte(schedule), 1)
+}
 
 // sandboxValue stands in for a variable of the built-in example. Cielo's have a shape that is checked.
 func sandboxValue(name string) string {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/agogopay/agogo/examples"
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/services/payouts"
 )
 
 func load(t *testing.T, text string) *config.File {
@@ -116,7 +117,8 @@ func TestRedirectMovesEveryAddressOfTheSimulator(t *testing.T) {
 	}
 }
 
-// The built-in example lies where people look for a file to change, and is written anew at each start.
+// The built-in example lies where people look for a file to change, and is written anew at each start. Its one difference from the file that is
+// to be copied is that it closes its days, with the key that dev has made.
 func TestBuiltInExampleSaysThatChangesAreLost(t *testing.T) {
 	t.Parallel()
 	d := &dev{Options: Options{DataDir: t.TempDir(), Getenv: func(string) string { return "" }}}
@@ -125,8 +127,23 @@ func TestBuiltInExampleSaysThatChangesAreLost(t *testing.T) {
 	}
 	raw, err := os.ReadFile(filepath.Join(d.DataDir, "tenants.yaml"))
 	first, _, _ := strings.Cut(string(raw), "\n")
-	if err != nil || !strings.Contains(first, "changes here are lost") || !strings.Contains(string(raw), string(examples.Tenants)) {
+	closes := strings.Replace(string(examples.Tenants), `# - { name: close, job: payouts/close, cron: "30 0 * * *" }`, `- { name: close, job: payouts/close, cron: "30 0 * * *" }`, 1)
+	if err != nil || !strings.Contains(first, "changes here are lost") || !strings.Contains(string(raw), closes) || closes == string(examples.Tenants) {
 		t.Errorf("%v: %s", err, first)
+	}
+	if err := payouts.Check(d.file); err != nil || d.file.Reports.SigningKey == nil {
+		t.Errorf("a day cannot be closed: %v", err)
+	}
+	again := &dev{Options: d.Options}
+	if err := again.load(); err != nil {
+		t.Fatal(err)
+	}
+	if !d.file.Reports.SigningKey.Equal(again.file.Reports.SigningKey) {
+		t.Error("the next start has another key")
+	}
+	s := d.file.Tenants[0].Schedules
+	if last := s[len(s)-1]; last.Job != "payouts/close" || last.Name != "close" {
+		t.Errorf("the example's schedules: %+v", s)
 	}
 	if d.info.Modes["lebenis"] != "sandbox" {
 		t.Errorf("modes %v", d.info.Modes)
