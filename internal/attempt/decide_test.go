@@ -336,7 +336,8 @@ func TestNews(t *testing.T) {
 	}
 }
 
-// What was taken back of a success is no contradiction of it; of what did not succeed nothing can be taken back.
+// What was taken back of a success is no contradiction of it; of what did not succeed nothing can be taken back, but that it was paid and
+// came back, all of it, is told.
 func TestWhatWasTakenBackDoesNotContradict(t *testing.T) {
 	t.Parallel()
 	back := &provider.Reversed{Refunded: xof24000}
@@ -346,22 +347,30 @@ func TestWhatWasTakenBackDoesNotContradict(t *testing.T) {
 		becomes  State
 		mismatch string
 		told     bool
+		whole    bool
 	}{
-		{Succeeded, provider.RejectedFinal, Succeeded, "", true},
-		{Succeeded, provider.Succeeded, Succeeded, "", true},
-		{Unknown, provider.Succeeded, Succeeded, "", true},
-		{Unknown, provider.RejectedFinal, Failed, "", false},
-		{Failed, provider.RejectedFinal, Failed, "", false},
-		{Failed, provider.Succeeded, Failed, MismatchPaid, false},
+		{Succeeded, provider.RejectedFinal, Succeeded, "", true, false},
+		{Succeeded, provider.Succeeded, Succeeded, "", true, false},
+		{Unknown, provider.Succeeded, Succeeded, "", true, false},
+		{Unknown, provider.RejectedFinal, Failed, "", false, false},
+		{Failed, provider.RejectedFinal, Failed, "", false, true},
+		{Failed, provider.Succeeded, Failed, MismatchPaid, false, false},
 	} {
 		ans := found(c.class)
 		ans.Found.Reversed, ans.Found.Result.Alarm = back, "refunded"
 		d := Decide(open(c.state), ans, policy(false), sent.Add(10*time.Minute))
-		if d.State != c.becomes || d.Mismatch != c.mismatch || (d.Reversed == back) != c.told {
+		if d.State != c.becomes || d.Mismatch != c.mismatch || (d.Reversed == back) != c.told || d.TakenBack != c.whole {
 			t.Errorf("%s, told %s: %+v", c.state, c.class, d)
 		}
 		if c.state == Succeeded && c.class == provider.RejectedFinal && d.Alarm != "" {
 			t.Errorf("a refund that is booked is an alarm: %q", d.Alarm)
+		}
+	}
+	for name, part := range map[string]money.Amount{"a part": {Minor: xof24000.Minor - 1, Currency: "XOF"}, "other money": {Minor: xof24000.Minor, Currency: "BRL"}} {
+		ans := found(provider.RejectedFinal)
+		ans.Found.Reversed = &provider.Reversed{Refunded: part}
+		if d := Decide(open(Failed), ans, policy(false), sent.Add(10*time.Minute)); d.TakenBack {
+			t.Errorf("%s is all of it: %+v", name, d)
 		}
 	}
 	plain := Decide(open(Succeeded), found(provider.RejectedFinal), policy(false), sent.Add(10*time.Minute))

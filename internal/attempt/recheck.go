@@ -43,7 +43,7 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 			return askedBack(a, d, p, now)
 		}
 	case provider.RejectedFinal, provider.RejectedRetryable:
-		d.TakenBack = a.State != Succeeded && ans.Found.Result.Code == provider.CodeReversed
+		d.TakenBack = a.State != Succeeded && wholly(a, ans.Found)
 		if a.State == Succeeded && d.Reversed == nil {
 			d.Mismatch, d.Moved, d.Alarm = MismatchNotPaid, -1, "the provider denies what is booked as paid"
 			if r := ans.Found.Result; r.Code == provider.CodeReversed {
@@ -69,6 +69,12 @@ func askedBack(a Attempt, d Decision, p Policy, now time.Time) Decision {
 		d.Alarm = join(d.Alarm, "the provider was asked to give it back, and says that it is paid still")
 	}
 	return d
+}
+
+// wholly reports whether a transfer was paid and has come back, all of it.
+func wholly(a Attempt, f provider.Found) bool {
+	back := f.Reversed
+	return f.Result.Code == provider.CodeReversed || back != nil && back.Refunded.Currency == a.Amount.Currency && back.Refunded.Minor >= a.Amount.Minor
 }
 
 // recheckAbsent handles "no such transfer" about what is closed. Something had it asked about, a webhook mostly, and the

@@ -337,6 +337,44 @@ func TestAHintEndsTheProofOfAbsence(t *testing.T) {
 	}
 }
 
+// What was proven never to have been created and is put in doubt again has to be not found twice anew: neither the reads before count, nor one
+// that began before.
+func TestADoubtEndsTheProofOfAbsence(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	s, p := start(uuid.New(), 1), policy(true)
+	at := sent.Add(time.Hour)
+	record(t, pool, "me", outcome(begin(t, pool, "me", time.Minute, s)[0], Unknown, provider.Ambiguous, &at))
+	nothing := func(a Attempt) []Attempt {
+		return in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+			return RecordLookups(ctx, tx, at, []Update{{Attempt: a, Decision: Decide(a, Answer{}, p, at), Lookup: true}})
+		})
+	}
+	for range 2 {
+		nothing(read(t, pool, s.Key))
+		at = at.Add(2 * time.Minute)
+	}
+	before := read(t, pool, s.Key)
+	if before.State != NotSent || before.AbsentReads != 2 {
+		t.Fatalf("after two empty reads: %+v", before)
+	}
+	in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) { return Doubt(ctx, tx, at, "doubt", s.Key) })
+	a := read(t, pool, s.Key)
+	if a.State != Unknown || a.AbsentReads != 0 || a.FirstAbsentAt != nil || a.ClosedAt != nil || a.NextLookupAt == nil || !a.NextLookupAt.Equal(at) {
+		t.Fatalf("in doubt again: %+v", a)
+	}
+	if moved := nothing(before); len(moved) != 0 {
+		t.Errorf("a read that began before the doubt was applied: %+v", moved)
+	}
+	if nothing(a); read(t, pool, s.Key).State != Unknown {
+		t.Errorf("one empty read since: %+v", read(t, pool, s.Key))
+	}
+	at = at.Add(2 * time.Minute)
+	if nothing(read(t, pool, s.Key)); read(t, pool, s.Key).AbsentReads != 2 {
+		t.Errorf("two empty reads since: %+v", read(t, pool, s.Key))
+	}
+}
+
 // A webhook that overtakes the answer to the call: the attempt is asked about as soon as its outcome is recorded.
 func TestAHintDuringTheSendIsKept(t *testing.T) {
 	t.Parallel()

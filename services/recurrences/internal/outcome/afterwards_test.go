@@ -189,6 +189,65 @@ func TestWhatIsTakenBackOfACharge(t *testing.T) {
 	}
 }
 
+// A charge was booked as declined, turns out to have been paid, and is given back whole: what stood in suspense is out of it again, told once,
+// and nobody is charged anew. What was given back in part stays for people.
+func TestAChargeThatWasPaidAfterItsDeclineComesBack(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		refunded int64
+		books    map[string]int64
+		findings []string
+	}{
+		"whole":   {4990, map[string]int64{}, []string{attempt.MismatchPaid, attempt.MismatchReturned}},
+		"in part": {1000, books(4990, 0, 0, -4990), []string{attempt.MismatchPaid}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := recurrencestest.New(t)
+			e.Agree("rec-1", "2025-10-30", recurrencestest.Hard)
+			e.Morning("2025-10-30")
+			declined := e.Charge("rec-1", "2025-10-30")
+			again := func() {
+				for range 2 { // once, however often it is told
+					e.Webhook(declined.Reference)
+					e.LookUp(time.Second)
+				}
+			}
+			e.Gateway.Finish(declined.Reference, provider.Result{Class: provider.Succeeded})
+			again()
+			if diff := cmp.Diff(books(4990, 0, 0, -4990), e.Balances()); diff != "" {
+				t.Fatalf("books when it was paid (-want +got):\n%s", diff)
+			}
+			e.Gateway.TakeBack(declined.Reference, c.refunded)
+			again()
+			if diff := cmp.Diff(c.books, e.Balances()); diff != "" {
+				t.Errorf("books when it came back (-want +got):\n%s", diff)
+			}
+			for _, code := range c.findings {
+				if n := e.Count("SELECT count(*) FROM recon_findings WHERE code = $1", code); n != 1 {
+					t.Errorf("%d findings of %s", n, code)
+				}
+			}
+			told := 0
+			for _, ev := range e.Events() {
+				if ev.Type == "recon.mismatch_found" {
+					told++
+				}
+			}
+			if n := e.Count("SELECT count(*) FROM recon_findings"); n != int64(len(c.findings)) || told != len(c.findings) {
+				t.Errorf("%d findings, %d told, want %v", n, told, c.findings)
+			}
+			if got := e.Charge("rec-1", "2025-10-30"); got.State != charge.FailedHard || !got.Contradicted || len(e.Gateway.Sends()) != 1 {
+				t.Errorf("the charge is %+v after %d sends", got, len(e.Gateway.Sends()))
+			}
+			if len(c.books) == 0 { // nothing but charges that succeeded
+				e.CheckBooks()
+			}
+			e.CheckEvents()
+		})
+	}
+}
+
 // books are the accounts that are not zero.
 func books(gateway, seller, chargebacks, suspense int64) map[string]int64 {
 	all := map[string]int64{"gateway_receivable:cielo": gateway, "seller_payable:seller-1": seller, "chargebacks": chargebacks, "suspense": suspense}

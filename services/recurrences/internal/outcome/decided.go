@@ -13,7 +13,8 @@ import (
 )
 
 // Decided records decisions about attempts, applies those that change a state, books what was taken back of charges, keeps
-// contradictions once each, and notes what lookups said for those who decide about a charge in review.
+// contradictions once each, takes out of suspense what came back of a charge that was paid after it was booked as declined, and notes what
+// lookups said for those who decide about a charge in review.
 func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
 	now := o.Clock.Now()
 	moved, valid, err := reconcile.Decide(ctx, tx, now, updates)
@@ -37,6 +38,9 @@ func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 		return err
 	}
 	if err := o.Findings.Record(ctx, tx, append(wrong, valid...)); err != nil {
+		return err
+	}
+	if err := o.Findings.Returned(ctx, tx, valid); err != nil {
 		return err
 	}
 	if err := o.Store.Contradict(ctx, tx, reconcile.Contradicted(valid)...); err != nil {
