@@ -127,10 +127,11 @@ func forPeople() []string {
 }
 
 func (k *Keeper) owed(ctx context.Context, t config.Tenant, run time.Time, needs map[string]Need) error {
+	verifying, rules := verifying(t)
 	rows, err := db.New(k.Pool).Owed(ctx, db.OwedParams{
 		Tenant: t.ID, CutOff: run, AcceptFrom: payout.AcceptFrom(t.Payouts.AcceptFrom, t.Location), Methods: t.Payouts.PayableMethods,
 		Minimum: t.Payouts.Minimum, Most: t.Payouts.MaxPerPayout, DefaultProvider: t.Payouts.DefaultProvider,
-		CooledSince: run.Add(-t.Payouts.DestinationCoolOff), Verifying: verifying(t),
+		CooledSince: run.Add(-t.Payouts.DestinationCoolOff), Verifying: verifying, Rules: rules,
 	})
 	if err != nil {
 		return fmt.Errorf("add up what is owed to payees of %s: %w", t.ID, err)
@@ -143,15 +144,15 @@ func (k *Keeper) owed(ctx context.Context, t config.Tenant, run time.Time, needs
 	return nil
 }
 
-// verifying are the providers that are asked about wallets.
-func verifying(t config.Tenant) []string {
-	names := []string{}
+// verifying are the providers that are asked about wallets, and by which rules.
+func verifying(t config.Tenant) (names, rules []string) {
+	names, rules = []string{}, []string{}
 	for name, p := range t.Providers {
 		if p.VerifyRecipients != "" && p.VerifyRecipients != config.VerifyNone {
-			names = append(names, name)
+			names, rules = append(names, name), append(rules, p.VerifyRecipients)
 		}
 	}
-	return names
+	return names, rules
 }
 
 const (

@@ -181,6 +181,57 @@ func TestOwedIsWhatThePlannerWouldSend(t *testing.T) {
 	}
 }
 
+// What is owed to wallets that are verified, or not: what their provider is asked about at once and has said no to neither of this payee nor
+// of so much counts, for it goes after a yes; what waits for people does not. The planner says the same of each.
+func TestForecastOfWhatVerificationHolds(t *testing.T) {
+	t.Parallel()
+	recipient := `INSERT INTO recipients (tenant, payee_id, provider, destination, name_digest, rule, state, covers, refuses, since)
+		SELECT tenant, payee_id, 'wave', phone, md5(name), 'wallet', 'verified', %s, now() FROM payees`
+	for name, c := range map[string]struct {
+		sql  string
+		most int64
+		want int64
+	}{
+		"nobody has asked":                    {want: 8000},
+		"verified for any amount":             {sql: fmt.Sprintf(recipient, "NULL, NULL"), want: 8000},
+		"verified for as much":                {sql: fmt.Sprintf(recipient, "8000, NULL"), want: 8000},
+		"verified for less":                   {sql: fmt.Sprintf(recipient, "7999, NULL"), want: 8000},
+		"verified for less, more was refused": {sql: fmt.Sprintf(recipient, "7000, 8001"), want: 8000},
+		"so much was refused":                 {sql: fmt.Sprintf(recipient, "7000, 8000")},
+		"less was refused":                    {sql: fmt.Sprintf(recipient, "1000, 5000")},
+		"refused":                             {sql: fmt.Sprintf(recipient, "NULL, NULL") + "; UPDATE recipients SET state = 'refused'"},
+		"of another name":                     {sql: fmt.Sprintf(recipient, "NULL, NULL") + "; UPDATE recipients SET state = 'mismatch', name_digest = 'x'", want: 8000},
+		"by another rule":                     {sql: fmt.Sprintf(recipient, "NULL, NULL") + "; UPDATE recipients SET state = 'mismatch', rule = 'match'", want: 8000},
+		"divided":                             {sql: fmt.Sprintf(recipient, "1000, 5000"), most: 4000, want: 8000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := wave(t)
+			evenings(t, e, "2025-02-10T12:07:00Z")
+			asked := e.Tenants.Tenants[0].Providers["wave"]
+			asked.VerifyRecipients = "wallet"
+			e.Tenants.Tenants[0].Providers["wave"] = asked
+			if c.most > 0 {
+				e.Rules().MaxPerPayout = c.most
+			}
+			for _, hour := range []string{"10:00", "11:00"} {
+				day(e, "2025-02-10", hour, 5000)
+			}
+			for _, statement := range strings.Split(c.sql, "; ") {
+				e.SQL(statement)
+			}
+			if n := forecast(t, e, e.Sender()).Needs["wave"]; n.Owed != c.want {
+				t.Errorf("%d is owed, want %d", n.Owed, c.want)
+			}
+			e.Run(payoutstest.Daily("2025-02-10T23:59:00Z"))
+			planned := e.Count("SELECT COALESCE(sum(net), 0)::bigint FROM payouts WHERE state = 'approved' OR state = 'held' AND reason_code = 'recipient_unverified'")
+			if planned != c.want {
+				t.Errorf("the planner counts on %d: %v", planned, e.PayoutStates())
+			}
+		})
+	}
+}
+
 // The worker tells of a low float once, long before the run, and again when it is enough; and looks no more often than it should.
 func TestLowIsToldAheadOfTime(t *testing.T) {
 	t.Parallel()

@@ -196,12 +196,12 @@ WITH due AS (
     SELECT p.payee_id, sum(p.net) AS net, COALESCE(sum(p.net) FILTER (WHERE $2::bigint > 0 AND p.net > $2::bigint), 0) AS oversize
     FROM payments p
     WHERE p.tenant = $3 AND (p.status = 'completed' OR p.carried) AND p.payout_id IS NULL AND p.paid_reference = ''
-      AND p.completed_at <= $7::timestamptz AND p.completed_at >= $8::timestamptz AND p.method = ANY($9::text[])
+      AND p.completed_at <= $8::timestamptz AND p.completed_at >= $9::timestamptz AND p.method = ANY($10::text[])
     GROUP BY p.payee_id
 ), owed AS (
     SELECT d.payee_id, d.oversize, d.net - COALESCE((
         SELECT sum(c.net) FROM carries c
-        WHERE c.tenant = $3 AND c.payee_id = d.payee_id AND c.payout_id IS NULL AND c.voided_at IS NULL AND c.occurred_at <= $7::timestamptz
+        WHERE c.tenant = $3 AND c.payee_id = d.payee_id AND c.payout_id IS NULL AND c.voided_at IS NULL AND c.occurred_at <= $8::timestamptz
     ), 0) AS net
     FROM due d
 )
@@ -210,10 +210,13 @@ SELECT COALESCE(NULLIF(y.provider, ''), $1::text)::text AS provider,
 FROM owed o JOIN payees y ON y.tenant = $3 AND y.payee_id = o.payee_id
 WHERE o.net > 0 AND o.net >= $4::bigint AND y.phone <> '' AND y.state = 'active' AND NOT y.unconfirmed
   AND NOT COALESCE(y.destination_changed_at > $5::timestamptz, false)
-  -- A wallet of which its provider has said that it is not the payee's waits for people; one that is not asked about yet will be.
+  -- A wallet of which its provider has said that it is not the payee's, or that it does not take so much, waits for people. One that is not asked
+  -- about yet, or was asked about a smaller amount, is asked at once and goes after a yes; of what is divided nobody knows the parts yet.
   AND NOT EXISTS (
-      SELECT 1 FROM recipients v WHERE v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone AND v.provider = ANY($6::text[])
-        AND v.provider = COALESCE(NULLIF(y.provider, ''), $1::text) AND v.state IN ('mismatch', 'refused') AND v.name_digest = md5(y.name))
+      SELECT 1 FROM recipients v JOIN (SELECT unnest($6::text[]) AS provider, unnest($7::text[]) AS rule) k ON k.provider = v.provider
+      WHERE v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone AND v.provider = COALESCE(NULLIF(y.provider, ''), $1::text)
+        AND v.name_digest = md5(y.name) AND v.rule = k.rule
+        AND (v.state IN ('mismatch', 'refused') OR v.state = 'verified' AND v.refuses <= o.net AND NOT ($2::bigint > 0 AND o.net > $2::bigint)))
 GROUP BY 1
 `
 
@@ -224,6 +227,7 @@ type OwedParams struct {
 	Minimum         int64
 	CooledSince     time.Time
 	Verifying       []string
+	Rules           []string
 	CutOff          time.Time
 	AcceptFrom      time.Time
 	Methods         []string
@@ -244,6 +248,7 @@ func (q *Queries) Owed(ctx context.Context, arg OwedParams) ([]OwedRow, error) {
 		arg.Minimum,
 		arg.CooledSince,
 		arg.Verifying,
+		arg.Rules,
 		arg.CutOff,
 		arg.AcceptFrom,
 		arg.Methods,

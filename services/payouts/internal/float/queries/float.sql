@@ -70,10 +70,13 @@ SELECT COALESCE(NULLIF(y.provider, ''), @default_provider::text)::text AS provid
 FROM owed o JOIN payees y ON y.tenant = @tenant AND y.payee_id = o.payee_id
 WHERE o.net > 0 AND o.net >= @minimum::bigint AND y.phone <> '' AND y.state = 'active' AND NOT y.unconfirmed
   AND NOT COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false)
-  -- A wallet of which its provider has said that it is not the payee's waits for people; one that is not asked about yet will be.
+  -- A wallet of which its provider has said that it is not the payee's, or that it does not take so much, waits for people. One that is not asked
+  -- about yet, or was asked about a smaller amount, is asked at once and goes after a yes; of what is divided nobody knows the parts yet.
   AND NOT EXISTS (
-      SELECT 1 FROM recipients v WHERE v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone AND v.provider = ANY(@verifying::text[])
-        AND v.provider = COALESCE(NULLIF(y.provider, ''), @default_provider::text) AND v.state IN ('mismatch', 'refused') AND v.name_digest = md5(y.name))
+      SELECT 1 FROM recipients v JOIN (SELECT unnest(@verifying::text[]) AS provider, unnest(@rules::text[]) AS rule) k ON k.provider = v.provider
+      WHERE v.tenant = y.tenant AND v.payee_id = y.payee_id AND v.destination = y.phone AND v.provider = COALESCE(NULLIF(y.provider, ''), @default_provider::text)
+        AND v.name_digest = md5(y.name) AND v.rule = k.rule
+        AND (v.state IN ('mismatch', 'refused') OR v.state = 'verified' AND v.refuses <= o.net AND NOT (@most::bigint > 0 AND o.net > @most::bigint)))
 GROUP BY 1;
 
 -- name: Earned :many
