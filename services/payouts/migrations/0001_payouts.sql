@@ -9,6 +9,14 @@ CREATE TABLE outflows (
     changed_at timestamptz NOT NULL
 );
 
+-- What of a tenant's daily cap is used at most, on one local date. Adding up the day with every page of a run would read more with each of
+-- them; this is enough while it fits. Whoever reads or writes it holds the tenant's row of outflows.
+CREATE TABLE cap_uses (
+    tenant   text PRIMARY KEY,
+    cap_date date NOT NULL,
+    used     bigint NOT NULL
+);
+
 CREATE TABLE payees (
     tenant       text NOT NULL,
     payee_id     text NOT NULL,

@@ -81,7 +81,11 @@ func (pg *page) payout(d draft) payout.Payout {
 
 // decide says what becomes of each of the page's payouts.
 func (p *Planner) decide(ctx context.Context, tx pgx.Tx, pg *page, payees []string) ([]store.Change, error) {
-	caps, err := p.Store.Caps(ctx, tx, pg.run.Tenant, pg.run.LocalDate, payees)
+	want := pg.spent
+	for _, d := range pg.drafts {
+		want += max(d.sum.Net, 0)
+	}
+	caps, err := p.Store.Caps(ctx, tx, pg.run.Tenant, pg.run.LocalDate, payees, want)
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func (r *Resolver) refuseOver(ctx context.Context, tx pgx.Tx, p payout.Payout) e
 // takeCap books a payout on today's caps and returns the date, or refuses.
 func (r *Resolver) takeCap(ctx context.Context, tx pgx.Tx, p payout.Payout) (string, error) {
 	today := r.Store.Today(p.Tenant)
-	caps, err := r.Store.Caps(ctx, tx, p.Tenant, today, []string{p.PayeeID})
+	caps, err := r.Store.Caps(ctx, tx, p.Tenant, today, []string{p.PayeeID}, p.Net.Minor)
 	if err != nil {
 		return "", err
 	}

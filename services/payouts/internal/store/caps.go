@@ -19,20 +19,18 @@ type Caps struct {
 	byPayee      map[string]int64
 }
 
-// Caps locks the tenant's outflow row and reads what is used of the caps.
-func (s *Store) Caps(ctx context.Context, tx pgx.Tx, tenant, localDate string, payees []string) (*Caps, error) {
+// Caps locks the tenant's outflow row and reads what is used of the caps. want is the most that the caller will take of them; whatever it
+// takes less is found free again when the room gets scarce.
+func (s *Store) Caps(ctx context.Context, tx pgx.Tx, tenant, localDate string, payees []string, want int64) (*Caps, error) {
 	rules := s.rules(tenant)
 	c := &Caps{tenant: tenant, dayCap: rules.DailyCap, payeeCap: rules.PayeeDailyCap, byPayee: map[string]int64{}}
 	q := db.New(tx)
 	if _, err := s.LockOutflow(ctx, tx, tenant); err != nil {
 		return nil, err
 	}
-	if c.dayCap > 0 {
-		used, err := q.CapUse(ctx, db.CapUseParams{Tenant: tenant, CapDate: localDate})
-		if err != nil {
-			return nil, fmt.Errorf("use of %s's daily cap: %w", tenant, err)
-		}
-		c.used = used
+	var err error
+	if c.used, err = used(ctx, q, c, localDate, want); err != nil {
+		return nil, fmt.Errorf("use of %s's daily cap: %w", tenant, err)
 	}
 	if c.payeeCap > 0 {
 		rows, err := q.PayeeCapUse(ctx, db.PayeeCapUseParams{Tenant: tenant, CapDate: localDate, PayeeIds: payees})
@@ -44,6 +42,30 @@ func (s *Store) Caps(ctx context.Context, tx pgx.Tx, tenant, localDate string, p
 		}
 	}
 	return c, nil
+}
+
+// used is what is used of the tenant's daily cap, or more, if what the caller wants fits all the same; and it notes that the caller may take
+// that. The day is added up only when the room seems too small: what counts no more since (failed, held, cancelled) is found then. What begins
+// to count always asks here first, but for what was held after it was approved on that day, which is noted as used therefore.
+func used(ctx context.Context, q *db.Queries, c *Caps, localDate string, want int64) (int64, error) {
+	if c.dayCap <= 0 { // what is taken meanwhile is noted nowhere
+		return 0, q.ForgetCapMost(ctx, c.tenant)
+	}
+	known, err := q.CapMost(ctx, db.CapMostParams{Tenant: c.tenant, CapDate: localDate})
+	if err != nil {
+		return 0, err
+	}
+	if len(known) > 0 && known[0]+want <= c.dayCap {
+		if want == 0 {
+			return known[0], nil
+		}
+		return known[0], q.KeepCapMost(ctx, db.KeepCapMostParams{Tenant: c.tenant, CapDate: localDate, Used: known[0] + want})
+	}
+	day, err := q.CapUse(ctx, db.CapUseParams{Tenant: c.tenant, CapDate: localDate})
+	if err != nil {
+		return 0, err
+	}
+	return day.Used, q.KeepCapMost(ctx, db.KeepCapMostParams{Tenant: c.tenant, CapDate: localDate, Used: day.Most + want})
 }
 
 // Take books net on the day, or returns the code of the cap that it would pass. One that does not fit leaves room for a

@@ -62,18 +62,19 @@ func (s *Store) Release(ctx context.Context, tx pgx.Tx, queue Queue, after Place
 	if err != nil {
 		return nil, err
 	}
-	caps, err := s.Caps(ctx, tx, queue.Tenant, localDate, payeesOf(held))
+	now := s.Clock.Now() // one for both looks at what is held: what is let go was asked for
+	blocked := slices.Contains(stopped, queue.Tenant+"/"+queue.Provider) || !s.serves(queue)
+	caps, err := s.Caps(ctx, tx, queue.Tenant, localDate, payeesOf(held), s.wanted(queue.Tenant, held, now))
 	if err != nil {
 		return nil, err
 	}
-	blocked := slices.Contains(stopped, queue.Tenant+"/"+queue.Provider) || !s.serves(queue)
 	var fits func(net int64) bool
 	if s.Float != nil && !blocked {
 		if fits, err = s.Float.Fits(ctx, tx, queue); err != nil {
 			return nil, err
 		}
 	}
-	free := s.free(held, blocked, fits, caps, localDate)
+	free := s.free(held, now, blocked, fits, caps, localDate)
 	moved, err := s.Apply(ctx, tx, free.changes)
 	if err != nil {
 		return nil, err
@@ -102,19 +103,10 @@ type freed struct {
 // free makes the changes of those that nothing holds any more, or something else about their recipient than before. After the first that the
 // balance does not cover nothing goes, so that nothing overtakes. What waits for a cap says so, and what waits for float: only the latter
 // is what the balance is compared with, and nobody behind it waits for what no balance lets go.
-func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, fits func(net int64) bool, caps *Caps, localDate string) freed {
-	rules := s.rules(caps.tenant)
-	now := s.Clock.Now()
+func (s *Store) free(held []db.HeldPayoutsRow, now time.Time, providerStopped bool, fits func(net int64) bool, caps *Caps, localDate string) freed {
 	var f freed
 	for _, h := range held {
-		if f.relabel(h) {
-			continue
-		}
-		blocked := h.OutflowStopped || h.PayeeState != "active" || h.Control != ControlOpen ||
-			(h.RetryAt != nil && h.RetryAt.After(now)) || (rules.MaxPerPayout > 0 && h.Net > rules.MaxPerPayout)
-		// A payout that was planned for another wallet than the payee's is never readdressed by itself; a person releases it.
-		blocked = blocked || h.ReasonCode == payout.CodeDestination && h.DestinationRests
-		if blocked {
+		if f.relabel(h) || s.waits(caps.tenant, h, now) {
 			continue
 		}
 		if code := caps.Over(h.PayeeID, h.Net); code != "" {
@@ -137,6 +129,25 @@ func (s *Store) free(held []db.HeldPayoutsRow, providerStopped bool, fits func(n
 		})
 	}
 	return f
+}
+
+// wanted is the most that a page of held payouts takes of the caps.
+func (s *Store) wanted(tenant string, held []db.HeldPayoutsRow, now time.Time) (net int64) {
+	for _, h := range held {
+		if !s.waits(tenant, h, now) {
+			net += h.Net
+		}
+	}
+	return net
+}
+
+// waits reports whether something is in the way of a held payout, its recipient, the caps and its connector aside.
+func (s *Store) waits(tenant string, h db.HeldPayoutsRow, now time.Time) bool {
+	most := s.rules(tenant).MaxPerPayout
+	return h.OutflowStopped || h.PayeeState != "active" || h.Control != ControlOpen ||
+		(h.RetryAt != nil && h.RetryAt.After(now)) || (most > 0 && h.Net > most) ||
+		// A payout that was planned for another wallet than the payee's is never readdressed by itself; a person releases it.
+		h.ReasonCode == payout.CodeDestination && h.DestinationRests
 }
 
 // because has a payout that stays held say what holds it now.

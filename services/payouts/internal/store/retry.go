@@ -58,7 +58,11 @@ func (s *Store) retrySome(ctx context.Context, tx pgx.Tx, tenant string, rows []
 		return err
 	}
 	today := s.Today(tenant)
-	caps, err := s.Caps(ctx, tx, tenant, today, payeesOfFailed(rows))
+	var want int64
+	for _, r := range rows {
+		want += r.Net
+	}
+	caps, err := s.Caps(ctx, tx, tenant, today, payeesOfFailed(rows), want)
 	if err != nil {
 		return err
 	}

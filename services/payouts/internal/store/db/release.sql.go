@@ -70,10 +70,39 @@ func (q *Queries) ApprovedPages(ctx context.Context, arg ApprovedPagesParams) ([
 	return items, nil
 }
 
+const capMost = `-- name: CapMost :many
+SELECT used FROM cap_uses WHERE tenant = $1 AND cap_date = ($2::text)::date
+`
+
+type CapMostParams struct {
+	Tenant  string
+	CapDate string
+}
+
+func (q *Queries) CapMost(ctx context.Context, arg CapMostParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, capMost, arg.Tenant, arg.CapDate)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var used int64
+		if err := rows.Scan(&used); err != nil {
+			return nil, err
+		}
+		items = append(items, used)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const capUse = `-- name: CapUse :one
-SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts
+SELECT COALESCE(sum(net) FILTER (WHERE state <> 'held'), 0)::bigint AS used, COALESCE(sum(net), 0)::bigint AS most FROM payouts
 WHERE tenant = $1 AND cap_date = ($2::text)::date
-  AND (state IN ('awaiting_approval', 'approved', 'submitting', 'processing', 'unknown', 'manual_review', 'succeeded')
+  AND (state IN ('awaiting_approval', 'approved', 'submitting', 'processing', 'unknown', 'manual_review', 'succeeded', 'held')
        OR (state = 'failed' AND retry_at IS NOT NULL))
 `
 
@@ -82,11 +111,17 @@ type CapUseParams struct {
 	CapDate string
 }
 
-func (q *Queries) CapUse(ctx context.Context, arg CapUseParams) (int64, error) {
+type CapUseRow struct {
+	Used int64
+	Most int64
+}
+
+// What counts against the cap of a day, and with it what may count again without anybody asking: what is held after it was approved that day.
+func (q *Queries) CapUse(ctx context.Context, arg CapUseParams) (CapUseRow, error) {
 	row := q.db.QueryRow(ctx, capUse, arg.Tenant, arg.CapDate)
-	var net int64
-	err := row.Scan(&net)
-	return net, err
+	var i CapUseRow
+	err := row.Scan(&i.Used, &i.Most)
+	return i, err
 }
 
 const dueRetries = `-- name: DueRetries :many
@@ -137,6 +172,15 @@ type EnsureOutflowParams struct {
 
 func (q *Queries) EnsureOutflow(ctx context.Context, arg EnsureOutflowParams) error {
 	_, err := q.db.Exec(ctx, ensureOutflow, arg.Tenant, arg.Now)
+	return err
+}
+
+const forgetCapMost = `-- name: ForgetCapMost :exec
+DELETE FROM cap_uses WHERE tenant = $1
+`
+
+func (q *Queries) ForgetCapMost(ctx context.Context, tenant string) error {
+	_, err := q.db.Exec(ctx, forgetCapMost, tenant)
 	return err
 }
 
@@ -297,6 +341,22 @@ func (q *Queries) HeldQueues(ctx context.Context) ([]HeldQueuesRow, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const keepCapMost = `-- name: KeepCapMost :exec
+INSERT INTO cap_uses (tenant, cap_date, used) VALUES ($1, ($2::text)::date, $3)
+ON CONFLICT (tenant) DO UPDATE SET cap_date = EXCLUDED.cap_date, used = EXCLUDED.used
+`
+
+type KeepCapMostParams struct {
+	Tenant  string
+	CapDate string
+	Used    int64
+}
+
+func (q *Queries) KeepCapMost(ctx context.Context, arg KeepCapMostParams) error {
+	_, err := q.db.Exec(ctx, keepCapMost, arg.Tenant, arg.CapDate, arg.Used)
+	return err
 }
 
 const lockOutflow = `-- name: LockOutflow :one

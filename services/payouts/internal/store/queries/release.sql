@@ -34,10 +34,21 @@ WITH RECURSIVE queues AS (
 SELECT tenant::text AS tenant, provider::text AS provider FROM queues;
 
 -- name: CapUse :one
-SELECT COALESCE(sum(net), 0)::bigint AS net FROM payouts
+-- What counts against the cap of a day, and with it what may count again without anybody asking: what is held after it was approved that day.
+SELECT COALESCE(sum(net) FILTER (WHERE state <> 'held'), 0)::bigint AS used, COALESCE(sum(net), 0)::bigint AS most FROM payouts
 WHERE tenant = @tenant AND cap_date = (@cap_date::text)::date
-  AND (state IN ('awaiting_approval', 'approved', 'submitting', 'processing', 'unknown', 'manual_review', 'succeeded')
+  AND (state IN ('awaiting_approval', 'approved', 'submitting', 'processing', 'unknown', 'manual_review', 'succeeded', 'held')
        OR (state = 'failed' AND retry_at IS NOT NULL));
+
+-- name: CapMost :many
+SELECT used FROM cap_uses WHERE tenant = @tenant AND cap_date = (@cap_date::text)::date;
+
+-- name: KeepCapMost :exec
+INSERT INTO cap_uses (tenant, cap_date, used) VALUES (@tenant, (@cap_date::text)::date, @used)
+ON CONFLICT (tenant) DO UPDATE SET cap_date = EXCLUDED.cap_date, used = EXCLUDED.used;
+
+-- name: ForgetCapMost :exec
+DELETE FROM cap_uses WHERE tenant = @tenant;
 
 -- name: PayeeCapUse :many
 SELECT payee_id, COALESCE(sum(net), 0)::bigint AS net FROM payouts
