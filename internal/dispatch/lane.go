@@ -26,6 +26,7 @@ type lane struct {
 	// owner is this lane's in the database: trials are its own, and each of its claims has an owner of its own, whose name begins so.
 	owner string
 
+	slots    *provider.Part
 	answers  chan answer
 	callers  *crew.Crew
 	sending  sync.WaitGroup // of claimed rows, until they are recorded
@@ -57,7 +58,7 @@ type answer struct {
 
 func newLane(d *Dispatcher, at Lane) *lane {
 	return &lane{
-		Lane: at, d: d, owner: d.Owner + "/" + uuid.NewString(), answers: make(chan answer), callers: crew.New(), progress: make(chan struct{}, 1),
+		Lane: at, d: d, owner: d.Owner + "/" + uuid.NewString(), slots: at.Connector.Throttle.Part(), answers: make(chan answer), callers: crew.New(), progress: make(chan struct{}, 1),
 		rest: map[uuid.UUID]time.Time{},
 	}
 }
@@ -147,19 +148,19 @@ func (l *lane) feed(ctx context.Context) error {
 
 // next takes slots and a share of the rate, claims rows for them, and sends those.
 func (l *lane) next(ctx context.Context) (claimed, error) {
-	slots, err := l.Connector.Throttle.Slots(ctx, l.d.ClaimMost)
+	slots, err := l.slots.Slots(ctx, l.d.ClaimMost)
 	if err != nil {
 		return claimed{}, err
 	}
 	most, err := l.Connector.Throttle.Take(ctx, slots)
 	if err != nil {
-		l.Connector.Throttle.Free(slots)
+		l.slots.Free(slots)
 		return claimed{}, err
 	}
 	// The lease ends by this process's clock before it does by the database's, which starts it later.
 	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.Connector.Policy.Lease-l.Connector.Policy.Margin)
 	c, err := l.claim(ctx, most)
-	l.Connector.Throttle.Free(slots - len(c.begun))
+	l.slots.Free(slots - len(c.begun))
 	l.begin(len(c.begun))
 	if err != nil {
 		l.refuse(c, "not_committed", false)

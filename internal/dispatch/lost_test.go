@@ -26,7 +26,7 @@ func TestALostClaimIsNotTakenForTheNextOne(t *testing.T) {
 		"with outcomes, small claims":     {0, 4, 2, true},
 		"for free slots, by the rate":     {50, 16, 100, false},
 		"for free slots, many at once":    {0, 300, 100, false},
-		"for free slots, in small claims": {0, 4, 2, false},
+		"for free slots, in small claims": {0, 16, 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,7 +19,7 @@ func (l *lane) record(ctx context.Context) {
 		batch := l.gather(first)
 		again := l.persist(ctx, batch, true)
 		l.recorded = true
-		l.Connector.Throttle.Free(len(batch) - again)
+		l.slots.Free(len(batch) - again)
 		l.open.Add(int64(-len(batch)))
 		l.sending.Add(-len(batch))
 		select {

@@ -54,7 +54,8 @@ func (l *lane) refill(ctx context.Context, batch []answer) (again int, ok bool) 
 	return len(c.begun), true
 }
 
-// refillable is how many rows may be claimed with a batch's outcomes: at most as many as there are outcomes, for each brings its slot.
+// refillable is how many rows may be claimed with a batch's outcomes: at most as many as there are outcomes, for each brings its slot, and
+// as many of these slots as are still the lane's: fewer when another replica has come, or another page waits for its part.
 func (l *lane) refillable(batch []answer) int {
 	if l.ended.Load() || l.dry.Load() || l.stopped.Load() {
 		return 0
@@ -64,7 +65,7 @@ func (l *lane) refillable(batch []answer) int {
 			return 0
 		}
 	}
-	return l.Connector.Throttle.Allow(min(len(batch), l.d.ClaimMost))
+	return l.Connector.Throttle.Allow(min(l.slots.Keep(len(batch)), l.d.ClaimMost))
 }
 
 // plain claims rows when nothing stands before them.

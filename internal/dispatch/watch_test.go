@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/provider"
 )
 
@@ -32,7 +33,7 @@ func TestFaultsInARow(t *testing.T) {
 		"0 false": {unsent},
 	} {
 		w := &watcher{}
-		l := newLane(&Dispatcher{Deps: Deps{Book: w}}, Lane{})
+		l := newLane(&Dispatcher{Deps: Deps{Book: w}}, Lane{Connector: &connector.Connector{Throttle: provider.NewThrottle(0, 1)}})
 		var results []provider.Result
 		for _, c := range classes {
 			results = append(results, provider.Result{Class: c, Scope: provider.ScopeProvider})

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"sync"
-	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -19,7 +18,9 @@ type Throttle struct {
 	mu      sync.Mutex
 	share   int // slots of this process
 	used    int
-	changed chan struct{} // closed and replaced when a slot becomes free
+	parts   map[*Part]struct{} // those that hold slots or wait for some
+	turns   uint64             // grants so far
+	changed chan struct{}      // closed and replaced when there may be slots for somebody who waits
 }
 
 // NewThrottle makes a Throttle that has everything until Share is called. A rate or concurrency of 0 or less is 1 slot and
@@ -27,7 +28,7 @@ type Throttle struct {
 func NewThrottle(perSecond, concurrency int) *Throttle {
 	t := &Throttle{
 		perSecond: float64(perSecond), concurrency: max(1, concurrency),
-		limiter: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{}),
+		limiter: rate.NewLimiter(rate.Inf, 1), parts: map[*Part]struct{}{}, changed: make(chan struct{}),
 	}
 	t.Share(1)
 	return t
@@ -52,52 +53,6 @@ func (t *Throttle) Share(replicas int) {
 func (t *Throttle) wake() {
 	close(t.changed)
 	t.changed = make(chan struct{})
-}
-
-// gather is how long a free slot waits for others: they come back a few at a time, and what is done with them costs less
-// for many at once. Providers take longer than this to answer.
-const gather = 5 * time.Millisecond
-
-// Slots takes up to most free slots. It waits until there is at least one, and a moment for half of all to be free.
-func (t *Throttle) Slots(ctx context.Context, most int) (int, error) {
-	var enough <-chan time.Time
-	waited := false
-	for {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		t.mu.Lock()
-		n := min(most, t.share-t.used)
-		if n > 0 && (waited || n >= min(most, (t.share+1)/2)) {
-			t.used += n
-			t.mu.Unlock()
-			return n, nil
-		}
-		changed := t.changed
-		t.mu.Unlock()
-		if n > 0 && enough == nil {
-			timer := time.NewTimer(gather)
-			defer timer.Stop()
-			enough = timer.C
-		}
-		select {
-		case <-changed:
-		case <-enough:
-			waited = true
-		case <-ctx.Done():
-		}
-	}
-}
-
-// Free gives n slots back.
-func (t *Throttle) Free(n int) {
-	if n == 0 {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.used -= n
-	t.wake()
 }
 
 // InUse is the number of slots taken.
