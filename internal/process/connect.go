@@ -118,9 +118,14 @@ func reconnectDelay(attempts int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
+// isRefusal reports that the server is there and does not let us in.
+func isRefusal(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked)
+}
+
 func connectError(to Server, err error) error {
 	remedy := "is the server up, and AGOGO_NATS_URL right?"
-	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
+	if isRefusal(err) {
 		remedy = "the server refuses this user: check AGOGO_NATS_CREDS"
 		if to.Creds == "" {
 			remedy = "the server wants credentials: set AGOGO_NATS_CREDS"

@@ -98,7 +98,7 @@ func load(ctx context.Context, service string, getenv func(string) string, stder
 	p := &Process{Env: env, File: file, Telemetry: tel, Logger: tel.Logger, Auth: who, Clock: clock.Real()}
 	// Before the files are read is when they are looked at for the first time: what changes in between is a change.
 	turn := pg.NewTurn(pg.Config{DSN: env.PostgresDSN, Schema: service, AppName: "agogo-" + service + "-turn"})
-	p.watch = newWatch(env.Watch, began, env.WatchSpread, turn, p.usable(service, getenv, check), tel.Logger)
+	p.watch = newWatch(env.Watch, began, env.WatchSpread, turn, p.shutOut, p.usable(service, getenv, check), tel.Logger)
 	return p, errors.Join(p.watch.register(tel.Registry), p.certificates())
 }
 
@@ -124,6 +124,11 @@ func (p *Process) usable(service string, getenv func(string) string, check func(
 		}
 		return to.accepts(service)
 	}
+}
+
+// shutOut reports that the broker does not let the process in any more with the key that it has.
+func (p *Process) shutOut() bool {
+	return p.NATS != nil && !p.NATS.IsConnected() && isRefusal(p.NATS.LastError())
 }
 
 func (p *Process) server() Server {

@@ -181,6 +181,25 @@ func (d *door) refusals() uint64 {
 	return v.TotalConnections
 }
 
+// Who is shut out does nothing that others would miss: it does not wait for its turn with a key that is let in.
+func TestAReplicaThatIsShutOutDoesNotWaitForItsTurn(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "nk")
+	d := startDoor(t, user(t, file))
+	env := append(environment(t), "AGOGO_NATS_URL="+d.ClientURL(), "AGOGO_NATS_CREDS="+file, "AGOGO_WATCH="+file, "AGOGO_WATCH_SPREAD=1h")
+	c := startChild(t, "runs", env...)
+	c.line(t, "running lebenis true")
+	key := user(t, file)
+	c.says(t, "the server refuses this user")
+	d.letsIn(key)
+	if err := c.Wait(); err != nil { // the test's own time bounds it
+		t.Errorf("it did not end well: %v: %s", err, c.err.String())
+	}
+	if got := c.err.String(); !strings.Contains(got, "AGOGO_WATCH have changed") {
+		t.Errorf("it does not say why it ended: %s", got)
+	}
+}
+
 // A process that is given a key before the broker knows it goes on with the one that is let in, until the new one is.
 func TestANewKeyIsTriedBeforeTheProcessEnds(t *testing.T) {
 	t.Parallel()

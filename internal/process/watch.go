@@ -31,14 +31,16 @@ type watch struct {
 	paths  []string
 	spread time.Duration // how long its turn lasts before it ends: the one before it is ready again by then. 0: it ends at once
 	turn   turn
-	began  renewal.Print // what the process was started with
-	usable func() error  // whether it could be started with what is there now
-	stale  prometheus.Gauge
-	away   int // looks in a row that could not read the files
-	waited int // looks in a row in which it could have ended
-	atMost int // looks of which that is enough, whoever's turn it is
-	held   int // of the looks waited, the last ones in a row in which it was its turn
-	log    *slog.Logger
+	// shutOut reports that the broker refuses this process as it is: it does nothing, and nobody is better off while it waits.
+	shutOut func() bool
+	began   renewal.Print // what the process was started with
+	usable  func() error  // whether it could be started with what is there now
+	stale   prometheus.Gauge
+	away    int // looks in a row that could not read the files
+	waited  int // looks in a row in which it could have ended
+	atMost  int // looks of which that is enough, whoever's turn it is
+	held    int // of the looks waited, the last ones in a row in which it was its turn
+	log     *slog.Logger
 }
 
 // turn is what one replica of a service has at a time. It is not given back by who ends: its end does that.
@@ -47,8 +49,8 @@ type turn interface {
 	Return(ctx context.Context) error
 }
 
-func newWatch(paths []string, began renewal.Print, spread time.Duration, turn turn, usable func() error, log *slog.Logger) *watch {
-	return &watch{paths: paths, began: began, spread: spread, turn: turn, usable: usable, log: log, stale: prometheus.NewGauge(prometheus.GaugeOpts{
+func newWatch(paths []string, began renewal.Print, spread time.Duration, turn turn, shutOut func() bool, usable func() error, log *slog.Logger) *watch {
+	return &watch{paths: paths, began: began, spread: spread, turn: turn, shutOut: shutOut, usable: usable, log: log, stale: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "agogo_settings_stale", Help: "1 while files of AGOGO_WATCH hold what the process could not be started with: it goes on with what they held before.",
 	})}
 }
@@ -112,7 +114,7 @@ func (w *watch) startable(ctx context.Context, now renewal.Print, tell bool) boo
 // due reports whether this replica is to end now. All see the change at nearly the same moment, and the files are the same: they
 // end one after another, each when the one before it has ended and had time to be ready again.
 func (w *watch) due(ctx context.Context) bool {
-	if w.spread == 0 {
+	if w.spread == 0 || w.shutOut() {
 		return true
 	}
 	if w.waited++; w.waited == 1 {

@@ -40,7 +40,7 @@ func waiting(t *testing.T, l *line, spread time.Duration, usable func(text strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.watch = newWatch([]string{w.file}, began, spread, w.place, func() error {
+	w.watch = newWatch([]string{w.file}, began, spread, w.place, func() bool { return false }, func() error {
 		raw, err := os.ReadFile(w.file)
 		return errors.Join(err, usable(string(raw)))
 	}, slog.New(slog.DiscardHandler))
