@@ -2,16 +2,13 @@ package outbox_test
 
 import (
 	"context"
-	"errors"
-	"net"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/stream/natstest"
 )
 
@@ -25,9 +22,9 @@ const (
 func TestGaugesAreTrueInEveryState(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, natstest.Server(t).JS)
-	cord := cordTo(t, b.pool)
+	line := pgtest.NewLine(t, b.pool)
 	registry := prometheus.NewRegistry()
-	o := b.outbox(func(_ *outbox.Config, d *outbox.Deps) { d.Pool, d.Registerer = cord.pool, registry })
+	o := b.outbox(func(_ *outbox.Config, d *outbox.Deps) { d.Pool, d.Registerer = line.Pool, registry })
 	shows := func(what string, ok func(age, held float64) bool) {
 		t.Helper()
 		await(t, what, func(context.Context) (bool, error) {
@@ -53,13 +50,13 @@ func TestGaugesAreTrueInEveryState(t *testing.T) {
 	b.append(o, message("A", "k", 1))
 	b.exec("UPDATE outbox_parcels SET created_at = created_at - interval '90 seconds' WHERE waits")
 	shows("another one waits", func(age, held float64) bool { return age >= 90 && held == 16 })
-	cord.cut()
+	line.Cut()
 	shows("no part is held without the database", func(_, held float64) bool { return held == 0 })
 	was := value(t, registry, oldest)
 	shows("what waited goes on waiting", func(age, _ float64) bool { return age > was })
 
 	b.stream("A")
-	cord.mend()
+	line.Mend()
 	b.awaitMarked(2)
 	shows("nothing waits any more", func(age, held float64) bool { return age == 0 && held == 16 })
 }
@@ -118,54 +115,4 @@ func TestIdleIsSinceTheNewestRow(t *testing.T) {
 	if got := idle(); got >= 0 {
 		t.Errorf("no row is left, and the newest was written %s ago", got)
 	}
-}
-
-// cord is a pool that can be cut off from its server.
-type cord struct {
-	pool *pgxpool.Pool
-
-	mu    sync.Mutex
-	away  bool
-	conns []net.Conn
-}
-
-func cordTo(t *testing.T, beside *pgxpool.Pool) *cord {
-	t.Helper()
-	c := &cord{}
-	config := beside.Config()
-	dial := config.ConnConfig.DialFunc
-	config.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.away {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("the database is away")}
-		}
-		conn, err := dial(ctx, network, addr)
-		if err == nil {
-			c.conns = append(c.conns, conn)
-		}
-		return conn, err
-	}
-	var err error
-	if c.pool, err = pgxpool.NewWithConfig(t.Context(), config); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.pool.Close)
-	return c
-}
-
-func (c *cord) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.away = true
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
-	c.conns = nil
-}
-
-func (c *cord) mend() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.away = false
 }

@@ -21,14 +21,16 @@ type bank struct {
 	deduplicate bool
 	quiet       time.Duration     // within it a request arrives and becomes visible, as the provider has promised
 	tell        func(body []byte) // posts a webhook
+	uneven      bool              // answers take their time, each its own
 
 	mu        sync.Mutex
 	transfers map[string]*transfer
 	sends     map[int][]string // how a payee's next sends go
 	lookups   map[int][]string // how the next lookups about them go
 	reversals []string
-	arrivals  []string        // references since the judge last looked
-	asked     map[string]bool // references that it was asked to pay and has not disowned
+	arrivals  []string             // references since the judge last looked
+	asked     map[string]bool      // references that it was asked to pay and has not disowned
+	wait      map[string]time.Time // references that it was too busy for, and when they may come back
 	accuse    func(string)
 }
 
@@ -49,6 +51,9 @@ type transfer struct {
 // known by then.
 const blindness = 9 * time.Minute
 
+// busyFor is how long a bank asks to be left alone: a page waits for it.
+const busyFor = 20 * time.Second
+
 // unseen reports whether it was paid and is denied, for longer than the bank has promised.
 func (x *transfer) unseen(now time.Time) bool { return x != nil && x.beyond && now.Before(x.visible) }
 
@@ -68,7 +73,7 @@ func (x *transfer) settled() int {
 func sendKinds() []string {
 	return []string{
 		"lost", "never", "late", "blind", "blind-long", "accepted", "lost-accepted", "garbage", "refused", "refused-for-now", "refused-payee", "no-float",
-		"provider-refuses", "provider-stops", "not-sent", "busy", "ok-told", "lost-told",
+		"provider-refuses", "provider-stops", "not-sent", "busy", "busy", "ok-told", "lost-told",
 	}
 }
 
@@ -81,7 +86,7 @@ func reversalKinds() []string { return []string{"ok", "lost", "refused", "not-se
 func newBank(clk clock.Clock, deduplicate bool, quiet time.Duration) *bank {
 	return &bank{
 		clock: clk, deduplicate: deduplicate, quiet: quiet, transfers: map[string]*transfer{}, sends: map[int][]string{}, lookups: map[int][]string{},
-		asked: map[string]bool{},
+		asked: map[string]bool{}, wait: map[string]time.Time{},
 	}
 }
 
@@ -116,6 +121,9 @@ func (b *bank) Submit(ctx context.Context, t provider.Transfer) provider.Result 
 	res := b.submit(t, kind)
 	b.asked[t.Reference] = b.asked[t.Reference] || res.Class != provider.NotSent
 	b.mu.Unlock()
+	if b.uneven {
+		<-time.After(time.Duration(t.Reference[0]%8) * 3 * time.Millisecond)
+	}
 	if kind == "ok-told" || kind == "lost-told" { // before we have the answer, let alone committed it
 		b.tell(b.news(t.Reference))
 	}
@@ -126,6 +134,9 @@ func (b *bank) Submit(ctx context.Context, t provider.Transfer) provider.Result 
 // first request has had its time to arrive.
 func (b *bank) again(t provider.Transfer) {
 	b.land()
+	if left := b.wait[t.Reference].Sub(b.clock.Now()); left > 0 {
+		b.accuse(fmt.Sprintf("reference %s comes back %s too early", t.Reference, left))
+	}
 	if !b.asked[t.Reference] {
 		return
 	}
@@ -178,7 +189,8 @@ func (b *bank) submit(t provider.Transfer, kind string) provider.Result {
 	case "not-sent":
 		return provider.Result{Class: provider.NotSent, Scope: provider.ScopeProvider, Code: "dns_failed"}
 	case "busy":
-		return provider.Result{Class: provider.NotSent, Code: provider.CodeRateLimited, SlowDown: true}
+		b.wait[t.Reference] = b.clock.Now().Add(busyFor)
+		return provider.Result{Class: provider.NotSent, Code: provider.CodeRateLimited, SlowDown: true, RetryAfter: busyFor}
 	default:
 		return b.says(b.arrive(t, "paid"))
 	}
@@ -372,6 +384,14 @@ func (b *bank) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.asked)
+	clear(b.wait)
+}
+
+// pardon is after people have opened the connector: what it was asked to wait for is their concern.
+func (b *bank) pardon() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.wait)
 }
 
 // honest ends all that goes wrong from now on, and finishes what is pending.

@@ -58,7 +58,7 @@ type history struct {
 
 func (h history) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "rules deduplicates=%t approvals=%t split=%t\n", h.rules.deduplicates, h.rules.approvals, h.rules.split)
+	fmt.Fprintf(&b, "rules deduplicates=%t approvals=%t split=%t wide=%t\n", h.rules.deduplicates, h.rules.approvals, h.rules.split, h.rules.wide)
 	for _, s := range h.steps {
 		fmt.Fprintln(&b, s)
 	}
@@ -74,7 +74,8 @@ func parse(text string) (h history, err error) {
 			continue
 		}
 		if fields[0] == "rules" {
-			if _, err := fmt.Sscanf(line, "rules deduplicates=%t approvals=%t split=%t", &h.rules.deduplicates, &h.rules.approvals, &h.rules.split); err != nil {
+			r := &h.rules
+			if _, err := fmt.Sscanf(line, "rules deduplicates=%t approvals=%t split=%t wide=%t", &r.deduplicates, &r.approvals, &r.split, &r.wide); err != nil {
 				return h, fmt.Errorf("%q: %w", line, err)
 			}
 			continue
@@ -187,6 +188,7 @@ func histories() *rapid.Generator[history] {
 	return rapid.Custom(func(t *rapid.T) history {
 		h := history{rules: rules{
 			deduplicates: rapid.Bool().Draw(t, "deduplicates"), approvals: rapid.IntRange(0, 3).Draw(t, "approvals") == 3, split: rapid.Bool().Draw(t, "split"),
+			wide: rapid.Bool().Draw(t, "wide"),
 		}}
 		for range 7 {
 			h.steps = append(h.steps, few.Draw(t, "steps")...)

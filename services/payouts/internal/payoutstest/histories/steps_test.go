@@ -56,6 +56,7 @@ func verbs() map[string]verb {
 		"leases-end": {weight: 6, do: func(w *world, _ []int, _ string) { w.leasesEnd(); w.reconcile() }},
 
 		// The database.
+		"stumble": {weight: 16, args: []int{4}, words: stumbleKinds(), do: func(w *world, a []int, s string) { w.stumble.plan(s, a[0]) }},
 		"backup":  {weight: 6, do: func(w *world, _ []int, _ string) { w.keep() }},
 		"restore": {weight: 5, words: []string{"told"}, named: []string{"untold"}, do: func(w *world, _ []int, s string) { w.restore(s == "told") }},
 
@@ -107,6 +108,9 @@ func (w *world) day(a []int, _ string) {
 	for n := range payees {
 		if a[0]&(1<<n) != 0 {
 			w.earn([]int{n, 2}, "")
+			if w.claimMost > 0 { // two payouts each
+				w.earn([]int{n, 2}, "")
+			}
 		}
 	}
 	w.evening()
@@ -264,4 +268,5 @@ func (w *world) open() {
 		_, err := w.states.ResumeStopped(w.Ctx(), tx, payoutstest.Tenant, provider.Reason{Code: "by_person"})
 		return err
 	})
+	w.bank.pardon()
 }

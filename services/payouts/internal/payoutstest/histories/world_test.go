@@ -17,6 +17,8 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/dispatch"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
@@ -29,7 +31,6 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
-	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve"
 	"github.com/agogopay/agogo/services/payouts/internal/runs"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
@@ -41,6 +42,7 @@ type rules struct {
 	deduplicates bool // the provider pays a reference once, by contract
 	approvals    bool // larger sums need people
 	split        bool // sums are divided
+	wide         bool // a page has more payouts than may be sent at once, and they are answered one by one: its lane claims again and again
 }
 
 // world is one history's service, provider and people.
@@ -57,32 +59,36 @@ type world struct {
 	judge    judge
 	asker    *precheck.Worker
 
-	rows     []string // payments as imported
-	wallets  map[int]int
-	ticks    int
-	evenings []string // the nominal times of the daily ticks so far
-	breaks   int      // at which page of a plan the tenants file is broken; 0: at none
-	backup   *backup
-	epoch    int
-	told     map[uuid.UUID]told
-	frozen   []*frozen
-	dead     sync.WaitGroup
-	over     chan struct{} // lets what died return
-	cut      []*sending.Database
+	rows      []string // payments as imported
+	wallets   map[int]int
+	ticks     int
+	evenings  []string // the nominal times of the daily ticks so far
+	breaks    int      // at which page of a plan the tenants file is broken; 0: at none
+	backup    *backup
+	epoch     int
+	told      map[uuid.UUID]told
+	frozen    []*frozen
+	dead      sync.WaitGroup
+	over      chan struct{} // lets what died return
+	cut       []*pgtest.Line
+	line      *pgtest.Line // what the replicas send with
+	claimMost int          // rows in one transaction; 0: as many as the default
+	stumble   stumble
 }
 
-const payees = 4
+const payees = 6
 
 func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 	t.Helper()
 	w := &world{Env: payoutstest.On(t, pool), t: t, wallets: map[int]int{}, over: make(chan struct{}), told: map[uuid.UUID]told{}}
+	w.line = pgtest.NewLine(t, pool)
 	w.Planner.PageSize = 3
 	own := w.Rules()
 	own.PauseAboveFailureRate, own.MaxAttempts, own.DestinationCoolOff = 0.9, 3, time.Minute
 	if r.approvals {
 		own.Approval = config.Approval{Tiers: []config.Tier{{Above: 20_000, Approvals: 1}}, ExpiresAfter: 30 * time.Hour}
 	}
-	if r.split {
+	if r.split || r.wide {
 		own.MaxPerPayout = 40_000
 	}
 	w.config = config.Provider{
@@ -90,10 +96,14 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 		LookupAfter: []time.Duration{5 * time.Second, 15 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour},
 		ReviewAfter: 24 * time.Hour, RetryAfter: []time.Duration{time.Minute, 10 * time.Minute},
 	}
+	if r.wide {
+		w.Planner.PageSize, w.config.Concurrency, w.claimMost = 2*payees, 4, 2
+	}
 	w.bank = newBank(w.Clock, r.deduplicates, w.config.Timeout+w.config.QuietTime)
+	w.bank.uneven = r.wide
 	w.states = &provider.States{Service: store.Service, Outbox: w.Outbox, Clock: w.Clock}
 	w.StoppedBy(func(ctx context.Context, tx pgx.Tx) ([]string, error) { return w.states.Stopped(ctx, tx) })
-	w.replicas = []*replica{w.replica(pool, nil), w.replica(pool, nil)}
+	w.replicas = []*replica{w.replica(w.line.Pool, nil), w.replica(w.line.Pool, nil)}
 	first := w.replicas[0]
 	w.Ticks.Jobs = runs.Jobs(w.Planner, w.Breaks, first.worker.AskPage, nil)
 	w.Exec.Jobs = w.Ticks.Jobs
@@ -158,15 +168,15 @@ func (w *world) replica(pool *pgxpool.Pool, instead submits) *replica {
 		Store: w.Store, Outbox: w.Outbox, Clock: w.Clock, Tenants: w.Tenants, Connectors: set, Logger: logger,
 	})}
 	gate := &precheck.Gate{Clock: w.Clock, Reference: payout.Reference}
-	r.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString()}, dispatch.Deps{
+	r.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString(), ClaimMost: w.claimMost}, dispatch.Deps{
 		Pool: pool, Runs: w.Store.Runs, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, States: w.states, Logger: logger,
-		Book: &disburse.Book{Store: w.Store, Outcomes: r.outcomes, Clock: w.Clock}, Prechecks: gate,
+		Book: stumbling{&disburse.Book{Store: w.Store, Outcomes: r.outcomes, Clock: w.Clock}, w, &sync.Map{}}, Prechecks: gate,
 	})
 	r.asker = &precheck.Worker{
-		Service: store.Service, Pool: pool, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, Runs: w.Store.Runs, Gate: gate, Logger: logger,
+		Service: store.Service, Pool: w.Pool, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, Runs: w.Store.Runs, Gate: gate, Logger: logger,
 	}
 	r.worker = reconcile.New(reconcile.Config{Service: store.Service, Item: "payout"}, reconcile.Deps{
-		Pool: pool, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, Book: &outcome.Book{Outcomes: r.outcomes}, Logger: logger,
+		Pool: w.Pool, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, Book: &outcome.Book{Outcomes: r.outcomes}, Logger: logger,
 	})
 	return r
 }
@@ -195,7 +205,8 @@ func (w *world) dispatch(ctx context.Context, r *replica) error {
 // returns is how long a step may take, however busy the machine is.
 const returns = time.Minute
 
-// send is dispatch while time passes, until nothing can go now.
+// send is dispatch while time passes, until nothing can go now. What ends because the database has lost a commit is begun again, as its
+// command would be delivered again.
 func (w *world) send(replicas ...*replica) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.Ctx(), returns)
@@ -204,10 +215,16 @@ func (w *world) send(replicas ...*replica) {
 	w.moving(func() {
 		var wg sync.WaitGroup
 		for i, r := range replicas {
-			wg.Go(func() { errs[i] = w.dispatch(ctx, r) })
+			wg.Go(func() {
+				errs[i] = w.dispatch(ctx, r)
+				for again := 0; pg.Transient(errs[i]) && again < w.stumble.strikes(); again++ {
+					errs[i] = w.dispatch(ctx, r)
+				}
+			})
 		}
 		wg.Wait()
 	})
+	w.stumble.over()
 	for _, err := range errs {
 		if err != nil {
 			w.t.Fatalf("dispatch: %v", err)
@@ -232,7 +249,7 @@ func (w *world) moving(fn func()) {
 // crash has a fresh replica send until it dies: at its nth send, before or after the bank has had it. Its connections are
 // gone, and nothing of what it knew is recorded any more.
 func (w *world) crash(after bool, nth int) {
-	db := sending.NewDatabase(w.t, w.Pool)
+	db := pgtest.NewLine(w.t, w.Pool)
 	w.cut = append(w.cut, db)
 	died := make(chan struct{})
 	var mu sync.Mutex
@@ -286,7 +303,7 @@ func (w *world) freeze(after bool) {
 	f := &frozen{resume: make(chan struct{})}
 	stands := make(chan struct{})
 	var once sync.Once
-	r := w.replica(w.Pool, func(ctx context.Context, t provider.Transfer) provider.Result {
+	r := w.replica(w.line.Pool, func(ctx context.Context, t provider.Transfer) provider.Result {
 		select {
 		case <-f.resume: // it has been thawed
 			return w.bank.Submit(ctx, t)

@@ -22,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
@@ -416,7 +417,7 @@ type mortal struct {
 	working sync.WaitGroup
 }
 
-func (m *mortal) submit(ctx context.Context, t provider.Transfer, real provider.Submitter, db *Database) provider.Result {
+func (m *mortal) submit(ctx context.Context, t provider.Transfer, real provider.Submitter, db *pgtest.Line) provider.Result {
 	m.mu.Lock()
 	m.left--
 	dead := m.left <= 0
