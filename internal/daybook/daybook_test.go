@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/agogopay/agogo/internal/daybook"
 )
@@ -78,6 +80,38 @@ func TestBothFormsCarryTheSameReport(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+}
+
+// TestEveryTextCanBeReadAgain: what was signed verifies in both forms, whatever line ends, quotes and control characters a text has.
+func TestEveryTextCanBeReadAgain(t *testing.T) {
+	t.Parallel()
+	k := key(t)
+	rapid.Check(t, func(t *rapid.T) {
+		words := rapid.StringOf(rapid.OneOf(rapid.SampledFrom([]rune("\r\n\",\t\x1b\\. ")), rapid.Rune()))
+		r := day(1)
+		r.Head.WaivedBy, r.Head.WaivedBecause = words.Draw(t, "by"), words.Draw(t, "because")
+		r.Items[0].ProviderID, r.Items[0].Found = "T_1\r\n"+words.Draw(t, "id"), words.Draw(t, "found")
+		var err error
+		if r.Seal.Digest, err = daybook.DigestOf(r); err != nil {
+			t.Fatal(err)
+		}
+		r.Seal = k.Sign(r.Seal.Digest)
+		for _, as := range []func(io.Writer) daybook.Form{
+			func(w io.Writer) daybook.Form { return daybook.NewCSV(w) }, func(w io.Writer) daybook.Form { return daybook.NewJSON(w) },
+		} {
+			var out bytes.Buffer
+			if err := r.Write(as(&out)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := daybook.Verify(out.Bytes(), k.Public())
+			if err != nil {
+				t.Fatalf("%v\n%q", err, out.String())
+			}
+			if diff := cmp.Diff(r, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		}
+	})
 }
 
 // TestNoByteCanBeChanged changes every byte of a report in turn, and leaves every one out.

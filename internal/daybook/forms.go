@@ -176,19 +176,20 @@ func firstDifference(a, b []byte) int {
 }
 
 func readCSV(data []byte) (r Report, err error) {
-	c := csv.NewReader(bytes.NewReader(data))
-	c.FieldsPerRecord = -1
 	pairs := append(r.Head.fields(), r.Seal.fields()...)
 	head, titles := len(r.Head.fields()), false
 	for n, line := 0, 0; ; line++ {
-		record, err := c.Read()
-		switch {
-		case errors.Is(err, io.EOF) && n == len(pairs):
+		if len(data) == 0 && n == len(pairs) {
 			return r, nil
-		case errors.Is(err, io.EOF):
+		}
+		if len(data) == 0 {
 			return r, fmt.Errorf("it ends before %q", pairs[n].name)
-		case err != nil:
-			return r, err
+		}
+		var record []string
+		if record, data, err = cut(data); err != nil {
+			return r, fmt.Errorf("record %d: %w", line+1, err)
+		}
+		switch {
 		case line == 0:
 			if len(record) != 2 || record[0] != "form" || record[1] != version {
 				return r, fmt.Errorf("it does not begin with form,%s", version)
@@ -209,6 +210,49 @@ func readCSV(data []byte) (r Report, err error) {
 			}
 			n++
 		}
+	}
+}
+
+// cut takes the first record off a canonical form. encoding/csv's own reader makes a line feed of CR LF in a quoted field, so that a text
+// that has one could never be read as it was signed. It need not be strict: what is read is compared with what would be written.
+func cut(data []byte) (record []string, rest []byte, err error) {
+	for {
+		var value []byte
+		if bytes.HasPrefix(data, []byte{'"'}) {
+			if value, data, err = unquote(data[1:]); err != nil {
+				return nil, nil, err
+			}
+		} else {
+			end := bytes.IndexAny(data, ",\n")
+			if end < 0 {
+				return nil, nil, errors.New("it ends in the middle of a line")
+			}
+			value, data = data[:end], data[end:]
+		}
+		record = append(record, string(value))
+		switch {
+		case bytes.HasPrefix(data, []byte{','}):
+			data = data[1:]
+		case bytes.HasPrefix(data, []byte{'\n'}):
+			return record, data[1:], nil
+		default:
+			return nil, nil, errors.New("something follows a closing quote")
+		}
+	}
+}
+
+// unquote takes a text up to its closing quote; two quotes are one of the text's own.
+func unquote(data []byte) (value, rest []byte, err error) {
+	for {
+		end := bytes.IndexByte(data, '"')
+		if end < 0 {
+			return nil, nil, errors.New("a quote is not closed")
+		}
+		value = append(value, data[:end]...)
+		if data = data[end+1:]; !bytes.HasPrefix(data, []byte{'"'}) {
+			return value, data, nil
+		}
+		value, data = append(value, '"'), data[1:]
 	}
 }
 

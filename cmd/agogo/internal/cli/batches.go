@@ -8,7 +8,7 @@ import (
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
-var batchDetail = append(batchColumns[:len(batchColumns):len(batchColumns)], col("approvals", func(b *payoutsv1.Batch) string {
+var batchDetail = append(batchColumns[:len(batchColumns):len(batchColumns)], many("approvals", func(b *payoutsv1.Batch) []string {
 	has := int32(0)
 	for _, w := range b.Words {
 		if w.Word == "approved" {

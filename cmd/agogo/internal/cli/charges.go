@@ -48,12 +48,12 @@ var chargeDetail = append(chargeColumns[:len(chargeColumns):len(chargeColumns)],
 		}
 		return amount(c.Disputed) + ", of which " + amount(c.ChargedBack) + " is lost"
 	}),
-	col("taken back", func(c *recurrencesv1.Charge) string {
+	many("taken back", func(c *recurrencesv1.Charge) []string {
 		lines := make([]string, 0, len(c.Reversals))
 		for _, r := range c.Reversals {
 			lines = append(lines, reversalLine(r))
 		}
-		return strings.Join(lines, "\n             ")
+		return lines
 	}),
 	col("declined", func(c *recurrencesv1.Charge) string {
 		if c.Tries == 0 {
@@ -67,13 +67,13 @@ var chargeDetail = append(chargeColumns[:len(chargeColumns):len(chargeColumns)],
 		}
 		return fmt.Sprintf("%s by %s at %s: %s", c.Proposal.Outcome, c.Proposal.Actor, when(c.Proposal.ProposedAt), c.Proposal.Evidence)
 	}),
-	col("history", func(c *recurrencesv1.Charge) string {
+	many("history", func(c *recurrencesv1.Charge) []string {
 		lines := make([]string, 0, len(c.Attempts))
 		for _, t := range c.Attempts {
 			lines = append(lines, fmt.Sprintf("attempt %d %s, reference %s, lookups %d", t.Number,
 				strings.Join(strings.Fields(t.State+" "+t.Class+" "+t.Code), " "), t.ProviderReference, t.Lookups))
 		}
-		return strings.Join(lines, "\n             ")
+		return lines
 	}),
 )
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/money"
+	"github.com/agogopay/agogo/internal/visible"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 )
 
@@ -26,6 +28,7 @@ type column[T any] struct {
 	title string
 	right bool // numbers align right
 	cell  func(T) string
+	lines func(T) []string // instead of cell, where a single resource has several lines
 }
 
 func col[T any](title string, cell func(T) string) column[T] {
@@ -34,6 +37,22 @@ func col[T any](title string, cell func(T) string) column[T] {
 
 func num[T any](title string, cell func(T) string) column[T] {
 	return column[T]{title: title, cell: cell, right: true}
+}
+
+func many[T any](title string, lines func(T) []string) column[T] {
+	return column[T]{title: title, lines: lines}
+}
+
+// text is what a column shows, in lines. What a stranger wrote must neither move the cursor nor begin a line.
+func (c column[T]) text(item T) []string {
+	if c.lines == nil {
+		return []string{visible.Text(c.cell(item))}
+	}
+	lines := slices.Clone(c.lines(item))
+	for i, l := range lines {
+		lines[i] = visible.Text(l)
+	}
+	return lines
 }
 
 // all prints every page of a list.
@@ -124,7 +143,8 @@ func one[T proto.Message](a *app, m T, columns ...column[T]) error {
 		width = max(width, len([]rune(c.title)))
 	}
 	for _, c := range columns {
-		if v := c.cell(m); v != "" {
+		below := "\n" + strings.Repeat(" ", width+2)
+		if v := strings.Join(c.text(m), below); v != "" {
 			fmt.Fprintf(a.Out, "%s%s  %s\n", c.title, strings.Repeat(" ", width-len([]rune(c.title))), v)
 		}
 	}
@@ -178,7 +198,7 @@ func tablePage[T any](w io.Writer, items []T, columns []column[T], before []int)
 	for _, item := range items {
 		row := make([]string, len(columns))
 		for i, c := range columns {
-			row[i] = c.cell(item)
+			row[i] = strings.Join(c.text(item), "; ")
 		}
 		rows = append(rows, row)
 	}

@@ -38,7 +38,7 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 	col("gross", func(p *payoutsv1.Payout) string { return amount(p.Gross) }),
 	col("commission", func(p *payoutsv1.Payout) string { return amount(p.Commission) }),
 	col("fee", func(p *payoutsv1.Payout) string { return amount(p.Fee) }),
-	col("approvals", func(p *payoutsv1.Payout) string {
+	many("approvals", func(p *payoutsv1.Payout) []string {
 		return approvals(p.Approvals, p.ApprovalsNeeded, p.ApprovalExpiresAt, p.Words)
 	}),
 	col("proposal", func(p *payoutsv1.Payout) string {
@@ -47,12 +47,12 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 		}
 		return fmt.Sprintf("%s by %s at %s: %s", p.Proposal.Outcome, p.Proposal.Actor, when(p.Proposal.ProposedAt), p.Proposal.Evidence)
 	}),
-	col("history", func(p *payoutsv1.Payout) string {
+	many("history", func(p *payoutsv1.Payout) []string {
 		lines := make([]string, 0, len(p.Attempts))
 		for _, t := range p.Attempts {
 			lines = append(lines, fmt.Sprintf("attempt %d %s %s %s, reference %s, lookups %d", t.Number, t.State, t.Class, t.Code, t.ProviderReference, t.Lookups))
 		}
-		return strings.Join(lines, "\n          ")
+		return lines
 	}),
 )
 
@@ -177,9 +177,9 @@ a new reference. not_paid is refused unless a lookup made after the proposal fou
 }
 
 // approvals says how many people have agreed, who said what, and until when an answer is waited for.
-func approvals(has, needed int32, expires *timestamppb.Timestamp, words []*payoutsv1.Word) string {
+func approvals(has, needed int32, expires *timestamppb.Timestamp, words []*payoutsv1.Word) []string {
 	if needed == 0 && len(words) == 0 {
-		return ""
+		return nil
 	}
 	lines := []string{fmt.Sprintf("%d of %d", has, needed)}
 	if expires != nil {
@@ -188,5 +188,5 @@ func approvals(has, needed int32, expires *timestamppb.Timestamp, words []*payou
 	for _, w := range words {
 		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s by %s at %s %s", w.Word, w.Actor, when(w.SaidAt), w.Reason)))
 	}
-	return strings.Join(lines, "\n          ")
+	return lines
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/agogopay/agogo/internal/daybook"
+	"github.com/agogopay/agogo/internal/visible"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
@@ -172,7 +173,7 @@ func (a *app) showReport(r daybook.Report) {
 	}
 	fmt.Fprintf(a.Out, "%s, %s: %s (%s), report %d, revision %d\n\n", h.Tenant, h.Provider, h.Date, h.Timezone, h.Sequence, h.Revision)
 	table(a.Out, rows, []column[row]{col("by the books", func(r row) string { return r.name }), num("amount", func(r row) string { return r.value })})
-	fmt.Fprintf(a.Out, "\n%s\n", compared(h, sum))
+	fmt.Fprintf(a.Out, "\n%s\n", visible.Text(compared(h, sum)))
 	a.showItems(r.Items, sum)
 	fmt.Fprintf(a.Out, "\nSHA-256 %s, signed with key %s\n", r.Seal.Digest, r.Seal.Key)
 }

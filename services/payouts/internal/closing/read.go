@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/visible"
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
 )
 
@@ -190,6 +190,8 @@ func (c *Closer) each(ctx context.Context, conn *connector.Connector, from, to t
 			case l.At.Before(from) || !l.At.Before(to):
 				return nil
 			}
+			// Whoever pays from the wallet chooses a reference, and it comes to stand in reports, events and on screens.
+			l.ProviderID, l.Reference = visible.Text(l.ProviderID), visible.Text(l.Reference)
 			return fn(l)
 		})
 		if err != nil {
@@ -201,7 +203,7 @@ func (c *Closer) each(ctx context.Context, conn *connector.Connector, from, to t
 
 // plain reports whether a text from outside can be kept.
 func plain(s string) bool {
-	return len(s) <= 255 && utf8.ValidString(s) && !strings.ContainsRune(s, 0)
+	return len(s) <= 255 && utf8.ValidString(s)
 }
 
 // writer stores lines in chunks, so that a long day needs no memory, and no transaction is open while the provider is waited for.

@@ -12,6 +12,7 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/retention"
+	"github.com/agogopay/agogo/internal/visible"
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
 )
 
@@ -146,9 +147,10 @@ func (c *Closer) measure(ctx context.Context) error {
 	return nil
 }
 
-// short keeps a reason to a line.
+// short keeps a reason to a line, whatever the provider says in it.
 func short(s string) string {
 	const most = 300
+	s = visible.Text(s)
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "…"
 	}

@@ -6273,10 +6273,11 @@ type ResolveFindingRequest struct {
 	// (it paid what is owed to the payee: contradicted payouts), payee_receivable (the payee owes it).
 	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
 	// amount_minor has the sign that it has in suspense; 0 is all that is left.
-	AmountMinor int64  `protobuf:"varint,4,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
-	Reason      string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"` // stands in the signed report: no names
-	Evidence    string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
-	RequestId   string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	AmountMinor int64 `protobuf:"varint,4,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
+	// reason stands in the signed report: no names.
+	Reason    string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Evidence  string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// currency of amount_minor; another one than the finding's is refused.
 	Currency      string `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -7313,14 +7314,14 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06key_id\x18\x1d \x01(\tR\x05keyId\x12=\n" +
 	"\fcompleted_at\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x1b\n" +
 	"\twaived_by\x18\x1f \x01(\tR\bwaivedBy\x12%\n" +
-	"\x0ewaived_because\x18  \x01(\tR\rwaivedBecause\"\xf4\x01\n" +
+	"\x0ewaived_because\x18  \x01(\tR\rwaivedBecause\"\xdf\x02\n" +
 	"\x1cCloseWithoutStatementRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12B\n" +
 	"\n" +
 	"local_date\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$R\tlocalDate\x12#\n" +
-	"\bprovider\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bprovider\x12\"\n" +
-	"\x06reason\x18\x04 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x05\x18\xf4\x03R\x06reason\x12&\n" +
+	"\bprovider\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bprovider\x12\x8c\x01\n" +
+	"\x06reason\x18\x04 \x01(\tBt\xbaHq\xba\x01g\n" +
+	"\bone_line\x120write it on one line, without control characters\x1a)this.matches(r'^[^\\p{Cc}\\p{Zl}\\p{Zp}]*$')r\x05\x10\x05\x18\xf4\x03R\x06reason\x12&\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\trequestId\"f\n" +
 	"\x1dCloseWithoutStatementResponse\x12\x16\n" +
@@ -7399,16 +7400,16 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x10proposed_account\x18\x03 \x01(\tR\x0fproposedAccount\x12?\n" +
 	"\x0fproposed_amount\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\x0eproposedAmount\x12\x1f\n" +
 	"\vproposed_by\x18\x05 \x01(\tR\n" +
-	"proposedBy\"\xe0\x02\n" +
+	"proposedBy\"\xb6\x04\n" +
 	"\x15ResolveFindingRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
 	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12O\n" +
 	"\x02to\x18\x03 \x01(\tB?\xbaH<r:R\btreasuryR\x04feesR\x05floatR\x06lossesR\apayableR\x10payee_receivableR\x02to\x12!\n" +
-	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\"\n" +
-	"\x06reason\x18\x05 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x05\x18\xf4\x03R\x06reason\x12&\n" +
-	"\bevidence\x18\x06 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
+	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x8c\x01\n" +
+	"\x06reason\x18\x05 \x01(\tBt\xbaHq\xba\x01g\n" +
+	"\bone_line\x120write it on one line, without control characters\x1a)this.matches(r'^[^\\p{Cc}\\p{Zl}\\p{Zp}]*$')r\x05\x10\x05\x18\xf4\x03R\x06reason\x12\x90\x01\n" +
+	"\bevidence\x18\x06 \x01(\tBt\xbaHq\xba\x01g\n" +
+	"\bone_line\x120write it on one line, without control characters\x1a)this.matches(r'^[^\\p{Cc}\\p{Zl}\\p{Zp}]*$')r\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
 	"\n" +
 	"request_id\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12#\n" +
 	"\bcurrency\x18\b \x01(\tB\a\xbaH\x04r\x02\x18\x03R\bcurrency\"\xa8\x01\n" +
