@@ -102,9 +102,7 @@ func TestDemoEndsWithItsPostgres(t *testing.T) {
 	t.Parallel()
 	in := harness.New(t, binary)
 	demo := in.Start(t, nil, "demo", "--ports", "free", "--data-dir", in.DataDir())
-	harness.Eventually(t, waiting, "a demo that stays up", func() (bool, string) {
-		return strings.Contains(demo.Output(), "Everything stays up"), demo.Output()
-	})
+	demo.AwaitOutput(t, "Everything stays up")
 	killPostgres(t, in)
 	if code := demo.AwaitExit(t, waiting); code != 1 || !strings.Contains(demo.Log(), "postgres stopped") {
 		t.Errorf("exit %d\n%s", code, demo.Log())

@@ -93,6 +93,21 @@ func (p *Process) AwaitReady(t testing.TB) {
 	}
 }
 
+// AwaitOutput waits for a text on standard output for as long as the process runs: what it does until then has no time of its own to
+// keep, and a machine that is busy with other tests takes several times as long for it. The test's -timeout ends a process that hangs.
+func (p *Process) AwaitOutput(t testing.TB, text string) {
+	t.Helper()
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for !strings.Contains(p.Output(), text) {
+		select {
+		case <-p.exited:
+			t.Fatalf("the process ended without saying %q: %v\n%s%s", text, p.err, p.Output(), p.Log())
+		case <-poll.C:
+		}
+	}
+}
+
 // Interrupt sends Ctrl-C, waits for a clean end, and returns how long that took.
 func (p *Process) Interrupt(t testing.TB) time.Duration {
 	t.Helper()

@@ -214,6 +214,7 @@ func (s *seeker) try(rt *rapid.T, h history) {
 		if broken == "" {
 			return
 		}
+		s.t.Logf("history %d breaks a promise, and is made shorter:\n%s\n%s", s.lived, h, broken) // at once: what ends meanwhile loses it
 		rest := s.shrink(h)
 		small = fmt.Sprintf("%s\n%s", rest, s.live(rest))
 		s.found[h.String()] = small
