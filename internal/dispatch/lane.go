@@ -32,7 +32,8 @@ type lane struct {
 	sending  sync.WaitGroup // of claimed rows, until they are recorded
 	open     atomic.Int64   // as many as sending waits for
 	again    atomic.Bool    // something became claimable since the last claim
-	stopped  atomic.Bool    // an answer asked to stop: what was claimed with it is not sent any more
+	seen     atomic.Int64   // how often the connector was stopped so far, by the latest look before a send
+	stopped  atomic.Int64   // 1 more than that when an answer asked to stop: what goes by no newer look is not sent any more
 	ended    atomic.Bool    // nothing more is claimed
 	dry      atomic.Bool    // a claim found fewer rows than it had slots for: the next one is the feeder's, who knows what to wait for
 	progress chan struct{}  // a record was committed
@@ -197,7 +198,7 @@ func (l *lane) send(ctx context.Context, done context.CancelFunc, c claimed) {
 		wave.Add(1)
 		l.callers.Go(func() {
 			defer wave.Done()
-			if l.stopped.Load() || !c.trial && l.withdrawn(g) {
+			if l.over(g.stops) || !c.trial && l.withdrawn(g) {
 				l.refuse(claimed{owner: c.owner, begun: []attempt.Attempt{a}, trial: c.trial}, CodeStopped, true)
 				return
 			}
@@ -217,9 +218,15 @@ func (l *lane) withdrawn(g gates) bool {
 	return !l.Connector.Proof.Holds(provider.Status{Stops: g.stops}, l.d.Clock.Now())
 }
 
+// over reports whether an answer has asked to stop since the connector had been stopped so often. A person who opens it then lets
+// what is claimed from there on go.
+func (l *lane) over(stops int64) bool { return stops < l.stopped.Load() }
+
 // called reads the stops once more, right before the first byte, and returns the code of what calls the sends off.
 func (l *lane) called(ctx context.Context, c claimed) (g gates, code string, err error) {
 	g, err = l.gate(ctx, l.d.Pool)
+	for seen := l.seen.Load(); g.stops > seen && !l.seen.CompareAndSwap(seen, g.stops); seen = l.seen.Load() {
+	}
 	covered := true
 	if err == nil && g.Code == "" && !c.cover.Free {
 		covered, err = l.d.Funds.Still(ctx, l.Connector, g.status, c.cover)
@@ -250,7 +257,7 @@ func (l *lane) submit(ctx context.Context, a attempt.Attempt, about string) (res
 	l.d.metrics.sent(l.Connector.Connector, res.Class, l.d.Clock.Now().Sub(began))
 	crashpoint.Hit(l.d.Service + ".after_send")
 	if res.Stop {
-		l.stopped.Store(true)
+		l.stopped.Store(l.seen.Load() + 1)
 	}
 	return res
 }

@@ -57,7 +57,7 @@ func (l *lane) refill(ctx context.Context, batch []answer) (again int, ok bool) 
 // refillable is how many rows may be claimed with a batch's outcomes: at most as many as there are outcomes, for each brings its slot, and
 // as many of these slots as are still the lane's: fewer when another replica has come, or another page waits for its part.
 func (l *lane) refillable(batch []answer) int {
-	if l.ended.Load() || l.dry.Load() || l.stopped.Load() {
+	if l.ended.Load() || l.dry.Load() {
 		return 0
 	}
 	for _, a := range batch {
@@ -71,7 +71,7 @@ func (l *lane) refillable(batch []answer) int {
 // plain claims rows when nothing stands before them.
 func (l *lane) plain(ctx context.Context, tx pgx.Tx, most int) (c claimed, err error) {
 	g, err := l.gate(ctx, tx)
-	if err != nil || g.Code != "" || g.rest > 0 || g.degraded || g.unproven {
+	if err != nil || g.Code != "" || g.rest > 0 || g.degraded || g.unproven || l.over(g.stops) {
 		return c, err
 	}
 	return l.take(ctx, tx, g, most)

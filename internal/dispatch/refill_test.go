@@ -129,3 +129,39 @@ func TestWhatToldToSlowDownIsNotSentAtOnce(t *testing.T) {
 		t.Errorf("%d calls, %d slots were not given back", p.sent(), p.slots())
 	}
 }
+
+// A row rests in its lane, another one's answer stops the connector, and a person opens it within that rest: the rows go then, and are not
+// claimed and called off for ever.
+func TestALaneGoesOnWhenAPersonOpensItsConnector(t *testing.T) {
+	t.Parallel()
+	p := narrow(t, 5)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var claims, calls atomic.Int64
+	p.fail = func(step string) error {
+		if step == "begun" && claims.Add(1) > 20 {
+			cancel()
+		}
+		return nil
+	}
+	p.answer = func(context.Context, provider.Transfer) provider.Result {
+		switch calls.Add(1) {
+		case 1:
+			return provider.Result{Class: provider.NotSent, Code: "dns_failed", RetryAfter: 10 * time.Second}
+		case 2:
+			return provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "wrong_pin", Stop: true}
+		default:
+			return provider.Result{Class: provider.Succeeded}
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- p.dispatcher.Dispatch(ctx, p.run, 0) }()
+	if err := p.clock.BlockUntil(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	p.resume()
+	p.clock.Advance(11 * time.Second)
+	if err := <-done; err != nil || p.in("succeeded") != 4 || claims.Load() != 6 || p.slots() != 0 {
+		t.Errorf("%d succeeded after %d claims, %d slots were not given back (%v)", p.in("succeeded"), claims.Load(), p.slots(), err)
+	}
+}
