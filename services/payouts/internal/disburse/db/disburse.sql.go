@@ -237,6 +237,40 @@ func (q *Queries) CountFaults(ctx context.Context, arg CountFaultsParams) ([]Cou
 	return items, nil
 }
 
+const newestAttempts = `-- name: NewestAttempts :many
+SELECT p.payout_id, a.state,
+       EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
+               AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL)) AS open
+FROM payouts p JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt WHERE p.payout_id = ANY($1::uuid[])
+`
+
+type NewestAttemptsRow struct {
+	PayoutID uuid.UUID
+	State    string
+	Open     bool
+}
+
+// The newest attempts of payouts that the caller holds, and whether one of theirs is not over.
+func (q *Queries) NewestAttempts(ctx context.Context, ids []uuid.UUID) ([]NewestAttemptsRow, error) {
+	rows, err := q.db.Query(ctx, newestAttempts, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []NewestAttemptsRow
+	for rows.Next() {
+		var i NewestAttemptsRow
+		if err := rows.Scan(&i.PayoutID, &i.State, &i.Open); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const pageProviders = `-- name: PageProviders :many
 SELECT DISTINCT provider FROM payouts WHERE run_id = $1 AND page = $2 AND indexed_state = 'approved' ORDER BY provider
 `

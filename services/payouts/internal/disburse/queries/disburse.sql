@@ -41,6 +41,13 @@ WHERE p.run_id = @run_id AND p.page = @page AND p.indexed_state = 'approved' AND
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p SKIP LOCKED;
 
+-- name: NewestAttempts :many
+-- The newest attempts of payouts that the caller holds, and whether one of theirs is not over.
+SELECT p.payout_id, a.state,
+       EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
+               AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL)) AS open
+FROM payouts p JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt WHERE p.payout_id = ANY(@ids::uuid[]);
+
 -- name: CountFaults :many
 -- Faults in a row of a batch, and of the provider rather than of payments.
 UPDATE batches SET provider_faults = CASE WHEN @answered::boolean THEN 0 ELSE provider_faults END + @faults::integer
