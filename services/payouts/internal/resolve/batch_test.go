@@ -2,6 +2,7 @@ package resolve_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -64,6 +65,31 @@ func TestRetryOfOnlyTheFailed(t *testing.T) {
 			t.Errorf("%s is paid twice", entry.Peer)
 		}
 	}
+}
+
+// A statement contradicts a failure while a person has the failed tried again, and is first.
+func TestAFailureThatIsContradictedDuringARetryIsInDoubt(t *testing.T) {
+	t.Parallel()
+	d, run := failedEvening(t, 2, 1, func(r *config.Payouts) { r.PauseAboveFailureRate = 0 })
+	failed := d.payouts("SELECT payout_id FROM payouts WHERE state = 'failed'")
+	done := make(chan store.Retried, 1)
+	d.InTx(func(tx pgx.Tx) error {
+		if err := d.Env.Store.Contradict(d.as("op"), tx, failed...); err != nil {
+			return err
+		}
+		go func() { done <- d.retryFailed(run) }()
+		for d.Count("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%name: LockFailed%' AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'payouts'::regclass)") == 0 {
+			<-time.After(time.Millisecond)
+		}
+		return nil
+	})
+	if diff := cmp.Diff(store.Retried{InDoubt: 1}, <-done); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if n := d.Count("SELECT count(*) FROM payouts WHERE state = 'failed' AND contradicted"); n != 1 {
+		t.Error("it was moved")
+	}
+	d.CheckEvents()
 }
 
 // What the next evening's run has claimed is not paid by a retry of the last one's, nor what is above the day's cap.

@@ -53,9 +53,14 @@ func (s *Store) RetryFailed(ctx context.Context, tx pgx.Tx, tenant string, batch
 }
 
 func (s *Store) retrySome(ctx context.Context, tx pgx.Tx, tenant string, rows []db.LockFailedRow, done *Retried) error {
-	taken, err := s.taken(ctx, tx, rows)
+	locked := idsOfFailed(rows)
+	doubts, err := s.Doubts(ctx, tx, locked...)
 	if err != nil {
 		return err
+	}
+	taken, err := db.New(tx).LockReleased(ctx, locked)
+	if err != nil {
+		return fmt.Errorf("lock items of failed payouts: %w", err)
 	}
 	today := s.Today(tenant)
 	var want int64
@@ -77,7 +82,7 @@ func (s *Store) retrySome(ctx context.Context, tx pgx.Tx, tenant string, rows []
 			c.CapDate = today
 		}
 		switch {
-		case !r.Proven:
+		case doubts[r.PayoutID].Contradicted || doubts[r.PayoutID].Open:
 			done.InDoubt++
 		case slices.Contains(taken, r.PayoutID):
 			done.ItemsTaken++
@@ -111,17 +116,12 @@ func (s *Store) retried(ctx context.Context, tx pgx.Tx, moved []payout.Payout, d
 	return s.WakeDispatch(ctx, tx, s.nonce("f"), moved...)
 }
 
-// taken lists the payouts that have lost an item for good.
-func (s *Store) taken(ctx context.Context, tx pgx.Tx, rows []db.LockFailedRow) ([]uuid.UUID, error) {
+func idsOfFailed(rows []db.LockFailedRow) []uuid.UUID {
 	ids := make([]uuid.UUID, len(rows))
 	for i, r := range rows {
 		ids[i] = r.PayoutID
 	}
-	taken, err := db.New(tx).LockReleased(ctx, ids)
-	if err != nil {
-		return nil, fmt.Errorf("lock items of failed payouts: %w", err)
-	}
-	return taken, nil
+	return ids
 }
 
 func payeesOfFailed(rows []db.LockFailedRow) []string {

@@ -138,8 +138,7 @@ func (q *Queries) LockBatches(ctx context.Context, ids []uuid.UUID) ([]LockBatch
 }
 
 const lockFailed = `-- name: LockFailed :many
-SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at,
-       (SELECT NOT d.contradicted AND NOT d.open FROM payout_doubts d WHERE d.payout_id = p.payout_id)::boolean AS proven
+SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at
 FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND p.tenant = $2 AND p.indexed_state IN ('failed', 'retrying') AND p.payout_id > $3::uuid
 ORDER BY p.payout_id LIMIT $4 FOR UPDATE OF p
 `
@@ -157,10 +156,10 @@ type LockFailedRow struct {
 	RunID    uuid.UUID
 	Net      int64
 	RetryAt  *time.Time
-	Proven   bool
 }
 
-// Failed payouts of a batch, with whether everything that was ever sent for them is proven not to have been paid.
+// Failed payouts of a batch. Whether they may have been paid after all is read when their rows are held: this statement sees what was so
+// before it waited for them.
 func (q *Queries) LockFailed(ctx context.Context, arg LockFailedParams) ([]LockFailedRow, error) {
 	rows, err := q.db.Query(ctx, lockFailed,
 		arg.BatchID,
@@ -181,7 +180,6 @@ func (q *Queries) LockFailed(ctx context.Context, arg LockFailedParams) ([]LockF
 			&i.RunID,
 			&i.Net,
 			&i.RetryAt,
-			&i.Proven,
 		); err != nil {
 			return nil, err
 		}

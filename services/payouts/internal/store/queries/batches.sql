@@ -42,9 +42,9 @@ SELECT b.batch_id, p.state, count(*)::bigint AS count, sum(p.gross)::bigint AS g
 FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY(@ids::uuid[]) GROUP BY b.batch_id, p.state ORDER BY b.batch_id, p.state;
 
 -- name: LockFailed :many
--- Failed payouts of a batch, with whether everything that was ever sent for them is proven not to have been paid.
-SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at,
-       (SELECT NOT d.contradicted AND NOT d.open FROM payout_doubts d WHERE d.payout_id = p.payout_id)::boolean AS proven
+-- Failed payouts of a batch. Whether they may have been paid after all is read when their rows are held: this statement sees what was so
+-- before it waited for them.
+SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at
 FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND p.tenant = @tenant AND p.indexed_state IN ('failed', 'retrying') AND p.payout_id > @after::uuid
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p;
 
