@@ -169,20 +169,32 @@ func Hint(ctx context.Context, tx pgx.Tx, at time.Time, tenant, provider string,
 	return hinted, nil
 }
 
-// AskBack notes that the provider is being asked to give back what an attempt paid: from the time of the first lookup on it is asked what
-// came of it, by the schedule, until it tells or people have to. It reports false when nothing was paid.
-func AskBack(ctx context.Context, tx pgx.Tx, at, first time.Time, k Key) (bool, error) {
-	n, err := db.New(tx).AskBack(ctx, db.AskBackParams{At: at, First: first, SubjectID: k.Subject, Number: int32(k.Number)})
-	if err != nil {
-		return false, fmt.Errorf("note that attempt %d of %s is asked back: %w", k.Number, k.Subject, err)
-	}
-	return n == 1, nil
+// BackAsk is one time that a provider is asked to give back what an attempt paid.
+type BackAsk struct {
+	Key
+	At      time.Time
+	Version int64 // of the attempt, as it is from then on
 }
 
-// KeepPaid notes that the provider was not asked after all, or has refused: nothing is waited for, unless it was asked before that time already.
-func KeepPaid(ctx context.Context, tx pgx.Tx, since time.Time, k Key) error {
-	if err := db.New(tx).KeepPaid(ctx, db.KeepPaidParams{Since: since, SubjectID: k.Subject, Number: int32(k.Number)}); err != nil {
-		return fmt.Errorf("note that attempt %d of %s stays paid: %w", k.Number, k.Subject, err)
+// AskBack notes that the provider is being asked to give back what an attempt paid: from the time of the first lookup on it is asked what
+// came of it, by the schedule, until it tells or people have to. It reports false when nothing was paid.
+func AskBack(ctx context.Context, tx pgx.Tx, at, first time.Time, k Key) (BackAsk, bool, error) {
+	versions, err := db.New(tx).AskBack(ctx, db.AskBackParams{At: at, First: first, SubjectID: k.Subject, Number: int32(k.Number)})
+	if err != nil {
+		return BackAsk{}, false, fmt.Errorf("note that attempt %d of %s is asked back: %w", k.Number, k.Subject, err)
+	}
+	if len(versions) == 0 {
+		return BackAsk{}, false, nil
+	}
+	return BackAsk{Key: k, At: at, Version: versions[0]}, true, nil
+}
+
+// KeepPaid notes that the provider was not asked after all, or has refused that ask: nothing is waited for, unless it was asked before, or has
+// been since.
+func KeepPaid(ctx context.Context, tx pgx.Tx, a BackAsk) error {
+	err := db.New(tx).KeepPaid(ctx, db.KeepPaidParams{At: a.At, Version: a.Version, SubjectID: a.Subject, Number: int32(a.Number)})
+	if err != nil {
+		return fmt.Errorf("note that attempt %d of %s stays paid: %w", a.Number, a.Subject, err)
 	}
 	return nil
 }

@@ -52,10 +52,10 @@ func (q *Queries) Ageing(ctx context.Context) ([]AgeingRow, error) {
 	return items, nil
 }
 
-const askBack = `-- name: AskBack :execrows
+const askBack = `-- name: AskBack :many
 UPDATE attempts a SET take_back_at = COALESCE(a.take_back_at, $1::timestamptz), next_lookup_at = LEAST(a.next_lookup_at, $2::timestamptz), lookup_expires_at = NULL,
     absent_reads = 0, first_absent_at = NULL, version = a.version + 1
-WHERE a.subject_id = $3 AND a.number = $4 AND a.state = 'succeeded'
+WHERE a.subject_id = $3 AND a.number = $4 AND a.state = 'succeeded' RETURNING a.version
 `
 
 type AskBackParams struct {
@@ -67,17 +67,29 @@ type AskBackParams struct {
 
 // The version rises, so that the answer to a lookup that began before this decides nothing. Asked again while nobody knows, it is waited for
 // since the first time.
-func (q *Queries) AskBack(ctx context.Context, arg AskBackParams) (int64, error) {
-	result, err := q.db.Exec(ctx, askBack,
+func (q *Queries) AskBack(ctx context.Context, arg AskBackParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, askBack,
 		arg.At,
 		arg.First,
 		arg.SubjectID,
 		arg.Number,
 	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var version int64
+		if err := rows.Scan(&version); err != nil {
+			return nil, err
+		}
+		items = append(items, version)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const askPage = `-- name: AskPage :many
@@ -536,17 +548,25 @@ func (q *Queries) Hint(ctx context.Context, arg HintParams) ([]string, error) {
 }
 
 const keepPaid = `-- name: KeepPaid :exec
-UPDATE attempts a SET take_back_at = NULL WHERE a.subject_id = $1 AND a.number = $2 AND a.take_back_at > $3::timestamptz
+UPDATE attempts a SET take_back_at = NULL
+WHERE a.subject_id = $1 AND a.number = $2 AND a.take_back_at = $3::timestamptz AND a.version = $4
 `
 
 type KeepPaidParams struct {
 	SubjectID uuid.UUID
 	Number    int32
-	Since     time.Time
+	At        time.Time
+	Version   int64
 }
 
+// Only the ask that was made then, and that nothing has followed: what was asked before it, or since, may still be answered with the money.
 func (q *Queries) KeepPaid(ctx context.Context, arg KeepPaidParams) error {
-	_, err := q.db.Exec(ctx, keepPaid, arg.SubjectID, arg.Number, arg.Since)
+	_, err := q.db.Exec(ctx, keepPaid,
+		arg.SubjectID,
+		arg.Number,
+		arg.At,
+		arg.Version,
+	)
 	return err
 }
 

@@ -155,15 +155,17 @@ FROM (
 WHERE a.subject_id = h.subject_id AND a.number = h.number
 RETURNING a.reference;
 
--- name: AskBack :execrows
+-- name: AskBack :many
 -- The version rises, so that the answer to a lookup that began before this decides nothing. Asked again while nobody knows, it is waited for
 -- since the first time.
 UPDATE attempts a SET take_back_at = COALESCE(a.take_back_at, @at::timestamptz), next_lookup_at = LEAST(a.next_lookup_at, @first::timestamptz), lookup_expires_at = NULL,
     absent_reads = 0, first_absent_at = NULL, version = a.version + 1
-WHERE a.subject_id = @subject_id AND a.number = @number AND a.state = 'succeeded';
+WHERE a.subject_id = @subject_id AND a.number = @number AND a.state = 'succeeded' RETURNING a.version;
 
 -- name: KeepPaid :exec
-UPDATE attempts a SET take_back_at = NULL WHERE a.subject_id = @subject_id AND a.number = @number AND a.take_back_at > @since::timestamptz;
+-- Only the ask that was made then, and that nothing has followed: what was asked before it, or since, may still be answered with the money.
+UPDATE attempts a SET take_back_at = NULL
+WHERE a.subject_id = @subject_id AND a.number = @number AND a.take_back_at = @at::timestamptz AND a.version = @version;
 
 -- name: OfReferences :many
 -- LIMIT keeps the planner from reading the whole table into a hash: one step of the unique index per reference.

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -82,7 +83,11 @@ func (s *Server) CancelPayout(ctx context.Context, r *payoutsv1.CancelPayoutRequ
 // ReversePayout asks the provider for the money of a payout.
 func (s *Server) ReversePayout(ctx context.Context, r *payoutsv1.ReversePayoutRequest) (*payoutsv1.Payout, error) {
 	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ReversePayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
-	out, err := s.operate(ctx, m, s.Operate.AskBack)
+	var ask attempt.BackAsk
+	out, err := s.operate(ctx, m, func(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) (err error) {
+		ask, err = s.Operate.AskBack(ctx, tx, tenant, id)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +95,7 @@ func (s *Server) ReversePayout(ctx context.Context, r *payoutsv1.ReversePayoutRe
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Operate.TakeBack(ctx, r.GetTenant(), id); err != nil {
+	if err := s.Operate.TakeBack(ctx, r.GetTenant(), id, ask); err != nil {
 		return nil, err
 	}
 	return s.payout(ctx, s.Pool, r.GetTenant(), r.GetId())

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/mutation"
@@ -56,8 +57,8 @@ type Operate interface {
 	Release(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	// AskBack comes before TakeBack, which asks the provider and therefore has no transaction.
-	AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
-	TakeBack(ctx context.Context, tenant string, id uuid.UUID) error
+	AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) (attempt.BackAsk, error)
+	TakeBack(ctx context.Context, tenant string, id uuid.UUID, ask attempt.BackAsk) error
 }
 
 // Resolution is a decision about a payout in manual review.

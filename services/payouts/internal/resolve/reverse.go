@@ -17,28 +17,28 @@ import (
 
 // AskBack notes that a paid payout is to be taken back, before the provider is asked for it: it will be looked up after the
 // call's time, and by the schedule from then on, so that a reversal is booked even if nobody hears its answer.
-func (r *Resolver) AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
+func (r *Resolver) AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) (ask attempt.BackAsk, err error) {
 	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
-		return err
+		return ask, err
 	}
 	if sub.State != payout.Succeeded {
-		return refused(sub.Payout, "only what was paid can be taken back")
+		return ask, refused(sub.Payout, "only what was paid can be taken back")
 	}
 	a, ok := sub.newest()
 	if !ok || a.State != attempt.Succeeded || a.ProviderID == "" {
-		return refused(sub.Payout, "the provider's id of the transfer is not known; ask the provider to take it back")
+		return ask, refused(sub.Payout, "the provider's id of the transfer is not known; ask the provider to take it back")
 	}
 	c, err := r.reverser(a)
 	if err != nil {
-		return err
+		return ask, err
 	}
 	now := r.Clock.Now()
-	asked, err := attempt.AskBack(ctx, tx, now, now.Add(c.Policy.Lease), a.Key)
+	ask, asked, err := attempt.AskBack(ctx, tx, now, now.Add(c.Policy.Lease), a.Key)
 	if err == nil && !asked {
 		err = refused(sub.Payout, "its attempt has just moved; look at it again")
 	}
-	return err
+	return ask, err
 }
 
 func (r *Resolver) reverser(a attempt.Attempt) (*connector.Connector, error) {
@@ -50,9 +50,10 @@ func (r *Resolver) reverser(a attempt.Attempt) (*connector.Connector, error) {
 	return c, nil
 }
 
-// TakeBack asks the provider for the money of a payout, outside any transaction; [Resolver.AskBack] comes before it. What it
-// says is not booked: the lookup that follows shows whether the money is back, and reverses the payout.
-func (r *Resolver) TakeBack(ctx context.Context, tenant string, id uuid.UUID) error {
+// TakeBack asks the provider for the money of a payout, outside any transaction; [Resolver.AskBack] comes before it,
+// and its ask with it: the zero one, of a request that is repeated, is waited for whatever the provider says. What that is is not booked: the lookup
+// that follows shows whether the money is back, and reverses the payout.
+func (r *Resolver) TakeBack(ctx context.Context, tenant string, id uuid.UUID, ask attempt.BackAsk) error {
 	var sub subject
 	err := pg.InTx(ctx, r.Store.Runs.Pool, func(tx pgx.Tx) (err error) {
 		sub, err = r.lock(ctx, tx, tenant, id)
@@ -77,8 +78,7 @@ func (r *Resolver) TakeBack(ctx context.Context, tenant string, id uuid.UUID) er
 	}, a.ProviderID)
 	kept := res.Class == provider.RejectedFinal || res.Class == provider.RejectedRetryable
 	if kept || res.Class == provider.NotSent {
-		since := r.Clock.Now().Add(-c.Policy.Lease) // what was asked before, and not answered, is waited for still
-		if err := pg.InTx(ctx, r.Store.Runs.Pool, func(tx pgx.Tx) error { return attempt.KeepPaid(ctx, tx, since, a.Key) }); err != nil {
+		if err := pg.InTx(ctx, r.Store.Runs.Pool, func(tx pgx.Tx) error { return attempt.KeepPaid(ctx, tx, ask) }); err != nil {
 			return err
 		}
 	}

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/ledger"
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
@@ -93,11 +95,20 @@ func (b *back) Reverse(_ context.Context, _ provider.Transfer, providerID string
 	return b.says
 }
 
+func (d *desk) askBack() (ask attempt.BackAsk, err error) {
+	err = d.do(func(tx pgx.Tx) (err error) {
+		ask, err = d.AskBack(d.as("ada"), tx, payoutstest.Tenant, d.id)
+		return err
+	})
+	return ask, err
+}
+
 func (d *desk) reverse() error {
-	if err := d.single(d.AskBack); err != nil {
+	ask, err := d.askBack()
+	if err != nil {
 		return err
 	}
-	return d.TakeBack(d.as("ada"), payoutstest.Tenant, d.id)
+	return d.TakeBack(d.as("ada"), payoutstest.Tenant, d.id, ask)
 }
 
 // A person has a payout taken back: what the provider answers is not believed before its lookup shows it.
@@ -149,7 +160,7 @@ func TestAReversalWithoutAnAnswerIsLookedUpLater(t *testing.T) {
 // again meanwhile and is refused.
 func TestAReversalIsLookedUpUntilItIsKnown(t *testing.T) {
 	t.Parallel()
-	for name, again := range map[string]bool{"asked once": false, "asked again and refused": true} {
+	for name, again := range map[string]time.Duration{"asked once": 0, "asked again and refused": 5 * time.Minute, "asked again at once and refused": 31 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, s := paidWithFee(t)
@@ -159,8 +170,12 @@ func TestAReversalIsLookedUpUntilItIsKnown(t *testing.T) {
 			if err := d.reverse(); status.Code(err) != codes.Unavailable {
 				t.Fatal(err)
 			}
-			d.later(5)
-			if again {
+			if again > 0 && again < time.Minute { // less than a lease
+				d.Env.Clock.Advance(again)
+			} else {
+				d.later(5)
+			}
+			if again > 0 {
 				b.says = provider.Result{Class: provider.RejectedFinal, Code: "already_asked"}
 				d.mustRefuse(d.reverse(), "already_asked")
 			}
@@ -180,6 +195,34 @@ func TestAReversalIsLookedUpUntilItIsKnown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of two that ask at once the first is refused, and the other one's answer is lost: that one is waited for.
+func TestARefusalEndsOnlyItsOwnAsk(t *testing.T) {
+	t.Parallel()
+	d, s := paidWithFee(t)
+	s.paysNow()
+	b := &back{says: provider.Result{Class: provider.Ambiguous}}
+	d.sender.Connector.Reverser = b
+	first, err := d.askBack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Env.Clock.Advance(time.Second)
+	if err := d.reverse(); status.Code(err) != codes.Unavailable {
+		t.Fatal(err)
+	}
+	b.says = provider.Result{Class: provider.RejectedFinal, Code: "busy"}
+	d.mustRefuse(d.TakeBack(d.as("ada"), payoutstest.Tenant, d.id, first), "busy")
+	d.Env.Clock.Advance(7 * time.Hour)
+	d.Pass(d.sender)
+	if got := d.One(); got != "succeeded" {
+		t.Fatalf("it is %s", got)
+	}
+	s.cameBack()
+	d.Env.Clock.Advance(18 * time.Hour)
+	d.Pass(d.sender)
+	d.isReversed()
 }
 
 // What never comes back is for people after review_after, and is not asked about for ever; what was refused is not waited for at all.
@@ -226,7 +269,7 @@ func TestWhatIsNotTakenBackStaysPaid(t *testing.T) {
 	if got := d.One(); got != "succeeded" {
 		t.Errorf("it is %s", got)
 	}
-	if err := d.single(d.AskBack); err != nil { // and no TakeBack: the process died in it
+	if _, err := d.askBack(); err != nil { // and no TakeBack: the process died in it
 		t.Fatal(err)
 	}
 	s.cameBack()
