@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -80,7 +81,7 @@ func validate(msg proto.Message) error {
 	bad := &errdetails.BadRequest{}
 	for _, v := range invalid.Violations {
 		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field: protovalidate.FieldPathString(v.Proto.GetField()), Description: v.Proto.GetMessage(), Reason: v.Proto.GetRuleId(),
+			Field: protovalidate.FieldPathString(v.Proto.GetField()), Description: words(v), Reason: v.Proto.GetRuleId(),
 		})
 	}
 	text := "the request is not valid"
@@ -89,6 +90,17 @@ func validate(msg proto.Message) error {
 	}
 	return detailed(codes.InvalidArgument, text, bad)
 }
+
+// words say what is wrong with a field. A pattern is for machines: who has mistyped a date hears how dates are written.
+func words(v *protovalidate.Violation) string {
+	if pattern, ok := v.RuleValue.Interface().(string); ok && v.Proto.GetRuleId() == "string.pattern" && strings.Contains(pattern, datePattern) {
+		return "write a date as YYYY-MM-DD"
+	}
+	return v.Proto.GetMessage()
+}
+
+// datePattern is what dates have to look like in the protos.
+const datePattern = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 // explain makes a status of what a handler returned. What it does not know stays inside: the caller gets an id, the log
 // gets the error.

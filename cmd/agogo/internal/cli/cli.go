@@ -58,8 +58,12 @@ func Main(ctx context.Context, stdio IO, args []string) int {
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	a.clients.close()
+	var said usageError
+	if err != nil && !errors.As(err, &said) && isCobraUsage(err) { // cobra says what is wrong, and nothing of what would be right
+		err = usageError{fmt.Errorf("%w\nTry '%s --help'", err, c.CommandPath())}
+	}
 	return a.exit(err)
 }
 
@@ -133,7 +137,7 @@ func (a *app) exit(err error) int {
 	switch {
 	case errors.Is(err, errFailed):
 		return exitFailed
-	case errors.As(err, &usage), isCobraUsage(err):
+	case errors.As(err, &usage):
 		fmt.Fprintln(a.Err, "agogo:", err)
 		return exitUsage
 	}

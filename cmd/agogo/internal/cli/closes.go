@@ -17,12 +17,35 @@ var closeColumns = []column[*payoutsv1.Close]{
 	num("rev", func(k *payoutsv1.Close) string { return strconv.Itoa(int(k.Revision)) }),
 	col("state", (*payoutsv1.Close).GetState),
 	col("statement", (*payoutsv1.Close).GetStatement),
-	num("matched", func(k *payoutsv1.Close) string { return strconv.FormatInt(k.Matched, 10) }),
-	num("exceptions", func(k *payoutsv1.Close) string { return strconv.FormatInt(k.Exceptions, 10) }),
+	num("matched", counted((*payoutsv1.Close).GetMatched)),
+	num("exceptions", counted((*payoutsv1.Close).GetExceptions)),
 	num("closing", func(k *payoutsv1.Close) string { return amount(k.Closing) }),
 	num("provider's", func(k *payoutsv1.Close) string { return amount(k.ProviderClosing) }),
 	num("difference", func(k *payoutsv1.Close) string { return amount(k.Difference) }),
 	col("why open", (*payoutsv1.Close).GetReason),
+	col("without its statement", proposedWaiver),
+}
+
+// counted is a figure of a day that was compared: none is known of an open one, and 0 would say that there is none.
+func counted(of func(*payoutsv1.Close) int64) func(*payoutsv1.Close) string {
+	return func(k *payoutsv1.Close) string {
+		if k.State != "completed" {
+			return ""
+		}
+		return strconv.FormatInt(of(k), 10)
+	}
+}
+
+// proposedWaiver has the words that a second person has to give, as they were written.
+func proposedWaiver(k *payoutsv1.Close) string {
+	switch {
+	case k.ProposedBy == "":
+		return ""
+	case k.AgreedBy == "":
+		return k.ProposedBy + " proposes: " + k.ProposedReason
+	default:
+		return k.ProposedBy + ", " + k.AgreedBy + ": " + k.ProposedReason
+	}
 }
 
 // closing is what ledger close and recon run share: a day is asked for, and waited for if that is wanted.
@@ -66,7 +89,7 @@ A day whose statement the provider does not give stays open, and the days after 
 reports after it until 'agogo recon run' has read the statement.`
 	x.flags(c)
 	c.Flags().BoolVar(&x.without, "without-statement", false, "close a day that waits for its statement, without it; needs two people")
-	c.Flags().StringVar(&x.reason, "reason", "", "why; it stands in the signed report")
+	c.Flags().StringVar(&x.reason, "reason", "", "why, without names: it stands in the signed report")
 	return c
 }
 
@@ -126,12 +149,13 @@ func (a *app) closeWithout(ctx context.Context, x *closing) error {
 		return err
 	}
 	if !r.Agreed {
+		a.replaced(r.Replaces)
 		fmt.Fprintln(a.Err, "agogo: proposed. Another person now gives the same command with the same reason; until then the day stays open.")
 		return a.showCloses([]*payoutsv1.Close{r.Close})
 	}
 	items, late := []*payoutsv1.Close{r.Close}, false
 	if x.wait {
-		if items, late, err = a.awaitWaived(ctx, client, tenant, x); err != nil {
+		if items, late, err = a.awaitClose(ctx, client, tenant, x, items); err != nil {
 			return err
 		}
 	}
@@ -142,30 +166,6 @@ func (a *app) closeWithout(ctx context.Context, x *closing) error {
 		return errFailed
 	}
 	return nil
-}
-
-// awaitWaived waits for the last try of the statement, and the report after it.
-func (a *app) awaitWaived(ctx context.Context, client payoutsv1.PayoutsServiceClient, tenant string, x *closing) ([]*payoutsv1.Close, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, x.timeout)
-	defer cancel()
-	var items []*payoutsv1.Close
-	for {
-		r, err := client.ListCloses(ctx, &payoutsv1.ListClosesRequest{Tenant: tenant, Provider: x.provider, LocalDate: x.date})
-		switch {
-		case ctx.Err() != nil && items != nil:
-			return items, true, nil
-		case err != nil:
-			return nil, false, err
-		}
-		if items = r.GetItems(); items[len(items)-1].GetState() == "completed" {
-			return items, false, nil
-		}
-		select {
-		case <-ctx.Done():
-			return items, true, nil
-		case <-time.After(look):
-		}
-	}
 }
 
 // showCloses prints closes.
@@ -196,42 +196,5 @@ func (a *app) toRead(items []*payoutsv1.Close) {
 		if k := newest[name]; k.State == "completed" && k.Exceptions > 0 {
 			fmt.Fprintf(a.Err, "agogo: %s: see agogo recon report --tenant %s --date %s --provider %s\n", exceptions(int(k.Exceptions)), k.Tenant, k.LocalDate, k.Provider)
 		}
-	}
-}
-
-// look is how long a close that is waited for is left alone.
-const look = 200 * time.Millisecond
-
-// awaitClose waits until every close of the day is complete; late says that one waits for its provider, or that time is over.
-func (a *app) awaitClose(ctx context.Context, client payoutsv1.PayoutsServiceClient, tenant string, x *closing, items []*payoutsv1.Close) ([]*payoutsv1.Close, bool, error) {
-	over := time.NewTimer(x.timeout)
-	defer over.Stop()
-	for {
-		open, behind := 0, 0
-		for _, k := range items {
-			if k.State == "completed" {
-				continue
-			}
-			open++
-			if k.Tries > 0 {
-				behind++
-			}
-		}
-		if open == behind {
-			return items, open > 0, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		case <-over.C:
-			fmt.Fprintf(a.Err, "agogo: %d of %d closes are not complete after %s\n", open, len(items), x.timeout)
-			return items, true, nil
-		case <-time.After(look):
-		}
-		r, err := client.ListCloses(ctx, &payoutsv1.ListClosesRequest{Tenant: tenant, Provider: x.provider, LocalDate: x.date})
-		if err != nil {
-			return nil, false, err
-		}
-		items = r.GetItems()
 	}
 }

@@ -275,7 +275,9 @@ func listOf(kind string) string {
 	return map[string]string{
 		"recurrence": "agogo recurrences list", "charge": "agogo charges list", "missed cycle": "agogo recurrences list --missed",
 		"gateway": "agogo gateways list", "payout": "agogo payouts list", "batch": "agogo batches list", "run": "agogo runs list",
-		"schedule": "agogo schedules list", "payee": "agogo payees list",
+		"schedule": "agogo schedules list", "payee": "agogo payees list", "finding": "agogo recon list", "provider": "agogo float list",
+		"report": "agogo recon closes", "dead letter": "agogo dlq list", "dispute": "agogo charges list", "tenant": "agogo tenants list",
+		"tenant with payouts": "agogo tenants list", "tenant with recurrences": "agogo tenants list",
 	}[kind]
 }
 

@@ -75,7 +75,11 @@ func (a *app) payoutsCommand() *cobra.Command {
 		return client.CancelPayout(c.Context(), &payoutsv1.CancelPayoutRequest{Tenant: tenant, Id: id, Reason: why})
 	})
 	reverse := a.operate("reverse ID", "Ask the provider to take a paid payout back; it is reversed once a lookup shows it", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
-		return client.ReversePayout(c.Context(), &payoutsv1.ReversePayoutRequest{Tenant: tenant, Id: id, Reason: why})
+		p, err := client.ReversePayout(c.Context(), &payoutsv1.ReversePayoutRequest{Tenant: tenant, Id: id, Reason: why})
+		if err == nil && p.State != "reversed" { // its state says nothing of it before the lookup does
+			fmt.Fprintf(a.Err, "agogo: the provider was asked to take it back; it is reversed once a lookup shows it: agogo payouts get %s --tenant %s\n", id, tenant)
+		}
+		return p, err
 	})
 	approve := a.operate("approve ID", "Approve a payout that waits for it; who asked for it cannot", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
 		return client.ApprovePayout(c.Context(), &payoutsv1.ApprovePayoutRequest{Tenant: tenant, Id: id, Reason: why})

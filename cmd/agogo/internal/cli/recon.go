@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/daybook"
 	"github.com/agogopay/agogo/internal/visible"
@@ -57,7 +59,8 @@ func (a *app) reconListCommand() *cobra.Command {
 			col("expected", (*payoutsv1.Finding).GetExpected),
 			col("found", (*payoutsv1.Finding).GetFound),
 			num("to suspense", func(f *payoutsv1.Finding) string { return amount(f.Difference) }),
-			col("payout or finding", (*payoutsv1.Finding).GetSubjectId),
+			col("finding", (*payoutsv1.Finding).GetId),
+			col("payout or line", (*payoutsv1.Finding).GetSubjectId),
 			col("reference", (*payoutsv1.Finding).GetReference),
 		)
 	}, "agogo recon list", "agogo recon list --provider wave -o json")
@@ -127,7 +130,7 @@ func onlyProvider(ctx context.Context, client payoutsv1.PayoutsServiceClient, re
 		req.Provider = k.Provider
 	}
 	if req.Provider == "" {
-		return fmt.Errorf("%s is not closed: close it with 'agogo ledger close --date %s'", req.LocalDate, req.LocalDate)
+		return status.Errorf(codes.NotFound, "nobody has asked for a close of %s\n  see which days are closed: agogo recon closes --tenant %s", req.LocalDate, req.Tenant)
 	}
 	return nil
 }

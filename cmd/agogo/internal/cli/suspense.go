@@ -29,6 +29,8 @@ func (a *app) reconSuspenseCommand() *cobra.Command {
 			num("in suspense", func(s *payoutsv1.Suspended) string { return amount(s.GetAmount()) }),
 			col("reference or line", func(s *payoutsv1.Suspended) string { return s.GetFinding().GetReference() }),
 			col("proposed", proposedFor),
+			col("reason", (*payoutsv1.Suspended).GetProposedReason),
+			col("evidence", (*payoutsv1.Suspended).GetProposedEvidence),
 		)
 	}, "agogo recon suspense", "agogo recon suspense --provider wave -o json")
 	c.Flags().StringVar(&provider, "provider", "", "only of this one")
@@ -40,6 +42,13 @@ func proposedFor(s *payoutsv1.Suspended) string {
 		return ""
 	}
 	return amount(s.GetProposedAmount()) + " to " + s.GetProposedAccount() + " by " + s.GetProposedBy()
+}
+
+// replaced says whose words these take the place of: that person's second finds nothing to agree to any more.
+func (a *app) replaced(whose string) {
+	if whose != "" {
+		fmt.Fprintf(a.Err, "agogo: this replaces what %s proposed in other words; nobody can agree to that any more\n", whose)
+	}
 }
 
 func (a *app) reconResolveCommand() *cobra.Command {
@@ -66,6 +75,7 @@ func (a *app) reconResolveCommand() *cobra.Command {
 				return a.json(r)
 			}
 			if !r.Applied {
+				a.replaced(r.Replaces)
 				fmt.Fprintf(a.Out, "Proposed: %s to %s. Another person now gives the same command with the same words; until then nothing is posted.\n", amount(r.Amount), r.Account)
 				return nil
 			}

@@ -66,21 +66,23 @@ func (s *Server) CloseWithoutStatement(ctx context.Context, r *payoutsv1.CloseWi
 	if _, err := time.Parse(time.DateOnly, r.GetLocalDate()); err != nil {
 		return nil, rpc.Invalid("local_date", "%q is no date: write YYYY-MM-DD", r.GetLocalDate())
 	}
-	agreed := false
+	var said closing.Waived
 	m := mutation.Mutation{
 		Tenant: t.ID, Action: "CloseWithoutStatement", Target: r.GetProvider() + "/" + r.GetLocalDate(), RequestID: r.GetRequestId(), Detail: r.GetReason(),
-		Became: func() string { return map[bool]string{true: "agreed", false: "proposed"}[agreed] },
+		Became: func() string {
+			return map[bool]string{true: "agreed", false: "proposed"}[said.Agreed] + insteadOf(said.Replaces)
+		},
 	}
 	out := &payoutsv1.CloseWithoutStatementResponse{}
 	err = s.mutate(ctx, m, out, func(tx pgx.Tx) (_ proto.Message, err error) {
-		if agreed, err = s.Closer.Waive(ctx, tx, t, r.GetProvider(), r.GetLocalDate(), r.GetReason(), actor.Name); err != nil {
+		if said, err = s.Closer.Waive(ctx, tx, t, r.GetProvider(), r.GetLocalDate(), r.GetReason(), actor.Name); err != nil {
 			return nil, refusedClose(err, r.GetLocalDate())
 		}
 		items, err := closing.OfDay(ctx, tx, t.ID, r.GetProvider(), r.GetLocalDate())
 		if err != nil {
 			return nil, err
 		}
-		return &payoutsv1.CloseWithoutStatementResponse{Agreed: agreed, Close: items[len(items)-1]}, nil
+		return &payoutsv1.CloseWithoutStatementResponse{Agreed: said.Agreed, Replaces: said.Replaces, Close: items[len(items)-1]}, nil
 	})
 	if err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func (s *Server) ListSuspense(ctx context.Context, r *payoutsv1.ListSuspenseRequ
 	for i, l := range left {
 		in := amount(l.Amount.Minor, string(l.Amount.Currency))
 		resp.Items[i] = &payoutsv1.Suspended{
-			Amount: in, ProposedAccount: l.ProposedAccount, ProposedBy: l.ProposedBy,
+			Amount: in, ProposedAccount: l.ProposedAccount, ProposedBy: l.ProposedBy, ProposedReason: l.ProposedReason, ProposedEvidence: l.ProposedEvidence,
 			Finding: &payoutsv1.Finding{
 				Id: l.Finding.String(), Provider: l.Provider, Source: l.Source, Code: l.Code, SubjectId: l.Subject.String(), Attempt: int32(l.Attempt),
 				Reference: l.Reference, Expected: l.Expected, Found: l.Found, Difference: in, FoundAt: timestamppb.New(l.FoundAt),
@@ -113,7 +113,7 @@ func (s *Server) ResolveFinding(ctx context.Context, r *payoutsv1.ResolveFinding
 	m := mutation.Mutation{
 		Tenant: r.GetTenant(), Action: "ResolveFinding", Target: r.GetId(), RequestID: r.GetRequestId(), Detail: r.GetReason() + "; evidence: " + r.GetEvidence(),
 		Became: func() string {
-			return map[bool]string{true: "applied ", false: "proposed "}[d.Agreed] + d.Amount.Decimal() + " " + string(d.Amount.Currency) + " to " + d.Account
+			return map[bool]string{true: "applied ", false: "proposed "}[d.Agreed] + d.Amount.Decimal() + " " + string(d.Amount.Currency) + " to " + d.Account + insteadOf(d.Replaces)
 		},
 	}
 	out := &payoutsv1.ResolveFindingResponse{}
@@ -126,7 +126,16 @@ func (s *Server) ResolveFinding(ctx context.Context, r *payoutsv1.ResolveFinding
 		}
 		return &payoutsv1.ResolveFindingResponse{
 			Applied: d.Agreed, Account: d.Account, Amount: amount(d.Amount.Minor, string(d.Amount.Currency)), Left: amount(d.Left.Minor, string(d.Left.Currency)),
+			Replaces: d.Replaces,
 		}, nil
 	})
 	return out, err
+}
+
+// insteadOf is what the audit trail says of words that took the place of another person's.
+func insteadOf(whose string) string {
+	if whose == "" {
+		return ""
+	}
+	return ", in place of what " + whose + " proposed"
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
@@ -29,7 +30,7 @@ func OfDay(ctx context.Context, conn db.DBTX, tenant, provider, date string) ([]
 	if err != nil {
 		return nil, fmt.Errorf("list the closes of %s: %w", date, err)
 	}
-	return protos(rows), nil
+	return protos(ctx, conn, rows)
 }
 
 // List lists closes, newest day first.
@@ -48,15 +49,31 @@ func List(ctx context.Context, conn db.DBTX, tenant, provider string, after Plac
 	if err != nil {
 		return nil, fmt.Errorf("list closes of %s: %w", tenant, err)
 	}
-	return protos(rows), nil
+	return protos(ctx, conn, rows)
 }
 
-func protos(rows []db.Close) []*payoutsv1.Close {
-	all := make([]*payoutsv1.Close, len(rows))
+// protos shows closes, and of open ones who would have them closed without their statement: the second of two people has to give the
+// first one's reason.
+func protos(ctx context.Context, conn db.DBTX, rows []db.Close) ([]*payoutsv1.Close, error) {
+	all, open, ids := make([]*payoutsv1.Close, len(rows)), map[uuid.UUID]*payoutsv1.Close{}, []uuid.UUID{}
 	for i, k := range rows {
 		all[i] = proto(k)
+		if k.State != Completed {
+			open[k.CloseID], ids = all[i], append(ids, k.CloseID)
+		}
 	}
-	return all
+	if len(ids) == 0 {
+		return all, nil
+	}
+	said, err := db.New(conn).Waivers(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read who would close days without their statement: %w", err)
+	}
+	for _, w := range said {
+		m := open[w.CloseID]
+		m.ProposedBy, m.ProposedReason, m.AgreedBy = w.ProposedBy, w.Reason, w.AgreedBy
+	}
+	return all, nil
 }
 
 // proto shows the figures of a close only when they are there.

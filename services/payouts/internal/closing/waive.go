@@ -28,41 +28,51 @@ type waiver struct {
 	failure string // why the statement could not be read
 }
 
+// Waived is what came of a person's word.
+type Waived struct {
+	Agreed   bool
+	Replaces string // who had given another reason, to which nobody can agree any more
+}
+
 // Waive has a day closed that waits for a statement, without it: the first caller proposes, another one with the same reason agrees. The
 // statement is tried once more then. A repetition has a report already and waits on.
-func (c *Closer) Waive(ctx context.Context, tx pgx.Tx, t config.Tenant, provider, date, reason, actor string) (agreed bool, err error) {
+func (c *Closer) Waive(ctx context.Context, tx pgx.Tx, t config.Tenant, provider, date, reason, actor string) (Waived, error) {
 	k, err := c.waivable(ctx, tx, t.ID, provider, date)
 	if err != nil {
-		return false, err
+		return Waived{}, err
 	}
 	q, now := db.New(tx), c.Clock.Now()
 	said, err := q.Waiver(ctx, k.CloseID)
 	if err != nil {
-		return false, fmt.Errorf("read who would close %s without its statement: %w", date, err)
+		return Waived{}, fmt.Errorf("read who would close %s without its statement: %w", date, err)
 	}
+	var out Waived
 	switch {
 	case len(said) > 0 && said[0].AgreedBy != "" && said[0].Reason != reason:
-		return false, ErrAgreed
+		return out, ErrAgreed
 	case len(said) == 0, said[0].Reason != reason:
+		if len(said) > 0 {
+			out.Replaces = said[0].ProposedBy
+		}
 		err = q.ProposeWaiver(ctx, db.ProposeWaiverParams{CloseID: k.CloseID, Reason: reason, ProposedBy: actor, Now: now})
 	case said[0].AgreedBy != "":
-		return true, nil // agreed on, and tried
+		return Waived{Agreed: true}, nil // and tried
 	case said[0].ProposedBy == actor:
-		return false, nil // said already, and still waiting for somebody else
+		return out, nil // said already, and still waiting for somebody else
 	default:
-		agreed = true
+		out.Agreed = true
 		err = q.AgreeWaiver(ctx, db.AgreeWaiverParams{CloseID: k.CloseID, AgreedBy: actor, Now: now})
 	}
 	if err != nil {
-		return false, fmt.Errorf("note who would close %s without its statement: %w", date, err)
+		return Waived{}, fmt.Errorf("note who would close %s without its statement: %w", date, err)
 	}
-	if !agreed {
-		return false, nil
+	if !out.Agreed {
+		return out, nil
 	}
 	if err := q.Hurry(ctx, db.HurryParams{Tenant: t.ID, Provider: provider, Now: now, SettleSeconds: settle.Seconds()}); err != nil {
-		return false, fmt.Errorf("hurry the closes of %s/%s: %w", t.ID, provider, err)
+		return Waived{}, fmt.Errorf("hurry the closes of %s/%s: %w", t.ID, provider, err)
 	}
-	return true, nil
+	return out, nil
 }
 
 // waivable locks the close of a day that is open for want of its statement.

@@ -28,12 +28,18 @@ var errHalf = errors.New("the page ends in the middle")
 
 // waive says that a day is to be closed without its statement.
 func (r *rig) waive(date, actor, reason string) (agreed bool, err error) {
+	said, err := r.word(date, actor, reason)
+	return said.Agreed, err
+}
+
+// word says so, too, and tells all that came of it.
+func (r *rig) word(date, actor, reason string) (said closing.Waived, err error) {
 	tenant, _ := r.Tenants.Tenant(payoutstest.Tenant)
 	err = pg.InTx(r.Ctx(), r.Env.Pool, func(tx pgx.Tx) (err error) {
-		agreed, err = r.closer.Waive(r.Ctx(), tx, tenant, "wave", date, reason, actor)
+		said, err = r.closer.Waive(r.Ctx(), tx, tenant, "wave", date, reason, actor)
 		return err
 	})
-	return agreed, err
+	return said, err
 }
 
 // unread has the statement of a day not read, after half of it, and tries.

@@ -25,9 +25,11 @@ type Left struct {
 	FoundAt   time.Time
 	Amount    money.Amount // debits positive: what the provider moved beyond the books
 	// Of the proposal that waits for a second person; zero without one.
-	ProposedAccount string
-	Proposed        money.Amount
-	ProposedBy      string
+	ProposedAccount  string
+	Proposed         money.Amount
+	ProposedBy       string
+	ProposedReason   string
+	ProposedEvidence string
 }
 
 // List lists what is in suspense, newest first, behind one of a time and id.
@@ -43,6 +45,7 @@ func List(ctx context.Context, conn db.DBTX, tenant, provider string, before tim
 			Finding: r.ReconID, Provider: r.Provider, Source: r.Source, Code: r.Code, Subject: r.SubjectID, Attempt: int(r.Attempt), Reference: r.Reference,
 			Expected: r.Expected, Found: r.Found, FoundAt: r.FoundAt, Amount: money.Amount{Minor: r.Amount, Currency: c},
 			ProposedAccount: r.ProposedAccount, Proposed: money.Amount{Minor: r.ProposedAmount, Currency: c}, ProposedBy: r.ProposedBy,
+			ProposedReason: r.ProposedReason, ProposedEvidence: r.ProposedEvidence,
 		}
 	}
 	return all, nil

@@ -50,6 +50,8 @@ type Decision struct {
 	Amount  money.Amount
 	Left    money.Amount // in suspense, after it
 	Agreed  bool
+	// Replaces is who had proposed something else, which nobody can agree to any more.
+	Replaces string
 }
 
 // decision is one while it is taken.
@@ -182,7 +184,11 @@ func (x *decision) say(ctx context.Context, account string, amount int64) (Decis
 		if err != nil {
 			return Decision{}, fmt.Errorf("propose for finding %s: %w", f.ReconID, err)
 		}
-		return x.outcome(account, amount, x.left, false), nil
+		out := x.outcome(account, amount, x.left, false)
+		if len(proposed) > 0 {
+			out.Replaces = proposed[0].ProposedBy
+		}
+		return out, nil
 	}
 	if err := x.post(ctx, proposed[0]); err != nil {
 		return Decision{}, err
@@ -289,7 +295,11 @@ func (x *decision) ofPayee(payable bool) (string, error) {
 	p := x.payout
 	switch {
 	case p == nil:
-		return "", rpc.Refused("NOBODYS", "take it to treasury, fees, losses or float", "finding %s is about no payout of ours, so it has no payee", x.f.ReconID)
+		next := "take it to treasury, fees or losses"
+		if x.mayFloat() == nil {
+			next = "take it to treasury, fees, losses or float"
+		}
+		return "", rpc.Refused("NOBODYS", next, "finding %s is about no payout of ours, so it has no payee", x.f.ReconID)
 	case !payable:
 		return ledger.PayeeReceivable(p.PayeeID), nil
 	case !p.Contradicted:

@@ -1296,3 +1296,35 @@ func (q *Queries) Waiver(ctx context.Context, closeID uuid.UUID) ([]CloseWaiver,
 	}
 	return items, nil
 }
+
+const waivers = `-- name: Waivers :many
+SELECT close_id, reason, proposed_by, proposed_at, agreed_by, agreed_at FROM close_waivers WHERE close_id = ANY($1::uuid[])
+`
+
+// What people have said of days that are listed.
+func (q *Queries) Waivers(ctx context.Context, closeIds []uuid.UUID) ([]CloseWaiver, error) {
+	rows, err := q.db.Query(ctx, waivers, closeIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CloseWaiver
+	for rows.Next() {
+		var i CloseWaiver
+		if err := rows.Scan(
+			&i.CloseID,
+			&i.Reason,
+			&i.ProposedBy,
+			&i.ProposedAt,
+			&i.AgreedBy,
+			&i.AgreedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

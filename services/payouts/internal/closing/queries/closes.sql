@@ -80,6 +80,10 @@ SELECT * FROM closes WHERE tenant = @tenant AND provider = @provider AND local_d
 -- name: Waiver :many
 SELECT * FROM close_waivers WHERE close_id = @close_id;
 
+-- name: Waivers :many
+-- What people have said of days that are listed.
+SELECT * FROM close_waivers WHERE close_id = ANY(@close_ids::uuid[]);
+
 -- name: ProposeWaiver :exec
 -- The first of two, or another reason, which begins anew.
 INSERT INTO close_waivers (close_id, reason, proposed_by, proposed_at) VALUES (@close_id, @reason, @proposed_by, @now::timestamptz)

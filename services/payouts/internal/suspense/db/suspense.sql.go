@@ -164,7 +164,8 @@ func (q *Queries) Left(ctx context.Context, arg LeftParams) (int64, error) {
 
 const list = `-- name: List :many
 SELECT f.recon_id, f.provider, f.source, f.code, f.subject_id, f.attempt, f.reference, f.expected, f.found, f.found_at, g.amount, g.currency,
-       COALESCE(d.account, '')::text AS proposed_account, COALESCE(d.amount, 0)::bigint AS proposed_amount, COALESCE(d.proposed_by, '')::text AS proposed_by
+       COALESCE(d.account, '')::text AS proposed_account, COALESCE(d.amount, 0)::bigint AS proposed_amount, COALESCE(d.proposed_by, '')::text AS proposed_by,
+       COALESCE(d.reason, '')::text AS proposed_reason, COALESCE(d.evidence, '')::text AS proposed_evidence
 FROM (SELECT x.tenant, x.provider, x.subject_id, x.attempt, x.currency, sum(x.amount)::bigint AS amount FROM suspense_groups x
       WHERE x.tenant = $1 AND ($2::text = '' OR x.provider = $2)
       GROUP BY x.tenant, x.provider, x.subject_id, x.attempt, x.currency HAVING sum(x.amount) <> 0) g
@@ -187,21 +188,23 @@ type ListParams struct {
 }
 
 type ListRow struct {
-	ReconID         uuid.UUID
-	Provider        string
-	Source          string
-	Code            string
-	SubjectID       uuid.UUID
-	Attempt         int32
-	Reference       string
-	Expected        string
-	Found           string
-	FoundAt         time.Time
-	Amount          int64
-	Currency        string
-	ProposedAccount string
-	ProposedAmount  int64
-	ProposedBy      string
+	ReconID          uuid.UUID
+	Provider         string
+	Source           string
+	Code             string
+	SubjectID        uuid.UUID
+	Attempt          int32
+	Reference        string
+	Expected         string
+	Found            string
+	FoundAt          time.Time
+	Amount           int64
+	Currency         string
+	ProposedAccount  string
+	ProposedAmount   int64
+	ProposedBy       string
+	ProposedReason   string
+	ProposedEvidence string
 }
 
 // What is in suspense, by reference: the newest finding about each that people were told says what it is.
@@ -236,6 +239,8 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]ListRow, error) {
 			&i.ProposedAccount,
 			&i.ProposedAmount,
 			&i.ProposedBy,
+			&i.ProposedReason,
+			&i.ProposedEvidence,
 		); err != nil {
 			return nil, err
 		}

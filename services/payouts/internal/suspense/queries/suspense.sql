@@ -71,7 +71,8 @@ GROUP BY d.subject_id, d.attempt HAVING sum(d.amount) > 0;
 -- name: List :many
 -- What is in suspense, by reference: the newest finding about each that people were told says what it is.
 SELECT f.recon_id, f.provider, f.source, f.code, f.subject_id, f.attempt, f.reference, f.expected, f.found, f.found_at, g.amount, g.currency,
-       COALESCE(d.account, '')::text AS proposed_account, COALESCE(d.amount, 0)::bigint AS proposed_amount, COALESCE(d.proposed_by, '')::text AS proposed_by
+       COALESCE(d.account, '')::text AS proposed_account, COALESCE(d.amount, 0)::bigint AS proposed_amount, COALESCE(d.proposed_by, '')::text AS proposed_by,
+       COALESCE(d.reason, '')::text AS proposed_reason, COALESCE(d.evidence, '')::text AS proposed_evidence
 FROM (SELECT x.tenant, x.provider, x.subject_id, x.attempt, x.currency, sum(x.amount)::bigint AS amount FROM suspense_groups x
       WHERE x.tenant = @tenant AND (@provider::text = '' OR x.provider = @provider)
       GROUP BY x.tenant, x.provider, x.subject_id, x.attempt, x.currency HAVING sum(x.amount) <> 0) g

@@ -5068,8 +5068,12 @@ type Close struct {
 	CompletedAt           *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	WaivedBy              string                 `protobuf:"bytes,31,opt,name=waived_by,json=waivedBy,proto3" json:"waived_by,omitempty"` // of a day that was not compared: the two people
 	WaivedBecause         string                 `protobuf:"bytes,32,opt,name=waived_because,json=waivedBecause,proto3" json:"waived_because,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// Of an open day: who would have it closed without its statement, why, and who has agreed; a second person gives the same reason.
+	ProposedBy     string `protobuf:"bytes,33,opt,name=proposed_by,json=proposedBy,proto3" json:"proposed_by,omitempty"`
+	ProposedReason string `protobuf:"bytes,34,opt,name=proposed_reason,json=proposedReason,proto3" json:"proposed_reason,omitempty"`
+	AgreedBy       string `protobuf:"bytes,35,opt,name=agreed_by,json=agreedBy,proto3" json:"agreed_by,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Close) Reset() {
@@ -5326,6 +5330,27 @@ func (x *Close) GetWaivedBecause() string {
 	return ""
 }
 
+func (x *Close) GetProposedBy() string {
+	if x != nil {
+		return x.ProposedBy
+	}
+	return ""
+}
+
+func (x *Close) GetProposedReason() string {
+	if x != nil {
+		return x.ProposedReason
+	}
+	return ""
+}
+
+func (x *Close) GetAgreedBy() string {
+	if x != nil {
+		return x.AgreedBy
+	}
+	return ""
+}
+
 type CloseWithoutStatementRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -5407,6 +5432,7 @@ type CloseWithoutStatementResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agreed        bool                   `protobuf:"varint,1,opt,name=agreed,proto3" json:"agreed,omitempty"` // false: somebody else has to give the same reason
 	Close         *Close                 `protobuf:"bytes,2,opt,name=close,proto3" json:"close,omitempty"`
+	Replaces      string                 `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"` // whose proposal, with another reason, this one has taken the place of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5453,6 +5479,13 @@ func (x *CloseWithoutStatementResponse) GetClose() *Close {
 		return x.Close
 	}
 	return nil
+}
+
+func (x *CloseWithoutStatementResponse) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
 }
 
 type CloseDayRequest struct {
@@ -6196,8 +6229,11 @@ type Suspended struct {
 	ProposedAccount string    `protobuf:"bytes,3,opt,name=proposed_account,json=proposedAccount,proto3" json:"proposed_account,omitempty"`
 	ProposedAmount  *v1.Money `protobuf:"bytes,4,opt,name=proposed_amount,json=proposedAmount,proto3" json:"proposed_amount,omitempty"`
 	ProposedBy      string    `protobuf:"bytes,5,opt,name=proposed_by,json=proposedBy,proto3" json:"proposed_by,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The words that a second person has to give.
+	ProposedReason   string `protobuf:"bytes,6,opt,name=proposed_reason,json=proposedReason,proto3" json:"proposed_reason,omitempty"`
+	ProposedEvidence string `protobuf:"bytes,7,opt,name=proposed_evidence,json=proposedEvidence,proto3" json:"proposed_evidence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Suspended) Reset() {
@@ -6261,6 +6297,20 @@ func (x *Suspended) GetProposedAmount() *v1.Money {
 func (x *Suspended) GetProposedBy() string {
 	if x != nil {
 		return x.ProposedBy
+	}
+	return ""
+}
+
+func (x *Suspended) GetProposedReason() string {
+	if x != nil {
+		return x.ProposedReason
+	}
+	return ""
+}
+
+func (x *Suspended) GetProposedEvidence() string {
+	if x != nil {
+		return x.ProposedEvidence
 	}
 	return ""
 }
@@ -6375,7 +6425,8 @@ type ResolveFindingResponse struct {
 	Applied       bool                   `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"` // false: somebody else has to give the same words
 	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	Amount        *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
-	Left          *v1.Money              `protobuf:"bytes,4,opt,name=left,proto3" json:"left,omitempty"` // in suspense for it after that
+	Left          *v1.Money              `protobuf:"bytes,4,opt,name=left,proto3" json:"left,omitempty"`         // in suspense for it after that
+	Replaces      string                 `protobuf:"bytes,5,opt,name=replaces,proto3" json:"replaces,omitempty"` // whose proposal, in other words, this one has taken the place of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6436,6 +6487,13 @@ func (x *ResolveFindingResponse) GetLeft() *v1.Money {
 		return x.Left
 	}
 	return nil
+}
+
+func (x *ResolveFindingResponse) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
 }
 
 type GetReportKeyRequest struct {
@@ -7274,7 +7332,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\treference\x12$\n" +
 	"\bcurrency\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x98\x01\x03R\bcurrency\"H\n" +
 	"\x12TopUpFloatResponse\x122\n" +
-	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance\"\xe7\t\n" +
+	"\abalance\x18\x01 \x01(\v2\x18.agogo.ledger.v1.BalanceR\abalance\"\xce\n" +
+	"\n" +
 	"\x05Close\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +
@@ -7314,7 +7373,11 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06key_id\x18\x1d \x01(\tR\x05keyId\x12=\n" +
 	"\fcompleted_at\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x1b\n" +
 	"\twaived_by\x18\x1f \x01(\tR\bwaivedBy\x12%\n" +
-	"\x0ewaived_because\x18  \x01(\tR\rwaivedBecause\"\xdf\x02\n" +
+	"\x0ewaived_because\x18  \x01(\tR\rwaivedBecause\x12\x1f\n" +
+	"\vproposed_by\x18! \x01(\tR\n" +
+	"proposedBy\x12'\n" +
+	"\x0fproposed_reason\x18\" \x01(\tR\x0eproposedReason\x12\x1b\n" +
+	"\tagreed_by\x18# \x01(\tR\bagreedBy\"\xdf\x02\n" +
 	"\x1cCloseWithoutStatementRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12B\n" +
 	"\n" +
@@ -7323,10 +7386,11 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tBt\xbaHq\xba\x01g\n" +
 	"\bone_line\x120write it on one line, without control characters\x1a)this.matches(r'^[^\\p{Cc}\\p{Zl}\\p{Zp}]*$')r\x05\x10\x05\x18\xf4\x03R\x06reason\x12&\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\trequestId\"f\n" +
+	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\trequestId\"\x82\x01\n" +
 	"\x1dCloseWithoutStatementResponse\x12\x16\n" +
 	"\x06agreed\x18\x01 \x01(\bR\x06agreed\x12-\n" +
-	"\x05close\x18\x02 \x01(\v2\x17.agogo.payouts.v1.CloseR\x05close\"\xd0\x01\n" +
+	"\x05close\x18\x02 \x01(\v2\x17.agogo.payouts.v1.CloseR\x05close\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\tR\breplaces\"\xd0\x01\n" +
 	"\x0fCloseDayRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12B\n" +
 	"\n" +
@@ -7393,14 +7457,16 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"q\n" +
 	"\x14ListSuspenseResponse\x121\n" +
 	"\x05items\x18\x01 \x03(\v2\x1b.agogo.payouts.v1.SuspendedR\x05items\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfd\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd3\x02\n" +
 	"\tSuspended\x123\n" +
 	"\afinding\x18\x01 \x01(\v2\x19.agogo.payouts.v1.FindingR\afinding\x12.\n" +
 	"\x06amount\x18\x02 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12)\n" +
 	"\x10proposed_account\x18\x03 \x01(\tR\x0fproposedAccount\x12?\n" +
 	"\x0fproposed_amount\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\x0eproposedAmount\x12\x1f\n" +
 	"\vproposed_by\x18\x05 \x01(\tR\n" +
-	"proposedBy\"\xb6\x04\n" +
+	"proposedBy\x12'\n" +
+	"\x0fproposed_reason\x18\x06 \x01(\tR\x0eproposedReason\x12+\n" +
+	"\x11proposed_evidence\x18\a \x01(\tR\x10proposedEvidence\"\xb6\x04\n" +
 	"\x15ResolveFindingRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
 	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12O\n" +
@@ -7412,12 +7478,13 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\bone_line\x120write it on one line, without control characters\x1a)this.matches(r'^[^\\p{Cc}\\p{Zl}\\p{Zp}]*$')r\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
 	"\n" +
 	"request_id\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12#\n" +
-	"\bcurrency\x18\b \x01(\tB\a\xbaH\x04r\x02\x18\x03R\bcurrency\"\xa8\x01\n" +
+	"\bcurrency\x18\b \x01(\tB\a\xbaH\x04r\x02\x18\x03R\bcurrency\"\xc4\x01\n" +
 	"\x16ResolveFindingResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\bR\aapplied\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12.\n" +
 	"\x06amount\x18\x03 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12*\n" +
-	"\x04left\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\x04left\"6\n" +
+	"\x04left\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\x04left\x12\x1a\n" +
+	"\breplaces\x18\x05 \x01(\tR\breplaces\"6\n" +
 	"\x13GetReportKeyRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\"L\n" +
 	"\x14GetReportKeyResponse\x12\x15\n" +
