@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,8 +73,11 @@ type Deps struct {
 	Book       Book
 	Funds      Funds          // nil: nothing is drawn on
 	Prechecks  *precheck.Gate // before first sends after a restore; nil: there never is one
-	Logger     *slog.Logger
-	Registry   prometheus.Registerer // nil: not measured
+	// Help finds a page of a run, other than some, of which something may go, whoever works on it; nil: nobody helps. Who is done with pages of
+	// a run helps with those of other replicas, or its share of the provider's rate would be nobody's.
+	Help     func(ctx context.Context, run uuid.UUID, except []int) (page int, ok bool, err error)
+	Logger   *slog.Logger
+	Registry prometheus.Registerer // nil: not measured
 }
 
 // CodeStopped is of sends that were called off because another answer stopped the connector.
@@ -109,10 +113,26 @@ func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) er
 	if err != nil {
 		return err
 	}
-	next := job{runID, page}
-	if !d.quota.enter(r.Tenant, next) {
-		return nil // whoever works for the tenant takes it along; should that process die, the sweeper finds the page
+	var done []int
+	for more := true; more; {
+		if !d.quota.enter(r.Tenant, job{runID, page}) {
+			return nil // whoever works for the tenant takes it along; should that process die, the sweeper finds the page
+		}
+		sent, err := d.pages(ctx, r, job{runID, page})
+		if err != nil || !sent || d.Help == nil {
+			return err
+		}
+		done = append(done, page)
+		if page, more, err = d.Help(ctx, runID, append(d.quota.pages(r.Tenant, runID), done...)); err != nil {
+			return fmt.Errorf("find a page of run %s to help with: %w", runID, err)
+		}
 	}
+	return nil
+}
+
+// pages works on a page that has entered, then on those that wait for its place, and gives the place back. It reports whether anything of them
+// was sent.
+func (d *Dispatcher) pages(ctx context.Context, r run.Run, next job) (sent bool, err error) {
 	tenant, finished := r.Tenant, false
 	defer func() {
 		if !finished { // a place that is never given back would keep the tenant's pages from this process for good
@@ -122,34 +142,45 @@ func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) er
 	for ok := true; ok; next, ok = d.quota.next(tenant, next) {
 		if next.run != r.ID {
 			if r, err = d.Runs.Get(ctx, d.Pool, next.run); err != nil {
-				return err
+				return sent, err
 			}
 		}
-		if err := d.page(r.Cause(ctx), r, next.page); err != nil {
-			return fmt.Errorf("dispatch page %d of run %s: %w", next.page, next.run, err)
+		some, err := d.page(r.Cause(ctx), r, next.page)
+		if err != nil {
+			return sent, fmt.Errorf("dispatch page %d of run %s: %w", next.page, next.run, err)
 		}
+		sent = sent || some
 	}
 	finished = true // next gave the place back
-	return nil
+	return sent, nil
 }
 
-// page works on each provider of a page on its own, so that a slow one does not hold up the others.
-func (d *Dispatcher) page(ctx context.Context, r run.Run, page int) error {
+// page works on each provider of a page on its own, so that a slow one does not hold up the others. It reports whether anything was sent.
+func (d *Dispatcher) page(ctx context.Context, r run.Run, page int) (bool, error) {
 	providers, err := d.Book.Providers(ctx, d.Pool, run.Place{Run: r.ID, Page: page})
 	if err != nil {
-		return fmt.Errorf("read providers: %w", err)
+		return false, fmt.Errorf("read providers: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	var sent atomic.Bool
 	for _, name := range providers {
 		at := Lane{Run: r, Page: page, Provider: name}
 		var served bool
 		if at.Connector, served = d.Connectors.Get(r.Tenant, name); served {
-			g.Go(func() error { return newLane(d, at).work(ctx) })
+			g.Go(func() error {
+				l := newLane(d, at)
+				err := l.work(ctx)
+				if l.recorded {
+					sent.Store(true)
+				}
+				return err
+			})
 		} else {
 			g.Go(func() error { return d.unserved(ctx, at) })
 		}
 	}
-	return g.Wait()
+	err = g.Wait()
+	return sent.Load(), err
 }
 
 // unserved has the book see to what is to be sent through a provider that the tenants file does not have.

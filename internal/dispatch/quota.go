@@ -3,6 +3,8 @@ package dispatch
 import (
 	"slices"
 	"sync"
+
+	"github.com/google/uuid"
 )
 
 // quota bounds how many pages of one tenant are worked on at once, so that one tenant's million does not occupy the workers
@@ -67,6 +69,20 @@ func (q *quota) leave(tenant string, failed job) {
 	s := q.tenants[tenant]
 	s.working = without(s.working, failed)
 	q.free(tenant, s)
+}
+
+// pages are those of a run that this process works on, or will.
+func (q *quota) pages(tenant string, run uuid.UUID) (all []int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := q.tenants[tenant]; s != nil {
+		for _, j := range slices.Concat(s.working, s.waiting) {
+			if j.run == run {
+				all = append(all, j.page)
+			}
+		}
+	}
+	return all
 }
 
 func (q *quota) free(tenant string, s *share) {

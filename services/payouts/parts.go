@@ -72,9 +72,10 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		Store: st, Outbox: relay, Clock: clk, Tenants: file, Connectors: s.connectors, Logger: s.log, Registry: registry,
 	})
 	gate := &precheck.Gate{Clock: clk, Reference: payout.Reference}
+	book := &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk}
 	dispatcher := dispatch.New(dispatch.Config{Service: name, Item: item, Owner: s.owner}, dispatch.Deps{
 		Pool: pool, Runs: st.Runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Logger: s.log, Registry: registry,
-		Book: &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk}, Funds: keeper, Prechecks: gate,
+		Book: book, Help: book.Help, Funds: keeper, Prechecks: gate,
 	})
 	worker := reconcile.New(reconcile.Config{Service: name, Item: item}, reconcile.Deps{
 		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: &outcome.Book{Outcomes: outcomes, States: states}, Logger: s.log, Registry: registry,

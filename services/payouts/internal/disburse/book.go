@@ -40,6 +40,19 @@ func (b *Book) Providers(ctx context.Context, q dispatch.DBTX, at run.Place) ([]
 	return db.New(q).PageProviders(ctx, db.PageProvidersParams{RunID: at.Run, Page: int32(at.Page)})
 }
 
+// Help finds the last page of a run, other than some, of which something may go.
+func (b *Book) Help(ctx context.Context, run uuid.UUID, except []int) (page int, ok bool, err error) {
+	p := db.PageToHelpParams{RunID: run, Now: b.Clock.Now(), Passed: make([]int32, len(except))}
+	for i, page := range except {
+		p.Passed[i] = int32(page)
+	}
+	found, err := db.New(b.Store.Runs.Pool).PageToHelp(ctx, p)
+	if err != nil || len(found) == 0 {
+		return 0, false, err
+	}
+	return int(found[0]), true, nil
+}
+
 // Gate reads the batch's control and approvals, the tenant's switch and the connector's state. Behind a batch that is paused
 // or not approved payouts stay approved; everything else holds them with its cause.
 func (b *Book) Gate(ctx context.Context, q dispatch.DBTX, l dispatch.Lane, st provider.Status) (dispatch.Gate, error) {

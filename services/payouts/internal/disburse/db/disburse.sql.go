@@ -299,3 +299,37 @@ func (q *Queries) PageProviders(ctx context.Context, arg PageProvidersParams) ([
 	}
 	return items, nil
 }
+
+const pageToHelp = `-- name: PageToHelp :many
+SELECT p.page FROM payouts p
+WHERE p.run_id = $1 AND p.indexed_state = 'approved' AND NOT (p.page = ANY($2::integer[])) AND NOT p.contradicted
+  AND (p.retry_at IS NULL OR p.retry_at <= $3::timestamptz)
+ORDER BY p.page DESC LIMIT 1
+`
+
+type PageToHelpParams struct {
+	RunID  uuid.UUID
+	Passed []int32
+	Now    time.Time
+}
+
+// The last page of a run, other than some, of which something may go: whoever has it comes to it last.
+func (q *Queries) PageToHelp(ctx context.Context, arg PageToHelpParams) ([]int32, error) {
+	rows, err := q.db.Query(ctx, pageToHelp, arg.RunID, arg.Passed, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int32
+	for rows.Next() {
+		var page int32
+		if err := rows.Scan(&page); err != nil {
+			return nil, err
+		}
+		items = append(items, page)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

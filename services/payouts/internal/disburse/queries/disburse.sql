@@ -1,6 +1,13 @@
 -- name: PageProviders :many
 SELECT DISTINCT provider FROM payouts WHERE run_id = @run_id AND page = @page AND indexed_state = 'approved' ORDER BY provider;
 
+-- name: PageToHelp :many
+-- The last page of a run, other than some, of which something may go: whoever has it comes to it last.
+SELECT p.page FROM payouts p
+WHERE p.run_id = @run_id AND p.indexed_state = 'approved' AND NOT (p.page = ANY(@passed::integer[])) AND NOT p.contradicted
+  AND (p.retry_at IS NULL OR p.retry_at <= @now::timestamptz)
+ORDER BY p.page DESC LIMIT 1;
+
 -- name: Controls :one
 SELECT b.batch_id, b.control, b.control_reason, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned, COALESCE(o.stopped, false)::boolean AS stopped
 FROM batches b JOIN runs r ON r.run_id = b.run_id LEFT JOIN outflows o ON o.tenant = b.tenant WHERE b.run_id = @run_id;

@@ -168,9 +168,10 @@ func (w *world) replica(pool *pgxpool.Pool, instead submits) *replica {
 		Store: w.Store, Outbox: w.Outbox, Clock: w.Clock, Tenants: w.Tenants, Connectors: set, Logger: logger,
 	})}
 	gate := &precheck.Gate{Clock: w.Clock, Reference: payout.Reference}
+	book := &disburse.Book{Store: w.Store, Outcomes: r.outcomes, Clock: w.Clock}
 	r.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString(), ClaimMost: w.claimMost}, dispatch.Deps{
 		Pool: pool, Runs: w.Store.Runs, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, States: w.states, Logger: logger,
-		Book: stumbling{&disburse.Book{Store: w.Store, Outcomes: r.outcomes, Clock: w.Clock}, w, &sync.Map{}}, Prechecks: gate,
+		Book: stumbling{book, w, &sync.Map{}}, Help: book.Help, Prechecks: gate,
 	})
 	r.asker = &precheck.Worker{
 		Service: store.Service, Pool: w.Pool, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, Runs: w.Store.Runs, Gate: gate, Logger: logger,

@@ -182,9 +182,10 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	s.Float = float.New(float.Deps{Pool: e.Pool, Clock: e.Clock, States: e.States, Connectors: s.Connectors, Tenants: e.Tenants, Logger: logger})
 	e.Store.Float = s.Float // the newest replica's; they look at the same rows
 	gate := &precheck.Gate{Clock: e.Clock, Reference: payout.Reference}
+	book := &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock}
 	s.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString()}, dispatch.Deps{
 		Pool: e.Pool, Runs: e.Store.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger,
-		Book: &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock}, Funds: s.Float, Prechecks: gate,
+		Book: book, Help: book.Help, Funds: s.Float, Prechecks: gate,
 	})
 	s.Prechecks = &precheck.Worker{
 		Service: store.Service, Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Runs: e.Store.Runs, Gate: gate, Logger: logger,
