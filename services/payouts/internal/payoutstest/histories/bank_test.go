@@ -286,7 +286,7 @@ func (b *bank) Lookup(_ context.Context, t provider.Transfer) (provider.Found, e
 	b.land()
 	x := b.transfers[t.Reference]
 	kind := next(b.lookups, payeeOf(t.Destination))
-	if lie := kind == "denies" || kind == "claims" || kind == "other-amount" || kind == "forgets" && x.known(b.clock.Now()); lie {
+	if lie := kind == "denies" || kind == "claims" || kind == "other-amount" || kind == "forgets" && x.known(b.clock.Now()) || kind == "garbled" && x == nil; lie {
 		if x == nil {
 			x = &transfer{Transfer: t}
 			b.transfers[t.Reference] = x
