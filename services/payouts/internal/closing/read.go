@@ -113,7 +113,7 @@ func (c *Closer) lines(ctx context.Context, k db.Close, conn *connector.Connecto
 		return err
 	}
 	w := &writer{closer: c, of: k}
-	err := c.each(ctx, conn, k.DayStart, k.DayEnd, func(l provider.StatementLine) error { return w.add(ctx, l) })
+	err := c.each(ctx, k, conn, k.DayStart, k.DayEnd, func(l provider.StatementLine) error { return w.add(ctx, l) })
 	if err != nil {
 		return err
 	}
@@ -169,15 +169,39 @@ func (c *Closer) keep(ctx context.Context, q *db.Queries, k db.Close) error {
 	return nil
 }
 
+// leasePart is how often a lease is renewed while it lasts: once that is due, by what is read next.
+const leasePart = 5
+
 // errEndless means that a statement goes on beyond all that can be one.
 var errEndless = errors.New("the statement does not end")
 
 // each reads the statements of every day of the provider's calendar, which is taken to be UTC's, that overlaps a span of time, and
-// passes on the lines within it: the tenant's day is another one than the provider's wherever the zone is not UTC.
-func (c *Closer) each(ctx context.Context, conn *connector.Connector, from, to time.Time, fn func(provider.StatementLine) error) error {
+// passes on the lines within it: the tenant's day is another one than the provider's wherever the zone is not UTC. Whatever it reads and
+// passes over, and however long it waits for its share of the provider's rate, the lease goes on: two replicas whose readings are longer than
+// a lease would take the close from each other for ever.
+func (c *Closer) each(ctx context.Context, k db.Close, conn *connector.Connector, from, to time.Time, fn func(provider.StatementLine) error) error {
 	until, n := c.Clock.Now().Add(c.Longest), int64(0)
+	due := time.NewTicker(c.Lease / leasePart)
+	defer due.Stop()
+	renew := func(ctx context.Context) error {
+		select {
+		case <-due.C:
+			return c.keep(ctx, db.New(c.Pool), k)
+		default:
+			return nil
+		}
+	}
+	may := func(ctx context.Context) error {
+		if err := conn.Throttle.One(ctx); err != nil {
+			return err
+		}
+		return renew(ctx)
+	}
 	for d := from.UTC().Truncate(24 * time.Hour); d.Before(to); d = d.AddDate(0, 0, 1) {
-		err := conn.Statement.Statement(ctx, d.Format(time.DateOnly), conn.Throttle.One, func(l provider.StatementLine) error {
+		err := conn.Statement.Statement(ctx, d.Format(time.DateOnly), may, func(l provider.StatementLine) error {
+			if err := renew(ctx); err != nil {
+				return err
+			}
 			switch n++; {
 			case n > c.MostLines:
 				return fmt.Errorf("%w: it has more than %d lines", errEndless, c.MostLines)
@@ -277,7 +301,7 @@ func (c *Closer) balance(ctx context.Context, k db.Close, conn *connector.Connec
 		return nil
 	}
 	tail := int64(0)
-	err = c.each(ctx, conn, k.DayEnd, at.Add(time.Minute), func(l provider.StatementLine) error {
+	err = c.each(ctx, k, conn, k.DayEnd, at.Add(time.Minute), func(l provider.StatementLine) error {
 		if string(l.Amount.Currency) == k.Currency {
 			tail += l.Amount.Minor - l.Fee.Minor
 		}
