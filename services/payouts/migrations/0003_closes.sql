@@ -15,7 +15,7 @@ CREATE TABLE closes (
     run_id       uuid,                     -- of the schedule's tick; by hand there is none
     state        text NOT NULL CHECK (state IN ('open', 'completed')),
     tries        integer NOT NULL DEFAULT 0, -- that failed
-    reason       text NOT NULL DEFAULT '', -- why the last one did
+    reason       text NOT NULL DEFAULT '', -- why the last one did; of what was not tried yet, why it waits
     next_try_at  timestamptz NOT NULL,     -- service clock
     lease_owner  text NOT NULL DEFAULT '',
     lease_expires_at timestamptz,          -- database time

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/money"
@@ -104,25 +106,46 @@ func (c *Closer) close(ctx context.Context, k db.Close) error {
 // tryAgain is how long a close waits after its tries; the last one goes on for ever.
 var tryAgain = [...]time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour}
 
-// fail puts a close off. Its run is not kept open by it any longer: it is behind the provider now.
+// fail puts a close off, and all that have to wait for it. Their runs are not kept open by them any longer: they are behind the provider now.
 func (c *Closer) fail(ctx context.Context, k db.Close, cause error) error {
 	return pg.InTx(ctx, c.Pool, func(tx pgx.Tx) error {
 		q := db.New(tx)
-		if err := q.Fail(ctx, db.FailParams{
-			Reason: short(cause.Error()), NextTryAt: c.Clock.Now().Add(tryAgain[min(int(k.Tries), len(tryAgain)-1)]), CloseID: k.CloseID, Owner: c.Owner,
-		}); err != nil {
+		// Whoever asks for another day meanwhile either is put off with the rest, or has this one tried again.
+		if err := q.LockConnector(ctx, db.LockConnectorParams{Tenant: k.Tenant, Provider: k.Provider}); err != nil {
+			return fmt.Errorf("lock the closes of %s/%s: %w", k.Tenant, k.Provider, err)
+		}
+		next := c.Clock.Now().Add(tryAgain[min(int(k.Tries), len(tryAgain)-1)])
+		n, err := q.Fail(ctx, db.FailParams{Reason: short(cause.Error()), NextTryAt: next, CloseID: k.CloseID, Owner: c.Owner})
+		if err != nil {
 			return fmt.Errorf("put off the close of %s: %w", dateOf(k.LocalDate), err)
+		}
+		if n == 0 {
+			return nil // somebody else works on it: it has not failed yet
 		}
 		if int(k.Tries)+1 >= triesUntilTold {
 			if err := c.Findings.Stated(ctx, tx, []reconcile.Finding{notClosed(k)}, nil); err != nil {
 				return err
 			}
 		}
-		if k.RunID == nil {
-			return nil
+		behind, err := q.PutOffBehind(ctx, db.PutOffBehindParams{
+			Tenant: k.Tenant, Provider: k.Provider, Revision: k.Revision, LocalDate: k.LocalDate, NextTryAt: next,
+			Reason: "waits for " + dateOf(k.LocalDate) + ", which could not be closed",
+		})
+		if err != nil {
+			return fmt.Errorf("put off what waits for the close of %s: %w", dateOf(k.LocalDate), err)
 		}
-		return c.Settle(ctx, tx, *k.RunID)
+		return c.Settle(ctx, tx, distinct(append(behind, k.RunID))...)
 	})
+}
+
+// distinct are the runs of closes, each once; of what people asked for there is none.
+func distinct(of []*uuid.UUID) (runs []uuid.UUID) {
+	for _, id := range of {
+		if id != nil && !slices.Contains(runs, *id) {
+			runs = append(runs, *id)
+		}
+	}
+	return runs
 }
 
 // triesUntilTold is after how many tries people hear that a day is still open: the next ones wait for it.

@@ -133,7 +133,7 @@ func (q *Queries) BalanceOfDay(ctx context.Context, arg BalanceOfDayParams) ([]*
 }
 
 const claim = `-- name: Claim :many
-UPDATE closes c SET lease_owner = $1, lease_expires_at = now() + make_interval(secs => $2)
+UPDATE closes c SET lease_owner = $1, lease_expires_at = now() + make_interval(secs => $2), reason = CASE c.tries WHEN 0 THEN '' ELSE c.reason END
 WHERE c.close_id IN (
     SELECT d.close_id FROM closes d
     WHERE d.state = 'open' AND d.next_try_at <= $3::timestamptz AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now())
@@ -339,7 +339,7 @@ type CopyLinesParams struct {
 	ItemKey    string
 }
 
-const fail = `-- name: Fail :exec
+const fail = `-- name: Fail :execrows
 UPDATE closes SET tries = tries + 1, reason = $1, next_try_at = $2::timestamptz, lease_owner = '', lease_expires_at = NULL
 WHERE close_id = $3 AND lease_owner = $4 AND state = 'open'
 `
@@ -351,14 +351,17 @@ type FailParams struct {
 	Owner     string
 }
 
-func (q *Queries) Fail(ctx context.Context, arg FailParams) error {
-	_, err := q.db.Exec(ctx, fail,
+func (q *Queries) Fail(ctx context.Context, arg FailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, fail,
 		arg.Reason,
 		arg.NextTryAt,
 		arg.CloseID,
 		arg.Owner,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const find = `-- name: Find :many
@@ -491,8 +494,8 @@ func (q *Queries) Hold(ctx context.Context, arg HoldParams) (uuid.UUID, error) {
 }
 
 const hurry = `-- name: Hurry :exec
-UPDATE closes SET next_try_at = GREATEST($1::timestamptz, day_end + make_interval(secs => $2))
-WHERE tenant = $3 AND provider = $4 AND state = 'open' AND next_try_at > $1::timestamptz
+UPDATE closes SET next_try_at = GREATEST($1::timestamptz, day_end + make_interval(secs => $2)), reason = CASE tries WHEN 0 THEN '' ELSE reason END
+WHERE tenant = $3 AND provider = $4 AND state = 'open' AND (next_try_at > $1::timestamptz OR tries = 0 AND reason <> '')
 `
 
 type HurryParams struct {
@@ -502,6 +505,7 @@ type HurryParams struct {
 	Provider      string
 }
 
+// What was not tried yet waits for an earlier day's close no longer than that is being tried again.
 func (q *Queries) Hurry(ctx context.Context, arg HurryParams) error {
 	_, err := q.db.Exec(ctx, hurry,
 		arg.Now,
@@ -1137,6 +1141,49 @@ func (q *Queries) ProposeWaiver(ctx context.Context, arg ProposeWaiverParams) er
 		arg.Now,
 	)
 	return err
+}
+
+const putOffBehind = `-- name: PutOffBehind :many
+UPDATE closes SET reason = $1, next_try_at = GREATEST(next_try_at, $2::timestamptz)
+WHERE tenant = $3 AND provider = $4 AND state = 'open' AND tries = 0 AND (revision, local_date) > ($5::integer, $6::date)
+RETURNING run_id
+`
+
+type PutOffBehindParams struct {
+	Reason    string
+	NextTryAt time.Time
+	Tenant    string
+	Provider  string
+	Revision  int32
+	LocalDate pgtype.Date
+}
+
+// What was not tried yet and has to wait for a close that has failed: until that is tried again, it is behind the provider, too.
+func (q *Queries) PutOffBehind(ctx context.Context, arg PutOffBehindParams) ([]*uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, putOffBehind,
+		arg.Reason,
+		arg.NextTryAt,
+		arg.Tenant,
+		arg.Provider,
+		arg.Revision,
+		arg.LocalDate,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*uuid.UUID
+	for rows.Next() {
+		var run_id *uuid.UUID
+		if err := rows.Scan(&run_id); err != nil {
+			return nil, err
+		}
+		items = append(items, run_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const request = `-- name: Request :exec

@@ -30,12 +30,13 @@ SELECT * FROM closes WHERE tenant = @tenant AND local_date = @local_date AND (@p
 ORDER BY provider, revision;
 
 -- name: Hurry :exec
-UPDATE closes SET next_try_at = GREATEST(@now::timestamptz, day_end + make_interval(secs => @settle_seconds))
-WHERE tenant = @tenant AND provider = @provider AND state = 'open' AND next_try_at > @now::timestamptz;
+-- What was not tried yet waits for an earlier day's close no longer than that is being tried again.
+UPDATE closes SET next_try_at = GREATEST(@now::timestamptz, day_end + make_interval(secs => @settle_seconds)), reason = CASE tries WHEN 0 THEN '' ELSE reason END
+WHERE tenant = @tenant AND provider = @provider AND state = 'open' AND (next_try_at > @now::timestamptz OR tries = 0 AND reason <> '');
 
 -- name: Claim :many
 -- The earliest open day of each connector, first closes before repetitions; one close of a connector is worked on at a time.
-UPDATE closes c SET lease_owner = @owner, lease_expires_at = now() + make_interval(secs => @lease_seconds)
+UPDATE closes c SET lease_owner = @owner, lease_expires_at = now() + make_interval(secs => @lease_seconds), reason = CASE c.tries WHEN 0 THEN '' ELSE c.reason END
 WHERE c.close_id IN (
     SELECT d.close_id FROM closes d
     WHERE d.state = 'open' AND d.next_try_at <= @now::timestamptz AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now())
@@ -51,9 +52,15 @@ UPDATE closes SET lease_expires_at = now() + make_interval(secs => @lease_second
 -- Holds the row of a close that is still ours to judge.
 SELECT close_id FROM closes WHERE close_id = @close_id AND lease_owner = @owner AND state = 'open' FOR UPDATE;
 
--- name: Fail :exec
+-- name: Fail :execrows
 UPDATE closes SET tries = tries + 1, reason = @reason, next_try_at = @next_try_at::timestamptz, lease_owner = '', lease_expires_at = NULL
 WHERE close_id = @close_id AND lease_owner = @owner AND state = 'open';
+
+-- name: PutOffBehind :many
+-- What was not tried yet and has to wait for a close that has failed: until that is tried again, it is behind the provider, too.
+UPDATE closes SET reason = @reason, next_try_at = GREATEST(next_try_at, @next_try_at::timestamptz)
+WHERE tenant = @tenant AND provider = @provider AND state = 'open' AND tries = 0 AND (revision, local_date) > (@revision::integer, @local_date::date)
+RETURNING run_id;
 
 -- name: Previous :many
 -- The newest report about an earlier day: what this day begins with.

@@ -12,7 +12,8 @@ SELECT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = @run_id AND r.state = 'runn
 -- Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
 -- payout it meets in a small index (LIMIT keeps the planner from reading all of it into a hash), so asking after every page
 -- stays cheap. What is approved while an attempt of it is to be asked about again later is behind a provider that has
--- not answered: it cannot be claimed before it has, which may be never. A close that could not be read once is behind its provider, too.
+-- not answered: it cannot be claimed before it has, which may be never. A close that could not be read once is behind its provider, too, and so is
+-- one that has a reason to wait: an earlier day's that could not.
 SELECT r.run_id FROM runs r
 LEFT JOIN batches b ON b.run_id = r.run_id
 LEFT JOIN outflows o ON o.tenant = r.tenant
@@ -20,7 +21,7 @@ WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM attempts u WHERE u.state = 'submitting'
     AND (SELECT p.run_id FROM payouts p WHERE p.payout_id = u.subject_id) = r.run_id ORDER BY u.lease_expires_at LIMIT 1) IS NULL
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'created' LIMIT 1) IS NULL
-  AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 LIMIT 1) IS NULL
+  AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 AND k.reason = '' LIMIT 1) IS NULL
   AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
     -- Of a cancelled batch whatever can be cancelled is, before its run ends.
     OR b.control = 'cancelled' AND (
