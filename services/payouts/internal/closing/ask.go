@@ -51,7 +51,7 @@ func (c *Closer) Ask(ctx context.Context, tx pgx.Tx, t config.Tenant, provider, 
 	if err := q.LockConnector(ctx, db.LockConnectorParams{Tenant: t.ID, Provider: provider}); err != nil {
 		return fmt.Errorf("lock the closes of %s/%s: %w", t.ID, provider, err)
 	}
-	revisions, err := c.missing(ctx, q, t, provider, wanted, again)
+	revisions, err := c.missing(ctx, q, t, provider, wanted, again, of != nil)
 	if err != nil {
 		return err
 	}
@@ -76,12 +76,24 @@ type revision struct {
 	revision int
 }
 
-// missing lists what is to be closed so that the wanted day is.
-func (c *Closer) missing(ctx context.Context, q *db.Queries, t config.Tenant, provider string, wanted time.Time, again bool) ([]revision, error) {
+// days are the first closes of days from one to another.
+func days(from, to time.Time) (all []revision) {
+	for d := from; !d.After(to); d = d.AddDate(0, 0, 1) {
+		all = append(all, revision{d, 1})
+	}
+	return all
+}
+
+// missing lists what is to be closed so that the wanted day is; job says that a schedule wants it, and nobody who has chosen the day.
+func (c *Closer) missing(ctx context.Context, q *db.Queries, t config.Tenant, provider string, wanted time.Time, again, job bool) ([]revision, error) {
 	tenant := t.ID
 	known, err := q.LastDay(ctx, db.LastDayParams{Tenant: tenant, Provider: provider})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return []revision{{wanted, 1}}, c.first(ctx, q, t, provider, wanted)
+		from, err := c.first(ctx, q, t, provider, wanted, job)
+		if err != nil {
+			return nil, err
+		}
+		return days(from, wanted), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the last close of %s/%s: %w", tenant, provider, err)
@@ -89,13 +101,10 @@ func (c *Closer) missing(ctx context.Context, q *db.Queries, t config.Tenant, pr
 	if wanted.Before(known.First.Time) {
 		return nil, fmt.Errorf("%w: %s", ErrEarlier, dateOf(known.First))
 	}
-	var all []revision
 	if last := known.Last.Time.AddDate(0, 0, mostDays); wanted.After(last) {
 		return nil, fmt.Errorf("%w: close the days up to %s first", ErrUnlikely, last.Format(time.DateOnly))
 	}
-	for d := known.Last.Time.AddDate(0, 0, 1); !d.After(wanted); d = d.AddDate(0, 0, 1) {
-		all = append(all, revision{d, 1})
-	}
+	all := days(known.Last.Time.AddDate(0, 0, 1), wanted)
 	if len(all) > 0 || !again {
 		return all, nil
 	}
@@ -109,20 +118,29 @@ func (c *Closer) missing(ctx context.Context, q *db.Queries, t config.Tenant, pr
 	return all, nil
 }
 
-// first refuses a first day that lies before everything: all days from there on would have to be closed, and none before it ever.
-func (c *Closer) first(ctx context.Context, q *db.Queries, t config.Tenant, provider string, wanted time.Time) error {
+// first is the first day to be closed so that the wanted one is: that one, where a person has chosen it. A job begins with the day that the
+// float first moved on: its first ticks may have been missed, and what moved before the first close is never compared. A first day that lies
+// before everything is refused: all days from there on would have to be closed, and none before it ever.
+func (c *Closer) first(ctx context.Context, q *db.Queries, t config.Tenant, provider string, wanted time.Time, job bool) (time.Time, error) {
 	d := dayOf(wanted, t.Location)
 	if oldest := c.Clock.Now().AddDate(0, 0, -mostDays); d.end.Before(oldest) {
-		return fmt.Errorf("%w: the first day may be %s", ErrUnlikely, oldest.Format(time.DateOnly))
+		return wanted, fmt.Errorf("%w: the first day may be %s", ErrUnlikely, oldest.Format(time.DateOnly))
 	}
-	later, err := q.FirstMovement(ctx, db.FirstMovementParams{Tenant: t.ID, Float: "float:" + provider, DayEnd: d.end})
+	moved, err := q.FirstMovement(ctx, db.FirstMovementParams{Tenant: t.ID, Float: "float:" + provider, Never: d.start})
 	if err != nil {
-		return fmt.Errorf("find the first movement of %s/%s: %w", t.ID, provider, err)
+		return wanted, fmt.Errorf("find the first movement of %s/%s: %w", t.ID, provider, err)
 	}
-	if later {
-		return fmt.Errorf("%w: the books of %s begin after %s", ErrEarlier, provider, d)
+	if moved.After(d.end) {
+		return wanted, fmt.Errorf("%w: the books of %s begin after %s", ErrEarlier, provider, d)
 	}
-	return nil
+	if !job || !moved.Before(d.start) {
+		return wanted, nil
+	}
+	from, earliest := dayOf(moved.In(t.Location), t.Location).date, wanted.AddDate(0, 0, 1-mostDays)
+	if from.Before(earliest) {
+		return earliest, nil
+	}
+	return from, nil
 }
 
 // Page is the job: one connector of the tenant a page, in the order of their names.

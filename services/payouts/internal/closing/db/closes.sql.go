@@ -459,21 +459,21 @@ func (q *Queries) Find(ctx context.Context, arg FindParams) ([]Close, error) {
 const firstMovement = `-- name: FirstMovement :one
 SELECT COALESCE(LEAST((SELECT min(p.occurred_at) FROM ledger_postings p WHERE p.tenant = $1 AND p.credit = $2 AND p.credit LIKE 'float:%'),
                       (SELECT min(p.occurred_at) FROM ledger_postings p WHERE p.tenant = $1 AND p.debit = $2 AND p.debit LIKE 'float:%')),
-                '-infinity'::timestamptz) > $3::timestamptz AS later
+                $3::timestamptz)::timestamptz AS at
 `
 
 type FirstMovementParams struct {
 	Tenant string
 	Float  string
-	DayEnd time.Time
+	Never  time.Time
 }
 
-// When a float first moved by the books; without one, never.
-func (q *Queries) FirstMovement(ctx context.Context, arg FirstMovementParams) (bool, error) {
-	row := q.db.QueryRow(ctx, firstMovement, arg.Tenant, arg.Float, arg.DayEnd)
-	var later bool
-	err := row.Scan(&later)
-	return later, err
+// When a float first moved by the books; without one, what is given.
+func (q *Queries) FirstMovement(ctx context.Context, arg FirstMovementParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, firstMovement, arg.Tenant, arg.Float, arg.Never)
+	var at time.Time
+	err := row.Scan(&at)
+	return at, err
 }
 
 const hold = `-- name: Hold :one

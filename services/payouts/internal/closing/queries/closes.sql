@@ -4,10 +4,10 @@ SELECT max(local_date)::date AS last, min(local_date)::date AS first FROM closes
 HAVING count(*) > 0;
 
 -- name: FirstMovement :one
--- When a float first moved by the books; without one, never.
+-- When a float first moved by the books; without one, what is given.
 SELECT COALESCE(LEAST((SELECT min(p.occurred_at) FROM ledger_postings p WHERE p.tenant = @tenant AND p.credit = @float AND p.credit LIKE 'float:%'),
                       (SELECT min(p.occurred_at) FROM ledger_postings p WHERE p.tenant = @tenant AND p.debit = @float AND p.debit LIKE 'float:%')),
-                '-infinity'::timestamptz) > @day_end::timestamptz AS later;
+                @never::timestamptz)::timestamptz AS at;
 
 -- name: OldestOpen :one
 -- When the day ended whose close has been waiting longest; now, where none waits.
