@@ -76,7 +76,7 @@ func TestConnectorsOfTheFile(t *testing.T) {
 		t.Error("a tenant without the service has a connector")
 	}
 	set.Share(4)
-	if n, err := c.Throttle.Part().Slots(t.Context(), 100); err != nil || n != 2 {
+	if n, err := c.Throttle.Part("run").Slots(t.Context(), 100); err != nil || n != 2 {
 		t.Errorf("a quarter of 8 slots is %d (%v)", n, err)
 	}
 	if src := set.Sources(); len(src) != 1 || src[0].Tenant != "lebenis" || src[0].Provider != "quick" || src[0].Verifier == nil {

@@ -26,7 +26,7 @@ type lane struct {
 	// owner is this lane's in the database: trials are its own, and each of its claims has an owner of its own, whose name begins so.
 	owner string
 
-	slots    *provider.Part
+	slots    provider.Part // its run's
 	answers  chan answer
 	callers  *crew.Crew
 	sending  sync.WaitGroup // of claimed rows, until they are recorded
@@ -50,6 +50,7 @@ type answer struct {
 	result  provider.Result
 	took    time.Duration // the call
 
+	lost      bool       // its claim's commit was: it may have begun nothing
 	calledOff bool       // by a stop that the next claim will see too
 	trial     bool       // of a credential that was not proven
 	notBefore *time.Time // of one that was not sent: when it goes again, for the database
@@ -59,7 +60,7 @@ type answer struct {
 
 func newLane(d *Dispatcher, at Lane) *lane {
 	return &lane{
-		Lane: at, d: d, owner: d.Owner + "/" + uuid.NewString(), slots: at.Connector.Throttle.Part(), answers: make(chan answer), callers: crew.New(), progress: make(chan struct{}, 1),
+		Lane: at, d: d, owner: d.Owner + "/" + uuid.NewString(), slots: at.Connector.Throttle.Part(at.Run.ID.String()), answers: make(chan answer), callers: crew.New(), progress: make(chan struct{}, 1),
 		rest: map[uuid.UUID]time.Time{},
 	}
 }
@@ -164,7 +165,7 @@ func (l *lane) next(ctx context.Context) (claimed, error) {
 	l.slots.Free(slots - len(c.begun))
 	l.begin(len(c.begun))
 	if err != nil {
-		l.refuse(c, "not_committed", false)
+		l.refuse(c, codeLost, false)
 		cancel()
 		return claimed{}, err
 	}
@@ -262,10 +263,13 @@ func (l *lane) submit(ctx context.Context, a attempt.Attempt, about string) (res
 	return res
 }
 
+// codeLost is of what was begun in a transaction whose commit did not tell whether it happened.
+const codeLost = "not_committed"
+
 // refuse records what was begun as never sent.
 func (l *lane) refuse(c claimed, code string, calledOff bool) {
 	for _, a := range c.begun {
-		l.answers <- answer{owner: c.owner, attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}, calledOff: calledOff, trial: c.trial}
+		l.answers <- answer{owner: c.owner, attempt: a, result: provider.Result{Class: provider.NotSent, Code: code}, lost: code == codeLost, calledOff: calledOff, trial: c.trial}
 	}
 }
 

@@ -161,6 +161,9 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 	for _, a := range batch {
 		results = append(results, a.result)
 	}
+	if err := l.watch(ctx, tx, results); err != nil { // it may lock more of the book, and the connector's row comes after all of that
+		return err
+	}
 	if _, err := l.d.States.Observe(ctx, tx, l.Connector.Connector, results); err != nil {
 		return err
 	}
@@ -172,7 +175,7 @@ func (l *lane) outcomes(ctx context.Context, tx pgx.Tx, batch []answer) error {
 			return err
 		}
 	}
-	return l.watch(ctx, tx, results)
+	return nil
 }
 
 // outcome is the attempt's next state. Whatever is neither proof nor a promise of the provider is doubt.
@@ -203,8 +206,15 @@ func (l *lane) split(batch []answer, outcomes []attempt.Outcome, recorded []atte
 	for _, a := range recorded {
 		byKey[a.Key] = a
 	}
+	sent := make(map[attempt.Key]bool, len(batch)) // by a claim that is there: the lost one beside it was rolled back
+	for _, a := range batch {
+		if !a.lost {
+			sent[a.attempt.Key] = true
+		}
+	}
 	for i, a := range batch {
 		rec, ok := byKey[a.attempt.Key]
+		ok = ok && !(a.lost && sent[a.attempt.Key])
 		if batch[i].late = !ok; !ok {
 			late = append(late, outcomes[i])
 			continue

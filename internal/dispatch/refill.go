@@ -43,7 +43,7 @@ func (l *lane) refill(ctx context.Context, batch []answer) (again int, ok bool) 
 	l.d.metrics.claimed.Observe(float64(len(c.begun)))
 	l.begin(len(c.begun))
 	if err != nil { // it may be committed: then it was never sent, and otherwise there is nothing that this is recorded of
-		go func() { defer cancel(); l.refuse(c, "not_committed", false) }()
+		go func() { defer cancel(); l.refuse(c, codeLost, false) }()
 		return len(c.begun), false
 	}
 	if c.cover.Kept != nil {
@@ -55,7 +55,7 @@ func (l *lane) refill(ctx context.Context, batch []answer) (again int, ok bool) 
 }
 
 // refillable is how many rows may be claimed with a batch's outcomes: at most as many as there are outcomes, for each brings its slot, and
-// as many of these slots as are still the lane's: fewer when another replica has come, or another page waits for its part.
+// as many of these slots as are still its run's: fewer when another replica has come, or another run waits for its part.
 func (l *lane) refillable(batch []answer) int {
 	if l.ended.Load() || l.dry.Load() {
 		return 0

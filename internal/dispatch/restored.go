@@ -75,13 +75,14 @@ func (l *lane) adopt(ctx context.Context, tx pgx.Tx, claim Claim, found []preche
 		starts = append(starts, l.d.Prechecks.Attempts(f)...)
 		newest[f.Subject], subjects = f.Upto, append(subjects, f.Subject)
 	}
-	all, err := attempt.Begin(ctx, tx, l.owner, l.Connector.Policy.Lease, now, starts)
+	owner := l.owner + "/" + uuid.NewString() // an owner begins once
+	all, err := attempt.Begin(ctx, tx, owner, l.Connector.Policy.Lease, now, starts)
 	if err != nil {
 		return err
 	}
 	outcomes, current := make([]attempt.Outcome, 0, len(all)), make([]attempt.Attempt, 0, len(found))
 	for _, a := range all {
-		o := attempt.Outcome{Key: a.Key, Owner: l.owner, Sends: a.Sends, State: attempt.Failed, Result: provider.Result{Class: provider.RejectedFinal, Code: CodeRestored}, NextLookup: &now}
+		o := attempt.Outcome{Key: a.Key, Owner: owner, Sends: a.Sends, State: attempt.Failed, Result: provider.Result{Class: provider.RejectedFinal, Code: CodeRestored}, NextLookup: &now}
 		if newest[a.Subject] == a.Number {
 			o.State, o.Result.Class = attempt.Processing, provider.Accepted
 			current = append(current, a)

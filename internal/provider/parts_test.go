@@ -141,7 +141,7 @@ func TestSlotsAreNeverOverbooked(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			part := th.Part()
+			part := th.Part("run")
 			n, err := part.Slots(t.Context(), 3)
 			if err != nil || n < 1 || n > 3 {
 				t.Errorf("got %d slots, %v", n, err)
@@ -165,12 +165,12 @@ func TestSlotsWaitForAFreeOneAndFollowTheShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := NewThrottle(0, 8)
 		th.Share(4)
-		n, err := th.Part().Slots(t.Context(), 100)
+		n, err := th.Part("run").Slots(t.Context(), 100)
 		if err != nil || n != 2 {
 			t.Fatalf("a quarter of 8 slots is %d (%v)", n, err)
 		}
 		got := make(chan int, 1)
-		go func() { n, _ := th.Part().Slots(t.Context(), 100); got <- n }()
+		go func() { n, _ := th.Part("run").Slots(t.Context(), 100); got <- n }()
 		synctest.Wait()
 		select {
 		case n := <-got:
@@ -183,7 +183,7 @@ func TestSlotsWaitForAFreeOneAndFollowTheShare(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := th.Part().Slots(ctx, 1); !errors.Is(err, context.Canceled) {
+		if _, err := th.Part("run").Slots(ctx, 1); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})

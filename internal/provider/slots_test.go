@@ -13,12 +13,12 @@ type takers struct {
 }
 
 type taken struct {
-	who *Part
+	who Part
 	n   int
 }
 
 // wait has parts ask for slots, and returns when all of them wait or have some.
-func (k takers) wait(parts ...*Part) {
+func (k takers) wait(parts ...Part) {
 	for _, p := range parts {
 		go func() {
 			n, err := p.Slots(k.t.Context(), 100)
@@ -36,7 +36,7 @@ func (k takers) next() taken {
 	return <-k.got
 }
 
-func slots(t *testing.T, p *Part) {
+func slots(t *testing.T, p Part) {
 	t.Helper()
 	if _, err := p.Slots(t.Context(), 100); err != nil {
 		t.Fatal(err)
@@ -48,12 +48,16 @@ func TestASecondPartGetsItsPortion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		th := NewThrottle(0, 8)
-		a, b, k := th.Part(), th.Part(), takers{t, make(chan taken, 8)}
+		a, b, k := th.Part("a"), th.Part("b"), takers{t, make(chan taken, 8)}
 		slots(t, a)
-		if n := a.Keep(3); a.held != 8 || n != 3 {
-			t.Fatalf("alone it has %d of 8 and keeps %d of 3", a.held, n)
+		if n := a.Keep(3); th.InUse() != 8 || n != 3 {
+			t.Fatalf("alone it has %d of 8 and keeps %d of 3", th.InUse(), n)
 		}
-		k.wait(a, b)
+		k.wait(a)
+		if n := a.Keep(3); n != 3 {
+			t.Errorf("keeps %d of 3 while it waits for more itself", n)
+		}
+		k.wait(b)
 		if n := a.Keep(3); n != 0 {
 			t.Errorf("keeps %d of 3 slots beyond its portion", n)
 		}
@@ -81,10 +85,10 @@ func TestOneSlotGoesRound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		th := NewThrottle(0, 1)
-		parts := []*Part{th.Part(), th.Part(), th.Part()}
+		parts := []Part{th.Part("a"), th.Part("b"), th.Part("c")}
 		k := takers{t, make(chan taken, 8)}
 		k.wait(parts...)
-		served := map[*Part]int{}
+		served := map[Part]int{}
 		for range 9 {
 			got := k.next()
 			served[got.who]++
@@ -107,7 +111,7 @@ func TestASmallerShareIsNotKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		th := NewThrottle(0, 8)
-		a := th.Part()
+		a := th.Part("a")
 		slots(t, a)
 		th.Share(4)
 		for _, back := range []struct{ n, kept int }{{3, 0}, {3, 0}, {1, 1}, {2, 2}} {
@@ -124,7 +128,7 @@ func TestAPartThatGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		th := NewThrottle(0, 2)
-		a, b, k := th.Part(), th.Part(), takers{t, make(chan taken, 8)}
+		a, b, k := th.Part("a"), th.Part("b"), takers{t, make(chan taken, 8)}
 		slots(t, a)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { _, _ = b.Slots(ctx, 100) }()

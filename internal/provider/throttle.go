@@ -18,9 +18,9 @@ type Throttle struct {
 	mu      sync.Mutex
 	share   int // slots of this process
 	used    int
-	parts   map[*Part]struct{} // those that hold slots or wait for some
-	turns   uint64             // grants so far
-	changed chan struct{}      // closed and replaced when there may be slots for somebody who waits
+	parts   map[string]*part // by whom they are for: those that hold slots or wait for some
+	turns   uint64           // grants so far
+	changed chan struct{}    // closed and replaced when there may be slots for somebody who waits
 }
 
 // NewThrottle makes a Throttle that has everything until Share is called. A rate or concurrency of 0 or less is 1 slot and
@@ -28,7 +28,7 @@ type Throttle struct {
 func NewThrottle(perSecond, concurrency int) *Throttle {
 	t := &Throttle{
 		perSecond: float64(perSecond), concurrency: max(1, concurrency),
-		limiter: rate.NewLimiter(rate.Inf, 1), parts: map[*Part]struct{}{}, changed: make(chan struct{}),
+		limiter: rate.NewLimiter(rate.Inf, 1), parts: map[string]*part{}, changed: make(chan struct{}),
 	}
 	t.Share(1)
 	return t

@@ -56,7 +56,8 @@ func (b *Book) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Update)
 const telling = 15 * time.Minute
 
 // wanting has connectors rest whose provider took a payout and then refused it for want of float. It comes last, as in the transactions
-// that record sends: nobody waits for a payout or a batch while holding a connector's row.
+// that record sends. A claim that these make with their outcomes may still wait for a run or a batch that is held here, when it puts payouts
+// aside: that is a deadlock, which Postgres ends and its transaction is made again.
 func (b *Book) wanting(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) error {
 	if b.States == nil {
 		return nil
