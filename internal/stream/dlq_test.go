@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/stream/natstest"
@@ -190,17 +191,29 @@ func TestTheKeeperCatchesWhatKillsEveryProcess(t *testing.T) {
 			js := natstest.Provisioned(t).JS
 			publish(t, js, c.subject, "killer")
 			dies(t, js, c.stream, c.consumer, 2)
-			told := make(chan stream.Message, 1)
-			k := run(t, stream.NewKeeper(stream.Deps{JS: js, Service: "notifier", DeadLettered: func(_ context.Context, m stream.Message, _ error) error {
+			told, reg := make(chan stream.Message, 1), prometheus.NewRegistry()
+			keeper := stream.NewKeeper(stream.Deps{JS: js, Service: "notifier", Registry: reg, DeadLettered: func(_ context.Context, m stream.Message, _ error) error {
 				told <- m
 				return nil
-			}}))
+			}})
+			want := map[string]float64{} // an alert must see each of them at 0 before it sees one
+			for _, c := range stream.Consumers() {
+				want[c.Durable] = 0
+			}
+			if d := cmp.Diff(want, counted(t, reg, "dead_lettered")); d != "" {
+				t.Errorf("before anything died (-want +got):\n%s", d)
+			}
+			k := run(t, keeper)
 			if m := receive(t, "word of the death", told); m.ID != "killer" || m.Stream != c.stream || string(m.Data) != "killer" || m.Delivered != 2 {
 				t.Errorf("told of %+v", m)
 			}
 			await(t, "the advisory is handled", func() bool { return pending(t, js, stream.Advisories, stream.DLQKeeper) == 0 })
 			if err := k.stop(); err != nil {
 				t.Fatal(err)
+			}
+			want[c.consumer] = 1
+			if d := cmp.Diff(want, counted(t, reg, "dead_lettered")); d != "" {
+				t.Errorf("counted (-want +got):\n%s", d)
 			}
 			list := deadLetters(t, js, c.service)
 			if len(list) != 1 || list[0].ID != "killer" || list[0].Subject != c.subject || list[0].Consumer != c.consumer ||
@@ -214,6 +227,31 @@ func TestTheKeeperCatchesWhatKillsEveryProcess(t *testing.T) {
 	}
 }
 
+// counted are the deliveries that ended so, by consumer.
+func counted(t *testing.T, reg *prometheus.Registry, result string) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != "agogo_stream_deliveries_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["result"] == result {
+				all[labels["consumer"]] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	return all
+}
+
 func TestTheKeeperMakesNoSecondCopyOfWhatTheLoopBuried(t *testing.T) {
 	t.Parallel()
 	js := natstest.Provisioned(t).JS
@@ -225,11 +263,15 @@ func TestTheKeeperMakesNoSecondCopyOfWhatTheLoopBuried(t *testing.T) {
 	if err := loop.stop(); err != nil {
 		t.Fatal(err)
 	}
-	run(t, stream.NewKeeper(stream.Deps{JS: js, Service: "notifier", DeadLettered: func(context.Context, stream.Message, error) error {
+	reg := prometheus.NewRegistry()
+	run(t, stream.NewKeeper(stream.Deps{JS: js, Service: "notifier", Registry: reg, DeadLettered: func(context.Context, stream.Message, error) error {
 		t.Error("told twice")
 		return nil
 	}}))
 	await(t, "the advisory is handled", func() bool { return pending(t, js, stream.Advisories, stream.DLQKeeper) == 0 })
+	if n := counted(t, reg, "dead_lettered")[stream.Notifier]; n != 0 {
+		t.Errorf("%v counted of what the loop has counted", n)
+	}
 	if list := deadLetters(t, js, ""); len(list) != 1 || list[0].Reason != "no template" {
 		t.Errorf("listed %+v", list)
 	}

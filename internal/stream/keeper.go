@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -20,10 +21,18 @@ const (
 // other. One process of the installation must run it; several may.
 func NewKeeper(d Deps) *Loop {
 	k := &keeper{deps: d}
-	return NewLoop(Consumer(DLQKeeper), k.handle, d)
+	l := NewLoop(Consumer(DLQKeeper), k.handle, d)
+	k.results = l.metrics.results
+	for _, c := range Consumers() {
+		k.results.WithLabelValues(c.Durable, resultDeadLettered) // so that alerts see 0 and not nothing
+	}
+	return l
 }
 
-type keeper struct{ deps Deps }
+type keeper struct {
+	deps    Deps
+	results *prometheus.CounterVec
+}
 
 // advisory is JetStream's word that a consumer gave a message up.
 type advisory struct {
@@ -90,10 +99,14 @@ func (k *keeper) bury(ctx context.Context, a advisory, spec ConsumerSpec, raw *j
 			return fmt.Errorf("tell of dead letter: %w", err)
 		}
 	}
-	if a.Stream != Commands {
-		return nil
+	if a.Stream == Commands {
+		if err := k.remove(ctx, a); err != nil {
+			return err
+		}
 	}
-	return k.remove(ctx, a)
+	// Nobody else can: whoever had the message died or hung. Last, so that another try of this advisory counts once.
+	k.results.WithLabelValues(a.Consumer, resultDeadLettered).Inc()
+	return nil
 }
 
 // remove takes the original off the work queue, where it would lie for ever: no consumer gets it again.
