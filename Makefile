@@ -38,6 +38,11 @@ test: ## Run all tests against real Postgres and NATS
 test/race: ## Run all tests with the race detector
 	$(GO) test -race -timeout 20m $(PACKAGES)
 
+# Rights of roles changed with Postgres 16, and Debian's may be older.
+.PHONY: test/postgres-versions
+test/postgres-versions: ## Test what depends on the version of Postgres on the one that agogo dev downloads (needs npm's registry)
+	AGOGO_POSTGRES_BIN=download $(GO) test -count=1 -timeout 10m ./internal/pg ./cmd/agogo/internal/provision -run 'Prepare|Provisioning|Others|NobodyElse' $(ARGS)
+
 .PHONY: test/soak
 test/soak: ## Live through random histories of payouts for half an hour (ARGS="-histories 2h -timeout 3h", "-rapid.seed 7")
 	$(GO) test -count=1 -timeout 1h ./services/payouts/internal/payoutstest/histories -run TestAnyHistory -v -histories 30m $(ARGS)

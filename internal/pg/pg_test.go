@@ -463,6 +463,38 @@ func TestPrepareSetsANewPassword(t *testing.T) {
 	}
 }
 
+// The installer, CloudNativePG and managed databases all have one who may make roles and is no superuser. What that means is
+// not the same in all versions of Postgres: make test/postgres-versions runs this on a newer one too.
+func TestPrepareByAnAdministratorWhoIsNoSuperuser(t *testing.T) {
+	t.Parallel()
+	dropRoles(t, pgtest.DSN(t), "prep_plain", "prep_admin") // after the database that they own
+	super := pgtest.Database(t)
+	conn, err := pgx.Connect(t.Context(), super)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, sql := range []string{
+		"CREATE ROLE prep_admin LOGIN CREATEROLE CREATEDB PASSWORD 'a'", "ALTER DATABASE " + conn.Config().Database + " OWNER TO prep_admin",
+	} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // as an upgrade does
+		if err := pg.Prepare(t.Context(), as(t, super, "prep_admin", "a"), "prep_plain", "prep_plain", "p"); err != nil {
+			t.Fatalf("on Postgres %s: %v", scan[string](t, conn, "SHOW server_version"), err)
+		}
+	}
+	c := pg.Config{DSN: as(t, super, "prep_plain", "p"), Schema: "prep_plain"}
+	if err := pg.Migrate(t.Context(), c, counter()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pgtest.Open(t, c).Exec(t.Context(), "SET ROLE prep_admin"); pg.KindOf(err) != pg.Denied {
+		t.Errorf("the role becomes its administrator: %v, want denied", err)
+	}
+}
+
 func TestPrepareRefuses(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)

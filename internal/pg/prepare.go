@@ -113,10 +113,14 @@ func (p preparation) ensureRole(ctx context.Context, tx pgx.Tx) error {
 	return p.joinRole(ctx, tx)
 }
 
-// joinRole lets an admin who is no superuser create a schema that belongs to the role.
+// joinRole lets an admin who is no superuser create a schema that belongs to the role. From Postgres 16 on who makes a role is a
+// member of it that may manage it and not act as it, so there membership alone says nothing.
 func (p preparation) joinRole(ctx context.Context, tx pgx.Tx) error {
 	var may bool
-	if err := tx.QueryRow(ctx, "SELECT pg_has_role(current_user, $1, 'MEMBER')", p.role).Scan(&may); err != nil || may {
+	err := tx.QueryRow(ctx, `
+		SELECT pg_has_role(current_user, $1, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)`,
+		p.role).Scan(&may)
+	if err != nil || may {
 		return err
 	}
 	return exec(ctx, tx, fmt.Sprintf("GRANT %s TO CURRENT_USER", p.role))

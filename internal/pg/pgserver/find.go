@@ -13,19 +13,27 @@ import (
 	"strings"
 )
 
-// BinVariable is the environment variable that names the folder of the Postgres programs.
-const BinVariable = "AGOGO_POSTGRES_BIN"
+// BinVariable is the environment variable that names the folder of the Postgres programs. The word "download" in it passes over
+// what is installed, so that the version which is downloaded can be tested on any machine.
+const (
+	BinVariable = "AGOGO_POSTGRES_BIN"
+	downloaded  = "download"
+)
 
 // Find returns the folder of an installed Postgres: AGOGO_POSTGRES_BIN, PATH, Debian's folders, Homebrew's, newest first.
 // major, unless 0, is the only version that will do: a cluster cannot be opened by another one.
 func Find(ctx context.Context, major int) (string, error) {
-	if dir := os.Getenv(BinVariable); dir != "" {
+	switch dir := os.Getenv(BinVariable); dir {
+	case "":
+		return search(ctx, candidates(os.Getenv("PATH"), "/"), major)
+	case downloaded:
+		return "", fmt.Errorf("%w, as %s=%s passes over what is installed", errNotFound, BinVariable, dir)
+	default:
 		if err := usable(ctx, dir, major); err != nil {
 			return "", fmt.Errorf("%s=%s: %w", BinVariable, dir, err)
 		}
 		return dir, nil
 	}
-	return search(ctx, candidates(os.Getenv("PATH"), "/"), major)
 }
 
 // errNotFound says what was missing; [Start] downloads then.

@@ -80,6 +80,14 @@ func TestNamedFolderIsTheOnlyOneTried(t *testing.T) {
 	}
 }
 
+func TestWhatIsInstalledCanBePassedOver(t *testing.T) {
+	t.Setenv("PATH", fake(t, t.TempDir(), "15.18"))
+	t.Setenv(BinVariable, "download")
+	if got, err := Find(t.Context(), 0); !errors.Is(err, errNotFound) {
+		t.Errorf("found %q, %v: want nothing, so that it is downloaded", got, err)
+	}
+}
+
 func TestHintNamesThePackage(t *testing.T) {
 	t.Parallel()
 	for goos, want := range map[string]string{"linux": "apt-get install postgresql", "darwin": "brew install postgresql"} {
