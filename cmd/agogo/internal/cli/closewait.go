@@ -12,7 +12,7 @@ import (
 const look = 200 * time.Millisecond
 
 // awaitClose waits until every close of the day is complete or has failed once more than when it was asked for: what stands in its row
-// from before says nothing of the try that was asked for. Late says that one has failed so, or that time is over.
+// from before says nothing of the try that was asked for. A day behind one that failed is not tried at all; asking takes back its reason. Late says that one has failed so, or that time is over.
 func (a *app) awaitClose(ctx context.Context, client payoutsv1.PayoutsServiceClient, tenant string, x *closing, items []*payoutsv1.Close) ([]*payoutsv1.Close, bool, error) {
 	asked := make(map[string]int32, len(items))
 	for _, k := range items {
@@ -27,7 +27,7 @@ func (a *app) awaitClose(ctx context.Context, client payoutsv1.PayoutsServiceCli
 				continue
 			}
 			open++
-			if k.Tries > asked[k.Id] {
+			if k.Tries > asked[k.Id] || k.Tries == 0 && k.Reason != "" { // it failed, or waits for a day that has failed since
 				behind++
 			}
 		}

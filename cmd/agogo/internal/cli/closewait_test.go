@@ -59,3 +59,18 @@ func TestWaitingIsForTheTryThatWasAskedFor(t *testing.T) {
 		})
 	}
 }
+
+// TestADayBehindOneThatFailsIsNotWaitedFor: it is not tried before that one is closed, which may be days.
+func TestADayBehindOneThatFailsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := &payoutsv1.Close{Id: "k", State: "open"}
+		behind := &payoutsv1.Close{Id: "k", State: "open", Reason: "waits for 2025-01-23, which could not be closed"}
+		client, a := &rowsOf{rows: []*payoutsv1.Close{asked, behind}}, &app{IO: IO{Err: &bytes.Buffer{}}}
+		x := &closing{date: "2025-01-24", provider: "wave", timeout: 9*look - look/2}
+		items, late, err := a.awaitClose(t.Context(), client, "lebenis", x, []*payoutsv1.Close{asked})
+		if err != nil || !late || client.looks != 2 || items[0] != behind {
+			t.Errorf("%v, late %v, %v after %d looks", items, late, err, client.looks)
+		}
+	})
+}
