@@ -23,6 +23,8 @@ type Start struct {
 	// Day is the first day on which the subject can have been made up, as midnight in UTC: after a restore it tells whether it may have
 	// been sent before. The zero time is any day.
 	Day time.Time
+	// Lapsed is set where the reference may not go again before its provider was asked anew; see [ResendWithin].
+	Lapsed bool
 }
 
 // Begin opens attempts under the owner's lease, all of them or none: a new row each, or the one that is proven never to

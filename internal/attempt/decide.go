@@ -43,6 +43,9 @@ type Decision struct {
 	Alarm string
 }
 
+// denied reports whether the answer proves once more that the provider knows nothing of the attempt.
+func (d Decision) denied() bool { return d.Answered && d.AbsentReads >= absentReadsToProve }
+
 // Codes of decisions.
 const (
 	CodeReviewAfter    = "review_after"

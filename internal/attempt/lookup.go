@@ -91,6 +91,7 @@ func RecordLookups(ctx context.Context, tx pgx.Tx, at time.Time, updates []Updat
 		p.Fees, p.Accepteds = append(p.Fees, feeOrNone(r.Fee)), append(p.Accepteds, d.Accepted)
 		p.NextLookups, p.Lookups = append(p.NextLookups, timeOrZero(d.NextLookup)), append(p.Lookups, count(u.Lookup))
 		p.AbsentReads, p.FirstAbsents = append(p.AbsentReads, int32(d.AbsentReads)), append(p.FirstAbsents, timeOrZero(d.FirstAbsent))
+		p.Denieds = append(p.Denieds, u.Lookup && d.denied())
 	}
 	rows, err := db.New(tx).Move(ctx, p)
 	if err != nil {

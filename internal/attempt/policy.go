@@ -23,6 +23,11 @@ const (
 	DefaultReviewAfter = 24 * time.Hour
 )
 
+// ResendWithin is how long what was sent, and denied by its provider since, may go again under the same reference. What a lookup says is true
+// of its moment: a provider that was slow may have the transfer by now, and may have forgotten the key that would keep it from paying again.
+// It is long enough for whoever waits for slots, and short beside the day for which providers remember keys.
+const ResendWithin = time.Hour
+
 func defaultLookupAfter() []time.Duration {
 	return []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
 }

@@ -45,6 +45,9 @@ type Claim struct {
 	// Begun is called in the same transaction with the attempts as they were written, if there are any: it moves their rows
 	// to submitting and posts what is under way now.
 	Begun func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error
+	// Doubt is called likewise with those of the starts that have lapsed, instead of beginning them: their providers are asked anew. A book
+	// that marks none needs none.
+	Doubt func(ctx context.Context, tx pgx.Tx, lapsed []attempt.Start) error
 }
 
 // Book is what a service knows of the rows that it sends. Whatever it is called with belongs to the transaction it is given.

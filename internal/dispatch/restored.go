@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,7 +26,11 @@ func (l *lane) proven(ctx context.Context, tx pgx.Tx, most int) (Claim, error) {
 		return Claim{}, nil
 	}
 	if gate == nil {
-		return l.d.Book.Claim(ctx, tx, l.Lane, most, l.resting())
+		claim, err := l.d.Book.Claim(ctx, tx, l.Lane, most, l.resting())
+		if err != nil {
+			return Claim{}, err
+		}
+		return claim, l.doubt(ctx, tx, &claim)
 	}
 	mark, err := gate.Mark(ctx, tx)
 	if err != nil {
@@ -51,8 +56,26 @@ func (l *lane) proven(ctx context.Context, tx pgx.Tx, most int) (Claim, error) {
 	}
 	claim.Starts = sorted.Go[:min(most, len(sorted.Go))]
 	claim.Held += sorted.Asked + len(sorted.Adopt)
-	return claim, nil
+	return claim, l.doubt(ctx, tx, &claim)
 }
+
+// doubt takes those out of a claim that have lapsed, and has them asked about.
+func (l *lane) doubt(ctx context.Context, tx pgx.Tx, claim *Claim) error {
+	if !slices.ContainsFunc(claim.Starts, isLapsed) {
+		return nil
+	}
+	var lapsed []attempt.Start
+	for _, s := range claim.Starts {
+		if isLapsed(s) {
+			lapsed = append(lapsed, s)
+		}
+	}
+	claim.Starts = slices.DeleteFunc(slices.Clone(claim.Starts), isLapsed)
+	claim.Held += len(lapsed)
+	return claim.Doubt(ctx, tx, lapsed)
+}
+
+func isLapsed(s attempt.Start) bool { return s.Lapsed }
 
 // careful reports whether the lane's run is of a day whose rows may have been sent before the restore.
 func (l *lane) careful(mark restore.Mark) bool {

@@ -83,7 +83,7 @@ var Payout = Machine{Aggregate: "payout", Service: "payouts", Body: "Payout", Tr
 	{"held", "held", "payout.held", "for another cause: its provider has spoken about the wallet, or has to be asked again"},
 	{"held", "cancelled", "payout.cancelled", "by a person; items released"},
 	{"held", "unknown", "payout.outcome_unknown", "its run was cancelled, and its provider had denied what was sent: asked anew, for it can neither go again nor be freed"},
-	{"approved", "unknown", "payout.outcome_unknown", "likewise"},
+	{"approved", "unknown", "payout.outcome_unknown", "likewise; or its provider denied it too long ago for the same reference to go again before it is asked anew"},
 	{"approved", "submitting", "payout.submitting", "attempt and reference committed, before the call"},
 	{"approved", "held", "payout.held", "any cause of created → held"},
 	{"approved", "cancelled", "payout.cancelled", "by a person, while no attempt is open or possibly paid; items released"},

@@ -40,6 +40,7 @@ type Attempt struct {
 	LookedUpAt      *time.Time
 	AbsentReads     int32
 	FirstAbsentAt   *time.Time
+	DeniedAt        *time.Time
 	TakeBackAt      *time.Time
 	Version         int64
 }

@@ -32,6 +32,7 @@ CREATE TABLE attempts (
     looked_up_at      timestamptz,
     absent_reads      integer NOT NULL DEFAULT 0, -- in a row, and late enough to count
     first_absent_at   timestamptz,
+    denied_at         timestamptz,      -- it was proven last then that the provider knows nothing of it
     take_back_at      timestamptz,      -- the provider was asked to give it back then, and nobody knows yet whether it has
     version           bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (subject_id, number),

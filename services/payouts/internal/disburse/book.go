@@ -120,6 +120,9 @@ func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, 
 	c.Begun = func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
 		return b.begun(ctx, tx, begun, held)
 	}
+	c.Doubt = func(ctx context.Context, tx pgx.Tx, lapsed []attempt.Start) error {
+		return b.doubt(ctx, tx, lapsed, held)
+	}
 	return c, nil
 }
 
@@ -130,7 +133,7 @@ func (b *Book) take(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, r
 	}
 	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
 		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: b.Clock.Now(), Resting: resting, ToSend: toSend,
-		CooledSince: b.Store.CooledSince(l.Run.Tenant), DefaultProvider: b.Store.DefaultProvider(l.Run.Tenant),
+		DeniedSince: b.Clock.Now().Add(-attempt.ResendWithin), CooledSince: b.Store.CooledSince(l.Run.Tenant), DefaultProvider: b.Store.DefaultProvider(l.Run.Tenant),
 		Verify: b.Store.Verifies(l.Run.Tenant, l.Provider), PageLimit: int32(most),
 	})
 	if err != nil {
@@ -225,6 +228,14 @@ func (b *Book) begun(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt, he
 	return err
 }
 
+// doubt puts payouts that the claim has read and holds in doubt again.
+func (b *Book) doubt(ctx context.Context, tx pgx.Tx, lapsed []attempt.Start, held []payout.Payout) error {
+	denied := slices.DeleteFunc(slices.Clone(held), func(p payout.Payout) bool {
+		return !slices.ContainsFunc(lapsed, func(s attempt.Start) bool { return s.Subject == p.ID })
+	})
+	return b.Outcomes.Doubt(ctx, tx, payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeDenialLapsed}, denied)
+}
+
 // start is the next attempt of a payout: the same number and reference again while it is proven that nothing was sent
 // under it, the next one otherwise.
 func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
@@ -236,7 +247,7 @@ func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
 	return attempt.Start{
 		Key: attempt.Key{Subject: r.PayoutID, Number: number}, Tenant: l.Run.Tenant, Provider: l.Provider,
 		Reference: payout.Reference(r.PayoutID, number), Destination: r.Destination,
-		Amount: money.Amount{Minor: r.Net, Currency: money.Currency(r.Currency)}, Day: day,
+		Amount: money.Amount{Minor: r.Net, Currency: money.Currency(r.Currency)}, Day: day, Lapsed: r.Lapsed,
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	CodeApproved         = "approved"             // approved by as many people as its tier asks for
 	CodeRejected         = "rejected"             // rejected by an approver, or cancelled with its batch
 	CodeRunCancelled     = "run_cancelled"        // cancelled, or held on the way there: a person has cancelled its run
+	CodeDenialLapsed     = "denial_lapsed"        // unknown again: its provider denied it too long ago for the same reference to go again
 	CodeRunRetried       = "run_retried"          // of a batch: its failed run is planned further
 	CodeApprovalExpired  = "approval_expired"     // held: nobody answered in time; asked again by releasing it
 	CodeBatchApproval    = "batch_approval"       // called off: its batch waits for approval, and it stays approved behind that

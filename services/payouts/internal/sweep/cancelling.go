@@ -14,6 +14,7 @@ import (
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/telemetry"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
@@ -78,7 +79,7 @@ func (c *cancelling) do(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 			if err != nil {
 				return err
 			}
-			return c.outcomes.Doubt(ctx, tx, denied)
+			return c.outcomes.Doubt(ctx, tx, payout.HeldBy(payout.CodeRunCancelled), denied)
 		})
 	}
 	if failure != nil && (pg.Transient(failure) || ctx.Err() != nil) {

@@ -18,35 +18,45 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period
        p.provider, p.destination, p.attempt, p.counted, p.reference, p.retry_at, p.contradicted, p.approvals_needed, p.approvals,
        p.approval_expires_at, p.nominal_time, p.version,
        (CASE WHEN p.attempt = 0 THEN '' ELSE COALESCE((SELECT a.state FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt), '') END)::text AS attempt_state,
-       y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF($1::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
-        OR COALESCE(y.destination_changed_at > $2::timestamptz, false))::boolean AS destination_rests,
+       -- Denied too long ago to go again under the same reference; asked only of what has an attempt.
+       (CASE WHEN p.attempt = 0 THEN false ELSE COALESCE((
+           SELECT a.state = 'not_sent' AND a.opened_at IS NOT NULL AND COALESCE(a.denied_at < $1::timestamptz, true)
+           FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt
+       ), false) END)::boolean AS lapsed,
+       y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF($2::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
+        OR COALESCE(y.destination_changed_at > $3::timestamptz, false))::boolean AS destination_rests,
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
-       -- not given up. Or this one was, through another provider, who is not the one that is asked.
+       -- not given up. What has failed for good is given up: it comes again only when a person has it tried again, as somebody may have in the
+       -- lost hours. Unless it had failed by then as well, or its provider was asked since about all that can have been sent for it.
+       -- Or this one was told of, through another provider, who is not the one that is asked.
        EXISTS (
            SELECT 1 FROM restore_lost x WHERE x.tenant = p.tenant AND x.owner_id = p.payee_id AND x.settled_at IS NULL AND CASE
                WHEN x.subject_id = p.payout_id THEN x.provider <> p.provider
                ELSE NOT EXISTS (SELECT 1 FROM payouts k WHERE k.payout_id = x.subject_id AND k.net = x.amount
-                                AND k.state NOT IN ('skipped', 'rejected', 'cancelled'))
-                    AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent') END
+                                AND k.state NOT IN ('skipped', 'rejected', 'cancelled', 'reversed')
+                                AND (k.state <> 'failed' OR k.retry_at IS NOT NULL OR x.state = 'failed'
+                                     OR EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = k.payout_id AND w.state = 'adopted' AND w.epoch > x.epoch)))
+                    AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent' AND w.epoch > x.epoch) END
        )::boolean AS restored,
        -- Nothing is read of recipients where nobody is to be verified.
-       (CASE WHEN $3::text = '' THEN '' ELSE COALESCE((
-           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> $3 AND v.state <> 'confirmed') THEN 'stale'
+       (CASE WHEN $4::text = '' THEN '' ELSE COALESCE((
+           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> $4 AND v.state <> 'confirmed') THEN 'stale'
                WHEN v.state = 'verified' AND v.covers < p.net THEN 'above' ELSE v.state END
            FROM recipients v WHERE v.tenant = p.tenant AND v.payee_id = p.payee_id AND v.provider = p.provider AND v.destination = p.destination
        ), 'stale') END)::text AS recipient
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-WHERE p.run_id = $4 AND p.page = $5 AND p.indexed_state = 'approved' AND p.provider = $6 AND NOT p.contradicted
-  AND (p.retry_at IS NULL OR p.retry_at <= $7::timestamptz)
-  AND NOT (p.payout_id = ANY($8::uuid[]))
-  AND (NOT $9::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
+WHERE p.run_id = $5 AND p.page = $6 AND p.indexed_state = 'approved' AND p.provider = $7 AND NOT p.contradicted
+  AND (p.retry_at IS NULL OR p.retry_at <= $8::timestamptz)
+  AND NOT (p.payout_id = ANY($9::uuid[]))
+  AND (NOT $10::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
-ORDER BY p.payout_id LIMIT $10 FOR UPDATE OF p SKIP LOCKED
+ORDER BY p.payout_id LIMIT $11 FOR UPDATE OF p SKIP LOCKED
 `
 
 type ClaimParams struct {
+	DeniedSince     time.Time
 	DefaultProvider string
 	CooledSince     time.Time
 	Verify          string
@@ -93,6 +103,7 @@ type ClaimRow struct {
 	NominalTime       time.Time
 	Version           int64
 	AttemptState      string
+	Lapsed            bool
 	PayeeState        string
 	DestinationRests  bool
 	Restored          bool
@@ -104,6 +115,7 @@ type ClaimRow struct {
 // held from now on: what moves it needs to read nothing again.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
+		arg.DeniedSince,
 		arg.DefaultProvider,
 		arg.CooledSince,
 		arg.Verify,
@@ -156,6 +168,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.NominalTime,
 			&i.Version,
 			&i.AttemptState,
+			&i.Lapsed,
 			&i.PayeeState,
 			&i.DestinationRests,
 			&i.Restored,

@@ -21,16 +21,25 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period
        p.provider, p.destination, p.attempt, p.counted, p.reference, p.retry_at, p.contradicted, p.approvals_needed, p.approvals,
        p.approval_expires_at, p.nominal_time, p.version,
        (CASE WHEN p.attempt = 0 THEN '' ELSE COALESCE((SELECT a.state FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt), '') END)::text AS attempt_state,
+       -- Denied too long ago to go again under the same reference; asked only of what has an attempt.
+       (CASE WHEN p.attempt = 0 THEN false ELSE COALESCE((
+           SELECT a.state = 'not_sent' AND a.opened_at IS NOT NULL AND COALESCE(a.denied_at < @denied_since::timestamptz, true)
+           FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt
+       ), false) END)::boolean AS lapsed,
        y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF(@default_provider::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
         OR COALESCE(y.destination_changed_at > @cooled_since::timestamptz, false))::boolean AS destination_rests,
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
-       -- not given up. Or this one was, through another provider, who is not the one that is asked.
+       -- not given up. What has failed for good is given up: it comes again only when a person has it tried again, as somebody may have in the
+       -- lost hours. Unless it had failed by then as well, or its provider was asked since about all that can have been sent for it.
+       -- Or this one was told of, through another provider, who is not the one that is asked.
        EXISTS (
            SELECT 1 FROM restore_lost x WHERE x.tenant = p.tenant AND x.owner_id = p.payee_id AND x.settled_at IS NULL AND CASE
                WHEN x.subject_id = p.payout_id THEN x.provider <> p.provider
                ELSE NOT EXISTS (SELECT 1 FROM payouts k WHERE k.payout_id = x.subject_id AND k.net = x.amount
-                                AND k.state NOT IN ('skipped', 'rejected', 'cancelled'))
-                    AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent') END
+                                AND k.state NOT IN ('skipped', 'rejected', 'cancelled', 'reversed')
+                                AND (k.state <> 'failed' OR k.retry_at IS NOT NULL OR x.state = 'failed'
+                                     OR EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = k.payout_id AND w.state = 'adopted' AND w.epoch > x.epoch)))
+                    AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent' AND w.epoch > x.epoch) END
        )::boolean AS restored,
        -- Nothing is read of recipients where nobody is to be verified.
        (CASE WHEN @verify::text = '' THEN '' ELSE COALESCE((
