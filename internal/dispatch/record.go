@@ -214,7 +214,7 @@ func (l *lane) split(batch []answer, outcomes []attempt.Outcome, recorded []atte
 	}
 	for i, a := range batch {
 		rec, ok := byKey[a.attempt.Key]
-		ok = ok && !(a.lost && sent[a.attempt.Key])
+		ok = ok && (!a.lost || !sent[a.attempt.Key])
 		if batch[i].late = !ok; !ok {
 			late = append(late, outcomes[i])
 			continue
