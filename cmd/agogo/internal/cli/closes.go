@@ -77,8 +77,8 @@ func (a *app) closeDayCommand() *cobra.Command {
 				return a.closeWithout(c.Context(), x)
 			}
 			return a.closeDay(c.Context(), x)
-		}, "agogo ledger close --date 2025-01-24 --wait", "agogo ledger close --tenant lebenis --date 2025-01-24 --provider wave",
-		`agogo ledger close --date 2025-01-24 --provider wave --without-statement --reason "Wave's ticket 4711: no statement before Monday"`,
+		}, "agogo ledger close --date YYYY-MM-DD --wait", "agogo ledger close --tenant lebenis --date YYYY-MM-DD --provider wave",
+		`agogo ledger close --date YYYY-MM-DD --provider wave --without-statement --reason "Wave's ticket 4711: no statement before Monday"`,
 	)
 	c.Long = `Close a day of the tenant's providers, and every day since their last close: opening + top-ups - paid - fees + reversed = closing,
 compared with what the provider says. What does not agree is named; read it with 'agogo recon report'. A day that is closed stays
@@ -97,7 +97,7 @@ func (a *app) reconRunCommand() *cobra.Command {
 	x := &closing{again: true}
 	c := leaf("run", "Read a day's statement again and compare it again, in another report", exactly(), func(c *cobra.Command, _ []string) error {
 		return a.closeDay(c.Context(), x)
-	}, "agogo recon run --date 2025-01-24 --provider wave --wait")
+	}, "agogo recon run --date YYYY-MM-DD --provider wave --wait")
 	c.Long = `Compare a day with its provider's statement again, for instance when the provider has corrected it. The report before stays; the
 new one is a link of the same chain. What was found before is not found again, and nothing is booked twice.`
 	x.flags(c)

@@ -103,7 +103,7 @@ func (a *app) reconReportCommand() *cobra.Command {
 		}
 		a.showReport(r)
 		return nil
-	}, "agogo recon report --date 2025-01-24 --provider wave", "agogo recon report --date 2025-01-24 -o csv > 2025-01-24.csv")
+	}, "agogo recon report --date YYYY-MM-DD --provider wave", "agogo recon report --date YYYY-MM-DD -o csv > wave-YYYY-MM-DD.csv")
 	c.Long = `Print a day's report: what the books say moved, what the provider says, and what does not agree. -o csv and -o json are the bytes that
 'agogo recon verify' checks.`
 	f := c.Flags()
@@ -259,7 +259,7 @@ func (a *app) reconVerifyCommand() *cobra.Command {
 	var keys []string
 	c := leaf("verify FILE...", "Check reports that were saved: signature, sums, and the chain between them", cobra.MinimumNArgs(1), func(_ *cobra.Command, args []string) error {
 		return a.verifyReports(args, keys)
-	}, "agogo recon verify --key report-key.pub.pem 2025-01-24.csv 2025-01-25.csv")
+	}, "agogo recon verify --key report-key.pub.pem wave-*.csv")
 	c.Long = `Check files that 'agogo recon report -o csv' or '-o json' wrote, without Agogo: that nobody has changed them since they were signed, that
 their sums agree, and that each was made after the one before it, so that none was put in another's place. Exit 1 if one fails.`
 	c.Flags().StringArrayVar(&keys, "key", nil, "a public key that may have signed, in PEM; may be repeated (required)")
