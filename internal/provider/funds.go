@@ -146,6 +146,15 @@ func (s *States) Spend(ctx context.Context, tx pgx.Tx, c Connector, amount, extr
 	return nil
 }
 
+// GiveBack returns of an extra what its keeper has not used and will not, unless the balance was asked for again since it was taken.
+func (s *States) GiveBack(ctx context.Context, q db.DBTX, c Connector, asked, unused int64) error {
+	err := db.New(q).GiveBackFunds(ctx, db.GiveBackFundsParams{Tenant: c.Tenant, Provider: c.Provider, Asked: asked, Amount: unused})
+	if err != nil {
+		return fmt.Errorf("give back to the balance of %s/%s: %w", c.Tenant, c.Provider, err)
+	}
+	return nil
+}
+
 // Short says that the balance does not cover what is due: nothing is sent until it does, or for a while.
 func (s *States) Short(ctx context.Context, tx pgx.Tx, c Connector, due int64) (Status, error) {
 	now := s.Clock.Now()

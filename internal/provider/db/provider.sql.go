@@ -247,6 +247,28 @@ func (q *Queries) GetState(ctx context.Context, arg GetStateParams) (ProviderSta
 	return i, err
 }
 
+const giveBackFunds = `-- name: GiveBackFunds :exec
+UPDATE provider_states SET float_unsure = float_unsure - $1::bigint WHERE tenant = $2 AND provider = $3 AND float_asked = $4
+`
+
+type GiveBackFundsParams struct {
+	Amount   int64
+	Tenant   string
+	Provider string
+	Asked    int64
+}
+
+// What a replica has put by is its own until the balance is asked for again, and worth nothing after that.
+func (q *Queries) GiveBackFunds(ctx context.Context, arg GiveBackFundsParams) error {
+	_, err := q.db.Exec(ctx, giveBackFunds,
+		arg.Amount,
+		arg.Tenant,
+		arg.Provider,
+		arg.Asked,
+	)
+	return err
+}
+
 const leaveReplica = `-- name: LeaveReplica :exec
 DELETE FROM provider_replicas WHERE replica = $1
 `

@@ -84,6 +84,10 @@ WHERE tenant = @tenant AND provider = @provider AND float_asked = @asked AND flo
 UPDATE provider_states SET float_spent = float_spent + @amount::bigint, float_next = float_next + @amount::bigint, float_unsure = float_unsure + @extra::bigint, float_clean = false
 WHERE tenant = @tenant AND provider = @provider;
 
+-- name: GiveBackFunds :exec
+-- What a replica has put by is its own until the balance is asked for again, and worth nothing after that.
+UPDATE provider_states SET float_unsure = float_unsure - @amount::bigint WHERE tenant = @tenant AND provider = @provider AND float_asked = @asked;
+
 -- name: AddFunds :exec
 -- Money was sent to the provider: it is asked about at once, and taken for there until the provider has told.
 UPDATE provider_states SET float_spent = float_spent - @amount::bigint, float_asked_at = NULL WHERE tenant = @tenant AND provider = @provider;

@@ -164,3 +164,43 @@ func TestALateAnswer(t *testing.T) {
 		t.Errorf("%d are left", got)
 	}
 }
+
+// What a process has put by and not used is there: it goes back before what is left is shown and compared with a forecast, and nothing
+// is spent twice by that.
+func TestWhatIsPutByIsNotSpent(t *testing.T) {
+	t.Parallel()
+	c := atTheCounter(t)
+	c.tells(1_000_000)
+	c.fits(c.status(), 24_240, 24_240)
+	if left := c.status().Funds.Left(); left >= 896_000 {
+		t.Fatalf("%d are left: nothing is put by", left)
+	}
+	for spent := int64(48_480); spent <= 48_480+3*net; spent += net {
+		c.s.Float.Check(c.Ctx())
+		if left := c.status().Funds.Left(); left != 1_000_000-spent {
+			t.Fatalf("%d are left of 1,000,000 after %d", left, spent)
+		}
+		c.InTx(func(tx pgx.Tx) error {
+			st, err := c.States.Forecast(c.Ctx(), tx, c.s.Connector.Connector, 870_000)
+			if err == nil && st.Float != provider.FloatOK {
+				t.Errorf("%s, with %d left", st.Float, st.Funds.Left())
+			}
+			return err
+		})
+		c.fits(c.status(), net)
+	}
+	told(t, c.Env)
+	c.s.Float.Check(c.Ctx())
+	left := c.status().Funds.Left()
+	if had := c.fits(c.status(), left, 1); had.Starts != 1 {
+		t.Errorf("of %d left %d starts were covered", left, had.Starts)
+	}
+	// A balance that was asked for again knows nothing of what was put by of the one before.
+	c.tells(1_000_000)
+	c.fits(c.status(), net)
+	c.tells(500_000)
+	c.s.Float.Check(c.Ctx())
+	if left := c.status().Funds.Left(); left != 500_000 {
+		t.Errorf("%d are left of 500,000", left)
+	}
+}

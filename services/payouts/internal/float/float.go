@@ -256,6 +256,19 @@ func (k *Keeper) fill(c provider.Connector, asked, sum int64) {
 	k.purse[c] = p
 }
 
+// giveBack empties the purse into the row: what nobody sends just now is not spent, and there is too little only where there is. It is
+// taken out first, so that no claim spends what others may spend again; if the row cannot be written, it counts as spent until the next reading.
+func (k *Keeper) giveBack(ctx context.Context, c provider.Connector) error {
+	k.mu.Lock()
+	p := k.purse[c]
+	k.purse[c] = purse{asked: p.asked}
+	k.mu.Unlock()
+	if p.left == 0 {
+		return nil
+	}
+	return k.States.GiveBack(ctx, k.Pool, c, p.asked, p.left)
+}
+
 func takes(f provider.Funds, starts []attempt.Start) (sum int64) {
 	for _, s := range starts {
 		sum += f.Takes(s.Amount.Minor)

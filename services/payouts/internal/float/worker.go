@@ -73,6 +73,9 @@ func (k *Keeper) Check(ctx context.Context) {
 // check reads a balance whose time has come, and reports whether it is to be compared with the forecast: where there is too little for
 // what is due already, the forecast says nothing new.
 func (k *Keeper) check(ctx context.Context, c *connector.Connector) (compare bool, err error) {
+	if err := k.giveBack(ctx, c.Connector); err != nil { // before what is left is shown and compared
+		return false, err
+	}
 	st, err := k.States.Get(ctx, k.Pool, c.Connector)
 	if err != nil {
 		return false, err
