@@ -3,13 +3,17 @@
 package helm_test
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
@@ -528,14 +533,24 @@ func TestTheBundledServersAreACluster(t *testing.T) {
 	for i := range routes {
 		routes[i], clients[i] = free(t), free(t)
 	}
+	probe := find(t, rendered(t, variants["standard"]...), "StatefulSet", "shop-agogo-nats").Spec.Template.Spec.Containers[0].StartupProbe["httpGet"].(map[string]any)["path"].(string)
+	var first *server.Server
 	for i := range routes {
 		text := strings.NewReplacer("/etc/nats-tls/", dir+"/", "/data", filepath.Join(dir, fmt.Sprint(i)), "/run/nats/nats.pid", filepath.Join(dir, fmt.Sprint(i, ".pid")),
 			"0.0.0.0:4222", clients[i], "0.0.0.0:6222", routes[i], "0.0.0.0:8222", "127.0.0.1:-1", "max_file_store: 18GB", "max_file_store: 16GB").Replace(m.Data["nats.conf"])
 		for j, r := range routes {
-			text = strings.ReplaceAll(text, fmt.Sprintf("shop-agogo-nats-%d.shop-agogo-nats-headless.pay.svc:6222", j), r)
+			// By name, as on Kubernetes: servers know each other by the names in their certificates.
+			text = strings.ReplaceAll(text, fmt.Sprintf("shop-agogo-nats-%d.shop-agogo-nats-headless.pay.svc:6222", j), strings.Replace(r, "127.0.0.1", "localhost", 1))
 		}
 		t.Setenv("SERVER_NAME", fmt.Sprint("shop-agogo-nats-", i))
-		serve(t, dir, map[string]string{"nats.conf": text, "nats-accounts.conf": strings.ReplaceAll(m.Data["nats-accounts.conf"], "../nats-keys/", "./")})
+		s := serve(t, dir, map[string]string{"nats.conf": text, "nats-accounts.conf": strings.ReplaceAll(m.Data["nats-accounts.conf"], "../nats-keys/", "./")})
+		if first == nil {
+			first = s
+			// Alone it has found no majority. Were that good enough, an upgrade would take the next server before this one has joined.
+			if code := ask(t, first, probe); code == http.StatusOK {
+				t.Errorf("%s of a server without the others answers %d", probe, code)
+			}
+		}
 	}
 	to := process.Server{URL: "tls://" + strings.Join(clients[:], ",tls://"), Creds: filepath.Join(dir, "k", "nats", "provisioner.nk"), CA: filepath.Join(dir, "ca.crt")}
 	nc, err := process.Connect(t.Context(), to, stream.Provisioner, nil)
@@ -554,10 +569,87 @@ func TestTheBundledServersAreACluster(t *testing.T) {
 	if err != nil || s.CachedInfo().Config.Replicas != 3 || len(s.CachedInfo().Cluster.Replicas) != 2 {
 		t.Errorf("%v: %+v", err, s)
 	}
+	// And with the others it gets there, or no installation would.
+	for deadline, tick := time.After(time.Minute), time.Tick(100*time.Millisecond); ask(t, first, probe) != http.StatusOK; {
+		select {
+		case <-tick:
+		case <-deadline:
+			t.Fatalf("%s of a server that has everything answers %d", probe, ask(t, first, probe))
+		}
+	}
+	onlyServersJoin(t, dir, routes[0])
+}
+
+// ask asks a server what the kubelet asks.
+func ask(t *testing.T, s *server.Server, path string) int {
+	t.Helper()
+	res, err := http.Get("http://" + s.MonitorAddr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	return res.StatusCode
+}
+
+// onlyServersJoin knocks at a server's cluster port, behind which no user's rights count: with the services' own certificate, with one
+// that the same authority made for a client of another name, and with a server's.
+func onlyServersJoin(t *testing.T, dir, route string) {
+	t.Helper()
+	other := filepath.Join(dir, "other")
+	if err := os.MkdirAll(filepath.Join(other, "tls"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{"ca.crt": "ca.crt", "k/tls/ca.key": "ca.key"} {
+		raw, err := os.ReadFile(filepath.Join(dir, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(other, "tls", to), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("go", "run", "../../cmd/agogo", "provision", "keys", "--dir", other, "--host", "shop-agogo-payouts").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for file, joins := range map[string]bool{filepath.Join(dir, "k", "tls", "grpc"): false, filepath.Join(other, "tls", "nats"): false, filepath.Join(dir, "tls"): true} {
+		if answer := knock(t, route, file+".crt", file+".key"); (answer == "PONG") != joins {
+			t.Errorf("%s at the cluster port is answered %q", file, answer)
+		}
+	}
+}
+
+// knock says what a server answers to somebody who wants to be one: PONG, or why not.
+func knock(t *testing.T, addr, cert, key string) string {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = plain.Close() }()
+	if err := plain.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	conn := tls.Client(plain, &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true}) // who is asked is not the question here
+	if _, err := fmt.Fprintf(conn, "CONNECT {\"name\":\"rogue\",\"cluster\":\"shop-agogo\",\"tls_required\":true}\r\nPING\r\n"); err != nil {
+		return err.Error()
+	}
+	for r := bufio.NewReader(conn); ; {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return err.Error()
+		}
+		if line = strings.TrimSpace(line); line == "PONG" || strings.HasPrefix(line, "-ERR") {
+			return line
+		}
+	}
 }
 
 // serve runs a server from its files until the test ends.
-func serve(t *testing.T, dir string, files map[string]string) {
+func serve(t *testing.T, dir string, files map[string]string) *server.Server {
 	t.Helper()
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -575,6 +667,67 @@ func serve(t *testing.T, dir string, files map[string]string) {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s
+}
+
+// What is installed is looked up, because the size of a volume stops nobody who keeps it: a cluster on a single server's volumes
+// begins with empty streams.
+func TestTheBrokerDoesNotBecomeAClusterOnItsOldVolumes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		is, servers int
+		refused     bool
+	}{"one to three": {1, 3, true}, "three to one": {3, 1, true}, "three to five": {3, 5, false}, "as it was": {3, 3, false}, "the first time": {0, 3, false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				switch {
+				case r.URL.Path == "/version":
+					_, _ = io.WriteString(w, `{"major": "1", "minor": "34", "gitVersion": "v1.34.0"}`)
+				case r.URL.Path == "/api":
+					_, _ = io.WriteString(w, `{"kind": "APIVersions", "versions": []}`)
+				case r.URL.Path == "/apis":
+					_, _ = io.WriteString(w, `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "apps", "versions": [{"groupVersion": "apps/v1", "version": "v1"}], "preferredVersion": {"groupVersion": "apps/v1", "version": "v1"}}]}`)
+				case r.URL.Path == "/apis/apps/v1":
+					_, _ = io.WriteString(w, `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "apps/v1", "resources": [{"name": "statefulsets", "namespaced": true, "kind": "StatefulSet", "verbs": ["get"]}]}`)
+				case r.URL.Path == "/apis/apps/v1/namespaces/pay/statefulsets/shop-agogo-nats" && c.is > 0:
+					_, _ = fmt.Fprintf(w, `{"kind": "StatefulSet", "apiVersion": "apps/v1", "metadata": {"name": "shop-agogo-nats"}, "spec": {"replicas": %d}}`, c.is)
+				default:
+					w.WriteHeader(http.StatusNotFound)
+					_, _ = io.WriteString(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`)
+				}
+			}))
+			defer api.Close()
+			_, err := template("--dry-run=server", "--disable-openapi-validation", "--kube-apiserver", api.URL, "--set", fmt.Sprintf("nats.bundled.servers=%d,nats.replicas=1", c.servers))
+			want := fmt.Sprintf("nats.bundled.servers was %d and is %d", c.is, c.servers)
+			// What is not refused goes on to kinds that this API does not have.
+			if got := err != nil && strings.Contains(err.Error(), want); got != c.refused {
+				t.Errorf("refused: %t, want %t: %v", got, c.refused, err)
+			}
+		})
+	}
+}
+
+func TestEveryMemoryLimitThatTheSchemaTakesReachesGo(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[string]string{"512Mi": "435MiB", "1Gi": "870MiB", "512M": "415MiB", "1G": "810MiB", "524288Ki": "435MiB", "536870912": "435MiB", "500000k": "405MiB"} {
+		all := pods(rendered(t, "--set-string", "services.payouts.resources.limits.memory="+limit))
+		got := ""
+		for _, e := range all["Deployment shop-agogo-payouts"].Containers[0].Env {
+			if e.Name == "GOMEMLIMIT" {
+				got = e.Value
+			}
+		}
+		if got != want {
+			t.Errorf("%s: GOMEMLIMIT is %q, want %q", limit, got, want)
+		}
+	}
+	for _, limit := range []string{"512MB", "0.5Gi", "lots", "1e9"} {
+		if _, err := template("--set-string", "services.payouts.resources.limits.memory="+limit); err == nil {
+			t.Errorf("%s is taken, and GOMEMLIMIT would not be set", limit)
+		}
+	}
 }
 
 func free(t *testing.T) string {

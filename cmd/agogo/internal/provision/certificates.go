@@ -24,9 +24,13 @@ const (
 	clockSkew      = time.Hour
 )
 
+// Broker is the name of the certificate that servers of NATS have. It alone opens connections with it, to the other servers: whoever
+// else could would be a server of the cluster, for which no user's rights count.
+const Broker = "nats"
+
 // Certificates makes tls/ca.crt and tls/ca.key, and tls/<name>.crt and .key for each name, good for hosts. It is for
 // installations that have no authority of their own; those that have put its files there. A certificate that is still good
-// for all hosts is kept.
+// for all hosts, and for no more than its uses, is kept.
 func (k Keys) Certificates(now time.Time, names, hosts []string) error {
 	ca, err := k.authority(now)
 	if err != nil {
@@ -59,7 +63,7 @@ func (k Keys) authority(now time.Time) (pair, error) {
 
 func (k Keys) certificate(now time.Time, ca pair, name string, hosts []string) error {
 	old, err := k.load(name)
-	if err == nil && old.cert.CheckSignatureFrom(ca.cert) == nil && old.cert.NotAfter.After(now.Add(renewBefore)) && serves(old.cert, hosts) {
+	if err == nil && old.cert.CheckSignatureFrom(ca.cert) == nil && old.cert.NotAfter.After(now.Add(renewBefore)) && serves(old.cert, hosts) && slices.Equal(old.cert.ExtKeyUsage, uses(name)) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -67,7 +71,7 @@ func (k Keys) certificate(now time.Time, ca pair, name string, hosts []string) e
 	}
 	c := &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature, NotBefore: now.Add(-clockSkew), NotAfter: now.Add(certificateAge),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, // routes of the broker are both
+		ExtKeyUsage: uses(name),
 	}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
@@ -78,6 +82,14 @@ func (k Keys) certificate(now time.Time, ca pair, name string, hosts []string) e
 	}
 	_, err = k.issue(name, ca, c)
 	return err
+}
+
+// uses are what a certificate is good for: servers of the broker open connections to each other as well as take them.
+func uses(name string) []x509.ExtKeyUsage {
+	if name == Broker {
+		return []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	}
+	return []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 }
 
 func serves(c *x509.Certificate, hosts []string) bool {

@@ -101,6 +101,40 @@ func TestCertificatesAreKeptUntilTheyNoLongerServe(t *testing.T) {
 	verify(t, ca, renewed, later.Add(300*24*time.Hour), "localhost")
 }
 
+// Whoever opens a connection to the brokers' cluster port is a server of the cluster, and stands outside every user's rights.
+func TestOnlyTheBrokersCertificateOpensConnections(t *testing.T) {
+	t.Parallel()
+	k, now := provision.Keys{Dir: t.TempDir()}, time.Now()
+	path := func(name string) string { return filepath.Join(k.Dir, "tls", name) }
+	issue := func(names ...string) {
+		t.Helper()
+		if err := k.Certificates(now, names, []string{"localhost"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	issue("nats")
+	for _, ext := range []string{".crt", ".key"} { // good for everything, as all of them once were
+		if err := os.Rename(path("nats"+ext), path("grpc"+ext)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	issue("nats", "postgres", "grpc")
+	all := files(t, k.Dir)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(all[k.Authority()]))
+	for _, name := range []string{"nats", "postgres", "grpc"} {
+		block, _ := pem.Decode([]byte(all[path(name+".crt")]))
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); (err == nil) != (name == "nats") {
+			t.Errorf("%s as a client: %v", name, err)
+		}
+		verify(t, all[k.Authority()], all[path(name+".crt")], now, "localhost")
+	}
+}
+
 func verify(t *testing.T, ca, cert string, at time.Time, host string) {
 	t.Helper()
 	roots := x509.NewCertPool()

@@ -57,8 +57,9 @@ func InCluster(getenv func(string) string) (*Cluster, error) {
 }
 
 // EnsureSecrets makes the Secrets of an installation, or adds what they lack. What they hold stays as it is, so that an upgrade
-// changes no key; who wants a new one deletes the old. hosts are what certificates are made for; none: no certificates.
-func EnsureSecrets(ctx context.Context, c *Cluster, prefix string, now time.Time, hosts []string) (changed []string, err error) {
+// changes no key; who wants a new one deletes the old. hosts are what the services' certificate is made for, and brokers the one of
+// NATS, so that neither can be shown in the other's place; no hosts: no certificates.
+func EnsureSecrets(ctx context.Context, c *Cluster, prefix string, now time.Time, hosts, brokers []string) (changed []string, err error) {
 	dir, err := os.MkdirTemp("", "agogo-keys-")
 	if err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func EnsureSecrets(ctx context.Context, c *Cluster, prefix string, now time.Time
 		return nil, err
 	}
 	if len(hosts) > 0 {
-		if err := k.Certificates(now, []string{"nats", "grpc"}, hosts); err != nil {
+		if err := errors.Join(k.Certificates(now, []string{Broker}, brokers), k.Certificates(now, []string{"grpc"}, hosts)); err != nil {
 			return nil, err
 		}
 	}
@@ -115,7 +116,9 @@ func object(s Secret) secretObject {
 	o := secretObject{
 		APIVersion: "v1", Kind: "Secret", Type: s.Type, Data: map[string][]byte{},
 		// They belong to no release: to uninstall must not take the keys of the data away.
-		Metadata: map[string]any{"name": s.Name, "labels": map[string]string{"app.kubernetes.io/name": "agogo", "app.kubernetes.io/part-of": "agogo", "app.kubernetes.io/component": "keys"}},
+		Metadata: map[string]any{"name": s.Name, "labels": map[string]string{
+			"app.kubernetes.io/name": "agogo", "app.kubernetes.io/instance": s.Instance, "app.kubernetes.io/part-of": "agogo", "app.kubernetes.io/component": "keys",
+		}},
 	}
 	for k, v := range s.Data {
 		o.Data[k] = []byte(v)

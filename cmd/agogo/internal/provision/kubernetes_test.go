@@ -1,7 +1,9 @@
 package provision_test
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"maps"
 	"net/http"
@@ -58,7 +60,7 @@ func TestSecretsAreCompletedAndNeverChanged(t *testing.T) {
 	cluster := &provision.Cluster{URL: s.URL, Namespace: "pay", Token: "let-me-in", Client: s.Client()}
 	ensure := func() (changed []string) {
 		t.Helper()
-		changed, err := provision.EnsureSecrets(t.Context(), cluster, "shop-agogo", t0, []string{"shop-agogo-nats", "shop-agogo-payouts"})
+		changed, err := provision.EnsureSecrets(t.Context(), cluster, "shop-agogo", t0, []string{"localhost", "shop-agogo-payouts"}, []string{"localhost", "shop-agogo-nats"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,6 +68,12 @@ func TestSecretsAreCompletedAndNeverChanged(t *testing.T) {
 	}
 	if changed := ensure(); len(changed) != 12 || !slices.Contains(changed, "shop-agogo-tls-grpc") {
 		t.Errorf("written first: %v", changed)
+	}
+	for name, want := range map[string]string{"grpc": "shop-agogo-payouts", "nats": "shop-agogo-nats"} { // neither can be shown in the other's place
+		block, _ := pem.Decode(api.secrets["shop-agogo-tls-"+name]["tls.crt"])
+		if c, err := x509.ParseCertificate(block.Bytes); err != nil || !slices.Equal(c.DNSNames, []string{"localhost", want}) {
+			t.Errorf("%s: %v, %v", name, c.DNSNames, err)
+		}
 	}
 	before := maps.Clone(api.secrets)
 	if changed := ensure(); len(changed) != 0 {
@@ -85,6 +93,31 @@ func TestSecretsAreCompletedAndNeverChanged(t *testing.T) {
 	}
 	if d := cmp.Diff(before, api.secrets); d != "" {
 		t.Errorf("other keys changed:\n%s", d)
+	}
+}
+
+// Who removes an installation's keys by their label must not take another's with them.
+func TestASecretSaysWhoseItIs(t *testing.T) {
+	t.Parallel()
+	k := provision.Keys{Dir: t.TempDir()}
+	if err := k.Make(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := k.Secrets("shop-agogo", false)
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d Secrets, %v", len(all), err)
+	}
+	for _, s := range all {
+		raw, err := s.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m struct {
+			Metadata struct{ Labels map[string]string }
+		}
+		if err := json.Unmarshal(raw, &m); err != nil || m.Metadata.Labels["app.kubernetes.io/instance"] != "shop-agogo" {
+			t.Errorf("%s: %v, %v", s.Name, m.Metadata.Labels, err)
+		}
 	}
 }
 
@@ -119,7 +152,7 @@ func TestAnApiThatRefusesIsQuoted(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(&apiServer{})
 	defer s.Close()
-	_, err := provision.EnsureSecrets(t.Context(), &provision.Cluster{URL: s.URL, Namespace: "pay", Token: "wrong", Client: s.Client()}, "a", t0, nil)
+	_, err := provision.EnsureSecrets(t.Context(), &provision.Cluster{URL: s.URL, Namespace: "pay", Token: "wrong", Client: s.Client()}, "a", t0, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "secrets is forbidden") {
 		t.Errorf("got %v", err)
 	}

@@ -13,9 +13,10 @@ import (
 
 // Secret is a Kubernetes Secret that holds some of the keys, so that each process can be given its own and nobody else's.
 type Secret struct {
-	Name string
-	Type string
-	Data map[string]string
+	Name     string
+	Instance string // the installation that it belongs to: the chart's fullname
+	Type     string
+	Data     map[string]string
 }
 
 // secretShape says which files of the keys are in a Secret.
@@ -67,7 +68,7 @@ const PublicFile = "keys.conf"
 func (k Keys) Secrets(prefix string, certificates bool) ([]Secret, error) {
 	var all []Secret
 	for _, shape := range shapes(certificates) {
-		s := Secret{Name: prefix + shape.suffix, Type: shape.kind, Data: map[string]string{}}
+		s := Secret{Name: prefix + shape.suffix, Instance: prefix, Type: shape.kind, Data: map[string]string{}}
 		for key, path := range shape.files {
 			raw, err := os.ReadFile(filepath.Join(k.Dir, path))
 			if err != nil {
@@ -88,12 +89,12 @@ func (k Keys) Secrets(prefix string, certificates bool) ([]Secret, error) {
 		}
 		fmt.Fprintf(&lines, "%s: %s\n", KeyVariable(u.User), key)
 	}
-	public := Secret{Name: prefix + publicKeys, Type: opaque, Data: map[string]string{PublicFile: lines.String()}}
+	public := Secret{Name: prefix + publicKeys, Instance: prefix, Type: opaque, Data: map[string]string{PublicFile: lines.String()}}
 	hashes, err := k.hashes()
 	if err != nil {
 		return nil, err
 	}
-	known := Secret{Name: prefix + tokenHashes, Type: opaque, Data: map[string]string{}}
+	known := Secret{Name: prefix + tokenHashes, Instance: prefix, Type: opaque, Data: map[string]string{}}
 	for name, hash := range hashes {
 		known.Data[HashVariable(name)] = hash
 	}

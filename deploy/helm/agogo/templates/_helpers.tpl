@@ -105,15 +105,31 @@ postgres://{{ .user }}@{{ include "agogo.postgresHost" .root }}:{{ $v.port }}/{{
 {{/* Go's collector keeps below a part of the memory limit, so that a burst makes it work harder instead of ending the process. */}}
 {{- define "agogo.goMemory" -}}
 {{- $limit := dig "limits" "memory" "" .resources | toString -}}
-{{- if regexMatch "^[0-9]+Mi$" $limit }}{{ div (mul (trimSuffix "Mi" $limit | int64) .percent) 100 }}MiB
-{{- else if regexMatch "^[0-9]+Gi$" $limit }}{{ div (mul (trimSuffix "Gi" $limit | int64) 1024 .percent) 100 }}MiB{{ end -}}
+{{- if $limit }}
+{{- $sizes := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $unit := regexFind "[A-Za-z]*$" $limit -}}
+{{- $number := trimSuffix $unit $limit -}}
+{{- if or (not (hasKey $sizes $unit)) (not (regexMatch "^[0-9]+$" $number)) }}
+{{- fail (printf "the memory limit %s is not understood: write whole numbers with k, M, G, T, Ki, Mi, Gi or Ti, such as 512Mi" $limit) }}
+{{- end -}}
+{{ div (mul ($number | int64) (get $sizes $unit | int64) .percent) 104857600 }}MiB
+{{- end -}}
 {{- end }}
 
-{{/* Names that certificates are good for. */}}
+{{/* Names that the certificate of the services is good for; of NATS below. Apart, so that no service can pose as the broker. */}}
 {{- define "agogo.hosts" -}}
 {{- $name := include "agogo.name" . -}}
 {{- $hosts := list "localhost" "127.0.0.1" -}}
-{{- range $svc := list "scheduler" "payouts" "recurrences" "notifier" "nats" "nats-headless" -}}
+{{- range $svc := list "scheduler" "payouts" "recurrences" "notifier" -}}
+{{- $hosts = concat $hosts (list (printf "%s-%s" $name $svc) (printf "%s-%s.%s.svc" $name $svc $.Release.Namespace)) -}}
+{{- end -}}
+{{- concat $hosts .Values.tls.extraHosts | join "," -}}
+{{- end }}
+
+{{- define "agogo.natsHosts" -}}
+{{- $name := include "agogo.name" . -}}
+{{- $hosts := list "localhost" "127.0.0.1" -}}
+{{- range $svc := list "nats" "nats-headless" -}}
 {{- $hosts = concat $hosts (list (printf "%s-%s" $name $svc) (printf "%s-%s.%s.svc" $name $svc $.Release.Namespace)) -}}
 {{- end -}}
 {{- $hosts = append $hosts (printf "*.%s-nats-headless.%s.svc" $name .Release.Namespace) -}}

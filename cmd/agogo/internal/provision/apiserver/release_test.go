@@ -171,7 +171,7 @@ func (r *release) makeKeys(spec map[string]any) []string {
 			r.t.Errorf("the job of the keys may %s %s: %d", method, name, code)
 		}
 	}
-	name, hosts := "", []string(nil)
+	name, hosts, brokers := "", []string(nil), []string(nil)
 	containers := spec["template"].(map[string]any)["spec"].(map[string]any)["containers"].([]any)
 	for _, arg := range containers[0].(map[string]any)["args"].([]any) {
 		if v, ok := strings.CutPrefix(arg.(string), "--name="); ok {
@@ -180,8 +180,11 @@ func (r *release) makeKeys(spec map[string]any) []string {
 		if v, ok := strings.CutPrefix(arg.(string), "--host="); ok {
 			hosts = strings.Split(v, ",")
 		}
+		if v, ok := strings.CutPrefix(arg.(string), "--nats-host="); ok {
+			brokers = strings.Split(v, ",")
+		}
 	}
-	changed, err := provision.EnsureSecrets(r.t.Context(), &provision.Cluster{URL: r.url, Namespace: r.namespace, Token: token, Client: r.client}, name, time.Now(), hosts)
+	changed, err := provision.EnsureSecrets(r.t.Context(), &provision.Cluster{URL: r.url, Namespace: r.namespace, Token: token, Client: r.client}, name, time.Now(), hosts, brokers)
 	if err != nil {
 		r.t.Fatal(err)
 	}
