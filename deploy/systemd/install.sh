@@ -5,7 +5,8 @@
 #
 #   deploy/systemd/install.sh                    everything
 #   deploy/systemd/install.sh --files            files and keys only: nothing is started, and no database is touched
-#   DESTDIR=/tmp/x deploy/systemd/install.sh --files   the same below another folder, for packages
+#   DESTDIR=/tmp/x deploy/systemd/install.sh --files   the same below another folder, to be looked at: keys are among them,
+#                                                so it is nothing to hand on
 #
 #   AGOGO_HOSTS      names and addresses that people reach this machine by   (default: those of the last time, or localhost,127.0.0.1)
 #   AGOGO_ADMIN_DSN  an administrator of the database                         (default: a role agogo_admin is made in the system's Postgres)

@@ -183,11 +183,7 @@ func write(o options, dir, image string, index v1.ImageIndex) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	full := o.repo + "/" + image + ":" + o.version
-	if !strings.Contains(strings.SplitN(o.repo, "/", 2)[0], ".") {
-		full = "docker.io/" + full // what engines take a name without a registry for
-	}
-	names := map[string]string{"org.opencontainers.image.ref.name": o.version, "io.containerd.image.name": full}
+	names := map[string]string{"org.opencontainers.image.ref.name": o.version, "io.containerd.image.name": fullName(o.repo + "/" + image + ":" + o.version)}
 	if err := p.AppendIndex(index, layout.WithAnnotations(names)); err != nil {
 		return v1.Hash{}, err
 	}
@@ -195,6 +191,16 @@ func write(o options, dir, image string, index v1.ImageIndex) (v1.Hash, error) {
 		return v1.Hash{}, err
 	}
 	return index.Digest()
+}
+
+// fullName is the name with the registry that engines take one without for: the first part is a registry when it has a dot, a port,
+// or is localhost.
+func fullName(name string) string {
+	first, _, _ := strings.Cut(name, "/")
+	if first == "localhost" || strings.ContainsAny(first, ".:") {
+		return name
+	}
+	return "docker.io/" + name
 }
 
 // archive writes a folder as a tar file, in the order of names.

@@ -71,6 +71,20 @@ func index(t *testing.T, dir string) (v1.ImageIndex, *v1.IndexManifest) {
 	return inner, m
 }
 
+func TestNamesHaveTheirRegistry(t *testing.T) {
+	for name, want := range map[string]string{
+		"agogopay/pay:v1":        "docker.io/agogopay/pay:v1",
+		"localhost/pay:v1":       "localhost/pay:v1",
+		"localhost:5000/pay:v1":  "localhost:5000/pay:v1",
+		"images.example/x/y:v1":  "images.example/x/y:v1",
+		"localhosts/payouts:1.0": "docker.io/localhosts/payouts:1.0",
+	} {
+		if got := fullName(name); got != want {
+			t.Errorf("%s is named %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestTheSameSourceMakesTheSameBytes(t *testing.T) {
 	first, second := made(t), made(t)
 	for _, name := range []string{"hello.tar", "hello.spdx.json", "hello.provenance.json"} {

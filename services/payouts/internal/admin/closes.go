@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/daybook"
 	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -28,20 +29,14 @@ func (s *Server) CloseDay(ctx context.Context, r *payoutsv1.CloseDayRequest) (*p
 	if _, err := time.Parse(time.DateOnly, r.GetLocalDate()); err != nil {
 		return nil, rpc.Invalid("local_date", "%q is no date: write YYYY-MM-DD", r.GetLocalDate())
 	}
-	names := s.Closer.Providers(t.ID)
-	if r.GetProvider() != "" {
-		if !slices.Contains(names, r.GetProvider()) {
-			return nil, rpc.NotFound("provider", r.GetProvider())
-		}
-		names = []string{r.GetProvider()}
+	if r.GetProvider() != "" && !slices.Contains(s.Closer.Providers(t.ID), r.GetProvider()) {
+		return nil, rpc.NotFound("provider", r.GetProvider())
 	}
 	m := mutation.Mutation{Tenant: t.ID, Action: "CloseDay", Target: r.GetLocalDate(), RequestID: r.GetRequestId(), Detail: closeDetail(r)}
 	out := &payoutsv1.CloseDayResponse{}
 	err = s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
-		for _, name := range names {
-			if err := s.Closer.Ask(ctx, tx, t, name, r.GetLocalDate(), r.GetAgain(), nil); err != nil {
-				return nil, refusedClose(err, r.GetLocalDate())
-			}
+		if err := s.askClose(ctx, tx, t, r); err != nil {
+			return nil, refusedClose(err, r.GetLocalDate())
 		}
 		items, err := closing.OfDay(ctx, tx, t.ID, r.GetProvider(), r.GetLocalDate())
 		return &payoutsv1.CloseDayResponse{Items: items}, err
@@ -51,6 +46,13 @@ func (s *Server) CloseDay(ctx context.Context, r *payoutsv1.CloseDayRequest) (*p
 	}
 	s.Closer.Wake()
 	return out, nil
+}
+
+func (s *Server) askClose(ctx context.Context, tx pgx.Tx, t config.Tenant, r *payoutsv1.CloseDayRequest) error {
+	if r.GetProvider() == "" {
+		return s.Closer.AskAll(ctx, tx, t, r.GetLocalDate(), r.GetAgain())
+	}
+	return s.Closer.Ask(ctx, tx, t, r.GetProvider(), r.GetLocalDate(), r.GetAgain(), nil)
 }
 
 // CloseWithoutStatement proposes that a day is closed that waits for its statement, or agrees with whom has.

@@ -70,6 +70,29 @@ func (c *Closer) Ask(ctx context.Context, tx pgx.Tx, t config.Tenant, provider, 
 	return nil
 }
 
+// AskAll has a day of all of a tenant's connectors closed. A connector whose closes begin later, for it was added since, has nothing
+// of that day and is left out; when that is so of all of them, the day is refused.
+func (c *Closer) AskAll(ctx context.Context, tx pgx.Tx, t config.Tenant, date string, again bool) error {
+	var earlier error
+	asked := false
+	for _, name := range c.Providers(t.ID) {
+		switch err := c.Ask(ctx, tx, t, name, date, again, nil); {
+		case errors.Is(err, ErrEarlier) && earlier == nil:
+			earlier = fmt.Errorf("%s: %w", name, err)
+		case errors.Is(err, ErrEarlier):
+			earlier = fmt.Errorf("%w; %s: %w", earlier, name, err)
+		case err != nil:
+			return fmt.Errorf("%s: %w", name, err)
+		default:
+			asked = true
+		}
+	}
+	if asked {
+		return nil
+	}
+	return earlier
+}
+
 // revision of a date's close.
 type revision struct {
 	date     time.Time

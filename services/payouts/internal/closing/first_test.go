@@ -1,12 +1,18 @@
 package closing_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/daybook"
+	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/services/payouts/internal/adapter/wave"
 	"github.com/agogopay/agogo/services/payouts/internal/closing"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 )
@@ -83,4 +89,31 @@ func (r *rig) asked() (dates []string) {
 		r.t.Fatal(err)
 	}
 	return dates
+}
+
+// TestADayOfAllConnectors leaves out those whose closes begin later; a day that all of them began after is refused.
+func TestADayOfAllConnectors(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	c := r.Config
+	c.Name = "added"
+	r.Connectors.Add(connector.New(payoutstest.Tenant, c, wave.New(c, r.Clock())))
+	r.Clock().Advance(48 * time.Hour)
+	tenant, _ := r.Tenants.Tenant(payoutstest.Tenant)
+	all := func(date string) error {
+		return pg.InTx(r.Ctx(), r.Env.Pool, func(tx pgx.Tx) error { return r.closer.AskAll(r.Ctx(), tx, tenant, date, false) })
+	}
+	if err := r.askOf("added", dayAfter(today, 2), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := all(today); err != nil {
+		t.Errorf("a day of one of two: %v", err)
+	}
+	if diff := cmp.Diff([]string{today, dayAfter(today, 2)}, r.asked()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	err := all(dayAfter(today, -1))
+	if !errors.Is(err, closing.ErrEarlier) || !strings.Contains(err.Error(), "wave: ") || !strings.Contains(err.Error(), "added: ") {
+		t.Errorf("a day of none: %v", err)
+	}
 }

@@ -180,10 +180,12 @@ func (r *rig) id(n int) uuid.UUID {
 
 func (r *rig) reference(n int) string { return payout.Reference(r.id(n), 1) }
 
-func (r *rig) ask(date string, again bool) error {
+func (r *rig) ask(date string, again bool) error { return r.askOf("wave", date, again) }
+
+func (r *rig) askOf(connector, date string, again bool) error {
 	tenant, _ := r.Tenants.Tenant(payoutstest.Tenant)
 	return pg.InTx(r.Ctx(), r.Env.Pool, func(tx pgx.Tx) error {
-		return r.closer.Ask(r.Ctx(), tx, tenant, "wave", date, again, nil)
+		return r.closer.Ask(r.Ctx(), tx, tenant, connector, date, again, nil)
 	})
 }
 
