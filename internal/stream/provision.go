@@ -145,7 +145,7 @@ var errAgain = errors.New("changed by somebody else meanwhile")
 func patiently(ctx context.Context, f func(context.Context) error) error {
 	for {
 		err := briefly(ctx, f)
-		if err == nil || !passing(err) {
+		if err == nil || !Passing(err) {
 			return err
 		}
 		select {
@@ -162,7 +162,9 @@ func briefly(ctx context.Context, f func(context.Context) error) error {
 	return f(ctx)
 }
 
-func passing(err error) bool {
+// Passing reports whether an error is of a cluster that nobody answers for at the moment: a leader is being elected, or what was asked is
+// moving to another server. Asked again it may answer.
+func Passing(err error) bool {
 	if api := (*jetstream.APIError)(nil); errors.As(err, &api) {
 		return api.ErrorCode == jsUnavailable
 	}

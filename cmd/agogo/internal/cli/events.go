@@ -119,7 +119,7 @@ func (a *app) read(ctx context.Context, name string, cfg jetstream.OrderedConsum
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
 	for pending := uint64(0); ; {
-		got, err := fetch(consumer, each, &pending)
+		got, err := heard(ctx, consumer, each, &pending)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -137,8 +137,34 @@ func (a *app) read(ctx context.Context, name string, cfg jetstream.OrderedConsum
 	}
 }
 
+type fetcher interface {
+	Fetch(batch int, opts ...jetstream.FetchOpt) (jetstream.MessageBatch, error)
+}
+
+// unheardMost is how many seconds nobody may answer a reader, whose place may be on a server that has just gone: an election takes up
+// to nine.
+const unheardMost = 20
+
+// heard fetches, again while nobody answers: an ordered consumer goes on behind the last message that it has brought.
+func heard(ctx context.Context, consumer fetcher, each func(jetstream.Msg) error, pending *uint64) (got int, err error) {
+	for unheard := 0; ; unheard++ {
+		got, err = fetch(consumer, each, pending)
+		switch {
+		case !stream.Passing(err) || unheard == unheardMost:
+			return got, err
+		case got > 0:
+			return got, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // fetch reads what is there now, and notes how much the last message says is still to come.
-func fetch(consumer jetstream.Consumer, each func(jetstream.Msg) error, pending *uint64) (got int, err error) {
+func fetch(consumer fetcher, each func(jetstream.Msg) error, pending *uint64) (got int, err error) {
 	batch, err := consumer.Fetch(500, jetstream.FetchMaxWait(500*time.Millisecond))
 	if err != nil {
 		return 0, err

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -72,6 +74,42 @@ func TestEventsVerify(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unheard is a consumer that nobody answers for a number of times.
+type unheard struct{ times, asked int }
+
+func (u *unheard) Fetch(int, ...jetstream.FetchOpt) (jetstream.MessageBatch, error) {
+	if u.asked++; u.asked <= u.times {
+		return batch{nats.ErrNoResponders}, nil
+	}
+	return batch{}, nil
+}
+
+type batch struct{ err error }
+
+func (batch) Messages() <-chan jetstream.Msg {
+	c := make(chan jetstream.Msg)
+	close(c)
+	return c
+}
+
+func (b batch) Error() error { return b.err }
+
+// A reader whose consumer was on a server that went does not take that for the end, nor for a fault.
+func TestAReaderWaitsForAnElection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		each := func(jetstream.Msg) error { return nil }
+		elected := &unheard{times: 9}
+		if _, err := heard(t.Context(), elected, each, new(uint64)); err != nil || elected.asked != 10 {
+			t.Errorf("asked %d times: %v", elected.asked, err)
+		}
+		gone := &unheard{times: 1 << 30}
+		if _, err := heard(t.Context(), gone, each, new(uint64)); !errors.Is(err, nats.ErrNoResponders) || gone.asked != unheardMost+1 {
+			t.Errorf("asked %d times: %v", gone.asked, err)
+		}
+	})
 }
 
 func TestEventsTailRefusesTypesThatDoNotExist(t *testing.T) {
