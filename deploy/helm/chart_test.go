@@ -16,9 +16,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -672,12 +674,22 @@ func serve(t *testing.T, dir string, files map[string]string) *server.Server {
 
 // What is installed is looked up, because the size of a volume stops nobody who keeps it: a cluster on a single server's volumes
 // begins with empty streams.
+// resized is a broker that had servers, with their volumes, and is to have others.
+type resized struct {
+	is, servers int
+	refused     bool
+}
+
+func (r resized) has(server string) bool {
+	n, err := strconv.Atoi(server)
+	return err == nil && n < r.is
+}
+
 func TestTheBrokerDoesNotBecomeAClusterOnItsOldVolumes(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		is, servers int
-		refused     bool
-	}{"one to three": {1, 3, true}, "three to one": {3, 1, true}, "three to five": {3, 5, false}, "as it was": {3, 3, false}, "the first time": {0, 3, false}} {
+	for name, c := range map[string]resized{
+		"one to three": {1, 3, true}, "three to one": {3, 1, true}, "three to five": {3, 5, false}, "five to three": {5, 3, true}, "as it was": {3, 3, false}, "the first time": {0, 3, false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -686,13 +698,13 @@ func TestTheBrokerDoesNotBecomeAClusterOnItsOldVolumes(t *testing.T) {
 				case r.URL.Path == "/version":
 					_, _ = io.WriteString(w, `{"major": "1", "minor": "34", "gitVersion": "v1.34.0"}`)
 				case r.URL.Path == "/api":
-					_, _ = io.WriteString(w, `{"kind": "APIVersions", "versions": []}`)
+					_, _ = io.WriteString(w, `{"kind": "APIVersions", "versions": ["v1"]}`)
 				case r.URL.Path == "/apis":
-					_, _ = io.WriteString(w, `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "apps", "versions": [{"groupVersion": "apps/v1", "version": "v1"}], "preferredVersion": {"groupVersion": "apps/v1", "version": "v1"}}]}`)
-				case r.URL.Path == "/apis/apps/v1":
-					_, _ = io.WriteString(w, `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "apps/v1", "resources": [{"name": "statefulsets", "namespaced": true, "kind": "StatefulSet", "verbs": ["get"]}]}`)
-				case r.URL.Path == "/apis/apps/v1/namespaces/pay/statefulsets/shop-agogo-nats" && c.is > 0:
-					_, _ = fmt.Fprintf(w, `{"kind": "StatefulSet", "apiVersion": "apps/v1", "metadata": {"name": "shop-agogo-nats"}, "spec": {"replicas": %d}}`, c.is)
+					_, _ = io.WriteString(w, `{"kind": "APIGroupList", "apiVersion": "v1", "groups": []}`)
+				case r.URL.Path == "/api/v1":
+					_, _ = io.WriteString(w, `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": [{"name": "persistentvolumeclaims", "namespaced": true, "kind": "PersistentVolumeClaim", "verbs": ["get"]}]}`)
+				case c.has(strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/pay/persistentvolumeclaims/data-shop-agogo-nats-")):
+					_, _ = fmt.Fprintf(w, `{"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": {"name": %q}}`, path.Base(r.URL.Path))
 				default:
 					w.WriteHeader(http.StatusNotFound)
 					_, _ = io.WriteString(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`)
@@ -711,8 +723,15 @@ func TestTheBrokerDoesNotBecomeAClusterOnItsOldVolumes(t *testing.T) {
 
 func TestEveryMemoryLimitThatTheSchemaTakesReachesGo(t *testing.T) {
 	t.Parallel()
-	for limit, want := range map[string]string{"512Mi": "435MiB", "1Gi": "870MiB", "512M": "415MiB", "1G": "810MiB", "524288Ki": "435MiB", "536870912": "435MiB", "500000k": "405MiB"} {
-		all := pods(rendered(t, "--set-string", "services.payouts.resources.limits.memory="+limit))
+	for limit, want := range map[string]string{
+		"512Mi": "435MiB", "1Gi": "870MiB", "0.5Gi": "435MiB", "1.5Gi": "1305MiB", "512M": "415MiB", "1G": "810MiB", "524288Ki": "435MiB", "536870912": "435MiB",
+		"500000k": "405MiB", `"536870912"`: "435MiB",
+	} {
+		values := filepath.Join(t.TempDir(), "values.yaml") // where a number is a number, as in everybody's file
+		if err := os.WriteFile(values, []byte("services: {payouts: {resources: {limits: {memory: "+limit+"}}}}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all := pods(rendered(t, "-f", values))
 		got := ""
 		for _, e := range all["Deployment shop-agogo-payouts"].Containers[0].Env {
 			if e.Name == "GOMEMLIMIT" {
@@ -723,7 +742,7 @@ func TestEveryMemoryLimitThatTheSchemaTakesReachesGo(t *testing.T) {
 			t.Errorf("%s: GOMEMLIMIT is %q, want %q", limit, got, want)
 		}
 	}
-	for _, limit := range []string{"512MB", "0.5Gi", "lots", "1e9"} {
+	for _, limit := range []string{"512MB", "lots", "1e9"} {
 		if _, err := template("--set-string", "services.payouts.resources.limits.memory="+limit); err == nil {
 			t.Errorf("%s is taken, and GOMEMLIMIT would not be set", limit)
 		}

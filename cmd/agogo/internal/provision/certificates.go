@@ -63,7 +63,7 @@ func (k Keys) authority(now time.Time) (pair, error) {
 
 func (k Keys) certificate(now time.Time, ca pair, name string, hosts []string) error {
 	old, err := k.load(name)
-	if err == nil && old.cert.CheckSignatureFrom(ca.cert) == nil && old.cert.NotAfter.After(now.Add(renewBefore)) && serves(old.cert, hosts) && slices.Equal(old.cert.ExtKeyUsage, uses(name)) {
+	if err == nil && old.cert.CheckSignatureFrom(ca.cert) == nil && old.cert.NotAfter.After(now.Add(renewBefore)) && serves(old.cert, hosts) && fits(old.cert, name) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -90,6 +90,13 @@ func uses(name string) []x509.ExtKeyUsage {
 		return []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	}
 	return []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+}
+
+// fits reports whether a certificate, of whoever made it, is good for what it has to be and for no more: nobody but the broker opens
+// connections with one.
+func fits(c *x509.Certificate, name string) bool {
+	has := func(use x509.ExtKeyUsage) bool { return len(c.ExtKeyUsage) == 0 || slices.Contains(c.ExtKeyUsage, use) }
+	return has(x509.ExtKeyUsageServerAuth) && has(x509.ExtKeyUsageClientAuth) == (name == Broker)
 }
 
 func serves(c *x509.Certificate, hosts []string) bool {

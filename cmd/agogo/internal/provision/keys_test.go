@@ -2,12 +2,14 @@ package provision_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -132,6 +134,51 @@ func TestOnlyTheBrokersCertificateOpensConnections(t *testing.T) {
 			t.Errorf("%s as a client: %v", name, err)
 		}
 		verify(t, all[k.Authority()], all[path(name+".crt")], now, "localhost")
+	}
+}
+
+// What an authority of one's own has signed stays, whatever order it writes uses in.
+func TestACertificateThatFitsIsKept(t *testing.T) {
+	t.Parallel()
+	k, now := provision.Keys{Dir: t.TempDir()}, time.Now()
+	decode := func(name string) []byte {
+		t.Helper()
+		raw, err := os.ReadFile(filepath.Join(k.Dir, "tls", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(raw)
+		return block.Bytes
+	}
+	for _, name := range []string{"nats", "grpc"} {
+		if err := k.Certificates(now, []string{name}, []string{"localhost"}); err != nil {
+			t.Fatal(err)
+		}
+		own, err := x509.ParseCertificate(decode(name + ".crt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca, err := x509.ParseCertificate(decode("ca.crt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := x509.ParsePKCS8PrivateKey(decode("ca.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Reverse(own.ExtKeyUsage)
+		own.ExtKeyUsage = append(own.ExtKeyUsage, x509.ExtKeyUsageEmailProtection)
+		own.DNSNames = append(own.DNSNames, "more.example")
+		der, err := x509.CreateCertificate(rand.Reader, own, ca, own.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(k.Dir, "tls", name+".crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.Certificates(now, []string{name}, []string{"localhost"}); err != nil || !slices.Equal(decode(name+".crt"), der) {
+			t.Errorf("%s was replaced: %v", name, err)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func EnsureSecrets(ctx context.Context, c *Cluster, prefix string, now time.Time
 	}
 	for _, s := range wanted {
 		is, found := given[s.Name]
-		if found && maps.Equal(is.Data, s.Data) {
+		if found && is.Instance == s.Instance && maps.Equal(is.Data, s.Data) {
 			continue
 		}
 		if err := c.apply(ctx, s); err != nil {
@@ -112,12 +112,16 @@ type secretObject struct {
 	Data       map[string][]byte `json:"data,omitempty"`
 }
 
+// ofInstallation says whose keys a Secret holds. It is a label of our own: tools that delete what is in no manifest know their things by
+// app.kubernetes.io/instance.
+const ofInstallation = "agogo-installation"
+
 func object(s Secret) secretObject {
 	o := secretObject{
 		APIVersion: "v1", Kind: "Secret", Type: s.Type, Data: map[string][]byte{},
 		// They belong to no release: to uninstall must not take the keys of the data away.
 		Metadata: map[string]any{"name": s.Name, "labels": map[string]string{
-			"app.kubernetes.io/name": "agogo", "app.kubernetes.io/instance": s.Instance, "app.kubernetes.io/part-of": "agogo", "app.kubernetes.io/component": "keys",
+			"app.kubernetes.io/name": "agogo", ofInstallation: s.Instance, "app.kubernetes.io/part-of": "agogo", "app.kubernetes.io/component": "keys",
 		}},
 	}
 	for k, v := range s.Data {
@@ -143,6 +147,9 @@ func (c *Cluster) get(ctx context.Context, name string) (Secret, bool, error) {
 		return Secret{}, false, fmt.Errorf("secret %s: %w", name, err)
 	}
 	s := Secret{Name: name, Type: o.Type, Data: map[string]string{}}
+	if labels, ok := o.Metadata["labels"].(map[string]any); ok {
+		s.Instance, _ = labels[ofInstallation].(string)
+	}
 	for k, v := range o.Data {
 		s.Data[k] = string(v)
 	}

@@ -20,9 +20,10 @@ import (
 
 // apiServer keeps Secrets as an API server does, as far as three verbs go.
 type apiServer struct {
-	mu      sync.Mutex
-	secrets map[string]map[string][]byte
-	applied []string
+	mu       sync.Mutex
+	secrets  map[string]map[string][]byte
+	metadata map[string]map[string]any
+	applied  []string
 }
 
 func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -40,21 +41,24 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Secret", "data": data})
+		_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Secret", "metadata": a.metadata[name], "data": data})
 		return
 	}
-	var o struct{ Data map[string][]byte }
+	var o struct {
+		Metadata map[string]any
+		Data     map[string][]byte
+	}
 	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || r.Method != http.MethodPatch || r.Header.Get("Content-Type") != "application/apply-patch+yaml" {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	a.secrets[name] = o.Data
+	a.secrets[name], a.metadata[name] = o.Data, o.Metadata
 	a.applied = append(a.applied, name)
 }
 
 func TestSecretsAreCompletedAndNeverChanged(t *testing.T) {
 	t.Parallel()
-	api := &apiServer{secrets: map[string]map[string][]byte{}}
+	api := &apiServer{secrets: map[string]map[string][]byte{}, metadata: map[string]map[string]any{}}
 	s := httptest.NewServer(api)
 	defer s.Close()
 	cluster := &provision.Cluster{URL: s.URL, Namespace: "pay", Token: "let-me-in", Client: s.Client()}
@@ -78,6 +82,10 @@ func TestSecretsAreCompletedAndNeverChanged(t *testing.T) {
 	before := maps.Clone(api.secrets)
 	if changed := ensure(); len(changed) != 0 {
 		t.Errorf("written again: %v", changed)
+	}
+	delete(api.metadata, "shop-agogo-ca") // of a version that did not write whose it is
+	if changed := ensure(); !slices.Equal(changed, []string{"shop-agogo-ca"}) || cmp.Diff(before, api.secrets) != "" {
+		t.Errorf("without a label: %v", changed)
 	}
 	delete(api.secrets, "shop-agogo-keys-payouts") // somebody wants a new key; the password is the provisioner's too, and stays
 	changed := ensure()
@@ -115,7 +123,7 @@ func TestASecretSaysWhoseItIs(t *testing.T) {
 		var m struct {
 			Metadata struct{ Labels map[string]string }
 		}
-		if err := json.Unmarshal(raw, &m); err != nil || m.Metadata.Labels["app.kubernetes.io/instance"] != "shop-agogo" {
+		if err := json.Unmarshal(raw, &m); err != nil || m.Metadata.Labels["agogo-installation"] != "shop-agogo" {
 			t.Errorf("%s: %v, %v", s.Name, m.Metadata.Labels, err)
 		}
 	}

@@ -104,15 +104,17 @@ postgres://{{ .user }}@{{ include "agogo.postgresHost" .root }}:{{ $v.port }}/{{
 
 {{/* Go's collector keeps below a part of the memory limit, so that a burst makes it work harder instead of ending the process. */}}
 {{- define "agogo.goMemory" -}}
-{{- $limit := dig "limits" "memory" "" .resources | toString -}}
+{{- $limit := dig "limits" "memory" "" .resources -}}
 {{- if $limit }}
+{{- if kindIs "float64" $limit }}{{ $limit = int64 $limit }}{{ end -}}
+{{- $limit = toString $limit -}}
 {{- $sizes := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
 {{- $unit := regexFind "[A-Za-z]*$" $limit -}}
 {{- $number := trimSuffix $unit $limit -}}
-{{- if or (not (hasKey $sizes $unit)) (not (regexMatch "^[0-9]+$" $number)) }}
-{{- fail (printf "the memory limit %s is not understood: write whole numbers with k, M, G, T, Ki, Mi, Gi or Ti, such as 512Mi" $limit) }}
+{{- if or (not (hasKey $sizes $unit)) (not (regexMatch "^[0-9]+([.][0-9]+)?$" $number)) }}
+{{- fail (printf "the memory limit %s is not understood: write a number with k, M, G, T, Ki, Mi, Gi or Ti, such as 512Mi" $limit) }}
 {{- end -}}
-{{ div (mul ($number | int64) (get $sizes $unit | int64) .percent) 104857600 }}MiB
+{{ divf (mulf ($number | float64) (get $sizes $unit | float64) .percent) 104857600 | floor | int64 }}MiB
 {{- end -}}
 {{- end }}
 
