@@ -430,7 +430,7 @@ func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([
 
 const doubt = `-- name: Doubt :many
 UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code = $1, provider_code = '', sends = a.sends + 1,
-    closed_at = NULL, absent_reads = 0, first_absent_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
+    closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
 FROM (SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number) k
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
 RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version
@@ -505,7 +505,7 @@ func (q *Queries) Doubt(ctx context.Context, arg DoubtParams) ([]Attempt, error)
 
 const hint = `-- name: Hint :many
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, $1::timestamptz), lookup_expires_at = NULL,
-    absent_reads = 0, first_absent_at = NULL, version = a.version + 1
+    absent_reads = 0, first_absent_at = NULL, denied_at = NULL, version = a.version + 1
 FROM (
     SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest($2::text[]) AS reference) r CROSS JOIN LATERAL (
         SELECT b.subject_id, b.number FROM attempts b
@@ -525,7 +525,7 @@ type HintParams struct {
 // A webhook spoke of these references: their state is read again at once. A send that is under way is asked about as soon
 // as its outcome is recorded. The version rises, so that the answer to a lookup that began before the hint decides nothing.
 // Whoever holds a row at this moment is recording an outcome, which must not wait for a hint; nor does the hint for it.
-// Reads that found nothing before the provider spoke prove nothing after it.
+// Reads that found nothing before the provider spoke prove nothing after it, nor does a denial that they made.
 func (q *Queries) Hint(ctx context.Context, arg HintParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, hint,
 		arg.At,

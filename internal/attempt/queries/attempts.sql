@@ -146,9 +146,9 @@ RETURNING a.*;
 -- A webhook spoke of these references: their state is read again at once. A send that is under way is asked about as soon
 -- as its outcome is recorded. The version rises, so that the answer to a lookup that began before the hint decides nothing.
 -- Whoever holds a row at this moment is recording an outcome, which must not wait for a hint; nor does the hint for it.
--- Reads that found nothing before the provider spoke prove nothing after it.
+-- Reads that found nothing before the provider spoke prove nothing after it, nor does a denial that they made.
 UPDATE attempts a SET next_lookup_at = LEAST(a.next_lookup_at, @at::timestamptz), lookup_expires_at = NULL,
-    absent_reads = 0, first_absent_at = NULL, version = a.version + 1
+    absent_reads = 0, first_absent_at = NULL, denied_at = NULL, version = a.version + 1
 FROM (
     SELECT k.subject_id, k.number FROM (SELECT DISTINCT unnest(@refs::text[]) AS reference) r CROSS JOIN LATERAL (
         SELECT b.subject_id, b.number FROM attempts b
@@ -207,7 +207,7 @@ WHERE a.subject_id = @subject_id AND a.state IN ('processing', 'unknown', 'manua
 -- What was sent, and denied by the provider since, is in doubt again: as after a send of its own, which outdates what earlier ones are told,
 -- and whose absence is not proven yet. One that is being asked about is left alone.
 UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code = @code, provider_code = '', sends = a.sends + 1,
-    closed_at = NULL, absent_reads = 0, first_absent_at = NULL, next_lookup_at = @at::timestamptz, version = a.version + 1
+    closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = @at::timestamptz, version = a.version + 1
 FROM (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number) k
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
 RETURNING a.*;
