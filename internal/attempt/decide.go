@@ -143,9 +143,22 @@ func review(a Attempt, d Decision, p Policy, now time.Time) Decision {
 	if d.State == ManualReview || a.OpenedAt == nil || now.Sub(*a.OpenedAt) < p.ReviewAfter {
 		return d
 	}
+	return overdue(d)
+}
+
+// overdue gives to people what was sent too long ago.
+func overdue(d Decision) Decision {
 	d.State, d.Result = ManualReview, withCode(d.Result, CodeReviewAfter)
 	d.Alarm = join(d.Alarm, "open for longer than review_after")
 	return d
+}
+
+// sentSince is when it may have arrived first. A send whose process died is in doubt only once somebody has taken it over, be it a day later.
+func (a Attempt) sentSince() time.Time {
+	if a.OpenedAt != nil && a.OpenedAt.Before(a.SubmittedAt) {
+		return *a.OpenedAt
+	}
+	return a.SubmittedAt
 }
 
 // absent handles "no such transfer".
@@ -176,9 +189,10 @@ func absent(a Attempt, d Decision, p Policy, now time.Time) Decision {
 		d.Alarm = join(d.Alarm, "not found at the provider, and not to be sent again by itself")
 		return d
 	}
-	// What was sent again and never arrives will not arrive by being sent on and on: after review_after people look.
-	if late := review(a, d, p, now); a.Sends > 1 && late.State == ManualReview {
-		return late
+	// A provider may have forgotten the key of what it was slow with, and what was sent again and never arrives will not arrive by being
+	// sent on and on: after review_after people look.
+	if now.Sub(a.sentSince()) >= p.ReviewAfter {
+		return overdue(d)
 	}
 	d.State, d.Result, d.NextLookup = NotSent, provider.Result{Class: provider.NotSent, Code: CodeNeverCreated}, nil
 	return d

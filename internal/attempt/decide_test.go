@@ -87,7 +87,16 @@ func TestDecide(t *testing.T) {
 		{name: "not found once is not enough", a: open(Unknown), dedup: true, after: late, state: Unknown, next: late + time.Minute, reads: 1},
 		{name: "not found twice in a breath is once", a: absentOnce(open(Unknown), late), dedup: true, after: late + time.Second, state: Unknown, next: late + time.Minute, reads: 1},
 		{name: "not found twice, the provider deduplicates: the same reference again", a: absentOnce(open(Unknown), late), dedup: true, after: late + time.Minute, state: NotSent, code: CodeNeverCreated, reads: 2},
-		{name: "not found twice after an outage of a day: the same reference again", a: absentOnce(open(Unknown), 25*time.Hour), dedup: true, after: 26 * time.Hour, state: NotSent, code: CodeNeverCreated, reads: 2},
+		{name: "not found twice within review_after: the same reference again", a: absentOnce(open(Unknown), 22*time.Hour), dedup: true, after: 23 * time.Hour, state: NotSent, code: CodeNeverCreated, reads: 2},
+		{name: "not found twice after an outage of a day: people, for the key may be forgotten", a: absentOnce(open(Unknown), 25*time.Hour), dedup: true, after: 26 * time.Hour, state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour, reads: 2},
+		{
+			name: "taken over a day after its send, and not found twice: people", dedup: true, after: 26 * time.Hour,
+			a: absentOnce(with(open(Unknown), func(a *Attempt) { at := sent.Add(25 * time.Hour); a.OpenedAt = &at }), 25*time.Hour), state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour, reads: 2,
+		},
+		{
+			name: "sent again a moment ago, a day after the first: people", dedup: true, after: 10 * time.Minute,
+			a: absentOnce(with(open(Unknown), func(a *Attempt) { at := sent.Add(-25 * time.Hour); a.OpenedAt = &at }), 8*time.Minute), state: ManualReview, code: CodeReviewAfter, next: time.Hour, reads: 2,
+		},
 		{
 			name: "sent again for a day, and never there: people", dedup: true, after: 26 * time.Hour,
 			a: absentOnce(with(open(Unknown), func(a *Attempt) { a.Sends = 2 }), 25*time.Hour), state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour, reads: 2,

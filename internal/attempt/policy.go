@@ -25,7 +25,8 @@ const (
 
 // ResendWithin is how long what was sent, and denied by its provider since, may go again under the same reference. What a lookup says is true
 // of its moment: a provider that was slow may have the transfer by now, and may have forgotten the key that would keep it from paying again.
-// It is long enough for whoever waits for slots, and short beside the day for which providers remember keys.
+// It is long enough for whoever waits for slots, and short beside the day for which providers remember keys. That day begins with the first send:
+// see [Policy.ResendsSince].
 const ResendWithin = time.Hour
 
 func defaultLookupAfter() []time.Duration {
@@ -69,6 +70,12 @@ func (p Policy) NextLookup(submitted, now time.Time) time.Time {
 // AbsentCounts is from when on "not found" says anything: before, the send may still be on its way there or inside.
 func (p Policy) AbsentCounts(submitted time.Time) time.Time {
 	return submitted.Add(p.Lease + p.Timeout + p.QuietTime)
+}
+
+// ResendsSince is the moment since which something must have been sent for the first time to go again under its reference: what was sent before
+// would reach its provider when review_after is over, and is for people. A lease is kept clear of that, for so long may one send take.
+func (p Policy) ResendsSince(now time.Time) time.Time {
+	return now.Add(p.Lease - p.ReviewAfter)
 }
 
 // absentGap is how far apart two reads must be to count as two.

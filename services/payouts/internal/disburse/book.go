@@ -131,9 +131,14 @@ func (b *Book) take(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, r
 	if resting == nil {
 		resting = []uuid.UUID{}
 	}
+	now := b.Clock.Now()
+	var sentSince time.Time // nothing is sent through a provider that is not in the file
+	if l.Connector != nil {
+		sentSince = l.Connector.Policy.ResendsSince(now)
+	}
 	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
-		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: b.Clock.Now(), Resting: resting, ToSend: toSend,
-		DeniedSince: b.Clock.Now().Add(-attempt.ResendWithin), CooledSince: b.Store.CooledSince(l.Run.Tenant), DefaultProvider: b.Store.DefaultProvider(l.Run.Tenant),
+		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: now, Resting: resting, ToSend: toSend,
+		DeniedSince: now.Add(-attempt.ResendWithin), SentSince: sentSince, CooledSince: b.Store.CooledSince(l.Run.Tenant), DefaultProvider: b.Store.DefaultProvider(l.Run.Tenant),
 		Verify: b.Store.Verifies(l.Run.Tenant, l.Provider), PageLimit: int32(most),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package disburse_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ type forgetful struct {
 	t       *testing.T
 	sender  *sending.Sender
 	blind   bool
+	silent  bool // lookups are not answered
 	sends   int
 	asked   int // lookups
 	arrived time.Time
@@ -44,7 +46,10 @@ func newForgetful(t *testing.T, arrives bool) *forgetful {
 		}
 		return provider.Result{Class: provider.Ambiguous, Code: "timeout"}
 	}, Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
-		if f.asked++; f.blind {
+		if f.asked++; f.silent {
+			return provider.Found{}, errors.New("no answer")
+		}
+		if f.blind {
 			return provider.Found{}, nil
 		}
 		return real.Lookup(ctx, tr)
@@ -119,6 +124,40 @@ func TestADenialIsNotBelievedForDays(t *testing.T) {
 			}
 			f.CheckItems()
 			f.CheckEvents()
+			f.Check()
+		})
+	}
+}
+
+// The hour of a denial does not reach beyond review_after: what was denied shortly before, and let go shortly after, would go under a key that its
+// provider has forgotten. The same where the denial itself comes later, of what nobody had asked about: its process died, and all others with it.
+func TestADenialDoesNotReachBeyondReviewAfter(t *testing.T) {
+	t.Parallel()
+	for name, outage := range map[string]time.Duration{"denied before": 23*time.Hour + 26*time.Minute, "denied after": 24*time.Hour + 5*time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgetful(t, true)
+			f.silent = true
+			f.SQL("UPDATE batches SET control = 'paused'")
+			f.Clock.Advance(outage)
+			f.silent = false
+			f.Hint(f.sender)
+			f.minutes(5)
+			if got := f.One(); (got == "manual_review/review_after") != (outage > 24*time.Hour) {
+				t.Fatalf("it is %s %s after its send", got, outage)
+			}
+			if outage < 24*time.Hour {
+				f.Clock.Advance(40 * time.Minute)
+			}
+			f.SQL("UPDATE batches SET control = 'open'")
+			f.SweepMoving(f.sender)
+			f.minutes(5)
+			if got := f.One(); got != "manual_review/review_after" || f.sends != 1 {
+				t.Errorf("%s after %d sends", got, f.sends)
+			}
+			if n := moved(f.Env); n != 1 {
+				t.Errorf("paid %d times", n)
+			}
 			f.Check()
 		})
 	}

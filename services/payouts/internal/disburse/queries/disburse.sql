@@ -21,9 +21,10 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period
        p.provider, p.destination, p.attempt, p.counted, p.reference, p.retry_at, p.contradicted, p.approvals_needed, p.approvals,
        p.approval_expires_at, p.nominal_time, p.version,
        (CASE WHEN p.attempt = 0 THEN '' ELSE COALESCE((SELECT a.state FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt), '') END)::text AS attempt_state,
-       -- Denied too long ago to go again under the same reference; asked only of what has an attempt.
+       -- Denied too long ago to go again under the same reference, or sent too long ago; asked only of what has an attempt.
        (CASE WHEN p.attempt = 0 THEN false ELSE COALESCE((
-           SELECT a.state = 'not_sent' AND a.opened_at IS NOT NULL AND COALESCE(a.denied_at < @denied_since::timestamptz, true)
+           SELECT a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (COALESCE(a.denied_at < @denied_since::timestamptz, true)
+                  OR LEAST(a.opened_at, a.submitted_at) < @sent_since::timestamptz)
            FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt
        ), false) END)::boolean AS lapsed,
        y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF(@default_provider::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
