@@ -47,7 +47,7 @@ func (l *lane) proven(ctx context.Context, tx pgx.Tx, most int) (Claim, error) {
 	if err != nil {
 		return Claim{}, err
 	}
-	sorted, err := gate.Sort(ctx, tx, mark, run.Place{Run: l.Run.ID, Page: l.Page}, l.Connector.Tenant, l.Connector.Provider, claim.Starts)
+	sorted, err := gate.Sort(ctx, tx, mark, run.Place{Run: l.Run.ID, Page: l.Page}, l.Connector.Tenant, l.Connector.Provider, claim.Starts, most > 0)
 	if err != nil {
 		return Claim{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -58,8 +59,9 @@ func (g *Gate) Mark(ctx context.Context, q db.DBTX) (restore.Mark, error) {
 }
 
 // Sort divides sends of a connector in the transaction that is about to begin them. Whoever calls it holds their subjects' rows, and
-// leaves those alone that it has asked about.
-func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, at run.Place, tenant, provider string, starts []attempt.Start) (Sorted, error) {
+// leaves those alone that it has asked about. An absence is believed for as long as that of an attempt ([attempt.ResendWithin]); what is older
+// is asked about anew where something may go now, and only there: what rests for days is not asked about each hour.
+func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, at run.Place, tenant, provider string, starts []attempt.Start, sends bool) (Sorted, error) {
 	if mark.Epoch == 0 || len(starts) == 0 {
 		return Sorted{Go: starts}, nil
 	}
@@ -76,8 +78,9 @@ func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, at run.Pl
 		known[r.SubjectID] = r
 	}
 	var s Sorted
+	now := g.Clock.Now()
 	p := db.AskParams{
-		Epoch: int32(mark.Epoch), Tenant: tenant, Provider: provider, RunID: at.Run, Page: int32(at.Page), SentUntil: mark.At, At: g.Clock.Now(),
+		Epoch: int32(mark.Epoch), Tenant: tenant, Provider: provider, RunID: at.Run, Page: int32(at.Page), SentUntil: mark.At, At: now,
 	}
 	if !mark.SentSince.IsZero() {
 		p.SentSince = &mark.SentSince
@@ -85,9 +88,11 @@ func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, at run.Pl
 	for _, start := range starts {
 		r := known[start.Subject]
 		current := int(r.Epoch) == mark.Epoch && r.Provider == provider
+		proven := current && r.State == absent && start.Number >= int(r.Number)
 		switch {
-		case !mark.Careful(start.Day), current && r.State == absent && start.Number >= int(r.Number):
+		case !mark.Careful(start.Day), proven && fresh(r, now):
 			s.Go = append(s.Go, start)
+		case proven && !sends: // asked when it may go
 		case current && r.State == found && start.Number == int(r.Number):
 			s.Adopt = append(s.Adopt, Adoption{Start: start, Upto: int(r.Found)})
 		case current && r.State == asking && start.Number == int(r.Number):
@@ -104,6 +109,11 @@ func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, at run.Pl
 		return Sorted{}, fmt.Errorf("put first sends after a restore aside: %w", err)
 	}
 	return s, nil
+}
+
+// fresh reports whether a provider's word that it knows nothing is recent enough to send on.
+func fresh(r db.OfSubjectsRow, now time.Time) bool {
+	return r.ProvenAt != nil && now.Sub(*r.ProvenAt) <= attempt.ResendWithin
 }
 
 func add(p *db.AskParams, s attempt.Start) {

@@ -148,7 +148,7 @@ func (w *Worker) answer(ctx context.Context, c *connector.Connector, q db.ClaimR
 	b, next, proven := attempt.Absence{Reads: int(q.AbsentReads), First: q.FirstAbsentAt}.Read(c.Policy, q.SentUntil, now)
 	q.AbsentReads, q.FirstAbsentAt, q.NextAt = int32(b.Reads), b.First, next
 	if proven {
-		q.State = absent
+		q.State, q.ProvenAt = absent, &now
 	}
 	return q
 }
@@ -205,6 +205,7 @@ func (w *Worker) keep(ctx context.Context, answered []db.ClaimRow) error {
 		p.SubjectIds, p.Epochs, p.Numbers = append(p.SubjectIds, q.SubjectID), append(p.Epochs, q.Epoch), append(p.Numbers, q.Number)
 		p.Providers, p.States, p.Founds = append(p.Providers, q.Provider), append(p.States, q.State), append(p.Founds, q.Found)
 		p.AbsentReads, p.FirstAbsents = append(p.AbsentReads, q.AbsentReads), append(p.FirstAbsents, orZero(q.FirstAbsentAt))
+		p.Provens = append(p.Provens, orZero(q.ProvenAt))
 		p.Unanswereds, p.NextAts = append(p.Unanswereds, q.Unanswered), append(p.NextAts, q.NextAt)
 		if q.State != asking {
 			places = append(places, run.Place{Run: q.RunID, Page: int(q.Page)})

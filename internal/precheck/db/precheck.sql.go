@@ -29,7 +29,7 @@ SELECT unnest($1::uuid[]), $2, $3, $4, unnest($5::integer[]), unnest($6::bigint[
 ON CONFLICT (subject_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, provider = EXCLUDED.provider, number = EXCLUDED.number, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
     destination = EXCLUDED.destination, run_id = EXCLUDED.run_id, page = EXCLUDED.page, sent_since = EXCLUDED.sent_since,
-    sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, unanswered = 0,
+    sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, unanswered = 0,
     next_at = EXCLUDED.next_at, lease_expires_at = NULL
 `
 
@@ -77,7 +77,7 @@ WHERE p.subject_id IN (
     ORDER BY d.next_at LIMIT $5 FOR UPDATE SKIP LOCKED
 )
 RETURNING p.subject_id, p.epoch, p.tenant, p.provider, p.number, p.amount, p.currency, p.destination, p.run_id, p.page, p.sent_since,
-          p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.unanswered, p.next_at
+          p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.proven_at, p.unanswered, p.next_at
 `
 
 type ClaimParams struct {
@@ -105,6 +105,7 @@ type ClaimRow struct {
 	Found         int32
 	AbsentReads   int32
 	FirstAbsentAt *time.Time
+	ProvenAt      *time.Time
 	Unanswered    int32
 	NextAt        time.Time
 }
@@ -142,6 +143,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.Found,
 			&i.AbsentReads,
 			&i.FirstAbsentAt,
+			&i.ProvenAt,
 			&i.Unanswered,
 			&i.NextAt,
 		); err != nil {
@@ -181,7 +183,7 @@ func (q *Queries) Count(ctx context.Context, epoch int32) (CountRow, error) {
 }
 
 const ofSubjects = `-- name: OfSubjects :many
-SELECT subject_id, epoch, provider, number, state, found FROM prechecks WHERE subject_id = ANY($1::uuid[])
+SELECT subject_id, epoch, provider, number, state, found, proven_at FROM prechecks WHERE subject_id = ANY($1::uuid[])
 `
 
 type OfSubjectsRow struct {
@@ -191,6 +193,7 @@ type OfSubjectsRow struct {
 	Number    int32
 	State     string
 	Found     int32
+	ProvenAt  *time.Time
 }
 
 func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]OfSubjectsRow, error) {
@@ -209,6 +212,7 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]OfS
 			&i.Number,
 			&i.State,
 			&i.Found,
+			&i.ProvenAt,
 		); err != nil {
 			return nil, err
 		}
@@ -222,12 +226,14 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]OfS
 
 const record = `-- name: Record :exec
 UPDATE prechecks p SET state = r.state, found = r.found, absent_reads = r.absent_reads,
-    first_absent_at = NULLIF(r.first_absent_at, '0001-01-01 00:00:00+00'), unanswered = r.unanswered, next_at = r.next_at, lease_expires_at = NULL
+    first_absent_at = NULLIF(r.first_absent_at, '0001-01-01 00:00:00+00'),
+    proven_at = NULLIF(r.proven_at, '0001-01-01 00:00:00+00'), unanswered = r.unanswered, next_at = r.next_at, lease_expires_at = NULL
 FROM (
     SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS epoch, unnest($3::integer[]) AS number,
            unnest($4::text[]) AS provider, unnest($5::text[]) AS state, unnest($6::integer[]) AS found,
            unnest($7::integer[]) AS absent_reads, unnest($8::timestamptz[]) AS first_absent_at,
-           unnest($9::integer[]) AS unanswered, unnest($10::timestamptz[]) AS next_at
+           unnest($9::timestamptz[]) AS proven_at,
+           unnest($10::integer[]) AS unanswered, unnest($11::timestamptz[]) AS next_at
 ) r
 WHERE p.subject_id = r.subject_id AND p.epoch = r.epoch AND p.number = r.number AND p.provider = r.provider AND p.state = 'asking'
 `
@@ -241,6 +247,7 @@ type RecordParams struct {
 	Founds       []int32
 	AbsentReads  []int32
 	FirstAbsents []time.Time
+	Provens      []time.Time
 	Unanswereds  []int32
 	NextAts      []time.Time
 }
@@ -256,6 +263,7 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) error {
 		arg.Founds,
 		arg.AbsentReads,
 		arg.FirstAbsents,
+		arg.Provens,
 		arg.Unanswereds,
 		arg.NextAts,
 	)

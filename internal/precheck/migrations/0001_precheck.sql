@@ -21,6 +21,7 @@ CREATE TABLE prechecks (
     found            integer NOT NULL DEFAULT 0,
     absent_reads     integer NOT NULL DEFAULT 0, -- in a row, and late enough to count
     first_absent_at  timestamptz,
+    proven_at        timestamptz,        -- when what is absent was asked about last
     unanswered       integer NOT NULL DEFAULT 0, -- in a row
     next_at          timestamptz NOT NULL, -- service clock
     lease_expires_at timestamptz,          -- database time: it is being asked about until then

@@ -1,5 +1,5 @@
 -- name: OfSubjects :many
-SELECT subject_id, epoch, provider, number, state, found FROM prechecks WHERE subject_id = ANY(@subject_ids::uuid[]);
+SELECT subject_id, epoch, provider, number, state, found, proven_at FROM prechecks WHERE subject_id = ANY(@subject_ids::uuid[]);
 
 -- name: Ask :exec
 INSERT INTO prechecks (subject_id, epoch, tenant, provider, number, amount, currency, destination, run_id, page, sent_since, sent_until,
@@ -9,7 +9,7 @@ SELECT unnest(@subject_ids::uuid[]), @epoch, @tenant, @provider, unnest(@numbers
 ON CONFLICT (subject_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, provider = EXCLUDED.provider, number = EXCLUDED.number, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
     destination = EXCLUDED.destination, run_id = EXCLUDED.run_id, page = EXCLUDED.page, sent_since = EXCLUDED.sent_since,
-    sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, unanswered = 0,
+    sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, unanswered = 0,
     next_at = EXCLUDED.next_at, lease_expires_at = NULL;
 
 -- name: Claim :many
@@ -22,16 +22,18 @@ WHERE p.subject_id IN (
     ORDER BY d.next_at LIMIT @page_limit FOR UPDATE SKIP LOCKED
 )
 RETURNING p.subject_id, p.epoch, p.tenant, p.provider, p.number, p.amount, p.currency, p.destination, p.run_id, p.page, p.sent_since,
-          p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.unanswered, p.next_at;
+          p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.proven_at, p.unanswered, p.next_at;
 
 -- name: Record :exec
 -- What was asked anew meanwhile, after another restore or of another number, is not answered by this.
 UPDATE prechecks p SET state = r.state, found = r.found, absent_reads = r.absent_reads,
-    first_absent_at = NULLIF(r.first_absent_at, '0001-01-01 00:00:00+00'), unanswered = r.unanswered, next_at = r.next_at, lease_expires_at = NULL
+    first_absent_at = NULLIF(r.first_absent_at, '0001-01-01 00:00:00+00'),
+    proven_at = NULLIF(r.proven_at, '0001-01-01 00:00:00+00'), unanswered = r.unanswered, next_at = r.next_at, lease_expires_at = NULL
 FROM (
     SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@epochs::integer[]) AS epoch, unnest(@numbers::integer[]) AS number,
            unnest(@providers::text[]) AS provider, unnest(@states::text[]) AS state, unnest(@founds::integer[]) AS found,
            unnest(@absent_reads::integer[]) AS absent_reads, unnest(@first_absents::timestamptz[]) AS first_absent_at,
+           unnest(@provens::timestamptz[]) AS proven_at,
            unnest(@unanswereds::integer[]) AS unanswered, unnest(@next_ats::timestamptz[]) AS next_at
 ) r
 WHERE p.subject_id = r.subject_id AND p.epoch = r.epoch AND p.number = r.number AND p.provider = r.provider AND p.state = 'asking';

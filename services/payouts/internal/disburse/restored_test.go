@@ -206,6 +206,55 @@ func TestALaterAttemptFromBeforeTheRestoreIsFound(t *testing.T) {
 	e.Check()
 }
 
+// Promise 1. What a provider denied twice while its reading side was blind, and could not go for days, is not sent on the word of then: it is asked
+// anew when it may go, and not before. What was paid is taken over, what never was goes.
+func TestAnAbsenceAfterARestoreIsNotBelievedForDays(t *testing.T) {
+	t.Parallel()
+	for name, paid := range map[string]bool{"paid before": true, "never sent": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := sending.New(t)
+			restore := pgtest.Backup(t, e.Pool)
+			if paid {
+				e.Send(e.Sender(), 1)
+			}
+			restore()
+			mark(e, 1)
+			blind, sends := true, 0
+			s := e.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+				sends++
+				return real.Submit(ctx, tr)
+			}, Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+				if blind {
+					return provider.Found{}, nil
+				}
+				return real.Lookup(ctx, tr)
+			}})
+			run := e.Plan(1)
+			e.Dispatch(s, run)
+			e.SQL("UPDATE batches SET control = 'paused'")
+			prove(t, e, s)
+			blind = false
+			e.Clock.Advance(72 * time.Hour)
+			e.Dispatch(s, run)
+			if n := e.Count("SELECT count(*) FROM prechecks WHERE state = 'absent'"); n != 1 {
+				t.Fatalf("%d are proven absent while the batch is paused", n)
+			}
+			e.SQL("UPDATE batches SET control = 'open'")
+			e.Dispatch(s, run)
+			if sends != 0 {
+				t.Error("sent on the word of days ago")
+			}
+			prove(t, e, s)
+			if got := e.One(); got != "succeeded" || (sends == 0) != paid {
+				t.Errorf("%s after %d sends", got, sends)
+			}
+			paidOnce(t, e, 1)
+			e.Check()
+		})
+	}
+}
+
 // A provider that does not answer proves nothing: nothing is sent, and no run waits for it for ever.
 func TestNothingIsSentWhileTheProviderDoesNotAnswer(t *testing.T) {
 	t.Parallel()
