@@ -356,6 +356,51 @@ func TestAStopHoldsBeforeItIsCommitted(t *testing.T) {
 	}
 }
 
+// The answer that asks to stop cannot be recorded: its connector is stopped all the same. Where that cannot be written either the lane ends, and
+// does not claim and call off at the database's speed.
+func TestAStopThatIsNotRecordedStops(t *testing.T) {
+	t.Parallel()
+	for name, unwritable := range map[string]bool{"the outcome cannot be written": false, "nor can the stop": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPost(t)
+			p.parcels(20, 0, "dhl")
+			if unwritable {
+				p.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a defect'; END $$")
+				p.sql("CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON provider_states FOR EACH ROW WHEN (NEW.state = 'stopped') EXECUTE FUNCTION refuse()")
+			}
+			p.dispatcher.ClaimMost = 1
+			var called sync.Map
+			p.answer = func(_ context.Context, tr provider.Transfer) provider.Result {
+				called.Store(tr.Reference, true)
+				return provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeProvider, Code: "wrong_pin", Stop: true}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var claims atomic.Int64
+			p.fail = func(step string) error {
+				if step == "begun" && claims.Add(1) == 100 {
+					cancel()
+				}
+				if _, ok := called.Load(step); ok {
+					return errors.New("a defect")
+				}
+				return nil
+			}
+			err := p.dispatcher.Dispatch(ctx, p.run, 0)
+			if n := claims.Load(); n >= 100 || p.sent() > 4 {
+				t.Errorf("%d claims and %d calls, there are 4 slots", n, p.sent())
+			}
+			if (err != nil) != unwritable {
+				t.Errorf("the command ends with %v", err)
+			}
+			if n := p.count("SELECT count(*) FROM provider_states WHERE state = 'stopped'"); (n == 1) == unwritable {
+				t.Errorf("%d connectors are stopped", n)
+			}
+		})
+	}
+}
+
 // A connector that rests for longer than a page is patient leaves its rows where they are.
 func TestALongRest(t *testing.T) {
 	t.Parallel()

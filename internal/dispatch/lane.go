@@ -35,6 +35,7 @@ type lane struct {
 	seen     atomic.Int64   // how often the connector was stopped so far, by the latest look before a send
 	stopped  atomic.Int64   // 1 more than that when an answer asked to stop: what goes by no newer look is not sent any more
 	ended    atomic.Bool    // nothing more is claimed
+	halted   atomic.Bool    // an answer asked to stop, and that could not be written down
 	dry      atomic.Bool    // a claim found fewer rows than it had slots for: the next one is the feeder's, who knows what to wait for
 	progress chan struct{}  // a record was committed
 	recorded bool           // likewise, of any; written by the recorder, and read when it has ended
@@ -119,6 +120,9 @@ const probeEvery = time.Second
 
 func (l *lane) feed(ctx context.Context) error {
 	for {
+		if l.halted.Load() {
+			return errHalted
+		}
 		l.again.Store(false)
 		c, err := l.next(ctx)
 		switch {

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -95,8 +96,39 @@ func (l *lane) persist(ctx context.Context, batch []answer, refill bool) (again 
 	default:
 		l.d.Logger.ErrorContext(ctx, l.d.Service+": outcomes are not recorded; the attempts are taken over and looked up when their lease ends",
 			"run", l.Run.ID, "provider", l.Connector.Provider, "outcomes", len(batch), "error", err)
+		l.stopAlone(ctx, batch)
 	}
 	return again
+}
+
+// errHalted means that an answer asked to stop, and that nobody but this lane could be told.
+var errHalted = errors.New("an answer asked to stop its connector, and neither it nor the stop could be recorded")
+
+// stopAlone stops the connector where the outcome that asks for it is not recorded. Others would go on calling, and this lane would claim and
+// call off for ever. Where that cannot be written either the lane ends; its command comes again.
+func (l *lane) stopAlone(ctx context.Context, batch []answer) {
+	var stops []provider.Result
+	for _, a := range batch {
+		if a.result.Stop {
+			stops = append(stops, a.result)
+		}
+	}
+	if len(stops) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	err := pg.InTx(ctx, l.d.Pool, func(tx pgx.Tx) error {
+		_, err := l.d.States.Observe(ctx, tx, l.Connector.Connector, stops)
+		return err
+	})
+	if err != nil {
+		l.halted.Store(true)
+		l.d.Logger.ErrorContext(ctx, l.d.Service+": a connector is not stopped though an answer asks for it; stop it by hand",
+			"run", l.Run.ID, "provider", l.Connector.Provider, "error", err)
+		return
+	}
+	l.d.Outbox.Nudge()
 }
 
 // commit is transaction B, tried until it succeeds or is of no use any more. The database may be away for a while; the
