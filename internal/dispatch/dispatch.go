@@ -119,7 +119,8 @@ func (d *Dispatcher) Dispatch(ctx context.Context, runID uuid.UUID, page int) er
 			return nil // whoever works for the tenant takes it along; should that process die, the sweeper finds the page
 		}
 		sent, err := d.pages(ctx, r, job{runID, page})
-		if err != nil || !sent || d.Help == nil {
+		// Where nothing of the command's own page goes, nothing may go at all. A page that was found may only be in the way of those before it.
+		if err != nil || d.Help == nil || !sent && len(done) == 0 {
 			return err
 		}
 		done = append(done, page)

@@ -83,3 +83,29 @@ func TestNobodyHelpsWhereNothingGoes(t *testing.T) {
 	paidOnce(t, e, 20)
 	e.Check()
 }
+
+// The last page cannot go, for its provider is asked about it after a restore: those before it are helped with all the same.
+func TestAPageThatCannotGoEndsNoHelp(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	e.Planner.PageSize = 5
+	s := e.Sender()
+	run := e.Plan(20)
+	e.SQL(`INSERT INTO prechecks (subject_id, epoch, tenant, provider, number, amount, currency, destination, run_id, page, sent_until, state, next_at)
+		SELECT payout_id, 1, tenant, provider, 1, net, currency, destination, run_id, page, now(), 'asking', now() FROM payouts WHERE page = 3`)
+	looks := 0
+	help := s.Help
+	s.Help = func(ctx context.Context, run uuid.UUID, except []int) (int, bool, error) {
+		looks++
+		return help(ctx, run, except)
+	}
+	if err := s.Dispatch(e.Ctx(), run, 0); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int64{"succeeded": 15, "approved": 5}, e.PayoutStates()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if looks != 4 {
+		t.Errorf("%d looks for more of 4 pages", looks)
+	}
+}
