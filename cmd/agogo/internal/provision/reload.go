@@ -51,7 +51,7 @@ func (r *Reloader) Register(reg prometheus.Registerer) error {
 	if err := errors.Join(reg.Register(r.reloads), reg.Register(r.refusals)); err != nil || r.Certificate == "" {
 		return err
 	}
-	return errors.Join(reg.Register(renewal.Expiry{"nats": r.served}))
+	return reg.Register(renewal.Expiry{"nats": r.served})
 }
 
 func (r *Reloader) served() (time.Time, error) {
