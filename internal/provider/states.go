@@ -71,8 +71,18 @@ func (s *States) Get(ctx context.Context, q db.DBTX, c Connector) (Status, error
 // Stopped lists, as "<tenant>/<provider>", the connectors of all tenants that nothing goes through for now: stopped ones,
 // those that rest for longer than [LongRest], and those that wait for float, to the end of that.
 func (s *States) Stopped(ctx context.Context, q db.DBTX) ([]string, error) {
+	return s.closed(ctx, q, false)
+}
+
+// Barred lists them without those that wait for float: what is approved behind these is about to be held, and whoever asks whether a run
+// is through, or a page stands still, has to wait for that.
+func (s *States) Barred(ctx context.Context, q db.DBTX) ([]string, error) {
+	return s.closed(ctx, q, true)
+}
+
+func (s *States) closed(ctx context.Context, q db.DBTX, butFloat bool) ([]string, error) {
 	now := s.Clock.Now()
-	rows, err := db.New(q).StoppedConnectors(ctx, db.StoppedConnectorsParams{RestBeyond: now.Add(LongRest), FloatCodes: floatCodes(), Now: now})
+	rows, err := db.New(q).StoppedConnectors(ctx, db.StoppedConnectorsParams{RestBeyond: now.Add(LongRest), FloatCodes: floatCodes(), ButFloat: butFloat, Now: now})
 	if err != nil {
 		return nil, fmt.Errorf("read stopped connectors: %w", err)
 	}

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/provider/db"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -240,14 +242,16 @@ func TestFaultsOfAllReplicasCountTogether(t *testing.T) {
 func TestStoppedNamesWhatNothingGoesThrough(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	names := func() []string {
+	list := func(read func(context.Context, db.DBTX) ([]string, error)) []string {
 		t.Helper()
-		got, err := e.Stopped(t.Context(), e.pool)
+		got, err := read(t.Context(), e.pool)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return got
 	}
+	names := func() []string { return list(e.Stopped) }
+	barred := func() []string { return list(e.Barred) }
 	e.observe(t, many(timedOut, 7)...) // rests for 1 s: worth waiting for
 	if got := names(); len(got) != 0 {
 		t.Errorf("a short rest counts as stopped: %v", got)
@@ -256,22 +260,29 @@ func TestStoppedNamesWhatNothingGoesThrough(t *testing.T) {
 	if got := names(); len(got) != 1 || got[0] != "lebenis/orange" {
 		t.Errorf("a connector without float: %v", got)
 	}
+	if got := barred(); len(got) != 0 {
+		t.Errorf("what is approved behind a connector without float is about to be held, and it is barred: %v", got)
+	}
 	e.vc.Advance(10 * time.Minute)
 	if got := names(); len(got) != 0 {
 		t.Errorf("the rest is over: %v", got)
 	}
 	e.observe(t, wrongPIN)
 	e.vc.Advance(1000 * time.Hour)
-	if got := names(); len(got) != 1 {
-		t.Errorf("a stopped connector: %v", got)
+	if got := names(); len(got) != 1 || !slices.Equal(got, barred()) {
+		t.Errorf("a stopped connector: %v; barred: %v", got, barred())
 	}
 	var opened []Status
 	e.tx(t, func(ctx context.Context, tx pgx.Tx) (st Status, err error) {
 		opened, err = e.ResumeStopped(ctx, tx, "lebenis", Reason{Code: "by_person"})
 		return st, err
 	})
-	if len(opened) != 1 || len(names()) != 0 {
-		t.Errorf("after resuming: %v, %v", opened, names())
+	if len(opened) != 1 || len(names()) != 0 || len(barred()) != 0 {
+		t.Errorf("after resuming: %v, %v, %v", opened, names(), barred())
+	}
+	e.observe(t, Result{Class: NotSent, Code: CodeRateLimited, SlowDown: true, RetryAfter: LongRest + time.Second})
+	if got := names(); len(got) != 1 || !slices.Equal(got, barred()) {
+		t.Errorf("a long rest: %v; barred: %v", got, barred())
 	}
 }
 

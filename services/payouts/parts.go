@@ -61,11 +61,12 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	states := &provider.States{Service: name, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	s.connectors.Guard(states, pool)
 	stopped := func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Stopped(ctx, tx) }
+	barred := func(ctx context.Context, tx pgx.Tx) ([]string, error) { return states.Barred(ctx, tx) }
 	keeper := float.New(float.Deps{Pool: pool, Clock: clk, States: states, Connectors: s.connectors, Tenants: file, Logger: s.log, Registry: registry})
 	st := &store.Store{
-		Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Stopped: stopped, Float: keeper,
+		Outbox: relay, Clock: clk, Epoch: s.epoch, Tenants: file, Stopped: stopped, Barred: barred, Float: keeper,
 		Runs: &run.Store{
-			Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch, Items: store.Items{Clock: clk, Stopped: stopped},
+			Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch, Items: store.Items{Clock: clk, Barred: barred},
 		},
 	}
 	outcomes := outcome.New(outcome.Deps{

@@ -547,14 +547,16 @@ func (q *Queries) SpendFunds(ctx context.Context, arg SpendFundsParams) error {
 
 const stoppedConnectors = `-- name: StoppedConnectors :many
 SELECT tenant, provider FROM provider_states
-WHERE state = 'stopped' OR rest_until > $1::timestamptz OR (rest_code = ANY($2::text[]) AND rest_until > $3::timestamptz)
+WHERE state = 'stopped' OR CASE WHEN rest_code = ANY($1::text[]) THEN NOT $2::boolean AND rest_until > $3::timestamptz
+                                ELSE rest_until > $4::timestamptz END
 ORDER BY tenant, provider
 `
 
 type StoppedConnectorsParams struct {
-	RestBeyond time.Time
 	FloatCodes []string
+	ButFloat   bool
 	Now        time.Time
+	RestBeyond time.Time
 }
 
 type StoppedConnectorsRow struct {
@@ -562,9 +564,15 @@ type StoppedConnectorsRow struct {
 	Provider string
 }
 
-// Stopped, or resting for longer than anybody should wait for. What waits for float is held, however short the rest still is.
+// Stopped, or resting for longer than anybody should wait for. What waits for float is held, however short the rest still is; where that is
+// about to happen it is asked for without.
 func (q *Queries) StoppedConnectors(ctx context.Context, arg StoppedConnectorsParams) ([]StoppedConnectorsRow, error) {
-	rows, err := q.db.Query(ctx, stoppedConnectors, arg.RestBeyond, arg.FloatCodes, arg.Now)
+	rows, err := q.db.Query(ctx, stoppedConnectors,
+		arg.FloatCodes,
+		arg.ButFloat,
+		arg.Now,
+		arg.RestBeyond,
+	)
 	if err != nil {
 		return nil, err
 	}

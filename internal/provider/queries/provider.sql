@@ -2,9 +2,11 @@
 SELECT * FROM provider_states WHERE tenant = @tenant ORDER BY provider;
 
 -- name: StoppedConnectors :many
--- Stopped, or resting for longer than anybody should wait for. What waits for float is held, however short the rest still is.
+-- Stopped, or resting for longer than anybody should wait for. What waits for float is held, however short the rest still is; where that is
+-- about to happen it is asked for without.
 SELECT tenant, provider FROM provider_states
-WHERE state = 'stopped' OR rest_until > @rest_beyond::timestamptz OR (rest_code = ANY(@float_codes::text[]) AND rest_until > @now::timestamptz)
+WHERE state = 'stopped' OR CASE WHEN rest_code = ANY(@float_codes::text[]) THEN NOT @but_float::boolean AND rest_until > @now::timestamptz
+                                ELSE rest_until > @rest_beyond::timestamptz END
 ORDER BY tenant, provider;
 
 -- name: GetState :one

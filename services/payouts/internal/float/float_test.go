@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
 	"github.com/agogopay/agogo/simulator"
@@ -316,5 +318,52 @@ func TestPlannedBehindTheQueue(t *testing.T) {
 	read(t, e, s)
 	e.SweepMoving(s)
 	want(t, e, map[string]int64{"succeeded": 3})
+	e.Check()
+}
+
+// Float is found to be short between two looks at a run: what is approved is held first, and then the run is over. Until somebody has, the
+// run waits, and its page is woken once in a while, however often is looked.
+func TestARunIsNotOverBeforeWhatWantsFloatIsHeld(t *testing.T) {
+	t.Parallel()
+	e := wave(t)
+	s := e.Sender()
+	run := e.Plan(3)
+	e.InTx(func(tx pgx.Tx) error {
+		_, err := e.States.Short(e.Ctx(), tx, s.Connector.Connector, 3*net)
+		return err
+	})
+	over := func() bool {
+		return e.Count("SELECT count(*) FROM runs WHERE run_id = $1 AND state = 'completed'", run) == 1
+	}
+	commands := func() int { // those that JetStream takes for one count once
+		ids := map[string]bool{}
+		for _, m := range e.Messages(stream.Commands) {
+			ids[m.ID] = true
+		}
+		return len(ids)
+	}
+	planned := commands()
+	e.SweepOnly()
+	if over() || commands() != planned {
+		t.Fatalf("before anything is held the run is over: %v; %d commands, want %d", over(), commands(), planned)
+	}
+	e.Clock.Advance(2 * time.Second)
+	e.SweepOnly()
+	e.SweepOnly()
+	if over() || commands() != planned+1 {
+		t.Errorf("woken, the run is over: %v; %d commands, want %d", over(), commands(), planned+1)
+	}
+	e.SweepOnly()
+	e.Dispatch(s, run)
+	want(t, e, map[string]int64{"held": 3})
+	if !over() || e.Requests() != 0 {
+		t.Errorf("held, the run is over: %v; %d requests, want none", over(), e.Requests())
+	}
+	woken := commands()
+	e.Clock.Advance(time.Minute)
+	e.SweepOnly()
+	if n := commands(); n != woken {
+		t.Errorf("what is held is woken %d times", n-woken)
+	}
 	e.Check()
 }

@@ -85,7 +85,8 @@ func On(t testing.TB, pool *pgxpool.Pool) *Env {
 		Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants,
 		Runs: &run.Store{Service: store.Service, Pool: pool, Outbox: e.Outbox, Clock: e.Clock},
 	}
-	e.StoppedBy(func(context.Context, pgx.Tx) ([]string, error) { return append([]string{}, e.stopped...), nil })
+	stopped := func(context.Context, pgx.Tx) ([]string, error) { return append([]string{}, e.stopped...), nil }
+	e.StoppedBy(stopped, stopped)
 	e.Importer = &imports.Importer{Pool: pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock}
 	e.Planner = &plan.Planner{Store: e.Store, Outbox: e.Outbox, Tenants: e.Tenants}
 	e.Breaks = &breaks.Breaks{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants}
@@ -190,9 +191,9 @@ func (e *Env) Finish() {
 	})
 }
 
-// StoppedBy has a function say which connectors are stopped.
-func (e *Env) StoppedBy(stopped func(ctx context.Context, tx pgx.Tx) ([]string, error)) {
-	e.Store.Stopped, e.Store.Runs.Items = stopped, store.Items{Clock: e.Clock, Stopped: stopped}
+// StoppedBy has functions say which connectors are stopped, and behind which of these what is approved stays so.
+func (e *Env) StoppedBy(stopped, barred func(ctx context.Context, tx pgx.Tx) ([]string, error)) {
+	e.Store.Stopped, e.Store.Barred, e.Store.Runs.Items = stopped, barred, store.Items{Clock: e.Clock, Barred: barred}
 }
 
 // StopProviders stops connectors, named "<tenant>/<provider>", and opens all others.

@@ -18,8 +18,8 @@ import (
 // Items are the payouts as runs see them.
 type Items struct {
 	Clock clock.Clock
-	// Stopped lists the stopped connectors as "<tenant>/<provider>", read in the transaction. nil means that none ever stops.
-	Stopped func(ctx context.Context, tx pgx.Tx) ([]string, error)
+	// Barred lists the connectors behind which what is approved stays so, as "<tenant>/<provider>", read in the transaction; nil: none.
+	Barred func(ctx context.Context, tx pgx.Tx) ([]string, error)
 }
 
 var _ run.Items = Items{}
@@ -27,11 +27,11 @@ var _ run.Items = Items{}
 // Finishable returns those of the runs whose payouts are through, or behind a pause, a stop or a provider fault. It is cheap
 // while a run has work left.
 func (i Items) Finishable(ctx context.Context, tx pgx.Tx, runs []uuid.UUID) ([]uuid.UUID, error) {
-	stopped, err := i.stopped(ctx, tx)
+	barred, err := named(ctx, tx, i.Barred)
 	if err != nil {
 		return nil, err
 	}
-	return db.New(tx).FinishableRuns(ctx, db.FinishableRunsParams{Ids: runs, Now: i.Clock.Now(), Stopped: stopped})
+	return db.New(tx).FinishableRuns(ctx, db.FinishableRunsParams{Ids: runs, Now: i.Clock.Now(), Stopped: barred})
 }
 
 // Sums counts a run's payouts by state. What a run without payouts did is counted as "asked".
@@ -66,11 +66,12 @@ func (i Items) closes(ctx context.Context, tx pgx.Tx, r run.Run, counts map[stri
 	return counts, nil, nil
 }
 
-func (i Items) stopped(ctx context.Context, tx pgx.Tx) ([]string, error) {
-	if i.Stopped == nil {
+// named are the connectors that a function lists, if there is one.
+func named(ctx context.Context, tx pgx.Tx, list func(ctx context.Context, tx pgx.Tx) ([]string, error)) ([]string, error) {
+	if list == nil {
 		return []string{}, nil
 	}
-	names, err := i.Stopped(ctx, tx)
+	names, err := list(ctx, tx)
 	if err != nil {
 		return nil, fmt.Errorf("stopped connectors: %w", err)
 	}

@@ -36,6 +36,8 @@ type Store struct {
 	Tenants *config.File
 	// Stopped lists the stopped connectors; see [Items].
 	Stopped func(ctx context.Context, tx pgx.Tx) ([]string, error)
+	// Barred lists those of them behind which what is approved stays so; nil: none.
+	Barred func(ctx context.Context, tx pgx.Tx) ([]string, error)
 	// Float tells of balances; nil is a service that knows none.
 	Float Float
 }
@@ -106,7 +108,7 @@ func (s *Store) Today(tenant string) string {
 
 // StoppedConnectors lists the stopped connectors as "<tenant>/<provider>".
 func (s *Store) StoppedConnectors(ctx context.Context, tx pgx.Tx) ([]string, error) {
-	return Items{Stopped: s.Stopped}.stopped(ctx, tx)
+	return named(ctx, tx, s.Stopped)
 }
 
 // WantingFloat lists the connectors whose balance does not cover what is due, as "<tenant>/<provider>".

@@ -60,12 +60,12 @@ func (s *Store) RetryDue(ctx context.Context, tx pgx.Tx, limit int) error {
 // WakeStanding emits the dispatch command of pages with approved payouts that nothing hinders and that have rested since a
 // time.
 func (s *Store) WakeStanding(ctx context.Context, tx pgx.Tx, since time.Time, nonce string, limit int) error {
-	stopped, err := s.StoppedConnectors(ctx, tx)
+	barred, err := named(ctx, tx, s.Barred)
 	if err != nil {
 		return err
 	}
 	pages, err := db.New(tx).ApprovedPages(ctx, db.ApprovedPagesParams{
-		RestedSince: since, Now: s.Clock.Now(), Stopped: stopped, PageLimit: int32(limit),
+		RestedSince: since, Now: s.Clock.Now(), Stopped: barred, PageLimit: int32(limit),
 	})
 	if err != nil {
 		return fmt.Errorf("find approved payouts that nobody sends: %w", err)

@@ -102,7 +102,9 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 	w.bank = newBank(w.Clock, r.deduplicates, w.config.Timeout+w.config.QuietTime)
 	w.bank.uneven = r.wide
 	w.states = &provider.States{Service: store.Service, Outbox: w.Outbox, Clock: w.Clock}
-	w.StoppedBy(func(ctx context.Context, tx pgx.Tx) ([]string, error) { return w.states.Stopped(ctx, tx) })
+	w.StoppedBy(
+		func(ctx context.Context, tx pgx.Tx) ([]string, error) { return w.states.Stopped(ctx, tx) },
+		func(ctx context.Context, tx pgx.Tx) ([]string, error) { return w.states.Barred(ctx, tx) })
 	w.replicas = []*replica{w.replica(w.line.Pool, nil), w.replica(w.line.Pool, nil)}
 	first := w.replicas[0]
 	w.Ticks.Jobs = runs.Jobs(w.Planner, w.Breaks, first.worker.AskPage, nil)

@@ -93,7 +93,9 @@ func NewOf(t testing.TB, kind Kind, change ...func(*simulator.Config)) *Env {
 		}
 	})
 	e.States = &provider.States{Service: store.Service, Outbox: e.Outbox, Clock: e.Clock}
-	e.StoppedBy(func(ctx context.Context, tx pgx.Tx) ([]string, error) { return e.States.Stopped(ctx, tx) })
+	e.StoppedBy(
+		func(ctx context.Context, tx pgx.Tx) ([]string, error) { return e.States.Stopped(ctx, tx) },
+		func(ctx context.Context, tx pgx.Tx) ([]string, error) { return e.States.Barred(ctx, tx) })
 	e.Config = config.Provider{
 		Name: kind.Name, Timeout: 500 * time.Millisecond, QuietTime: 2 * time.Second,
 		LookupAfter: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second},
