@@ -46,6 +46,17 @@ func (h *heard) stuck(t *testing.T, want int) {
 	}
 }
 
+// cancelledRun is a run of n payouts, approved and held, that was cancelled a moment ago.
+func cancelledRun(t *testing.T, n int) *payoutstest.Env {
+	t.Helper()
+	e := payoutstest.New(t)
+	payees(e, 1, 10_000)
+	e.Run(payoutstest.Daily(evening))
+	e.SQL(clone, 1, n-1, false)
+	e.SQL("UPDATE batches SET control = 'cancelled', state = 'cancelled'")
+	return e
+}
+
 func cancelledOf(e *payoutstest.Env) int64 {
 	return e.Count("SELECT count(*) FROM payouts WHERE state = 'cancelled'")
 }
@@ -54,11 +65,7 @@ func cancelledOf(e *payoutstest.Env) int64 {
 // again until it is mended.
 func TestOnePayoutThatCannotBeCancelledCostsItself(t *testing.T) {
 	t.Parallel()
-	e := payoutstest.New(t)
-	payees(e, 1, 10_000)
-	e.Run(payoutstest.Daily(evening))
-	e.SQL(clone, 1, 1199, false)
-	e.SQL("UPDATE batches SET control = 'cancelled', state = 'cancelled'")
+	e := cancelledRun(t, 1200)
 	e.SQL("ALTER TABLE payouts ADD CONSTRAINT defect CHECK (payee_id NOT IN ('clone-7', 'clone-800') OR state <> 'cancelled')")
 	h := hear(e)
 	once(t, h.Sweeper)
@@ -96,15 +103,12 @@ func TestOnePayoutThatCannotBeCancelledCostsItself(t *testing.T) {
 // Who is not left of a cancelled run any more, for whatever reason, is not stuck.
 func TestWhatIsStuckIsForgottenWhenItIsGone(t *testing.T) {
 	t.Parallel()
-	e := payoutstest.New(t)
-	payees(e, 2, 10_000)
-	e.Run(payoutstest.Daily(evening))
-	e.SQL("UPDATE batches SET control = 'cancelled', state = 'cancelled'")
-	e.SQL("ALTER TABLE payouts ADD CONSTRAINT defect CHECK (payee_id <> 'drv-01' OR state <> 'cancelled')")
+	e := cancelledRun(t, 2)
+	e.SQL("ALTER TABLE payouts ADD CONSTRAINT defect CHECK (payee_id <> 'clone-1' OR state <> 'cancelled')")
 	h := hear(e)
 	once(t, h.Sweeper)
 	h.stuck(t, 1)
-	e.SQL("UPDATE payouts SET state = 'unknown' WHERE payee_id = 'drv-01'")
+	e.SQL("UPDATE payouts SET state = 'unknown' WHERE payee_id = 'clone-1'")
 	once(t, h.Sweeper)
 	h.stuck(t, 0)
 }
@@ -112,11 +116,7 @@ func TestWhatIsStuckIsForgottenWhenItIsGone(t *testing.T) {
 // Nothing can be cancelled at all: a sweep gives up after a bounded number of tries, and the next ones go on from there.
 func TestWhereNothingCanBeCancelledASweepIsBounded(t *testing.T) {
 	t.Parallel()
-	e := payoutstest.New(t)
-	payees(e, 1, 10_000)
-	e.Run(payoutstest.Daily(evening))
-	e.SQL(clone, 1, 299, false)
-	e.SQL("UPDATE batches SET control = 'cancelled', state = 'cancelled'")
+	e := cancelledRun(t, 300)
 	e.SQL("ALTER TABLE payouts ADD CONSTRAINT defect CHECK (state <> 'cancelled')")
 	h := hear(e)
 	once(t, h.Sweeper)
@@ -132,11 +132,7 @@ func TestWhereNothingCanBeCancelledASweepIsBounded(t *testing.T) {
 // The commit of a page fails, as on a lost connection: the next sweep does that page, and not the one after it.
 func TestAPageWhoseCommitFailedIsDoneAgain(t *testing.T) {
 	t.Parallel()
-	e := payoutstest.New(t)
-	payees(e, 1, 10_000)
-	e.Run(payoutstest.Daily(evening))
-	e.SQL(clone, 1, 599, false)
-	e.SQL("UPDATE batches SET control = 'cancelled', state = 'cancelled'")
+	e := cancelledRun(t, 600)
 	e.SQL("CREATE FUNCTION lost() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'lost'; END $$")
 	e.SQL("CREATE CONSTRAINT TRIGGER lost AFTER UPDATE ON payouts DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.state = 'cancelled') EXECUTE FUNCTION lost()")
 	h := hear(e)
