@@ -12,14 +12,16 @@ import (
 
 // line is what a database does: it gives the turn to one at a time, until who has it returns it or ends.
 type line struct {
-	mu   sync.Mutex
-	head *place
-	away bool
+	mu    sync.Mutex
+	head  *place
+	away  bool
+	takes time.Duration // for an answer, or for none
 }
 
 type place struct{ *line }
 
 func (p *place) Take(context.Context) (bool, error) {
+	<-time.After(p.takes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.away {
@@ -99,7 +101,9 @@ func TestReplicasEndOneAfterAnother(t *testing.T) {
 // Nobody waits for ever for a replica that hangs, or for a database; and who has waited in vain does not end with all others.
 func TestATurnThatNeverComes(t *testing.T) {
 	t.Parallel()
-	for name, l := range map[string]*line{"somebody has it": {head: &place{}}, "no database": {away: true}} {
+	for name, l := range map[string]*line{
+		"somebody has it": {head: &place{}}, "no database": {away: true}, "a database that swallows what it is asked": {away: true, takes: 20 * time.Second},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -132,6 +136,22 @@ func TestATurnThatIsLost(t *testing.T) {
 		l.goesAway()
 		if w.endsWithin(5 * time.Minute) {
 			t.Error("it ended with a turn that it had lost")
+		}
+	})
+}
+
+// A database that is slow to answer prolongs nothing: it is the time with the turn that counts, and not how often it is asked for.
+func TestATurnOfASlowDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const spread, slow = 30 * time.Second, 9 * time.Second
+		w := waiting(t, &line{takes: slow}, spread, fine)
+		w.write("second")
+		if w.endsWithin(watchEvery + slow + spread - time.Nanosecond) {
+			t.Fatal("it ended before its time")
+		}
+		if !w.endsWithin(watchEvery + slow) {
+			t.Error("each answer of the database is waited for")
 		}
 	})
 }

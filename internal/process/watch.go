@@ -9,16 +9,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/renewal"
 )
 
 const (
 	watchEvery = 2 * time.Second
-	// unreadable is how many looks in a row a file may be away: an exchange takes no time, so after half a minute it is gone.
-	unreadable = int(30 * time.Second / watchEvery)
-	// impatient is how many looks a replica waits for its turn, and at most as many again by chance: who has it may hang, and the
-	// database may be away.
-	impatient = int(10 * time.Minute / watchEvery)
+	// unreadable is how long a file may be away: an exchange takes no time, so after half a minute it is gone.
+	unreadable = 30 * time.Second
+	// impatient is how long a replica waits for its turn, and at most as long again by chance: who has it may hang, and the
+	// database may be away, or swallow what is asked of it. Then a look takes its time, so time counts and not looks.
+	impatient = 10 * time.Minute
 )
 
 // errChanged ends a process that is to be started again; it has not failed.
@@ -36,11 +37,12 @@ type watch struct {
 	began   renewal.Print // what the process was started with
 	usable  func() error  // whether it could be started with what is there now
 	stale   prometheus.Gauge
-	away    int // looks in a row that could not read the files
-	waited  int // looks in a row in which it could have ended
-	atMost  int // looks of which that is enough, whoever's turn it is
-	held    int // of the looks waited, the last ones in a row in which it was its turn
-	log     *slog.Logger
+	// Zero times are of what is not so by the last look.
+	away   time.Time // since when the files cannot be read
+	lost   bool      // that was told
+	giveUp time.Time // it could end, and waits for its turn no longer than this
+	held   time.Time // since when it is its turn
+	log    *slog.Logger
 }
 
 // turn is what one replica of a service has at a time. It is not given back by who ends: its end does that.
@@ -74,7 +76,7 @@ func (w *watch) run(ctx context.Context) error {
 			w.stay(ctx)
 			continue
 		}
-		w.away = 0
+		w.away, w.lost = time.Time{}, false
 		if !w.startable(ctx, now, told != now) {
 			w.stay(ctx)
 		} else if w.due(ctx) {
@@ -86,7 +88,12 @@ func (w *watch) run(ctx context.Context) error {
 
 // missing tells of files that stay away: the next start would fail for them, and nobody has noticed yet.
 func (w *watch) missing(ctx context.Context, err error) {
-	if w.away++; w.away == unreadable {
+	now := clock.Real().Now()
+	if w.away.IsZero() {
+		w.away = now
+	}
+	if !w.lost && now.Sub(w.away) >= unreadable {
+		w.lost = true
 		w.stale.Set(1)
 		w.log.ErrorContext(ctx, "files of AGOGO_WATCH cannot be read: going on with what they held before", "error", err)
 	}
@@ -117,22 +124,25 @@ func (w *watch) due(ctx context.Context) bool {
 	if w.spread == 0 || w.shutOut() {
 		return true
 	}
-	if w.waited++; w.waited == 1 {
-		w.atMost = impatient + rand.N(impatient) // lest all that wait in vain end together
+	if w.giveUp.IsZero() {
+		w.giveUp = clock.Real().Now().Add(impatient + rand.N(impatient)) // lest all that wait in vain end together
 		w.log.InfoContext(ctx, "files have changed: ending when it is this replica's turn, to be started again with them")
 	}
 	mine, err := w.turn.Take(ctx)
+	now := clock.Real().Now() // after the answer, which may have taken its time
 	if !mine {
-		w.held = 0
-		return w.gaveUp(ctx, err)
+		w.held = time.Time{}
+		return w.gaveUp(ctx, now, err)
 	}
-	w.held++
-	return w.held > int(w.spread/watchEvery)
+	if w.held.IsZero() {
+		w.held = now
+	}
+	return now.Sub(w.held) >= w.spread
 }
 
 // gaveUp reports whether the turn was waited for in vain.
-func (w *watch) gaveUp(ctx context.Context, err error) bool {
-	if w.waited <= w.atMost {
+func (w *watch) gaveUp(ctx context.Context, now time.Time, err error) bool {
+	if now.Before(w.giveUp) {
 		return false
 	}
 	w.log.WarnContext(ctx, "it was never this replica's turn to end: ending now", "error", err)
@@ -141,7 +151,7 @@ func (w *watch) gaveUp(ctx context.Context, err error) bool {
 
 // stay lets others have the turn: there is nothing to end for, or not any more.
 func (w *watch) stay(ctx context.Context) {
-	w.waited, w.held = 0, 0
+	w.giveUp, w.held = time.Time{}, time.Time{}
 	if err := w.turn.Return(ctx); err != nil {
 		w.log.DebugContext(ctx, "a turn that is not used was not returned well", "error", err)
 	}
