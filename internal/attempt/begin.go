@@ -27,6 +27,15 @@ type Start struct {
 	Lapsed bool
 }
 
+// Next is the number of a subject's next attempt: the same again while it is proven that nothing was sent under it, the next one
+// otherwise. It takes the newest attempt, number 0 before the first.
+func Next(number int, state State) int {
+	if state == NotSent {
+		return number
+	}
+	return number + 1
+}
+
 // Begin opens attempts under the owner's lease, all of them or none: a new row each, or the one that is proven never to
 // have been sent, with its own reference. The caller holds the subjects' rows, commits, and only then calls the provider. An owner begins
 // once: when a commit is lost, what it began is recorded as never sent, and that must not match what anybody begins instead.

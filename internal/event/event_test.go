@@ -43,9 +43,9 @@ func TestPayoutTableIsTheDesigns(t *testing.T) {
 	want := map[string][]string{
 		"":                  {"created"},
 		"created":           {"approved", "awaiting_approval", "held", "skipped"},
-		"awaiting_approval": {"approved", "held", "rejected"},
-		"held":              {"approved", "awaiting_approval", "cancelled", "held", "unknown"}, // to itself: ADR 12; unknown: ADR 18
-		"approved":          {"cancelled", "held", "submitting", "unknown"},                    // unknown: ADR 18
+		"awaiting_approval": {"approved", "held", "processing", "rejected"},                                  // processing: ADR 10
+		"held":              {"approved", "awaiting_approval", "cancelled", "held", "processing", "unknown"}, // to itself: ADR 12; unknown: ADR 18; processing: ADR 10
+		"approved":          {"cancelled", "held", "processing", "submitting", "unknown"},                    // unknown: ADR 18; processing: ADR 10
 		"submitting":        {"approved", "failed", "held", "processing", "succeeded", "unknown"},
 		"processing":        {"failed", "manual_review", "succeeded", "unknown"},
 		"unknown":           {"approved", "failed", "manual_review", "processing", "succeeded"},

@@ -33,17 +33,20 @@ const (
 	found  = "found"
 )
 
-// Adoption is a subject that turns out to have been sent before the restore.
-type Adoption struct {
-	attempt.Start     // as it was about to be sent, which was as attempt Number
-	Upto          int // the newest attempt that the provider knows
-}
-
 // Sorted is what may become of sends.
 type Sorted struct {
 	Go    []attempt.Start // nothing was sent before
 	Adopt []Adoption
 	Asked int // put aside until the provider has answered
+}
+
+// Of says whose sends are sorted.
+type Of struct {
+	Tenant, Provider string
+	// At is where a subject is sent from: its dispatch is woken when the provider has answered.
+	At func(subject uuid.UUID) run.Place
+	// Sends is set where what is proven goes, or ends, at once. Elsewhere an absence that is too old is not asked about anew.
+	Sends bool
 }
 
 // Gate stands before first sends.
@@ -61,45 +64,35 @@ func (g *Gate) Mark(ctx context.Context, q db.DBTX) (restore.Mark, error) {
 // Sort divides sends of a connector in the transaction that is about to begin them. Whoever calls it holds their subjects' rows, and
 // leaves those alone that it has asked about. An absence is believed for as long as that of an attempt ([attempt.ResendWithin]); what is older
 // is asked about anew where something may go now, and only there: what rests for days is not asked about each hour.
-func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, at run.Place, tenant, provider string, starts []attempt.Start, sends bool) (Sorted, error) {
+func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, of Of, starts []attempt.Start) (Sorted, error) {
 	if mark.Epoch == 0 || len(starts) == 0 {
 		return Sorted{Go: starts}, nil
 	}
-	ids := make([]uuid.UUID, len(starts))
-	for i, s := range starts {
-		ids[i] = s.Subject
-	}
-	rows, err := db.New(tx).OfSubjects(ctx, ids)
+	known, err := g.known(ctx, tx, starts)
 	if err != nil {
-		return Sorted{}, fmt.Errorf("read what was asked about: %w", err)
-	}
-	known := make(map[uuid.UUID]db.OfSubjectsRow, len(rows))
-	for _, r := range rows {
-		known[r.SubjectID] = r
+		return Sorted{}, err
 	}
 	var s Sorted
 	now := g.Clock.Now()
-	p := db.AskParams{
-		Epoch: int32(mark.Epoch), Tenant: tenant, Provider: provider, RunID: at.Run, Page: int32(at.Page), SentUntil: mark.At, At: now,
-	}
+	p := db.AskParams{Epoch: int32(mark.Epoch), Tenant: of.Tenant, Provider: of.Provider, SentUntil: mark.At, At: now}
 	if !mark.SentSince.IsZero() {
 		p.SentSince = &mark.SentSince
 	}
 	for _, start := range starts {
 		r := known[start.Subject]
-		current := int(r.Epoch) == mark.Epoch && r.Provider == provider
+		current := int(r.Epoch) == mark.Epoch && r.Provider == of.Provider
 		proven := current && r.State == absent && start.Number >= int(r.Number)
 		switch {
 		case !mark.Careful(start.Day), proven && fresh(r, now):
 			s.Go = append(s.Go, start)
-		case proven && !sends: // asked when it may go
+		case proven && !of.Sends: // asked when it may go
 		case current && r.State == found && start.Number == int(r.Number):
 			s.Adopt = append(s.Adopt, Adoption{Start: start, Upto: int(r.Found)})
 		case current && r.State == asking && start.Number == int(r.Number):
 			s.Asked++
 		default: // not asked yet, or about another number or provider: an adopted attempt has failed since, for instance
 			s.Asked++
-			add(&p, start)
+			add(&p, start, of.At(start.Subject))
 		}
 	}
 	if len(p.SubjectIds) == 0 {
@@ -116,30 +109,41 @@ func fresh(r db.OfSubjectsRow, now time.Time) bool {
 	return r.ProvenAt != nil && now.Sub(*r.ProvenAt) <= attempt.ResendWithin
 }
 
-func add(p *db.AskParams, s attempt.Start) {
+// known reads what was asked about the subjects of starts.
+func (g *Gate) known(ctx context.Context, tx pgx.Tx, starts []attempt.Start) (map[uuid.UUID]db.OfSubjectsRow, error) {
+	ids := make([]uuid.UUID, len(starts))
+	for i, s := range starts {
+		ids[i] = s.Subject
+	}
+	rows, err := db.New(tx).OfSubjects(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read what was asked about: %w", err)
+	}
+	known := make(map[uuid.UUID]db.OfSubjectsRow, len(rows))
+	for _, r := range rows {
+		known[r.SubjectID] = r
+	}
+	return known, nil
+}
+
+// roomFor is how many questions may be due at once where nothing waits for the answers but people: the worker has enough to do, and what is
+// about to be sent waits behind no more than these.
+const roomFor = 4 * page
+
+// Room is how many questions more a connector has room for about what is not about to be sent.
+func (g *Gate) Room(ctx context.Context, tx pgx.Tx, tenant, provider string) (int, error) {
+	due, err := db.New(tx).CountDue(ctx, db.CountDueParams{Tenant: tenant, Provider: provider, At: g.Clock.Now(), Most: roomFor})
+	if err != nil {
+		return 0, fmt.Errorf("count what is to be asked about: %w", err)
+	}
+	return roomFor - int(due), nil
+}
+
+func add(p *db.AskParams, s attempt.Start, at run.Place) {
+	p.RunIds, p.Pages = append(p.RunIds, at.Run), append(p.Pages, int32(at.Page))
 	p.SubjectIds, p.Numbers = append(p.SubjectIds, s.Subject), append(p.Numbers, int32(s.Number))
 	p.Amounts, p.Currencies = append(p.Amounts, s.Amount.Minor), append(p.Currencies, string(s.Amount.Currency))
 	p.Destinations = append(p.Destinations, s.Destination)
-}
-
-// Attempts are those that an adoption makes: of every reference up to the newest that is there. One in between that is not there
-// ended before it reached the provider, or the next one would not have been sent.
-func (g *Gate) Attempts(a Adoption) []attempt.Start {
-	var all []attempt.Start
-	for n := a.Number; n <= a.Upto; n++ {
-		s := a.Start
-		s.Number, s.Reference = n, g.Reference(s.Subject, n)
-		all = append(all, s)
-	}
-	return all
-}
-
-// Adopted notes that attempts were made of what was found.
-func (g *Gate) Adopted(ctx context.Context, tx pgx.Tx, subjects ...uuid.UUID) error {
-	if err := db.New(tx).Adopted(ctx, subjects); err != nil {
-		return fmt.Errorf("note adopted attempts: %w", err)
-	}
-	return nil
 }
 
 // Count fills in how many first sends of an epoch are asked about, and what came of them.

@@ -102,7 +102,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		}),
 		ticks:   &run.Ticks{Runs: st.Runs, Jobs: jobs, Tenants: file, Logger: s.log},
 		exec:    &run.Exec{Runs: st.Runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: st.Settle},
-		sweeper: sweep.New(st, outcomes, s.log, registry),
+		sweeper: sweep.New(st, outcomes, gate, s.log, registry),
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states, Float: keeper,

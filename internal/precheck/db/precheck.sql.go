@@ -25,7 +25,7 @@ const ask = `-- name: Ask :exec
 INSERT INTO prechecks (subject_id, epoch, tenant, provider, number, amount, currency, destination, run_id, page, sent_since, sent_until,
                        state, next_at)
 SELECT unnest($1::uuid[]), $2, $3, $4, unnest($5::integer[]), unnest($6::bigint[]),
-       unnest($7::text[]), unnest($8::text[]), $9, $10, $11, $12, 'asking', $13::timestamptz
+       unnest($7::text[]), unnest($8::text[]), unnest($9::uuid[]), unnest($10::integer[]), $11, $12, 'asking', $13::timestamptz
 ON CONFLICT (subject_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, provider = EXCLUDED.provider, number = EXCLUDED.number, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
     destination = EXCLUDED.destination, run_id = EXCLUDED.run_id, page = EXCLUDED.page, sent_since = EXCLUDED.sent_since,
@@ -42,8 +42,8 @@ type AskParams struct {
 	Amounts      []int64
 	Currencies   []string
 	Destinations []string
-	RunID        uuid.UUID
-	Page         int32
+	RunIds       []uuid.UUID
+	Pages        []int32
 	SentSince    *time.Time
 	SentUntil    time.Time
 	At           time.Time
@@ -59,8 +59,8 @@ func (q *Queries) Ask(ctx context.Context, arg AskParams) error {
 		arg.Amounts,
 		arg.Currencies,
 		arg.Destinations,
-		arg.RunID,
-		arg.Page,
+		arg.RunIds,
+		arg.Pages,
 		arg.SentSince,
 		arg.SentUntil,
 		arg.At,
@@ -180,6 +180,31 @@ func (q *Queries) Count(ctx context.Context, epoch int32) (CountRow, error) {
 		&i.Found,
 	)
 	return i, err
+}
+
+const countDue = `-- name: CountDue :one
+SELECT count(*)::integer AS due FROM (
+    SELECT true FROM prechecks WHERE tenant = $1 AND provider = $2 AND state = 'asking' AND next_at <= $3::timestamptz LIMIT $4) d
+`
+
+type CountDueParams struct {
+	Tenant   string
+	Provider string
+	At       time.Time
+	Most     int32
+}
+
+// How many questions to a connector are due, up to a number.
+func (q *Queries) CountDue(ctx context.Context, arg CountDueParams) (int32, error) {
+	row := q.db.QueryRow(ctx, countDue,
+		arg.Tenant,
+		arg.Provider,
+		arg.At,
+		arg.Most,
+	)
+	var due int32
+	err := row.Scan(&due)
+	return due, err
 }
 
 const ofSubjects = `-- name: OfSubjects :many

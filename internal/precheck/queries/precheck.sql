@@ -5,12 +5,17 @@ SELECT subject_id, epoch, provider, number, state, found, proven_at FROM prechec
 INSERT INTO prechecks (subject_id, epoch, tenant, provider, number, amount, currency, destination, run_id, page, sent_since, sent_until,
                        state, next_at)
 SELECT unnest(@subject_ids::uuid[]), @epoch, @tenant, @provider, unnest(@numbers::integer[]), unnest(@amounts::bigint[]),
-       unnest(@currencies::text[]), unnest(@destinations::text[]), @run_id, @page, sqlc.narg('sent_since'), @sent_until, 'asking', @at::timestamptz
+       unnest(@currencies::text[]), unnest(@destinations::text[]), unnest(@run_ids::uuid[]), unnest(@pages::integer[]), sqlc.narg('sent_since'), @sent_until, 'asking', @at::timestamptz
 ON CONFLICT (subject_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, provider = EXCLUDED.provider, number = EXCLUDED.number, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
     destination = EXCLUDED.destination, run_id = EXCLUDED.run_id, page = EXCLUDED.page, sent_since = EXCLUDED.sent_since,
     sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, unanswered = 0,
     next_at = EXCLUDED.next_at, lease_expires_at = NULL;
+
+-- name: CountDue :one
+-- How many questions to a connector are due, up to a number.
+SELECT count(*)::integer AS due FROM (
+    SELECT true FROM prechecks WHERE tenant = @tenant AND provider = @provider AND state = 'asking' AND next_at <= @at::timestamptz LIMIT @most) d;
 
 -- name: Claim :many
 -- The longest due of a connector.

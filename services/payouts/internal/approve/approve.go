@@ -111,15 +111,36 @@ func (a *Approver) RejectPayout(ctx context.Context, tx pgx.Tx, tenant string, i
 	}
 	done, err := a.Store.Reject(ctx, tx, actor, reason, id)
 	if err == nil && done == 0 {
-		err = inDoubt("payout " + id.String())
+		err = a.inDoubt(ctx, tx, "payout "+id.String(), id)
 	}
 	return err
 }
 
-// inDoubt refuses to free what may have been paid already.
-func inDoubt(what string) error {
-	return rpc.Refused("in_doubt", "wait for what the provider answers, then give the command again",
-		"%s was sent before, and it is not proven that it was not paid", what)
+// inDoubt refuses to free what may have been paid already, and says what settles it. Of many the doubt that comes first by what is said here
+// speaks for all.
+func (a *Approver) inDoubt(ctx context.Context, tx pgx.Tx, what string, ids ...uuid.UUID) error {
+	doubts, err := a.Store.Doubts(ctx, tx, ids...)
+	if err != nil {
+		return err
+	}
+	var d store.Doubt
+	for _, one := range doubts {
+		d.Open, d.Restored, d.Elsewhere = d.Open || one.Open, d.Restored || one.Restored, d.Elsewhere || one.Elsewhere
+		d.Contradicted, d.Denied = d.Contradicted || one.Contradicted, d.Denied || one.Denied
+	}
+	next := "wait for what the provider answers, then give the command again"
+	switch {
+	case d.Restored:
+		next = "their provider is being asked, as long as the tenants file has it: give the command again when agogo restore list asks about nothing any more"
+	case d.Open:
+	case d.Elsewhere:
+		next = "agogo events tail --follow=false --type 'payout.*' tells of another provider that may have paid it; approved, it is held as restored until a person releases it"
+	case d.Contradicted:
+		next = "look at what contradicts it: agogo recon report"
+	case d.Denied:
+		next = "approved, the same reference goes again, which pays it once; to give it up: agogo runs cancel RUN has its provider asked anew, and two people decide"
+	}
+	return rpc.Refused("in_doubt", next, "%s was sent before, or may have been, and it is not proven that it was not paid", what)
 }
 
 func (a *Approver) waiting(ctx context.Context, tx pgx.Tx, tenant, actor string, ids []uuid.UUID) ([]db.LockWaitingRow, error) {

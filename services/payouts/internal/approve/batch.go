@@ -123,7 +123,11 @@ func (a *Approver) RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id
 	if err != nil {
 		return done, err
 	}
+	var first []uuid.UUID
 	seen, err := a.eachWaiting(ctx, tx, id, func(ids []uuid.UUID) error {
+		if first == nil {
+			first = ids
+		}
 		some, err := a.rejectSome(ctx, tx, tenant, actor, reason, ids)
 		done.Rejected += some
 		return err
@@ -137,7 +141,7 @@ func (a *Approver) RejectBatch(ctx context.Context, tx pgx.Tx, tenant string, id
 	case seen == 0:
 		return done, nothingWaits(id, b.State)
 	case done.Rejected == 0:
-		return done, inDoubt("all that waits of batch " + id.String())
+		return done, a.inDoubt(ctx, tx, "all that waits of batch "+id.String(), first...)
 	default:
 		return done, nil
 	}

@@ -244,10 +244,7 @@ func (b *Book) doubt(ctx context.Context, tx pgx.Tx, lapsed []attempt.Start, hel
 // start is the next attempt of a payout: the same number and reference again while it is proven that nothing was sent
 // under it, the next one otherwise.
 func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
-	number := int(r.Attempt)
-	if attempt.State(r.AttemptState) != attempt.NotSent {
-		number++
-	}
+	number := attempt.Next(int(r.Attempt), attempt.State(r.AttemptState))
 	day, _ := time.Parse(time.DateOnly, r.PeriodDate) // of a date column; the zero time would be any day
 	return attempt.Start{
 		Key: attempt.Key{Subject: r.PayoutID, Number: number}, Tenant: l.Run.Tenant, Provider: l.Provider,

@@ -106,11 +106,11 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	return r.move(ctx, tx, p, c, "")
 }
 
-// refuseOver refuses what belongs to a cancelled batch, unless it may have been sent before a restore: released, it is asked about, and is
-// taken over or cancelled by what the provider says. It is not sent.
+// refuseOver refuses what belongs to a cancelled batch, unless it may have been sent before a restore: a person's word may be what is missing
+// then. Released, it is taken over or cancelled by what the provider says. It is not sent.
 func (r *Resolver) refuseOver(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
 	doubts, err := r.Store.Doubts(ctx, tx, p.ID)
-	if err != nil || doubts[p.ID].Restored {
+	if err != nil || doubts[p.ID].Restored || doubts[p.ID].Elsewhere {
 		return err
 	}
 	return r.Store.RefuseCancelled(ctx, tx, p.BatchID)
@@ -198,23 +198,26 @@ func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid
 		return err
 	}
 	if d, doubted := doubts[id]; doubted {
-		return maybePaid(p, d)
+		return r.maybePaid(p, d)
 	}
 	return r.move(ctx, tx, p, store.Change{To: payout.Cancelled, Reason: payout.HeldBy(payout.CodeByPerson)}, next)
 }
 
-// maybePaid refuses to free what may have been paid.
-func maybePaid(p payout.Payout, d store.Doubt) error {
+// maybePaid refuses to free what may have been paid, and says what does free it.
+func (r *Resolver) maybePaid(p payout.Payout, d store.Doubt) error {
+	_, served := r.Outcomes.Connectors.Get(p.Tenant, p.Provider)
 	switch {
+	case d.Elsewhere:
+		return rpc.Refused("told_elsewhere", "agogo events tail --follow=false --type 'payout.*' --tenant "+p.Tenant+" tells where; look there. Before it would be sent it is held as restored: "+
+			"agogo payouts release "+p.ID.String()+" says then that it was not paid", "payout %s was told of before the restore, through another provider than %s", p.ID, p.Provider)
+	case d.Restored && !served:
+		return rpc.Refused("sent_before_restore", "put provider "+p.Provider+" back into the tenants file: it is asked then", "payout %s may have been sent before the restore, and nobody can ask about it", p.ID)
 	case d.Restored:
-		next := "the provider is asked before it would be sent: give the command again when agogo restore list asks about nothing any more"
-		if p.State == payout.Held {
-			next = "agogo payouts release " + p.ID.String() + " has the provider asked; give the command again when agogo restore list asks about nothing any more"
-		}
-		return rpc.Refused("sent_before_restore", next, "payout %s may have been sent before the restore", p.ID)
+		return rpc.Refused("sent_before_restore", "its provider is being asked: give the command again when agogo restore list asks about nothing any more",
+			"payout %s may have been sent before the restore", p.ID)
 	case d.Denied:
-		return rpc.Refused("denied_once", "let it go: the same reference goes again, which pays it once; a new payout could pay it twice",
-			"payout %s was sent, and the provider knows nothing of it yet", p.ID)
+		return rpc.Refused("denied_once", "released, the same reference goes again, which pays it once; a new payout could pay it twice. To give it up: agogo runs cancel "+p.RunID.String()+
+			" has its provider asked anew, and two people decide", "payout %s was sent, and the provider knows nothing of it yet", p.ID)
 	default:
 		return refused(p, "it may have been paid; look at it again")
 	}

@@ -76,6 +76,7 @@ type Doubt struct {
 	Open         bool // an attempt is not proven over, or is being asked about
 	Denied       bool // the provider knew nothing of what was sent: the same reference may go again, another one may not
 	Restored     bool // it may have been sent before a restore, for all that the provider has said since
+	Elsewhere    bool // it was told of before a restore, through another provider than its own: a person has to look there
 }
 
 // Doubts says which payouts, whose rows the caller holds, may have been paid, and why.
@@ -89,7 +90,7 @@ func (s *Store) Doubts(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) (map[uu
 	}
 	doubts := make(map[uuid.UUID]Doubt, len(rows))
 	for _, r := range rows {
-		doubts[r.PayoutID] = Doubt{Contradicted: r.Contradicted, Open: r.Open, Denied: r.Denied, Restored: r.Restored}
+		doubts[r.PayoutID] = Doubt{Contradicted: r.Contradicted, Open: r.Open, Denied: r.Denied, Restored: r.Restored, Elsewhere: r.Elsewhere}
 	}
 	return doubts, nil
 }

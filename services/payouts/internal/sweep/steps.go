@@ -12,19 +12,22 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/resting"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
 // New makes the service's sweeper. Without a registry it is not measured.
-func New(st *store.Store, outcomes *outcome.Outcomes, log *slog.Logger, registry prometheus.Registerer) *run.Sweeper {
-	s := &steps{store: st, after: map[store.Queue]store.Place{}}
+func New(st *store.Store, outcomes *outcome.Outcomes, gate *precheck.Gate, log *slog.Logger, registry prometheus.Registerer) *run.Sweeper {
+	s := &steps{store: st, after: map[store.Queue]store.Place{}, asker: &resting.Asker{Store: st, Outcomes: outcomes, Gate: gate}}
 	c := newCancelling(st, outcomes, log, registry)
 	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Steps: []run.Step{
 		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
 		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
 		{Name: "expire approvals", Lock: 7118, Do: s.expire},
+		{Name: "ask about what rests since before a restore", Lock: 7123, Do: s.ask, More: s.asking},
 		{Name: "cancel the rest of cancelled batches", Lock: 7120, Do: c.do, More: c.more},
 		{Name: "end failed plans", Lock: 7119, Do: s.plans},
 		{Name: "close batches", Lock: 7116, Do: s.close, More: s.closed},
@@ -39,6 +42,10 @@ type steps struct {
 	after map[store.Queue]store.Place // how far each queue of held payouts was looked at
 	held  []store.Queue               // those that this sweep has still to look at
 	batch uuid.UUID                   // how far open batches were looked at
+
+	asker *resting.Asker
+	rest  resting.Place // how far what rests since before a restore was looked at
+	pages int           // of it, in this sweep
 
 	commit func() // what the transaction that is under way comes to
 }
@@ -98,6 +105,30 @@ func (s *steps) close(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	}
 	s.commit = func() { s.batch = next }
 	return nil
+}
+
+// restPages is how many pages of what rests one sweep looks at: the other steps wait for no more than these.
+const restPages = 4
+
+// ask asks about one page of what rests since before a restore.
+func (s *steps) ask(ctx context.Context, tx pgx.Tx, t run.Turn) error {
+	next, err := s.asker.Page(ctx, tx, s.rest, t.Limit)
+	if err != nil {
+		s.pages = 0
+		return err
+	}
+	s.commit = func() { s.rest = next }
+	return nil
+}
+
+// asking reports whether this sweep goes on with the next page.
+func (s *steps) asking() bool {
+	s.commit()
+	if s.pages++; s.pages < restPages && s.rest != (resting.Place{}) {
+		return true
+	}
+	s.pages = 0
+	return false
 }
 
 // closed reports that one page of them is enough for a sweep.

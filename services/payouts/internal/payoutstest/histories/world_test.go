@@ -115,7 +115,7 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 		Pool: pool, Clock: w.Clock, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Match: first.worker.Match,
 	})
 	w.bank.tell = func(body []byte) { w.post(body, credential) }
-	w.sweeper = sweep.New(w.Store, first.outcomes, slog.New(slog.DiscardHandler), nil)
+	w.sweeper = sweep.New(w.Store, first.outcomes, first.asker.Gate, slog.New(slog.DiscardHandler), nil)
 	w.sweeper.Patience = time.Second
 	w.admin = admin.New(admin.Deps{
 		Pool: pool, Store: w.Store, Outbox: w.Outbox, Clock: w.Clock, Tenants: w.Tenants, Importer: w.Importer, Breaks: w.Breaks, Connectors: w.states,

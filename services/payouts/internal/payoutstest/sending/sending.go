@@ -58,6 +58,8 @@ type Env struct {
 	url   string
 	lease atomic.Int64
 	seen  map[int64]bool
+
+	served *connector.Set // of the newest sender
 }
 
 // New makes an environment. Change e.Config and the tenant's rules before the first Sender.
@@ -69,7 +71,7 @@ func New(t testing.TB, change ...func(*simulator.Config)) *Env {
 // NewOf makes an environment whose tenant pays through a provider of a kind.
 func NewOf(t testing.TB, kind Kind, change ...func(*simulator.Config)) *Env {
 	t.Helper()
-	e := &Env{Env: payoutstest.New(t), kind: kind, t: t, seen: map[int64]bool{}}
+	e := &Env{Env: payoutstest.New(t), kind: kind, t: t, seen: map[int64]bool{}, served: &connector.Set{}}
 	pc := e.Pool.Config()
 	schema := strings.Trim(pc.ConnConfig.RuntimeParams["search_path"], `"`)
 	err := pg.Migrate(t.Context(), pg.Config{DSN: pc.ConnString(), Schema: schema}, attempt.Migrations, provider.Migrations, webhook.Migrations)
@@ -177,6 +179,7 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	conn.Policy.Margin = conn.Policy.Lease / 10
 	s := &Sender{Connectors: &connector.Set{}, Connector: conn}
 	s.Connectors.Add(conn)
+	e.served = s.Connectors
 	logger := slog.New(slog.NewTextHandler(testWriter{e.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s.Outcomes = outcome.New(outcome.Deps{
 		Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: s.Connectors, Logger: logger,
@@ -300,8 +303,8 @@ func (e *Env) SweepOnly() {
 		e.seen[m.Seq] = true
 	}
 	log := slog.New(slog.DiscardHandler)
-	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: &connector.Set{}, Logger: log})
-	sw := sweep.New(e.Store, outcomes, log, nil)
+	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: e.served, Logger: log})
+	sw := sweep.New(e.Store, outcomes, &precheck.Gate{Clock: e.Clock, Reference: payout.Reference}, log, nil)
 	sw.Patience = time.Second
 	if err := sw.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)

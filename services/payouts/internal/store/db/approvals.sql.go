@@ -291,7 +291,7 @@ func (q *Queries) SetBatchApproval(ctx context.Context, arg SetBatchApprovalPara
 }
 
 const unproven = `-- name: Unproven :many
-SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied, d.restored::boolean AS restored
+SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied, d.restored::boolean AS restored, d.elsewhere::boolean AS elsewhere
 FROM payout_doubts d WHERE d.payout_id = ANY($1::uuid[]) AND d.doubted ORDER BY d.payout_id
 `
 
@@ -301,6 +301,7 @@ type UnprovenRow struct {
 	Open         bool
 	Denied       bool
 	Restored     bool
+	Elsewhere    bool
 }
 
 // Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before.
@@ -319,6 +320,7 @@ func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]UnprovenRow,
 			&i.Open,
 			&i.Denied,
 			&i.Restored,
+			&i.Elsewhere,
 		); err != nil {
 			return nil, err
 		}

@@ -38,7 +38,7 @@ ORDER BY payout_id LIMIT @page_limit;
 
 -- name: Unproven :many
 -- Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before.
-SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied, d.restored::boolean AS restored
+SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied, d.restored::boolean AS restored, d.elsewhere::boolean AS elsewhere
 FROM payout_doubts d WHERE d.payout_id = ANY(@ids::uuid[]) AND d.doubted ORDER BY d.payout_id;
 
 -- name: UnsentOfBatch :many

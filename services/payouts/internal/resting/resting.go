@@ -1,0 +1,240 @@
+// Package resting asks providers, after a restore, about payouts that are not about to be sent: what is held, waits for approval, or is behind a batch
+// that is paused or cancelled. People may want to end it, and its payments are free only when it is proven that nothing was sent before; what
+// was is taken over. See ADR 10.
+package resting
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/connector"
+	"github.com/agogopay/agogo/internal/precheck"
+	"github.com/agogopay/agogo/internal/restore"
+	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/services/payouts/internal/outcome"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/resting/db"
+	"github.com/agogopay/agogo/services/payouts/internal/store"
+)
+
+// Asker asks, a page at a time, and takes over what was found.
+type Asker struct {
+	Store    *store.Store
+	Outcomes *outcome.Outcomes
+	Gate     *precheck.Gate
+}
+
+// Place is how far the walk through what rests has come; the zero Place is both its beginning and its end.
+type Place struct {
+	state int // of resting states
+	run   uuid.UUID
+	page  int32
+	id    uuid.UUID
+}
+
+// restingStates are those from which nothing has left, and which people may end.
+func restingStates() []payout.State {
+	return []payout.State{payout.Approved, payout.AwaitingApproval, payout.Held}
+}
+
+// Page looks at a page of what rests, after a place, and returns the next place. While no restore was marked it costs one look at an empty table.
+func (a *Asker) Page(ctx context.Context, tx pgx.Tx, after Place, limit int) (Place, error) {
+	mark, err := a.Gate.Mark(ctx, tx)
+	if err != nil || mark.Epoch == 0 {
+		return Place{}, err
+	}
+	states := restingStates()
+	rows, err := db.New(tx).Page(ctx, db.PageParams{
+		State: string(states[after.state]), Until: mark.Until.Format(time.DateOnly), Epoch: int32(mark.Epoch),
+		AfterRun: after.run, AfterPage: after.page, AfterID: after.id, PageLimit: int32(limit),
+	})
+	if err != nil {
+		return Place{}, fmt.Errorf("find what rests since before a restore: %w", err)
+	}
+	if err := a.ask(ctx, tx, mark, rows); err != nil {
+		return Place{}, err
+	}
+	switch {
+	case len(rows) == limit:
+		last := rows[len(rows)-1]
+		return Place{state: after.state, run: last.RunID, page: last.Page, id: last.PayoutID}, nil
+	case after.state+1 < len(states):
+		return Place{state: after.state + 1}, nil
+	default:
+		return Place{}, nil
+	}
+}
+
+// lane is what rests of one connector.
+type lane struct {
+	*connector.Connector
+	held   []payout.Payout
+	starts []attempt.Start
+}
+
+// ask has those of a page asked about for which their connector has room, and takes over those of which it has told. Only these are locked.
+func (a *Asker) ask(ctx context.Context, tx pgx.Tx, mark restore.Mark, rows []db.PageRow) error {
+	ids, err := a.pick(ctx, tx, rows)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	lanes, err := a.lock(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for _, l := range lanes {
+		if err := a.sort(ctx, tx, mark, l); err != nil {
+			return fmt.Errorf("what rests of %s/%s since before a restore: %w", l.Tenant, l.Provider, err)
+		}
+	}
+	return nil
+}
+
+// pick chooses what is worth a lock. What nobody serves any more can be asked about when somebody does.
+func (a *Asker) pick(ctx context.Context, tx pgx.Tx, rows []db.PageRow) (ids []uuid.UUID, err error) {
+	rooms := map[string]int{}
+	for _, r := range rows {
+		if !r.Doubted {
+			continue
+		}
+		if _, served := a.Outcomes.Connectors.Get(r.Tenant, r.Provider); !served {
+			continue
+		}
+		name := r.Tenant + "/" + r.Provider
+		if _, known := rooms[name]; !known {
+			if rooms[name], err = a.Gate.Room(ctx, tx, r.Tenant, r.Provider); err != nil {
+				return nil, err
+			}
+		}
+		if !r.Found {
+			if rooms[name] <= 0 {
+				continue // in a later round: what was asked about by then is passed over
+			}
+			rooms[name]--
+		}
+		ids = append(ids, r.PayoutID)
+	}
+	return ids, nil
+}
+
+// lock locks payouts and returns those whose only doubt is the restore, by connector: somebody may have been faster.
+func (a *Asker) lock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*lane, error) {
+	held, err := a.Store.Lock(ctx, tx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	doubts, err := a.Store.Doubts(ctx, tx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	attempts, err := attempt.OfSubjects(ctx, tx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	lanes := map[string]*lane{}
+	for _, p := range held {
+		d := doubts[p.ID]
+		if !slices.Contains(restingStates(), p.State) || !d.Restored || d.Open || d.Contradicted || d.Elsewhere {
+			continue
+		}
+		name := p.Tenant + "/" + p.Provider
+		if lanes[name] == nil {
+			c, ok := a.Outcomes.Connectors.Get(p.Tenant, p.Provider)
+			if !ok {
+				continue
+			}
+			lanes[name] = &lane{Connector: c}
+		}
+		lanes[name].held = append(lanes[name].held, p)
+		lanes[name].starts = append(lanes[name].starts, start(p, attempts[p.ID]))
+	}
+	return sorted(lanes), nil
+}
+
+// sorted are lanes in an order that is always the same, for whoever locks by it.
+func sorted(lanes map[string]*lane) []*lane {
+	all := make([]*lane, 0, len(lanes))
+	for _, name := range slices.Sorted(maps.Keys(lanes)) {
+		all = append(all, lanes[name])
+	}
+	return all
+}
+
+// start is what would be sent next of a payout.
+func start(p payout.Payout, attempts []attempt.Attempt) attempt.Start {
+	var state attempt.State
+	for _, a := range attempts {
+		if a.Number == p.Attempt {
+			state = a.State
+		}
+	}
+	number := attempt.Next(p.Attempt, state)
+	day, _ := time.Parse(time.DateOnly, p.PeriodDate) // of a date column; the zero time would be any day
+	return attempt.Start{
+		Key: attempt.Key{Subject: p.ID, Number: number}, Tenant: p.Tenant, Provider: p.Provider,
+		Reference: payout.Reference(p.ID, number), Destination: p.Destination, Amount: p.Net, Day: day,
+	}
+}
+
+func (a *Asker) sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, l *lane) error {
+	places := make(map[uuid.UUID]run.Place, len(l.held))
+	for _, p := range l.held {
+		places[p.ID] = run.Place{Run: p.RunID, Page: p.Page}
+	}
+	of := precheck.Of{
+		Tenant: l.Tenant, Provider: l.Provider, Sends: true, At: func(id uuid.UUID) run.Place { return places[id] },
+	}
+	sorted, err := a.Gate.Sort(ctx, tx, mark, of, l.starts)
+	if err != nil {
+		return err
+	}
+	return a.adopt(ctx, tx, l, sorted.Adopt)
+}
+
+// adopt takes over what the provider has from before the restore, from wherever it rests: it is under way until a lookup tells its outcome.
+func (a *Asker) adopt(ctx context.Context, tx pgx.Tx, l *lane, found []precheck.Adoption) error {
+	if len(found) == 0 {
+		return nil
+	}
+	payees := make(map[uuid.UUID]string, len(l.held))
+	for _, p := range l.held {
+		payees[p.ID] = p.PayeeID
+	}
+	begun := func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
+		return a.Outcomes.Begun(ctx, tx, begun, payees)
+	}
+	moved, err := a.Gate.Adopt(ctx, tx, "resting/"+uuid.NewString(), l.Policy.Lease, found, begun)
+	if err != nil {
+		return err
+	}
+	changes := make([]store.Change, len(moved))
+	for i, m := range moved {
+		changes[i] = store.Change{
+			PayoutID: m.Attempt.Subject, From: restingStates(), To: payout.Processing, Attempt: m.Attempt.Number, Reference: m.Attempt.Reference,
+			Reason: payout.Reason{Class: string(m.Result.Class), Code: m.Result.Code},
+		}
+	}
+	adopted, err := a.Store.ApplyTo(ctx, tx, l.held, changes)
+	if err == nil && len(adopted) != len(changes) {
+		err = fmt.Errorf("take over what was sent before a restore: %d of %d payouts do not rest", len(changes)-len(adopted), len(changes))
+	}
+	if err != nil {
+		return err
+	}
+	return a.settle(ctx, tx, adopted)
+}
+
+func (a *Asker) settle(ctx context.Context, tx pgx.Tx, payouts []payout.Payout) error {
+	runs := map[uuid.UUID]bool{}
+	for _, p := range payouts {
+		runs[p.RunID] = true
+	}
+	return a.Store.Settle(ctx, tx, slices.SortedFunc(maps.Keys(runs), func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })...)
+}
