@@ -184,14 +184,15 @@ func absent(a Attempt, d Decision, p Policy, now time.Time) Decision {
 	}
 	// Proven absent now. What the provider had accepted was created, whatever it says today; and where a repeated
 	// reference may be paid twice, sending it again is for people to decide.
-	if a.Accepted || !p.Deduplicates {
+	// A provider may have forgotten the key of what it was slow with, and what was sent again and never arrives will not arrive by being
+	// sent on and on.
+	age := now.Sub(a.sentSince())
+	switch {
+	case a.Accepted || !p.Deduplicates || age >= p.resends() && age < p.ReviewAfter:
 		d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: CodeNotResendable}
 		d.Alarm = join(d.Alarm, "not found at the provider, and not to be sent again by itself")
 		return d
-	}
-	// A provider may have forgotten the key of what it was slow with, and what was sent again and never arrives will not arrive by being
-	// sent on and on: after review_after people look.
-	if now.Sub(a.sentSince()) >= p.ReviewAfter {
+	case age >= p.ReviewAfter:
 		return overdue(d)
 	}
 	d.State, d.Result, d.NextLookup = NotSent, provider.Result{Class: provider.NotSent, Code: CodeNeverCreated}, nil

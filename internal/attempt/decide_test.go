@@ -56,6 +56,7 @@ func TestDecide(t *testing.T) {
 		a        Attempt
 		ans      Answer
 		dedup    bool
+		review   time.Duration // review_after; 0: a day
 		after    time.Duration // since the send
 		state    State
 		code     string
@@ -89,6 +90,18 @@ func TestDecide(t *testing.T) {
 		{name: "not found twice, the provider deduplicates: the same reference again", a: absentOnce(open(Unknown), late), dedup: true, after: late + time.Minute, state: NotSent, code: CodeNeverCreated, reads: 2},
 		{name: "not found twice within review_after: the same reference again", a: absentOnce(open(Unknown), 22*time.Hour), dedup: true, after: 23 * time.Hour, state: NotSent, code: CodeNeverCreated, reads: 2},
 		{name: "not found twice after an outage of a day: people, for the key may be forgotten", a: absentOnce(open(Unknown), 25*time.Hour), dedup: true, after: 26 * time.Hour, state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour, reads: 2},
+		{
+			name: "the same where people are asked after three days: at once, for nothing else would help", dedup: true, review: 72 * time.Hour, after: 26 * time.Hour,
+			a: absentOnce(open(Unknown), 25*time.Hour), state: ManualReview, code: CodeNotResendable, next: 48 * time.Hour, reads: 2,
+		},
+		{
+			name: "a moment before the day is over, where people are asked after three: the same reference again", dedup: true, review: 72 * time.Hour, after: 24*time.Hour - time.Second,
+			a: absentOnce(open(Unknown), 23*time.Hour), state: NotSent, code: CodeNeverCreated, reads: 2,
+		},
+		{
+			name: "not found twice after three days, where people are asked after three: they are asked", dedup: true, review: 72 * time.Hour, after: 73 * time.Hour,
+			a: absentOnce(open(Unknown), 25*time.Hour), state: ManualReview, code: CodeReviewAfter, next: 96 * time.Hour, reads: 2,
+		},
 		{
 			name: "taken over a day after its send, and not found twice: people", dedup: true, after: 26 * time.Hour,
 			a: absentOnce(with(open(Unknown), func(a *Attempt) { at := sent.Add(25 * time.Hour); a.OpenedAt = &at }), 25*time.Hour), state: ManualReview, code: CodeReviewAfter, next: 48 * time.Hour, reads: 2,
@@ -136,7 +149,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d := Decide(c.a, c.ans, policy(c.dedup), sent.Add(c.after))
+			d := Decide(c.a, c.ans, NewPolicy(0, 0, nil, c.review, c.dedup), sent.Add(c.after))
 			var next time.Duration
 			if d.NextLookup != nil {
 				next = d.NextLookup.Sub(sent)
@@ -229,11 +242,24 @@ func payoutState(s State) string {
 	return string(s)
 }
 
+// What was sent first before this does not go again: a lease before the provider may have forgotten it, however late people are asked, and sooner
+// where they are asked sooner.
+func TestNothingGoesAgainThatAProviderMayHaveForgotten(t *testing.T) {
+	t.Parallel()
+	for review, want := range map[time.Duration]time.Duration{0: KeyMemory, time.Hour: time.Hour, 72 * time.Hour: KeyMemory, 8760 * time.Hour: KeyMemory} {
+		p := NewPolicy(0, 0, nil, review, true)
+		if got := sent.Sub(p.ResendsSince(sent)); got != want-p.Lease {
+			t.Errorf("with review_after %s what was sent %s ago goes again, want %s", review, got, want-p.Lease)
+		}
+	}
+}
+
 // Whatever a provider answers and whenever it does, money that may have moved is never sent again and never given up.
 func TestDecideNeverGuesses(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		p := policy(rapid.Bool().Draw(t, "deduplicates"))
+		p.ReviewAfter = time.Duration(rapid.IntRange(1, 100).Draw(t, "review_after")) * time.Hour
 		a := open(rapid.SampledFrom([]State{Unknown, Processing}).Draw(t, "from"))
 		now := sent.Add(time.Second)
 		var absences []time.Time // since anything else was heard
@@ -289,6 +315,9 @@ func check(t *rapid.T, a Attempt, ans Answer, d Decision, p Policy, now time.Tim
 			t.Fatalf("failed by %+v", ans)
 		}
 	case NotSent:
+		if now.Sub(sent) >= KeyMemory {
+			t.Fatalf("sent again %s after the first time", now.Sub(sent))
+		}
 		if !p.Deduplicates || a.Accepted || a.State != Unknown || len(absences) < 2 || now.Sub(absences[0]) < p.absentGap() {
 			t.Fatalf("sent again: deduplicates=%v accepted=%v from %s after absences %v", p.Deduplicates, a.Accepted, a.State, absences)
 		}

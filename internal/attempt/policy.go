@@ -29,6 +29,10 @@ const (
 // see [Policy.ResendsSince].
 const ResendWithin = time.Hour
 
+// KeyMemory is for how long a provider is trusted to know a reference that it has had, whatever review_after is: those that say how long
+// say a day, and the others are not trusted for longer.
+const KeyMemory = 24 * time.Hour
+
 func defaultLookupAfter() []time.Duration {
 	return []time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
 }
@@ -73,10 +77,14 @@ func (p Policy) AbsentCounts(submitted time.Time) time.Time {
 }
 
 // ResendsSince is the moment since which something must have been sent for the first time to go again under its reference: what was sent before
-// would reach its provider when review_after is over, and is for people. A lease is kept clear of that, for so long may one send take.
+// would reach its provider when that may have forgotten it, and is for people. A lease is kept clear of that, for so long may one send take.
 func (p Policy) ResendsSince(now time.Time) time.Time {
-	return now.Add(p.Lease - p.ReviewAfter)
+	return now.Add(p.Lease - p.resends())
 }
+
+// resends is how long after its first send a reference may go again at all. People may be asked sooner than a provider forgets; that they are
+// asked later does not make it remember.
+func (p Policy) resends() time.Duration { return min(p.ReviewAfter, KeyMemory) }
 
 // absentGap is how far apart two reads must be to count as two.
 func (p Policy) absentGap() time.Duration {

@@ -18,6 +18,7 @@ type kind struct {
 	defaults func(p *Provider)
 	check    func(l *loader, v at, p Provider) // of keys together; may be nil
 	verifies bool                              // its adapter asks about wallets (provider.RecipientVerifier)
+	forgets  bool                              // it is known to take a repeated reference for another one
 }
 
 // How much a provider's answer about a wallet must say before it is paid; "" is none.
@@ -35,6 +36,7 @@ var providerKinds = map[string]kind{
 	"orange_sonatel": orangeSonatel(),
 	"cielo": {
 		service: "recurrences",
+		forgets: true,
 		fields: func(l *loader, p *Provider) []field {
 			return []field{
 				required("query_url", l.httpURL(&p.QueryURL)),
@@ -171,6 +173,9 @@ func (l *loader) provider(v at, p *Provider) {
 	})
 	if n := child(v.node, "verify_recipients"); n != nil && n.Value != VerifyNone && !k.verifies {
 		l.fail(v.key("verify_recipients", n), "asks about wallets, which %s does not answer: remove it, or write none", p.Kind)
+	}
+	if n := child(v.node, "deduplicates"); n != nil && p.Deduplicates && k.forgets {
+		l.fail(v.key("deduplicates", n), "is true, and %s charges a repeated reference once more: remove it, or write false", p.Kind)
 	}
 }
 

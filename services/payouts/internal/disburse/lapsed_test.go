@@ -163,6 +163,33 @@ func TestADenialDoesNotReachBeyondReviewAfter(t *testing.T) {
 	}
 }
 
+// That people are asked later does not make a provider remember: with review_after at three days, what was denied within the day and let go after
+// it, or denied after it, is asked about and then for people, and does not go under a key that was forgotten.
+func TestALongReviewAfterMakesNoProviderRemember(t *testing.T) {
+	t.Parallel()
+	for name, outage := range map[string]time.Duration{"denied within the day": 23*time.Hour + 26*time.Minute, "denied after it": 30 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgetful(t, true)
+			f.sender.Connector.Policy.ReviewAfter = 72 * time.Hour
+			f.silent = true
+			f.SQL("UPDATE batches SET control = 'paused'")
+			f.Clock.Advance(outage)
+			f.silent = false
+			f.Hint(f.sender)
+			f.minutes(5)
+			f.Clock.Advance(40 * time.Minute)
+			f.SQL("UPDATE batches SET control = 'open'")
+			f.SweepMoving(f.sender)
+			f.minutes(5)
+			if got := f.One(); got != "manual_review/not_resendable" || f.sends != 1 || moved(f.Env) != 1 {
+				t.Errorf("%s after %d sends, paid %d times", got, f.sends, moved(f.Env))
+			}
+			f.Check()
+		})
+	}
+}
+
 // It never arrived. Within the hour it goes again as it is; later only when the provider has denied it once more; and after review_after, when
 // a provider may have forgotten the key, people decide.
 func TestWhatWasDeniedGoesAgainWhenItIsDeniedAnew(t *testing.T) {

@@ -89,6 +89,20 @@ func (Answer) again(from State, tries int) Outcome {
 	}
 }
 
+// CodeDenialLapsed is the reason of a charge that is in doubt once more: its gateway denied it too long ago for the same reference to go again
+// before it is asked anew.
+const CodeDenialLapsed = "denial_lapsed"
+
+// DeniedAnew is what becomes of a charge that was in doubt because its denial had lapsed, and that its gateway has denied once more: it goes
+// back to where it was, and the send that had found it so goes on. It does not count as a try again. Only one whose retries are over has no
+// day for the next.
+func DeniedAnew(retried bool) Outcome {
+	if retried {
+		return Outcome{State: FailedSoft, Again: true}
+	}
+	return Outcome{State: Exhausted, Again: true}
+}
+
 // refused reads a definite rejection that is about us and not about the card. It goes again, except where it ends a doubt:
 // then the charge has used up a try and waits for its next retry like any other. What somebody asked for is one attempt, and is
 // not repeated by itself when the same would be refused again.

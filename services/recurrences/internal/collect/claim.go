@@ -20,8 +20,10 @@ import (
 
 // Claim takes charges of a lane, one per recurrence, that may go. What may not is put aside; see [verdict].
 func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) (dispatch.Claim, error) {
+	now := b.Clock.Now()
 	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
-		RunID: l.Run.ID, Page: int32(l.Page), Gateway: l.Provider, Now: b.Clock.Now(), Resting: resting, PageLimit: int32(most),
+		RunID: l.Run.ID, Page: int32(l.Page), Gateway: l.Provider, Now: now, Resting: resting, PageLimit: int32(most),
+		DeniedSince: now.Add(-attempt.ResendWithin), SentSince: l.Connector.Policy.ResendsSince(now),
 	})
 	if err != nil {
 		return dispatch.Claim{}, fmt.Errorf("claim charges: %w", err)
@@ -44,6 +46,7 @@ func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, 
 	c.Begun = func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
 		return b.begun(ctx, tx, l, fit, begun)
 	}
+	c.Doubt = b.Outcomes.Doubt
 	return c, nil
 }
 
@@ -214,7 +217,7 @@ func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
 	return attempt.Start{
 		Key: attempt.Key{Subject: r.ChargeID, Number: number}, Tenant: r.Tenant, Provider: l.Provider,
 		Reference: charge.Reference(r.ChargeID, number), Destination: store.Card{Brand: r.Brand, Token: r.Token}.Destination(),
-		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, Day: madeUp(r),
+		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, Day: madeUp(r), Lapsed: r.Lapsed,
 	}
 }
 

@@ -92,6 +92,8 @@ func read(c store.Charge, m attempt.Moved) charge.Outcome {
 	switch {
 	case m.Attempt.State.Open(): // the same word on both sides
 		return charge.Outcome{State: charge.State(m.Attempt.State)}
+	case m.Attempt.State == attempt.NotSent && c.Reason.Code == charge.CodeDenialLapsed:
+		return charge.DeniedAnew(c.RetryOn != 0)
 	case m.Again: // people want the next attempt now; this one is not counted
 		return charge.Outcome{State: charge.FailedSoft}
 	case doubt && (m.Attempt.State == attempt.NotSent || r.Code == review.CodeNotPaid):
@@ -145,7 +147,7 @@ func (n news) changes(now time.Time) []store.ChargeChange {
 		rest := now.Add(pause)
 		c.NotBefore = &rest
 	}
-	if to != charge.Exhausted {
+	if to != charge.Exhausted || n.outcome.Again {
 		return []store.ChargeChange{c}
 	}
 	c.To = charge.FailedSoft

@@ -29,6 +29,10 @@ func TestAnyHistoryKeepsThePromises(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		e := recurrencestest.New(t)
 		h := history{Env: e, rt: rt, day: recurrencestest.On("2025-10-29")}
+		if rapid.Bool().Draw(rt, "deduplicates") { // for a day
+			e.Connector.Policy.Deduplicates = true
+			e.Gateway.Remembers, e.Gateway.Now = 24*time.Hour, e.Clock.Now
+		}
 		for i := range h.recurrences() {
 			weekly := recurrence.Rhythm{Period: recurrence.Days, Interval: rapid.IntRange(1, 9).Draw(rt, "interval")}
 			e.Agree(h.id(i), "2025-10-30", h.token(i%2), func(r *store.Recurrence) { r.Terms.Rhythm = weekly }) // two share a card
@@ -70,7 +74,7 @@ func (h *history) kind() string {
 }
 
 func (h *history) step() {
-	switch rapid.IntRange(0, 11).Draw(h.rt, "step") {
+	switch rapid.IntRange(0, 12).Draw(h.rt, "step") {
 	case 0, 1:
 		h.Gateway.Say(h.token(rapid.IntRange(0, 1+h.cards).Draw(h.rt, "token")), h.kind())
 	case 2, 3, 4:
@@ -89,8 +93,21 @@ func (h *history) step() {
 		h.hear()
 	case 8:
 		h.takeBack()
+	case 9:
+		h.deny()
 	default:
 		h.person()
+	}
+}
+
+// deny has a gateway that deduplicates know nothing for a while, or what it knew again, and asks it about what is in doubt.
+func (h *history) deny() {
+	if !h.Connector.Policy.Deduplicates {
+		return
+	}
+	h.Gateway.Blind = !h.Gateway.Blind
+	for range 3 {
+		h.WhileTimePasses(func() { h.LookUp(10 * time.Second) })
 	}
 }
 
@@ -106,6 +123,7 @@ func (h *history) open() {
 
 // settle removes what hinders sends, and gives everybody time.
 func (h *history) settle() {
+	h.Gateway.Blind = false
 	for i := range 2 + h.cards {
 		h.Gateway.Say(h.token(i), recurrencestest.OK)
 	}
@@ -217,6 +235,7 @@ func (h *history) takeBack() {
 		}
 	default: // the same again
 	}
+	h.Gateway.Blind = false // it knows what it speaks of
 	h.Gateway.TakeBack(s.Reference, back.Refunded.Minor, back.Disputes...)
 	h.Webhook(s.Reference)
 	h.WhileTimePasses(func() { h.LookUp(time.Second) })
@@ -273,6 +292,7 @@ func (h *history) person() {
 
 // resolve has two people say that a charge was not made, with a lookup in between.
 func (h *history) resolve(c store.Charge) error {
+	h.Gateway.Blind = false // people look for themselves
 	words := resolve.Resolution{Outcome: resolve.NotPaid, PayAgain: rapid.Bool().Draw(h.rt, "again"), Evidence: "looked"}
 	var err error
 	for _, who := range []string{"ada", "bob"} {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
@@ -36,12 +37,18 @@ type Sale struct {
 	Result                 provider.Result
 	// Reversed is what was taken back of it since; nil when nothing was.
 	Reversed *provider.Reversed
+	At       time.Time // by Now
 }
 
-// Gateway is a card gateway with a book. It does not deduplicate: what is sent twice is charged twice.
+// Gateway is a card gateway with a book. It does not deduplicate: what is sent twice is charged twice, unless it Remembers.
 type Gateway struct {
 	// Before, if set, is called before a send is looked at.
 	Before func(ctx context.Context, t provider.Transfer)
+	// Remembers is for how long, by Now, it answers a repeated reference as it did the first, and charges nothing.
+	Remembers time.Duration
+	Now       func() time.Time
+	// Blind: its reading side knows nothing.
+	Blind bool
 
 	mu    sync.Mutex
 	book  []Sale
@@ -67,11 +74,27 @@ func (g *Gateway) Submit(ctx context.Context, t provider.Transfer) provider.Resu
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sends = append(g.sends, t)
+	if s := g.remembered(t.Reference); s != nil {
+		return s.Result
+	}
 	sale, answer := g.decide(t)
 	if sale != nil {
-		g.book = append(g.book, Sale{Reference: t.Reference, Destination: t.Destination, Amount: t.Amount, Result: *sale})
+		s := Sale{Reference: t.Reference, Destination: t.Destination, Amount: t.Amount, Result: *sale}
+		if g.Now != nil {
+			s.At = g.Now()
+		}
+		g.book = append(g.book, s)
 	}
 	return answer
+}
+
+func (g *Gateway) remembered(reference string) *Sale {
+	for i, s := range g.book {
+		if g.Remembers > 0 && s.Reference == reference && g.Now().Sub(s.At) < g.Remembers {
+			return &g.book[i]
+		}
+	}
+	return nil
 }
 
 // decide is what the gateway writes into its book, nil for nothing, and what it answers.
@@ -125,7 +148,7 @@ func (g *Gateway) Lookup(_ context.Context, t provider.Transfer) (provider.Found
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, s := range g.book {
-		if s.Reference == t.Reference {
+		if s.Reference == t.Reference && !g.Blind {
 			f := provider.Found{Exists: true, Result: s.Result, Amount: &s.Amount, Reversed: s.Reversed}
 			if s.Reversed != nil && s.Reversed.Refunded.Minor >= s.Amount.Minor {
 				f.Result = provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: charge.CodeRefunded, Alarm: "refunded"}

@@ -30,7 +30,8 @@ type ChargeChange struct {
 	CardID    uuid.UUID
 	Tried     int             // added to the declined attempts
 	RetryOn   recurrence.Date // failed_soft: the local date of the next retry; a send and a send that never left keep the one there is
-	// Again keeps the send that was under way: nothing was charged, and the same page sends the charge again, not before a time.
+	// Again keeps the send that was under way, or is to be: nothing was charged, or nobody knows yet, and the same page sends the charge
+	// again, not before a time, unless it comes to something else.
 	Again     bool
 	NotBefore *time.Time
 	Fee       *int64
@@ -117,7 +118,7 @@ func (r *Charge) answered(c ChargeChange) {
 	if c.To == charge.Submitting {
 		return
 	}
-	if c.Again && r.State == charge.Submitting && !r.Contradicted {
+	if c.Again && !r.Contradicted {
 		r.NotBefore = c.NotBefore
 		return
 	}

@@ -77,30 +77,36 @@ func (q *Queries) CardAttempts(ctx context.Context, arg CardAttemptsParams) ([]C
 
 const claim = `-- name: Claim :many
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.state, c.amount, c.currency, c.attempt, c.send_cause, c.card_id AS last_card_id,
-       c.charge_date, c.first_attempt_date, c.send_date, c.send_wanted_at, c.provider_code, COALESCE(a.state, '')::text AS attempt_state, r.state AS recurrence_state, r.reason_code AS recurrence_code,
+       c.charge_date, c.first_attempt_date, c.send_date, c.send_wanted_at, c.provider_code, COALESCE(a.state, '')::text AS attempt_state,
+       -- Denied too long ago to go again under the same reference, or sent too long ago.
+       COALESCE(a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (COALESCE(a.denied_at < $1::timestamptz, true)
+                OR LEAST(a.opened_at, a.submitted_at) < $2::timestamptz), false)::boolean AS lapsed,
+       r.state AS recurrence_state, r.reason_code AS recurrence_code,
        k.card_id, k.token, k.brand, k.state AS card_state, k.forbidden, k.wait_until
 FROM charges c
 JOIN recurrences r ON r.tenant = c.tenant AND r.recurrence_id = c.recurrence_id
 JOIN cards k ON k.card_id = r.card_id
 LEFT JOIN attempts a ON a.subject_id = c.charge_id AND a.number = c.attempt
-WHERE c.send_run = $1::uuid AND c.send_page = $2::integer AND c.gateway = $3 AND c.state <> 'submitting' AND NOT c.contradicted
-  AND (c.not_before IS NULL OR c.not_before <= $4::timestamptz)
-  AND NOT (c.charge_id = ANY($5::uuid[]))
+WHERE c.send_run = $3::uuid AND c.send_page = $4::integer AND c.gateway = $5 AND c.state <> 'submitting' AND NOT c.contradicted
+  AND (c.not_before IS NULL OR c.not_before <= $6::timestamptz)
+  AND NOT (c.charge_id = ANY($7::uuid[]))
   AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = c.charge_id AND w.state = 'asking')
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = c.charge_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
   AND NOT EXISTS (SELECT 1 FROM charges o WHERE o.tenant = c.tenant AND o.recurrence_id = c.recurrence_id
                   AND o.state IN ('submitting', 'processing', 'unknown', 'manual_review'))
-ORDER BY c.charge_id LIMIT $6 FOR NO KEY UPDATE OF c, r SKIP LOCKED
+ORDER BY c.charge_id LIMIT $8 FOR NO KEY UPDATE OF c, r SKIP LOCKED
 `
 
 type ClaimParams struct {
-	RunID     uuid.UUID
-	Page      int32
-	Gateway   string
-	Now       time.Time
-	Resting   []uuid.UUID
-	PageLimit int32
+	DeniedSince time.Time
+	SentSince   time.Time
+	RunID       uuid.UUID
+	Page        int32
+	Gateway     string
+	Now         time.Time
+	Resting     []uuid.UUID
+	PageLimit   int32
 }
 
 type ClaimRow struct {
@@ -120,6 +126,7 @@ type ClaimRow struct {
 	SendWantedAt     *time.Time
 	ProviderCode     string
 	AttemptState     string
+	Lapsed           bool
 	RecurrenceState  string
 	RecurrenceCode   string
 	CardID           uuid.UUID
@@ -134,6 +141,8 @@ type ClaimRow struct {
 // recurrence under way or in doubt. The recurrence is locked too: whoever claims another charge of it has to look again.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
+		arg.DeniedSince,
+		arg.SentSince,
 		arg.RunID,
 		arg.Page,
 		arg.Gateway,
@@ -165,6 +174,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.SendWantedAt,
 			&i.ProviderCode,
 			&i.AttemptState,
+			&i.Lapsed,
 			&i.RecurrenceState,
 			&i.RecurrenceCode,
 			&i.CardID,

@@ -5,7 +5,11 @@ SELECT DISTINCT gateway FROM charges WHERE send_run = @run_id::uuid AND send_pag
 -- What a page is to send, with no attempt that is open or that a webhook has just spoken of, and with no other charge of the
 -- recurrence under way or in doubt. The recurrence is locked too: whoever claims another charge of it has to look again.
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.state, c.amount, c.currency, c.attempt, c.send_cause, c.card_id AS last_card_id,
-       c.charge_date, c.first_attempt_date, c.send_date, c.send_wanted_at, c.provider_code, COALESCE(a.state, '')::text AS attempt_state, r.state AS recurrence_state, r.reason_code AS recurrence_code,
+       c.charge_date, c.first_attempt_date, c.send_date, c.send_wanted_at, c.provider_code, COALESCE(a.state, '')::text AS attempt_state,
+       -- Denied too long ago to go again under the same reference, or sent too long ago.
+       COALESCE(a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (COALESCE(a.denied_at < @denied_since::timestamptz, true)
+                OR LEAST(a.opened_at, a.submitted_at) < @sent_since::timestamptz), false)::boolean AS lapsed,
+       r.state AS recurrence_state, r.reason_code AS recurrence_code,
        k.card_id, k.token, k.brand, k.state AS card_state, k.forbidden, k.wait_until
 FROM charges c
 JOIN recurrences r ON r.tenant = c.tenant AND r.recurrence_id = c.recurrence_id
