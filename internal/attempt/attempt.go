@@ -41,6 +41,16 @@ func (s State) Open() bool { return s == Processing || s == Unknown || s == Manu
 // Closed reports whether the outcome is proven.
 func (s State) Closed() bool { return s == Succeeded || s == Failed || s == NotSent }
 
+// MustTell is what an answer has to tell of an attempt before it is believed. What was made up from what a provider has is no more than a
+// reference; an ordinary attempt was sent by us, and "" asks nothing.
+type MustTell string
+
+// What may be asked for. Card gateways do not tell whom they charged.
+const (
+	MustTellAmount MustTell = "amount"
+	MustTellPayee  MustTell = "payee" // and the amount
+)
+
 // Key names an attempt.
 type Key struct {
 	Subject uuid.UUID // the payout or charge
@@ -73,6 +83,7 @@ type Attempt struct {
 	LookedUpAt    *time.Time
 	AbsentReads   int
 	FirstAbsentAt *time.Time
+	MustTell      MustTell   // what an answer has to tell of it
 	TakeBackAt    *time.Time // the provider was asked to give it back, and nobody knows yet whether it has
 	Version       int64
 }
@@ -94,7 +105,7 @@ func fromRow(r db.Attempt) Attempt {
 		State: State(r.State), Class: r.Class, Scope: r.Scope, Code: r.Code, ProviderCode: r.ProviderCode,
 		ProviderID: r.ProviderID, Fee: r.Fee, Sends: int(r.Sends), Reached: r.Reached, SubmittedAt: r.SubmittedAt, Accepted: r.Accepted,
 		OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt, NextLookupAt: r.NextLookupAt, Lookups: int(r.Lookups),
-		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, TakeBackAt: r.TakeBackAt, Version: r.Version,
+		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, TakeBackAt: r.TakeBackAt, MustTell: MustTell(r.MustTell), Version: r.Version,
 	}
 }
 

@@ -60,6 +60,18 @@ func Begin(ctx context.Context, tx pgx.Tx, owner string, lease time.Duration, at
 	return fromRows(rows), nil
 }
 
+// Require sets what answers about attempts have to tell. The caller has begun them in this transaction.
+func Require(ctx context.Context, tx pgx.Tx, must MustTell, attempts ...Attempt) error {
+	p := db.MustTellParams{MustTell: string(must)}
+	for _, a := range attempts {
+		p.SubjectIds, p.Numbers = append(p.SubjectIds, a.Subject), append(p.Numbers, int32(a.Number))
+	}
+	if err := db.New(tx).MustTell(ctx, p); err != nil {
+		return fmt.Errorf("note what answers about attempts have to tell: %w", err)
+	}
+	return nil
+}
+
 // Outcome is what the provider answered to a send.
 type Outcome struct {
 	Key

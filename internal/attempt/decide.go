@@ -54,6 +54,7 @@ const (
 	CodeNoLongerKnown  = "no_longer_known"
 	CodeAmountDiffers  = "amount_differs"
 	CodePayeeDiffers   = "destination_differs"
+	CodeNotTold        = "not_told" // which amount, or to whom
 	CodeLeaseExpired   = "lease_expired"
 	MismatchPaid       = "paid_after_closed"
 	MismatchNotPaid    = "failed_after_success"
@@ -78,6 +79,9 @@ func decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 		return recheck(a, ans, p, now)
 	}
 	d := stay(a, p, now)
+	if ans.Err == nil && untold(a, ans.Found) {
+		return unclear(a, d)
+	}
 	switch {
 	case ans.Err != nil || (ans.Found.Exists && undecided(ans.Found.Result.Class)):
 		return review(a, d, p, now)
@@ -208,6 +212,23 @@ func foreign(a Attempt, d Decision, r provider.Result, code string) Decision {
 		d.Result = present(a)
 	}
 	return d
+}
+
+// unclear handles a transfer that carries a reference of ours, which we do not know to have sent, and of which the provider does not tell what
+// there is to compare: whether it is ours is for people, however it ended. When a later answer tells, that one counts.
+func unclear(a Attempt, d Decision) Decision {
+	d.Answered, d.Accepted, d.AbsentReads, d.FirstAbsent = true, true, 0, nil
+	d.Alarm = "the provider has it from before a restore, and does not tell its amount, or whom it paid"
+	if a.State != ManualReview {
+		d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: CodeNotTold}
+	}
+	return d
+}
+
+// untold reports whether something is missing that there is to compare. What is told and differs says enough.
+func untold(a Attempt, f provider.Found) bool {
+	missing := a.MustTell != "" && f.Amount == nil || a.MustTell == MustTellPayee && digits(f.Destination) == ""
+	return f.Exists && missing && differs(a, f) == ""
 }
 
 // absentRead counts a read that found nothing, late enough to count; next is from when on another would be a second one.

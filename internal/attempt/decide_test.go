@@ -51,6 +51,12 @@ func TestDecide(t *testing.T) {
 	ours := found(provider.Succeeded)
 	ours.Found.Amount, ours.Found.Destination = &xof24000, "0700000101"
 
+	alone := found(provider.Succeeded) // with its amount, and without its payee
+	alone.Found.Amount = &xof24000
+	restored := func(state State, must MustTell) Attempt {
+		return with(open(state), func(a *Attempt) { a.MustTell = must })
+	}
+
 	for _, c := range []struct {
 		name     string
 		a        Attempt
@@ -127,6 +133,14 @@ func TestDecide(t *testing.T) {
 
 		{name: "another amount under our reference", a: open(Unknown), ans: differing, after: time.Minute, state: ManualReview, code: CodeAmountDiffers, next: 2 * time.Minute, mismatch: CodeAmountDiffers},
 		{name: "another payee under our reference", a: open(Processing), ans: otherPayee, after: time.Minute, state: ManualReview, code: CodePayeeDiffers, next: 2 * time.Minute, mismatch: CodePayeeDiffers},
+		{name: "lost by a restore, paid, details equal", a: restored(Processing, MustTellPayee), ans: ours, after: time.Minute, state: Succeeded},
+		{name: "lost by a restore, paid, to whom is not told", a: restored(Processing, MustTellPayee), ans: alone, after: time.Minute, state: ManualReview, code: CodeNotTold, next: 2 * time.Minute},
+		{name: "lost by a restore, paid, a gateway tells no payee", a: restored(Processing, MustTellAmount), ans: alone, after: time.Minute, state: Succeeded},
+		{name: "lost by a restore, refused, nothing is told", a: restored(Processing, MustTellAmount), ans: found(provider.RejectedFinal), after: time.Minute, state: ManualReview, code: CodeNotTold, next: 2 * time.Minute},
+		{name: "lost by a restore, what is told differs", a: restored(Processing, MustTellPayee), ans: differing, after: time.Minute, state: ManualReview, code: CodeAmountDiffers, next: 2 * time.Minute, mismatch: CodeAmountDiffers},
+		{name: "lost by a restore, in review, paid, still not told", a: restored(ManualReview, MustTellPayee), ans: alone, after: 50 * time.Hour, state: ManualReview, next: 72 * time.Hour},
+		{name: "lost by a restore, in review, told at last", a: restored(ManualReview, MustTellPayee), ans: ours, after: 50 * time.Hour, state: Succeeded},
+		{name: "lost by a restore, in doubt, the answer is not understood and tells nothing", a: restored(Unknown, MustTellPayee), ans: found(provider.Ambiguous), after: time.Minute, state: ManualReview, code: CodeNotTold, next: 2 * time.Minute},
 
 		{name: "failed here, paid there", a: open(Failed), ans: found(provider.Succeeded), after: time.Hour, state: Failed, mismatch: MismatchPaid, moved: 1},
 		{name: "not sent here, paid there", a: open(NotSent), ans: found(provider.Succeeded), after: time.Hour, state: NotSent, mismatch: MismatchPaid, moved: 1},

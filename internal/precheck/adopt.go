@@ -23,7 +23,8 @@ type Adoption struct {
 }
 
 // Adopt makes the attempts that a restore has lost, as far as the provider knows them, and returns the newest of each subject. That one is under
-// way until a lookup has told its outcome, by the same rules as for any other: it may have paid, have failed, or be of another amount. Those
+// way until a lookup has told its outcome, by the same rules as for any other: it may have paid, have failed, or be of another amount. An
+// answer counts only when it tells what there is to compare. Those
 // before it had ended without paying, or it would not have been sent; they are closed, and asked about all the same. The caller holds the subjects'
 // rows; begun has the newest posted as under way. An owner adopts once.
 func (g *Gate) Adopt(ctx context.Context, tx pgx.Tx, owner string, lease time.Duration, found []Adoption, begun func(context.Context, pgx.Tx, []attempt.Attempt) error) ([]attempt.Moved, error) {
@@ -37,6 +38,9 @@ func (g *Gate) Adopt(ctx context.Context, tx pgx.Tx, owner string, lease time.Du
 	}
 	all, err := attempt.Begin(ctx, tx, owner, lease, now, starts)
 	if err != nil {
+		return nil, err
+	}
+	if err := attempt.Require(ctx, tx, g.MustTell, all...); err != nil {
 		return nil, err
 	}
 	outcomes, current := make([]attempt.Outcome, 0, len(all)), make([]attempt.Attempt, 0, len(found))

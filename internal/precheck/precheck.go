@@ -54,6 +54,8 @@ type Gate struct {
 	Clock clock.Clock
 	// Reference is the provider reference of a subject's n-th attempt.
 	Reference func(subject uuid.UUID, n int) string
+	// MustTell is what its providers tell of every transfer: without it, what they have from before a restore is for people.
+	MustTell attempt.MustTell
 }
 
 // Mark reads the newest mark of a restore: while there is none, nothing needs to be sorted.

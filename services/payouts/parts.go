@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/deadletter"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/outbox"
@@ -72,7 +73,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 	outcomes := outcome.New(outcome.Deps{
 		Store: st, Outbox: relay, Clock: clk, Tenants: file, Connectors: s.connectors, Logger: s.log, Registry: registry,
 	})
-	gate := &precheck.Gate{Clock: clk, Reference: payout.Reference}
+	gate := &precheck.Gate{Clock: clk, Reference: payout.Reference, MustTell: attempt.MustTellPayee}
 	book := &disburse.Book{Store: st, Outcomes: outcomes, Clock: clk}
 	dispatcher := dispatch.New(dispatch.Config{Service: name, Item: item, Owner: s.owner}, dispatch.Deps{
 		Pool: pool, Runs: st.Runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Logger: s.log, Registry: registry,

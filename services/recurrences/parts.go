@@ -69,7 +69,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 		return nil, err
 	}
 	book := &collect.Book{Store: st, Runs: runs, Outcomes: outcomes, Clock: clk, Logger: s.log}
-	gate := &precheck.Gate{Clock: clk, Reference: charge.Reference}
+	gate := &precheck.Gate{Clock: clk, Reference: charge.Reference, MustTell: attempt.MustTellAmount}
 	dispatcher := dispatch.New(dispatch.Config{Service: name, Item: "charge", Owner: s.owner}, dispatch.Deps{
 		Pool: pool, Runs: runs, Outbox: relay, Clock: clk, Connectors: s.connectors, States: states, Book: book, Prechecks: gate, Logger: s.log, Registry: registry,
 	})

@@ -184,7 +184,7 @@ ON CONFLICT (subject_id, number) DO UPDATE SET
     class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
-RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, version
+RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version
 `
 
 type BeginParams struct {
@@ -256,6 +256,7 @@ func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error)
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -280,7 +281,7 @@ WHERE (a.subject_id, a.number) IN (
         ORDER BY o.next_lookup_at LIMIT c.room FOR UPDATE SKIP LOCKED
     ) d
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type ClaimLookupsParams struct {
@@ -339,6 +340,7 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -359,7 +361,7 @@ WHERE (a.subject_id, a.number) IN (
       AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
     ORDER BY d.next_lookup_at LIMIT $4 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type ClaimUnservedParams struct {
@@ -416,6 +418,7 @@ func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -433,7 +436,7 @@ UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code =
     closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
 FROM (SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number) k
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type DoubtParams struct {
@@ -491,6 +494,7 @@ func (q *Queries) Doubt(ctx context.Context, arg DoubtParams) ([]Attempt, error)
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -575,7 +579,7 @@ func (q *Queries) KeepPaid(ctx context.Context, arg KeepPaidParams) error {
 }
 
 const lockAttempts = `-- name: LockAttempts :many
-SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version FROM attempts a
+SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version FROM attempts a
 JOIN (SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS number) k
   ON a.subject_id = k.subject_id AND a.number = k.number
 ORDER BY a.subject_id, a.number FOR UPDATE OF a
@@ -627,6 +631,7 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -655,7 +660,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const lockSubject = `-- name: LockSubject :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
 `
 
 type LockSubjectParams struct {
@@ -704,6 +709,7 @@ func (q *Queries) LockSubject(ctx context.Context, arg LockSubjectParams) ([]Att
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -745,7 +751,7 @@ FROM (
            unnest($18::boolean[]) AS denied
 ) m
 WHERE a.subject_id = m.subject_id AND a.number = m.number AND a.version = m.version
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type MoveParams struct {
@@ -831,6 +837,7 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -841,6 +848,23 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const mustTell = `-- name: MustTell :exec
+UPDATE attempts a SET must_tell = $1
+FROM (SELECT unnest($2::uuid[]) AS subject_id, unnest($3::integer[]) AS number) k
+WHERE a.subject_id = k.subject_id AND a.number = k.number
+`
+
+type MustTellParams struct {
+	MustTell   string
+	SubjectIds []uuid.UUID
+	Numbers    []int32
+}
+
+func (q *Queries) MustTell(ctx context.Context, arg MustTellParams) error {
+	_, err := q.db.Exec(ctx, mustTell, arg.MustTell, arg.SubjectIds, arg.Numbers)
+	return err
 }
 
 const ofProviderIDs = `-- name: OfProviderIDs :many
@@ -881,8 +905,8 @@ func (q *Queries) OfProviderIDs(ctx context.Context, arg OfProviderIDsParams) ([
 }
 
 const ofReferences = `-- name: OfReferences :many
-SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.denied_at, k.take_back_at, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
-    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
+SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.denied_at, k.take_back_at, k.must_tell, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
+    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
 `
 
 type OfReferencesParams struct {
@@ -933,6 +957,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -946,7 +971,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 }
 
 const ofSubjects = `-- name: OfSubjects :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
 `
 
 func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Attempt, error) {
@@ -990,6 +1015,7 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Att
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -1054,7 +1080,7 @@ WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
   -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
   -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
   AND a.lease_owner = o.owner AND a.lease_expires_at IS NOT NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type RecordParams struct {
@@ -1134,6 +1160,7 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, erro
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -1156,7 +1183,7 @@ WHERE (a.subject_id, a.number) IN (
     WHERE e.state = 'submitting' AND e.lease_expires_at < now()
     ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type TakeOverParams struct {
@@ -1205,6 +1232,7 @@ func (q *Queries) TakeOver(ctx context.Context, arg TakeOverParams) ([]Attempt, 
 			&i.FirstAbsentAt,
 			&i.DeniedAt,
 			&i.TakeBackAt,
+			&i.MustTell,
 			&i.Version,
 		); err != nil {
 			return nil, err

@@ -42,5 +42,6 @@ type Attempt struct {
 	FirstAbsentAt   *time.Time
 	DeniedAt        *time.Time
 	TakeBackAt      *time.Time
+	MustTell        string
 	Version         int64
 }

@@ -34,6 +34,8 @@ CREATE TABLE attempts (
     first_absent_at   timestamptz,
     denied_at         timestamptz,      -- it was proven last then that the provider knows nothing of it
     take_back_at      timestamptz,      -- the provider was asked to give it back then, and nobody knows yet whether it has
+    -- Of one that a restore has lost and its provider knows: what an answer has to tell before it is believed, its amount, or its payee as well.
+    must_tell         text NOT NULL DEFAULT '' CHECK (must_tell IN ('', 'amount', 'payee')),
     version           bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (subject_id, number),
     UNIQUE (tenant, provider, reference),

@@ -212,6 +212,11 @@ FROM (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::intege
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
 RETURNING a.*;
 
+-- name: MustTell :exec
+UPDATE attempts a SET must_tell = @must_tell
+FROM (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number) k
+WHERE a.subject_id = k.subject_id AND a.number = k.number;
+
 -- name: Ageing :many
 -- How many attempts are open, per state, and the oldest doubt: for metrics and alerts.
 SELECT tenant, provider, state, count(*) AS count, min(opened_at)::timestamptz AS oldest FROM attempts

@@ -174,6 +174,59 @@ func TestAnotherAmountAfterARestoreIsForPeople(t *testing.T) {
 	paidOnce(t, e, 1)
 }
 
+// An answer that does not tell what there is to compare, however it says that it ended, proves nothing of what a restore has lost: it is for people,
+// and stays with them while the answers are like that. One that tells decides.
+func TestAnAnswerThatTellsTooLittleAfterARestoreIsForPeople(t *testing.T) {
+	t.Parallel()
+	for name, garble := range map[string]func(*provider.Found){
+		"no amount":                func(f *provider.Found) { f.Amount = nil },
+		"no payee":                 func(f *provider.Found) { f.Destination = "" },
+		"a payee of hidden digits": func(f *provider.Found) { f.Destination = "*****" },
+		"nothing, and refused": func(f *provider.Found) {
+			*f = provider.Found{Exists: true, Result: provider.Result{Class: provider.RejectedFinal, Code: "no"}}
+		},
+		"nothing, in words of its own": func(f *provider.Found) {
+			*f = provider.Found{Exists: true, Result: provider.Result{Class: provider.Ambiguous}}
+		},
+		"nothing, and is at work on it": func(f *provider.Found) {
+			*f = provider.Found{Exists: true, Result: provider.Result{Class: provider.Accepted}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := sending.New(t)
+			restore := pgtest.Backup(t, e.Pool)
+			e.Send(e.Sender(), 1)
+			restore()
+			mark(e, 1)
+			garbled := true
+			s := e.Sender(sending.Hooks{Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+				f, err := real.Lookup(ctx, tr)
+				if f.Exists && garbled {
+					garble(&f)
+				}
+				return f, err
+			}})
+			e.Send(s, 1)
+			prove(t, e, s)
+			prove(t, e, s)
+			if got := e.One(); got != "manual_review/not_told" {
+				t.Errorf("the payout is %s", got)
+			}
+			garbled = false
+			e.Clock.Advance(48 * time.Hour)
+			e.Pass(s)
+			if got := e.One(); got != "succeeded" {
+				t.Errorf("when the provider tells it is %s", got)
+			}
+			if n := e.Requests(); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+			e.Check()
+		})
+	}
+}
+
 // The second attempt was the one that paid: a gap before it does not hide it, and what failed before is not taken for the outcome.
 func TestALaterAttemptFromBeforeTheRestoreIsFound(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/run"
@@ -34,7 +35,7 @@ func hear(e *payoutstest.Env) *heard {
 	h := &heard{registry: prometheus.NewRegistry()}
 	log := slog.New(slog.NewTextHandler(&h.log, nil))
 	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: &connector.Set{}, Logger: log})
-	h.Sweeper = sweep.New(e.Store, outcomes, &precheck.Gate{Clock: e.Clock, Reference: payout.Reference}, log, h.registry)
+	h.Sweeper = sweep.New(e.Store, outcomes, &precheck.Gate{Clock: e.Clock, Reference: payout.Reference, MustTell: attempt.MustTellPayee}, log, h.registry)
 	return h
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/precheck"
@@ -32,7 +33,7 @@ const evening = "2025-01-24T23:59:00Z"
 func sweeper(e *payoutstest.Env) *run.Sweeper {
 	log := slog.New(slog.DiscardHandler)
 	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: &connector.Set{}, Logger: log})
-	return sweep.New(e.Store, outcomes, &precheck.Gate{Clock: e.Clock, Reference: payout.Reference}, log, nil)
+	return sweep.New(e.Store, outcomes, &precheck.Gate{Clock: e.Clock, Reference: payout.Reference, MustTell: attempt.MustTellPayee}, log, nil)
 }
 
 func once(t *testing.T, s *run.Sweeper) {

@@ -82,3 +82,28 @@ func TestWhichChargesAreAskedAboutAfterARestore(t *testing.T) {
 		})
 	}
 }
+
+// A gateway does not tell whom it charged, and is believed without; when it does not tell how much either, it is for people.
+func TestAChargeFromBeforeARestoreWithoutItsAmountIsForPeople(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.OK)
+	restore := pgtest.Backup(t, e.Pool)
+	e.Morning("2025-10-30")
+	restore()
+	restored(e, "2025-11-01")
+	e.Gateway.HideAmounts(true)
+	e.Morning("2025-10-30")
+	prove(t, e)
+	if c := e.Charge("rec-1", "2025-10-30"); c.State != charge.ManualReview {
+		t.Errorf("without its amount: %s", c.State)
+	}
+	e.Gateway.HideAmounts(false)
+	e.Clock.Advance(48 * time.Hour)
+	e.LookUp(0)
+	if c := e.Charge("rec-1", "2025-10-30"); c.State != charge.Succeeded || len(e.Gateway.Sends()) != 1 {
+		t.Errorf("with it: %s after %d sends", c.State, len(e.Gateway.Sends()))
+	}
+	e.CheckEvents()
+	e.CheckBooks()
+}

@@ -50,10 +50,11 @@ type Gateway struct {
 	// Blind: its reading side knows nothing.
 	Blind bool
 
-	mu    sync.Mutex
-	book  []Sale
-	says  map[string]string
-	sends []provider.Transfer
+	mu     sync.Mutex
+	book   []Sale
+	says   map[string]string
+	sends  []provider.Transfer
+	hidden bool // amounts, from lookups
 }
 
 // Say has the gateway treat a token like another kind from now on.
@@ -153,10 +154,20 @@ func (g *Gateway) Lookup(_ context.Context, t provider.Transfer) (provider.Found
 			if s.Reversed != nil && s.Reversed.Refunded.Minor >= s.Amount.Minor {
 				f.Result = provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: charge.CodeRefunded, Alarm: "refunded"}
 			}
+			if g.hidden {
+				f.Amount = nil
+			}
 			return f, nil
 		}
 	}
 	return provider.Found{}, nil
+}
+
+// HideAmounts has lookups tell no amounts from now on, or tell them again.
+func (g *Gateway) HideAmounts(hide bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hidden = hide
 }
 
 // TakeBack changes what was taken back of a sale: the total of its refunds, and its disputes.

@@ -144,7 +144,7 @@ func (e *Env) Replica() *Sender {
 		e.t.Fatal(err)
 	}
 	s.Book = &collect.Book{Store: e.Store, Runs: e.Runs, Outcomes: s.Outcomes, Clock: e.Clock, Logger: logger}
-	gate := &precheck.Gate{Clock: e.Clock, Reference: charge.Reference}
+	gate := &precheck.Gate{Clock: e.Clock, Reference: charge.Reference, MustTell: attempt.MustTellAmount}
 	s.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "charge", Owner: uuid.NewString()}, dispatch.Deps{
 		Pool: e.Pool, Runs: e.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Book: s.Book, Logger: logger,
 		Prechecks: gate,

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/dispatch"
@@ -169,7 +170,7 @@ func (w *world) replica(pool *pgxpool.Pool, instead submits) *replica {
 	r := &replica{outcomes: outcome.New(outcome.Deps{
 		Store: w.Store, Outbox: w.Outbox, Clock: w.Clock, Tenants: w.Tenants, Connectors: set, Logger: logger,
 	})}
-	gate := &precheck.Gate{Clock: w.Clock, Reference: payout.Reference}
+	gate := &precheck.Gate{Clock: w.Clock, Reference: payout.Reference, MustTell: attempt.MustTellPayee}
 	book := &disburse.Book{Store: w.Store, Outcomes: r.outcomes, Clock: w.Clock}
 	r.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString(), ClaimMost: w.claimMost}, dispatch.Deps{
 		Pool: pool, Runs: w.Store.Runs, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, States: w.states, Logger: logger,

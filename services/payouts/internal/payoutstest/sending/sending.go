@@ -186,7 +186,7 @@ func (e *Env) Sender(h ...Hooks) *Sender {
 	})
 	s.Float = float.New(float.Deps{Pool: e.Pool, Clock: e.Clock, States: e.States, Connectors: s.Connectors, Tenants: e.Tenants, Logger: logger})
 	e.Store.Float = s.Float // the newest replica's; they look at the same rows
-	gate := &precheck.Gate{Clock: e.Clock, Reference: payout.Reference}
+	gate := &precheck.Gate{Clock: e.Clock, Reference: payout.Reference, MustTell: attempt.MustTellPayee}
 	book := &disburse.Book{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock}
 	s.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString()}, dispatch.Deps{
 		Pool: e.Pool, Runs: e.Store.Runs, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, States: e.States, Logger: logger,
@@ -304,7 +304,7 @@ func (e *Env) SweepOnly() {
 	}
 	log := slog.New(slog.DiscardHandler)
 	outcomes := outcome.New(outcome.Deps{Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Connectors: e.served, Logger: log})
-	sw := sweep.New(e.Store, outcomes, &precheck.Gate{Clock: e.Clock, Reference: payout.Reference}, log, nil)
+	sw := sweep.New(e.Store, outcomes, &precheck.Gate{Clock: e.Clock, Reference: payout.Reference, MustTell: attempt.MustTellPayee}, log, nil)
 	sw.Patience = time.Second
 	if err := sw.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)
