@@ -124,13 +124,15 @@ func (l *Loop) heartbeat(ctx context.Context, b *binding, raw jetstream.Msg) (st
 
 // settle acknowledges, delays or dead-letters. Its context outlives the handler's, which may have run out.
 func (l *Loop) settle(ctx context.Context, b *binding, raw jetstream.Msg, m Message, err error) {
+	if err == nil {
+		l.answer(ctx, m, resultHandled, raw.Ack())
+		return
+	}
 	var (
 		permanent *permanentError
 		after     *afterError
 	)
 	switch {
-	case err == nil:
-		l.answer(ctx, m, resultHandled, raw.Ack())
 	case errors.Is(context.Cause(ctx), errDrained):
 		// Not the message's fault: somebody else may have it at once.
 		l.answer(ctx, m, resultGivenBack, raw.Nak())
