@@ -137,32 +137,61 @@ func (s *Store) Words(ctx context.Context, q db.DBTX, ids ...uuid.UUID) (map[uui
 	return all, nil
 }
 
-// ExpireApprovals holds the payouts and pauses the batches that nobody has answered about in time.
-func (s *Store) ExpireApprovals(ctx context.Context, tx pgx.Tx, limit int) error {
-	q, now := db.New(tx), s.Clock.Now()
-	ids, err := q.ExpiredPayouts(ctx, db.ExpiredPayoutsParams{Now: now, PageLimit: int32(limit)})
+// ExpiredApprovals lists a page of the payouts that nobody has answered about in time, after a place, and returns the next place.
+func (s *Store) ExpiredApprovals(ctx context.Context, tx pgx.Tx, after Due, limit int) (ids []uuid.UUID, next Due, err error) {
+	rows, err := db.New(tx).ExpiredPayouts(ctx, db.ExpiredPayoutsParams{Now: s.Clock.Now(), AfterAt: after.At, AfterID: after.ID, PageLimit: int32(limit)})
 	if err != nil {
-		return fmt.Errorf("find expired approvals: %w", err)
+		return nil, Due{}, fmt.Errorf("find expired approvals: %w", err)
 	}
-	changes := make([]Change, len(ids))
-	for i, id := range ids {
-		changes[i] = Change{
-			PayoutID: id, From: []payout.State{payout.AwaitingApproval}, To: payout.Held, Reason: payout.HeldBy(payout.CodeApprovalExpired),
+	ids, next = page(rows, limit, func(r db.ExpiredPayoutsRow) Due { return Due{r.DueAt, r.PayoutID} })
+	return ids, next, nil
+}
+
+// ExpireApprovals holds those of the payouts whose approval nobody has answered about in time.
+func (s *Store) ExpireApprovals(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	held, err := s.Lock(ctx, tx, ids...)
+	if err != nil {
+		return err
+	}
+	now := s.Clock.Now()
+	changes := make([]Change, 0, len(held))
+	for _, p := range held {
+		if p.ApprovalExpiresAt == nil || p.ApprovalExpiresAt.After(now) { // it was asked for anew
+			continue
 		}
+		changes = append(changes, Change{
+			PayoutID: p.ID, From: []payout.State{payout.AwaitingApproval}, To: payout.Held, Reason: payout.HeldBy(payout.CodeApprovalExpired),
+		})
 	}
-	moved, err := s.Apply(ctx, tx, changes)
+	moved, err := s.ApplyTo(ctx, tx, held, changes)
 	if err != nil {
 		return err
 	}
-	if err := s.VoidApprovals(ctx, tx, idsOf(moved)...); err != nil {
-		return err
-	}
-	batches, err := q.ExpiredBatches(ctx, db.ExpiredBatchesParams{Now: now, PageLimit: int32(limit)})
+	return s.VoidApprovals(ctx, tx, idsOf(moved)...)
+}
+
+// ExpiredBatches lists a page of the batches that nobody has answered about in time, after a place, and returns the next place.
+func (s *Store) ExpiredBatches(ctx context.Context, tx pgx.Tx, after Due, limit int) (ids []uuid.UUID, next Due, err error) {
+	rows, err := db.New(tx).ExpiredBatches(ctx, db.ExpiredBatchesParams{Now: s.Clock.Now(), AfterAt: after.At, AfterID: after.ID, PageLimit: int32(limit)})
 	if err != nil {
-		return fmt.Errorf("find batches whose approval expired: %w", err)
+		return nil, Due{}, fmt.Errorf("find batches whose approval expired: %w", err)
 	}
-	for _, id := range batches { // as many as runs, not as payouts
-		if err := s.expireBatch(ctx, tx, q, id); err != nil {
+	ids, next = page(rows, limit, func(r db.ExpiredBatchesRow) Due { return Due{r.DueAt, r.BatchID} })
+	return ids, next, nil
+}
+
+// ExpireBatches pauses those of the batches whose approval nobody has answered about in time.
+func (s *Store) ExpireBatches(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	q, now := db.New(tx), s.Clock.Now()
+	batches, err := q.LockBatches(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("lock batches whose approval expired: %w", err)
+	}
+	for _, b := range batches { // as many as runs, not as payouts
+		if b.State != BatchAwaiting || b.ApprovalExpiresAt == nil || b.ApprovalExpiresAt.After(now) {
+			continue
+		}
+		if err := s.expireBatch(ctx, tx, q, b.BatchID); err != nil {
 			return err
 		}
 	}

@@ -65,7 +65,15 @@ func (d *day) steps() map[string]func() {
 				return err
 			})
 		},
-		"retry": func() { d.InTx(func(tx pgx.Tx) error { return d.Store.RetryDue(d.Ctx(), tx, 500) }) },
+		"retry": func() {
+			d.InTx(func(tx pgx.Tx) error {
+				ids, _, err := d.Store.DueRetries(d.Ctx(), tx, store.Due{}, 500)
+				if err != nil {
+					return err
+				}
+				return d.Store.Retry(d.Ctx(), tx, ids)
+			})
+		},
 		"retry what failed": func() {
 			d.EachBatch(func(id uuid.UUID) {
 				d.InTx(func(tx pgx.Tx) error {

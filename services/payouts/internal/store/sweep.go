@@ -13,48 +13,87 @@ import (
 	"github.com/agogopay/agogo/services/payouts/internal/store/db"
 )
 
-// SettleOpen settles one page, after a batch, of the runs that are complete while their batch is not closed. It returns
-// where the next page begins, the zero id at the end.
-func (s *Store) SettleOpen(ctx context.Context, tx pgx.Tx, after uuid.UUID, limit int) (next uuid.UUID, err error) {
+// Due is a place among what is due at a time; the zero Due is both the beginning and the end.
+type Due struct {
+	At time.Time
+	ID uuid.UUID
+}
+
+// page is what rows name, and the place after them.
+func page[R any](rows []R, limit int, place func(R) Due) (ids []uuid.UUID, next Due) {
+	for _, r := range rows {
+		ids = append(ids, place(r).ID)
+	}
+	if len(rows) == limit {
+		next = place(rows[len(rows)-1])
+	}
+	return ids, next
+}
+
+// OpenBatches lists a page of the runs that are complete while their batch is not closed, after a batch. It returns where the next page
+// begins, the zero id at the end. [Store.Settle] closes what can be.
+func (s *Store) OpenBatches(ctx context.Context, tx pgx.Tx, after uuid.UUID, limit int) (runs []uuid.UUID, next uuid.UUID, err error) {
 	open, err := db.New(tx).OpenBatchRuns(ctx, db.OpenBatchRunsParams{After: after, PageLimit: int32(limit)})
 	if err != nil {
-		return uuid.Nil, fmt.Errorf("find open batches: %w", err)
+		return nil, uuid.Nil, fmt.Errorf("find open batches: %w", err)
 	}
-	ids := make([]uuid.UUID, len(open))
-	for i, b := range open {
-		ids[i] = b.RunID
+	for _, b := range open {
+		runs = append(runs, b.RunID)
 	}
 	if len(open) == limit {
 		next = open[len(open)-1].BatchID
 	}
-	return next, s.Settle(ctx, tx, ids...)
+	return runs, next, nil
 }
 
-// RetryDue approves failed payouts whose retry_at has come and wakes their dispatch; those of a paused payee are held.
-func (s *Store) RetryDue(ctx context.Context, tx pgx.Tx, limit int) error {
-	due, err := db.New(tx).DueRetries(ctx, db.DueRetriesParams{Now: s.Clock.Now(), PageLimit: int32(limit)})
+// DueRetries lists a page of the failed payouts whose retry_at has come, after a place, and returns the next place.
+func (s *Store) DueRetries(ctx context.Context, tx pgx.Tx, after Due, limit int) (ids []uuid.UUID, next Due, err error) {
+	rows, err := db.New(tx).DueRetries(ctx, db.DueRetriesParams{Now: s.Clock.Now(), AfterAt: after.At, AfterID: after.ID, PageLimit: int32(limit)})
 	if err != nil {
-		return fmt.Errorf("find due retries: %w", err)
+		return nil, Due{}, fmt.Errorf("find due retries: %w", err)
 	}
-	retry, hold := make([]Change, 0, len(due)), []Change{}
-	for _, d := range due {
-		retry = append(retry, Change{
-			PayoutID: d.PayoutID, From: []payout.State{payout.Failed}, To: payout.Approved, Reason: payout.Reason{Code: payout.CodeRetry},
-		})
-		if d.PayeePaused {
-			hold = append(hold, Change{
-				PayoutID: d.PayoutID, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(payout.CodePayeePaused),
-			})
-		}
-	}
-	moved, err := s.Apply(ctx, tx, retry)
+	ids, next = page(rows, limit, func(r db.DueRetriesRow) Due { return Due{r.DueAt, r.PayoutID} })
+	return ids, next, nil
+}
+
+// Retry approves those of failed payouts whose retry_at has come and wakes their dispatch; those of a paused payee are held.
+func (s *Store) Retry(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	failed, err := s.Lock(ctx, tx, ids...)
 	if err != nil {
 		return err
 	}
-	if _, err := s.Apply(ctx, tx, hold); err != nil {
+	now := s.Clock.Now()
+	var retry []Change
+	for _, p := range failed {
+		if p.RetryAt == nil || p.RetryAt.After(now) || p.Contradicted { // since it was listed
+			continue
+		}
+		retry = append(retry, Change{
+			PayoutID: p.ID, From: []payout.State{payout.Failed}, To: payout.Approved, Reason: payout.Reason{Code: payout.CodeRetry},
+		})
+	}
+	moved, err := s.ApplyTo(ctx, tx, failed, retry)
+	if err != nil || len(moved) == 0 {
+		return err
+	}
+	if err := s.holdPaused(ctx, tx, moved); err != nil {
 		return err
 	}
 	return s.WakeDispatch(ctx, tx, moveOf(moved), moved...)
+}
+
+// holdPaused holds those of approved payouts whose payee is paused.
+func (s *Store) holdPaused(ctx context.Context, tx pgx.Tx, approved []payout.Payout) error {
+	paused, err := db.New(tx).OfPausedPayees(ctx, idsOf(approved))
+	if err != nil {
+		return fmt.Errorf("read whose payees are paused: %w", err)
+	}
+	hold := make([]Change, len(paused))
+	for i, id := range paused {
+		hold[i] = Change{PayoutID: id, From: []payout.State{payout.Approved}, To: payout.Held, Reason: payout.HeldBy(payout.CodePayeePaused)}
+	}
+	_, err = s.Apply(ctx, tx, hold)
+	return err
 }
 
 // WakeStanding emits the dispatch command of pages with approved payouts that nothing hinders and that have rested since a

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,15 +21,16 @@ import (
 // New makes the service's sweeper. Without a registry it is not measured.
 func New(st *store.Store, outcomes *outcome.Outcomes, gate *precheck.Gate, log *slog.Logger, registry prometheus.Registerer) *run.Sweeper {
 	s := &steps{store: st, after: map[store.Queue]store.Place{}, asker: &resting.Asker{Store: st, Outcomes: outcomes, Gate: gate}}
-	c := newCancelling(st, outcomes, log, registry)
+	stuck := stuckGauge(registry)
 	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Steps: []run.Step{
-		{Name: "retry failed payouts", Lock: 7112, Do: s.retry},
+		retrying(st, log, stuck),
 		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
-		{Name: "expire approvals", Lock: 7118, Do: s.expire},
+		expiring(st, log, stuck),
+		expiringBatches(st, log, stuck),
 		{Name: "ask about what rests since before a restore", Lock: 7123, Do: s.ask, More: s.asking},
-		{Name: "cancel the rest of cancelled batches", Lock: 7120, Do: c.do, More: c.more},
+		cancelling(st, outcomes, log, registry),
 		{Name: "end failed plans", Lock: 7119, Do: s.plans},
-		{Name: "close batches", Lock: 7116, Do: s.close, More: s.closed},
+		closing(st, log, stuck),
 		{Name: "wake standing pages", Lock: 7117, Wakes: true, Do: s.wake},
 	}}
 }
@@ -41,18 +41,12 @@ type steps struct {
 	store *store.Store
 	after map[store.Queue]store.Place // how far each queue of held payouts was looked at
 	held  []store.Queue               // those that this sweep has still to look at
-	batch uuid.UUID                   // how far open batches were looked at
 
 	asker *resting.Asker
 	rest  resting.Place // how far what rests since before a restore was looked at
 	pages int           // of it, in this sweep
 
 	commit func() // what the transaction that is under way comes to
-}
-
-// retry approves failed payouts whose next attempt is due.
-func (s *steps) retry(ctx context.Context, tx pgx.Tx, t run.Turn) error {
-	return s.store.RetryDue(ctx, tx, t.Limit)
 }
 
 // release looks at one page of one queue of held payouts, where the last sweep left off: a transaction for each, since it holds
@@ -87,24 +81,9 @@ func (s *steps) releasing() bool {
 	return len(s.held) > 0
 }
 
-// expire holds what nobody has approved in time.
-func (s *steps) expire(ctx context.Context, tx pgx.Tx, t run.Turn) error {
-	return s.store.ExpireApprovals(ctx, tx, t.Limit)
-}
-
 // plans ends the planning of runs that failed in it.
 func (s *steps) plans(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	return s.store.EndFailedPlans(ctx, tx, t.Limit)
-}
-
-// close closes the batches of payouts that went on after their run was complete.
-func (s *steps) close(ctx context.Context, tx pgx.Tx, t run.Turn) error {
-	next, err := s.store.SettleOpen(ctx, tx, s.batch, t.Limit)
-	if err != nil {
-		return err
-	}
-	s.commit = func() { s.batch = next }
-	return nil
 }
 
 // restPages is how many pages of what rests one sweep looks at: the other steps wait for no more than these.
@@ -128,12 +107,6 @@ func (s *steps) asking() bool {
 		return true
 	}
 	s.pages = 0
-	return false
-}
-
-// closed reports that one page of them is enough for a sweep.
-func (s *steps) closed() bool {
-	s.commit()
 	return false
 }
 

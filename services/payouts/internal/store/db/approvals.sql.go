@@ -85,28 +85,42 @@ func (q *Queries) CountBatchApprovals(ctx context.Context, batchID uuid.UUID) er
 }
 
 const expiredBatches = `-- name: ExpiredBatches :many
-SELECT batch_id FROM batches WHERE state = 'awaiting_approval' AND approval_expires_at <= $1::timestamptz
-ORDER BY approval_expires_at, batch_id LIMIT $2
+SELECT batch_id, approval_expires_at::timestamptz AS due_at FROM batches
+WHERE state = 'awaiting_approval' AND approval_expires_at <= $1::timestamptz
+  AND (approval_expires_at, batch_id) > ($2::timestamptz, $3::uuid)
+ORDER BY approval_expires_at, batch_id LIMIT $4
 `
 
 type ExpiredBatchesParams struct {
 	Now       time.Time
+	AfterAt   time.Time
+	AfterID   uuid.UUID
 	PageLimit int32
 }
 
-func (q *Queries) ExpiredBatches(ctx context.Context, arg ExpiredBatchesParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, expiredBatches, arg.Now, arg.PageLimit)
+type ExpiredBatchesRow struct {
+	BatchID uuid.UUID
+	DueAt   time.Time
+}
+
+func (q *Queries) ExpiredBatches(ctx context.Context, arg ExpiredBatchesParams) ([]ExpiredBatchesRow, error) {
+	rows, err := q.db.Query(ctx, expiredBatches,
+		arg.Now,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.PageLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []uuid.UUID
+	var items []ExpiredBatchesRow
 	for rows.Next() {
-		var batch_id uuid.UUID
-		if err := rows.Scan(&batch_id); err != nil {
+		var i ExpiredBatchesRow
+		if err := rows.Scan(&i.BatchID, &i.DueAt); err != nil {
 			return nil, err
 		}
-		items = append(items, batch_id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -115,28 +129,42 @@ func (q *Queries) ExpiredBatches(ctx context.Context, arg ExpiredBatchesParams) 
 }
 
 const expiredPayouts = `-- name: ExpiredPayouts :many
-SELECT payout_id FROM payouts WHERE indexed_state = 'awaiting_approval' AND approval_expires_at <= $1::timestamptz
-ORDER BY approval_expires_at, payout_id LIMIT $2
+SELECT payout_id, approval_expires_at::timestamptz AS due_at FROM payouts
+WHERE indexed_state = 'awaiting_approval' AND approval_expires_at <= $1::timestamptz
+  AND (approval_expires_at, payout_id) > ($2::timestamptz, $3::uuid)
+ORDER BY approval_expires_at, payout_id LIMIT $4
 `
 
 type ExpiredPayoutsParams struct {
 	Now       time.Time
+	AfterAt   time.Time
+	AfterID   uuid.UUID
 	PageLimit int32
 }
 
-func (q *Queries) ExpiredPayouts(ctx context.Context, arg ExpiredPayoutsParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, expiredPayouts, arg.Now, arg.PageLimit)
+type ExpiredPayoutsRow struct {
+	PayoutID uuid.UUID
+	DueAt    time.Time
+}
+
+func (q *Queries) ExpiredPayouts(ctx context.Context, arg ExpiredPayoutsParams) ([]ExpiredPayoutsRow, error) {
+	rows, err := q.db.Query(ctx, expiredPayouts,
+		arg.Now,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.PageLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []uuid.UUID
+	var items []ExpiredPayoutsRow
 	for rows.Next() {
-		var payout_id uuid.UUID
-		if err := rows.Scan(&payout_id); err != nil {
+		var i ExpiredPayoutsRow
+		if err := rows.Scan(&i.PayoutID, &i.DueAt); err != nil {
 			return nil, err
 		}
-		items = append(items, payout_id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

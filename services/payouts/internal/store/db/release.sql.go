@@ -125,24 +125,30 @@ func (q *Queries) CapUse(ctx context.Context, arg CapUseParams) (CapUseRow, erro
 }
 
 const dueRetries = `-- name: DueRetries :many
-SELECT p.payout_id, (y.state <> 'active')::boolean AS payee_paused FROM payouts p
-JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-WHERE p.indexed_state = 'retrying' AND p.retry_at <= $1::timestamptz AND NOT p.contradicted
-ORDER BY p.retry_at, p.payout_id LIMIT $2
+SELECT payout_id, retry_at::timestamptz AS due_at FROM payouts
+WHERE indexed_state = 'retrying' AND retry_at <= $1::timestamptz AND NOT contradicted AND (retry_at, payout_id) > ($2::timestamptz, $3::uuid)
+ORDER BY retry_at, payout_id LIMIT $4
 `
 
 type DueRetriesParams struct {
 	Now       time.Time
+	AfterAt   time.Time
+	AfterID   uuid.UUID
 	PageLimit int32
 }
 
 type DueRetriesRow struct {
-	PayoutID    uuid.UUID
-	PayeePaused bool
+	PayoutID uuid.UUID
+	DueAt    time.Time
 }
 
 func (q *Queries) DueRetries(ctx context.Context, arg DueRetriesParams) ([]DueRetriesRow, error) {
-	rows, err := q.db.Query(ctx, dueRetries, arg.Now, arg.PageLimit)
+	rows, err := q.db.Query(ctx, dueRetries,
+		arg.Now,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.PageLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +156,7 @@ func (q *Queries) DueRetries(ctx context.Context, arg DueRetriesParams) ([]DueRe
 	var items []DueRetriesRow
 	for rows.Next() {
 		var i DueRetriesRow
-		if err := rows.Scan(&i.PayoutID, &i.PayeePaused); err != nil {
+		if err := rows.Scan(&i.PayoutID, &i.DueAt); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -374,6 +380,31 @@ func (q *Queries) LockOutflow(ctx context.Context, tenant string) (Outflow, erro
 		&i.ChangedAt,
 	)
 	return i, err
+}
+
+const ofPausedPayees = `-- name: OfPausedPayees :many
+SELECT p.payout_id FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+WHERE p.payout_id = ANY($1::uuid[]) AND y.state <> 'active'
+`
+
+func (q *Queries) OfPausedPayees(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, ofPausedPayees, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const outflows = `-- name: Outflows :many

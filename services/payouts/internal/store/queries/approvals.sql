@@ -67,11 +67,15 @@ WHERE batch_id = @batch_id;
 SELECT DISTINCT run_id, page FROM payouts WHERE run_id = @run_id AND indexed_state = 'approved' ORDER BY page;
 
 -- name: ExpiredPayouts :many
-SELECT payout_id FROM payouts WHERE indexed_state = 'awaiting_approval' AND approval_expires_at <= @now::timestamptz
+SELECT payout_id, approval_expires_at::timestamptz AS due_at FROM payouts
+WHERE indexed_state = 'awaiting_approval' AND approval_expires_at <= @now::timestamptz
+  AND (approval_expires_at, payout_id) > (@after_at::timestamptz, @after_id::uuid)
 ORDER BY approval_expires_at, payout_id LIMIT @page_limit;
 
 -- name: ExpiredBatches :many
-SELECT batch_id FROM batches WHERE state = 'awaiting_approval' AND approval_expires_at <= @now::timestamptz
+SELECT batch_id, approval_expires_at::timestamptz AS due_at FROM batches
+WHERE state = 'awaiting_approval' AND approval_expires_at <= @now::timestamptz
+  AND (approval_expires_at, batch_id) > (@after_at::timestamptz, @after_id::uuid)
 ORDER BY approval_expires_at, batch_id LIMIT @page_limit;
 
 -- name: WordsAbout :many

@@ -58,10 +58,13 @@ WHERE tenant = @tenant AND cap_date = (@cap_date::text)::date AND payee_id = ANY
 GROUP BY payee_id;
 
 -- name: DueRetries :many
-SELECT p.payout_id, (y.state <> 'active')::boolean AS payee_paused FROM payouts p
-JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-WHERE p.indexed_state = 'retrying' AND p.retry_at <= @now::timestamptz AND NOT p.contradicted
-ORDER BY p.retry_at, p.payout_id LIMIT @page_limit;
+SELECT payout_id, retry_at::timestamptz AS due_at FROM payouts
+WHERE indexed_state = 'retrying' AND retry_at <= @now::timestamptz AND NOT contradicted AND (retry_at, payout_id) > (@after_at::timestamptz, @after_id::uuid)
+ORDER BY retry_at, payout_id LIMIT @page_limit;
+
+-- name: OfPausedPayees :many
+SELECT p.payout_id FROM payouts p JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
+WHERE p.payout_id = ANY(@ids::uuid[]) AND y.state <> 'active';
 
 -- name: ApprovedPages :many
 -- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost. Of each page one
