@@ -78,11 +78,18 @@ func (c *Closer) statement(ctx context.Context, k db.Close, conn *connector.Conn
 		return err
 	}
 	if w == nil {
-		return fmt.Errorf("the statement could not be read: %w", failure)
+		return &unreadError{failure}
 	}
 	r.waiver = w
 	return nil
 }
+
+// unreadError is of a statement that could not be read while nobody, or one person alone, would have gone without.
+type unreadError struct{ failure error }
+
+func (e *unreadError) Error() string { return "the statement could not be read: " + e.failure.Error() }
+
+func (e *unreadError) Unwrap() error { return e.failure }
 
 const (
 	// longestTail is how long after a day its balance is still worked out from today's: a longer tail is many statements.

@@ -37,11 +37,15 @@ type Waived struct {
 // Waive has a day closed that waits for a statement, without it: the first caller proposes, another one with the same reason agrees. The
 // statement is tried once more then. A repetition has a report already and waits on.
 func (c *Closer) Waive(ctx context.Context, tx pgx.Tx, t config.Tenant, provider, date, reason, actor string) (Waived, error) {
+	q, now := db.New(tx), c.Clock.Now()
+	// A try that fails meanwhile either sees what is said here, or has put the day off before, and that is taken back below.
+	if err := q.LockConnector(ctx, db.LockConnectorParams{Tenant: t.ID, Provider: provider}); err != nil {
+		return Waived{}, fmt.Errorf("lock the closes of %s/%s: %w", t.ID, provider, err)
+	}
 	k, err := c.waivable(ctx, tx, t.ID, provider, date)
 	if err != nil {
 		return Waived{}, err
 	}
-	q, now := db.New(tx), c.Clock.Now()
 	said, err := q.Waiver(ctx, k.CloseID)
 	if err != nil {
 		return Waived{}, fmt.Errorf("read who would close %s without its statement: %w", date, err)
@@ -105,18 +109,26 @@ func (c *Closer) waivable(ctx context.Context, tx pgx.Tx, tenant, provider, date
 // cleared: half a statement would be taken for a whole one by the days after it.
 func (c *Closer) waived(ctx context.Context, k db.Close, failure error) (*waiver, error) {
 	q := db.New(c.Pool)
-	said, err := q.Waiver(ctx, k.CloseID)
-	if err != nil {
-		return nil, fmt.Errorf("read who would close the day without its statement: %w", err)
-	}
-	if len(said) == 0 || said[0].AgreedBy == "" {
-		return nil, nil
+	w, agreed, err := agreed(ctx, q, k)
+	if err != nil || !agreed {
+		return nil, err
 	}
 	if err := c.clear(ctx, k); err != nil {
 		return nil, err
 	}
-	w := said[0]
 	return &waiver{by: w.ProposedBy + ", " + w.AgreedBy, because: w.Reason, failure: short(failure.Error())}, nil
+}
+
+// agreed is the word of two people about a close.
+func agreed(ctx context.Context, q *db.Queries, k db.Close) (w db.CloseWaiver, ok bool, err error) {
+	said, err := q.Waiver(ctx, k.CloseID)
+	if err != nil {
+		return w, false, fmt.Errorf("read who would close the day without its statement: %w", err)
+	}
+	if len(said) == 0 || said[0].AgreedBy == "" {
+		return w, false, nil
+	}
+	return said[0], true, nil
 }
 
 // notCompared names what was not compared: the day itself, and days before it whose statement nobody has read since. They are named for

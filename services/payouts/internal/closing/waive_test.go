@@ -3,6 +3,7 @@ package closing_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -317,5 +318,67 @@ func TestWhoLostTheCloseLeavesItsLinesAlone(t *testing.T) {
 	}
 	if h := r.report(today).Head; h.Statement != "read" || h.Lines != 4 || h.WaivedBy != "" {
 		t.Errorf("the report says %+v, want all that two has read", h)
+	}
+}
+
+// onError is a log that has something done when an error is written to it.
+type onError struct {
+	slog.Handler
+	do func()
+}
+
+func (h onError) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+
+func (h onError) Handle(context.Context, slog.Record) error {
+	h.do()
+	return nil
+}
+
+// TestAWordDuringATry that has looked for it already is not forgotten by it: the day is tried at once, as the second person was told.
+func TestAWordDuringATry(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	r.unread(today)
+	if _, err := r.waive(today, "user:ada", outage); err != nil {
+		t.Fatal(err)
+	}
+	r.Clock().Advance(time.Hour)
+	agreed := false
+	r.closer.Logger = slog.New(onError{slog.DiscardHandler, func() { // the try has failed, and is not put off yet
+		if agreed {
+			return
+		}
+		var err error
+		if agreed, err = r.waive(today, "user:ben", outage); err != nil {
+			t.Error(err)
+		}
+	}})
+	r.work()
+	if h := r.report(today).Head; !agreed || h.Statement != closing.NotCompared || h.WaivedBy != "user:ada, user:ben" {
+		t.Errorf("agreed %v: %+v", agreed, h)
+	}
+}
+
+// TestAWordThatATryHasSeen is no reason to try at once again: what keeps the day open is something else.
+func TestAWordThatATryHasSeen(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	r.unread(today)
+	r.SQL("ALTER TABLE closes ADD CONSTRAINT defect CHECK (state <> 'completed')")
+	for _, actor := range []string{"user:ada", "user:ben"} {
+		if _, err := r.waive(today, actor, outage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range []bool{true, false} {
+		if more, err := r.closer.Pass(t.Context()); err != nil || more != want {
+			t.Errorf("pass %d: more is %v, want %v (%v)", n, more, want, err)
+		}
+	}
+	r.SQL("ALTER TABLE closes DROP CONSTRAINT defect")
+	r.Clock().Advance(time.Hour)
+	r.work()
+	if h := r.report(today).Head; h.Statement != closing.NotCompared {
+		t.Errorf("%+v", h)
 	}
 }

@@ -114,7 +114,10 @@ func (c *Closer) fail(ctx context.Context, k db.Close, cause error) error {
 		if err := q.LockConnector(ctx, db.LockConnectorParams{Tenant: k.Tenant, Provider: k.Provider}); err != nil {
 			return fmt.Errorf("lock the closes of %s/%s: %w", k.Tenant, k.Provider, err)
 		}
-		next := c.Clock.Now().Add(tryAgain[min(int(k.Tries), len(tryAgain)-1)])
+		next, atOnce, err := c.nextTry(ctx, q, k, cause)
+		if err != nil {
+			return err
+		}
 		n, err := q.Fail(ctx, db.FailParams{Reason: short(cause.Error()), NextTryAt: next, CloseID: k.CloseID, Owner: c.Owner})
 		if err != nil {
 			return fmt.Errorf("put off the close of %s: %w", dateOf(k.LocalDate), err)
@@ -127,6 +130,9 @@ func (c *Closer) fail(ctx context.Context, k db.Close, cause error) error {
 				return err
 			}
 		}
+		if atOnce {
+			return c.Settle(ctx, tx, distinct([]*uuid.UUID{k.RunID})...)
+		}
 		behind, err := q.PutOffBehind(ctx, db.PutOffBehindParams{
 			Tenant: k.Tenant, Provider: k.Provider, Revision: k.Revision, LocalDate: k.LocalDate, NextTryAt: next,
 			Reason: "waits for " + dateOf(k.LocalDate) + ", which could not be closed",
@@ -136,6 +142,18 @@ func (c *Closer) fail(ctx context.Context, k db.Close, cause error) error {
 		}
 		return c.Settle(ctx, tx, distinct(append(behind, k.RunID))...)
 	})
+}
+
+// nextTry is when a close is tried again: at once when two people have agreed to do without its statement since this try saw that they had
+// not. The next one sees it, so that this is so once.
+func (c *Closer) nextTry(ctx context.Context, q *db.Queries, k db.Close, cause error) (at time.Time, atOnce bool, err error) {
+	now := c.Clock.Now()
+	if unread := (*unreadError)(nil); errors.As(cause, &unread) {
+		if _, atOnce, err = agreed(ctx, q, k); err != nil || atOnce {
+			return now, atOnce, err
+		}
+	}
+	return now.Add(tryAgain[min(int(k.Tries), len(tryAgain)-1)]), false, nil
 }
 
 // distinct are the runs of closes, each once; of what people asked for there is none.
