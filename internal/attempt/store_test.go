@@ -134,13 +134,24 @@ func TestTheAmountOfAReferenceNeverChanges(t *testing.T) {
 	s := start(uuid.New(), 1)
 	a := begin(t, pool, "me", time.Minute, s)[0]
 	record(t, pool, "me", outcome(a, NotSent, provider.NotSent, nil))
-	s.Amount.Minor = 1
-	err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
-		_, err := Begin(t.Context(), tx, "me", time.Minute, sent, []Start{s})
-		return err
-	})
-	if err == nil {
-		t.Error("the same reference was begun with another amount")
+	again := func(s Start) error {
+		return pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+			_, err := Begin(t.Context(), tx, "me", time.Minute, sent, []Start{s})
+			return err
+		})
+	}
+	for what, change := range map[string]func(*Start){
+		"amount":    func(s *Start) { s.Amount.Minor = 1 },
+		"currency":  func(s *Start) { s.Amount.Currency = "BRL" },
+		"reference": func(s *Start) { s.Reference += "x" },
+	} {
+		other := s
+		if change(&other); again(other) == nil {
+			t.Errorf("it was begun again with another %s", what)
+		}
+	}
+	if err := again(s); err != nil {
+		t.Errorf("as it was: %v", err)
 	}
 }
 

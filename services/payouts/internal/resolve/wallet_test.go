@@ -1,6 +1,7 @@
 package resolve_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/rows"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -299,4 +301,81 @@ func TestAPersonPausesAPayee(t *testing.T) {
 	})
 	d.later(2)
 	d.paidTo(1)
+}
+
+// Trap 7. What may have been paid through one provider is not paid through another: its payee has gone over to that, the tenant has, the next
+// evening comes, and people want it gone. Only what was definitely refused is planned anew, with the other.
+func TestWhatIsInDoubtIsNotPaidThroughAnotherProvider(t *testing.T) {
+	t.Parallel()
+	lost := provider.Result{Class: provider.Ambiguous, Code: "timeout"}
+	refused := provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayee, Code: "payee_not_found"}
+	for name, c := range map[string]struct {
+		answer       provider.Result // to a send; the money has moved when it is ambiguous
+		deduplicates bool
+		minutes      int // that the provider knows nothing for, with everything that happens by itself
+		state        string
+		code         string // of the refusal to cancel it
+	}{
+		"unknown":            {lost, false, 0, "unknown/timeout", "state"},
+		"for people":         {lost, false, 3, "manual_review/not_resendable", "state"},
+		"denied":             {lost, true, 6, "held/destination_changed", "denied_once"},
+		"definitely refused": {refused, false, 3, "failed/payee_not_found", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := walletDesk(t, time.Second)
+			blind := true
+			d.sender = d.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+				if c.answer.Class == provider.Ambiguous {
+					real.Submit(ctx, tr)
+				}
+				return c.answer
+			}, Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+				if blind {
+					return provider.Found{}, nil
+				}
+				return real.Lookup(ctx, tr)
+			}})
+			d.sender.Connector.Policy.Deduplicates = c.deduplicates
+			d.Outcomes = d.sender.Outcomes
+			d.Dispatch(d.sender, d.run)
+
+			d.Tenants.Tenants[0].Providers["wave"] = config.Provider{Name: "wave", Kind: "wave"}
+			d.Rules().DefaultProvider = "wave"
+			d.walletAt("ada", 1, "wave")
+			if err := d.confirm("ben", sending.Phone(1)[8:]); err != nil {
+				t.Fatal(err)
+			}
+			d.later(c.minutes)
+			if got := d.One(); got != c.state {
+				t.Fatalf("it is %s", got)
+			}
+			if c.code != "" {
+				d.mustRefuse(d.single(d.Cancel), c.code)
+				if err := d.single(d.Release); err == nil {
+					t.Error("it is released")
+				}
+			}
+			d.Run(payoutstest.Daily("2025-01-25T23:59:00Z"))
+			if n := d.Count("SELECT count(*) FROM payouts WHERE provider = 'wave'"); (n == 1) != (c.code == "") {
+				t.Fatalf("%d payouts go through the other provider", n)
+			}
+			if c.code == "" {
+				return
+			}
+			blind = false
+			if c.deduplicates { // as its refusal says
+				err := d.do(func(tx pgx.Tx) error { return d.Env.Store.CancelRun(d.as("ada"), tx, d.run, "the payee has gone over") })
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.Env.Clock.Advance(25 * time.Hour)
+			d.later(5)
+			if got, n := d.One(), d.Count("SELECT count(*) FROM attempts"); got != "succeeded" || n != 1 {
+				t.Errorf("%s with %d attempts", got, n)
+			}
+			d.Check()
+		})
+	}
 }
