@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -35,9 +36,9 @@ func (r result) String() string {
 
 func (r result) perSecond() float64 { return float64(r.payouts) / r.took.Seconds() }
 
-// evening imports one payment for each of n payees and pays them: from the tick's trigger until every outcome is committed
-// with its postings and events, and every payee's notification is in its row.
-func evening(ctx context.Context, in *installation.Installation, round, n int) (result, error) {
+// evening imports one payment for each of n payees and pays them: from the tick's trigger, or from the first claim of what was
+// planned before, until every outcome is committed with its postings and events, and every payee's notification is in its row.
+func evening(ctx context.Context, in *installation.Installation, round, n int, planned bool) (result, error) {
 	day := time.Date(2025, 3, 1+round, 23, 59, 0, 0, time.UTC)
 	began := time.Now()
 	if _, err := in.CLI(ctx, payments(n, day), "payments", "import", "-"); err != nil {
@@ -52,6 +53,9 @@ func evening(ctx context.Context, in *installation.Installation, round, n int) (
 		return r, err
 	}
 	defer told.close()
+	if planned {
+		return fromClaim(ctx, in, day, n, told, r)
+	}
 	before := in.Usage()
 	began = time.Now()
 	raw, err := in.CLI(ctx, nil, "schedules", "trigger", installation.Tenant+"/payouts/daily", "--at", day.Format(time.RFC3339), "--wait", "-o", "json")
@@ -71,6 +75,57 @@ func evening(ctx context.Context, in *installation.Installation, round, n int) (
 	err = told.await(ctx, n)
 	r.took, r.used = time.Since(began), in.Usage().Since(before)
 	return r, err
+}
+
+// fromClaim has an evening planned while its batch is paused, lets what that has caused come to rest, and measures from when it is resumed.
+func fromClaim(ctx context.Context, in *installation.Installation, day time.Time, n int, told *told, r result) (result, error) {
+	if _, err := in.CLI(ctx, nil, "schedules", "trigger", installation.Tenant+"/payouts/daily", "--at", day.Format(time.RFC3339)); err != nil {
+		return r, err
+	}
+	batch, err := until(ctx, told.db, "SELECT coalesce(max(b.batch_id::text), '') FROM payouts.batches b JOIN payouts.runs r USING (run_id) WHERE r.nominal_time = $1", day)
+	if err != nil {
+		return r, err
+	}
+	if _, err := in.CLI(ctx, nil, "batches", "pause", batch, "--reason", "benchmark"); err != nil {
+		return r, err
+	}
+	// What was sent before the pause is told of, and nothing waits to be published.
+	sent, err := until(ctx, told.db, `SELECT CASE WHEN r.planned AND count(p) FILTER (WHERE p.state NOT IN ('approved', 'succeeded')) = 0
+			AND NOT EXISTS (SELECT FROM payouts.outbox_parcels WHERE waits) AND NOT EXISTS (SELECT FROM notifier.outbox_parcels WHERE waits)
+			AND (SELECT count(*) FROM notifier.notifications WHERE tenant = '`+installation.Tenant+`' AND created_at >= $2 AND kind = 'payout.succeeded') = count(p) FILTER (WHERE p.state = 'succeeded')
+		THEN count(p) FILTER (WHERE p.state = 'succeeded')::text ELSE '' END
+		FROM payouts.runs r LEFT JOIN payouts.payouts p USING (run_id) WHERE r.nominal_time = $1 GROUP BY r.run_id, r.planned`, day, told.since)
+	if err != nil {
+		return r, err
+	}
+	before, began := in.Usage(), time.Now()
+	if _, err := in.CLI(ctx, nil, "batches", "resume", batch); err != nil {
+		return r, err
+	}
+	if err := told.await(ctx, n); err != nil {
+		return r, err
+	}
+	r.took, r.used = time.Since(began), in.Usage().Since(before)
+	r.paid = r.took
+	early, err := strconv.Atoi(sent)
+	r.payouts = int64(n - early)
+	return r, err
+}
+
+// until asks until the answer is not empty.
+func until(ctx context.Context, db *pgx.Conn, question string, args ...any) (answer string, err error) {
+	for answer == "" {
+		err := db.QueryRow(ctx, question, args...).Scan(&answer)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return "", err
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return answer, nil
 }
 
 // told counts the notifications that an evening adds.

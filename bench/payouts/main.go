@@ -36,7 +36,7 @@ type options struct {
 	calls, concurrency, rounds int
 	latency                    time.Duration
 	scale                      int
-	apart                      bool
+	apart, planned             bool
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -49,6 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.DurationVar(&o.latency, "latency", 0, "how long the provider takes; with it the rate is held against concurrency/latency instead of a loop")
 	flags.IntVar(&o.scale, "scale", 0, "after the rounds one of so many times as many payouts; its time is held against theirs")
 	flags.BoolVar(&o.apart, "apart", false, "the simulator in a process of its own: processor time and memory are then the services' and NATS's alone")
+	flags.BoolVar(&o.planned, "planned", false, "what is timed begins with the first claim: payouts are planned before, while their batch is paused")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func beside(ctx context.Context, in *installation.Installation, o options, out i
 		if err != nil {
 			return 0, err
 		}
-		paid, err := evening(ctx, in, round, o.calls)
+		paid, err := evening(ctx, in, round, o.calls, o.planned)
 		if err != nil {
 			return 0, err
 		}
@@ -105,7 +106,7 @@ func delayed(ctx context.Context, in *installation.Installation, o options, out 
 	most := float64(o.concurrency) / o.latency.Seconds()
 	var rates []float64
 	for round := range o.rounds {
-		paid, err := evening(ctx, in, round, o.calls)
+		paid, err := evening(ctx, in, round, o.calls, o.planned)
 		if err != nil {
 			return err
 		}
@@ -120,7 +121,7 @@ func delayed(ctx context.Context, in *installation.Installation, o options, out 
 
 // larger shows whether a payout costs more among many.
 func larger(ctx context.Context, in *installation.Installation, o options, took float64, out io.Writer) error {
-	paid, err := evening(ctx, in, o.rounds, o.calls*o.scale)
+	paid, err := evening(ctx, in, o.rounds, o.calls*o.scale, o.planned)
 	if err != nil {
 		return err
 	}
