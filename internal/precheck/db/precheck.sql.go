@@ -29,7 +29,7 @@ SELECT unnest($1::uuid[]), $2, $3, $4, unnest($5::integer[]), unnest($6::bigint[
 ON CONFLICT (subject_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, provider = EXCLUDED.provider, number = EXCLUDED.number, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
     destination = EXCLUDED.destination, run_id = EXCLUDED.run_id, page = EXCLUDED.page, sent_since = EXCLUDED.sent_since,
-    sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, unanswered = 0,
+    sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false, unanswered = 0,
     next_at = EXCLUDED.next_at, lease_expires_at = NULL
 `
 
@@ -158,8 +158,8 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 }
 
 const count = `-- name: Count :one
-SELECT count(*) FILTER (WHERE state = 'asking') AS asking, count(*) FILTER (WHERE state = 'asking' AND unanswered > 0) AS unanswered,
-       count(*) FILTER (WHERE state = 'absent') AS absent, count(*) FILTER (WHERE state IN ('found', 'adopted')) AS found
+SELECT count(*) FILTER (WHERE state = 'asking' OR state = 'absent' AND wanted) AS asking, count(*) FILTER (WHERE state = 'asking' AND unanswered > 0) AS unanswered,
+       count(*) FILTER (WHERE state = 'absent' AND NOT wanted) AS absent, count(*) FILTER (WHERE state IN ('found', 'adopted')) AS found
 FROM prechecks WHERE epoch = $1
 `
 
@@ -170,6 +170,7 @@ type CountRow struct {
 	Found      int64
 }
 
+// What is to be asked about anew is as good as being asked about.
 func (q *Queries) Count(ctx context.Context, epoch int32) (CountRow, error) {
 	row := q.db.QueryRow(ctx, count, epoch)
 	var i CountRow

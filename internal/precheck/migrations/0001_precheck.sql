@@ -22,9 +22,11 @@ CREATE TABLE prechecks (
     absent_reads     integer NOT NULL DEFAULT 0, -- in a row, and late enough to count
     first_absent_at  timestamptz,
     proven_at        timestamptz,        -- when what is absent was asked about last
+    wanted           boolean NOT NULL DEFAULT false, -- somebody waits for it to be asked about anew: what was absent may be there by now
     unanswered       integer NOT NULL DEFAULT 0, -- in a row
     next_at          timestamptz NOT NULL, -- service clock
     lease_expires_at timestamptz,          -- database time: it is being asked about until then
-    CHECK ((state IN ('found', 'adopted')) = (found >= number))
+    CHECK ((state IN ('found', 'adopted')) = (found >= number)),
+    CHECK (state <> 'absent' OR proven_at IS NOT NULL)
 );
 CREATE INDEX prechecks_due ON prechecks (tenant, provider, next_at) WHERE state = 'asking';

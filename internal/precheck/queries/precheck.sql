@@ -9,7 +9,7 @@ SELECT unnest(@subject_ids::uuid[]), @epoch, @tenant, @provider, unnest(@numbers
 ON CONFLICT (subject_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, provider = EXCLUDED.provider, number = EXCLUDED.number, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
     destination = EXCLUDED.destination, run_id = EXCLUDED.run_id, page = EXCLUDED.page, sent_since = EXCLUDED.sent_since,
-    sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, unanswered = 0,
+    sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false, unanswered = 0,
     next_at = EXCLUDED.next_at, lease_expires_at = NULL;
 
 -- name: CountDue :one
@@ -47,6 +47,7 @@ WHERE p.subject_id = r.subject_id AND p.epoch = r.epoch AND p.number = r.number 
 UPDATE prechecks SET state = 'adopted' WHERE subject_id = ANY(@subject_ids::uuid[]) AND state = 'found';
 
 -- name: Count :one
-SELECT count(*) FILTER (WHERE state = 'asking') AS asking, count(*) FILTER (WHERE state = 'asking' AND unanswered > 0) AS unanswered,
-       count(*) FILTER (WHERE state = 'absent') AS absent, count(*) FILTER (WHERE state IN ('found', 'adopted')) AS found
+-- What is to be asked about anew is as good as being asked about.
+SELECT count(*) FILTER (WHERE state = 'asking' OR state = 'absent' AND wanted) AS asking, count(*) FILTER (WHERE state = 'asking' AND unanswered > 0) AS unanswered,
+       count(*) FILTER (WHERE state = 'absent' AND NOT wanted) AS absent, count(*) FILTER (WHERE state IN ('found', 'adopted')) AS found
 FROM prechecks WHERE epoch = @epoch;

@@ -6,6 +6,7 @@
 --   open          an attempt is not proven over, or is being asked about
 --   denied        the provider knew nothing of what was sent, which lets the same reference go again and proves no more than that
 --   restored      it may have been sent before a restore, for all that the provider has said in this epoch
+--                 (it may have said so too long ago: whoever frees something looks at prechecks.proven_at as well)
 --   elsewhere     EVENTS told of it before a restore, through another provider than the one that its row names: asking that one proves nothing
 -- Ask about payouts whose rows are locked, or ask again when they are.
 CREATE VIEW payout_doubts AS

@@ -21,7 +21,9 @@ func (s *Server) ApprovePayout(ctx context.Context, r *payoutsv1.ApprovePayoutRe
 
 // RejectPayout ends a payout that waits.
 func (s *Server) RejectPayout(ctx context.Context, r *payoutsv1.RejectPayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation.Mutation{Tenant: r.GetTenant(), Action: "RejectPayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}, s.Approve.RejectPayout)
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "RejectPayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
+	out, err := s.operate(ctx, m, s.Approve.RejectPayout)
+	return out, s.askAnew(ctx, m, err)
 }
 
 // ApproveBatch approves what of a batch waits.
@@ -53,7 +55,7 @@ func (s *Server) RejectBatch(ctx context.Context, r *payoutsv1.RejectBatchReques
 		b, err := s.batch(ctx, tx, r.GetTenant(), r.GetId())
 		return &payoutsv1.RejectBatchResponse{Batch: b, Rejected: int64(done.Rejected), LeftInDoubt: int64(done.LeftInDoubt)}, err
 	})
-	return out, err
+	return out, s.askAnew(ctx, m, err) // also for what was left in doubt of it
 }
 
 // words are what people said, by what about.

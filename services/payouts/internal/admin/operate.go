@@ -77,7 +77,9 @@ func (s *Server) ReleasePayout(ctx context.Context, r *payoutsv1.ReleasePayoutRe
 
 // CancelPayout ends a payout that was not sent.
 func (s *Server) CancelPayout(ctx context.Context, r *payoutsv1.CancelPayoutRequest) (*payoutsv1.Payout, error) {
-	return s.operate(ctx, mutation.Mutation{Tenant: r.GetTenant(), Action: "CancelPayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}, s.Operate.Cancel)
+	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "CancelPayout", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
+	out, err := s.operate(ctx, m, s.Operate.Cancel)
+	return out, s.askAnew(ctx, m, err)
 }
 
 // ReversePayout asks the provider for the money of a payout.
@@ -99,6 +101,19 @@ func (s *Server) ReversePayout(ctx context.Context, r *payoutsv1.ReversePayoutRe
 		return nil, err
 	}
 	return s.payout(ctx, s.Pool, r.GetTenant(), r.GetId())
+}
+
+// askAnew has a provider asked once more when something could not be ended, and returns what that came to: the word of after a restore may only be
+// too old. It comes after the transaction, of which nothing is left when it was refused.
+func (s *Server) askAnew(ctx context.Context, m mutation.Mutation, refused error) error {
+	id, err := uuid.Parse(m.Target)
+	if err != nil || refused != nil && status.Code(refused) != codes.FailedPrecondition {
+		return refused
+	}
+	if err := s.Store.AskAnew(ctx, s.Pool, m.Tenant, id); err != nil {
+		return err
+	}
+	return refused
 }
 
 type operation func(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error

@@ -177,8 +177,9 @@ func TestWhatAProviderDeniesOfACancelledRunIsForPeople(t *testing.T) {
 // What may be ended of a cancelled run, and what may not, one reason at a time: each of them is all that stands in the way.
 func TestWhatEndsOfACancelledRun(t *testing.T) {
 	t.Parallel()
-	precheck := `INSERT INTO prechecks (subject_id, epoch, tenant, provider, number, amount, currency, destination, run_id, page, sent_until, state, next_at)
-		SELECT payout_id, %d, tenant, '%s', 1, net, currency, destination, run_id, page, now(), '%s', now() FROM payouts`
+	const justNow, longAgo = "2025-01-24T23:00:00Z", "2025-01-24T22:59:00Z" // within the hour that it is believed, at 23:59:05, and not any more
+	precheck := `INSERT INTO prechecks (subject_id, epoch, tenant, provider, number, amount, currency, destination, run_id, page, sent_until, state, proven_at, next_at)
+		SELECT payout_id, %d, tenant, '%s', 1, net, currency, destination, run_id, page, now(), 'absent', timestamptz '%s', now() FROM payouts`
 	attempt := `INSERT INTO attempts (subject_id, number, tenant, provider, reference, amount, currency, destination, state, code, sends, submitted_at, opened_at, closed_at)
 		SELECT payout_id, 1, tenant, provider, 'r-1', net, currency, destination, 'not_sent', '%s', %d, now(), %s, now() FROM payouts`
 	for name, c := range map[string]struct {
@@ -190,9 +191,10 @@ func TestWhatEndsOfACancelledRun(t *testing.T) {
 		"nothing was ever sent":                    {want: "cancelled/run_cancelled"},
 		"contradicted":                             {sql: "UPDATE payouts SET contradicted = true", want: "approved"},
 		"restored, and not asked about":            {epochs: 1, until: "2025-01-26", want: "approved"},
-		"restored, and asked":                      {epochs: 1, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "orange", "absent"), want: "cancelled/run_cancelled"},
-		"restored, and asked before another":       {epochs: 2, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "orange", "absent"), want: "approved"},
-		"restored, and another provider was asked": {epochs: 1, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "wave", "absent"), want: "approved"},
+		"restored, and asked":                      {epochs: 1, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "orange", justNow), want: "cancelled/run_cancelled"},
+		"restored, and asked too long ago":         {epochs: 1, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "orange", longAgo), want: "approved"},
+		"restored, and asked before another":       {epochs: 2, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "orange", justNow), want: "approved"},
+		"restored, and another provider was asked": {epochs: 1, until: "2025-01-26", sql: fmt.Sprintf(precheck, 1, "wave", justNow), want: "approved"},
 		"of a day that came after the restore":     {epochs: 1, until: "2025-01-23", want: "cancelled/run_cancelled"},
 		"never reached the provider, twice":        {sql: fmt.Sprintf(attempt, "connection_refused", 2, "NULL"), want: "cancelled/run_cancelled"},
 		"denied":                                   {sql: fmt.Sprintf(attempt, "proven_never_created", 1, "now()"), want: "unknown/run_cancelled"},

@@ -54,6 +54,7 @@ func (a *Asker) Page(ctx context.Context, tx pgx.Tx, after Place, limit int) (Pl
 	rows, err := db.New(tx).Page(ctx, db.PageParams{
 		State: string(states[after.state]), Until: mark.Until.Format(time.DateOnly), Epoch: int32(mark.Epoch),
 		AfterRun: after.run, AfterPage: after.page, AfterID: after.id, PageLimit: int32(limit),
+		ProvenSince: a.Store.Clock.Now().Add(-attempt.ResendWithin),
 	})
 	if err != nil {
 		return Place{}, fmt.Errorf("find what rests since before a restore: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +17,11 @@ import (
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+	restorev1 "github.com/agogopay/agogo/proto/gen/go/agogo/restore/v1"
+	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/approve"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -255,6 +260,144 @@ func TestWhatRestsIsTakenOverAsItIsFound(t *testing.T) {
 				t.Errorf("%d requests", n)
 			}
 		})
+	}
+}
+
+// Promise 1. What a provider denied after a restore, while its reading side was blind, ends nothing when more than an hour has passed: who wants to
+// end it is refused, and the provider asked anew, not each hour, but then. What was paid is taken over, what never was ends.
+func TestAnOldAbsenceEndsNothing(t *testing.T) {
+	t.Parallel()
+	for _, state := range where {
+		for name, paid := range map[string]bool{"paid": true, "never sent": false} {
+			t.Run(state+", "+name, func(t *testing.T) {
+				t.Parallel()
+				blind := &atomic.Bool{}
+				blind.Store(true)
+				s := rest(t, 1, state, paid, sending.Hooks{Lookup: sees(blind)})
+				s.asks(3)
+				blind.Store(false)
+				s.Clock.Advance(time.Hour + time.Second)
+				s.asks(3)
+				if n := s.Count("SELECT count(*) FROM prechecks WHERE state = 'absent'"); n != 1 {
+					t.Fatalf("%d absences are left as they were while nobody wants to end it", n)
+				}
+				s.refusedToEnd()
+				s.asks(3)
+				if paid {
+					s.wants("succeeded", 0)
+					return
+				}
+				if err := s.end(); err != nil {
+					t.Errorf("when it is proven anew: %v", err)
+				}
+				s.wants(map[bool]string{true: "rejected", false: "cancelled"}[state == "awaiting_approval"], 1)
+			})
+		}
+	}
+}
+
+// The same of a run that is cancelled long after its provider was asked: nobody has to want it once more.
+func TestAnOldAbsenceEndsNothingOfACancelledRun(t *testing.T) {
+	t.Parallel()
+	for _, state := range where {
+		for name, paid := range map[string]bool{"paid": true, "never sent": false} {
+			t.Run(state+", "+name, func(t *testing.T) {
+				t.Parallel()
+				blind := &atomic.Bool{}
+				blind.Store(true)
+				s := rest(t, 1, state, paid, sending.Hooks{Lookup: sees(blind)})
+				s.asks(3)
+				blind.Store(false)
+				s.Clock.Advance(2 * time.Hour)
+				s.InTx(func(tx pgx.Tx) error { return s.Store.CancelRun(s.Ctx(), tx, s.run, "the wrong file") })
+				s.SweepOnly()
+				if n := s.free(); n != 0 {
+					t.Fatalf("%d payments are free on a word of hours ago", n)
+				}
+				s.asks(3)
+				if paid {
+					s.wants("succeeded", 0)
+				} else {
+					s.wants("cancelled", 1)
+				}
+			})
+		}
+	}
+}
+
+// sees has lookups find nothing while the provider is blind.
+func sees(blind *atomic.Bool) func(context.Context, provider.Transfer, provider.Lookuper) (provider.Found, error) {
+	return func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+		if blind.Load() {
+			return provider.Found{}, nil
+		}
+		return real.Lookup(ctx, tr)
+	}
+}
+
+// refusedToEnd has a person try to end the payout in vain, by the service.
+func (s *scene) refusedToEnd() {
+	s.t.Helper()
+	server, ctx := s.server()
+	var err error
+	if strings.HasPrefix(s.One(), "awaiting_approval") {
+		_, err = server.RejectPayout(ctx, &payoutsv1.RejectPayoutRequest{Tenant: payoutstest.Tenant, Id: s.id().String(), Reason: "wrong"})
+	} else {
+		_, err = server.CancelPayout(ctx, &payoutsv1.CancelPayoutRequest{Tenant: payoutstest.Tenant, Id: s.id().String(), Reason: "wrong"})
+	}
+	if !strings.Contains(next(err), "is being asked") {
+		s.t.Errorf("on a word of more than an hour ago: %v", err)
+	}
+}
+
+// server is the service as a person meets it.
+func (s *scene) server() (*admin.Server, context.Context) {
+	people := &resolve.Resolver{Store: s.Store, Outcomes: s.s.Outcomes, Clock: s.Clock}
+	return admin.New(admin.Deps{
+		Pool: s.Pool, Store: s.Store, Outbox: s.Outbox, Clock: s.Clock, Tenants: s.Tenants, Operate: people, Approve: &approve.Approver{Store: s.Store, Clock: s.Clock},
+	}), auth.WithActor(s.Ctx(), auth.Actor{Name: "user:ada", Role: auth.Admin, Tenants: []string{"*"}})
+}
+
+// wants holds the only payout, what is free and what was paid against what is expected.
+func (s *scene) wants(state string, free int64) {
+	s.t.Helper()
+	if got := s.One(); !strings.HasPrefix(got, state) || s.free() != free {
+		s.t.Errorf("it is %s, %d payments are free, want %s and %d", got, s.free(), state, free)
+	}
+	if n := s.Requests(); n != 1-int(free) {
+		s.t.Errorf("%d requests", n)
+	}
+	s.Check()
+}
+
+// All that waits of a batch is asked about anew with one command; of another tenant, or what is not wanted, nothing is.
+func TestABatchThatIsRejectedIsAskedAboutAnew(t *testing.T) {
+	t.Parallel()
+	s := rest(t, 3, "awaiting_approval", false)
+	s.asks(3)
+	s.SQL("UPDATE prechecks SET proven_at = $1 WHERE subject_id <> $2", s.Clock.Now().Add(-time.Hour-time.Second), s.id())
+	wanted := func(tenant string, id uuid.UUID) int64 {
+		s.InTx(func(tx pgx.Tx) error { return s.Store.AskAnew(s.Ctx(), tx, tenant, id) })
+		return s.Count("SELECT count(*) FROM prechecks WHERE wanted")
+	}
+	if n := wanted("another", store.BatchID(s.run)); n != 0 {
+		t.Errorf("%d of another tenant's", n)
+	}
+	if n := wanted(payoutstest.Tenant, s.id()); n != 0 {
+		t.Errorf("%d of what was proven a moment ago", n)
+	}
+	server, ctx := s.server()
+	out, err := server.RejectBatch(ctx, &payoutsv1.RejectBatchRequest{Tenant: payoutstest.Tenant, Id: store.BatchID(s.run).String(), Reason: "wrong"})
+	if err != nil || out.GetRejected() != 1 || out.GetLeftInDoubt() != 2 {
+		t.Errorf("%d rejected, %d left, want 1 and the two old ones: %v", out.GetRejected(), out.GetLeftInDoubt(), err)
+	}
+	told := &restorev1.Restore{Epoch: 1}
+	if err := precheck.Count(s.Ctx(), s.Pool, told); err != nil || told.GetAsking() != 2 || told.GetAbsent() != 1 {
+		t.Errorf("people are told of %d that are asked about and %d that are absent, want 2 and 1: %v", told.GetAsking(), told.GetAbsent(), err)
+	}
+	s.page(500)
+	if n := s.Count("SELECT count(*) FROM prechecks WHERE state = 'asking' AND NOT wanted"); n != 2 {
+		t.Errorf("%d are asked about", n)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/rpc"
@@ -75,7 +76,7 @@ type Doubt struct {
 	Contradicted bool // the provider contradicts a failure
 	Open         bool // an attempt is not proven over, or is being asked about
 	Denied       bool // the provider knew nothing of what was sent: the same reference may go again, another one may not
-	Restored     bool // it may have been sent before a restore, for all that the provider has said since
+	Restored     bool // it may have been sent before a restore, for all that the provider has said since, an hour ago at most
 	Elsewhere    bool // it was told of before a restore, through another provider than its own: a person has to look there
 }
 
@@ -84,7 +85,7 @@ func (s *Store) Doubts(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) (map[uu
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := db.New(tx).Unproven(ctx, ids)
+	rows, err := db.New(tx).Unproven(ctx, db.UnprovenParams{Ids: ids, ProvenSince: s.Clock.Now().Add(-attempt.ResendWithin)})
 	if err != nil {
 		return nil, fmt.Errorf("find payouts that may have been paid: %w", err)
 	}
@@ -93,6 +94,16 @@ func (s *Store) Doubts(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) (map[uu
 		doubts[r.PayoutID] = Doubt{Contradicted: r.Contradicted, Open: r.Open, Denied: r.Denied, Restored: r.Restored, Elsewhere: r.Elsewhere}
 	}
 	return doubts, nil
+}
+
+// AskAnew has the provider asked anew about a payout, or about what waits of a batch, of which it said after a restore that it has nothing, where
+// that is too long ago to end it on: the sweeper asks. It is for whoever was refused, and changes nothing else.
+func (s *Store) AskAnew(ctx context.Context, q db.DBTX, tenant string, id uuid.UUID) error {
+	p := db.AskAnewParams{Tenant: tenant, ID: id, ProvenSince: s.Clock.Now().Add(-attempt.ResendWithin)}
+	if err := db.New(q).AskAnew(ctx, p); err != nil {
+		return fmt.Errorf("have the provider of %s asked anew: %w", id, err)
+	}
+	return nil
 }
 
 // proven leaves of payouts, whose rows the caller holds, those that are proven not to have been paid.

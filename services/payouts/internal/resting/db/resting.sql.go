@@ -7,34 +7,38 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
 
 const page = `-- name: Page :many
 SELECT r.payout_id, r.run_id, r.page, r.tenant, r.provider,
-       -- Of a day from before the mark, with nothing of it open, and not asked about since the mark. What was told of by another provider is for people first.
+       -- Of a day from before the mark, with nothing of it open, and not asked about since the mark; or so long ago that nobody
+       -- would be believed who wants to end it, as whoever cancelled its run. What was told of by another provider is for people first.
        (r.period_date <= ($1::text)::date AND NOT r.contradicted
         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = r.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
         AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = r.payout_id AND x.settled_at IS NULL AND x.provider <> r.provider)
         AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = $2 AND w.provider = r.provider
-                        AND w.state IN ('asking', 'absent')))::boolean AS doubted,
+                        AND (w.state = 'asking' OR w.state = 'absent' AND NOT (w.proven_at < $3::timestamptz AND (w.wanted
+                             OR EXISTS (SELECT 1 FROM batches b WHERE b.run_id = r.run_id AND b.control = 'cancelled'))))))::boolean AS doubted,
        EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = $2 AND w.provider = r.provider AND w.state = 'found')::boolean AS found
 FROM (
     SELECT p.payout_id, p.run_id, p.page, p.tenant, p.provider, p.period_date, p.contradicted FROM payouts p
-    WHERE p.indexed_state = $3::text AND (p.run_id, p.page, p.payout_id) > ($4::uuid, $5::integer, $6::uuid)
-    ORDER BY p.run_id, p.page, p.payout_id LIMIT $7
+    WHERE p.indexed_state = $4::text AND (p.run_id, p.page, p.payout_id) > ($5::uuid, $6::integer, $7::uuid)
+    ORDER BY p.run_id, p.page, p.payout_id LIMIT $8
 ) r ORDER BY r.run_id, r.page, r.payout_id
 `
 
 type PageParams struct {
-	Until     string
-	Epoch     int32
-	State     string
-	AfterRun  uuid.UUID
-	AfterPage int32
-	AfterID   uuid.UUID
-	PageLimit int32
+	Until       string
+	Epoch       int32
+	ProvenSince time.Time
+	State       string
+	AfterRun    uuid.UUID
+	AfterPage   int32
+	AfterID     uuid.UUID
+	PageLimit   int32
 }
 
 type PageRow struct {
@@ -53,6 +57,7 @@ func (q *Queries) Page(ctx context.Context, arg PageParams) ([]PageRow, error) {
 	rows, err := q.db.Query(ctx, page,
 		arg.Until,
 		arg.Epoch,
+		arg.ProvenSince,
 		arg.State,
 		arg.AfterRun,
 		arg.AfterPage,

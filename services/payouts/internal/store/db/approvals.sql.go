@@ -12,6 +12,26 @@ import (
 	"github.com/google/uuid"
 )
 
+const askAnew = `-- name: AskAnew :exec
+UPDATE prechecks w SET wanted = true
+WHERE w.state = 'absent' AND w.proven_at < $1::timestamptz AND w.subject_id IN (
+    SELECT p.payout_id FROM payouts p WHERE p.payout_id = $2::uuid AND p.tenant = $3 AND p.indexed_state IN ('approved', 'held', 'awaiting_approval')
+    UNION ALL
+    SELECT b.payout_id FROM payouts b WHERE b.batch_id = $2::uuid AND b.tenant = $3 AND b.indexed_state = 'awaiting_approval')
+`
+
+type AskAnewParams struct {
+	ProvenSince time.Time
+	ID          uuid.UUID
+	Tenant      string
+}
+
+// Somebody wants to end a payout, or what waits of a batch, and its provider said too long ago that it has nothing of it.
+func (q *Queries) AskAnew(ctx context.Context, arg AskAnewParams) error {
+	_, err := q.db.Exec(ctx, askAnew, arg.ProvenSince, arg.ID, arg.Tenant)
+	return err
+}
+
 const batchOf = `-- name: BatchOf :one
 SELECT b.batch_id, b.state, b.approval_expires_at, COALESCE(a.word, '')::text AS word, (r.requester = $1::text)::boolean AS started,
        EXISTS (SELECT 1 FROM payouts p JOIN payout_items i ON i.payout_id = p.payout_id
@@ -319,9 +339,17 @@ func (q *Queries) SetBatchApproval(ctx context.Context, arg SetBatchApprovalPara
 }
 
 const unproven = `-- name: Unproven :many
-SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied, d.restored::boolean AS restored, d.elsewhere::boolean AS elsewhere
-FROM payout_doubts d WHERE d.payout_id = ANY($1::uuid[]) AND d.doubted ORDER BY d.payout_id
+SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied,
+       (d.restored OR w.subject_id IS NOT NULL)::boolean AS restored, d.elsewhere::boolean AS elsewhere
+FROM payout_doubts d
+LEFT JOIN prechecks w ON w.subject_id = d.payout_id AND w.state = 'absent' AND w.proven_at < $1::timestamptz
+WHERE d.payout_id = ANY($2::uuid[]) AND (d.doubted OR w.subject_id IS NOT NULL) ORDER BY d.payout_id
 `
+
+type UnprovenParams struct {
+	ProvenSince time.Time
+	Ids         []uuid.UUID
+}
 
 type UnprovenRow struct {
 	PayoutID     uuid.UUID
@@ -332,9 +360,10 @@ type UnprovenRow struct {
 	Elsewhere    bool
 }
 
-// Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before.
-func (q *Queries) Unproven(ctx context.Context, ids []uuid.UUID) ([]UnprovenRow, error) {
-	rows, err := q.db.Query(ctx, unproven, ids)
+// Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before. What a provider
+// said after a restore is believed for as long as when something is sent.
+func (q *Queries) Unproven(ctx context.Context, arg UnprovenParams) ([]UnprovenRow, error) {
+	rows, err := q.db.Query(ctx, unproven, arg.ProvenSince, arg.Ids)
 	if err != nil {
 		return nil, err
 	}

@@ -37,9 +37,21 @@ SELECT payout_id FROM payouts WHERE batch_id = @batch_id AND indexed_state = 'aw
 ORDER BY payout_id LIMIT @page_limit;
 
 -- name: Unproven :many
--- Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before.
-SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied, d.restored::boolean AS restored, d.elsewhere::boolean AS elsewhere
-FROM payout_doubts d WHERE d.payout_id = ANY(@ids::uuid[]) AND d.doubted ORDER BY d.payout_id;
+-- Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before. What a provider
+-- said after a restore is believed for as long as when something is sent.
+SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied,
+       (d.restored OR w.subject_id IS NOT NULL)::boolean AS restored, d.elsewhere::boolean AS elsewhere
+FROM payout_doubts d
+LEFT JOIN prechecks w ON w.subject_id = d.payout_id AND w.state = 'absent' AND w.proven_at < @proven_since::timestamptz
+WHERE d.payout_id = ANY(@ids::uuid[]) AND (d.doubted OR w.subject_id IS NOT NULL) ORDER BY d.payout_id;
+
+-- name: AskAnew :exec
+-- Somebody wants to end a payout, or what waits of a batch, and its provider said too long ago that it has nothing of it.
+UPDATE prechecks w SET wanted = true
+WHERE w.state = 'absent' AND w.proven_at < @proven_since::timestamptz AND w.subject_id IN (
+    SELECT p.payout_id FROM payouts p WHERE p.payout_id = @id::uuid AND p.tenant = @tenant AND p.indexed_state IN ('approved', 'held', 'awaiting_approval')
+    UNION ALL
+    SELECT b.payout_id FROM payouts b WHERE b.batch_id = @id::uuid AND b.tenant = @tenant AND b.indexed_state = 'awaiting_approval');
 
 -- name: UnsentOfBatch :many
 -- What a rejected batch has left beside what waits; those of them that may have been paid are found by Unproven, once they are locked.
