@@ -51,6 +51,12 @@ func (s Standing) TriesNewCard(o Outcome) bool {
 	return o.Declined && !o.TakenBack && s.OldCard && (recurrence.Charges(s.State) || s.State == recurrence.Hold)
 }
 
+// LeftToNewCard reports whether what an outcome has go again would not be sent: its recurrence went on hold meanwhile, and only the card that
+// was given since has it sent.
+func (s Standing) LeftToNewCard(o Outcome) bool {
+	return o.Again && !s.Asked && s.OldCard && s.State == recurrence.Hold
+}
+
 // After is the recurrence's state once a charge of it has come to a state by an answer, and the code of the reason. A
 // recurrence that a person paused, or that has ended, stays as it is; the last cycle's completion is the store's to see.
 func (s Standing) After(o Outcome) (recurrence.State, string) {

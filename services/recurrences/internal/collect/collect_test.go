@@ -242,6 +242,31 @@ func TestWhatNeverLeftGoesAgainUnderItsReference(t *testing.T) {
 	e.CheckBooks()
 }
 
+// A card is given while the old one's send is on its way, and that never leaves: the new one is tried, for nothing else would send it any more.
+func TestACardGivenWhileASendNeverLeavesIsTried(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.Down)
+	var given sync.Once
+	e.Gateway.Before = func(context.Context, provider.Transfer) {
+		given.Do(func() {
+			e.SQL("UPDATE cards SET state = 'invalid'")
+			e.SQL("UPDATE recurrences SET state = 'hold', reason_code = 'card_invalid'")
+			e.InTx(func(tx pgx.Tx) error {
+				return e.Resolver.SetCard(e.Ctx(), tx, recurrencestest.Tenant, "rec-1", recurrencestest.OK, "visa")
+			})
+		})
+	}
+	e.WhileTimePasses(func() {
+		e.Morning("2025-10-30")
+		e.Sweep()
+	})
+	if c, r := e.Charge("rec-1", "2025-10-30"), e.Standing("rec-1"); c.State != charge.Succeeded || r.State != recurrence.Active {
+		t.Errorf("charge %s, to be sent %t, recurrence %s", c.State, c.Send.Wanted(), r.State)
+	}
+	e.CheckBooks()
+}
+
 // Mastercard: 7 declines per card in 24 hours, whatever it is charged for.
 func TestANetworksBudgetOfACardIsKept(t *testing.T) {
 	t.Parallel()

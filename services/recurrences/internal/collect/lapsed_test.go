@@ -12,6 +12,7 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
 	"github.com/agogopay/agogo/services/recurrences/internal/resolve"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
@@ -219,6 +220,38 @@ func TestWhatALapsedDenialTells(t *testing.T) {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 	d.CheckEvents()
+	d.CheckBooks()
+}
+
+// Its recurrence goes on hold while the gateway is asked anew, and the customer gives another card: that is what has it sent then.
+func TestACardGivenWhileADenialIsAskedAboutIsTried(t *testing.T) {
+	t.Parallel()
+	d := denied{recurrencestest.New(t)}
+	d.Connector.Policy.Deduplicates = true
+	d.Gateway.Remembers, d.Gateway.Now = memory, d.Clock.Now
+	d.Agree("rec-1", "2025-10-30", recurrencestest.TimeoutGone)
+	run := plan(t, d.Env, "2025-10-30")
+	d.Clock.Advance(8 * time.Hour) // so that its retry is within the day
+	if err := d.Dispatch(d.Ctx(), run, 0); err != nil {
+		t.Fatal(err)
+	}
+	d.minute()
+	d.Retry("2025-10-31")
+	if got := d.one(); got != "unknown/denial_lapsed" {
+		t.Fatalf("it is %s", got)
+	}
+	d.SQL("UPDATE cards SET state = 'invalid'")
+	d.SQL("UPDATE recurrences SET state = 'hold', reason_code = 'card_invalid'")
+	err := d.Decide(func(ctx context.Context, tx pgx.Tx) error {
+		return d.Resolver.SetCard(ctx, tx, recurrencestest.Tenant, "rec-1", recurrencestest.OK, "visa")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.minute()
+	if got, r := d.charge(), d.Standing("rec-1"); got.State != charge.Succeeded || r.State != recurrence.Active {
+		t.Errorf("%s, to be sent %t, recurrence %s", d.one(), got.Send.Wanted(), r.State)
+	}
 	d.CheckBooks()
 }
 

@@ -27,12 +27,12 @@ func (o *Outcomes) cancelEnded(ctx context.Context, tx pgx.Tx, all []news, v vie
 	return err
 }
 
-// tryNewCards has charges that an old card was declined for sent with the card that was given while they were on their way
+// tryNewCards has charges that an old card was declined for, or that never left, sent with the card that was given while they were on their way
 // or in doubt: whoever gave it could not have them sent.
 func (o *Outcomes) tryNewCards(ctx context.Context, tx pgx.Tx, all []news, v view) error {
 	for _, n := range all { // hardly ever one of a batch
 		r, ok := v.recurrences[n.before.Key()]
-		if !ok || !v.standing(n, r).TriesNewCard(n.outcome) {
+		if s := v.standing(n, r); !ok || !s.TriesNewCard(n.outcome) && !s.LeftToNewCard(n.outcome) {
 			continue
 		}
 		send := store.Send{Run: n.before.RunID, Date: o.Store.Today(r.Tenant), Cause: store.ByCard}
