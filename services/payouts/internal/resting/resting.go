@@ -44,11 +44,12 @@ func restingStates() []payout.State {
 	return []payout.State{payout.Approved, payout.AwaitingApproval, payout.Held}
 }
 
-// Page looks at a page of what rests, after a place, and returns the next place. While no restore was marked it costs one look at an empty table.
-func (a *Asker) Page(ctx context.Context, tx pgx.Tx, after Place, limit int) (Place, error) {
+// List is what of a page of what rests, after a place, is to be asked about or taken over, and the next place. A page may have nothing, and not be
+// the last. While no restore was marked it costs one look at an empty table.
+func (a *Asker) List(ctx context.Context, tx pgx.Tx, after Place, limit int) (ids []uuid.UUID, next Place, err error) {
 	mark, err := a.Gate.Mark(ctx, tx)
 	if err != nil || mark.Epoch == 0 {
-		return Place{}, err
+		return nil, Place{}, err
 	}
 	states := restingStates()
 	rows, err := db.New(tx).Page(ctx, db.PageParams{
@@ -57,20 +58,17 @@ func (a *Asker) Page(ctx context.Context, tx pgx.Tx, after Place, limit int) (Pl
 		ProvenSince: a.Store.Clock.Now().Add(-attempt.ResendWithin),
 	})
 	if err != nil {
-		return Place{}, fmt.Errorf("find what rests since before a restore: %w", err)
-	}
-	if err := a.ask(ctx, tx, mark, rows); err != nil {
-		return Place{}, err
+		return nil, Place{}, fmt.Errorf("find what rests since before a restore: %w", err)
 	}
 	switch {
 	case len(rows) == limit:
 		last := rows[len(rows)-1]
-		return Place{state: after.state, run: last.RunID, page: last.Page, id: last.PayoutID}, nil
+		next = Place{state: after.state, run: last.RunID, page: last.Page, id: last.PayoutID}
 	case after.state+1 < len(states):
-		return Place{state: after.state + 1}, nil
-	default:
-		return Place{}, nil
+		next = Place{state: after.state + 1}
 	}
+	ids, err = a.pick(ctx, tx, rows)
+	return ids, next, err
 }
 
 // lane is what rests of one connector.
@@ -80,10 +78,10 @@ type lane struct {
 	starts []attempt.Start
 }
 
-// ask has those of a page asked about for which their connector has room, and takes over those of which it has told. Only these are locked.
-func (a *Asker) ask(ctx context.Context, tx pgx.Tx, mark restore.Mark, rows []db.PageRow) error {
-	ids, err := a.pick(ctx, tx, rows)
-	if err != nil || len(ids) == 0 {
+// Ask has those of a list asked about that rest still, and takes over those of which their provider has told. Only these are locked.
+func (a *Asker) Ask(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	mark, err := a.Gate.Mark(ctx, tx)
+	if err != nil {
 		return err
 	}
 	lanes, err := a.lock(ctx, tx, ids)

@@ -12,12 +12,24 @@ import (
 	"github.com/agogopay/agogo/internal/telemetry"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/resting"
 	"github.com/agogopay/agogo/services/payouts/internal/store"
 )
 
 // cancelPages is how many pages of what cancelled batches have left one sweep looks at: the other steps wait for no more than these. Of
 // the other lists it looks at one.
 const cancelPages = 10
+
+// restPages is how many pages of what rests since before a restore one sweep looks at.
+const restPages = 4
+
+// asking asks about what rests since before a restore, and takes over what was sent.
+func asking(a *resting.Asker, log *slog.Logger, stuck *prometheus.GaugeVec) run.Step {
+	return newWalk(a.Store.Clock, log, errand[resting.Place]{
+		list: a.List, do: a.Ask, pages: restPages, stuck: stuck.WithLabelValues("take_over"),
+		item: "payout", words: "payouts: a payout that rests since before a restore can be neither asked about nor taken over; the others are, and it is tried again",
+	}).step("ask about what rests since before a restore", 7123)
+}
 
 // cancelling cancels what cancelled batches have left.
 func cancelling(st *store.Store, outcomes *outcome.Outcomes, log *slog.Logger, registry prometheus.Registerer) run.Step {

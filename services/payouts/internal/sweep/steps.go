@@ -20,14 +20,14 @@ import (
 
 // New makes the service's sweeper. Without a registry it is not measured.
 func New(st *store.Store, outcomes *outcome.Outcomes, gate *precheck.Gate, log *slog.Logger, registry prometheus.Registerer) *run.Sweeper {
-	s := &steps{store: st, after: map[store.Queue]store.Place{}, asker: &resting.Asker{Store: st, Outcomes: outcomes, Gate: gate}}
+	s := &steps{store: st, after: map[store.Queue]store.Place{}}
 	stuck := stuckGauge(registry)
 	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Steps: []run.Step{
 		retrying(st, log, stuck),
 		{Name: "release held payouts", Lock: 7113, Do: s.release, More: s.releasing},
 		expiring(st, log, stuck),
 		expiringBatches(st, log, stuck),
-		{Name: "ask about what rests since before a restore", Lock: 7123, Do: s.ask, More: s.asking},
+		asking(&resting.Asker{Store: st, Outcomes: outcomes, Gate: gate}, log, stuck),
 		cancelling(st, outcomes, log, registry),
 		{Name: "end failed plans", Lock: 7119, Do: s.plans},
 		closing(st, log, stuck),
@@ -41,10 +41,6 @@ type steps struct {
 	store *store.Store
 	after map[store.Queue]store.Place // how far each queue of held payouts was looked at
 	held  []store.Queue               // those that this sweep has still to look at
-
-	asker *resting.Asker
-	rest  resting.Place // how far what rests since before a restore was looked at
-	pages int           // of it, in this sweep
 
 	commit func() // what the transaction that is under way comes to
 }
@@ -84,30 +80,6 @@ func (s *steps) releasing() bool {
 // plans ends the planning of runs that failed in it.
 func (s *steps) plans(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	return s.store.EndFailedPlans(ctx, tx, t.Limit)
-}
-
-// restPages is how many pages of what rests one sweep looks at: the other steps wait for no more than these.
-const restPages = 4
-
-// ask asks about one page of what rests since before a restore.
-func (s *steps) ask(ctx context.Context, tx pgx.Tx, t run.Turn) error {
-	next, err := s.asker.Page(ctx, tx, s.rest, t.Limit)
-	if err != nil {
-		s.pages = 0
-		return err
-	}
-	s.commit = func() { s.rest = next }
-	return nil
-}
-
-// asking reports whether this sweep goes on with the next page.
-func (s *steps) asking() bool {
-	s.commit()
-	if s.pages++; s.pages < restPages && s.rest != (resting.Place{}) {
-		return true
-	}
-	s.pages = 0
-	return false
 }
 
 // wake emits the commands of pages once more whose payouts have stood still.

@@ -19,7 +19,7 @@ func (h *heard) stuckIn(t *testing.T, step string, want int) {
 	t.Helper()
 	text := "# HELP agogo_payouts_sweep_stuck Payouts and batches that an error keeps from what is due for them, by what that is.\n" +
 		"# TYPE agogo_payouts_sweep_stuck gauge\n"
-	for _, s := range []string{"close_batch", "expire_approval", "expire_batch_approval", "retry"} {
+	for _, s := range []string{"close_batch", "expire_approval", "expire_batch_approval", "retry", "take_over"} {
 		n := 0
 		if s == step {
 			n = want
