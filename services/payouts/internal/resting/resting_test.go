@@ -334,6 +334,24 @@ func TestAnOldAbsenceEndsNothingOfACancelledRun(t *testing.T) {
 	}
 }
 
+// A cancelled run does not wait, and with it its schedule, for a provider that may never be asked anew, be it gone; for what can be cancelled it does.
+func TestARunDoesNotWaitForWhatIsBelievedNoMore(t *testing.T) {
+	t.Parallel()
+	for age, want := range map[time.Duration]string{time.Minute: "running", 2 * time.Hour: "completed"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			s := rest(t, 1, "held", false)
+			s.SQL(`INSERT INTO prechecks (subject_id, epoch, tenant, provider, number, amount, currency, destination, run_id, page, sent_until, state, proven_at, next_at)
+				SELECT payout_id, 1, tenant, provider, 1, net, currency, destination, run_id, page, $1, 'absent', $1, $1 FROM payouts`, s.Clock.Now().Add(-age))
+			s.InTx(func(tx pgx.Tx) error { return s.Store.CancelRun(s.Ctx(), tx, s.run, "the wrong file") })
+			s.InTx(func(tx pgx.Tx) error { return s.Store.Settle(s.Ctx(), tx, s.run) })
+			if n := s.Count("SELECT count(*) FROM runs WHERE run_id = $1 AND state = $2", s.run, want); n != 1 {
+				t.Errorf("it is not %s", want)
+			}
+		})
+	}
+}
+
 // sees has lookups find nothing while the provider is blind.
 func sees(blind *atomic.Bool) func(context.Context, provider.Transfer, provider.Lookuper) (provider.Found, error) {
 	return func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/run"
@@ -31,7 +32,8 @@ func (i Items) Finishable(ctx context.Context, tx pgx.Tx, runs []uuid.UUID) ([]u
 	if err != nil {
 		return nil, err
 	}
-	return db.New(tx).FinishableRuns(ctx, db.FinishableRunsParams{Ids: runs, Now: i.Clock.Now(), Stopped: barred})
+	now := i.Clock.Now()
+	return db.New(tx).FinishableRuns(ctx, db.FinishableRunsParams{Ids: runs, Now: now, Stopped: barred, ProvenSince: now.Add(-attempt.ResendWithin)})
 }
 
 // Sums counts a run's payouts by state. What a run without payouts did is counted as "asked".

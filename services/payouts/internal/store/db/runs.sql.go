@@ -72,23 +72,26 @@ WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'created' LIMIT 1) IS NULL
   AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 AND k.reason = '' LIMIT 1) IS NULL
   AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
-    -- Of a cancelled batch whatever can be cancelled is, before its run ends.
+    -- Of a cancelled batch whatever can be cancelled is, before its run ends. What was denied after a restore too long ago cannot, before its
+    -- provider is asked anew, which may be never.
     OR b.control = 'cancelled' AND (
       SELECT true FROM payout_doubts p WHERE p.run_id = r.run_id AND p.indexed_state IN ('approved', 'held', 'awaiting_approval') AND NOT p.doubted
+        AND (SELECT true FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'absent' AND w.proven_at < $2::timestamptz LIMIT 1) IS NULL
       LIMIT 1) IS NULL
     OR COALESCE(b.control, 'open') = 'open' AND (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'approved'
-      AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
-      AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND a.next_lookup_at > $2::timestamptz)
+      AND (p.retry_at IS NULL OR p.retry_at <= $3::timestamptz) AND NOT (p.tenant || '/' || p.provider = ANY($4::text[]))
+      AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND a.next_lookup_at > $3::timestamptz)
       AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking' AND w.unanswered > 0)
     LIMIT 1) IS NULL)
 ORDER BY r.run_id
 `
 
 type FinishableRunsParams struct {
-	Ids     []uuid.UUID
-	Now     time.Time
-	Stopped []string
+	Ids         []uuid.UUID
+	ProvenSince time.Time
+	Now         time.Time
+	Stopped     []string
 }
 
 // Planned, and nothing of it is created, submitting, or approved with nothing in its way. Each question ends at the first
@@ -97,7 +100,12 @@ type FinishableRunsParams struct {
 // not answered: it cannot be claimed before it has, which may be never. A close that could not be read once is behind its provider, too, and so is
 // one that has a reason to wait: an earlier day's that could not.
 func (q *Queries) FinishableRuns(ctx context.Context, arg FinishableRunsParams) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, finishableRuns, arg.Ids, arg.Now, arg.Stopped)
+	rows, err := q.db.Query(ctx, finishableRuns,
+		arg.Ids,
+		arg.ProvenSince,
+		arg.Now,
+		arg.Stopped,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -23,9 +23,11 @@ WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND r.planned
   AND (SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'created' LIMIT 1) IS NULL
   AND (SELECT true FROM closes k WHERE k.run_id = r.run_id AND k.state = 'open' AND k.tries = 0 AND k.reason = '' LIMIT 1) IS NULL
   AND (b.control = 'paused' OR b.control = 'open' AND (b.approvals < b.approvals_needed OR o.stopped)
-    -- Of a cancelled batch whatever can be cancelled is, before its run ends.
+    -- Of a cancelled batch whatever can be cancelled is, before its run ends. What was denied after a restore too long ago cannot, before its
+    -- provider is asked anew, which may be never.
     OR b.control = 'cancelled' AND (
       SELECT true FROM payout_doubts p WHERE p.run_id = r.run_id AND p.indexed_state IN ('approved', 'held', 'awaiting_approval') AND NOT p.doubted
+        AND (SELECT true FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'absent' AND w.proven_at < @proven_since::timestamptz LIMIT 1) IS NULL
       LIMIT 1) IS NULL
     OR COALESCE(b.control, 'open') = 'open' AND (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'approved'
