@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
@@ -31,6 +32,10 @@ type bank struct {
 	arrivals  []string             // references since the judge last looked
 	asked     map[string]bool      // references that it was asked to pay and has not disowned
 	wait      map[string]time.Time // references that it was too busy for, and when they may come back
+	denied    map[string]time.Time // references, and when a lookup found nothing last
+	told      []string             // references of webhooks that are stored and not matched
+	spoken    map[string]bool      // references that a webhook was about, and that no lookup has been answered about since
+	barred    map[string]bool      // references that were claimed when people had stopped everything
 	accuse    func(string)
 }
 
@@ -39,13 +44,19 @@ type transfer struct {
 	provider.Transfer
 	state    string // flying, pending, paid, failed; "" is of what never arrived
 	lands    time.Time
+	first    time.Time // it came in
 	visible  time.Time
 	moved    int
 	reversed bool
 	lied     bool // about it the provider has said what was not so
 	beyond   bool // for longer than it has promised its reading side does not know of it
 	amounts  int  // different ones that were asked for
+	restored bool // it is from before a restore
 }
+
+// memory is how long a bank that deduplicates knows references again: as long as it takes until people look, by contract. What comes after that
+// is another payment to it.
+const memory = 24 * time.Hour
 
 // blindness is how long after its quiet time a bank may not know what it has paid. A restore takes longer: what is asked about after it is
 // known by then.
@@ -78,7 +89,7 @@ func sendKinds() []string {
 }
 
 func lookupKinds() []string {
-	return []string{"silent", "forgets", "denies", "claims", "still-pending", "other-amount", "garbled"}
+	return []string{"silent", "forgets", "denies", "claims", "still-pending", "other-amount", "garbled", "gone"}
 }
 
 func reversalKinds() []string { return []string{"ok", "lost", "refused", "not-sent"} }
@@ -86,7 +97,7 @@ func reversalKinds() []string { return []string{"ok", "lost", "refused", "not-se
 func newBank(clk clock.Clock, deduplicate bool, quiet time.Duration) *bank {
 	return &bank{
 		clock: clk, deduplicate: deduplicate, quiet: quiet, transfers: map[string]*transfer{}, sends: map[int][]string{}, lookups: map[int][]string{},
-		asked: map[string]bool{}, wait: map[string]time.Time{},
+		asked: map[string]bool{}, wait: map[string]time.Time{}, denied: map[string]time.Time{}, spoken: map[string]bool{}, barred: map[string]bool{},
 	}
 }
 
@@ -122,33 +133,12 @@ func (b *bank) Submit(ctx context.Context, t provider.Transfer) provider.Result 
 	b.asked[t.Reference] = b.asked[t.Reference] || res.Class != provider.NotSent
 	b.mu.Unlock()
 	if b.uneven {
-		<-time.After(time.Duration(t.Reference[0]%8) * 3 * time.Millisecond)
+		<-time.After(time.Duration(2+t.Reference[0]%8) * 3 * time.Millisecond)
 	}
 	if kind == "ok-told" || kind == "lost-told" { // before we have the answer, let alone committed it
 		b.tell(b.news(t.Reference))
 	}
 	return res
-}
-
-// again says what a repeated reference breaks: it may be paid twice where it is not deduplicated, and goes nowhere before the
-// first request has had its time to arrive.
-func (b *bank) again(t provider.Transfer) {
-	b.land()
-	if left := b.wait[t.Reference].Sub(b.clock.Now()); left > 0 {
-		b.accuse(fmt.Sprintf("reference %s comes back %s too early", t.Reference, left))
-	}
-	if !b.asked[t.Reference] {
-		return
-	}
-	x := b.transfers[t.Reference]
-	switch {
-	case !b.deduplicate:
-		b.accuse("reference " + t.Reference + " is sent again to a bank that does not deduplicate")
-	case x != nil && !x.beyond && (x.state == "flying" || b.clock.Now().Before(x.visible)):
-		b.accuse("reference " + t.Reference + " is sent again before the first request has had its time")
-	case !t.Resend:
-		b.accuse("reference " + t.Reference + " is sent again and not said to be")
-	}
 }
 
 func (b *bank) submit(t provider.Transfer, kind string) provider.Result {
@@ -231,7 +221,7 @@ func (b *bank) arrive(t provider.Transfer, state string) *transfer {
 		if x != nil {
 			lands = x.lands // the first request is still on its way
 		}
-		x = &transfer{Transfer: t, state: state, lands: lands}
+		x = &transfer{Transfer: t, state: state, lands: lands, first: b.clock.Now()}
 		b.transfers[t.Reference] = x
 		if state == "paid" {
 			x.moved++
@@ -241,7 +231,7 @@ func (b *bank) arrive(t provider.Transfer, state string) *transfer {
 	if x.Amount != t.Amount {
 		x.amounts++
 	}
-	if !b.deduplicate {
+	if !b.deduplicate || !x.first.IsZero() && b.clock.Now().Sub(x.first) >= memory {
 		x.moved++
 	}
 	return x
@@ -253,14 +243,14 @@ func (b *bank) land() {
 		if x.lands.IsZero() || b.clock.Now().Before(x.lands) {
 			continue
 		}
-		x.lands = time.Time{}
 		switch {
 		case x.state == "flying":
-			x.state = "paid"
+			x.state, x.first = "paid", x.lands
 			x.moved++
 		case !b.deduplicate:
 			x.moved++
 		}
+		x.lands = time.Time{}
 	}
 }
 
@@ -283,9 +273,29 @@ func (b *bank) says(x *transfer) provider.Result {
 func (b *bank) Lookup(_ context.Context, t provider.Transfer) (provider.Found, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	found, err := b.lookup(t)
+	if err == nil {
+		delete(b.spoken, t.Reference)
+	}
+	if err == nil && !found.Exists {
+		b.denied[t.Reference] = b.clock.Now()
+	}
+	return found, err
+}
+
+// mayForget reports whether it may deny what it has. After a restore there is nothing but its word, so there it does only while a reference that
+// comes again is paid once all the same.
+func (b *bank) mayForget(x *transfer) bool {
+	return x == nil || !x.restored || b.deduplicate && b.clock.Now().Sub(x.first) < memory-2*attempt.ResendWithin
+}
+
+func (b *bank) lookup(t provider.Transfer) (provider.Found, error) {
 	b.land()
 	x := b.transfers[t.Reference]
 	kind := next(b.lookups, payeeOf(t.Destination))
+	if kind == "forgets" && !b.mayForget(x) {
+		kind = "ok"
+	}
 	if lie := kind == "denies" || kind == "claims" || kind == "other-amount" || kind == "forgets" && x.known(b.clock.Now()) || kind == "garbled" && x == nil; lie {
 		if x == nil {
 			x = &transfer{Transfer: t}
@@ -297,6 +307,8 @@ func (b *bank) Lookup(_ context.Context, t provider.Transfer) (provider.Found, e
 	switch kind {
 	case "silent":
 		return provider.Found{}, context.DeadlineExceeded
+	case "gone": // it says that it cannot say
+		return provider.Found{}, provider.ErrForgotten
 	case "forgets":
 		return provider.Found{}, nil
 	case "denies":
@@ -376,22 +388,6 @@ func (b *bank) each(payee int, fn func(x *transfer)) {
 			fn(x)
 		}
 	}
-}
-
-// forget is after a restore: what was asked for before may be asked for again, for nobody here knows of it. That nothing is paid twice by
-// that stays to be shown.
-func (b *bank) forget() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	clear(b.asked)
-	clear(b.wait)
-}
-
-// pardon is after people have opened the connector: what it was asked to wait for is their concern.
-func (b *bank) pardon() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	clear(b.wait)
 }
 
 // honest ends all that goes wrong from now on, and finishes what is pending.

@@ -182,7 +182,7 @@ func TestAnyHistory(t *testing.T) {
 	t.Logf("%d histories of %d steps in all", s.lived, s.steps)
 }
 
-// histories draws rules and steps.
+// histories draws rules, and scenes among steps.
 func histories() *rapid.Generator[history] {
 	few := rapid.SliceOfN(steps(), 0, 20) // several in a row, for one alone is short most of the time
 	return rapid.Custom(func(t *rapid.T) history {
@@ -190,8 +190,9 @@ func histories() *rapid.Generator[history] {
 			deduplicates: rapid.Bool().Draw(t, "deduplicates"), approvals: rapid.IntRange(0, 3).Draw(t, "approvals") == 3, split: rapid.Bool().Draw(t, "split"),
 			wide: rapid.Bool().Draw(t, "wide"),
 		}}
-		for range 7 {
+		for range 4 {
 			h.steps = append(h.steps, few.Draw(t, "steps")...)
+			h.steps = append(h.steps, scene().Draw(t, "scene")...)
 		}
 		return h
 	})

@@ -134,6 +134,7 @@ func (w *world) tenant(_ []int, act string) {
 	case "stop":
 		_, err = w.admin.StopOutflow(ctx, &payoutsv1.StopOutflowRequest{Tenant: tenant, Reason: "something is odd", RequestId: uuid.NewString()})
 	case "start":
+		w.bank.unbar()
 		_, err = w.admin.StartOutflow(ctx, &payoutsv1.StartOutflowRequest{Tenant: tenant, RequestId: uuid.NewString()})
 	case "top-up":
 		_, err = w.admin.TopUpFloat(ctx, &payoutsv1.TopUpFloatRequest{

@@ -56,11 +56,18 @@ func (w *world) restore(published bool) {
 	}
 	w.leasesEnd()
 	for _, p := range w.payouts() {
+		if version, ok := w.stood[p.ID]; ok && version == p.Version { // nothing was told of it since the restore before
+			continue
+		}
 		if p.epoch = w.epoch; published {
 			w.told[p.ID] = p
 		}
 	}
 	w.backup.restore()
+	w.stood = map[uuid.UUID]int64{}
+	for _, p := range w.payouts() {
+		w.stood[p.ID] = p.Version
+	}
 	w.bank.forget()
 	w.judge.restored()
 	w.Clock.Advance(restoring)

@@ -43,7 +43,7 @@ func verbs() map[string]verb {
 		"tick-again":    {weight: 3, do: func(w *world, _ []int, _ string) { w.fire(w.lastTick(), fmt.Sprintf("again-%s", w.Clock.Now())) }},
 		"check-pending": {weight: 2, do: func(w *world, _ []int, _ string) { w.checkPending() }},
 		"command-again": {weight: 3, args: []int{20}, do: (*world).commandAgain},
-		"wait":          {weight: 10, words: []string{"10s", "1m", "2m", "10m", "1h", "25h"}, do: (*world).wait},
+		"wait":          {weight: 10, words: []string{"10s", "1m", "2m", "10m", "1h", "25h"}, named: []string{"30m", "23h30m"}, do: (*world).wait},
 		"reconcile":     {weight: 6, do: func(w *world, _ []int, _ string) { w.reconcile() }},
 		"sweep":         {weight: 6, do: func(w *world, _ []int, _ string) { w.sweep() }},
 
@@ -259,6 +259,9 @@ func (w *world) post(body []byte, credential string) int {
 	req.Header.Set("Bank", credential)
 	rec := httptest.NewRecorder()
 	w.webhooks.ServeHTTP(rec, req)
+	if references, err := w.bank.Verify(req.Header, body); err == nil && rec.Code == http.StatusOK {
+		w.bank.heard(references...)
+	}
 	return rec.Code
 }
 

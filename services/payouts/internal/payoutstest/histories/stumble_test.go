@@ -11,13 +11,16 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 )
 
-// stumbleKinds are what the database does to the next dispatch: commits of claims, of outcomes, and of both in one are lost, made or
-// not, and a claim comes late to its rows.
+// stumbleKinds are what happens in the middle of the next dispatch: commits of claims, of outcomes, and of both in one are lost, made or
+// not, a claim comes late to its rows, people stop everything between a claim's look at the stops and its commit, and another replica takes its
+// part of the slots.
 func stumbleKinds() []string {
 	return []string{
 		"claim-lost", "claim-lost", "claim-unheard", "refill-lost", "refill-lost", "refill-unheard", "outcome-lost", "outcome-unheard", "claim-late", "claim-late",
+		"claim-stopped", "share-halved",
 	}
 }
 
@@ -95,12 +98,13 @@ func (s *stumble) commit(tx pgx.Tx, kind string) {
 type stumbling struct {
 	dispatch.Book
 	w        *world
+	r        *replica
 	recorded *sync.Map // transactions that have recorded outcomes
 }
 
 // Claim implements [dispatch.Book].
 func (b stumbling) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) (dispatch.Claim, error) {
-	if most > 0 && b.w.stumble.due("claim-late") {
+	if _, refills := b.recorded.Load(tx); !refills && most > 0 && b.w.stumble.due("claim-late") {
 		b.late()
 	}
 	c, err := b.Book.Claim(ctx, tx, l, most, resting)
@@ -111,6 +115,9 @@ func (b stumbling) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most i
 			kind = "refill"
 		}
 		b.w.stumble.commit(tx, kind)
+		if b.w.stumble.due("claim-stopped") {
+			b.w.stopped(all)
+		}
 		return begun(ctx, tx, all)
 	}
 	return c, err
@@ -120,17 +127,46 @@ func (b stumbling) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most i
 func (b stumbling) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) error {
 	b.recorded.Store(tx, true)
 	b.w.stumble.commit(tx, "outcome")
+	if b.w.stumble.due("share-halved") {
+		b.r.halve()
+	}
 	return b.Book.Apply(ctx, tx, moved)
 }
 
-// late is a claim that has seen open gates and comes to its rows when something that was under way then has an outcome.
+// late is a claim that has seen open gates and comes to its rows when something that was under way then has an outcome. Where nothing is, or
+// what is has no answer yet, it does not wait for ever.
 func (b stumbling) late() {
 	open := func() int64 { return b.w.Count("SELECT count(*) FROM attempts WHERE state = 'submitting'") }
 	before := open()
-	for range 30 {
+	for range 100 {
 		if before == 0 || open() < before {
 			return
 		}
-		<-time.After(time.Millisecond)
+		<-time.After(2 * time.Millisecond)
 	}
+}
+
+// stopped is people who stop everything when a claim has looked whether somebody has, and before it is made: it is made, and nothing of it
+// sent.
+func (w *world) stopped(claimed []attempt.Attempt) {
+	w.tenant(nil, "stop")
+	references := make([]string, len(claimed))
+	for i, a := range claimed {
+		references[i] = a.Reference
+	}
+	w.bank.bar(references)
+}
+
+// halve is another replica that comes: half of the slots are its.
+func (r *replica) halve() {
+	conn, _ := r.Connectors.Get(payoutstest.Tenant, "orange")
+	conn.Throttle.Share(2)
+	r.calls.part(max(1, conn.Throttle.Capacity()/2))
+}
+
+// alone is that one going again.
+func (r *replica) alone() {
+	conn, _ := r.Connectors.Get(payoutstest.Tenant, "orange")
+	conn.Throttle.Share(1)
+	r.calls.whole()
 }

@@ -68,6 +68,7 @@ type world struct {
 	backup    *backup
 	epoch     int
 	told      map[uuid.UUID]told
+	stood     map[uuid.UUID]int64 // payouts as of the newest restore, and their versions
 	frozen    []*frozen
 	dead      sync.WaitGroup
 	over      chan struct{} // lets what died return
@@ -98,7 +99,7 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 		ReviewAfter: 24 * time.Hour, RetryAfter: []time.Duration{time.Minute, 10 * time.Minute},
 	}
 	if r.wide {
-		w.Planner.PageSize, w.config.Concurrency, w.claimMost = 2*payees, 4, 2
+		w.Planner.PageSize, w.config.Concurrency, w.claimMost = 2*payees, 4, 3
 	}
 	w.bank = newBank(w.Clock, r.deduplicates, w.config.Timeout+w.config.QuietTime)
 	w.bank.uneven = r.wide
@@ -124,7 +125,7 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 		Planner: w.Planner, Float: float.New(float.Deps{Pool: pool, Clock: w.Clock, States: w.states, Connectors: &connector.Set{}, Tenants: w.Tenants, Logger: slog.New(slog.DiscardHandler)}),
 	})
 	w.judge.world, w.bank.accuse = w, w.judge.accuse
-	w.judge.sent, w.judge.lost = map[string]sent{}, map[string]bool{}
+	w.judge.sent, w.judge.lost, w.judge.first = map[string]sent{}, map[string]bool{}, map[string][]string{}
 	t.Cleanup(w.end)
 	return w
 }
@@ -141,6 +142,7 @@ func (w *world) end() {
 // replica is one process of the service: what sends, and what reconciles.
 type replica struct {
 	*dispatch.Dispatcher
+	calls    *calls
 	worker   *reconcile.Worker
 	asker    *precheck.Worker
 	outcomes *outcome.Outcomes
@@ -151,10 +153,13 @@ type submits func(ctx context.Context, t provider.Transfer) provider.Result
 
 type adapter struct {
 	*bank
+	calls   *calls
 	instead submits
 }
 
 func (a adapter) Submit(ctx context.Context, t provider.Transfer) provider.Result {
+	a.calls.begin()
+	defer a.calls.end()
 	if a.instead != nil {
 		return a.instead(ctx, t)
 	}
@@ -162,19 +167,21 @@ func (a adapter) Submit(ctx context.Context, t provider.Transfer) provider.Resul
 }
 
 func (w *world) replica(pool *pgxpool.Pool, instead submits) *replica {
-	conn := connector.New(payoutstest.Tenant, w.config, adapter{w.bank, instead})
+	most := w.config.Concurrency
+	mine := &calls{most: most, fewer: most, accuse: w.judge.accuse}
+	conn := connector.New(payoutstest.Tenant, w.config, adapter{w.bank, mine, instead})
 	conn.Policy.Lease = time.Minute // longer than any call takes on a busy machine; steps end leases
 	set := &connector.Set{}
 	set.Add(conn)
 	logger := slog.New(slog.DiscardHandler)
-	r := &replica{outcomes: outcome.New(outcome.Deps{
+	r := &replica{calls: mine, outcomes: outcome.New(outcome.Deps{
 		Store: w.Store, Outbox: w.Outbox, Clock: w.Clock, Tenants: w.Tenants, Connectors: set, Logger: logger,
 	})}
 	gate := &precheck.Gate{Clock: w.Clock, Reference: payout.Reference, MustTell: attempt.MustTellPayee}
 	book := &disburse.Book{Store: w.Store, Outcomes: r.outcomes, Clock: w.Clock}
 	r.Dispatcher = dispatch.New(dispatch.Config{Service: store.Service, Item: "payout", Owner: uuid.NewString(), ClaimMost: w.claimMost}, dispatch.Deps{
 		Pool: pool, Runs: w.Store.Runs, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, States: w.states, Logger: logger,
-		Book: stumbling{book, w, &sync.Map{}}, Help: book.Help, Prechecks: gate,
+		Book: stumbling{book, w, r, &sync.Map{}}, Help: book.Help, Prechecks: gate,
 	})
 	r.asker = &precheck.Worker{
 		Service: store.Service, Pool: w.Pool, Outbox: w.Outbox, Clock: w.Clock, Connectors: set, Runs: w.Store.Runs, Gate: gate, Logger: logger,
@@ -229,6 +236,9 @@ func (w *world) send(replicas ...*replica) {
 		wg.Wait()
 	})
 	w.stumble.over()
+	for _, r := range replicas {
+		r.alone()
+	}
 	for _, err := range errs {
 		if err != nil {
 			w.t.Fatalf("dispatch: %v", err)
@@ -368,6 +378,7 @@ func (w *world) reconcile() {
 			break
 		}
 	}
+	w.bank.matched()
 	if err := w.asker.Pass(w.Ctx()); err != nil {
 		w.t.Fatal(err)
 	}
