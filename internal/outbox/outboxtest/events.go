@@ -1,12 +1,14 @@
 package outboxtest
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/stream"
 )
 
@@ -17,10 +19,12 @@ type Event struct {
 }
 
 // Events are the events so far, in order.
-func (s *Schema) Events() []Event {
+func (s *Schema) Events() []Event { return s.events(s.Pool) }
+
+func (s *Schema) events(q querier) []Event {
 	s.t.Helper()
 	var all []Event
-	for _, m := range s.Messages(stream.Events) {
+	for _, m := range s.after(q, stream.Events, 0) {
 		env, err := event.ParseHeaders(func(k string) string { return m.Headers[k] })
 		if err != nil {
 			s.t.Fatal(err)
@@ -55,11 +59,19 @@ func (s *Schema) Told(aggregate, id string) []string {
 }
 
 // CheckEvents fails the test unless events have contiguous versions per aggregate, follow the state tables, and tell the
-// states that the tables hold (promise 5). A query per aggregate selects id, state and version.
+// states that the tables hold (promise 5), all of it at one moment: somebody may be at work. A query per aggregate selects id, state and version.
 func (s *Schema) CheckEvents(tables map[string]string) {
 	s.t.Helper()
+	err := pg.Snapshot(s.t.Context(), s.Pool, func(tx pgx.Tx) error { s.checkEvents(tx, tables); return nil })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *Schema) checkEvents(q querier, tables map[string]string) {
+	s.t.Helper()
 	versions, states := map[string]int64{}, map[string]string{}
-	for _, ev := range s.Events() {
+	for _, ev := range s.events(q) {
 		key := ev.Type.Aggregate() + " " + ev.Subject
 		if ev.Version != versions[key]+1 {
 			s.t.Errorf("%s: %s has version %d after %d", key, ev.Type, ev.Version, versions[key])
@@ -81,7 +93,7 @@ func (s *Schema) CheckEvents(tables map[string]string) {
 		states[key] = body.State
 	}
 	for aggregate, sql := range tables {
-		s.Each(sql, func(id, state string, version int64) {
+		s.each(q, sql, func(id, state string, version int64) {
 			if key := aggregate + " " + id; states[key] != state || versions[key] != version {
 				s.t.Errorf("%s: events end in %q version %d, the table has %q version %d", key, states[key], versions[key], state, version)
 			}
@@ -90,9 +102,16 @@ func (s *Schema) CheckEvents(tables map[string]string) {
 }
 
 // Each calls fn with each id, state and version that a query selects.
-func (s *Schema) Each(sql string, fn func(id, state string, version int64)) {
+func (s *Schema) Each(sql string, fn func(id, state string, version int64)) { s.each(s.Pool, sql, fn) }
+
+// querier is the pool, or a transaction that sees one moment.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func (s *Schema) each(q querier, sql string, fn func(id, state string, version int64)) {
 	s.t.Helper()
-	rows, err := s.Pool.Query(s.t.Context(), sql)
+	rows, err := q.Query(s.t.Context(), sql)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -90,11 +90,11 @@ type Message struct {
 }
 
 // Messages are the outbox rows for a stream, in order.
-func (s *Schema) Messages(stream string) []Message { return s.after(stream, 0) }
+func (s *Schema) Messages(stream string) []Message { return s.after(s.Pool, stream, 0) }
 
-func (s *Schema) after(stream string, seq int64) []Message {
+func (s *Schema) after(q querier, stream string, seq int64) []Message {
 	s.t.Helper()
-	rows, err := s.Pool.Query(s.t.Context(),
+	rows, err := q.Query(s.t.Context(),
 		"SELECT seq, msg_id, subject, headers, payload FROM outbox WHERE stream = $1 AND seq > $2 ORDER BY seq", stream, seq)
 	if err != nil {
 		s.t.Fatal(err)
@@ -130,7 +130,7 @@ func (s *Schema) Work(handle stream.Handler) {
 	s.t.Helper()
 	for again := true; again; {
 		again = false
-		for _, m := range s.after(stream.Commands, s.handed) {
+		for _, m := range s.after(s.Pool, stream.Commands, s.handed) {
 			s.handed, again = m.Seq, true
 			if err := s.Hand(handle, m); err != nil {
 				s.t.Fatalf("%s: %v", m.ID, err)
