@@ -535,3 +535,41 @@ func TestReferencesByTheProvidersIDs(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// Nothing goes again a day after its first send: a send whose process died is taken over 20 hours later, denied, sent again, lost again, and
+// denied 30 hours after the first.
+func TestADayIsCountedFromTheFirstSendThatWasTakenOverLate(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	p := policy(true)
+	s := start(uuid.New(), 1)
+	begin(t, pool, "me", time.Minute, s)
+	if _, err := pool.Exec(t.Context(), "UPDATE attempts SET lease_expires_at = now() - interval '1 second'"); err != nil {
+		t.Fatal(err)
+	}
+	later := sent.Add(20 * time.Hour)
+	in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) { return TakeOver(ctx, tx, later, 100) })
+	deny := func(at time.Time) Attempt {
+		t.Helper()
+		for range 2 {
+			a := read(t, pool, s.Key)
+			d := Decide(a, Answer{}, p, at)
+			in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+				return RecordLookups(ctx, tx, at, []Update{{Attempt: a, Decision: d, Lookup: true}})
+			})
+			at = at.Add(2 * time.Minute)
+		}
+		return read(t, pool, s.Key)
+	}
+	if a := deny(later.Add(time.Minute)); a.State != NotSent {
+		t.Fatalf("denied within the day it is %s", a.State)
+	}
+	again := in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+		return Begin(ctx, tx, "other", time.Minute, later.Add(5*time.Minute), []Start{s})
+	})[0]
+	next := later.Add(6 * time.Minute)
+	record(t, pool, "other", outcome(again, Unknown, provider.Ambiguous, &next))
+	if a := deny(sent.Add(30 * time.Hour)); a.State == NotSent {
+		t.Errorf("30 hours after its first send the reference may go again: opened %s, submitted %s, first sent %s", a.OpenedAt, a.SubmittedAt, sent)
+	}
+}

@@ -211,7 +211,7 @@ var Charge = Machine{Aggregate: "charge", Service: "recurrences", Body: "Charge"
 	{"unknown", "processing", "charge.processing", "lookup: the gateway has it and has not finished"},
 	{"unknown", "succeeded", "charge.succeeded", "lookup"},
 	{"unknown", "failed_soft", "charge.failed", "lookup; it re-enters the retries, or goes again at once under its reference where its gateway has denied it anew"},
-	{"unknown", "exhausted", "charge.retry_scheduled", "its gateway has denied it anew, and a person has it sent though its retries are over: the same reference goes again"},
+	{"unknown", "exhausted", "charge.failed", "its gateway has denied it anew, and a person has it sent though its retries are over: the same reference goes again"},
 	{"unknown", "failed_hard", "charge.failed", "lookup"},
 	{"unknown", "manual_review", "charge.manual_review_opened", "open longer than review_after, or not resendable"},
 	{"manual_review", "succeeded", "charge.succeeded", "provider proof, or two people with evidence"},

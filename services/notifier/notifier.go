@@ -42,8 +42,10 @@ import (
 // name is the service's name and that of its schema.
 const name = store.Service
 
-// batch bounds how many events a transaction takes: those of one busy moment (the consumer's pace) and of the commit before it.
-const batch = 256
+// taken is how many events are handled at once: as many as the consumer lets be unanswered. What comes is taken as it comes, for a consumer that
+// lags costs the broker more with every message: it looks for the next one among all subjects of a block then. They wait for one
+// transaction together, the next one, so it costs no connections, and nobody waits for two commits.
+func taken() int { return stream.Consumer(stream.Notifier).MaxAckPending }
 
 // Config is what an installation decides.
 type Config struct {
@@ -149,7 +151,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	pushes := delivery.New(delivery.Config{}, delivery.Deps{
 		Store: st, Sender: s.sender, Clock: s.deps.Clock, Metrics: delivery.NewMetrics(registry), Logger: s.log,
 	})
-	listener := consumer.New(consumer.Config{Durable: stream.Notifier, Batch: batch, Pushes: s.sender != nil}, consumer.Deps{
+	listener := consumer.New(consumer.Config{Durable: stream.Notifier, Batch: taken(), Pushes: s.sender != nil}, consumer.Deps{
 		Store: st, Texts: s.texts, Tenants: s.cfg.File, Metrics: consumer.NewMetrics(registry), Logger: s.log, Queued: pushes.Nudge,
 	})
 	notifierv1.RegisterNotifierServiceServer(s.grpc, admin.New(st, s.cfg.File))
@@ -211,9 +213,7 @@ func (s *Service) loops(st *store.Store, c *consumer.Consumer) []*stream.Loop {
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
 	}
 	events := stream.Consumer(stream.Notifier)
-	// What comes is taken as it comes: a consumer that lags costs the broker more with every message, for it looks for the next one among
-	// all subjects of a block then. Those that are taken wait for one transaction together, so they cost no connections.
-	events.Workers = events.MaxAckPending
+	events.Workers = taken()
 	unknown := func(_ context.Context, m stream.Message) error {
 		return stream.Permanent(fmt.Errorf("%s: the notifier takes no commands", m.Subject))
 	}

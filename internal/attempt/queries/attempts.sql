@@ -13,6 +13,8 @@ FROM (
 ON CONFLICT (subject_id, number) DO UPDATE SET
     state = 'submitting', sends = a.sends + 1, lease_owner = EXCLUDED.lease_owner, lease_expires_at = EXCLUDED.lease_expires_at,
     submitted_at = EXCLUDED.submitted_at, destination = EXCLUDED.destination, closed_at = NULL,
+    -- What is in doubt is so from the first send on, be it that somebody took it over a day later: the provider's memory of the reference is as old.
+    opened_at = CASE WHEN a.opened_at IS NOT NULL THEN LEAST(a.opened_at, a.submitted_at) END,
     class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency

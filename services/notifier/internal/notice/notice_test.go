@@ -443,3 +443,18 @@ func TestHeardExist(t *testing.T) {
 		t.Error("heard what nobody asked for")
 	}
 }
+
+// Whatever ends an alert's state has to be heard, or the alert stays for ever.
+func TestWhatEndsADoubtIsHeard(t *testing.T) {
+	t.Parallel()
+	for _, m := range event.Machines() {
+		if m.Aggregate != "charge" && m.Aggregate != "payout" {
+			continue
+		}
+		for _, tr := range m.Transitions {
+			if (tr.From == "unknown" || tr.From == "manual_review") && !Heard(tr.Event) {
+				t.Errorf("%s: %s -> %s is %s, which nobody hears", m.Aggregate, tr.From, tr.To, tr.Event)
+			}
+		}
+	}
+}
