@@ -195,6 +195,7 @@ CREATE TABLE payouts (
     -- The provider says of a closed attempt that it was paid, or may be yet, or moved something else: nothing sends this
     -- payout or frees its items until the books are corrected.
     contradicted  boolean NOT NULL DEFAULT false,
+    held_for      text NOT NULL DEFAULT '', -- what held it when it was taken over after a restore: it is held for it again before another try
     -- Approvals that it needs, by what its payee got in the run when it was planned, and those that it has, counted in
     -- approvals. It keeps them: what was approved once and failed is not approved again.
     approvals_needed integer NOT NULL DEFAULT 0,

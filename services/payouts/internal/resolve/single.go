@@ -77,7 +77,8 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return err
 	}
 	p := sub.Payout
-	if err := r.refuseOver(ctx, tx, p); err != nil {
+	over, err := r.over(ctx, tx, p)
+	if err != nil {
 		return err
 	}
 	switch {
@@ -100,20 +101,26 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		}
 	}
 	c := store.Change{To: payout.Approved, Reason: payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeCauseGone}}
-	if c.CapDate, err = r.takeCap(ctx, tx, p); err != nil {
-		return err
+	if !over { // what is not sent takes nothing of the day, and waits for none
+		if c.CapDate, err = r.takeCap(ctx, tx, p); err != nil {
+			return err
+		}
 	}
 	return r.move(ctx, tx, p, c, "")
 }
 
-// refuseOver refuses what belongs to a cancelled batch, unless it may have been sent before a restore: a person's word may be what is missing
-// then. Released, it is taken over or cancelled by what the provider says. It is not sent.
-func (r *Resolver) refuseOver(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
+// over refuses what belongs to a cancelled batch, unless it may have been sent before a restore: a person's word may be what is missing
+// then. Released, it is taken over or cancelled by what the provider says. It is not sent. It reports whether the batch was cancelled.
+func (r *Resolver) over(ctx context.Context, tx pgx.Tx, p payout.Payout) (bool, error) {
+	cancelled, err := r.Store.OfCancelled(ctx, tx, p.ID)
+	if err != nil || len(cancelled) == 0 {
+		return false, err
+	}
 	doubts, err := r.Store.Doubts(ctx, tx, p.ID)
 	if err != nil || doubts[p.ID].Restored || doubts[p.ID].Elsewhere {
-		return err
+		return true, err
 	}
-	return r.Store.RefuseCancelled(ctx, tx, p.BatchID)
+	return true, r.Store.RefuseCancelled(ctx, tx, p.BatchID)
 }
 
 // takeCap books a payout on today's caps and returns the date, or refuses.
@@ -208,7 +215,7 @@ func (r *Resolver) maybePaid(p payout.Payout, d store.Doubt) error {
 	_, served := r.Outcomes.Connectors.Get(p.Tenant, p.Provider)
 	switch {
 	case d.Elsewhere:
-		return rpc.Refused("told_elsewhere", "agogo events tail --follow=false --type 'payout.*' --tenant "+p.Tenant+" tells where; look there. Before it would be sent it is held as restored: "+
+		return rpc.Refused("told_elsewhere", "agogo events tail --follow=false --type 'payout.*' --tenant "+p.Tenant+" tells where; look there. Before it would be sent, and soon after its run was cancelled, it is held as restored: "+
 			"agogo payouts release "+p.ID.String()+" says then that it was not paid", "payout %s was told of before the restore, through another provider than %s", p.ID, p.Provider)
 	case d.Restored && !served:
 		return rpc.Refused("sent_before_restore", "put provider "+p.Provider+" back into the tenants file: it is asked then", "payout %s may have been sent before the restore, and nobody can ask about it", p.ID)

@@ -23,7 +23,7 @@ import (
 // With the changes go what must always hold: items of a payout that ended unpaid are freed, a failed payout is only
 // approved again while it holds all its items, a contradicted one stays where it cannot pay again, what people proposed
 // about a review ends with it, wallets that hold a payout until their provider has spoken are asked about, payee-scope failures in a row pause the payee (and hold what else was approved
-// for them), a batch whose failures pass the tenant's limit pauses itself, and whatever would be approved without the
+// for them), what was taken over from a hold is held again before another try, a batch whose failures pass the tenant's limit pauses itself, and whatever would be approved without the
 // approvals that its sum needs waits for them instead. Postings are the caller's: only it knows the
 // attempt they belong to.
 func (s *Store) Apply(ctx context.Context, tx pgx.Tx, changes []Change) ([]payout.Payout, error) {
@@ -65,6 +65,9 @@ func (s *Store) ApplyTo(ctx context.Context, tx pgx.Tx, held []payout.Payout, ch
 	if err := checkItemsHeld(ctx, q, moved); err != nil {
 		return nil, err
 	}
+	if err := keepHolds(ctx, q, moved); err != nil {
+		return nil, err
+	}
 	if err := s.move(ctx, tx, q, moved); err != nil {
 		return nil, err
 	}
@@ -88,6 +91,9 @@ func (s *Store) ApplyTo(ctx context.Context, tx pgx.Tx, held []payout.Payout, ch
 		return nil, err
 	}
 	if err := s.secure(ctx, tx, payouts); err != nil {
+		return nil, err
+	}
+	if err := s.holdAgain(ctx, tx, q, payouts); err != nil {
 		return nil, err
 	}
 	return payouts, s.awaitApproval(ctx, tx, payouts)

@@ -53,24 +53,66 @@ func (s *Store) Rest(ctx context.Context, tx pgx.Tx, after Rest, limit int) (ids
 	return ids, next, nil
 }
 
-// CancelRest cancels those of payouts that [Store.Rest] has listed which can be. Of what stays, it returns the payouts that it has locked and
+// CancelRest cancels those of payouts that [Store.Rest] has listed which can be, and holds for people what was told of elsewhere. Of what stays, it returns the payouts that it has locked and
 // that were sent and only denied by their provider, approved or held: they can neither go again nor be freed, so they are to be asked about.
 func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (denied []payout.Payout, err error) {
 	// Doubted ones may be many, and be so for days: their rows are left alone.
-	ids, _, err = s.endable(ctx, tx, ids)
-	if err != nil || len(ids) == 0 {
+	ids, doubts, err := s.endable(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.holdElsewhere(ctx, tx, doubts); err != nil || len(ids) == 0 {
 		return nil, err
 	}
 	held, err := s.Lock(ctx, tx, ids...)
 	if err != nil {
 		return nil, err
 	}
-	ids, doubts, err := s.endable(ctx, tx, ids) // what was read may have been sent since
+	ids, doubts, err = s.endable(ctx, tx, ids) // what was read may have been sent since
 	if err != nil {
 		return nil, err
 	}
 	return s.endRest(ctx, tx, held, ids, doubts)
 }
+
+// holdElsewhere holds what was told of elsewhere before a restore as what is sent is held for it: a person's word is what it waits for, whatever
+// else held it, and nothing that would be gone by itself lets go what is of a cancelled batch.
+func (s *Store) holdElsewhere(ctx context.Context, tx pgx.Tx, doubts map[uuid.UUID]Doubt) error {
+	var told []uuid.UUID
+	for id, d := range doubts {
+		if d.forPeople() {
+			told = append(told, id)
+		}
+	}
+	if len(told) == 0 {
+		return nil
+	}
+	payouts, err := s.Lock(ctx, tx, told...)
+	if err != nil {
+		return err
+	}
+	doubts, err = s.Doubts(ctx, tx, told...) // what was read may have been answered since
+	if err != nil {
+		return err
+	}
+	var hold []Change
+	for _, p := range payouts {
+		if !doubts[p.ID].forPeople() || p.State == payout.Held && p.Reason.Code == payout.CodeRestored {
+			continue
+		}
+		hold = append(hold, Change{
+			PayoutID: p.ID, From: []payout.State{payout.Approved, payout.AwaitingApproval, payout.Held}, To: payout.Held,
+			Reason: payout.HeldBy(payout.CodeRestored),
+		})
+	}
+	if _, err := s.Apply(ctx, tx, hold); err != nil {
+		return fmt.Errorf("hold what cancelled batches have left and was told of elsewhere: %w", err)
+	}
+	return nil
+}
+
+// forPeople reports whether a person has to look elsewhere before anything else becomes of a payout.
+func (d Doubt) forPeople() bool { return d.Elsewhere && !d.Contradicted && !d.Open }
 
 // endable leaves of payouts those that are proven not to have been paid, and those that were only denied.
 func (s *Store) endable(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]uuid.UUID, map[uuid.UUID]Doubt, error) {

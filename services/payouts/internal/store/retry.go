@@ -16,7 +16,7 @@ import (
 // Retried counts the failed payouts of a batch by what trying them again came to.
 type Retried struct {
 	Retried    int
-	Waiting    int // for approval
+	Waiting    int // for approval, or held as they were before they were taken over after a restore
 	ItemsTaken int // paid by another payout, or refunded since
 	InDoubt    int // the provider contradicts a failure, or is being asked about one
 	OverCap    int // above what is left of today
@@ -108,8 +108,13 @@ func (s *Store) retrySome(ctx context.Context, tx pgx.Tx, tenant string, rows []
 // retried counts what was tried again, notes who asked for what waits, and wakes the rest.
 func (s *Store) retried(ctx context.Context, tx pgx.Tx, moved []payout.Payout, done *Retried) error {
 	waiting := slices.DeleteFunc(slices.Clone(moved), func(p payout.Payout) bool { return p.State != payout.AwaitingApproval })
-	done.Waiting += len(waiting)
-	done.Retried += len(moved) - len(waiting)
+	for _, p := range moved {
+		if p.State == payout.Approved {
+			done.Retried++
+		} else {
+			done.Waiting++
+		}
+	}
 	if err := s.Asked(ctx, tx, waiting...); err != nil {
 		return err
 	}

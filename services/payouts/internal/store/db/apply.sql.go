@@ -272,6 +272,16 @@ func (q *Queries) GetPayouts(ctx context.Context, ids []uuid.UUID) ([]GetPayouts
 	return items, nil
 }
 
+const keepHolds = `-- name: KeepHolds :exec
+UPDATE payouts SET held_for = reason_code WHERE payout_id = ANY($1::uuid[]) AND state = 'held'
+`
+
+// What holds payouts that leave it without having been released. Their rows are locked.
+func (q *Queries) KeepHolds(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, keepHolds, ids)
+	return err
+}
+
 const lockCarried = `-- name: LockCarried :many
 SELECT p.tenant, p.payment_id FROM payments p
 WHERE p.carried AND p.payout_id IS NULL AND (p.tenant, p.payment_id) IN (
@@ -797,6 +807,37 @@ func (q *Queries) ResumePayee(ctx context.Context, arg ResumePayeeParams) ([]Res
 			&i.Provider,
 			&i.Locale,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const takeHolds = `-- name: TakeHolds :many
+UPDATE payouts p SET held_for = '' FROM (SELECT h.payout_id, h.held_for FROM payouts h WHERE h.payout_id = ANY($1::uuid[]) AND h.held_for <> '') k
+WHERE p.payout_id = k.payout_id RETURNING p.payout_id, k.held_for
+`
+
+type TakeHoldsRow struct {
+	PayoutID uuid.UUID
+	HeldFor  string
+}
+
+// What held payouts before they were taken over; it is forgotten with that. Their rows are locked.
+func (q *Queries) TakeHolds(ctx context.Context, ids []uuid.UUID) ([]TakeHoldsRow, error) {
+	rows, err := q.db.Query(ctx, takeHolds, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TakeHoldsRow
+	for rows.Next() {
+		var i TakeHoldsRow
+		if err := rows.Scan(&i.PayoutID, &i.HeldFor); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -32,6 +32,15 @@ FROM (
            unnest(@approval_expires_ats::timestamptz[]) AS approval_expires_at, unnest(@versions::bigint[]) AS version
 ) c WHERE p.payout_id = c.id AND p.version = c.version - 1;
 
+-- name: KeepHolds :exec
+-- What holds payouts that leave it without having been released. Their rows are locked.
+UPDATE payouts SET held_for = reason_code WHERE payout_id = ANY(@ids::uuid[]) AND state = 'held';
+
+-- name: TakeHolds :many
+-- What held payouts before they were taken over; it is forgotten with that. Their rows are locked.
+UPDATE payouts p SET held_for = '' FROM (SELECT h.payout_id, h.held_for FROM payouts h WHERE h.payout_id = ANY(@ids::uuid[]) AND h.held_for <> '') k
+WHERE p.payout_id = k.payout_id RETURNING p.payout_id, k.held_for;
+
 -- name: Contradict :exec
 UPDATE payouts SET contradicted = true, updated_at = @now::timestamptz WHERE payout_id = ANY(@ids::uuid[]);
 

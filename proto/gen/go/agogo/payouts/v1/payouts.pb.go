@@ -2405,7 +2405,7 @@ type RetryFailedResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Batch   *Batch                 `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
 	Retried int64                  `protobuf:"varint,2,opt,name=retried,proto3" json:"retried,omitempty"`
-	// waiting ones need approval first.
+	// waiting ones need approval first, or are held as they were before they were taken over after a restore.
 	Waiting int64 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// items_taken: paid by another payout or refunded since; in_doubt: the provider contradicts the failure or is being asked;
 	// over_cap: above what is left of today.
