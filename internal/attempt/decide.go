@@ -33,6 +33,8 @@ type Decision struct {
 	Moved    int
 	// Said is what the provider said in it, where it contradicts: "succeeded", "failed", "pending", "absent".
 	Said string
+	// Untold is how it ended or stands by an answer that does not tell what there is to compare: people may go by it, nothing else does.
+	Untold provider.Class
 	// Reversed is what the answer tells of a success that was taken back, in part or in full. It does not contradict the success.
 	Reversed *provider.Reversed
 	// Returned is the answer which says that a transfer booked as paid has come back.
@@ -80,7 +82,7 @@ func decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	}
 	d := stay(a, p, now)
 	if ans.Err == nil && untold(a, ans.Found) {
-		return unclear(a, d)
+		return unclear(a, d, ans.Found.Result)
 	}
 	switch {
 	case ans.Err != nil || (ans.Found.Exists && undecided(ans.Found.Result.Class)):
@@ -216,8 +218,9 @@ func foreign(a Attempt, d Decision, r provider.Result, code string) Decision {
 
 // unclear handles a transfer that carries a reference of ours, which we do not know to have sent, and of which the provider does not tell what
 // there is to compare: whether it is ours is for people, however it ended. When a later answer tells, that one counts.
-func unclear(a Attempt, d Decision) Decision {
+func unclear(a Attempt, d Decision, r provider.Result) Decision {
 	d.Answered, d.Accepted, d.AbsentReads, d.FirstAbsent = true, true, 0, nil
+	d.Untold = r.Class
 	d.Alarm = "the provider has it from before a restore, and does not tell its amount, or whom it paid"
 	if a.State != ManualReview {
 		d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: CodeNotTold}

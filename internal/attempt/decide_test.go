@@ -184,6 +184,10 @@ func TestDecide(t *testing.T) {
 			if (d.Said != "") != (c.mismatch != "") || d.Said == c.mismatch && c.mismatch != "" {
 				t.Errorf("mismatch %q, and the provider said %q", c.mismatch, d.Said)
 			}
+			untold := c.code == CodeNotTold || c.a.MustTell != "" && d.State == ManualReview && c.mismatch == ""
+			if want := c.ans.Found.Result.Class; untold && d.Untold != want || !untold && d.Untold != "" {
+				t.Errorf("the provider said %q without the rest, people hear %q", want, d.Untold)
+			}
 			if needsPeople := d.State == ManualReview && c.a.State != ManualReview || c.mismatch != ""; needsPeople && d.Alarm == "" {
 				t.Error("nobody is told")
 			}

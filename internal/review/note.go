@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/review/db"
 )
 
@@ -50,9 +51,10 @@ func said(u attempt.Update) string {
 		return ""
 	case d.Absent && d.AbsentReads >= absentReadsToSay:
 		return SaidAbsent
-	case d.State == attempt.Failed:
+	// Whether it is ours is for people where the provider does not tell what there is to compare; how it ended it has said all the same.
+	case d.State == attempt.Failed, d.Untold == provider.RejectedFinal, d.Untold == provider.RejectedRetryable:
 		return SaidFailed
-	case d.State == attempt.Succeeded:
+	case d.State == attempt.Succeeded, d.Untold == provider.Succeeded:
 		return SaidPaid
 	case d.Mismatch != "":
 		return SaidDiffers

@@ -141,15 +141,19 @@ func TestNotPaidNeedsTheProvider(t *testing.T) {
 		agreed bool
 		said   string
 	}{
-		"not asked yet":            {nil, false, ""},
-		"no answer":                {&attempt.Decision{}, false, ""},
-		"nothing found, too early": {&attempt.Decision{Answered: true, State: attempt.ManualReview}, false, ""},
-		"nothing found once":       {&attempt.Decision{Answered: true, Absent: true, AbsentReads: 1, State: attempt.ManualReview}, false, ""},
-		"nothing found twice":      {&attempt.Decision{Answered: true, Absent: true, AbsentReads: 2, State: attempt.ManualReview}, true, review.SaidAbsent},
-		"failed there":             {&attempt.Decision{Answered: true, State: attempt.Failed}, true, review.SaidFailed},
-		"paid there":               {&attempt.Decision{Answered: true, State: attempt.Succeeded}, false, review.SaidPaid},
-		"under way there":          {&attempt.Decision{Answered: true, Accepted: true, State: attempt.ManualReview}, false, review.SaidPending},
-		"something else there":     {&attempt.Decision{Answered: true, Mismatch: "amount_differs", State: attempt.ManualReview}, false, review.SaidDiffers},
+		"not asked yet":                      {nil, false, ""},
+		"no answer":                          {&attempt.Decision{}, false, ""},
+		"nothing found, too early":           {&attempt.Decision{Answered: true, State: attempt.ManualReview}, false, ""},
+		"nothing found once":                 {&attempt.Decision{Answered: true, Absent: true, AbsentReads: 1, State: attempt.ManualReview}, false, ""},
+		"nothing found twice":                {&attempt.Decision{Answered: true, Absent: true, AbsentReads: 2, State: attempt.ManualReview}, true, review.SaidAbsent},
+		"failed there":                       {&attempt.Decision{Answered: true, State: attempt.Failed}, true, review.SaidFailed},
+		"paid there":                         {&attempt.Decision{Answered: true, State: attempt.Succeeded}, false, review.SaidPaid},
+		"under way there":                    {&attempt.Decision{Answered: true, Accepted: true, State: attempt.ManualReview}, false, review.SaidPending},
+		"failed there, not told what":        {&attempt.Decision{Answered: true, Accepted: true, Untold: provider.RejectedFinal, State: attempt.ManualReview}, true, review.SaidFailed},
+		"refused for now, not told what":     {&attempt.Decision{Answered: true, Accepted: true, Untold: provider.RejectedRetryable, State: attempt.ManualReview}, true, review.SaidFailed},
+		"paid there, not told what":          {&attempt.Decision{Answered: true, Accepted: true, Untold: provider.Succeeded, State: attempt.ManualReview}, false, review.SaidPaid},
+		"words of its own, not told of what": {&attempt.Decision{Answered: true, Accepted: true, Untold: provider.Ambiguous, State: attempt.ManualReview}, false, review.SaidPending},
+		"something else there":               {&attempt.Decision{Answered: true, Mismatch: "amount_differs", State: attempt.ManualReview}, false, review.SaidDiffers},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
