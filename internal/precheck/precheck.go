@@ -128,17 +128,17 @@ func (g *Gate) known(ctx context.Context, tx pgx.Tx, starts []attempt.Start) (ma
 	return known, nil
 }
 
-// roomFor is how many questions may be due at once where nothing waits for the answers but people: the worker has enough to do, and what is
-// about to be sent waits behind no more than these.
+// roomFor is how many questions may be open at once where nothing waits for the answers but people: the worker has enough to do, and what is
+// about to be sent waits behind no more than these, also when all of them come due at one moment, which is when absence begins to count.
 const roomFor = 4 * page
 
 // Room is how many questions more a connector has room for about what is not about to be sent.
 func (g *Gate) Room(ctx context.Context, tx pgx.Tx, tenant, provider string) (int, error) {
-	due, err := db.New(tx).CountDue(ctx, db.CountDueParams{Tenant: tenant, Provider: provider, At: g.Clock.Now(), Most: roomFor})
+	open, err := db.New(tx).CountAsking(ctx, db.CountAskingParams{Tenant: tenant, Provider: provider, At: g.Clock.Now(), Most: roomFor})
 	if err != nil {
 		return 0, fmt.Errorf("count what is to be asked about: %w", err)
 	}
-	return roomFor - int(due), nil
+	return roomFor - int(open), nil
 }
 
 func add(p *db.AskParams, s attempt.Start, at run.Place) {

@@ -183,29 +183,33 @@ func (q *Queries) Count(ctx context.Context, epoch int32) (CountRow, error) {
 	return i, err
 }
 
-const countDue = `-- name: CountDue :one
-SELECT count(*)::integer AS due FROM (
-    SELECT true FROM prechecks WHERE tenant = $1 AND provider = $2 AND state = 'asking' AND next_at <= $3::timestamptz LIMIT $4) d
+const countAsking = `-- name: CountAsking :one
+SELECT count(*)::integer AS asking FROM (
+    SELECT true FROM prechecks d WHERE d.tenant = $2 AND d.provider = $3 AND d.state = 'asking' AND d.next_at <= $4::timestamptz
+    UNION ALL
+    SELECT true FROM prechecks s WHERE s.tenant = $2 AND s.provider = $3 AND s.state = 'asking' AND s.unanswered = 0 AND s.next_at > $4::timestamptz
+    LIMIT $1) d
 `
 
-type CountDueParams struct {
+type CountAskingParams struct {
+	Most     int32
 	Tenant   string
 	Provider string
 	At       time.Time
-	Most     int32
 }
 
-// How many questions to a connector are due, up to a number.
-func (q *Queries) CountDue(ctx context.Context, arg CountDueParams) (int32, error) {
-	row := q.db.QueryRow(ctx, countDue,
+// How many questions to a connector are due, or will be when it can be told what absence is worth, up to a number: those may all come due at
+// one moment. What it does not answer is only counted when it is due, or a few such questions would keep all others from being asked.
+func (q *Queries) CountAsking(ctx context.Context, arg CountAskingParams) (int32, error) {
+	row := q.db.QueryRow(ctx, countAsking,
+		arg.Most,
 		arg.Tenant,
 		arg.Provider,
 		arg.At,
-		arg.Most,
 	)
-	var due int32
-	err := row.Scan(&due)
-	return due, err
+	var asking int32
+	err := row.Scan(&asking)
+	return asking, err
 }
 
 const ofSubjects = `-- name: OfSubjects :many

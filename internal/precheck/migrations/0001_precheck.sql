@@ -30,3 +30,4 @@ CREATE TABLE prechecks (
     CHECK (state <> 'absent' OR proven_at IS NOT NULL)
 );
 CREATE INDEX prechecks_due ON prechecks (tenant, provider, next_at) WHERE state = 'asking';
+CREATE INDEX prechecks_answered ON prechecks (tenant, provider, next_at) WHERE state = 'asking' AND unanswered = 0;

@@ -12,10 +12,14 @@ ON CONFLICT (subject_id) DO UPDATE SET
     sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false, unanswered = 0,
     next_at = EXCLUDED.next_at, lease_expires_at = NULL;
 
--- name: CountDue :one
--- How many questions to a connector are due, up to a number.
-SELECT count(*)::integer AS due FROM (
-    SELECT true FROM prechecks WHERE tenant = @tenant AND provider = @provider AND state = 'asking' AND next_at <= @at::timestamptz LIMIT @most) d;
+-- name: CountAsking :one
+-- How many questions to a connector are due, or will be when it can be told what absence is worth, up to a number: those may all come due at
+-- one moment. What it does not answer is only counted when it is due, or a few such questions would keep all others from being asked.
+SELECT count(*)::integer AS asking FROM (
+    SELECT true FROM prechecks d WHERE d.tenant = @tenant AND d.provider = @provider AND d.state = 'asking' AND d.next_at <= @at::timestamptz
+    UNION ALL
+    SELECT true FROM prechecks s WHERE s.tenant = @tenant AND s.provider = @provider AND s.state = 'asking' AND s.unanswered = 0 AND s.next_at > @at::timestamptz
+    LIMIT @most) d;
 
 -- name: Claim :many
 -- The longest due of a connector.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -51,24 +52,47 @@ func (a *Asker) List(ctx context.Context, tx pgx.Tx, after Place, limit int) (id
 	if err != nil || mark.Epoch == 0 {
 		return nil, Place{}, err
 	}
-	states := restingStates()
+	state := string(restingStates()[after.state])
+	runs, next, err := a.runs(ctx, tx, mark, after, state)
+	if err != nil || len(runs) == 0 {
+		return nil, next, err
+	}
 	rows, err := db.New(tx).Page(ctx, db.PageParams{
-		State: string(states[after.state]), Until: mark.Until.Format(time.DateOnly), Epoch: int32(mark.Epoch),
-		AfterRun: after.run, AfterPage: after.page, AfterID: after.id, PageLimit: int32(limit),
+		State: state, Runs: runs, Epoch: int32(mark.Epoch), AfterRun: after.run, AfterPage: after.page, AfterID: after.id, PageLimit: int32(limit),
 		ProvenSince: a.Store.Clock.Now().Add(-attempt.ResendWithin),
 	})
 	if err != nil {
 		return nil, Place{}, fmt.Errorf("find what rests since before a restore: %w", err)
 	}
-	switch {
-	case len(rows) == limit:
+	if len(rows) == limit {
 		last := rows[len(rows)-1]
 		next = Place{state: after.state, run: last.RunID, page: last.Page, id: last.PayoutID}
-	case after.state+1 < len(states):
-		next = Place{state: after.state + 1}
 	}
 	ids, err = a.pick(ctx, tx, rows)
 	return ids, next, err
+}
+
+// hops is how many runs are looked at for a page. Long after a restore nearly all of them are of later days, and nothing of theirs is read.
+const hops = 100
+
+// runs are those of the next runs, from a place on, whose day is in doubt, and the place after all of them.
+func (a *Asker) runs(ctx context.Context, tx pgx.Tx, mark restore.Mark, from Place, state string) (doubted []uuid.UUID, next Place, err error) {
+	rows, err := db.New(tx).Runs(ctx, db.RunsParams{State: state, FromRun: from.run, Hops: hops, Until: mark.Until.Format(time.DateOnly)})
+	if err != nil {
+		return nil, Place{}, fmt.Errorf("find runs of which something rests since before a restore: %w", err)
+	}
+	for _, r := range rows {
+		if r.Doubted {
+			doubted = append(doubted, r.RunID)
+		}
+	}
+	switch {
+	case len(rows) == hops:
+		next = Place{state: from.state, run: rows[hops-1].RunID, page: math.MaxInt32, id: uuid.Max}
+	case from.state+1 < len(restingStates()):
+		next = Place{state: from.state + 1}
+	}
+	return doubted, next, nil
 }
 
 // lane is what rests of one connector.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -100,6 +101,10 @@ func (s *Store) Doubts(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) (map[uu
 // that is too long ago to end it on: the sweeper asks. It is for whoever was refused, and changes nothing else.
 func (s *Store) AskAnew(ctx context.Context, q db.DBTX, tenant string, id uuid.UUID) error {
 	p := db.AskAnewParams{Tenant: tenant, ID: id, ProvenSince: s.Clock.Now().Add(-attempt.ResendWithin)}
+	if s.Tenants != nil {
+		t, _ := s.Tenants.Tenant(tenant)
+		p.Providers = slices.Collect(maps.Keys(t.Providers))
+	}
 	if err := db.New(q).AskAnew(ctx, p); err != nil {
 		return fmt.Errorf("have the provider of %s asked anew: %w", id, err)
 	}

@@ -14,26 +14,29 @@ import (
 
 const page = `-- name: Page :many
 SELECT r.payout_id, r.run_id, r.page, r.tenant, r.provider,
-       -- Of a day from before the mark, with nothing of it open, and not asked about since the mark; or so long ago that nobody
+       -- With nothing of it open, and not asked about since the mark; or so long ago that nobody
        -- would be believed who wants to end it, as whoever cancelled its run. What was told of by another provider is for people first.
-       (r.period_date <= ($1::text)::date AND NOT r.contradicted
+       (NOT r.contradicted
         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = r.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
         AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = r.payout_id AND x.settled_at IS NULL AND x.provider <> r.provider)
-        AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = $2 AND w.provider = r.provider
-                        AND (w.state = 'asking' OR w.state = 'absent' AND NOT (w.proven_at < $3::timestamptz AND (w.wanted
+        AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = $1 AND w.provider = r.provider
+                        AND (w.state = 'asking' OR w.state = 'absent' AND NOT (w.proven_at < $2::timestamptz AND (w.wanted
                              OR EXISTS (SELECT 1 FROM batches b WHERE b.run_id = r.run_id AND b.control = 'cancelled'))))))::boolean AS doubted,
-       EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = $2 AND w.provider = r.provider AND w.state = 'found')::boolean AS found
+       EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = $1 AND w.provider = r.provider AND w.state = 'found')::boolean AS found
 FROM (
-    SELECT p.payout_id, p.run_id, p.page, p.tenant, p.provider, p.period_date, p.contradicted FROM payouts p
-    WHERE p.indexed_state = $4::text AND (p.run_id, p.page, p.payout_id) > ($5::uuid, $6::integer, $7::uuid)
-    ORDER BY p.run_id, p.page, p.payout_id LIMIT $8
+    SELECT w.payout_id, w.run_id, w.page, w.tenant, w.provider, w.contradicted FROM (SELECT unnest($3::uuid[]) AS run_id ORDER BY 1) u
+    CROSS JOIN LATERAL (
+        SELECT p.payout_id, p.run_id, p.page, p.tenant, p.provider, p.contradicted FROM payouts p
+        WHERE p.indexed_state = $4::text AND p.run_id = u.run_id AND (p.run_id, p.page, p.payout_id) > ($5::uuid, $6::integer, $7::uuid)
+        ORDER BY p.page, p.payout_id LIMIT $8
+    ) w ORDER BY u.run_id, w.page, w.payout_id LIMIT $8
 ) r ORDER BY r.run_id, r.page, r.payout_id
 `
 
 type PageParams struct {
-	Until       string
 	Epoch       int32
 	ProvenSince time.Time
+	Runs        []uuid.UUID
 	State       string
 	AfterRun    uuid.UUID
 	AfterPage   int32
@@ -51,13 +54,13 @@ type PageRow struct {
 	Found    bool
 }
 
-// A page of what rests in a state, after a place, and what is to become of each: asked about, or taken over. The page is what was read, so that a
+// A page of what rests of runs in a state, after a place, and what is to become of each: asked about, or taken over. The page is what was read, so that a
 // look costs the same however much was asked about before.
 func (q *Queries) Page(ctx context.Context, arg PageParams) ([]PageRow, error) {
 	rows, err := q.db.Query(ctx, page,
-		arg.Until,
 		arg.Epoch,
 		arg.ProvenSince,
+		arg.Runs,
 		arg.State,
 		arg.AfterRun,
 		arg.AfterPage,
@@ -80,6 +83,58 @@ func (q *Queries) Page(ctx context.Context, arg PageParams) ([]PageRow, error) {
 			&i.Doubted,
 			&i.Found,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const runs = `-- name: Runs :many
+WITH RECURSIVE hops AS (
+    (SELECT 1 AS hop, p.run_id, p.period_date FROM payouts p WHERE p.indexed_state = $2::text AND p.run_id >= $3::uuid
+     ORDER BY p.run_id, p.page, p.payout_id LIMIT 1)
+    UNION ALL
+    SELECT h.hop + 1, n.run_id, n.period_date FROM hops h CROSS JOIN LATERAL (
+        SELECT p.run_id, p.period_date FROM payouts p WHERE p.indexed_state = $2::text AND p.run_id > h.run_id
+        ORDER BY p.run_id, p.page, p.payout_id LIMIT 1) n
+    WHERE h.hop < $4::integer
+)
+SELECT run_id::uuid AS run_id, (period_date <= ($1::text)::date)::boolean AS doubted FROM hops ORDER BY hop
+`
+
+type RunsParams struct {
+	Until   string
+	State   string
+	FromRun uuid.UUID
+	Hops    int32
+}
+
+type RunsRow struct {
+	RunID   uuid.UUID
+	Doubted bool
+}
+
+// Runs of which something rests in a state, from one on, and whether their day is in doubt: all payouts of a run are of its day. Found by hopping
+// over a small index, so that a run costs one row, however much of it rests.
+func (q *Queries) Runs(ctx context.Context, arg RunsParams) ([]RunsRow, error) {
+	rows, err := q.db.Query(ctx, runs,
+		arg.Until,
+		arg.State,
+		arg.FromRun,
+		arg.Hops,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RunsRow
+	for rows.Next() {
+		var i RunsRow
+		if err := rows.Scan(&i.RunID, &i.Doubted); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

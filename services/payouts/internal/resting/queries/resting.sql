@@ -1,10 +1,24 @@
+-- name: Runs :many
+-- Runs of which something rests in a state, from one on, and whether their day is in doubt: all payouts of a run are of its day. Found by hopping
+-- over a small index, so that a run costs one row, however much of it rests.
+WITH RECURSIVE hops AS (
+    (SELECT 1 AS hop, p.run_id, p.period_date FROM payouts p WHERE p.indexed_state = @state::text AND p.run_id >= @from_run::uuid
+     ORDER BY p.run_id, p.page, p.payout_id LIMIT 1)
+    UNION ALL
+    SELECT h.hop + 1, n.run_id, n.period_date FROM hops h CROSS JOIN LATERAL (
+        SELECT p.run_id, p.period_date FROM payouts p WHERE p.indexed_state = @state::text AND p.run_id > h.run_id
+        ORDER BY p.run_id, p.page, p.payout_id LIMIT 1) n
+    WHERE h.hop < @hops::integer
+)
+SELECT run_id::uuid AS run_id, (period_date <= (@until::text)::date)::boolean AS doubted FROM hops ORDER BY hop;
+
 -- name: Page :many
--- A page of what rests in a state, after a place, and what is to become of each: asked about, or taken over. The page is what was read, so that a
+-- A page of what rests of runs in a state, after a place, and what is to become of each: asked about, or taken over. The page is what was read, so that a
 -- look costs the same however much was asked about before.
 SELECT r.payout_id, r.run_id, r.page, r.tenant, r.provider,
-       -- Of a day from before the mark, with nothing of it open, and not asked about since the mark; or so long ago that nobody
+       -- With nothing of it open, and not asked about since the mark; or so long ago that nobody
        -- would be believed who wants to end it, as whoever cancelled its run. What was told of by another provider is for people first.
-       (r.period_date <= (@until::text)::date AND NOT r.contradicted
+       (NOT r.contradicted
         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = r.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
         AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = r.payout_id AND x.settled_at IS NULL AND x.provider <> r.provider)
         AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = @epoch AND w.provider = r.provider
@@ -12,7 +26,10 @@ SELECT r.payout_id, r.run_id, r.page, r.tenant, r.provider,
                              OR EXISTS (SELECT 1 FROM batches b WHERE b.run_id = r.run_id AND b.control = 'cancelled'))))))::boolean AS doubted,
        EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = @epoch AND w.provider = r.provider AND w.state = 'found')::boolean AS found
 FROM (
-    SELECT p.payout_id, p.run_id, p.page, p.tenant, p.provider, p.period_date, p.contradicted FROM payouts p
-    WHERE p.indexed_state = @state::text AND (p.run_id, p.page, p.payout_id) > (@after_run::uuid, @after_page::integer, @after_id::uuid)
-    ORDER BY p.run_id, p.page, p.payout_id LIMIT @page_limit
+    SELECT w.* FROM (SELECT unnest(@runs::uuid[]) AS run_id ORDER BY 1) u
+    CROSS JOIN LATERAL (
+        SELECT p.payout_id, p.run_id, p.page, p.tenant, p.provider, p.contradicted FROM payouts p
+        WHERE p.indexed_state = @state::text AND p.run_id = u.run_id AND (p.run_id, p.page, p.payout_id) > (@after_run::uuid, @after_page::integer, @after_id::uuid)
+        ORDER BY p.page, p.payout_id LIMIT @page_limit
+    ) w ORDER BY u.run_id, w.page, w.payout_id LIMIT @page_limit
 ) r ORDER BY r.run_id, r.page, r.payout_id;

@@ -14,21 +14,33 @@ import (
 
 const askAnew = `-- name: AskAnew :exec
 UPDATE prechecks w SET wanted = true
-WHERE w.state = 'absent' AND w.proven_at < $1::timestamptz AND w.subject_id IN (
-    SELECT p.payout_id FROM payouts p WHERE p.payout_id = $2::uuid AND p.tenant = $3 AND p.indexed_state IN ('approved', 'held', 'awaiting_approval')
+WHERE w.state = 'absent' AND w.proven_at < $1::timestamptz AND w.provider = ANY($2::text[])
+  AND w.epoch = (SELECT m.epoch FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1)
+  AND w.subject_id IN (
+    SELECT p.payout_id FROM payouts p WHERE p.payout_id = $3::uuid AND p.tenant = $4 AND p.indexed_state IN ('approved', 'held', 'awaiting_approval')
     UNION ALL
-    SELECT b.payout_id FROM payouts b WHERE b.batch_id = $2::uuid AND b.tenant = $3 AND b.indexed_state = 'awaiting_approval')
+    SELECT b.payout_id FROM payouts b WHERE b.batch_id = $3::uuid AND b.tenant = $4 AND b.indexed_state = 'awaiting_approval')
+  AND EXISTS (SELECT 1 FROM payouts q WHERE q.payout_id = w.subject_id AND q.provider = w.provider AND NOT q.contradicted)
+  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = w.subject_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+  AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = w.subject_id AND x.settled_at IS NULL AND x.provider <> w.provider)
 `
 
 type AskAnewParams struct {
 	ProvenSince time.Time
+	Providers   []string
 	ID          uuid.UUID
 	Tenant      string
 }
 
-// Somebody wants to end a payout, or what waits of a batch, and its provider said too long ago that it has nothing of it.
+// Somebody wants to end a payout, or what waits of a batch, and its provider said too long ago that it has nothing of it. Only what can be asked
+// about (resting, Page) is wanted: of anything else nothing would come, and people be told for ever that it is being asked about.
 func (q *Queries) AskAnew(ctx context.Context, arg AskAnewParams) error {
-	_, err := q.db.Exec(ctx, askAnew, arg.ProvenSince, arg.ID, arg.Tenant)
+	_, err := q.db.Exec(ctx, askAnew,
+		arg.ProvenSince,
+		arg.Providers,
+		arg.ID,
+		arg.Tenant,
+	)
 	return err
 }
 

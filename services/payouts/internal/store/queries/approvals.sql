@@ -46,12 +46,18 @@ LEFT JOIN prechecks w ON w.subject_id = d.payout_id AND w.state = 'absent' AND w
 WHERE d.payout_id = ANY(@ids::uuid[]) AND (d.doubted OR w.subject_id IS NOT NULL) ORDER BY d.payout_id;
 
 -- name: AskAnew :exec
--- Somebody wants to end a payout, or what waits of a batch, and its provider said too long ago that it has nothing of it.
+-- Somebody wants to end a payout, or what waits of a batch, and its provider said too long ago that it has nothing of it. Only what can be asked
+-- about (resting, Page) is wanted: of anything else nothing would come, and people be told for ever that it is being asked about.
 UPDATE prechecks w SET wanted = true
-WHERE w.state = 'absent' AND w.proven_at < @proven_since::timestamptz AND w.subject_id IN (
+WHERE w.state = 'absent' AND w.proven_at < @proven_since::timestamptz AND w.provider = ANY(@providers::text[])
+  AND w.epoch = (SELECT m.epoch FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1)
+  AND w.subject_id IN (
     SELECT p.payout_id FROM payouts p WHERE p.payout_id = @id::uuid AND p.tenant = @tenant AND p.indexed_state IN ('approved', 'held', 'awaiting_approval')
     UNION ALL
-    SELECT b.payout_id FROM payouts b WHERE b.batch_id = @id::uuid AND b.tenant = @tenant AND b.indexed_state = 'awaiting_approval');
+    SELECT b.payout_id FROM payouts b WHERE b.batch_id = @id::uuid AND b.tenant = @tenant AND b.indexed_state = 'awaiting_approval')
+  AND EXISTS (SELECT 1 FROM payouts q WHERE q.payout_id = w.subject_id AND q.provider = w.provider AND NOT q.contradicted)
+  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = w.subject_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+  AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = w.subject_id AND x.settled_at IS NULL AND x.provider <> w.provider);
 
 -- name: UnsentOfBatch :many
 -- What a rejected batch has left beside what waits; those of them that may have been paid are found by Unproven, once they are locked.
