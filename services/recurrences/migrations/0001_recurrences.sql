@@ -86,6 +86,7 @@ CREATE TABLE charges (
     attempt            integer NOT NULL DEFAULT 0, -- number of the newest attempt
     reference          text NOT NULL DEFAULT '',   -- of the newest attempt
     tries              integer NOT NULL DEFAULT 0, -- declined attempts: the first and its retries
+    tried_attempt      integer NOT NULL DEFAULT 0, -- number of the attempt that was counted last: each is one try, however often its answer changes
     first_attempt_date date,                       -- D of the retry rule: local date of the tick of the first attempt
     last_attempt_date  date,                       -- local date of the tick of the newest attempt: never twice a day
     retry_on           date,                       -- failed_soft: local date of the next retry

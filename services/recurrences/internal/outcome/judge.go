@@ -114,7 +114,7 @@ func (o *Outcomes) retry(n news) (charge.Outcome, recurrence.Date) {
 			first = last
 		}
 	}
-	out, on := o.retries[n.before.Tenant].Declined(n.outcome, first, last, n.before.Tries+1)
+	out, on := o.retries[n.before.Tenant].Declined(n.outcome, first, last, n.before.Tries+n.tried())
 	answered := o.Store.Since(n.before.Tenant, last, n.Attempt.SubmittedAt)
 	if wait := n.Result.RetryAfter; out.Declined && out.State == charge.FailedSoft && wait > 0 { // the network's, beside our rule
 		now := o.Clock.Now()
@@ -126,6 +126,15 @@ func (o *Outcomes) retry(n news) (charge.Outcome, recurrence.Date) {
 	return out, on
 }
 
+// tried is how many tries a decline adds: none to an attempt that was counted when it was denied, whatever a later doubt about it came to.
+// The reason of the charge does not tell that any more when people decide.
+func (n news) tried() int {
+	if n.before.TriedAttempt == n.Attempt.Number {
+		return 0
+	}
+	return 1
+}
+
 // changes are the charge's: retries that are over are told after the failure that was the last of them.
 func (n news) changes(now time.Time) []store.ChargeChange {
 	r, to := n.Result, n.outcome.State
@@ -134,7 +143,7 @@ func (n news) changes(now time.Time) []store.ChargeChange {
 		Reason: store.Reason{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code, ProviderCode: r.ProviderCode},
 	}
 	if n.outcome.Declined {
-		c.Tried = 1
+		c.Tried = n.tried()
 	}
 	if to == charge.Succeeded {
 		c.Fee = n.Attempt.Fee

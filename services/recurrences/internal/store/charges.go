@@ -28,7 +28,7 @@ type ChargeChange struct {
 	Attempt   int
 	Reference string
 	CardID    uuid.UUID
-	Tried     int             // added to the declined attempts
+	Tried     int             // added to the declined attempts, of which the newest one then is the last
 	RetryOn   recurrence.Date // failed_soft: the local date of the next retry; a send and a send that never left keep the one there is
 	// Again keeps the send that was under way, or is to be: nothing was charged, or nobody knows yet, and the same page sends the charge
 	// again, not before a time, unless it comes to something else.
@@ -99,6 +99,9 @@ func (r *Charge) change(c ChargeChange, day recurrence.Date) {
 	r.answered(c)
 	r.Previous, r.State, r.Version = r.State, c.To, r.Version+1
 	r.Reason, r.Tries = c.Reason, r.Tries+c.Tried
+	if c.Tried != 0 {
+		r.TriedAttempt = r.Attempt
+	}
 	if c.Attempt != 0 {
 		r.Attempt, r.Reference = c.Attempt, c.Reference
 	}
@@ -144,6 +147,7 @@ func (s *Store) writeCharges(ctx context.Context, q *db.Queries, all []Charge) e
 		p.Refundeds, p.Disputeds = append(p.Refundeds, c.TakenBack.Refunded), append(p.Disputeds, c.TakenBack.Disputed)
 		p.ChargedBacks = append(p.ChargedBacks, c.TakenBack.ChargedBack)
 		p.Attempts, p.Refs, p.Tries = append(p.Attempts, int32(c.Attempt)), append(p.Refs, c.Reference), append(p.Tries, int32(c.Tries))
+		p.TriedAttempts = append(p.TriedAttempts, int32(c.TriedAttempt))
 		p.FirstAttempts, p.LastAttempts = append(p.FirstAttempts, c.FirstAttempt.String()), append(p.LastAttempts, c.LastAttempt.String())
 		p.RetryOns = append(p.RetryOns, c.RetryOn.String())
 		p.SendRuns, p.SendPages = append(p.SendRuns, c.Send.Run), append(p.SendPages, int32(c.Send.Page))

@@ -132,7 +132,7 @@ func chargeFrom(r db.LockChargesRow) Charge {
 		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, State: charge.State(r.State),
 		Reason:    Reason{Class: r.ReasonClass, Scope: r.ReasonScope, Code: r.ReasonCode, ProviderCode: r.ProviderCode},
 		TakenBack: charge.TakenBack{Refunded: r.Refunded, Disputed: r.Disputed, ChargedBack: r.ChargedBack},
-		Attempt:   int(r.Attempt), Reference: r.Reference, Tries: int(r.Tries), FirstAttempt: r.FirstAttemptDate,
+		Attempt:   int(r.Attempt), Reference: r.Reference, Tries: int(r.Tries), TriedAttempt: int(r.TriedAttempt), FirstAttempt: r.FirstAttemptDate,
 		LastAttempt: r.LastAttemptDate, RetryOn: r.RetryOn, Send: Send{Date: r.SendDate, Cause: r.SendCause}, NotBefore: r.NotBefore,
 		Contradicted: r.Contradicted, RunID: r.RunID, NominalTime: r.NominalTime, Version: r.Version,
 	}

@@ -90,6 +90,7 @@ type Charge struct {
 	Attempt      int
 	Reference    string
 	Tries        int             // declined attempts
+	TriedAttempt int             // number of the one that was counted last
 	FirstAttempt recurrence.Date // D of the retry rule
 	LastAttempt  recurrence.Date
 	RetryOn      recurrence.Date

@@ -34,7 +34,7 @@ func (q *Queries) Contradict(ctx context.Context, arg ContradictParams) error {
 
 const getCharges = `-- name: GetCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
-       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, first_attempt_date, last_attempt_date,
+       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, tried_attempt, first_attempt_date, last_attempt_date,
        retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY($1::uuid[]) ORDER BY charge_id
 `
@@ -63,6 +63,7 @@ type GetChargesRow struct {
 	Attempt          int32
 	Reference        string
 	Tries            int32
+	TriedAttempt     int32
 	FirstAttemptDate recurrence.Date
 	LastAttemptDate  recurrence.Date
 	RetryOn          recurrence.Date
@@ -111,6 +112,7 @@ func (q *Queries) GetCharges(ctx context.Context, ids []uuid.UUID) ([]GetCharges
 			&i.Attempt,
 			&i.Reference,
 			&i.Tries,
+			&i.TriedAttempt,
 			&i.FirstAttemptDate,
 			&i.LastAttemptDate,
 			&i.RetryOn,
@@ -216,7 +218,7 @@ func (q *Queries) InsertCharges(ctx context.Context, arg InsertChargesParams) ([
 
 const lockCharges = `-- name: LockCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
-       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, first_attempt_date, last_attempt_date,
+       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, tried_attempt, first_attempt_date, last_attempt_date,
        retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY($1::uuid[]) ORDER BY charge_id FOR NO KEY UPDATE
 `
@@ -245,6 +247,7 @@ type LockChargesRow struct {
 	Attempt          int32
 	Reference        string
 	Tries            int32
+	TriedAttempt     int32
 	FirstAttemptDate recurrence.Date
 	LastAttemptDate  recurrence.Date
 	RetryOn          recurrence.Date
@@ -294,6 +297,7 @@ func (q *Queries) LockCharges(ctx context.Context, ids []uuid.UUID) ([]LockCharg
 			&i.Attempt,
 			&i.Reference,
 			&i.Tries,
+			&i.TriedAttempt,
 			&i.FirstAttemptDate,
 			&i.LastAttemptDate,
 			&i.RetryOn,
@@ -323,7 +327,7 @@ UPDATE charges p SET
     state = c.state, reason_class = c.reason_class, reason_scope = c.reason_scope, reason_code = c.reason_code,
     provider_code = c.provider_code, card_id = c.card_id, fee = NULLIF(c.fee, -1),
     refunded = c.refunded, disputed = c.disputed, charged_back = c.charged_back, attempt = c.attempt, reference = c.reference,
-    tries = c.tries, first_attempt_date = NULLIF(c.first_attempt, '')::date, last_attempt_date = NULLIF(c.last_attempt, '')::date,
+    tries = c.tries, tried_attempt = c.tried_attempt, first_attempt_date = NULLIF(c.first_attempt, '')::date, last_attempt_date = NULLIF(c.last_attempt, '')::date,
     retry_on = NULLIF(c.retry_on, '')::date, send_run = NULLIF(c.send_run, '00000000-0000-0000-0000-000000000000'),
     send_page = CASE WHEN c.send_date <> '' THEN c.send_page END, send_date = NULLIF(c.send_date, '')::date,
     send_wanted_at = CASE WHEN c.state = 'submitting' THEN $1::timestamptz ELSE p.send_wanted_at END, -- its date is that of now
@@ -334,10 +338,11 @@ FROM (
            unnest($7::text[]) AS provider_code, unnest($8::uuid[]) AS card_id, unnest($9::bigint[]) AS fee,
            unnest($10::bigint[]) AS refunded, unnest($11::bigint[]) AS disputed, unnest($12::bigint[]) AS charged_back,
            unnest($13::integer[]) AS attempt, unnest($14::text[]) AS reference, unnest($15::integer[]) AS tries,
-           unnest($16::text[]) AS first_attempt, unnest($17::text[]) AS last_attempt,
-           unnest($18::text[]) AS retry_on, unnest($19::uuid[]) AS send_run, unnest($20::integer[]) AS send_page,
-           unnest($21::text[]) AS send_date, unnest($22::timestamptz[]) AS not_before,
-           unnest($23::bigint[]) AS version
+           unnest($16::integer[]) AS tried_attempt,
+           unnest($17::text[]) AS first_attempt, unnest($18::text[]) AS last_attempt,
+           unnest($19::text[]) AS retry_on, unnest($20::uuid[]) AS send_run, unnest($21::integer[]) AS send_page,
+           unnest($22::text[]) AS send_date, unnest($23::timestamptz[]) AS not_before,
+           unnest($24::bigint[]) AS version
 ) c WHERE p.charge_id = c.id
 `
 
@@ -357,6 +362,7 @@ type MoveChargesParams struct {
 	Attempts      []int32
 	Refs          []string
 	Tries         []int32
+	TriedAttempts []int32
 	FirstAttempts []string
 	LastAttempts  []string
 	RetryOns      []string
@@ -385,6 +391,7 @@ func (q *Queries) MoveCharges(ctx context.Context, arg MoveChargesParams) (int64
 		arg.Attempts,
 		arg.Refs,
 		arg.Tries,
+		arg.TriedAttempts,
 		arg.FirstAttempts,
 		arg.LastAttempts,
 		arg.RetryOns,
@@ -436,7 +443,7 @@ func (q *Queries) ScheduleRetries(ctx context.Context, arg ScheduleRetriesParams
 
 const unpaidCharges = `-- name: UnpaidCharges :many
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.charge_date, c.customer_id, c.seller_id, c.card_id, c.gateway, c.currency,
-       c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.refunded, c.disputed, c.charged_back, c.attempt, c.reference, c.tries,
+       c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.refunded, c.disputed, c.charged_back, c.attempt, c.reference, c.tries, c.tried_attempt,
        c.first_attempt_date, c.last_attempt_date, c.retry_on, c.send_run, c.send_page, c.send_date, c.send_cause, c.send_wanted_at, c.not_before,
        c.contradicted, c.run_id, c.nominal_time, c.version
 FROM charges c
@@ -473,6 +480,7 @@ type UnpaidChargesRow struct {
 	Attempt          int32
 	Reference        string
 	Tries            int32
+	TriedAttempt     int32
 	FirstAttemptDate recurrence.Date
 	LastAttemptDate  recurrence.Date
 	RetryOn          recurrence.Date
@@ -522,6 +530,7 @@ func (q *Queries) UnpaidCharges(ctx context.Context, arg UnpaidChargesParams) ([
 			&i.Attempt,
 			&i.Reference,
 			&i.Tries,
+			&i.TriedAttempt,
 			&i.FirstAttemptDate,
 			&i.LastAttemptDate,
 			&i.RetryOn,

@@ -1,20 +1,20 @@
 -- name: LockCharges :many
 -- In id order, so that two transactions never wait for each other in a circle.
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
-       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, first_attempt_date, last_attempt_date,
+       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, tried_attempt, first_attempt_date, last_attempt_date,
        retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY(@ids::uuid[]) ORDER BY charge_id FOR NO KEY UPDATE;
 
 -- name: GetCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
-       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, first_attempt_date, last_attempt_date,
+       reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, tried_attempt, first_attempt_date, last_attempt_date,
        retry_on, send_run, send_page, send_date, send_cause, send_wanted_at, not_before, contradicted, run_id, nominal_time, version
 FROM charges WHERE charge_id = ANY(@ids::uuid[]) ORDER BY charge_id;
 
 -- name: UnpaidCharges :many
 -- Oldest cycle first.
 SELECT c.charge_id, c.tenant, c.recurrence_id, c.cycle, c.charge_date, c.customer_id, c.seller_id, c.card_id, c.gateway, c.currency,
-       c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.refunded, c.disputed, c.charged_back, c.attempt, c.reference, c.tries,
+       c.amount, c.state, c.reason_class, c.reason_scope, c.reason_code, c.provider_code, c.fee, c.refunded, c.disputed, c.charged_back, c.attempt, c.reference, c.tries, c.tried_attempt,
        c.first_attempt_date, c.last_attempt_date, c.retry_on, c.send_run, c.send_page, c.send_date, c.send_cause, c.send_wanted_at, c.not_before,
        c.contradicted, c.run_id, c.nominal_time, c.version
 FROM charges c
@@ -45,7 +45,7 @@ UPDATE charges p SET
     state = c.state, reason_class = c.reason_class, reason_scope = c.reason_scope, reason_code = c.reason_code,
     provider_code = c.provider_code, card_id = c.card_id, fee = NULLIF(c.fee, -1),
     refunded = c.refunded, disputed = c.disputed, charged_back = c.charged_back, attempt = c.attempt, reference = c.reference,
-    tries = c.tries, first_attempt_date = NULLIF(c.first_attempt, '')::date, last_attempt_date = NULLIF(c.last_attempt, '')::date,
+    tries = c.tries, tried_attempt = c.tried_attempt, first_attempt_date = NULLIF(c.first_attempt, '')::date, last_attempt_date = NULLIF(c.last_attempt, '')::date,
     retry_on = NULLIF(c.retry_on, '')::date, send_run = NULLIF(c.send_run, '00000000-0000-0000-0000-000000000000'),
     send_page = CASE WHEN c.send_date <> '' THEN c.send_page END, send_date = NULLIF(c.send_date, '')::date,
     send_wanted_at = CASE WHEN c.state = 'submitting' THEN @now::timestamptz ELSE p.send_wanted_at END, -- its date is that of now
@@ -56,6 +56,7 @@ FROM (
            unnest(@provider_codes::text[]) AS provider_code, unnest(@card_ids::uuid[]) AS card_id, unnest(@fees::bigint[]) AS fee,
            unnest(@refundeds::bigint[]) AS refunded, unnest(@disputeds::bigint[]) AS disputed, unnest(@charged_backs::bigint[]) AS charged_back,
            unnest(@attempts::integer[]) AS attempt, unnest(@refs::text[]) AS reference, unnest(@tries::integer[]) AS tries,
+           unnest(@tried_attempts::integer[]) AS tried_attempt,
            unnest(@first_attempts::text[]) AS first_attempt, unnest(@last_attempts::text[]) AS last_attempt,
            unnest(@retry_ons::text[]) AS retry_on, unnest(@send_runs::uuid[]) AS send_run, unnest(@send_pages::integer[]) AS send_page,
            unnest(@send_dates::text[]) AS send_date, unnest(@not_befores::timestamptz[]) AS not_before,
