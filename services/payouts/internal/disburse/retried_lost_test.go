@@ -46,7 +46,7 @@ func newRegretted(t *testing.T, answers ...provider.Result) *regretted {
 	}, Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
 		f, err := real.Lookup(ctx, tr)
 		if err == nil && !f.Exists && r.denied && tr.Reference == payout.Reference(r.id, 1) {
-			return provider.Found{Exists: true, Result: refusal}, nil
+			return provider.Found{Exists: true, Amount: &tr.Amount, Destination: tr.Destination, Result: refusal}, nil
 		}
 		return f, err
 	}})
