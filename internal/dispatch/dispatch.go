@@ -37,8 +37,8 @@ type Config struct {
 	Service, Item string
 	// Owner names this process in leases: unique, and another one after a restart. Each lane adds a name of its own.
 	Owner string
-	// PagesPerTenant is how many pages of a tenant are worked on at once in this process (2): they share the tenant's
-	// slots, so more would only keep workers from other tenants.
+	// PagesPerTenant is how many pages of a tenant are worked on at once in this process (4): while one writes down or comes to its end, the others
+	// take the slots. They share the tenant's, so more would only keep workers from other tenants.
 	PagesPerTenant int
 	// ClaimMost is how many rows one transaction claims (100), RecordMost how many outcomes one records (200).
 	ClaimMost, RecordMost int
@@ -48,7 +48,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.PagesPerTenant <= 0 {
-		c.PagesPerTenant = 2
+		c.PagesPerTenant = 4
 	}
 	if c.ClaimMost <= 0 {
 		c.ClaimMost = 100

@@ -198,7 +198,7 @@ func ticks(durable, service string) ConsumerSpec {
 func exec(durable, service string) ConsumerSpec {
 	return ConsumerSpec{
 		Stream: Commands, Durable: durable, Service: service, Filter: []string{"agogo.cmd." + service + ".>"},
-		BackOff: minutes(1, 2, 10, 30), MaxDeliver: 20, MaxAckPending: 2000, Workers: 8, Heartbeat: true,
+		BackOff: minutes(1, 2, 10, 30), MaxDeliver: 20, MaxAckPending: 2000, Workers: 16, Heartbeat: true,
 	}
 }
 

@@ -52,7 +52,7 @@ func TestATenantsThousandsDoNotDelayAnothersTen(t *testing.T) {
 		}
 		return r.GetCounts()
 	}
-	const pages = 10 // of 500
+	const pages = 20 // of 500
 	owe(large.ID, pages*500)
 	owe(small.ID, 10)
 	tick := payoutstest.Daily(evening)
