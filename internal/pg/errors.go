@@ -25,6 +25,11 @@ const (
 	Denied                  // wrong password or missing privilege
 )
 
+const (
+	lockNotAvailable = "55P03" // also lock_timeout
+	queryCanceled    = "57014" // also statement_timeout
+)
+
 // KindOf classifies err by its SQLSTATE. A canceled context is Other: nobody waits for the answer any more.
 func KindOf(err error) Kind {
 	if err == nil {
@@ -53,8 +58,7 @@ func kindOfState(state string) Kind {
 		return ForeignKey
 	case "40001", "40P01":
 		return Conflict
-	case "55P03", // lock_not_available: also lock_timeout
-		"57014",                            // query_canceled: also statement_timeout
+	case lockNotAvailable, queryCanceled,
 		"57P01", "57P02", "57P03", "57P05", // shutdown, crash, starting up, idle session ended
 		"25P03", // idle in transaction for too long
 		"53300": // too many connections
@@ -85,4 +89,11 @@ func connectionLost(err error) bool {
 func Transient(err error) bool {
 	k := KindOf(err)
 	return k == Conflict || k == Unavailable
+}
+
+// TimedOut reports whether a statement waited, for a lock or at its work, until its time was over: Transient, but what it was about may be
+// why, and others need not wait for that.
+func TimedOut(err error) bool {
+	var pe *pgconn.PgError
+	return errors.As(err, &pe) && (pe.Code == lockNotAvailable || pe.Code == queryCanceled)
 }

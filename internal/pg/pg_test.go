@@ -248,6 +248,9 @@ func TestKinds(t *testing.T) {
 		if got := pg.KindOf(wrapped); got != tc.kind || pg.Transient(wrapped) != tc.transient {
 			t.Errorf("%s: kind %d, transient %v, want %d, %v (%v)", name, got, pg.Transient(wrapped), tc.kind, tc.transient, tc.err)
 		}
+		if got, want := pg.TimedOut(wrapped), name == "timeout" || name == "lock timeout"; got != want {
+			t.Errorf("%s: timed out %v, want %v (%v)", name, got, want, tc.err)
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 const (
 	// mostFailures is how many parts of pages may fail in one sweep: the other steps wait for no more than these.
 	mostFailures = 50
+	// waited is how many failures one counts as that has waited until its time was over, ten seconds for a lock and a minute for a statement.
+	waited = 10
 	// stuckFor is how long what cannot be moved is passed over: whoever finds it again costs as many transactions as a page has halves.
 	stuckFor = 10 * time.Minute
 )
@@ -72,8 +74,8 @@ func (w *walk[P]) step(name string, lock int64) run.Step {
 	return run.Step{Name: name, Lock: lock, Do: w.part, More: w.more}
 }
 
-// part moves one part of a page in a transaction of its own, after a savepoint: what fails in it is undone, and found out by halves. What may go
-// away by itself is no part's fault, and the next sweep tries the same one.
+// part moves one part of a page in a transaction of its own, after a savepoint: what fails in it is undone, and found out by halves. A lost
+// connection or a conflict is no part's fault, and the next sweep tries the same one. A time-out may be: of a row that somebody has locked.
 func (w *walk[P]) part(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	p, err := w.next(ctx, tx, t.Limit)
 	if err != nil {
@@ -83,7 +85,7 @@ func (w *walk[P]) part(ctx context.Context, tx pgx.Tx, t run.Turn) error {
 	if len(p.parts) > 0 {
 		failure = pg.InTx(ctx, tx, func(tx pgx.Tx) error { return w.do(ctx, tx, p.parts[0]) })
 	}
-	if failure != nil && (pg.Transient(failure) || ctx.Err() != nil) {
+	if failure != nil && (pg.Transient(failure) && !pg.TimedOut(failure) || ctx.Err() != nil) {
 		return w.failed(failure)
 	}
 	w.commit = func() { w.moved(ctx, p, failure) }
@@ -105,18 +107,28 @@ func (w *walk[P]) next(ctx context.Context, tx pgx.Tx, limit int) (walkPage[P], 
 	if err != nil {
 		return walkPage[P]{}, err
 	}
+	return w.split(ids, next), nil
+}
+
+// split makes a page of what was listed. What is tried after it was passed over is a part by itself, after the others: once is enough to find
+// that it cannot be moved still.
+func (w *walk[P]) split(ids []uuid.UUID, next P) walkPage[P] {
 	p, now := walkPage[P]{next: next}, w.clock.Now()
-	ids = slices.DeleteFunc(ids, func(id uuid.UUID) bool {
-		pass := now.Before(w.passed[id].until)
-		if pass {
+	var others []uuid.UUID
+	for _, id := range ids {
+		switch s, was := w.passed[id]; {
+		case !was:
+			others = append(others, id)
+		case now.Before(s.until):
 			p.passed = append(p.passed, id)
+		default:
+			p.parts = append(p.parts, []uuid.UUID{id})
 		}
-		return pass
-	})
-	if len(ids) > 0 {
-		p.parts = [][]uuid.UUID{ids}
 	}
-	return p, nil
+	if len(others) > 0 {
+		p.parts = slices.Insert(p.parts, 0, others)
+	}
+	return p
 }
 
 // moved takes in what became of the first part of a page, and goes on to the next page when none is left.
@@ -135,10 +147,10 @@ func (w *walk[P]) moved(ctx context.Context, p walkPage[P], failure error) {
 			}
 		case len(first) > 1:
 			rest = slices.Concat([][]uuid.UUID{first[:len(first)/2], first[len(first)/2:]}, rest)
-			w.failures++
+			w.failures += cost(failure)
 		default:
 			w.tell(ctx, first[0], failure)
-			w.failures++
+			w.failures += cost(failure)
 		}
 		p.parts = rest
 	}
@@ -151,6 +163,14 @@ func (w *walk[P]) moved(ctx context.Context, p walkPage[P], failure error) {
 		w.round()
 	}
 	w.stuck.Set(float64(len(w.passed)))
+}
+
+// cost is how many failures one counts as.
+func cost(failure error) int {
+	if pg.TimedOut(failure) {
+		return waited
+	}
+	return 1
 }
 
 // through reports whether the end of the list was reached, and nothing is left of its last page.
