@@ -91,9 +91,14 @@ func Transient(err error) bool {
 	return k == Conflict || k == Unavailable
 }
 
-// TimedOut reports whether a statement waited, for a lock or at its work, until its time was over: Transient, but what it was about may be
-// why, and others need not wait for that.
-func TimedOut(err error) bool {
+// LockTimedOut reports whether a statement waited in vain for a lock. It is [Transient]; but the row that it was about may be why, and others
+// need not wait for that.
+func LockTimedOut(err error) bool { return hasState(err, lockNotAvailable) }
+
+// TimedOut likewise reports whether a statement ran out of time at its work.
+func TimedOut(err error) bool { return hasState(err, queryCanceled) }
+
+func hasState(err error, state string) bool {
 	var pe *pgconn.PgError
-	return errors.As(err, &pe) && (pe.Code == lockNotAvailable || pe.Code == queryCanceled)
+	return errors.As(err, &pe) && pe.Code == state
 }

@@ -248,8 +248,8 @@ func TestKinds(t *testing.T) {
 		if got := pg.KindOf(wrapped); got != tc.kind || pg.Transient(wrapped) != tc.transient {
 			t.Errorf("%s: kind %d, transient %v, want %d, %v (%v)", name, got, pg.Transient(wrapped), tc.kind, tc.transient, tc.err)
 		}
-		if got, want := pg.TimedOut(wrapped), name == "timeout" || name == "lock timeout"; got != want {
-			t.Errorf("%s: timed out %v, want %v (%v)", name, got, want, tc.err)
+		if work, lock := pg.TimedOut(wrapped), pg.LockTimedOut(wrapped); work != (name == "timeout") || lock != (name == "lock timeout") {
+			t.Errorf("%s: timed out %v at work and %v at a lock (%v)", name, work, lock, tc.err)
 		}
 	}
 }

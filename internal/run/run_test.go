@@ -488,7 +488,7 @@ func TestEveryCommandSaysWhoseItIs(t *testing.T) {
 	id := b.mustFire(first)
 	wake := func() error {
 		return pg.InTx(b.ctx(), b.runs.Pool, func(tx pgx.Tx) error {
-			return b.runs.WakePlanning(b.ctx(), tx, b.clock.Now().Add(time.Hour), "woken", 10)
+			return b.runs.WakePlanning(b.ctx(), tx, b.clock.Now().Add(time.Hour), "woken", []uuid.UUID{id})
 		})
 	}
 	if err := wake(); err != nil { // while it stands at its first page

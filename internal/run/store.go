@@ -157,34 +157,64 @@ func (s *Store) Settle(ctx context.Context, tx pgx.Tx, runs ...uuid.UUID) error 
 	return nil
 }
 
-// StartQueued starts the next run of every schedule that has one queued and none running.
-func (s *Store) StartQueued(ctx context.Context, tx pgx.Tx) error {
-	schedules, err := db.New(tx).QueuedSchedules(ctx)
+// Queued lists a page of the schedules that have a run queued and none running, after one, and returns the next place.
+func (s *Store) Queued(ctx context.Context, tx pgx.Tx, after Line, limit int) (lines []Line, next Line, err error) {
+	rows, err := db.New(tx).QueuedSchedules(ctx, db.QueuedSchedulesParams{AfterTenant: after.Tenant, AfterSchedule: after.Schedule, PageLimit: int32(limit)})
 	if err != nil {
-		return fmt.Errorf("find queued runs: %w", err)
+		return nil, Line{}, fmt.Errorf("find queued runs: %w", err)
 	}
-	for _, q := range schedules { // as many as there are schedules
-		if err := s.StartNext(ctx, tx, q.Tenant, q.Schedule); err != nil {
+	for _, r := range rows {
+		lines = append(lines, Line(r))
+	}
+	if len(lines) == limit {
+		next = lines[limit-1]
+	}
+	return lines, next, nil
+}
+
+// StartQueued starts the next run of each of the schedules, if it has one queued and none running.
+func (s *Store) StartQueued(ctx context.Context, tx pgx.Tx, lines []Line) error {
+	for _, l := range lines { // as many as there are schedules
+		if err := s.StartNext(ctx, tx, l.Tenant, l.Schedule); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Planned lists the runs that are planned and still running, as many at most as there are schedules.
-func (s *Store) Planned(ctx context.Context, tx pgx.Tx) ([]uuid.UUID, error) {
-	ids, err := db.New(tx).PlannedRuns(ctx)
+// Planned lists a page of the runs that are planned and still running, after one, and returns the next place: as many at most as there are
+// schedules.
+func (s *Store) Planned(ctx context.Context, tx pgx.Tx, after uuid.UUID, limit int) (ids []uuid.UUID, next uuid.UUID, err error) {
+	ids, err = db.New(tx).PlannedRuns(ctx, db.PlannedRunsParams{After: after, PageLimit: int32(limit)})
 	if err != nil {
-		return nil, fmt.Errorf("find planned runs: %w", err)
+		return nil, uuid.Nil, fmt.Errorf("find planned runs: %w", err)
 	}
-	return ids, nil
+	if len(ids) == limit {
+		next = ids[limit-1]
+	}
+	return ids, next, nil
 }
 
-// WakePlanning emits the plan command of running runs that have not moved since a time.
-func (s *Store) WakePlanning(ctx context.Context, tx pgx.Tx, since time.Time, nonce string, limit int) error {
-	rows, err := db.New(tx).TouchStandingRuns(ctx, db.TouchStandingRunsParams{Now: s.Clock.Now(), MovedBefore: since, PageLimit: int32(limit)})
+// StandingStill lists a page of the runs whose planning has not moved since a time, after a place, and returns the next one.
+func (s *Store) StandingStill(ctx context.Context, tx pgx.Tx, since time.Time, after Standing, limit int) (ids []uuid.UUID, next Standing, err error) {
+	rows, err := db.New(tx).StandingRuns(ctx, db.StandingRunsParams{MovedBefore: since, AfterMoved: after.Since, AfterID: after.Run, PageLimit: int32(limit)})
 	if err != nil {
-		return fmt.Errorf("find runs that stand still: %w", err)
+		return nil, Standing{}, fmt.Errorf("find runs that stand still: %w", err)
+	}
+	for _, r := range rows {
+		ids = append(ids, r.RunID)
+	}
+	if len(rows) == limit {
+		next = Standing{Since: rows[limit-1].MovedAt, Run: rows[limit-1].RunID}
+	}
+	return ids, next, nil
+}
+
+// WakePlanning emits the plan command of those of the runs that have not moved since a time.
+func (s *Store) WakePlanning(ctx context.Context, tx pgx.Tx, since time.Time, nonce string, runs []uuid.UUID) error {
+	rows, err := db.New(tx).TouchStandingRuns(ctx, db.TouchStandingRunsParams{Now: s.Clock.Now(), MovedBefore: since, Ids: runs})
+	if err != nil {
+		return fmt.Errorf("touch runs that stand still: %w", err)
 	}
 	msgs := make([]outbox.Message, len(rows))
 	for i, r := range rows {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/pg"
@@ -19,6 +21,8 @@ const (
 	defaultEvery    = 2 * time.Second
 	defaultPatience = 30 * time.Second
 	pageLimit       = 500
+	// lockWait is for how long a step waits for a lock. Whoever has it for longer hangs, or has much to do, and all other steps would wait too.
+	lockWait = "1s"
 )
 
 // The locks of the sweeper's own steps; those of a service's steps are others.
@@ -38,12 +42,15 @@ type Sweeper struct {
 	Settle func(ctx context.Context, tx pgx.Tx, runs ...uuid.UUID) error
 	// Steps are the service's own, done between starting and settling runs.
 	Steps []Step
+	// Stuck shows what the steps cannot move, as [StuckGauge] makes it; nil: nobody.
+	Stuck *prometheus.GaugeVec
 	// Every is the pause between sweeps (0: 2 s). Patience is how long a page may stand still before its command is taken
 	// for lost (0: 30 s).
 	Every    time.Duration
 	Patience time.Duration
 
 	woken time.Time // when lost commands were last looked for
+	own   []Step    // those of every service: starting, settling and waking runs
 }
 
 // Step is one thing to look after, in bounded pages.
@@ -102,11 +109,12 @@ func (s *Sweeper) Once(ctx context.Context) error {
 
 // steps lists those that wake, or the others, in their order.
 func (s *Sweeper) steps(wakes bool) []Step {
-	all := []Step{{Name: "start queued runs", Lock: lockStart, Do: s.start}}
-	all = append(all, s.Steps...)
-	all = append(all, Step{Name: "settle runs", Lock: lockSettle, Do: s.settle}, Step{Name: "wake planning", Lock: lockWake, Wakes: true, Do: s.wake})
+	if s.own == nil {
+		s.own = s.errands()
+	}
+	start, others := s.own[0], s.own[1:]
 	var some []Step
-	for _, st := range all {
+	for _, st := range slices.Concat([]Step{start}, s.Steps, others) {
 		if st.Wakes == wakes {
 			some = append(some, st)
 		}
@@ -124,25 +132,6 @@ func (s *Sweeper) turn(st Step, waking time.Duration) Turn {
 	return Turn{Since: now.Add(-span), Nonce: strconv.FormatInt(now.UnixMilli()/span.Milliseconds(), 36), Limit: pageLimit}
 }
 
-// start starts queued runs whose start was lost.
-func (s *Sweeper) start(ctx context.Context, tx pgx.Tx, _ Turn) error {
-	return s.Runs.StartQueued(ctx, tx)
-}
-
-// settle completes runs that are through.
-func (s *Sweeper) settle(ctx context.Context, tx pgx.Tx, _ Turn) error {
-	ids, err := s.Runs.Planned(ctx, tx)
-	if err != nil {
-		return err
-	}
-	return s.Settle(ctx, tx, ids...)
-}
-
-// wake emits the commands of pages once more whose planning has stood still.
-func (s *Sweeper) wake(ctx context.Context, tx pgx.Tx, t Turn) error {
-	return s.Runs.WakePlanning(ctx, tx, t.Since, t.Nonce, t.Limit)
-}
-
 // do runs a step, in as many transactions as it wants.
 func (s *Sweeper) do(ctx context.Context, st Step, t Turn) error {
 	for {
@@ -154,11 +143,12 @@ func (s *Sweeper) do(ctx context.Context, st Step, t Turn) error {
 
 // once runs a step unless another replica is at it.
 func (s *Sweeper) once(ctx context.Context, st Step, t Turn) (mine bool, err error) {
-	err = pg.InTx(ctx, s.Runs.Pool, func(tx pgx.Tx) (err error) {
-		if mine, err = db.New(tx).TryLock(ctx, st.Lock); err != nil {
+	err = pg.InTx(ctx, s.Runs.Pool, func(tx pgx.Tx) error {
+		turn, err := db.New(tx).TakeTurn(ctx, db.TakeTurnParams{Key: st.Lock, LockWait: lockWait})
+		if err != nil {
 			return fmt.Errorf("advisory lock %d: %w", st.Lock, err)
 		}
-		if !mine {
+		if mine = turn.Mine; !mine {
 			return nil
 		}
 		return st.Do(ctx, tx, t)

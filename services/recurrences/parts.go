@@ -91,7 +91,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 		}),
 		ticks:   &run.Ticks{Runs: runs, Jobs: jobs, Tenants: file, Logger: s.log},
 		exec:    &run.Exec{Runs: runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: runs.Settle},
-		sweeper: &run.Sweeper{Runs: runs, Logger: s.log, Settle: runs.Settle, Steps: []run.Step{book.Standing()}},
+		sweeper: &run.Sweeper{Runs: runs, Logger: s.log, Settle: runs.Settle, Stuck: run.StuckGauge(name, registry), Steps: []run.Step{book.Standing()}},
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Runs: runs, Outbox: relay, Clock: clk, Tenants: file, Connectors: states,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk},

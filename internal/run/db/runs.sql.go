@@ -452,12 +452,17 @@ func (q *Queries) OtherRunning(ctx context.Context, arg OtherRunningParams) ([]u
 }
 
 const plannedRuns = `-- name: PlannedRuns :many
-SELECT run_id FROM runs WHERE state = 'running' AND planned ORDER BY run_id
+SELECT run_id FROM runs WHERE state = 'running' AND planned AND run_id > $1::uuid ORDER BY run_id LIMIT $2
 `
 
+type PlannedRunsParams struct {
+	After     uuid.UUID
+	PageLimit int32
+}
+
 // As many at most as there are schedules, since the runs of one follow each other.
-func (q *Queries) PlannedRuns(ctx context.Context) ([]uuid.UUID, error) {
-	rows, err := q.db.Query(ctx, plannedRuns)
+func (q *Queries) PlannedRuns(ctx context.Context, arg PlannedRunsParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, plannedRuns, arg.After, arg.PageLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -477,9 +482,16 @@ func (q *Queries) PlannedRuns(ctx context.Context) ([]uuid.UUID, error) {
 }
 
 const queuedSchedules = `-- name: QueuedSchedules :many
-SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued'
+SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued' AND (q.tenant, q.schedule) > ($1::text, $2::text)
   AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = q.tenant AND o.schedule = q.schedule AND o.state = 'running')
+ORDER BY q.tenant, q.schedule LIMIT $3
 `
+
+type QueuedSchedulesParams struct {
+	AfterTenant   string
+	AfterSchedule string
+	PageLimit     int32
+}
 
 type QueuedSchedulesRow struct {
 	Tenant   string
@@ -487,8 +499,8 @@ type QueuedSchedulesRow struct {
 }
 
 // Schedules with a queued run and none running: their start was lost.
-func (q *Queries) QueuedSchedules(ctx context.Context) ([]QueuedSchedulesRow, error) {
-	rows, err := q.db.Query(ctx, queuedSchedules)
+func (q *Queries) QueuedSchedules(ctx context.Context, arg QueuedSchedulesParams) ([]QueuedSchedulesRow, error) {
+	rows, err := q.db.Query(ctx, queuedSchedules, arg.AfterTenant, arg.AfterSchedule, arg.PageLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -523,6 +535,49 @@ func (q *Queries) ResumeRun(ctx context.Context, arg ResumeRunParams) (int64, er
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const standingRuns = `-- name: StandingRuns :many
+SELECT run_id, moved_at::timestamptz AS moved_at FROM runs
+WHERE state = 'running' AND NOT planned AND moved_at <= $1::timestamptz AND (moved_at, run_id) > ($2::timestamptz, $3::uuid)
+ORDER BY moved_at, run_id LIMIT $4
+`
+
+type StandingRunsParams struct {
+	MovedBefore time.Time
+	AfterMoved  time.Time
+	AfterID     uuid.UUID
+	PageLimit   int32
+}
+
+type StandingRunsRow struct {
+	RunID   uuid.UUID
+	MovedAt time.Time
+}
+
+func (q *Queries) StandingRuns(ctx context.Context, arg StandingRunsParams) ([]StandingRunsRow, error) {
+	rows, err := q.db.Query(ctx, standingRuns,
+		arg.MovedBefore,
+		arg.AfterMoved,
+		arg.AfterID,
+		arg.PageLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StandingRunsRow
+	for rows.Next() {
+		var i StandingRunsRow
+		if err := rows.Scan(&i.RunID, &i.MovedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const startNextRun = `-- name: StartNextRun :many
@@ -632,6 +687,30 @@ func (q *Queries) StopPlanning(ctx context.Context, arg StopPlanningParams) erro
 	return err
 }
 
+const takeTurn = `-- name: TakeTurn :one
+SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), $1::bigint))::boolean AS mine,
+       set_config('lock_timeout', $2::text, true)::text AS lock_wait
+`
+
+type TakeTurnParams struct {
+	Key      int64
+	LockWait string
+}
+
+type TakeTurnRow struct {
+	Mine     bool
+	LockWait string
+}
+
+// Advisory locks belong to the database; the schema keeps installations that share one apart. Whoever has the turn waits for other locks no longer
+// than it says.
+func (q *Queries) TakeTurn(ctx context.Context, arg TakeTurnParams) (TakeTurnRow, error) {
+	row := q.db.QueryRow(ctx, takeTurn, arg.Key, arg.LockWait)
+	var i TakeTurnRow
+	err := row.Scan(&i.Mine, &i.LockWait)
+	return i, err
+}
+
 const tenantsOfRuns = `-- name: TenantsOfRuns :many
 SELECT run_id, tenant FROM runs WHERE run_id = ANY($1::uuid[])
 `
@@ -663,15 +742,15 @@ func (q *Queries) TenantsOfRuns(ctx context.Context, ids []uuid.UUID) ([]Tenants
 
 const touchStandingRuns = `-- name: TouchStandingRuns :many
 UPDATE runs SET moved_at = $1::timestamptz WHERE run_id IN (
-    SELECT r.run_id FROM runs r WHERE r.state = 'running' AND NOT r.planned AND r.moved_at <= $2::timestamptz
-    ORDER BY r.moved_at, r.run_id LIMIT $3 FOR UPDATE SKIP LOCKED)
+    SELECT r.run_id FROM runs r WHERE r.run_id = ANY($2::uuid[]) AND r.state = 'running' AND NOT r.planned AND r.moved_at <= $3::timestamptz
+    ORDER BY r.run_id FOR UPDATE SKIP LOCKED)
 RETURNING run_id, tenant, page
 `
 
 type TouchStandingRunsParams struct {
 	Now         time.Time
+	Ids         []uuid.UUID
 	MovedBefore time.Time
-	PageLimit   int32
 }
 
 type TouchStandingRunsRow struct {
@@ -680,9 +759,9 @@ type TouchStandingRunsRow struct {
 	Page   int32
 }
 
-// Touching them makes the next look a whole patience away.
+// Touching them makes the next look a whole patience away. Whoever has one locked moves it.
 func (q *Queries) TouchStandingRuns(ctx context.Context, arg TouchStandingRunsParams) ([]TouchStandingRunsRow, error) {
-	rows, err := q.db.Query(ctx, touchStandingRuns, arg.Now, arg.MovedBefore, arg.PageLimit)
+	rows, err := q.db.Query(ctx, touchStandingRuns, arg.Now, arg.Ids, arg.MovedBefore)
 	if err != nil {
 		return nil, err
 	}
@@ -699,16 +778,4 @@ func (q *Queries) TouchStandingRuns(ctx context.Context, arg TouchStandingRunsPa
 		return nil, err
 	}
 	return items, nil
-}
-
-const tryLock = `-- name: TryLock :one
-SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), $1::bigint))::boolean AS mine
-`
-
-// Advisory locks belong to the database; the schema keeps installations that share one apart.
-func (q *Queries) TryLock(ctx context.Context, key int64) (bool, error) {
-	row := q.db.QueryRow(ctx, tryLock, key)
-	var mine bool
-	err := row.Scan(&mine)
-	return mine, err
 }

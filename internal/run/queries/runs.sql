@@ -53,11 +53,16 @@ WHERE run_id = @run_id;
 UPDATE runs SET state = @state, reason = @reason, version = version + 1, finished_at = @now::timestamptz
 WHERE run_id = @run_id AND state = @from_state;
 
+-- name: StandingRuns :many
+SELECT run_id, moved_at::timestamptz AS moved_at FROM runs
+WHERE state = 'running' AND NOT planned AND moved_at <= @moved_before::timestamptz AND (moved_at, run_id) > (@after_moved::timestamptz, @after_id::uuid)
+ORDER BY moved_at, run_id LIMIT @page_limit;
+
 -- name: TouchStandingRuns :many
--- Touching them makes the next look a whole patience away.
+-- Touching them makes the next look a whole patience away. Whoever has one locked moves it.
 UPDATE runs SET moved_at = @now::timestamptz WHERE run_id IN (
-    SELECT r.run_id FROM runs r WHERE r.state = 'running' AND NOT r.planned AND r.moved_at <= @moved_before::timestamptz
-    ORDER BY r.moved_at, r.run_id LIMIT @page_limit FOR UPDATE SKIP LOCKED)
+    SELECT r.run_id FROM runs r WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'running' AND NOT r.planned AND r.moved_at <= @moved_before::timestamptz
+    ORDER BY r.run_id FOR UPDATE SKIP LOCKED)
 RETURNING run_id, tenant, page;
 
 -- name: TenantsOfRuns :many
@@ -65,16 +70,19 @@ SELECT run_id, tenant FROM runs WHERE run_id = ANY(@ids::uuid[]);
 
 -- name: PlannedRuns :many
 -- As many at most as there are schedules, since the runs of one follow each other.
-SELECT run_id FROM runs WHERE state = 'running' AND planned ORDER BY run_id;
+SELECT run_id FROM runs WHERE state = 'running' AND planned AND run_id > @after::uuid ORDER BY run_id LIMIT @page_limit;
 
 -- name: QueuedSchedules :many
 -- Schedules with a queued run and none running: their start was lost.
-SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued'
-  AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = q.tenant AND o.schedule = q.schedule AND o.state = 'running');
+SELECT DISTINCT q.tenant, q.schedule FROM runs q WHERE q.state = 'queued' AND (q.tenant, q.schedule) > (@after_tenant::text, @after_schedule::text)
+  AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.tenant = q.tenant AND o.schedule = q.schedule AND o.state = 'running')
+ORDER BY q.tenant, q.schedule LIMIT @page_limit;
 
--- name: TryLock :one
--- Advisory locks belong to the database; the schema keeps installations that share one apart.
-SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), @key::bigint))::boolean AS mine;
+-- name: TakeTurn :one
+-- Advisory locks belong to the database; the schema keeps installations that share one apart. Whoever has the turn waits for other locks no longer
+-- than it says.
+SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema(), @key::bigint))::boolean AS mine,
+       set_config('lock_timeout', @lock_wait::text, true)::text AS lock_wait;
 
 -- name: OtherRunning :many
 SELECT run_id FROM runs WHERE tenant = @tenant AND schedule = @schedule AND state = 'running' AND run_id <> @run_id;

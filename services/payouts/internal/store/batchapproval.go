@@ -40,11 +40,11 @@ func (s *Store) Planned(ctx context.Context, tx pgx.Tx, r run.Run) error {
 	return s.awaitBatch(ctx, tx, q, b)
 }
 
-// EndFailedPlans ends the planning of runs that failed in it: what they have planned waits for approval or goes, by its sum. A
-// run fails because its tenant is not configured, and by which tiers its sum goes is known once it is again.
-func (s *Store) EndFailedPlans(ctx context.Context, tx pgx.Tx, limit int) error {
+// FailedPlans lists a page of the runs that failed while they were planned, after a batch, and returns the next place. A run fails because its
+// tenant is not configured, and by which tiers its sum goes is known once it is again: until then it is not listed.
+func (s *Store) FailedPlans(ctx context.Context, tx pgx.Tx, after uuid.UUID, limit int) (runs []uuid.UUID, next uuid.UUID, err error) {
 	if s.Tenants == nil {
-		return nil
+		return nil, uuid.Nil, nil
 	}
 	var tenants []string
 	for _, t := range s.Tenants.Tenants {
@@ -52,7 +52,22 @@ func (s *Store) EndFailedPlans(ctx context.Context, tx pgx.Tx, limit int) error 
 			tenants = append(tenants, t.ID)
 		}
 	}
-	rows, err := db.New(tx).EndFailedPlans(ctx, db.EndFailedPlansParams{Tenants: tenants, PageLimit: int32(limit)})
+	rows, err := db.New(tx).FailedPlans(ctx, db.FailedPlansParams{Tenants: tenants, After: after, PageLimit: int32(limit)})
+	if err != nil {
+		return nil, uuid.Nil, fmt.Errorf("find runs that failed while they were planned: %w", err)
+	}
+	for _, r := range rows {
+		runs = append(runs, r.RunID)
+	}
+	if len(rows) == limit {
+		next = rows[limit-1].BatchID
+	}
+	return runs, next, nil
+}
+
+// EndFailedPlans ends the planning of those of the runs that failed in it: what they have planned waits for approval or goes, by its sum.
+func (s *Store) EndFailedPlans(ctx context.Context, tx pgx.Tx, runs []uuid.UUID) error {
+	rows, err := db.New(tx).EndFailedPlans(ctx, runs)
 	if err != nil {
 		return fmt.Errorf("end the planning of failed runs: %w", err)
 	}

@@ -61,7 +61,7 @@ func (d *day) steps() map[string]func() {
 	return map[string]func(){
 		"release": func() {
 			d.InTx(func(tx pgx.Tx) error {
-				_, err := d.Store.Release(d.Ctx(), tx, store.Queue{Tenant: payoutstest.Tenant, Provider: "orange"}, store.Place{}, 500, d.Store.Today(payoutstest.Tenant))
+				_, err := d.Store.Release(d.Ctx(), tx, store.Queue{Tenant: payoutstest.Tenant, Provider: "orange"}, store.Look{Limit: 500, LocalDate: d.Store.Today(payoutstest.Tenant)})
 				return err
 			})
 		},
@@ -152,7 +152,7 @@ func TestWhatIsHeldAfterItWasApprovedStaysNoted(t *testing.T) {
 	through(t, e, one, payout.HeldBy(payout.CodeByPerson), payout.Approved, payout.Held)
 	e.Rules().DailyCap = 5 * 8000
 	e.InTx(func(tx pgx.Tx) error {
-		_, err := e.Store.Release(e.Ctx(), tx, store.Queue{Tenant: payoutstest.Tenant, Provider: "orange"}, store.Place{}, 500, "2025-01-24")
+		_, err := e.Store.Release(e.Ctx(), tx, store.Queue{Tenant: payoutstest.Tenant, Provider: "orange"}, store.Look{Limit: 500, LocalDate: "2025-01-24"})
 		return err
 	})
 	if n := e.Count("SELECT count(*) FROM payouts WHERE state = 'approved'"); n != 5 {

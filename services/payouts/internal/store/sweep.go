@@ -99,19 +99,30 @@ func (s *Store) holdPaused(ctx context.Context, tx pgx.Tx, approved []payout.Pay
 // WakeStanding emits the dispatch command of pages with approved payouts that nothing hinders and that have rested since a
 // time.
 func (s *Store) WakeStanding(ctx context.Context, tx pgx.Tx, since time.Time, nonce string, limit int) error {
-	barred, err := named(ctx, tx, s.Barred)
+	at, _, err := s.StandingPages(ctx, tx, since, run.Place{}, limit)
 	if err != nil {
 		return err
 	}
+	return s.Runs.WakeDispatch(ctx, tx, nonce, at...)
+}
+
+// StandingPages lists some of those pages, after one, and returns the next place; the zero place is both the beginning and the end.
+func (s *Store) StandingPages(ctx context.Context, tx pgx.Tx, since time.Time, after run.Place, limit int) (at []run.Place, next run.Place, err error) {
+	barred, err := named(ctx, tx, s.Barred)
+	if err != nil {
+		return nil, run.Place{}, err
+	}
 	pages, err := db.New(tx).ApprovedPages(ctx, db.ApprovedPagesParams{
-		RestedSince: since, Now: s.Clock.Now(), Stopped: barred, PageLimit: int32(limit),
+		AfterRun: after.Run, AfterPage: int32(after.Page), RestedSince: since, Now: s.Clock.Now(), Stopped: barred, PageLimit: int32(limit),
 	})
 	if err != nil {
-		return fmt.Errorf("find approved payouts that nobody sends: %w", err)
+		return nil, run.Place{}, fmt.Errorf("find approved payouts that nobody sends: %w", err)
 	}
-	at := make([]run.Place, len(pages))
-	for i, p := range pages {
-		at[i] = run.Place{Run: p.RunID, Page: int(p.Page)}
+	for _, p := range pages {
+		at = append(at, run.Place{Run: p.RunID, Page: int(p.Page)})
 	}
-	return s.Runs.WakeDispatch(ctx, tx, nonce, at...)
+	if len(at) == limit {
+		next = at[limit-1]
+	}
+	return at, next, nil
 }

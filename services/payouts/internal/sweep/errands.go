@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -23,68 +22,98 @@ const cancelPages = 10
 // restPages is how many pages of what rests since before a restore one sweep looks at.
 const restPages = 4
 
+// listed lists as a store does.
+func listed[K, P any](list func(context.Context, pgx.Tx, P, int) ([]K, P, error)) func(context.Context, pgx.Tx, run.Turn, P) ([]K, P, error) {
+	return func(ctx context.Context, tx pgx.Tx, t run.Turn, after P) ([]K, P, error) {
+		return list(ctx, tx, after, t.Limit)
+	}
+}
+
+// each moves whatever the turn is.
+func each[K any](do func(context.Context, pgx.Tx, []K) error) func(context.Context, pgx.Tx, run.Turn, []K) error {
+	return func(ctx context.Context, tx pgx.Tx, _ run.Turn, items []K) error { return do(ctx, tx, items) }
+}
+
 // asking asks about what rests since before a restore, and takes over what was sent.
-func asking(a *resting.Asker, log *slog.Logger, stuck *prometheus.GaugeVec) run.Step {
-	return newWalk(a.Store.Clock, log, errand[resting.Place]{
-		list: a.List, do: a.Ask, pages: restPages, stuck: stuck.WithLabelValues("take_over"),
-		item: "payout", words: "payouts: a payout that rests since before a restore can be neither asked about nor taken over; the others are, and it is tried again",
-	}).step("ask about what rests since before a restore", 7123)
+func (s *steps) asking(a *resting.Asker) run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, resting.Place]{
+		List: listed(a.List), Do: each(a.Ask), Pages: restPages, Stuck: s.stuck.WithLabelValues("take_over"),
+		Item: "payout", Words: "payouts: a payout that rests since before a restore can be neither asked about nor taken over; the others are, and it is tried again",
+	}).Step("ask about what rests since before a restore", 7123)
 }
 
 // cancelling cancels what cancelled batches have left.
-func cancelling(st *store.Store, outcomes *outcome.Outcomes, log *slog.Logger, registry prometheus.Registerer) run.Step {
-	return newWalk(st.Clock, log, errand[store.Rest]{
-		list: st.Rest, pages: cancelPages,
-		do: func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
-			denied, err := st.CancelRest(ctx, tx, ids)
+func (s *steps) cancelling(outcomes *outcome.Outcomes, registry prometheus.Registerer) run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, store.Rest]{
+		List: listed(s.store.Rest), Pages: cancelPages,
+		Do: func(ctx context.Context, tx pgx.Tx, _ run.Turn, ids []uuid.UUID) error {
+			denied, err := s.store.CancelRest(ctx, tx, ids)
 			if err != nil {
 				return err
 			}
 			return outcomes.Doubt(ctx, tx, payout.HeldBy(payout.CodeRunCancelled), denied)
 		},
-		stuck: telemetry.Shared(registry, prometheus.NewGauge(prometheus.GaugeOpts{
+		Stuck: telemetry.Shared(registry, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "agogo_payouts_cancel_stuck", Help: "Payouts of cancelled runs that an error keeps from being cancelled.",
 		})),
-		item: "payout", words: "payouts: a payout of a cancelled run cannot be cancelled; the others are, and it is tried again",
-	}).step("cancel the rest of cancelled batches", 7120)
+		Item: "payout", Words: "payouts: a payout of a cancelled run cannot be cancelled; the others are, and it is tried again",
+	}).Step("cancel the rest of cancelled batches", 7120)
 }
 
 // retrying approves failed payouts whose next attempt is due.
-func retrying(st *store.Store, log *slog.Logger, stuck *prometheus.GaugeVec) run.Step {
-	return newWalk(st.Clock, log, errand[store.Due]{
-		list: st.DueRetries, do: st.Retry, pages: 1, stuck: stuck.WithLabelValues("retry"),
-		item: "payout", words: "payouts: a payout whose next try is due cannot be approved; the others are, and it is tried again",
-	}).step("retry failed payouts", 7112)
+func (s *steps) retrying() run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, store.Due]{
+		List: listed(s.store.DueRetries), Do: each(s.store.Retry), Stuck: s.stuck.WithLabelValues("retry"),
+		Item: "payout", Words: "payouts: a payout whose next try is due cannot be approved; the others are, and it is tried again",
+	}).Step("retry failed payouts", 7112)
 }
 
 // expiring holds what nobody has approved in time.
-func expiring(st *store.Store, log *slog.Logger, stuck *prometheus.GaugeVec) run.Step {
-	return newWalk(st.Clock, log, errand[store.Due]{
-		list: st.ExpiredApprovals, do: st.ExpireApprovals, pages: 1, stuck: stuck.WithLabelValues("expire_approval"),
-		item: "payout", words: "payouts: a payout that nobody has approved in time cannot be held; the others are, and it is tried again",
-	}).step("expire approvals", 7118)
+func (s *steps) expiring() run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, store.Due]{
+		List: listed(s.store.ExpiredApprovals), Do: each(s.store.ExpireApprovals), Stuck: s.stuck.WithLabelValues("expire_approval"),
+		Item: "payout", Words: "payouts: a payout that nobody has approved in time cannot be held; the others are, and it is tried again",
+	}).Step("expire approvals", 7118)
 }
 
 // expiringBatches pauses what nobody has approved in time.
-func expiringBatches(st *store.Store, log *slog.Logger, stuck *prometheus.GaugeVec) run.Step {
-	return newWalk(st.Clock, log, errand[store.Due]{
-		list: st.ExpiredBatches, do: st.ExpireBatches, pages: 1, stuck: stuck.WithLabelValues("expire_batch_approval"),
-		item: "batch", words: "payouts: a batch that nobody has approved in time cannot be paused; the others are, and it is tried again",
-	}).step("expire approvals of batches", 7124)
+func (s *steps) expiringBatches() run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, store.Due]{
+		List: listed(s.store.ExpiredBatches), Do: each(s.store.ExpireBatches), Stuck: s.stuck.WithLabelValues("expire_batch_approval"),
+		Item: "batch", Words: "payouts: a batch that nobody has approved in time cannot be paused; the others are, and it is tried again",
+	}).Step("expire approvals of batches", 7124)
+}
+
+// ending ends the planning of runs that failed in it.
+func (s *steps) ending() run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, uuid.UUID]{
+		List: listed(s.store.FailedPlans), Do: each(s.store.EndFailedPlans), Stuck: s.stuck.WithLabelValues("end_plan"),
+		Item: "run", Words: "payouts: a run whose planning failed cannot be ended; the others are, and it is tried again",
+	}).Step("end failed plans", 7119)
 }
 
 // closing closes the batches of payouts that went on after their run was complete. A page is looked at in vain while something of it is on its
 // way.
-func closing(st *store.Store, log *slog.Logger, stuck *prometheus.GaugeVec) run.Step {
-	return newWalk(st.Clock, log, errand[uuid.UUID]{
-		list: st.OpenBatches, pages: 1, stuck: stuck.WithLabelValues("close_batch"),
-		do:   func(ctx context.Context, tx pgx.Tx, runs []uuid.UUID) error { return st.Settle(ctx, tx, runs...) },
-		item: "run", words: "payouts: the batch of a run cannot be closed; the others are, and it is tried again",
-	}).step("close batches", 7116)
+func (s *steps) closing() run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, uuid.UUID]{
+		List: listed(s.store.OpenBatches), Stuck: s.stuck.WithLabelValues("close_batch"),
+		Do:   each(func(ctx context.Context, tx pgx.Tx, runs []uuid.UUID) error { return s.store.Settle(ctx, tx, runs...) }),
+		Item: "run", Words: "payouts: the batch of a run cannot be closed; the others are, and it is tried again",
+	}).Step("close batches", 7116)
 }
 
-func stuckGauge(registry prometheus.Registerer) *prometheus.GaugeVec {
-	return telemetry.Shared(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "agogo_payouts_sweep_stuck", Help: "Payouts and batches that an error keeps from what is due for them, by what that is.",
-	}, []string{"step"}))
+// waking emits the commands of pages once more whose payouts have stood still.
+func (s *steps) waking() run.Step {
+	st := run.NewWalk(s.store.Clock, s.log, run.Errand[run.Place, run.Place]{
+		List: func(ctx context.Context, tx pgx.Tx, t run.Turn, after run.Place) ([]run.Place, run.Place, error) {
+			return s.store.StandingPages(ctx, tx, t.Since, after, t.Limit)
+		},
+		Do: func(ctx context.Context, tx pgx.Tx, t run.Turn, pages []run.Place) error {
+			return s.store.Runs.WakeDispatch(ctx, tx, t.Nonce, pages...)
+		},
+		Stuck: s.stuck.WithLabelValues("wake_page"),
+		Item:  "page", Words: "payouts: a page that stands still cannot be woken; the others are, and it is tried again",
+	}).Step("wake standing pages", 7117)
+	st.Wakes = true
+	return st
 }

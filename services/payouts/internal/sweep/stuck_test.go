@@ -17,9 +17,12 @@ import (
 // stuckIn holds the gauge of a step against what is expected.
 func (h *heard) stuckIn(t *testing.T, step string, want int) {
 	t.Helper()
-	text := "# HELP agogo_payouts_sweep_stuck Payouts and batches that an error keeps from what is due for them, by what that is.\n" +
+	text := "# HELP agogo_payouts_sweep_stuck What an error keeps from what is due for it, by what that is.\n" +
 		"# TYPE agogo_payouts_sweep_stuck gauge\n"
-	for _, s := range []string{"close_batch", "expire_approval", "expire_batch_approval", "retry", "take_over"} {
+	for _, s := range []string{
+		"close_batch", "end_plan", "expire_approval", "expire_batch_approval", "release", "release_queue", "retry", "settle_run", "start_run", "take_over",
+		"wake_page", "wake_planning",
+	} {
 		n := 0
 		if s == step {
 			n = want
@@ -42,6 +45,14 @@ func dueRun(t *testing.T, n int, due string) *payoutstest.Env {
 	return e
 }
 
+// heldRun is a run of n payouts that were held for a cap which is gone.
+func heldRun(t *testing.T, n int) *payoutstest.Env {
+	t.Helper()
+	e := dueRun(t, n, "state = 'held', reason_code = 'daily_cap', updated_at = $1")
+	e.SQL("INSERT INTO payees (tenant, payee_id, phone, updated_at) SELECT tenant, payee_id, destination, updated_at FROM payouts WHERE payee_id LIKE 'clone-%'")
+	return e
+}
+
 // dueBatches has n runs that are over, with batches in a state.
 func dueBatches(t *testing.T, n int, state string) *payoutstest.Env {
 	t.Helper()
@@ -58,37 +69,54 @@ func dueBatches(t *testing.T, n int, state string) *payoutstest.Env {
 	return e
 }
 
+// dueRuns has n runs of as many schedules, changed so that something of them is due.
+func dueRuns(t *testing.T, n int, due string) *payoutstest.Env {
+	t.Helper()
+	e := dueBatches(t, n, "partially_completed")
+	e.SQL("UPDATE runs SET schedule = tick_id, " + due + " WHERE tick_id LIKE 'due-%'")
+	return e
+}
+
 // Of 600 that something is due for two cannot be moved: the others are, the two are told of once, shown, and tried again until it is mended.
 func TestOneThatCannotBeMovedCostsItself(t *testing.T) {
 	t.Parallel()
-	const ofPayouts, ofBatches = "payee_id NOT IN ('clone-7', 'clone-500')", "NOT defective(batch_id)"
+	const ofPayouts, ofBatches, ofRuns = "payee_id NOT IN ('clone-7', 'clone-500')", "NOT defective(batch_id)", "tick_id NOT IN ('due-7', 'due-500')"
 	for step, c := range map[string]struct {
 		made            func() *payoutstest.Env
-		table, may, end string // which rows may come to which state
+		table, may, end string // which rows may come to what
 	}{
 		"retry": {
-			func() *payoutstest.Env { return dueRun(t, 600, "state = 'failed', retry_at = $1") }, "payouts", ofPayouts, "approved",
+			func() *payoutstest.Env { return dueRun(t, 600, "state = 'failed', retry_at = $1") }, "payouts", ofPayouts, "state = 'approved'",
 		},
 		"expire_approval": {
 			func() *payoutstest.Env {
 				return dueRun(t, 600, "state = 'awaiting_approval', approval_expires_at = $1")
-			}, "payouts", ofPayouts, "held",
+			}, "payouts", ofPayouts, "state = 'held'",
 		},
 		"expire_batch_approval": {
-			func() *payoutstest.Env { return dueBatches(t, 600, "awaiting_approval") }, "batches", ofBatches, "paused",
+			func() *payoutstest.Env { return dueBatches(t, 600, "awaiting_approval") }, "batches", ofBatches, "state = 'paused'",
 		},
 		"close_batch": {
-			func() *payoutstest.Env { return dueBatches(t, 600, "created") }, "batches", ofBatches, "completed",
+			func() *payoutstest.Env { return dueBatches(t, 600, "created") }, "batches", ofBatches, "state = 'completed'",
+		},
+		"release": {
+			func() *payoutstest.Env { return heldRun(t, 600) }, "payouts", ofPayouts, "state = 'approved'",
+		},
+		"settle_run": {
+			func() *payoutstest.Env { return dueRuns(t, 600, "state = 'running'") }, "runs", ofRuns, "state = 'completed'",
+		},
+		"end_plan": {
+			func() *payoutstest.Env { return dueRuns(t, 600, "state = 'failed', planned = false") }, "runs", ofRuns, "planned AND tick_id LIKE 'due-%'",
 		},
 	} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			e := c.made()
-			e.SQL(fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT defect CHECK (%s OR state <> '%s')", c.table, c.may, c.end))
+			e.SQL(fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT defect CHECK (%s OR (%s) IS NOT TRUE)", c.table, c.may, c.end))
 			h := hear(e)
 			done := func(want int64) {
 				t.Helper()
-				if n := e.Count(fmt.Sprintf("SELECT count(*) FROM %s WHERE state = '%s'", c.table, c.end)); n != want {
+				if n := e.Count("SELECT count(*) FROM " + c.table + " WHERE " + c.end); n != want {
 					t.Errorf("%d are %s, want %d", n, c.end, want)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/attempt"
@@ -305,6 +306,11 @@ func (e *Env) Sweep() {
 	e.Clock.Advance(time.Minute)
 	if err := e.Sweeper.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)
+	}
+	for _, step := range []string{"start_run", "settle_run", "wake_planning"} {
+		if n := testutil.ToFloat64(e.Sweeper.Stuck.WithLabelValues(step)); n != 0 {
+			e.t.Fatalf("an error keeps %v from %s", n, step)
+		}
 	}
 	e.Work()
 }

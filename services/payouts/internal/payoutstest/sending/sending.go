@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/config"
@@ -308,6 +309,11 @@ func (e *Env) SweepOnly() {
 	sw.Patience = time.Second
 	if err := sw.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)
+	}
+	for _, step := range []string{"start_run", "settle_run", "release", "release_queue", "end_plan", "wake_page", "wake_planning"} {
+		if n := testutil.ToFloat64(sw.Stuck.WithLabelValues(step)); n != 0 {
+			e.t.Fatalf("an error keeps %v from %s", n, step)
+		}
 	}
 }
 

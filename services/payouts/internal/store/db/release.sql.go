@@ -13,25 +13,28 @@ import (
 )
 
 const approvedPages = `-- name: ApprovedPages :many
-SELECT g.run_id, g.page FROM (SELECT DISTINCT d.run_id, d.page FROM payouts d WHERE d.indexed_state = 'approved') g
+SELECT g.run_id, g.page FROM (SELECT DISTINCT d.run_id, d.page FROM payouts d
+      WHERE d.indexed_state = 'approved' AND (d.run_id, d.page) > ($1::uuid, $2::integer)) g
 CROSS JOIN LATERAL (
     SELECT true FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
-    WHERE p.indexed_state = 'approved' AND p.run_id = g.run_id AND p.page = g.page AND NOT p.contradicted AND p.updated_at <= $1::timestamptz
+    WHERE p.indexed_state = 'approved' AND p.run_id = g.run_id AND p.page = g.page AND NOT p.contradicted AND p.updated_at <= $3::timestamptz
       AND (b.control = 'open' AND b.approvals >= b.approvals_needed
         -- Of a cancelled batch what may have been sent before a restore is asked about, and taken over.
         OR b.control = 'cancelled' AND COALESCE((SELECT p.period_date <= m.careful_until AND NOT EXISTS (
                SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.epoch = m.epoch AND w.provider = p.provider AND w.state = 'absent')
             FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1), false))
-      AND (p.retry_at IS NULL OR p.retry_at <= $2::timestamptz)
+      AND (p.retry_at IS NULL OR p.retry_at <= $4::timestamptz)
       AND NOT EXISTS (SELECT 1 FROM outflows o WHERE o.tenant = p.tenant AND o.stopped)
       AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking')
-      AND NOT (p.tenant || '/' || p.provider = ANY($3::text[]))
+      AND NOT (p.tenant || '/' || p.provider = ANY($5::text[]))
     LIMIT 1
 ) found
-ORDER BY g.run_id, g.page LIMIT $4
+ORDER BY g.run_id, g.page LIMIT $6
 `
 
 type ApprovedPagesParams struct {
+	AfterRun    uuid.UUID
+	AfterPage   int32
 	RestedSince time.Time
 	Now         time.Time
 	Stopped     []string
@@ -47,6 +50,8 @@ type ApprovedPagesRow struct {
 // such payout is looked for, and no further: a run of a million has as many approved ones.
 func (q *Queries) ApprovedPages(ctx context.Context, arg ApprovedPagesParams) ([]ApprovedPagesRow, error) {
 	rows, err := q.db.Query(ctx, approvedPages,
+		arg.AfterRun,
+		arg.AfterPage,
 		arg.RestedSince,
 		arg.Now,
 		arg.Stopped,

@@ -25,25 +25,19 @@ func (q *Queries) BatchIsCancelled(ctx context.Context, batchID uuid.UUID) (bool
 
 const endFailedPlans = `-- name: EndFailedPlans :many
 UPDATE runs SET planned = true WHERE run_id IN (
-    SELECT r.run_id FROM batches b JOIN runs r ON r.run_id = b.run_id
-    WHERE b.state IN ('created', 'approved', 'partially_completed') AND r.state = 'failed' AND NOT r.planned AND r.tenant = ANY($1::text[])
-    ORDER BY b.batch_id LIMIT $2 FOR UPDATE OF r SKIP LOCKED)
+    SELECT r.run_id FROM runs r WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'failed' AND NOT r.planned
+    ORDER BY r.run_id FOR UPDATE SKIP LOCKED)
 RETURNING run_id, tenant
 `
-
-type EndFailedPlansParams struct {
-	Tenants   []string
-	PageLimit int32
-}
 
 type EndFailedPlansRow struct {
 	RunID  uuid.UUID
 	Tenant string
 }
 
-// Failed runs that were being planned and have a batch, of tenants whose rules are known: planning goes no further.
-func (q *Queries) EndFailedPlans(ctx context.Context, arg EndFailedPlansParams) ([]EndFailedPlansRow, error) {
-	rows, err := q.db.Query(ctx, endFailedPlans, arg.Tenants, arg.PageLimit)
+// Planning goes no further. Whoever has one locked has it planned further, or is about to end it.
+func (q *Queries) EndFailedPlans(ctx context.Context, ids []uuid.UUID) ([]EndFailedPlansRow, error) {
+	rows, err := q.db.Query(ctx, endFailedPlans, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +46,45 @@ func (q *Queries) EndFailedPlans(ctx context.Context, arg EndFailedPlansParams) 
 	for rows.Next() {
 		var i EndFailedPlansRow
 		if err := rows.Scan(&i.RunID, &i.Tenant); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const failedPlans = `-- name: FailedPlans :many
+SELECT r.run_id, b.batch_id FROM batches b JOIN runs r ON r.run_id = b.run_id
+WHERE b.state IN ('created', 'approved', 'partially_completed') AND r.state = 'failed' AND NOT r.planned AND r.tenant = ANY($1::text[])
+  AND b.batch_id > $2::uuid
+ORDER BY b.batch_id LIMIT $3
+`
+
+type FailedPlansParams struct {
+	Tenants   []string
+	After     uuid.UUID
+	PageLimit int32
+}
+
+type FailedPlansRow struct {
+	RunID   uuid.UUID
+	BatchID uuid.UUID
+}
+
+// Failed runs that were being planned and have a batch, of tenants whose rules are known.
+func (q *Queries) FailedPlans(ctx context.Context, arg FailedPlansParams) ([]FailedPlansRow, error) {
+	rows, err := q.db.Query(ctx, failedPlans, arg.Tenants, arg.After, arg.PageLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FailedPlansRow
+	for rows.Next() {
+		var i FailedPlansRow
+		if err := rows.Scan(&i.RunID, &i.BatchID); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -117,6 +150,35 @@ func (q *Queries) FinishableRuns(ctx context.Context, arg FinishableRunsParams) 
 			return nil, err
 		}
 		items = append(items, run_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const notHeldFor = `-- name: NotHeldFor :many
+SELECT payout_id FROM payouts WHERE payout_id = ANY($1::uuid[]) AND NOT (state = 'held' AND reason_code = $2::text)
+`
+
+type NotHeldForParams struct {
+	Ids  []uuid.UUID
+	Code string
+}
+
+func (q *Queries) NotHeldFor(ctx context.Context, arg NotHeldForParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, notHeldFor, arg.Ids, arg.Code)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -6,6 +6,14 @@ SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS
        nominal_time, version
 FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id FOR UPDATE;
 
+-- name: LockFreePayouts :many
+-- Those that nobody else has.
+SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
+       reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,
+       provider, destination, attempt, counted, reference, retry_at, contradicted, approvals_needed, approvals, approval_expires_at,
+       nominal_time, version
+FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payout_id FOR UPDATE SKIP LOCKED;
+
 -- name: GetPayouts :many
 SELECT payout_id, tenant, payee_id, run_id, batch_id, page, period_date::text AS period_date, kind, seq, state,
        reason_class, reason_scope, reason_code, provider_code, currency, gross, commission, net, fee, item_count,

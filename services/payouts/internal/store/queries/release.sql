@@ -69,7 +69,8 @@ WHERE p.payout_id = ANY(@ids::uuid[]) AND y.state <> 'active';
 -- name: ApprovedPages :many
 -- Pages with approved payouts that nothing hinders and that have rested since before a time: their command may be lost. Of each page one
 -- such payout is looked for, and no further: a run of a million has as many approved ones.
-SELECT g.run_id, g.page FROM (SELECT DISTINCT d.run_id, d.page FROM payouts d WHERE d.indexed_state = 'approved') g
+SELECT g.run_id, g.page FROM (SELECT DISTINCT d.run_id, d.page FROM payouts d
+      WHERE d.indexed_state = 'approved' AND (d.run_id, d.page) > (@after_run::uuid, @after_page::integer)) g
 CROSS JOIN LATERAL (
     SELECT true FROM payouts p JOIN batches b ON b.batch_id = p.batch_id
     WHERE p.indexed_state = 'approved' AND p.run_id = g.run_id AND p.page = g.page AND NOT p.contradicted AND p.updated_at <= @rested_since::timestamptz

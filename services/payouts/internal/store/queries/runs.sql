@@ -47,12 +47,18 @@ SELECT b.run_id, b.batch_id FROM batches b JOIN runs r ON r.run_id = b.run_id
 WHERE b.state IN ('created', 'approved') AND r.state <> 'running' AND b.batch_id > @after::uuid
 ORDER BY b.batch_id LIMIT @page_limit;
 
+-- name: FailedPlans :many
+-- Failed runs that were being planned and have a batch, of tenants whose rules are known.
+SELECT r.run_id, b.batch_id FROM batches b JOIN runs r ON r.run_id = b.run_id
+WHERE b.state IN ('created', 'approved', 'partially_completed') AND r.state = 'failed' AND NOT r.planned AND r.tenant = ANY(@tenants::text[])
+  AND b.batch_id > @after::uuid
+ORDER BY b.batch_id LIMIT @page_limit;
+
 -- name: EndFailedPlans :many
--- Failed runs that were being planned and have a batch, of tenants whose rules are known: planning goes no further.
+-- Planning goes no further. Whoever has one locked has it planned further, or is about to end it.
 UPDATE runs SET planned = true WHERE run_id IN (
-    SELECT r.run_id FROM batches b JOIN runs r ON r.run_id = b.run_id
-    WHERE b.state IN ('created', 'approved', 'partially_completed') AND r.state = 'failed' AND NOT r.planned AND r.tenant = ANY(@tenants::text[])
-    ORDER BY b.batch_id LIMIT @page_limit FOR UPDATE OF r SKIP LOCKED)
+    SELECT r.run_id FROM runs r WHERE r.run_id = ANY(@ids::uuid[]) AND r.state = 'failed' AND NOT r.planned
+    ORDER BY r.run_id FOR UPDATE SKIP LOCKED)
 RETURNING run_id, tenant;
 
 -- name: PlanAnew :exec
@@ -100,6 +106,9 @@ ORDER BY b.run_id, u.page, u.payout_id LIMIT @page_limit;
 SELECT (EXISTS (SELECT 1 FROM payouts p WHERE p.run_id = @run_id AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held', 'retrying'))
     OR (SELECT true FROM attempts u WHERE u.state = 'submitting'
         AND (SELECT p.run_id FROM payouts p WHERE p.payout_id = u.subject_id) = @run_id ORDER BY u.lease_expires_at LIMIT 1) IS NOT NULL)::boolean AS waits;
+
+-- name: NotHeldFor :many
+SELECT payout_id FROM payouts WHERE payout_id = ANY(@ids::uuid[]) AND NOT (state = 'held' AND reason_code = @code::text);
 
 -- name: OfCancelledBatches :many
 SELECT p.payout_id FROM payouts p JOIN batches b ON b.run_id = p.run_id
