@@ -166,3 +166,33 @@ func TestWhatWasToldOfElsewhereOfACancelledRunEnds(t *testing.T) {
 		})
 	}
 }
+
+// What was told of elsewhere and is held for it waits for a person, for days perhaps: no sweep locks it again, and whoever has its row keeps
+// nobody waiting.
+func TestWhatWaitsForAPersonIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := rest(t, 1, "held", false)
+	s.SQL("INSERT INTO restore_lost (subject_id, tenant, owner_id, provider, amount, state, epoch, version) VALUES ($1, $2, $3, 'wave', 24000, 'succeeded', 0, 5)",
+		s.id(), payoutstest.Tenant, sending.Payee(1))
+	s.InTx(func(tx pgx.Tx) error { return s.Store.CancelRun(s.Ctx(), tx, s.run, "the wrong file") })
+	s.asks(2)
+	if got := s.One(); got != "held/restored" {
+		t.Fatalf("of a cancelled run it is %s", got)
+	}
+	s.InTx(func(tx pgx.Tx) error {
+		ids, _, err := s.Store.Rest(s.Ctx(), tx, store.Rest{}, 500)
+		if err != nil || len(ids) != 1 {
+			t.Errorf("%d are left of the run: %v", len(ids), err)
+			return err
+		}
+		if _, err := s.Store.CancelRest(s.Ctx(), tx, ids); err != nil {
+			return err
+		}
+		var locks bool
+		err = tx.QueryRow(s.Ctx(), "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'payouts'::regclass AND mode = 'RowShareLock')").Scan(&locks)
+		if locks {
+			t.Error("its row is locked again")
+		}
+		return err
+	})
+}

@@ -87,6 +87,13 @@ func (s *Store) holdElsewhere(ctx context.Context, tx pgx.Tx, doubts map[uuid.UU
 	if len(told) == 0 {
 		return nil
 	}
+	told, err := db.New(tx).NotHeldFor(ctx, db.NotHeldForParams{Ids: told, Code: payout.CodeRestored})
+	if err != nil {
+		return fmt.Errorf("find what was told of elsewhere and is not held for it: %w", err)
+	}
+	if len(told) == 0 { // nearly always: it waits for a person, and its row is theirs meanwhile
+		return nil
+	}
 	payouts, err := s.Lock(ctx, tx, told...)
 	if err != nil {
 		return err
