@@ -13,6 +13,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/precheck/db"
 	"github.com/agogopay/agogo/internal/restore"
@@ -132,13 +133,18 @@ func (g *Gate) known(ctx context.Context, tx pgx.Tx, starts []attempt.Start) (ma
 // about to be sent waits behind no more than these, also when all of them come due at one moment, which is when absence begins to count.
 const roomFor = 4 * page
 
+// roomSeconds is how many seconds' worth of calls that is where the rate is large. All of them take half a minute when they are due, at three calls
+// each; and since a question is open for a minute, which is how far apart its reads are, fewer would leave such a rate unused.
+const roomSeconds = 10
+
 // Room is how many questions more a connector has room for about what is not about to be sent.
-func (g *Gate) Room(ctx context.Context, tx pgx.Tx, tenant, provider string) (int, error) {
-	open, err := db.New(tx).CountAsking(ctx, db.CountAskingParams{Tenant: tenant, Provider: provider, At: g.Clock.Now(), Most: roomFor})
+func (g *Gate) Room(ctx context.Context, tx pgx.Tx, c *connector.Connector) (int, error) {
+	most := max(roomFor, int(c.Throttle.Rate()*roomSeconds))
+	open, err := db.New(tx).CountAsking(ctx, db.CountAskingParams{Tenant: c.Tenant, Provider: c.Provider, At: g.Clock.Now(), Most: int32(most)})
 	if err != nil {
 		return 0, fmt.Errorf("count what is to be asked about: %w", err)
 	}
-	return roomFor - int(open), nil
+	return most - int(open), nil
 }
 
 func add(p *db.AskParams, s attempt.Start, at run.Place) {

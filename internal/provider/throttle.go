@@ -84,5 +84,8 @@ func (t *Throttle) One(ctx context.Context) error {
 	return err
 }
 
+// Rate is how many calls a second all replicas together may begin; 0 is no bound.
+func (t *Throttle) Rate() float64 { return t.perSecond }
+
 // Capacity is the number of slots of all replicas together.
 func (t *Throttle) Capacity() int { return t.concurrency }

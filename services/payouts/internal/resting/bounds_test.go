@@ -149,3 +149,20 @@ func TestWhatCannotBeAskedAnewIsNotWanted(t *testing.T) {
 		})
 	}
 }
+
+// A provider of a large rate is asked about as much more at once: what is about to be sent waits no longer behind it, and what rests is through as
+// fast as the rate lets it.
+func TestRoomFollowsTheRate(t *testing.T) {
+	t.Parallel()
+	s := rest(t, 1, "held", false)
+	s.SQL(clone)
+	s.s.Connector.Throttle = provider.NewThrottle(100, 4)
+	s.page(500)
+	if n := s.Count("SELECT count(*) FROM prechecks"); n != 1000 {
+		t.Errorf("%d are asked about at once at 100 calls a second, want 1000", n)
+	}
+	s.page(500)
+	if n := s.Count("SELECT count(*) FROM prechecks"); n != 1000 {
+		t.Errorf("%d are asked about at once in a second round, want 1000", n)
+	}
+}

@@ -127,12 +127,13 @@ func (a *Asker) pick(ctx context.Context, tx pgx.Tx, rows []db.PageRow) (ids []u
 		if !r.Doubted {
 			continue
 		}
-		if _, served := a.Outcomes.Connectors.Get(r.Tenant, r.Provider); !served {
+		c, served := a.Outcomes.Connectors.Get(r.Tenant, r.Provider)
+		if !served {
 			continue
 		}
 		name := r.Tenant + "/" + r.Provider
 		if _, known := rooms[name]; !known {
-			if rooms[name], err = a.Gate.Room(ctx, tx, r.Tenant, r.Provider); err != nil {
+			if rooms[name], err = a.Gate.Room(ctx, tx, c); err != nil {
 				return nil, err
 			}
 		}
