@@ -15,6 +15,7 @@ import (
 	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
+	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/run/db"
 	"github.com/agogopay/agogo/internal/stream"
 )
@@ -128,7 +129,17 @@ func (s *Store) Finish(ctx context.Context, tx pgx.Tx, r Run, state, reason stri
 	if err := s.Outbox.Append(ctx, tx, msg); err != nil {
 		return err
 	}
-	return s.StartNext(ctx, tx, r.Tenant, r.Schedule)
+	return s.follow(ctx, tx, r)
+}
+
+// follow starts the run after one that is closed. One that cannot be started does not keep the one before it open: the sweeper starts it, or tells
+// why it cannot.
+func (s *Store) follow(ctx context.Context, tx pgx.Tx, r Run) error {
+	err := pg.InTx(ctx, tx, func(tx pgx.Tx) error { return s.StartNext(ctx, tx, r.Tenant, r.Schedule) })
+	if err != nil && isolable(err) && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // Settle completes those of the runs that are planned and through, and starts what waited for them. It is idempotent.

@@ -115,3 +115,29 @@ func TestAScheduleThatIsLockedCostsItself(t *testing.T) {
 		t.Errorf("%d are running once it is free, want 3", n)
 	}
 }
+
+// A run that cannot be started, as a row with a defect cannot, does not keep the one before it open, and is told of.
+func TestARunEndsThoughTheNextCannotBegin(t *testing.T) {
+	t.Parallel()
+	b := newBakery(t)
+	id := b.mustFire(first)
+	next := b.mustFire("2025-01-25T23:59:00Z")
+	b.work()
+	b.sql("UPDATE loaves SET raw = false")
+	b.sql("ALTER TABLE runs ADD CONSTRAINT defect CHECK (local_date <> '2025-01-25' OR state <> 'running')")
+	s := b.sweeper()
+	b.sweep(s)
+	b.sweep(s)
+	if got, then := b.get(id).State, b.get(next).State; got != run.Completed || then != run.Queued {
+		t.Errorf("it is %s, and the next one %s", got, then)
+	}
+	if n := testutil.ToFloat64(s.Stuck.WithLabelValues("start_run")); n != 1 {
+		t.Errorf("%v are shown as stuck, want 1", n)
+	}
+	b.sql("ALTER TABLE runs DROP CONSTRAINT defect")
+	b.clock.Advance(11 * time.Minute)
+	b.sweep(s)
+	if got := b.get(next).State; got != run.Running {
+		t.Errorf("mended, the next one is %s", got)
+	}
+}

@@ -167,6 +167,29 @@ func TestAPageOfWhatIsStuckKeepsNothingWaiting(t *testing.T) {
 	h.stuckIn(t, "retry", 504)
 }
 
+// A hundred that are held cannot be released, and one behind them can: a sweep tries a bounded number of times, and comes to it.
+func TestAQueueGetsPastWhatIsStuck(t *testing.T) {
+	t.Parallel()
+	e := heldRun(t, 101)
+	e.SQL("UPDATE payouts SET created_at = created_at + interval '1 second' WHERE payee_id = 'drv-00'")
+	e.SQL("ALTER TABLE payouts ADD CONSTRAINT defect CHECK (payee_id = 'drv-00' OR state <> 'approved')")
+	h := hear(e)
+	once(t, h.Sweeper)
+	if n := strings.Count(h.log.String(), "cannot be released"); n < 1 || n > 50 {
+		t.Errorf("%d were told of in one sweep, want 1 to 50", n)
+	}
+	for range 7 {
+		once(t, h.Sweeper)
+	}
+	if n := e.Count("SELECT count(*) FROM payouts WHERE state = 'approved'"); n != 1 {
+		t.Errorf("%d are approved, want 1", n)
+	}
+	h.stuckIn(t, "release", 100)
+	if n := strings.Count(h.log.String(), "cannot be released"); n != 100 {
+		t.Errorf("told of %d times, want once each", n)
+	}
+}
+
 // What was listed has changed before it is looked at again, in a later transaction: it is left alone.
 func TestWhatIsNotDueAnyMoreIsLeftAlone(t *testing.T) {
 	t.Parallel()
