@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
 )
 
@@ -28,13 +29,16 @@ type Decision struct {
 	// Absent is set when it answered that it knows nothing, late enough for that to count.
 	Absent bool
 	// Mismatch names a contradiction between the answer and what is booked; Moved says that, by the answer, money moved
-	// which the books deny (+1), or did not which they affirm (-1).
+	// which the books deny (+1), or did not which they affirm (-1), and Beyond how much more it moved than they say, where both affirm it.
 	Mismatch string
 	Moved    int
+	Beyond   int64
 	// Said is what the provider said in it, where it contradicts: "succeeded", "failed", "pending", "absent".
 	Said string
-	// Untold is how it ended or stands by an answer that does not tell what there is to compare: people may go by it, nothing else does.
-	Untold provider.Class
+	// Ended is how it ended or stands by an answer from which nothing else follows: what it tells differs from ours, or it does not tell what
+	// there is to compare. People may go by it, nothing else does. Amount is the one that it tells where that differs.
+	Ended  provider.Class
+	Amount *money.Amount
 	// Reversed is what the answer tells of a success that was taken back, in part or in full. It does not contradict the success.
 	Reversed *provider.Reversed
 	// Returned is the answer which says that a transfer booked as paid has come back.
@@ -63,6 +67,7 @@ const (
 	MismatchPending    = "pending_after_closed"
 	MismatchAbsent     = "absent_after_success"
 	MismatchReturned   = "returned_after_closed" // what was paid after it was closed has come back
+	MismatchAmount     = "another_amount"        // people affirmed it, and the provider had moved another amount
 	absentReadsToProve = 2
 )
 
@@ -93,7 +98,7 @@ func decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	d.Answered, d.Accepted, d.AbsentReads, d.FirstAbsent = true, true, 0, nil
 	d.Alarm = ans.Found.Result.Alarm
 	if code := differs(a, ans.Found); code != "" {
-		return foreign(a, d, ans.Found.Result, code)
+		return foreign(a, d, ans.Found, code)
 	}
 	switch ans.Found.Result.Class {
 	case provider.Succeeded:
@@ -205,9 +210,14 @@ func absent(a Attempt, d Decision, p Policy, now time.Time) Decision {
 	return d
 }
 
-// foreign handles a transfer that carries our reference and is not ours in amount or payee: nothing is concluded from it.
-func foreign(a Attempt, d Decision, r provider.Result, code string) Decision {
-	d.Mismatch = code
+// foreign handles a transfer that carries our reference and is not ours in amount or payee: nothing is concluded from it. How it ended is
+// said to people: of one that failed nothing has moved, whosever it was.
+func foreign(a Attempt, d Decision, f provider.Found, code string) Decision {
+	r := f.Result
+	d.Mismatch, d.Ended = code, r.Class
+	if code == CodeAmountDiffers {
+		d.Amount = f.Amount
+	}
 	d.Alarm = join(d.Alarm, "the provider's transfer differs from ours: "+code)
 	d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: code, ProviderCode: r.ProviderCode}
 	if a.State == ManualReview {
@@ -220,8 +230,8 @@ func foreign(a Attempt, d Decision, r provider.Result, code string) Decision {
 // there is to compare: whether it is ours is for people, however it ended. When a later answer tells, that one counts.
 func unclear(a Attempt, d Decision, r provider.Result) Decision {
 	d.Answered, d.Accepted, d.AbsentReads, d.FirstAbsent = true, true, 0, nil
-	d.Untold = r.Class
-	d.Alarm = "the provider has it from before a restore, and does not tell its amount, or whom it paid"
+	d.Ended = r.Class
+	d.Alarm = join(r.Alarm, "the provider has it from before a restore, and does not tell its amount, or whom it paid")
 	if a.State != ManualReview {
 		d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: CodeNotTold}
 	}

@@ -3,6 +3,7 @@ package attempt
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +142,7 @@ func TestDecide(t *testing.T) {
 		{name: "lost by a restore, in review, paid, still not told", a: restored(ManualReview, MustTellPayee), ans: alone, after: 50 * time.Hour, state: ManualReview, next: 72 * time.Hour},
 		{name: "lost by a restore, in review, told at last", a: restored(ManualReview, MustTellPayee), ans: ours, after: 50 * time.Hour, state: Succeeded},
 		{name: "lost by a restore, in doubt, the answer is not understood and tells nothing", a: restored(Unknown, MustTellPayee), ans: found(provider.Ambiguous), after: time.Minute, state: ManualReview, code: CodeNotTold, next: 2 * time.Minute},
+		{name: "in review, another amount that was refused: nothing moved, and people say so", a: open(ManualReview), ans: of(differing, provider.RejectedFinal), after: 50 * time.Hour, state: ManualReview, next: 72 * time.Hour, mismatch: CodeAmountDiffers},
 
 		{name: "failed here, paid there", a: open(Failed), ans: found(provider.Succeeded), after: time.Hour, state: Failed, mismatch: MismatchPaid, moved: 1},
 		{name: "not sent here, paid there", a: open(NotSent), ans: found(provider.Succeeded), after: time.Hour, state: NotSent, mismatch: MismatchPaid, moved: 1},
@@ -184,9 +186,12 @@ func TestDecide(t *testing.T) {
 			if (d.Said != "") != (c.mismatch != "") || d.Said == c.mismatch && c.mismatch != "" {
 				t.Errorf("mismatch %q, and the provider said %q", c.mismatch, d.Said)
 			}
-			untold := c.code == CodeNotTold || c.a.MustTell != "" && d.State == ManualReview && c.mismatch == ""
-			if want := c.ans.Found.Result.Class; untold && d.Untold != want || !untold && d.Untold != "" {
-				t.Errorf("the provider said %q without the rest, people hear %q", want, d.Untold)
+			forPeople := c.code == CodeNotTold || c.a.MustTell != "" && d.State == ManualReview || c.mismatch == CodeAmountDiffers || c.mismatch == CodePayeeDiffers
+			if want := c.ans.Found.Result.Class; forPeople && d.Ended != want || !forPeople && d.Ended != "" {
+				t.Errorf("the provider said %q, from which nothing else follows, people hear %q", want, d.Ended)
+			}
+			if told := c.mismatch == CodeAmountDiffers; told != (d.Amount != nil) {
+				t.Errorf("the amount that people hear is %v", d.Amount)
 			}
 			if needsPeople := d.State == ManualReview && c.a.State != ManualReview || c.mismatch != ""; needsPeople && d.Alarm == "" {
 				t.Error("nobody is told")
@@ -432,5 +437,52 @@ func TestWhatWasTakenBackDoesNotContradict(t *testing.T) {
 	plain := Decide(open(Succeeded), found(provider.RejectedFinal), policy(false), sent.Add(10*time.Minute))
 	if plain.Mismatch != MismatchNotPaid || plain.Moved != -1 {
 		t.Errorf("a success that is denied: %+v", plain)
+	}
+}
+
+// of is an answer that ended otherwise.
+func of(ans Answer, class provider.Class) Answer {
+	ans.Found.Result.Class = class
+	return ans
+}
+
+// The adapter's own words are not lost beside ours where too little is told.
+func TestAlarmOfTheProvidersWordsIsKeptWhereItTellsTooLittle(t *testing.T) {
+	t.Parallel()
+	ans := found(provider.Accepted)
+	ans.Found.Result.Alarm = "several_transactions"
+	a := open(Unknown)
+	a.MustTell = MustTellPayee
+	d := Decide(a, ans, policy(false), sent.Add(time.Minute))
+	if d.Result.Code != CodeNotTold || !strings.HasPrefix(d.Alarm, "several_transactions; ") {
+		t.Errorf("%s, alarm %q", d.Result.Code, d.Alarm)
+	}
+}
+
+// What failed on both sides contradicts nothing, whatever sum is noted there; what was booked as paid though it differs has come back when the
+// provider says so.
+func TestWhatDiffersOfWhatIsClosed(t *testing.T) {
+	t.Parallel()
+	other := money.Amount{Minor: 1, Currency: "XOF"}
+	for name, c := range map[string]struct {
+		state    State
+		result   provider.Result
+		mismatch string
+		unmoved  bool
+		returned bool
+	}{
+		"failed on both sides":                  {Failed, provider.Result{Class: provider.RejectedFinal}, CodeAmountDiffers, true, false},
+		"failed here, paid there":               {Failed, provider.Result{Class: provider.Succeeded}, CodeAmountDiffers, false, false},
+		"failed here, at work on it there":      {Failed, provider.Result{Class: provider.Accepted}, CodeAmountDiffers, false, false},
+		"paid here, taken back there":           {Succeeded, provider.Result{Class: provider.RejectedFinal, Code: provider.CodeReversed}, "", false, true},
+		"failed here, paid and come back there": {Failed, provider.Result{Class: provider.RejectedFinal, Code: provider.CodeReversed}, CodeAmountDiffers, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := Decide(open(c.state), Answer{Found: provider.Found{Exists: true, Result: c.result, Amount: &other}}, policy(false), sent.Add(time.Hour))
+			if d.State != c.state || d.Mismatch != c.mismatch || d.Unmoved() != c.unmoved || (d.Returned != nil) != c.returned || d.Alarm == "" {
+				t.Errorf("got %+v", d)
+			}
+		})
 	}
 }

@@ -14,4 +14,7 @@ type Moved struct {
 	NotBefore *time.Time
 	// Again is set when people decided that what the attempt failed to move is to be moved by the next one at once.
 	Again bool
+	// Earlier is how many attempts before it were taken over with it after a restore. They have failed, each of them or the next one would not
+	// have been made: they count as tries.
+	Earlier int
 }

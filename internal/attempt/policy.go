@@ -29,6 +29,10 @@ const (
 // see [Policy.ResendsSince].
 const ResendWithin = time.Hour
 
+// Believed is from when until when a provider must have said that it has nothing, to be believed now. What was said in the future was said by
+// a clock that ran ahead, and would be believed for as much longer.
+func Believed(now time.Time) (since, until time.Time) { return now.Add(-ResendWithin), now }
+
 // KeyMemory is for how long a provider is trusted to know a reference that it has had, whatever review_after is: those that say how long
 // say a day, and the others are not trusted for longer.
 const KeyMemory = 24 * time.Hour

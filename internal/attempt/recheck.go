@@ -28,8 +28,7 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	}
 	d.AbsentReads, d.FirstAbsent = 0, nil
 	if code := differs(a, ans.Found); code != "" {
-		d.Mismatch, d.Alarm = code, "the provider's transfer differs from ours: "+code
-		return d
+		return recheckForeign(a, d, ans.Found, code, p, now)
 	}
 	if a.State == Succeeded {
 		d.Reversed = ans.Found.Reversed
@@ -56,6 +55,29 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	}
 	return d
 }
+
+// recheckForeign handles a transfer that carries the reference of what is closed and is not ours in amount or payee. What two people called paid
+// in spite of that has come back when the provider says so: otherwise its payments would be tied to it for ever.
+func recheckForeign(a Attempt, d Decision, f provider.Found, code string, p Policy, now time.Time) Decision {
+	r := f.Result
+	if a.State == Succeeded && r.Code == provider.CodeReversed && refused(r.Class) {
+		d.Returned, d.Alarm = &r, "the provider has taken back what it had paid"
+		return d
+	}
+	d.Mismatch, d.Ended, d.Alarm = code, r.Class, "the provider's transfer differs from ours: "+code
+	if a.State == Succeeded && r.Class == provider.Succeeded {
+		return askedBack(a, d, p, now)
+	}
+	return d
+}
+
+// refused reports whether nothing has moved by an answer.
+func refused(c provider.Class) bool {
+	return c == provider.RejectedFinal || c == provider.RejectedRetryable
+}
+
+// Unmoved reports whether a contradiction is about the particulars of something that has failed on both sides: nothing of it can pay twice.
+func (d Decision) Unmoved() bool { return refused(d.Ended) }
 
 // askedBack goes on asking about what the provider was asked to give back and says is paid: a reversal takes its time, and its answer may
 // have been lost. After review_after it is for people to find out.

@@ -30,11 +30,11 @@ type Adoption struct {
 func (g *Gate) Adopt(ctx context.Context, tx pgx.Tx, owner string, lease time.Duration, found []Adoption, begun func(context.Context, pgx.Tx, []attempt.Attempt) error) ([]attempt.Moved, error) {
 	now := g.Clock.Now()
 	var starts []attempt.Start
-	newest := make(map[uuid.UUID]int, len(found))
+	newest, earlier := make(map[uuid.UUID]int, len(found)), make(map[uuid.UUID]int, len(found))
 	subjects := make([]uuid.UUID, 0, len(found))
 	for _, f := range found {
 		starts = append(starts, g.attempts(f)...)
-		newest[f.Subject], subjects = f.Upto, append(subjects, f.Subject)
+		newest[f.Subject], earlier[f.Subject], subjects = f.Upto, f.Upto-f.Number, append(subjects, f.Subject)
 	}
 	all, err := attempt.Begin(ctx, tx, owner, lease, now, starts)
 	if err != nil {
@@ -62,7 +62,7 @@ func (g *Gate) Adopt(ctx context.Context, tx pgx.Tx, owner string, lease time.Du
 	moved := make([]attempt.Moved, 0, len(current))
 	for _, a := range recorded {
 		if a.State == attempt.Processing {
-			moved = append(moved, attempt.Moved{Attempt: a, Result: provider.Result{Class: provider.Accepted, Code: CodeRestored}})
+			moved = append(moved, attempt.Moved{Attempt: a, Result: provider.Result{Class: provider.Accepted, Code: CodeRestored}, Earlier: earlier[a.Subject]})
 		}
 	}
 	if err := db.New(tx).Adopted(ctx, subjects); err != nil {

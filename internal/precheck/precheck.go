@@ -109,7 +109,8 @@ func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, of Of, st
 
 // fresh reports whether a provider's word that it knows nothing is recent enough to send on.
 func fresh(r db.OfSubjectsRow, now time.Time) bool {
-	return r.ProvenAt != nil && now.Sub(*r.ProvenAt) <= attempt.ResendWithin
+	since, until := attempt.Believed(now)
+	return r.ProvenAt != nil && !r.ProvenAt.Before(since) && !r.ProvenAt.After(until)
 }
 
 // known reads what was asked about the subjects of starts.

@@ -94,12 +94,12 @@ func proves(answer attempt.Outcome, a attempt.Attempt) bool {
 }
 
 // Contradicted lists the subjects whose closed attempt, booked as failed or never sent, turns out to have been paid, or to be
-// under way still: nothing may send them again.
+// under way still: nothing may send them again. One that failed there too, be it of another amount or payee, pays nobody.
 func Contradicted(updates []attempt.Update) []uuid.UUID {
 	var ids []uuid.UUID
 	for _, u := range updates {
 		again := u.Attempt.State == attempt.NotSent || u.Attempt.State == attempt.Failed
-		if again && u.Decision.Mismatch != "" && !slices.Contains(ids, u.Attempt.Subject) {
+		if again && u.Decision.Mismatch != "" && !u.Decision.Unmoved() && !slices.Contains(ids, u.Attempt.Subject) {
 			ids = append(ids, u.Attempt.Subject)
 		}
 	}

@@ -132,7 +132,7 @@ func (f *Findings) tell(ctx context.Context, tx pgx.Tx, fresh []uuid.UUID, byID 
 		}
 		msgs = append(msgs, msg)
 		if diff.Minor != 0 {
-			postings = append(postings, f.suspense(a, u.Decision.Moved))
+			postings = append(postings, f.suspense(a, diff, u.Decision.Beyond != 0))
 		}
 	}
 	if err := ledger.Post(ctx, tx, postings...); err != nil {
@@ -143,22 +143,26 @@ func (f *Findings) tell(ctx context.Context, tx pgx.Tx, fresh []uuid.UUID, byID 
 
 // difference is what the provider moved more than the books say, negative when less.
 func difference(u attempt.Update) money.Amount {
-	return money.Amount{Minor: int64(u.Decision.Moved) * u.Attempt.Amount.Minor, Currency: u.Attempt.Amount.Currency}
+	return money.Amount{Minor: int64(u.Decision.Moved)*u.Attempt.Amount.Minor + u.Decision.Beyond, Currency: u.Attempt.Amount.Currency}
 }
 
 // suspense keeps the account equal to the provider's without deciding whose money it is. There is one posting per attempt
-// and direction, whatever the contradictions are called.
-func (f *Findings) suspense(a attempt.Attempt, moved int) ledger.Posting {
+// and direction, whatever the contradictions are called, and beside them one of an amount that differs.
+func (f *Findings) suspense(a attempt.Attempt, diff money.Amount, beyond bool) ledger.Posting {
 	debit, credit, leg := ledger.Suspense, f.Account(a), 0
-	if moved < 0 {
-		leg = 1
+	less := diff.Minor < 0
+	if less {
+		leg, diff.Minor = 1, -diff.Minor
 	}
-	if f.Collects != (moved < 0) {
+	if beyond {
+		leg += 2
+	}
+	if f.Collects != less {
 		debit, credit = credit, debit
 	}
 	return ledger.Posting{
 		Tenant: a.Tenant, Kind: KindMismatch, Ref: fmt.Sprintf("%s/%d", a.Subject, a.Number), Leg: leg,
-		Debit: debit, Credit: credit, Amount: a.Amount, OccurredAt: f.Clock.Now(),
+		Debit: debit, Credit: credit, Amount: diff, OccurredAt: f.Clock.Now(),
 	}
 }
 

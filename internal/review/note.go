@@ -32,7 +32,7 @@ func Note(ctx context.Context, tx pgx.Tx, at time.Time, updates []attempt.Update
 	for _, u := range updates {
 		if said := said(u); said != "" {
 			p.Ids, p.Attempts = append(p.Ids, u.Attempt.Subject), append(p.Attempts, int32(u.Attempt.Number))
-			p.Said = append(p.Said, said)
+			p.Said, p.Moved = append(p.Said, said), append(p.Moved, other(u))
 		}
 	}
 	if len(p.Ids) == 0 {
@@ -44,6 +44,15 @@ func Note(ctx context.Context, tx pgx.Tx, at time.Time, updates []attempt.Update
 	return nil
 }
 
+// other is the amount that the provider says it has moved, where that is not ours; 0: ours, nothing, or of another currency.
+func other(u attempt.Update) int64 {
+	d := u.Decision
+	if d.Ended != provider.Succeeded || d.Amount == nil || d.Amount.Currency != u.Attempt.Amount.Currency {
+		return 0
+	}
+	return d.Amount.Minor
+}
+
 func said(u attempt.Update) string {
 	d := u.Decision
 	switch {
@@ -51,13 +60,13 @@ func said(u attempt.Update) string {
 		return ""
 	case d.Absent && d.AbsentReads >= absentReadsToSay:
 		return SaidAbsent
-	// Whether it is ours is for people where the provider does not tell what there is to compare; how it ended it has said all the same.
-	case d.State == attempt.Failed, d.Untold == provider.RejectedFinal, d.Untold == provider.RejectedRetryable:
+	// Whether it is ours is for people where what the provider tells differs, or is too little to compare; how it ended it has said all the same.
+	case d.State == attempt.Failed, d.Unmoved():
 		return SaidFailed
-	case d.State == attempt.Succeeded, d.Untold == provider.Succeeded:
-		return SaidPaid
 	case d.Mismatch != "":
 		return SaidDiffers
+	case d.State == attempt.Succeeded, d.Ended == provider.Succeeded:
+		return SaidPaid
 	case d.Accepted:
 		return SaidPending
 	default: // not found, too early or too seldom to mean anything

@@ -47,6 +47,7 @@ type Proposal struct {
 	ProposedAt time.Time
 	LookupAt   *time.Time // of the newest lookup that was answered after the proposal
 	LookupSaid string
+	Moved      int64 // by the lookup, where the provider has moved another amount than was asked for; 0: it has not
 }
 
 // Outcome is what is said, in one word.
@@ -109,8 +110,19 @@ func (p Proposal) provable() error {
 	case p.LookupAt == nil:
 		return Outstanding("no lookup after the proposal has proven anything yet")
 	default:
-		return rpc.Refused("lookup_contradicts", "look at the provider's own record; what stays unproven stays in review",
-			"the lookup after the proposal said %q, which speaks against not_paid", p.LookupSaid)
+		return rpc.Refused("lookup_contradicts", p.instead(), "the lookup after the proposal said %q, which speaks against not_paid", p.LookupSaid)
+	}
+}
+
+// instead is what is left to say where the provider speaks against not_paid.
+func (p Proposal) instead() string {
+	switch p.LookupSaid {
+	case SaidPending:
+		return "it is at work on it: wait for its outcome, it is asked on. What stays unproven stays in review"
+	case SaidDiffers:
+		return "something moved under this reference, or may: look at the provider's own record. What moved is paid, over whatever sum; what stays unproven stays in review"
+	default:
+		return "look at the provider's own record: if that is the transfer, it was paid. What stays unproven stays in review"
 	}
 }
 
@@ -155,6 +167,6 @@ func Of(ctx context.Context, q db.DBTX, subjects ...uuid.UUID) (map[uuid.UUID]Pr
 func fromRow(r db.Proposal) Proposal {
 	return Proposal{
 		Words: Words{Subject: r.SubjectID, Attempt: int(r.Attempt), Paid: r.Outcome == Paid, Again: r.PayAgain, Evidence: r.Evidence},
-		Actor: r.Actor, ProposedAt: r.ProposedAt, LookupAt: r.LookupAt, LookupSaid: r.LookupSaid,
+		Actor: r.Actor, ProposedAt: r.ProposedAt, LookupAt: r.LookupAt, LookupSaid: r.LookupSaid, Moved: r.LookupMoved,
 	}
 }

@@ -149,10 +149,10 @@ func TestNotPaidNeedsTheProvider(t *testing.T) {
 		"failed there":                       {&attempt.Decision{Answered: true, State: attempt.Failed}, true, review.SaidFailed},
 		"paid there":                         {&attempt.Decision{Answered: true, State: attempt.Succeeded}, false, review.SaidPaid},
 		"under way there":                    {&attempt.Decision{Answered: true, Accepted: true, State: attempt.ManualReview}, false, review.SaidPending},
-		"failed there, not told what":        {&attempt.Decision{Answered: true, Accepted: true, Untold: provider.RejectedFinal, State: attempt.ManualReview}, true, review.SaidFailed},
-		"refused for now, not told what":     {&attempt.Decision{Answered: true, Accepted: true, Untold: provider.RejectedRetryable, State: attempt.ManualReview}, true, review.SaidFailed},
-		"paid there, not told what":          {&attempt.Decision{Answered: true, Accepted: true, Untold: provider.Succeeded, State: attempt.ManualReview}, false, review.SaidPaid},
-		"words of its own, not told of what": {&attempt.Decision{Answered: true, Accepted: true, Untold: provider.Ambiguous, State: attempt.ManualReview}, false, review.SaidPending},
+		"failed there, not told what":        {&attempt.Decision{Answered: true, Accepted: true, Ended: provider.RejectedFinal, State: attempt.ManualReview}, true, review.SaidFailed},
+		"refused for now, not told what":     {&attempt.Decision{Answered: true, Accepted: true, Ended: provider.RejectedRetryable, State: attempt.ManualReview}, true, review.SaidFailed},
+		"paid there, not told what":          {&attempt.Decision{Answered: true, Accepted: true, Ended: provider.Succeeded, State: attempt.ManualReview}, false, review.SaidPaid},
+		"words of its own, not told of what": {&attempt.Decision{Answered: true, Accepted: true, Ended: provider.Ambiguous, State: attempt.ManualReview}, false, review.SaidPending},
 		"something else there":               {&attempt.Decision{Answered: true, Mismatch: "amount_differs", State: attempt.ManualReview}, false, review.SaidDiffers},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,7 @@ ORDER BY found_at DESC, recon_id DESC LIMIT @page_limit;
 SELECT k.subject_id::uuid AS subject_id, k.attempt::integer AS attempt
 FROM (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@attempts::integer[]) AS attempt) k
 WHERE (SELECT sum(d.difference) FROM (
-         SELECT * FROM (SELECT DISTINCT ON (sign(l.difference)) l.difference FROM recon_findings l
+         SELECT * FROM (SELECT DISTINCT ON (sign(l.difference), l.code = 'another_amount') l.difference FROM recon_findings l
             WHERE l.subject_id = k.subject_id AND l.attempt = k.attempt AND l.source = 'lookup' AND l.difference <> 0) w
          UNION ALL
          SELECT s.difference FROM recon_findings s WHERE s.subject_id = k.subject_id AND s.attempt = k.attempt AND s.source = 'statement') d) > 0

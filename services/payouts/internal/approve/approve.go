@@ -134,9 +134,9 @@ func (a *Approver) inDoubt(ctx context.Context, tx pgx.Tx, what string, ids ...u
 		next = "their provider is being asked, as long as the tenants file has it: give the command again when agogo restore list asks about nothing any more"
 	case d.Open:
 	case d.Elsewhere:
-		next = "agogo events tail --follow=false --type 'payout.*' tells of another provider that may have paid it; approved, it is held as restored until a person releases it"
+		next = "agogo events tail --follow=false --type 'payout.*' tells of another provider that may have paid it; look there. If it was not paid: agogo payouts hold ID, then agogo payouts release ID says so"
 	case d.Contradicted:
-		next = "look at what contradicts it: agogo recon report"
+		next = "nothing sends it. agogo recon suspense has what its provider moved: two people say whose it is, agogo recon resolve FINDING"
 	case d.Denied:
 		next = "approved, the same reference goes again, which pays it once; to give it up: agogo runs cancel RUN has its provider asked anew, and two people decide"
 	}
@@ -163,9 +163,9 @@ func (a *Approver) notWaiting(ctx context.Context, tx pgx.Tx, tenant string, id 
 	if len(found) == 0 || found[0].Tenant != tenant {
 		return rpc.NotFound("payout", id.String())
 	}
-	next := "only what waits for approval is approved or rejected"
+	next := "only what waits for approval is approved or rejected; " + found[0].Next()
 	if found[0].Reason.Code == barExpired {
-		next = "its approval expired; ask again: agogo payouts release ID"
+		next = "its approval expired; ask again: agogo payouts release " + id.String()
 	}
 	return rpc.Refused("state", next, "payout %s is %s", id, found[0].State)
 }

@@ -255,6 +255,9 @@ func TestALaterAttemptFromBeforeTheRestoreIsFound(t *testing.T) {
 			t.Errorf("%s with attempt %d, want the second, which paid", p.GetState(), p.GetAttempt())
 		}
 	}
+	if n := e.Count("SELECT count(*) FROM payouts WHERE counted = 1"); n != 1 {
+		t.Error("the attempt that had failed before does not count as a try")
+	}
 	paidOnce(t, e, 1)
 	e.Check()
 }

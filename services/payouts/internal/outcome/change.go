@@ -30,7 +30,7 @@ func (o *Outcomes) change(p payout.Payout, m attempt.Moved) store.Change {
 	case m.Attempt.State == attempt.Failed:
 		o.failed(&c, p, m)
 	default: // the same word on both sides
-		c.To, c.Fee = payout.State(m.Attempt.State), m.Attempt.Fee
+		c.To, c.Fee, c.Counted = payout.State(m.Attempt.State), m.Attempt.Fee, m.Earlier
 	}
 	return c
 }

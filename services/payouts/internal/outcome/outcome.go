@@ -95,7 +95,7 @@ func (o *Outcomes) Apply(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 	if err := o.post(ctx, tx, before, moved); err != nil {
 		return nil, err
 	}
-	o.count(ctx, moved)
+	o.Count(ctx, moved)
 	return after, o.againstStatement(ctx, tx, moved)
 }
 
@@ -108,7 +108,8 @@ func (o *Outcomes) hold(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) (
 	return o.Store.Lock(ctx, tx, ids...)
 }
 
-func (o *Outcomes) count(ctx context.Context, moved []attempt.Moved) {
+// Count counts attempts that have moved, and tells people of what was strange about it. Apply has counted those that went through it.
+func (o *Outcomes) Count(ctx context.Context, moved []attempt.Moved) {
 	for _, m := range moved {
 		o.moved.WithLabelValues(m.Attempt.Tenant, m.Attempt.Provider, string(m.Attempt.State), m.Result.Code).Inc()
 		o.Alarm(ctx, m.Attempt, m.Result.Alarm)

@@ -47,13 +47,14 @@ func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	}
 	p := sub.Payout
 	if p.State != payout.ManualReview {
-		return false, refused(p, "only a payout in manual_review is decided by people; lookups go on for the others")
+		return false, refused(p, "only a payout in manual_review is decided by people")
 	}
 	if res.PayAgain && p.Contradicted {
 		return false, contradicted(p)
 	}
 	if res.PayAgain {
-		if err := r.Store.RefuseCancelled(ctx, tx, p.BatchID); err != nil {
+		const next = "say not_paid without --pay-again: its payments are free then, and the next run plans them anew"
+		if err := r.ofCancelled(ctx, tx, p, next); err != nil {
 			return false, err
 		}
 	}
@@ -68,7 +69,7 @@ func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uui
 func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, w review.Words) error {
 	a, ok := sub.newest()
 	if !ok || a.State != attempt.ManualReview {
-		return refused(sub.Payout, "its attempt has just moved; look at it again")
+		return lookAgain(sub.Payout, "its attempt has just moved")
 	}
 	if err := review.Settled(a, r.Clock.Now()); err != nil {
 		return err
@@ -134,17 +135,7 @@ func (r *Resolver) lock(ctx context.Context, tx pgx.Tx, tenant string, id uuid.U
 		return subject{}, err
 	}
 	if found[0].Attempt > len(attempts) {
-		return subject{}, refused(found[0], "an attempt of it has just begun; look at it again")
+		return subject{}, lookAgain(found[0], "an attempt of it has just begun")
 	}
 	return subject{Payout: found[0], attempts: attempts}, nil
-}
-
-func refused(p payout.Payout, next string) error {
-	return rpc.Refused("state", next, "payout %s is %s", p.ID, p.State)
-}
-
-// contradicted refuses what could pay a second time.
-func contradicted(p payout.Payout) error {
-	return rpc.Refused("contradicted", "reconcile it with the provider's statement; recon.mismatch_found names the difference, which is in suspense",
-		"the provider contradicts what is booked about an attempt of payout %s", p.ID)
 }

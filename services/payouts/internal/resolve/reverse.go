@@ -27,7 +27,7 @@ func (r *Resolver) AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	}
 	a, ok := sub.newest()
 	if !ok || a.State != attempt.Succeeded || a.ProviderID == "" {
-		return ask, refused(sub.Payout, "the provider's id of the transfer is not known; ask the provider to take it back")
+		return ask, rpc.Refused("no_provider_id", "ask the provider to take it back: it is reversed when a lookup or a statement shows it", "the provider's id of the transfer of payout %s is not known", id)
 	}
 	c, err := r.reverser(a)
 	if err != nil {
@@ -36,7 +36,7 @@ func (r *Resolver) AskBack(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	now := r.Clock.Now()
 	ask, asked, err := attempt.AskBack(ctx, tx, now, now.Add(c.Policy.Lease), a.Key)
 	if err == nil && !asked {
-		err = refused(sub.Payout, "its attempt has just moved; look at it again")
+		err = lookAgain(sub.Payout, "its attempt has just moved")
 	}
 	return ask, err
 }

@@ -33,7 +33,7 @@ func (r *Resolver) Retry(ctx context.Context, tx pgx.Tx, tenant string, id uuid.
 	if p.State != payout.Failed {
 		return refused(p, "only a failed payout is tried again")
 	}
-	if err := r.Store.RefuseCancelled(ctx, tx, p.BatchID); err != nil {
+	if err := r.ofCancelled(ctx, tx, p, "its payments are free, at the latest when it would be tried again: the next run plans them anew"); err != nil {
 		return err
 	}
 	if err := sub.proven(); err != nil {
@@ -55,14 +55,26 @@ func (r *Resolver) Retry(ctx context.Context, tx pgx.Tx, tenant string, id uuid.
 	return r.move(ctx, tx, p, c, "")
 }
 
-// Hold keeps a payout from being sent until a person releases it.
+// Hold keeps a payout from being sent until a person releases it. What EVENTS told of before a restore, through another provider, is held as that,
+// whatever holds it already: the release is the word of whoever has looked there, and nothing else ends it.
 func (r *Resolver) Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
 	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
 		return err
 	}
-	return r.move(ctx, tx, sub.Payout, store.Change{To: payout.Held, Reason: payout.HeldBy(payout.CodeByPerson)},
-		"only what has not been sent can be held", payout.Created, payout.Approved, payout.AwaitingApproval)
+	p, code := sub.Payout, payout.CodeByPerson
+	from := []payout.State{payout.Created, payout.Approved, payout.AwaitingApproval}
+	doubts, err := r.Store.Doubts(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if doubts[id].ForPeople() && p.State != payout.Created {
+		code = payout.CodeRestored
+		if p.Reason.Code != code {
+			from = append(from, payout.Held)
+		}
+	}
+	return r.move(ctx, tx, p, store.Change{To: payout.Held, Reason: payout.HeldBy(code)}, "only what has not been sent can be held", from...)
 }
 
 // Release lets a payout go that a person held, confirms the payee's new wallet, vouches for what the payee was sent before a restore,
@@ -90,7 +102,7 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return rpc.Refused(p.Reason.Code, "agogo payees list --state unverified says why; then import the right wallet or name, or: agogo payees confirm "+p.PayeeID,
 			"payout %s is held until the wallet of payee %q is verified", id, p.PayeeID)
 	case p.Reason.Code != payout.CodeDestination && !slices.Contains(payout.NeedsPerson(), p.Reason.Code):
-		return rpc.Refused("held_for_cause", "mend the cause: it is released by itself then", "payout %s is held for %s", id, p.Reason.Code)
+		return r.waits(ctx, tx, p, over)
 	case p.Reason.Code == payout.CodeDestination:
 		if err := r.readdress(ctx, tx, p); err != nil {
 			return err
@@ -120,7 +132,7 @@ func (r *Resolver) over(ctx context.Context, tx pgx.Tx, p payout.Payout) (bool, 
 	if err != nil || doubts[p.ID].Restored || doubts[p.ID].Elsewhere {
 		return true, err
 	}
-	return true, r.Store.RefuseCancelled(ctx, tx, p.BatchID)
+	return true, r.ofCancelled(ctx, tx, p, "it ends with its run by itself: its payments are free then, or two people are asked")
 }
 
 // takeCap books a payout on today's caps and returns the date, or refuses.
@@ -139,18 +151,16 @@ func (r *Resolver) takeCap(ctx context.Context, tx pgx.Tx, p payout.Payout) (str
 // readdress sends a payout to the wallet that its payee has now, which must be with the same provider, be confirmed and have cooled off.
 // Approvals were given for the other one.
 func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
-	q, id := db.New(tx), p.ID
-	now, err := q.DestinationRests(ctx, db.DestinationRestsParams{
-		CooledSince: r.Store.CooledSince(p.Tenant), DefaultProvider: r.Store.DefaultProvider(p.Tenant), PayoutID: id,
-	})
+	id := p.ID
+	now, err := r.wallet(ctx, tx, p)
 	if err != nil {
-		return fmt.Errorf("read the wallet of payout %s: %w", id, err)
+		return err
 	}
 	switch {
 	case now.Phone == "":
 		return rpc.Refused("no_wallet", "import the payee with a telephone number first", "the payee of payout %s has no wallet now", id)
 	case now.Elsewhere: // a payout keeps its provider: its caps, float and attempts are that one's
-		return rpc.Refused("other_provider", "cancel it; the next run plans it anew", "the wallet of the payee of payout %s is with another provider now than %s", id, p.Provider)
+		return r.otherProvider(ctx, tx, p)
 	case now.Unconfirmed:
 		return rpc.Refused("destination_unconfirmed", "ask the payee, then a second person: agogo payees confirm "+p.PayeeID, "the wallet of the payee of payout %s is not confirmed", id)
 	case now.Cooling:
@@ -158,10 +168,34 @@ func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, p payout.Payout) er
 	case now.Same:
 		return nil
 	}
-	if _, err := q.Readdress(ctx, id); err != nil {
+	if _, err := db.New(tx).Readdress(ctx, id); err != nil {
 		return fmt.Errorf("readdress payout %s: %w", id, err)
 	}
 	return r.Store.VoidApprovals(ctx, tx, id)
+}
+
+// wallet reads where the payee of a payout is paid now.
+func (r *Resolver) wallet(ctx context.Context, tx pgx.Tx, p payout.Payout) (db.DestinationRestsRow, error) {
+	now, err := db.New(tx).DestinationRests(ctx, db.DestinationRestsParams{
+		CooledSince: r.Store.CooledSince(p.Tenant), DefaultProvider: r.Store.DefaultProvider(p.Tenant), PayoutID: p.ID,
+	})
+	if err != nil {
+		return now, fmt.Errorf("read the wallet of payout %s: %w", p.ID, err)
+	}
+	return now, nil
+}
+
+// otherProvider refuses to send a payout whose payee is paid by another provider now. It ends, so that the next run plans it anew, where
+// it can: cancelling says what is in the way.
+func (r *Resolver) otherProvider(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
+	doubts, err := r.Store.Doubts(ctx, tx, p.ID)
+	if err != nil {
+		return err
+	}
+	if d, doubted := doubts[p.ID]; doubted {
+		return r.maybePaid(ctx, tx, p, d)
+	}
+	return rpc.Refused("other_provider", "agogo payouts cancel "+p.ID.String()+"; the next run plans it anew", "the wallet of the payee of payout %s is with another provider now than %s", p.ID, p.Provider)
 }
 
 // settleLost takes a person's word that what the payee was sent before a restore is known: nothing else of theirs is held for it.
@@ -177,7 +211,7 @@ func (s subject) proven() error {
 	}
 	for _, a := range s.attempts {
 		if a.State != attempt.Failed && a.State != attempt.NotSent {
-			return refused(s.Payout, fmt.Sprintf("its attempt %d is %s", a.Number, a.State))
+			return lookAgain(s.Payout, fmt.Sprintf("its attempt %d is %s: wait for its outcome", a.Number, a.State))
 		}
 		if a.NextLookupAt != nil {
 			return review.Outstanding(fmt.Sprintf("attempt %d is being looked up again: a webhook spoke of it", a.Number))
@@ -193,7 +227,7 @@ func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid
 		return err
 	}
 	p := sub.Payout
-	const next = "only what is held or approved and not on its way can be cancelled"
+	const next = "only what is held or approved can be cancelled"
 	if p.State != payout.Held && p.State != payout.Approved {
 		return refused(p, next)
 	}
@@ -205,29 +239,9 @@ func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant string, id uuid
 		return err
 	}
 	if d, doubted := doubts[id]; doubted {
-		return r.maybePaid(p, d)
+		return r.maybePaid(ctx, tx, p, d)
 	}
 	return r.move(ctx, tx, p, store.Change{To: payout.Cancelled, Reason: payout.HeldBy(payout.CodeByPerson)}, next)
-}
-
-// maybePaid refuses to free what may have been paid, and says what does free it.
-func (r *Resolver) maybePaid(p payout.Payout, d store.Doubt) error {
-	_, served := r.Outcomes.Connectors.Get(p.Tenant, p.Provider)
-	switch {
-	case d.Elsewhere:
-		return rpc.Refused("told_elsewhere", "agogo events tail --follow=false --type 'payout.*' --tenant "+p.Tenant+" tells where; look there. Before it would be sent, and soon after its run was cancelled, it is held as restored: "+
-			"agogo payouts release "+p.ID.String()+" says then that it was not paid", "payout %s was told of before the restore, through another provider than %s", p.ID, p.Provider)
-	case d.Restored && !served:
-		return rpc.Refused("sent_before_restore", "put provider "+p.Provider+" back into the tenants file: it is asked then", "payout %s may have been sent before the restore, and nobody can ask about it", p.ID)
-	case d.Restored:
-		return rpc.Refused("sent_before_restore", "its provider is being asked: give the command again when agogo restore list asks about nothing any more",
-			"payout %s may have been sent before the restore", p.ID)
-	case d.Denied:
-		return rpc.Refused("denied_once", "released, the same reference goes again, which pays it once; a new payout could pay it twice. To give it up: agogo runs cancel "+p.RunID.String()+
-			" has its provider asked anew, and two people decide", "payout %s was sent, and the provider knows nothing of it yet", p.ID)
-	default:
-		return refused(p, "it may have been paid; look at it again")
-	}
 }
 
 // move applies one change, from the payout's present state if that is among those given (none given: any).
@@ -245,7 +259,7 @@ func (r *Resolver) move(ctx context.Context, tx pgx.Tx, p payout.Payout, c store
 		return err
 	}
 	if len(moved) != 1 {
-		return refused(p, "it has just moved; look at it again")
+		return lookAgain(p, "it has just moved")
 	}
 	return r.after(ctx, tx, p.ID)
 }

@@ -57,9 +57,10 @@ func (a *Asker) List(ctx context.Context, tx pgx.Tx, after Place, limit int) (id
 	if err != nil || len(runs) == 0 {
 		return nil, next, err
 	}
+	since, until := attempt.Believed(a.Store.Clock.Now())
 	rows, err := db.New(tx).Page(ctx, db.PageParams{
 		State: state, Runs: runs, Epoch: int32(mark.Epoch), AfterRun: after.run, AfterPage: after.page, AfterID: after.id, PageLimit: int32(limit),
-		ProvenSince: a.Store.Clock.Now().Add(-attempt.ResendWithin),
+		ProvenSince: since, ProvenUntil: until,
 	})
 	if err != nil {
 		return nil, Place{}, fmt.Errorf("find what rests since before a restore: %w", err)
@@ -242,7 +243,7 @@ func (a *Asker) adopt(ctx context.Context, tx pgx.Tx, l *lane, found []precheck.
 	for i, m := range moved {
 		changes[i] = store.Change{
 			PayoutID: m.Attempt.Subject, From: restingStates(), To: payout.Processing, Attempt: m.Attempt.Number, Reference: m.Attempt.Reference,
-			Reason: payout.Reason{Class: string(m.Result.Class), Code: m.Result.Code},
+			Reason: payout.Reason{Class: string(m.Result.Class), Code: m.Result.Code}, Counted: m.Earlier,
 		}
 	}
 	adopted, err := a.Store.ApplyTo(ctx, tx, l.held, changes)
@@ -252,6 +253,7 @@ func (a *Asker) adopt(ctx context.Context, tx pgx.Tx, l *lane, found []precheck.
 	if err != nil {
 		return err
 	}
+	a.Outcomes.Count(ctx, moved)
 	return a.settle(ctx, tx, adopted)
 }
 

@@ -86,7 +86,8 @@ func (s *Store) Doubts(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) (map[uu
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := db.New(tx).Unproven(ctx, db.UnprovenParams{Ids: ids, ProvenSince: s.Clock.Now().Add(-attempt.ResendWithin)})
+	since, until := attempt.Believed(s.Clock.Now())
+	rows, err := db.New(tx).Unproven(ctx, db.UnprovenParams{Ids: ids, ProvenSince: since, ProvenUntil: until})
 	if err != nil {
 		return nil, fmt.Errorf("find payouts that may have been paid: %w", err)
 	}
@@ -100,7 +101,8 @@ func (s *Store) Doubts(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) (map[uu
 // AskAnew has the provider asked anew about a payout, or about what waits of a batch, of which it said after a restore that it has nothing, where
 // that is too long ago to end it on: the sweeper asks. It is for whoever was refused, and changes nothing else.
 func (s *Store) AskAnew(ctx context.Context, q db.DBTX, tenant string, id uuid.UUID) error {
-	p := db.AskAnewParams{Tenant: tenant, ID: id, ProvenSince: s.Clock.Now().Add(-attempt.ResendWithin)}
+	since, until := attempt.Believed(s.Clock.Now())
+	p := db.AskAnewParams{Tenant: tenant, ID: id, ProvenSince: since, ProvenUntil: until}
 	if s.Tenants != nil {
 		t, _ := s.Tenants.Tenant(tenant)
 		p.Providers = slices.Collect(maps.Keys(t.Providers))

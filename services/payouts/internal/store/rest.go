@@ -80,7 +80,7 @@ func (s *Store) CancelRest(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (den
 func (s *Store) holdElsewhere(ctx context.Context, tx pgx.Tx, doubts map[uuid.UUID]Doubt) error {
 	var told []uuid.UUID
 	for id, d := range doubts {
-		if d.forPeople() {
+		if d.ForPeople() {
 			told = append(told, id)
 		}
 	}
@@ -104,7 +104,7 @@ func (s *Store) holdElsewhere(ctx context.Context, tx pgx.Tx, doubts map[uuid.UU
 	}
 	var hold []Change
 	for _, p := range payouts {
-		if !doubts[p.ID].forPeople() || p.State == payout.Held && p.Reason.Code == payout.CodeRestored {
+		if !doubts[p.ID].ForPeople() || p.State == payout.Held && p.Reason.Code == payout.CodeRestored {
 			continue
 		}
 		hold = append(hold, Change{
@@ -118,8 +118,8 @@ func (s *Store) holdElsewhere(ctx context.Context, tx pgx.Tx, doubts map[uuid.UU
 	return nil
 }
 
-// forPeople reports whether a person has to look elsewhere before anything else becomes of a payout.
-func (d Doubt) forPeople() bool { return d.Elsewhere && !d.Contradicted && !d.Open }
+// ForPeople reports whether a person has to look elsewhere before anything else becomes of a payout.
+func (d Doubt) ForPeople() bool { return d.Elsewhere && !d.Contradicted && !d.Open }
 
 // endable leaves of payouts those that are proven not to have been paid, and those that were only denied.
 func (s *Store) endable(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]uuid.UUID, map[uuid.UUID]Doubt, error) {

@@ -32,8 +32,8 @@ func (i Items) Finishable(ctx context.Context, tx pgx.Tx, runs []uuid.UUID) ([]u
 	if err != nil {
 		return nil, err
 	}
-	now := i.Clock.Now()
-	return db.New(tx).FinishableRuns(ctx, db.FinishableRunsParams{Ids: runs, Now: now, Stopped: barred, ProvenSince: now.Add(-attempt.ResendWithin)})
+	since, now := attempt.Believed(i.Clock.Now())
+	return db.New(tx).FinishableRuns(ctx, db.FinishableRunsParams{Ids: runs, Now: now, Stopped: barred, ProvenSince: since})
 }
 
 // Sums counts a run's payouts by state. What a run without payouts did is counted as "asked".

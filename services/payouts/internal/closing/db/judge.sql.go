@@ -280,7 +280,7 @@ WITH lines AS (
                         FROM close_lines z JOIN closes c ON c.close_id = z.close_id AND c.state = 'completed'
                         WHERE z.tenant = $3 AND z.provider = $8 AND z.item_key = g.key AND z.local_date <> $9) e
     CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved FROM (
-                            SELECT DISTINCT ON (sign(r.difference)) r.difference FROM recon_findings r
+                            SELECT DISTINCT ON (sign(r.difference), r.code = 'another_amount') r.difference FROM recon_findings r
                             WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
 ), remembered AS (
     -- Lines are not kept for ever, and days before the first close have none, nor have those that were closed without their statement:

@@ -12,6 +12,17 @@ import (
 	"github.com/google/uuid"
 )
 
+const batchIsPaused = `-- name: BatchIsPaused :one
+SELECT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1 AND control = 'paused')::boolean AS paused
+`
+
+func (q *Queries) BatchIsPaused(ctx context.Context, batchID uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, batchIsPaused, batchID)
+	var paused bool
+	err := row.Scan(&paused)
+	return paused, err
+}
+
 const destinationRests = `-- name: DestinationRests :one
 SELECT y.phone, y.unconfirmed, COALESCE(y.destination_changed_at > $1::timestamptz, false)::boolean AS cooling,
        (y.phone = p.destination)::boolean AS same,

@@ -20,22 +20,23 @@ SELECT r.payout_id, r.run_id, r.page, r.tenant, r.provider,
         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = r.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
         AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = r.payout_id AND x.settled_at IS NULL AND x.provider <> r.provider)
         AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = $1 AND w.provider = r.provider
-                        AND (w.state = 'asking' OR w.state = 'absent' AND NOT (w.proven_at < $2::timestamptz AND (w.wanted
+                        AND (w.state = 'asking' OR w.state = 'absent' AND NOT (NOT w.proven_at BETWEEN $2::timestamptz AND $3::timestamptz AND (w.wanted
                              OR EXISTS (SELECT 1 FROM batches b WHERE b.run_id = r.run_id AND b.control = 'cancelled'))))))::boolean AS doubted,
        EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = $1 AND w.provider = r.provider AND w.state = 'found')::boolean AS found
 FROM (
-    SELECT w.payout_id, w.run_id, w.page, w.tenant, w.provider, w.contradicted FROM (SELECT unnest($3::uuid[]) AS run_id ORDER BY 1) u
+    SELECT w.payout_id, w.run_id, w.page, w.tenant, w.provider, w.contradicted FROM (SELECT unnest($4::uuid[]) AS run_id ORDER BY 1) u
     CROSS JOIN LATERAL (
         SELECT p.payout_id, p.run_id, p.page, p.tenant, p.provider, p.contradicted FROM payouts p
-        WHERE p.indexed_state = $4::text AND p.run_id = u.run_id AND (p.run_id, p.page, p.payout_id) > ($5::uuid, $6::integer, $7::uuid)
-        ORDER BY p.page, p.payout_id LIMIT $8
-    ) w ORDER BY u.run_id, w.page, w.payout_id LIMIT $8
+        WHERE p.indexed_state = $5::text AND p.run_id = u.run_id AND (p.run_id, p.page, p.payout_id) > ($6::uuid, $7::integer, $8::uuid)
+        ORDER BY p.page, p.payout_id LIMIT $9
+    ) w ORDER BY u.run_id, w.page, w.payout_id LIMIT $9
 ) r ORDER BY r.run_id, r.page, r.payout_id
 `
 
 type PageParams struct {
 	Epoch       int32
 	ProvenSince time.Time
+	ProvenUntil time.Time
 	Runs        []uuid.UUID
 	State       string
 	AfterRun    uuid.UUID
@@ -60,6 +61,7 @@ func (q *Queries) Page(ctx context.Context, arg PageParams) ([]PageRow, error) {
 	rows, err := q.db.Query(ctx, page,
 		arg.Epoch,
 		arg.ProvenSince,
+		arg.ProvenUntil,
 		arg.Runs,
 		arg.State,
 		arg.AfterRun,

@@ -22,7 +22,7 @@ SELECT r.payout_id, r.run_id, r.page, r.tenant, r.provider,
         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = r.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
         AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = r.payout_id AND x.settled_at IS NULL AND x.provider <> r.provider)
         AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = @epoch AND w.provider = r.provider
-                        AND (w.state = 'asking' OR w.state = 'absent' AND NOT (w.proven_at < @proven_since::timestamptz AND (w.wanted
+                        AND (w.state = 'asking' OR w.state = 'absent' AND NOT (NOT w.proven_at BETWEEN @proven_since::timestamptz AND @proven_until::timestamptz AND (w.wanted
                              OR EXISTS (SELECT 1 FROM batches b WHERE b.run_id = r.run_id AND b.control = 'cancelled'))))))::boolean AS doubted,
        EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = r.payout_id AND w.epoch = @epoch AND w.provider = r.provider AND w.state = 'found')::boolean AS found
 FROM (

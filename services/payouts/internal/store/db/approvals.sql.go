@@ -14,12 +14,12 @@ import (
 
 const askAnew = `-- name: AskAnew :exec
 UPDATE prechecks w SET wanted = true
-WHERE w.state = 'absent' AND w.proven_at < $1::timestamptz AND w.provider = ANY($2::text[])
+WHERE w.state = 'absent' AND NOT w.proven_at BETWEEN $1::timestamptz AND $2::timestamptz AND w.provider = ANY($3::text[])
   AND w.epoch = (SELECT m.epoch FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1)
   AND w.subject_id IN (
-    SELECT p.payout_id FROM payouts p WHERE p.payout_id = $3::uuid AND p.tenant = $4 AND p.indexed_state IN ('approved', 'held', 'awaiting_approval')
+    SELECT p.payout_id FROM payouts p WHERE p.payout_id = $4::uuid AND p.tenant = $5 AND p.indexed_state IN ('approved', 'held', 'awaiting_approval')
     UNION ALL
-    SELECT b.payout_id FROM payouts b WHERE b.batch_id = $3::uuid AND b.tenant = $4 AND b.indexed_state = 'awaiting_approval')
+    SELECT b.payout_id FROM payouts b WHERE b.batch_id = $4::uuid AND b.tenant = $5 AND b.indexed_state = 'awaiting_approval')
   AND EXISTS (SELECT 1 FROM payouts q WHERE q.payout_id = w.subject_id AND q.provider = w.provider AND NOT q.contradicted)
   AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = w.subject_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
   AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = w.subject_id AND x.settled_at IS NULL AND x.provider <> w.provider)
@@ -27,6 +27,7 @@ WHERE w.state = 'absent' AND w.proven_at < $1::timestamptz AND w.provider = ANY(
 
 type AskAnewParams struct {
 	ProvenSince time.Time
+	ProvenUntil time.Time
 	Providers   []string
 	ID          uuid.UUID
 	Tenant      string
@@ -37,6 +38,7 @@ type AskAnewParams struct {
 func (q *Queries) AskAnew(ctx context.Context, arg AskAnewParams) error {
 	_, err := q.db.Exec(ctx, askAnew,
 		arg.ProvenSince,
+		arg.ProvenUntil,
 		arg.Providers,
 		arg.ID,
 		arg.Tenant,
@@ -354,12 +356,13 @@ const unproven = `-- name: Unproven :many
 SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied,
        (d.restored OR w.subject_id IS NOT NULL)::boolean AS restored, d.elsewhere::boolean AS elsewhere
 FROM payout_doubts d
-LEFT JOIN prechecks w ON w.subject_id = d.payout_id AND w.state = 'absent' AND w.proven_at < $1::timestamptz
-WHERE d.payout_id = ANY($2::uuid[]) AND (d.doubted OR w.subject_id IS NOT NULL) ORDER BY d.payout_id
+LEFT JOIN prechecks w ON w.subject_id = d.payout_id AND w.state = 'absent' AND NOT w.proven_at BETWEEN $1::timestamptz AND $2::timestamptz
+WHERE d.payout_id = ANY($3::uuid[]) AND (d.doubted OR w.subject_id IS NOT NULL) ORDER BY d.payout_id
 `
 
 type UnprovenParams struct {
 	ProvenSince time.Time
+	ProvenUntil time.Time
 	Ids         []uuid.UUID
 }
 
@@ -375,7 +378,7 @@ type UnprovenRow struct {
 // Which of the payouts may have been paid, and why. Read after the payouts are locked it sees what was committed before. What a provider
 // said after a restore is believed for as long as when something is sent.
 func (q *Queries) Unproven(ctx context.Context, arg UnprovenParams) ([]UnprovenRow, error) {
-	rows, err := q.db.Query(ctx, unproven, arg.ProvenSince, arg.Ids)
+	rows, err := q.db.Query(ctx, unproven, arg.ProvenSince, arg.ProvenUntil, arg.Ids)
 	if err != nil {
 		return nil, err
 	}

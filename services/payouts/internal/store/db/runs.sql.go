@@ -109,7 +109,7 @@ WHERE r.run_id = ANY($1::uuid[]) AND r.state = 'running' AND r.planned
     -- provider is asked anew, which may be never.
     OR b.control = 'cancelled' AND (
       SELECT true FROM payout_doubts p WHERE p.run_id = r.run_id AND p.indexed_state IN ('approved', 'held', 'awaiting_approval') AND NOT p.doubted
-        AND (SELECT true FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'absent' AND w.proven_at < $2::timestamptz LIMIT 1) IS NULL
+        AND (SELECT true FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'absent' AND NOT w.proven_at BETWEEN $2::timestamptz AND $3::timestamptz LIMIT 1) IS NULL
       LIMIT 1) IS NULL
     OR COALESCE(b.control, 'open') = 'open' AND (
     SELECT true FROM payouts p WHERE p.run_id = r.run_id AND p.indexed_state = 'approved'

@@ -42,14 +42,14 @@ ORDER BY payout_id LIMIT @page_limit;
 SELECT d.payout_id, d.contradicted, d.open::boolean AS open, d.denied::boolean AS denied,
        (d.restored OR w.subject_id IS NOT NULL)::boolean AS restored, d.elsewhere::boolean AS elsewhere
 FROM payout_doubts d
-LEFT JOIN prechecks w ON w.subject_id = d.payout_id AND w.state = 'absent' AND w.proven_at < @proven_since::timestamptz
+LEFT JOIN prechecks w ON w.subject_id = d.payout_id AND w.state = 'absent' AND NOT w.proven_at BETWEEN @proven_since::timestamptz AND @proven_until::timestamptz
 WHERE d.payout_id = ANY(@ids::uuid[]) AND (d.doubted OR w.subject_id IS NOT NULL) ORDER BY d.payout_id;
 
 -- name: AskAnew :exec
 -- Somebody wants to end a payout, or what waits of a batch, and its provider said too long ago that it has nothing of it. Only what can be asked
 -- about (resting, Page) is wanted: of anything else nothing would come, and people be told for ever that it is being asked about.
 UPDATE prechecks w SET wanted = true
-WHERE w.state = 'absent' AND w.proven_at < @proven_since::timestamptz AND w.provider = ANY(@providers::text[])
+WHERE w.state = 'absent' AND NOT w.proven_at BETWEEN @proven_since::timestamptz AND @proven_until::timestamptz AND w.provider = ANY(@providers::text[])
   AND w.epoch = (SELECT m.epoch FROM restore_marks m ORDER BY m.epoch DESC LIMIT 1)
   AND w.subject_id IN (
     SELECT p.payout_id FROM payouts p WHERE p.payout_id = @id::uuid AND p.tenant = @tenant AND p.indexed_state IN ('approved', 'held', 'awaiting_approval')
