@@ -258,3 +258,31 @@ func TestABatchThatIsNotDueAnyMoreIsLeftAlone(t *testing.T) {
 		t.Errorf("%d are paused, want 1", n)
 	}
 }
+
+// Of 600 pages that stand still one cannot be woken: all others are, those behind the first 500 the next time, and the one is told of.
+func TestOnePageThatCannotBeWokenCostsItself(t *testing.T) {
+	t.Parallel()
+	e := dueRun(t, 600, "state = 'approved', updated_at = $1")
+	e.SQL("UPDATE payouts SET page = substr(payee_id, 7)::int WHERE payee_id LIKE 'clone-%'")
+	e.SQL("ALTER TABLE outbox_parcels ADD CONSTRAINT defect CHECK (array_to_string(keys, ' ') !~ '/7( |$)') NOT VALID")
+	h := hear(e)
+	woken := func() (pages int) {
+		for key := range commands(e) {
+			if strings.HasPrefix(key, "dispatch ") && strings.HasSuffix(key, " again") {
+				pages++
+			}
+		}
+		return pages
+	}
+	once(t, h.Sweeper)
+	if n := woken(); n != 499 {
+		t.Errorf("%d pages are woken, want 499", n)
+	}
+	h.stuckIn(t, "wake_page", 1)
+	e.Clock.Advance(31 * time.Second)
+	once(t, h.Sweeper)
+	if n := woken(); n != 599 {
+		t.Errorf("%d pages are woken the next time, want 599", n)
+	}
+	h.stuckIn(t, "wake_page", 1)
+}
