@@ -102,15 +102,31 @@ func streams(o Options) []jetstream.StreamConfig {
 
 // ConsumerSpec is a durable pull consumer as data.
 type ConsumerSpec struct {
-	Stream        string
-	Durable       string
-	Service       string // whose dead letters its messages become
-	Filter        []string
-	BackOff       []time.Duration // BackOff[0] is the AckWait
-	MaxDeliver    int
+	Stream     string
+	Durable    string
+	Service    string // whose dead letters its messages become
+	Filter     []string
+	BackOff    []time.Duration // BackOff[0] is the AckWait
+	MaxDeliver int
+	// MaxAckPending bounds what is not answered in all processes together, and what failed there and waits to come again. It is [Apart] times
+	// Workers or more, or a few processes that hang would hold all that may be delivered, and the others get nothing.
 	MaxAckPending int
 	Workers       int  // handlers at once in one process
 	Heartbeat     bool // InProgress while the handler runs
+}
+
+// Apart is how many times the workers of one process MaxAckPending is at least. One that hangs holds as many messages as it has workers, and again some
+// of those that it failed to handle: they count until they come again.
+const Apart = 4
+
+// Handling is how long a handler may take: what is left of AckWait is for its answer, or for a dead letter. One that heartbeats may go on for longer.
+func (s ConsumerSpec) Handling() time.Duration { return handling(s.BackOff[0], s.Heartbeat) }
+
+func handling(ackWait time.Duration, heartbeat bool) time.Duration {
+	if heartbeat {
+		return maxHandling
+	}
+	return ackWait * 8 / 10
 }
 
 // Config is the consumer as JetStream knows it.
@@ -158,7 +174,10 @@ func Consumers() []ConsumerSpec {
 				"charge.processing", "charge.succeeded", "charge.failed", "charge.exhausted", "charge.requires_action",
 				"charge.outcome_unknown", "charge.manual_review_opened", "charge.refunded", "charge.disputed", "card.invalidated", "recurrence.held",
 				"recurrence.cycle_missed", "hold_digest.created"),
-			BackOff: minutes(.5, 1, 5, 30), MaxDeliver: 15, MaxAckPending: 1000, Workers: 8,
+			BackOff: minutes(.5, 1, 5, 30), MaxDeliver: 15, MaxAckPending: 4000,
+			// What a busy moment brings is taken as it comes: a consumer that lags costs the server more with every message, for it looks for the next one
+			// among all subjects of a block then. Handlers wait for one transaction together, so they cost no connections.
+			Workers: 1000,
 		},
 		exec(NotifierExec, "notifier"), // replays only, so far
 		{

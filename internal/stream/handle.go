@@ -80,11 +80,7 @@ func unescaped(v string) string {
 // call runs the handler within its time. A panic is an error like any other: its message must not take the process, and
 // with it everybody else's messages, down again and again.
 func (l *Loop) call(ctx context.Context, b *binding, m Message) (err error) {
-	limit := b.ackWait * 8 / 10
-	if l.spec.Heartbeat {
-		limit = maxHandling
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, handling(b.ackWait, l.spec.Heartbeat))
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

@@ -127,6 +127,34 @@ agogo_stream_redeliveries_total{consumer="worker"} 4
 	})
 }
 
+// With the notifier's figures: two processes hang, whose database does not answer, and hold all that they can get. The third goes on.
+func TestProcessesThatHangLeaveTheOthersSomething(t *testing.T) {
+	t.Parallel()
+	js, own := natstest.Server(t).JS, stream.Consumer(stream.Notifier)
+	s := spec(func(s *stream.ConsumerSpec) {
+		s.MaxAckPending, s.Workers, s.BackOff = own.MaxAckPending, own.Workers, []time.Duration{time.Hour}
+	})
+	workStream(t, js, s, 1)
+	held := min(2*own.Workers, own.MaxAckPending)
+	const n = 6000
+	for i := range n {
+		if _, err := js.PublishAsync("agogo.cmd.test.do.p00", nil, jetstream.WithMsgID(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+		if i%1000 == 999 { // more of them unanswered would be refused
+			receive(t, "acknowledgement of all", js.PublishAsyncComplete())
+		}
+	}
+	hung, rest, release := newCounts(held), newCounts(n-held), make(chan struct{})
+	defer close(release)
+	for range 2 {
+		run(t, stream.NewLoop(s, func(_ context.Context, m stream.Message) error { hung.add(m.ID); <-release; return nil }, stream.Deps{JS: js, Service: "test"}))
+	}
+	receive(t, "last message that the two can hold", hung.whole)
+	run(t, stream.NewLoop(s, func(_ context.Context, m stream.Message) error { rest.add(m.ID); return nil }, stream.Deps{JS: js, Service: "test"}))
+	receive(t, "last message of the others", rest.whole)
+}
+
 func TestASlowHandlerWithHeartbeatIsNotRedelivered(t *testing.T) {
 	t.Parallel()
 	js, s := natstest.Server(t).JS, spec(func(s *stream.ConsumerSpec) {

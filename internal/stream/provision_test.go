@@ -124,6 +124,47 @@ func TestProvisionWidensAndKeepsWhatIsNotItsOwn(t *testing.T) {
 	}
 }
 
+// An upgrade raises how much may be unanswered while the old processes hold all that might be: who waits for messages then gets one, and those keep theirs.
+func TestProvisionWidensAConsumerThatIsFull(t *testing.T) {
+	t.Parallel()
+	js := natstest.Provisioned(t).JS
+	c, err := js.Consumer(t.Context(), stream.Events, stream.Notifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := c.CachedInfo().Config
+	cfg.MaxAckPending = 2
+	if c, err = js.UpdateConsumer(t.Context(), stream.Events, cfg); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"1", "2", "3"} {
+		publish(t, js, "agogo.evt.lebenis.payouts.payout.succeeded.p00", id)
+	}
+	for range 2 {
+		if _, err := c.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waits, err := c.Fetch(1, jetstream.FetchMaxWait(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "somebody waits in vain", func() bool {
+		info, err := c.Info(t.Context())
+		return err == nil && info.NumWaiting == 1 && info.NumAckPending == 2 && info.NumPending == 1
+	})
+	if err := stream.Provision(t.Context(), js, stream.Options{Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if m := receive(t, "third message", waits.Messages()); m == nil || string(m.Data()) != "3" {
+		t.Errorf("got %v, %v", m, waits.Error())
+	}
+	info, err := c.Info(t.Context())
+	if err != nil || info.NumAckPending != 3 || info.NumRedelivered != 0 || info.Config.MaxAckPending != stream.Consumer(stream.Notifier).MaxAckPending {
+		t.Errorf("got %+v, %v", info, err)
+	}
+}
+
 func TestProvisionRefusesWhatWouldLoseMessages(t *testing.T) {
 	t.Parallel()
 	streamIs := func(name string, change func(*jetstream.StreamConfig)) func(*testing.T, jetstream.JetStream) {
@@ -266,7 +307,7 @@ func TestConsumersAreSoundAndDoNotCompete(t *testing.T) {
 			t.Errorf("%s is there twice", c.Durable)
 		}
 		seen[c.Durable] = true
-		if c.Service == "" || c.Workers < 1 || len(c.BackOff) == 0 || len(c.BackOff) > c.MaxDeliver || c.MaxAckPending < c.Workers {
+		if c.Service == "" || c.Workers < 1 || len(c.BackOff) == 0 || len(c.BackOff) > c.MaxDeliver || c.MaxAckPending < stream.Apart*c.Workers {
 			t.Errorf("%+v", c)
 		}
 		for _, f := range c.Filter {

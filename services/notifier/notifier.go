@@ -42,11 +42,6 @@ import (
 // name is the service's name and that of its schema.
 const name = store.Service
 
-// taken is how many events are handled at once: as many as the consumer lets be unanswered. What comes is taken as it comes, for a consumer that
-// lags costs the broker more with every message: it looks for the next one among all subjects of a block then. They wait for one
-// transaction together, the next one, so it costs no connections, and nobody waits for two commits.
-func taken() int { return stream.Consumer(stream.Notifier).MaxAckPending }
-
 // Config is what an installation decides.
 type Config struct {
 	File    *config.File
@@ -151,7 +146,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	pushes := delivery.New(delivery.Config{}, delivery.Deps{
 		Store: st, Sender: s.sender, Clock: s.deps.Clock, Metrics: delivery.NewMetrics(registry), Logger: s.log,
 	})
-	listener := consumer.New(consumer.Config{Durable: stream.Notifier, Batch: taken(), Pushes: s.sender != nil}, consumer.Deps{
+	listener := consumer.New(consumer.Config{Durable: stream.Notifier, Pushes: s.sender != nil}, consumer.Deps{
 		Store: st, Texts: s.texts, Tenants: s.cfg.File, Metrics: consumer.NewMetrics(registry), Logger: s.log, Queued: pushes.Nudge,
 	})
 	notifierv1.RegisterNotifierServiceServer(s.grpc, admin.New(st, s.cfg.File))
@@ -212,14 +207,12 @@ func (s *Service) loops(st *store.Store, c *consumer.Consumer) []*stream.Loop {
 	deps := stream.Deps{
 		JS: s.js, Service: name, Logger: s.log, DeadLettered: teller.Tell, Registry: s.deps.Telemetry.Registry, Traces: s.deps.Telemetry.Traces,
 	}
-	events := stream.Consumer(stream.Notifier)
-	events.Workers = taken()
 	unknown := func(_ context.Context, m stream.Message) error {
 		return stream.Permanent(fmt.Errorf("%s: the notifier takes no commands", m.Subject))
 	}
 	replays := stream.Route(unknown, map[string]stream.Handler{stream.Notifier: c.Handle})
 	return []*stream.Loop{
-		stream.NewLoop(events, c.Handle, deps),
+		stream.NewLoop(stream.Consumer(stream.Notifier), c.Handle, deps),
 		stream.NewLoop(stream.Consumer(stream.NotifierExec), replays, deps),
 	}
 }

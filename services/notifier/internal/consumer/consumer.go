@@ -10,12 +10,12 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/telemetry"
+	"github.com/agogopay/agogo/services/notifier/internal/batch"
 	"github.com/agogopay/agogo/services/notifier/internal/notice"
 	"github.com/agogopay/agogo/services/notifier/internal/store"
 	"github.com/agogopay/agogo/services/notifier/internal/text"
@@ -24,7 +24,7 @@ import (
 // Config tunes the consumer.
 type Config struct {
 	Durable string // the inbox's name for this consumer
-	Batch   int    // most events in one transaction; 0: 100
+	Batch   int    // most events in one transaction; 0: as many as the service's loops handle at once, so that whatever waits is in the next one
 	// Pace is the least time between the beginnings of two transactions; 0: 50 ms. On a busy evening what comes within it is
 	// told in one: a transaction for a handful of events costs nearly as much, and so does what it leaves to the outbox's relay.
 	Pace time.Duration
@@ -45,21 +45,32 @@ type Deps struct {
 
 // Consumer handles events.
 type Consumer struct {
-	cfg  Config
-	deps Deps
-	in   chan *item
+	cfg     Config
+	deps    Deps
+	batches *batch.Writer[*item]
 }
 
 // New makes a consumer; [Consumer.Run] must run while messages are handled.
 func New(c Config, d Deps) *Consumer {
 	if c.Batch <= 0 {
-		c.Batch = 100
+		c.Batch = atOnce()
 	}
 	if c.Pace <= 0 {
 		c.Pace = 50 * time.Millisecond
 	}
-	return &Consumer{cfg: c, deps: d, in: make(chan *item)}
+	n := &Consumer{cfg: c, deps: d}
+	n.batches = batch.New(batch.Config{Most: c.Batch, Pace: c.Pace, Limit: commitTimeout}, batch.Deps[*item]{Write: n.write, Passing: retryable, Logger: d.Logger})
+	return n
 }
+
+// atOnce is how many events may wait for a transaction: those of the stream, and dead ones that are replayed.
+func atOnce() int {
+	return stream.Consumer(stream.Notifier).Workers + stream.Consumer(stream.NotifierExec).Workers
+}
+
+// commitTimeout bounds a transaction, with those that it falls apart into. Twice this, the pace and a roll-back that is not answered (5 s) are less than
+// a handler has ([stream.ConsumerSpec.Handling], 24 s), so everybody hears how it ended: who comes during a transaction waits for that one and its own.
+const commitTimeout = 9 * time.Second
 
 // item is an event that says something, on its way into a transaction.
 type item struct {
@@ -67,7 +78,6 @@ type item struct {
 	at       time.Time
 	decision notice.Decision
 	origin   store.Origin
-	done     chan error
 }
 
 // Handle is the stream's handler. What nobody hears of is acknowledged without touching the database. What is heard
@@ -88,23 +98,11 @@ func (c *Consumer) Handle(ctx context.Context, m stream.Message) error {
 	if len(d.Notices)+len(d.Changes) == 0 {
 		return nil
 	}
-	it := &item{
+	// When ctx ends before, it may yet be committed; when it comes again, its notices are there already by their ids, and the inbox knows its changes.
+	return c.batches.Put(ctx, &item{
 		id: e.ID, at: e.At, decision: d,
 		origin: store.Origin{Cause: event.CauseFrom(ctx), Traceparent: telemetry.Traceparent(ctx)},
-		done:   make(chan error, 1),
-	}
-	select {
-	case c.in <- it:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for a transaction: %w", ctx.Err())
-	}
-	select {
-	case err := <-it.done:
-		return err
-	case <-ctx.Done():
-		// It may yet be committed; when it comes again, its notices are there already by their ids, and the inbox knows its changes.
-		return fmt.Errorf("wait for the transaction's end: %w", ctx.Err())
-	}
+	})
 }
 
 // decode reads an event; heard is false for one that tells nobody anything, whoever publishes it.
@@ -177,64 +175,7 @@ func zone(t config.Tenant) *time.Location {
 }
 
 // Run commits batches until ctx ends. It must be stopped after the stream's loop, whose handlers wait for it.
-func (c *Consumer) Run(ctx context.Context) error {
-	next := time.After(0)
-	for {
-		select {
-		case it := <-c.in:
-			batch := c.gather(it, next)
-			next = time.After(c.cfg.Pace)
-			c.commit(ctx, batch)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// gather takes what other workers hold until the next transaction may begin, and then what they hold at that moment. A lone
-// event is not delayed: when it comes, that moment has passed.
-func (c *Consumer) gather(first *item, next <-chan time.Time) []*item {
-	batch := []*item{first}
-	for due := false; len(batch) < c.cfg.Batch; {
-		select {
-		case it := <-c.in:
-			batch = append(batch, it)
-			continue
-		default:
-		}
-		if due {
-			return batch
-		}
-		select {
-		case it := <-c.in:
-			batch = append(batch, it)
-		case <-next:
-			due = true
-		}
-	}
-	return batch
-}
-
-// commitTimeout is well below the time after which the stream would deliver the events again.
-const commitTimeout = 15 * time.Second
-
-// commit writes a batch and answers everybody. One event that cannot be written must not keep the others from being told,
-// so a batch that fails for good is tried again one by one.
-func (c *Consumer) commit(ctx context.Context, batch []*item) {
-	began := clock.Real().Now()
-	err := c.write(ctx, batch)
-	c.deps.Metrics.batch(len(batch), clock.Real().Now().Sub(began))
-	if err == nil || len(batch) == 1 || retryable(err) {
-		for _, it := range batch {
-			it.done <- err
-		}
-		return
-	}
-	c.deps.Logger.WarnContext(ctx, "a batch of events failed; trying them one by one", "events", len(batch), "error", err)
-	for _, it := range batch {
-		it.done <- c.write(ctx, []*item{it})
-	}
-}
+func (c *Consumer) Run(ctx context.Context) error { return c.batches.Run(ctx) }
 
 func retryable(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || pg.Transient(err)

@@ -22,7 +22,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "agogo_notifier_notifications_total", Help: "Notifications written, by kind and the state in which they began.",
 		}, []string{"kind", "state"}),
 		sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "agogo_notifier_batch_events", Help: "Events written in one transaction.", Buckets: []float64{1, 2, 5, 10, 20, 50, 100},
+			Name: "agogo_notifier_batch_events", Help: "Events written in one transaction.", Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000},
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "agogo_notifier_batch_seconds", Help: "How long such a transaction took.", Buckets: prometheus.ExponentialBuckets(.001, 2, 12),

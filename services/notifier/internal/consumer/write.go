@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/clock"
 	"github.com/agogopay/agogo/internal/inbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/services/notifier/internal/store"
@@ -13,8 +14,7 @@ import (
 
 // write puts a batch into one transaction: inbox, alerts, notifications, pushes, events.
 func (c *Consumer) write(ctx context.Context, batch []*item) error {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
+	began := clock.Real().Now()
 	var told store.Told
 	err := pg.InTx(ctx, c.deps.Store.Pool, func(tx pgx.Tx) error {
 		fresh, err := c.accept(ctx, tx, batch)
@@ -31,6 +31,7 @@ func (c *Consumer) write(ctx context.Context, batch []*item) error {
 		told, err = c.deps.Store.Tell(ctx, tx, entries)
 		return err
 	})
+	c.deps.Metrics.batch(len(batch), clock.Real().Now().Sub(began))
 	if err != nil {
 		return fmt.Errorf("tell of %d events: %w", len(batch), err)
 	}
