@@ -77,6 +77,8 @@ type Attempt struct {
 	SubmittedAt   time.Time
 	Accepted      bool // the provider has had it at some time
 	OpenedAt      *time.Time
+	DoubtedAt     *time.Time // in doubt once more since then; see [Doubt]
+	DeniedAt      *time.Time // it was proven last then that the provider knows nothing of it
 	ClosedAt      *time.Time
 	NextLookupAt  *time.Time
 	Lookups       int
@@ -104,7 +106,7 @@ func fromRow(r db.Attempt) Attempt {
 		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, Destination: r.Destination,
 		State: State(r.State), Class: r.Class, Scope: r.Scope, Code: r.Code, ProviderCode: r.ProviderCode,
 		ProviderID: r.ProviderID, Fee: r.Fee, Sends: int(r.Sends), Reached: r.Reached, SubmittedAt: r.SubmittedAt, Accepted: r.Accepted,
-		OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt, NextLookupAt: r.NextLookupAt, Lookups: int(r.Lookups),
+		OpenedAt: r.OpenedAt, DoubtedAt: r.DoubtedAt, DeniedAt: r.DeniedAt, ClosedAt: r.ClosedAt, NextLookupAt: r.NextLookupAt, Lookups: int(r.Lookups),
 		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, TakeBackAt: r.TakeBackAt, MustTell: MustTell(r.MustTell), Version: r.Version,
 	}
 }

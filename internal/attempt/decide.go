@@ -138,7 +138,7 @@ func undecided(c provider.Class) bool {
 
 // stay is the decision to change nothing and to ask again by the schedule.
 func stay(a Attempt, p Policy, now time.Time) Decision {
-	next := p.NextLookup(a.SubmittedAt, now)
+	next := p.NextLookup(a.askedSince(), now)
 	return Decision{
 		State: a.State, Result: present(a), NextLookup: &next,
 		AbsentReads: a.AbsentReads, FirstAbsent: a.FirstAbsentAt,
@@ -162,6 +162,15 @@ func overdue(d Decision) Decision {
 	d.State, d.Result = ManualReview, withCode(d.Result, CodeReviewAfter)
 	d.Alarm = join(d.Alarm, "open for longer than review_after")
 	return d
+}
+
+// askedSince is when the schedule of its lookups begins: with its newest send, or when it came in doubt once more. By then the schedule of the
+// send is over, and one lookup that is not answered would leave it alone for a day.
+func (a Attempt) askedSince() time.Time {
+	if a.DoubtedAt != nil {
+		return *a.DoubtedAt
+	}
+	return a.SubmittedAt
 }
 
 // sentSince is when it may have arrived first. A send whose process died is in doubt only once somebody has taken it over, be it a day later.

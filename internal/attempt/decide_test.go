@@ -486,3 +486,21 @@ func TestWhatDiffersOfWhatIsClosed(t *testing.T) {
 		})
 	}
 }
+
+// What came in doubt once more days after its send is asked about by the schedule from then on: that of the send is over, and would ask once a day.
+func TestADoubtThatCameBackHasAScheduleOfItsOwn(t *testing.T) {
+	t.Parallel()
+	p := NewPolicy(0, 0, []time.Duration{time.Second, time.Minute, time.Hour}, 0, true)
+	doubted := sent.Add(30 * time.Hour)
+	a := Attempt{State: Unknown, SubmittedAt: sent, OpenedAt: &sent}
+	silent := Answer{Err: errAway}
+	if d := Decide(a, silent, p, doubted); d.NextLookup == nil || d.NextLookup.Sub(doubted) < time.Hour {
+		t.Errorf("the schedule of the send goes on %v", d.NextLookup)
+	}
+	a.DoubtedAt = &doubted
+	for at, want := range map[time.Duration]time.Duration{0: time.Second, 2 * time.Second: time.Minute, 2 * time.Minute: time.Hour, 2 * time.Hour: 25 * time.Hour} {
+		if d := Decide(a, silent, p, doubted.Add(at)); d.NextLookup == nil || !d.NextLookup.Equal(doubted.Add(want)) {
+			t.Errorf("%s after it: next at %v, want %v", at, d.NextLookup, doubted.Add(want))
+		}
+	}
+}

@@ -183,10 +183,10 @@ ON CONFLICT (subject_id, number) DO UPDATE SET
     submitted_at = EXCLUDED.submitted_at, destination = EXCLUDED.destination, closed_at = NULL,
     -- What is in doubt is so from the first send on, be it that somebody took it over a day later: the provider's memory of the reference is as old.
     opened_at = CASE WHEN a.opened_at IS NOT NULL THEN LEAST(a.opened_at, a.submitted_at) END,
-    class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
+    doubted_at = NULL, class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
-RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version
+RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version
 `
 
 type BeginParams struct {
@@ -249,6 +249,7 @@ func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error)
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -283,7 +284,7 @@ WHERE (a.subject_id, a.number) IN (
         ORDER BY o.next_lookup_at LIMIT c.room FOR UPDATE SKIP LOCKED
     ) d
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type ClaimLookupsParams struct {
@@ -333,6 +334,7 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -363,7 +365,7 @@ WHERE (a.subject_id, a.number) IN (
       AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
     ORDER BY d.next_lookup_at LIMIT $4 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type ClaimUnservedParams struct {
@@ -411,6 +413,7 @@ func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -435,10 +438,10 @@ func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([
 
 const doubt = `-- name: Doubt :many
 UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code = $1, provider_code = '', sends = a.sends + 1,
-    closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
+    doubted_at = $2::timestamptz, closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
 FROM (SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number) k
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type DoubtParams struct {
@@ -487,6 +490,7 @@ func (q *Queries) Doubt(ctx context.Context, arg DoubtParams) ([]Attempt, error)
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -581,7 +585,7 @@ func (q *Queries) KeepPaid(ctx context.Context, arg KeepPaidParams) error {
 }
 
 const lockAttempts = `-- name: LockAttempts :many
-SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version FROM attempts a
+SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version FROM attempts a
 JOIN (SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS number) k
   ON a.subject_id = k.subject_id AND a.number = k.number
 ORDER BY a.subject_id, a.number FOR UPDATE OF a
@@ -624,6 +628,7 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -662,7 +667,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const lockSubject = `-- name: LockSubject :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
 `
 
 type LockSubjectParams struct {
@@ -702,6 +707,7 @@ func (q *Queries) LockSubject(ctx context.Context, arg LockSubjectParams) ([]Att
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -753,7 +759,7 @@ FROM (
            unnest($18::boolean[]) AS denied
 ) m
 WHERE a.subject_id = m.subject_id AND a.number = m.number AND a.version = m.version
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type MoveParams struct {
@@ -830,6 +836,7 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -907,8 +914,8 @@ func (q *Queries) OfProviderIDs(ctx context.Context, arg OfProviderIDsParams) ([
 }
 
 const ofReferences = `-- name: OfReferences :many
-SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.denied_at, k.take_back_at, k.must_tell, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
-    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
+SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.doubted_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.denied_at, k.take_back_at, k.must_tell, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
+    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
 `
 
 type OfReferencesParams struct {
@@ -950,6 +957,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -973,7 +981,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 }
 
 const ofSubjects = `-- name: OfSubjects :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
 `
 
 func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Attempt, error) {
@@ -1008,6 +1016,7 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Att
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -1082,7 +1091,7 @@ WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
   -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
   -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
   AND a.lease_owner = o.owner AND a.lease_expires_at IS NOT NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type RecordParams struct {
@@ -1153,6 +1162,7 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, erro
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,
@@ -1185,7 +1195,7 @@ WHERE (a.subject_id, a.number) IN (
     WHERE e.state = 'submitting' AND e.lease_expires_at < now()
     ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
 `
 
 type TakeOverParams struct {
@@ -1225,6 +1235,7 @@ func (q *Queries) TakeOver(ctx context.Context, arg TakeOverParams) ([]Attempt, 
 			&i.SubmittedAt,
 			&i.Accepted,
 			&i.OpenedAt,
+			&i.DoubtedAt,
 			&i.ClosedAt,
 			&i.NextLookupAt,
 			&i.LookupExpiresAt,

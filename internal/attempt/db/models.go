@@ -33,6 +33,7 @@ type Attempt struct {
 	SubmittedAt     time.Time
 	Accepted        bool
 	OpenedAt        *time.Time
+	DoubtedAt       *time.Time
 	ClosedAt        *time.Time
 	NextLookupAt    *time.Time
 	LookupExpiresAt *time.Time

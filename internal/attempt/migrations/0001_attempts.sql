@@ -25,6 +25,7 @@ CREATE TABLE attempts (
     submitted_at      timestamptz NOT NULL, -- of the newest send
     accepted          boolean NOT NULL DEFAULT false, -- the provider has had it at some time: it was not "never created"
     opened_at         timestamptz,      -- first accepted or in doubt
+    doubted_at        timestamptz,      -- in doubt once more, after it was denied: the schedule of lookups begins anew
     closed_at         timestamptz,
     next_lookup_at    timestamptz,      -- service clock; set while open, and on a closed one when a webhook speaks of it
     lookup_expires_at timestamptz,      -- database time; a lookup is under way until then

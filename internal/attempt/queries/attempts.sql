@@ -15,7 +15,7 @@ ON CONFLICT (subject_id, number) DO UPDATE SET
     submitted_at = EXCLUDED.submitted_at, destination = EXCLUDED.destination, closed_at = NULL,
     -- What is in doubt is so from the first send on, be it that somebody took it over a day later: the provider's memory of the reference is as old.
     opened_at = CASE WHEN a.opened_at IS NOT NULL THEN LEAST(a.opened_at, a.submitted_at) END,
-    class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
+    doubted_at = NULL, class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
 RETURNING *;
@@ -209,7 +209,7 @@ WHERE a.subject_id = @subject_id AND a.state IN ('processing', 'unknown', 'manua
 -- What was sent, and denied by the provider since, is in doubt again: as after a send of its own, which outdates what earlier ones are told,
 -- and whose absence is not proven yet. One that is being asked about is left alone.
 UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code = @code, provider_code = '', sends = a.sends + 1,
-    closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = @at::timestamptz, version = a.version + 1
+    doubted_at = @at::timestamptz, closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = @at::timestamptz, version = a.version + 1
 FROM (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number) k
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
 RETURNING a.*;
