@@ -121,6 +121,8 @@ func refusedClose(err error, date string) error {
 		return rpc.Refused("ALREADY_AGREED", "wait for its report: agogo recon closes", "%v", err)
 	case errors.Is(err, closing.ErrNotTried):
 		return rpc.Refused("STATEMENT_NOT_TRIED", "wait for the first try: agogo recon closes shows it; earlier days come first", "%s cannot be closed without its statement: %v", date, err)
+	case errors.Is(err, closing.ErrJudged):
+		return rpc.Refused("BEING_JUDGED", "give the same command again in a moment; agogo recon closes shows what became of it", "%s cannot be closed without its statement: %v", date, err)
 	case errors.Is(err, closing.ErrNoStatement):
 		return rpc.Refused("NO_STATEMENT", "close it with agogo ledger close", "%v", err)
 	case errors.Is(err, closing.ErrNoKey):

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
@@ -18,6 +19,7 @@ var (
 	ErrClosed      = errors.New("the day is closed")
 	ErrNotTried    = errors.New("its statement was not tried yet")
 	ErrAgreed      = errors.New("two people have agreed to close the day for another reason: it is being tried once more")
+	ErrJudged      = errors.New("its close is being worked on at this moment")
 	ErrNoStatement = errors.New("the provider has no statement: its days are closed without one as they are")
 )
 
@@ -79,6 +81,9 @@ func (c *Closer) Waive(ctx context.Context, tx pgx.Tx, t config.Tenant, provider
 	return out, nil
 }
 
+// lockNotAvailable is the SQLSTATE of a row that somebody else holds, where that is not waited for.
+const lockNotAvailable = "55P03"
+
 // waivable locks the close of a day that is open for want of its statement.
 func (c *Closer) waivable(ctx context.Context, tx pgx.Tx, tenant, provider, date string) (db.Close, error) {
 	if c.Key == nil {
@@ -92,7 +97,10 @@ func (c *Closer) waivable(ctx context.Context, tx pgx.Tx, tenant, provider, date
 		return db.Close{}, ErrNoStatement
 	}
 	newest, err := db.New(tx).LockNewest(ctx, db.LockNewestParams{Tenant: tenant, Provider: provider, LocalDate: pgDate(d)})
+	var held *pgconn.PgError
 	switch {
+	case errors.As(err, &held) && held.Code == lockNotAvailable:
+		return db.Close{}, ErrJudged
 	case err != nil:
 		return db.Close{}, fmt.Errorf("find the close of %s: %w", date, err)
 	case len(newest) == 0:

@@ -382,3 +382,24 @@ func TestAWordThatATryHasSeen(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+// TestAWordWhileTheDayIsJudged is told so at once: whoever judges holds the close for minutes, and what the word holds meanwhile is what everybody waits
+// behind who asks for a day of the connector.
+func TestAWordWhileTheDayIsJudged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	r.unread(today)
+	r.InTx(func(tx pgx.Tx) error {
+		if _, err := tx.Exec(r.Ctx(), "SELECT FROM closes WHERE state = 'open' FOR UPDATE"); err != nil {
+			return err
+		}
+		if _, err := r.waive(today, "user:ada", outage); !errors.Is(err, closing.ErrJudged) {
+			t.Errorf("while it is judged: %v", err)
+		}
+		return nil
+	})
+	r.both(today)
+	if h := r.report(today).Head; h.Statement != closing.NotCompared {
+		t.Errorf("%+v", h)
+	}
+}

@@ -757,7 +757,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const lockNewest = `-- name: LockNewest :many
-SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, settled_id, settled_sum, seen_id, seen_xid, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 ORDER BY revision DESC LIMIT 1 FOR UPDATE
+SELECT close_id, tenant, provider, local_date, revision, timezone, day_start, day_end, currency, run_id, state, tries, reason, next_try_at, lease_owner, lease_expires_at, requested_at, sequence, opening, late, top_ups, paid, fees, reversed, corrections, closing, statement, waived_by, waived_because, lines, repeated, matched, matched_sum, lines_sum, provider_opening, provider_closing, closing_source, carried, difference, items, exceptions, suspense, previous, digest, key_id, signature, completed_at, settled_id, settled_sum, seen_id, seen_xid, asks_due FROM closes WHERE tenant = $1 AND provider = $2 AND local_date = $3 ORDER BY revision DESC LIMIT 1 FOR UPDATE NOWAIT
 `
 
 type LockNewestParams struct {
@@ -766,7 +766,8 @@ type LockNewestParams struct {
 	LocalDate pgtype.Date
 }
 
-// The newest revision of a day's close.
+// The newest revision of a day's close. Whoever judges it holds it for minutes, and is not waited for: the caller holds what everybody who asks
+// for a day of the connector waits behind.
 func (q *Queries) LockNewest(ctx context.Context, arg LockNewestParams) ([]Close, error) {
 	rows, err := q.db.Query(ctx, lockNewest, arg.Tenant, arg.Provider, arg.LocalDate)
 	if err != nil {

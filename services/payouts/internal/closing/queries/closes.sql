@@ -81,8 +81,9 @@ SELECT n.local_date, n.day_start, n.day_end FROM (
 WHERE n.statement = 'not_compared' ORDER BY n.local_date;
 
 -- name: LockNewest :many
--- The newest revision of a day's close.
-SELECT * FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date = @local_date ORDER BY revision DESC LIMIT 1 FOR UPDATE;
+-- The newest revision of a day's close. Whoever judges it holds it for minutes, and is not waited for: the caller holds what everybody who asks
+-- for a day of the connector waits behind.
+SELECT * FROM closes WHERE tenant = @tenant AND provider = @provider AND local_date = @local_date ORDER BY revision DESC LIMIT 1 FOR UPDATE NOWAIT;
 
 -- name: Waiver :many
 SELECT * FROM close_waivers WHERE close_id = @close_id;
