@@ -52,9 +52,12 @@ func (l *lane) proven(ctx context.Context, tx pgx.Tx, most int) (Claim, error) {
 	if err := l.adopt(ctx, tx, claim, sorted.Adopt); err != nil {
 		return Claim{}, err
 	}
-	claim.Starts = sorted.Go[:min(most, len(sorted.Go))]
-	claim.Held += sorted.Asked + len(sorted.Adopt)
-	return claim, l.doubt(ctx, tx, &claim)
+	claim.Starts, claim.Held = sorted.Go, claim.Held+sorted.Asked+len(sorted.Adopt)
+	if most > 0 { // all of them at once, whatever there are slots for
+		err = l.doubt(ctx, tx, &claim)
+	}
+	claim.Starts = claim.Starts[:min(most, len(claim.Starts))]
+	return claim, err
 }
 
 // doubt takes those out of a claim that have lapsed, and has them asked about.

@@ -198,7 +198,7 @@ var Charge = Machine{Aggregate: "charge", Service: "recurrences", Body: "Charge"
 	{"requires_action", "submitting", "charge.submitting", "new card, or by a person"},
 	{"submitting", "succeeded", "charge.succeeded", "charged"},
 	{"submitting", "processing", "charge.processing", "accepted, not finished"},
-	{"submitting", "failed_soft", "charge.failed", "reversible decline, or a retry that never left"},
+	{"submitting", "failed_soft", "charge.failed", "reversible decline, or a retry that never left, or a decline of a reference that went with two cards (either_card): it goes again with the newer one"},
 	{"submitting", "failed_hard", "charge.failed", "irreversible decline"},
 	{"submitting", "requires_action", "charge.requires_action", "the customer must act"},
 	{"submitting", "unknown", "charge.outcome_unknown", "ambiguous answer, crash or lost lease"},

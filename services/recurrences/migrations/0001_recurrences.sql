@@ -173,6 +173,8 @@ CREATE TABLE card_attempts (
     run_id    uuid NOT NULL, -- that sent it; no reference, or every claim would wait for the run's planning
     sent_at   timestamptz NOT NULL,
     declined  boolean NOT NULL DEFAULT false,
+    -- Its reference went with another card before, and may have arrived then: nobody can tell which card an answer is about.
+    two_cards boolean NOT NULL DEFAULT false,
     PRIMARY KEY (charge_id, attempt)
 );
 CREATE INDEX card_attempts_window ON card_attempts (card_id, sent_at);

@@ -87,6 +87,8 @@ func (c Charge) failure() string {
 	switch {
 	case c.Class == "NOT_SENT", c.Scope == "provider", c.Code == "voided", c.Code == "refunded": // these two were paid and given back
 		return ""
+	case c.Code == "either_card": // it may have been the card that was replaced, and the new one is tried at once
+		return ""
 	case c.RetryOn != "":
 		return "charge.failed.retry"
 	case c.Class == "REJECTED_RETRYABLE":

@@ -45,6 +45,7 @@ func TestCustomerHears(t *testing.T) {
 		{"the customer must act", chargeEvent("charge.requires_action", 3, nil), "charge.requires_action", ""},
 		{"never sent is no failure of his", chargeEvent("charge.failed", 3, func(c *Charge) { c.Class, c.RetryOn = "NOT_SENT", "2025-10-31" }), "", ""},
 		{"nor is what the gateway refuses for our own sake", chargeEvent("charge.failed", 3, func(c *Charge) { c.Scope = "provider" }), "", ""},
+		{"nor is what another card may have said", chargeEvent("charge.failed", 3, func(c *Charge) { c.Class, c.Code, c.RetryOn = "REJECTED_RETRYABLE", "either_card", "2025-10-31" }), "", ""},
 		{"doubt", chargeEvent("charge.outcome_unknown", 3, nil), "", ""},
 		{"not heard", chargeEvent("charge.due", 1, nil), "", ""},
 	} {

@@ -132,6 +132,25 @@ const (
 // a person has it charged again.
 func GivenBack(code string) bool { return code == CodeVoided || code == CodeRefunded }
 
+// CodeEitherCard is the reason of a charge whose reference went with two cards and was declined.
+const CodeEitherCard = "either_card"
+
+// OfEitherCard is what the outcome of an answer is where the reference went with two cards, and the first send of it may have arrived though
+// its gateway denied it: it says nothing about either card. A decline then ends that reference and nothing else. The charge goes again under
+// the next one, with the card that it has now, and that is no try more; declined reports this.
+func (a Answer) OfEitherCard(o Outcome, from State, tries int) (after Outcome, declined bool) {
+	o.Card = CardUntouched
+	rejected := a.Class == ClassRejectedFinal || a.Class == ClassRejectedRetryable
+	switch {
+	case !rejected, o.TakenBack, a.Scope == ScopeProvider, a.Scope == ScopeFloat:
+		return o, false
+	case from == Submitting:
+		return a.again(from, tries), true
+	default:
+		return Outcome{State: FailedSoft, Again: true}, true
+	}
+}
+
 // declined reads a rejection by the card or its issuer.
 func (a Answer) declined(from State) Outcome {
 	o := Outcome{State: FailedHard, Declined: true, Card: CardDeclined}

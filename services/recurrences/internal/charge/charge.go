@@ -5,10 +5,12 @@ package charge
 import (
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/agogopay/agogo/internal/event"
+	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 )
 
 // State is a charge's state; the table of transitions is event.Charge.
@@ -46,4 +48,13 @@ func ID(tenant, recurrence, cycle string) uuid.UUID {
 // Gateways ask for letters and digits, and Cielo for 50 at most.
 func Reference(id uuid.UUID, attempt int) string {
 	return hex.EncodeToString(id[:]) + fmt.Sprintf("%02d", attempt)
+}
+
+// ahead is how many days before its cycle a charge may be made up: gateways may need ten, and the calendar that moves charge dates
+// may have been another one.
+const ahead = 14
+
+// MadeUp is the first day on which the charge of a cycle can have been made up, as midnight in UTC.
+func MadeUp(c recurrence.Cycle) time.Time {
+	return min(c.Date, c.ChargeOn).Time().AddDate(0, 0, -ahead)
 }

@@ -51,6 +51,12 @@ func (s Standing) TriesNewCard(o Outcome) bool {
 	return o.Declined && !o.TakenBack && s.OldCard && (recurrence.Charges(s.State) || s.State == recurrence.Hold)
 }
 
+// StillToTry reports whether a charge that nobody can tell of which card it was declined for is sent with the one that it has now: unless its
+// send goes on by itself, or the recurrence is not charged.
+func (s Standing) StillToTry(wanted bool) bool {
+	return !wanted && !s.CardInvalid && (recurrence.Charges(s.State) || s.State == recurrence.Hold)
+}
+
 // LeftToNewCard reports whether what an outcome has go again would not be sent: its recurrence went on hold meanwhile, and only the card that
 // was given since has it sent.
 func (s Standing) LeftToNewCard(o Outcome) bool {

@@ -20,13 +20,9 @@ import (
 
 // Claim takes charges of a lane, one per recurrence, that may go. What may not is put aside; see [verdict].
 func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) (dispatch.Claim, error) {
-	now := b.Clock.Now()
-	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
-		RunID: l.Run.ID, Page: int32(l.Page), Gateway: l.Provider, Now: now, Resting: resting, PageLimit: int32(most),
-		DeniedSince: now.Add(-attempt.ResendWithin), SentSince: l.Connector.Policy.ResendsSince(now),
-	})
+	rows, err := b.rows(ctx, tx, l, most, resting)
 	if err != nil {
-		return dispatch.Claim{}, fmt.Errorf("claim charges: %w", err)
+		return dispatch.Claim{}, err
 	}
 	rows, err = b.alone(ctx, tx, rows)
 	if err != nil || len(rows) == 0 {
@@ -48,6 +44,32 @@ func (b *Book) Claim(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, 
 	}
 	c.Doubt = b.Outcomes.Doubt
 	return c, nil
+}
+
+// lapsedMost is how many charges that have lapsed one transaction takes: a whole page. Nothing is asked or sent for them here, so they take
+// neither slots nor a share of the rate from what is sent.
+const lapsedMost = 1000
+
+// rows locks up to most charges of a lane, and where one of them has lapsed all of the lane that have.
+func (b *Book) rows(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, resting []uuid.UUID) ([]db.ClaimRow, error) {
+	now := b.Clock.Now()
+	p := db.ClaimParams{
+		RunID: l.Run.ID, Page: int32(l.Page), Gateway: l.Provider, Now: now, Resting: resting, PageLimit: int32(most),
+		DeniedSince: now.Add(-attempt.ResendWithin), SentSince: l.Connector.Policy.ResendsSince(now),
+	}
+	rows, err := db.New(tx).Claim(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("claim charges: %w", err)
+	}
+	if !slices.ContainsFunc(rows, func(r db.ClaimRow) bool { return r.Lapsed }) {
+		return rows, nil
+	}
+	p.OnlyLapsed, p.PageLimit = true, lapsedMost
+	lapsed, err := db.New(tx).Claim(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("claim charges that have lapsed: %w", err)
+	}
+	return append(slices.DeleteFunc(rows, func(r db.ClaimRow) bool { return r.Lapsed }), lapsed...), nil
 }
 
 // alone keeps one charge per recurrence, the oldest, and none of a recurrence with another one under way. The claim's own
@@ -102,11 +124,14 @@ const codeNotWanted = "not_wanted"
 
 // check looks at each charge once more.
 func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []db.ClaimRow, aside []verdict, err error) {
+	var lapsed []db.ClaimRow
 	for _, r := range rows {
 		state := recurrence.State(r.RecurrenceState)
 		over := charge.Over(state, r.RecurrenceCode)
 		asked := wanted(r)
 		switch {
+		case over && r.Lapsed: // its gateway is asked once more before it is given up
+			lapsed = append(lapsed, r)
 		case over && slices.Contains(charge.Cancellable(), charge.State(r.State)):
 			aside = append(aside, verdict{row: r, code: charge.CodeEnded, to: charge.Cancelled})
 		case over, !asked && !recurrence.Charges(state):
@@ -115,12 +140,14 @@ func (b *Book) check(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) (fit []
 			aside = append(aside, verdict{row: r, code: recurrence.CodeCardInvalid, hold: recurrence.CodeCardInvalid})
 		case b.late(r, b.Clock.Now()):
 			aside = append(aside, tooLate(r))
+		case r.Lapsed: // nothing is sent for it now, so its card's network has no say
+			lapsed = append(lapsed, r)
 		default:
 			fit = append(fit, r)
 		}
 	}
 	fit, over, err := b.budget(ctx, tx, fit)
-	return fit, append(aside, over...), err
+	return append(fit, lapsed...), append(aside, over...), err
 }
 
 // wanted reports whether somebody asked for a send: a person, or whoever gave a new card.
@@ -217,17 +244,8 @@ func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
 	return attempt.Start{
 		Key: attempt.Key{Subject: r.ChargeID, Number: number}, Tenant: r.Tenant, Provider: l.Provider,
 		Reference: charge.Reference(r.ChargeID, number), Destination: store.Card{Brand: r.Brand, Token: r.Token}.Destination(),
-		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, Day: madeUp(r), Lapsed: r.Lapsed,
+		Amount: money.Amount{Minor: r.Amount, Currency: money.Currency(r.Currency)}, Day: charge.MadeUp(recurrence.Cycle{Date: r.Cycle, ChargeOn: r.ChargeDate}), Lapsed: r.Lapsed,
 	}
-}
-
-// ahead is how many days before its cycle a charge may be made up: gateways may need ten, and the calendar that moves charge dates
-// may have been another one.
-const ahead = 14
-
-// madeUp is the first day on which a charge can have been made up, as midnight in UTC.
-func madeUp(r db.ClaimRow) time.Time {
-	return min(r.Cycle, r.ChargeDate).Time().AddDate(0, 0, -ahead)
 }
 
 // begun moves charges with their attempts, and counts them for their cards' networks.
@@ -237,7 +255,7 @@ func (b *Book) begun(ctx context.Context, tx pgx.Tx, l dispatch.Lane, rows []db.
 		byID[r.ChargeID] = r
 	}
 	changes := make([]store.ChargeChange, 0, len(begun))
-	p := db.InsertCardAttemptsParams{RunID: l.Run.ID, Now: b.Clock.Now()}
+	p := db.InsertCardAttemptsParams{RunID: l.Run.ID, Now: b.Clock.Now(), Denied: []uuid.UUID{}}
 	for _, a := range begun {
 		r := byID[a.Subject]
 		changes = append(changes, store.ChargeChange{
@@ -245,6 +263,9 @@ func (b *Book) begun(ctx context.Context, tx pgx.Tx, l dispatch.Lane, rows []db.
 		})
 		p.Ids, p.Attempts, p.Tenants = append(p.Ids, a.Subject), append(p.Attempts, int32(a.Number)), append(p.Tenants, a.Tenant)
 		p.CardIds, p.Amounts = append(p.CardIds, r.CardID), append(p.Amounts, a.Amount.Minor)
+		if a.OpenedAt != nil || a.Reached {
+			p.Denied = append(p.Denied, a.Subject)
+		}
 	}
 	if err := db.New(tx).InsertCardAttempts(ctx, p); err != nil {
 		return fmt.Errorf("note attempts on cards: %w", err)

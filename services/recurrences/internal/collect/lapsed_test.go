@@ -2,13 +2,16 @@ package collect_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/dispatch"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
@@ -221,6 +224,90 @@ func TestWhatALapsedDenialTells(t *testing.T) {
 	}
 	d.CheckEvents()
 	d.CheckBooks()
+}
+
+// The gateway does not answer when it is asked anew. It is asked again by the schedule of the new doubt, and not a day later.
+func TestADoubtThatCameBackIsAskedAboutAgainSoon(t *testing.T) {
+	t.Parallel()
+	d := newDenied(t, recurrencestest.TimeoutPaid)
+	d.Clock.Advance(3 * time.Hour)
+	d.Gateway.Silent = true
+	d.person(t)
+	d.LookUp(0)
+	if got := d.one(); got != "unknown/denial_lapsed" {
+		t.Fatalf("it is %s", got)
+	}
+	d.Gateway.Silent = false
+	d.minute()
+	if got := d.charge(); got.State != charge.Succeeded || len(d.Gateway.Sends()) != 1 {
+		t.Errorf("%s after %d sends", d.one(), len(d.Gateway.Sends()))
+	}
+	d.CheckEvents()
+	d.CheckBooks()
+}
+
+// All that has lapsed of a page is taken at once, however few slots there are: nothing is sent for it.
+func TestWhatHasLapsedTakesNoSlots(t *testing.T) {
+	t.Parallel()
+	const members = 4
+	d := denied{recurrencestest.New(t)}
+	d.Connector.Policy.Deduplicates = true
+	d.Gateway.Remembers, d.Gateway.Now = memory, d.Clock.Now
+	for i := range members {
+		d.Agree(fmt.Sprintf("rec-%d", i), "2025-10-30", recurrencestest.TimeoutGone)
+	}
+	d.Agree("rec-ok", "2025-10-31", recurrencestest.OK)
+	page := d.Morning("2025-10-30")
+	d.minute()
+	d.Clock.Advance(2 * time.Hour)
+	d.SQL("UPDATE charges SET send_run = $1, send_page = 0, send_date = '2025-10-31', send_cause = 'person', send_wanted_at = $2", page, d.Clock.Now())
+	if n := d.Count("SELECT count(*) FROM attempts WHERE state = 'not_sent'"); n != members {
+		t.Fatalf("%d were denied", n)
+	}
+	d.InTx(func(tx pgx.Tx) error {
+		r, err := d.Runs.Get(d.Ctx(), tx, page)
+		if err != nil {
+			return err
+		}
+		c, err := d.Book.Claim(d.Ctx(), tx, dispatch.Lane{Run: r, Provider: "cielo", Connector: d.Connector}, 2, []uuid.UUID{})
+		if err != nil {
+			return err
+		}
+		lapsed := 0
+		for _, s := range c.Starts {
+			if s.Lapsed {
+				lapsed++
+			}
+		}
+		if lapsed != members || len(c.Starts) != members {
+			t.Errorf("with two slots %d of %d that have lapsed were taken, and %d others", lapsed, members, len(c.Starts)-lapsed)
+		}
+		return nil
+	})
+}
+
+// What has lapsed of a recurrence that has ended meanwhile is asked about before it is given up.
+func TestALapsedChargeOfAnEndedRecurrenceIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	for token, want := range map[string]charge.State{recurrencestest.TimeoutPaid: charge.Succeeded, recurrencestest.TimeoutGone: charge.Cancelled} {
+		t.Run(token, func(t *testing.T) {
+			t.Parallel()
+			d := newDenied(t, token)
+			d.stop(t, func() {
+				d.person(t)
+				d.Clock.Advance(3 * time.Hour)
+				d.SQL("UPDATE recurrences SET state = 'completed', reason_code = 'expired', ended_at = $1, next_cycle = NULL, next_charge_date = NULL", d.Clock.Now())
+			})
+			d.minute()
+			if got := d.charge(); got.State != want || len(d.Gateway.Sends()) != 1 || got.Send.Wanted() {
+				t.Errorf("%s after %d sends, to be sent %t; want %s", d.one(), len(d.Gateway.Sends()), got.Send.Wanted(), want)
+			}
+			if n := d.Count("SELECT count(*) FROM runs WHERE state <> 'completed'"); n != 0 {
+				t.Errorf("%d runs wait", n)
+			}
+			d.CheckBooks()
+		})
+	}
 }
 
 // Its recurrence goes on hold while the gateway is asked anew, and the customer gives another card: that is what has it sent then.

@@ -28,11 +28,13 @@ func (o *Outcomes) cancelEnded(ctx context.Context, tx pgx.Tx, all []news, v vie
 }
 
 // tryNewCards has charges that an old card was declined for, or that never left, sent with the card that was given while they were on their way
-// or in doubt: whoever gave it could not have them sent.
+// or in doubt: whoever gave it could not have them sent. So it has those of which nobody can tell whether the new card was declined.
 func (o *Outcomes) tryNewCards(ctx context.Context, tx pgx.Tx, all []news, v view) error {
 	for _, n := range all { // hardly ever one of a batch
 		r, ok := v.recurrences[n.before.Key()]
-		if s := v.standing(n, r); !ok || !s.TriesNewCard(n.outcome) && !s.LeftToNewCard(n.outcome) {
+		s := v.standing(n, r)
+		tries := s.TriesNewCard(n.outcome) || s.LeftToNewCard(n.outcome) || n.eitherCard && s.StillToTry(n.before.Send.Wanted())
+		if !ok || !tries {
 			continue
 		}
 		send := store.Send{Run: n.before.RunID, Date: o.Store.Today(r.Tenant), Cause: store.ByCard}

@@ -29,6 +29,8 @@ type news struct {
 	before  store.Charge
 	outcome charge.Outcome
 	retryOn recurrence.Date
+	// eitherCard: it is a decline of a reference that went with two cards, and nobody can tell which of them said no.
+	eitherCard bool
 }
 
 // judge reads the charges of attempts and holds their rows.
@@ -45,6 +47,10 @@ func (o *Outcomes) judge(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 	for _, c := range rows {
 		byID[c.ID] = c
 	}
+	twice, err := twoCards(ctx, tx, moved)
+	if err != nil {
+		return nil, err
+	}
 	all := make([]news, len(moved))
 	for i, m := range moved {
 		c, ok := byID[m.Attempt.Subject]
@@ -52,9 +58,34 @@ func (o *Outcomes) judge(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 			return nil, fmt.Errorf("attempt %d of charge %s: there is no such charge", m.Attempt.Number, m.Attempt.Subject)
 		}
 		all[i] = news{Moved: m, before: c, outcome: read(c, m)}
+		if twice[m.Attempt.Key] {
+			all[i].outcome, all[i].eitherCard = eitherCard(c, m, all[i].outcome)
+		}
 		all[i].outcome, all[i].retryOn = o.retry(all[i])
 	}
 	return all, o.endRetries(ctx, tx, all)
+}
+
+// twoCards finds those attempts that went with another card once before, when they may have arrived. Hardly any was sent twice.
+func twoCards(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) (map[attempt.Key]bool, error) {
+	var p db.TwoCardsParams
+	for _, m := range moved {
+		if m.Attempt.Sends > 1 {
+			p.Ids, p.Attempts = append(p.Ids, m.Attempt.Subject), append(p.Attempts, int32(m.Attempt.Number))
+		}
+	}
+	if len(p.Ids) == 0 {
+		return nil, nil
+	}
+	rows, err := db.New(tx).TwoCards(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("find attempts that went with two cards: %w", err)
+	}
+	twice := map[attempt.Key]bool{}
+	for _, r := range rows {
+		twice[attempt.Key{Subject: r.ChargeID, Number: int(r.Attempt)}] = true
+	}
+	return twice, nil
 }
 
 // endRetries has declines exhausted whose recurrence is over with its last cycle. A person had what was missed of it charged,
@@ -100,9 +131,21 @@ func read(c store.Charge, m attempt.Moved) charge.Outcome {
 		// It was not charged, and the card never said no. It waits for its next retry like any other.
 		return charge.Outcome{State: charge.FailedSoft, Declined: true}
 	default:
-		a := charge.Answer{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code, Asked: c.Send.Cause == store.ByPerson || c.Send.Cause == store.ByCard}
-		return a.Outcome(c.State, c.Tries)
+		return answer(c, m).Outcome(c.State, c.Tries)
 	}
+}
+
+func answer(c store.Charge, m attempt.Moved) charge.Answer {
+	r := m.Result
+	return charge.Answer{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code, Asked: c.Send.Cause == store.ByPerson || c.Send.Cause == store.ByCard}
+}
+
+// eitherCard is what an answer means where nobody can tell which of two cards it is about. What people have decided is about neither.
+func eitherCard(c store.Charge, m attempt.Moved, o charge.Outcome) (after charge.Outcome, declined bool) {
+	if m.Again || m.Result.Code == review.CodeNotPaid {
+		return o, false
+	}
+	return answer(c, m).OfEitherCard(o, c.State, c.Tries)
 }
 
 // retry finds the date of the next retry, or that there is none.
@@ -145,10 +188,13 @@ func (n news) changes(now time.Time) []store.ChargeChange {
 	if n.outcome.Declined {
 		c.Tried = n.tried()
 	}
+	if n.eitherCard { // what one card was refused for keeps no other one from being tried
+		c.Reason.Scope, c.Reason.Code, c.Reason.ProviderCode = string(provider.ScopePayment), charge.CodeEitherCard, ""
+	}
 	if to == charge.Succeeded {
 		c.Fee = n.Attempt.Fee
 	}
-	if n.outcome.Again && n.Attempt.State == attempt.Failed && !r.Stop {
+	if n.outcome.Again && n.Attempt.State == attempt.Failed && !r.Stop && !n.eitherCard {
 		pause := ourPause
 		if r.Class == provider.RejectedFinal { // the same would be refused again
 			pause = mendPause

@@ -210,13 +210,13 @@ func (v view) othersUnpaid(n news, state recurrence.State) bool {
 	})
 }
 
-// wakeOthers wakes the sending of other charges of these recurrences: one waits while another is under way. What goes again after a doubt
-// is woken as well: no lane has it in hand.
+// wakeOthers wakes the sending of other charges of these recurrences: one waits while another is under way. What goes again after a doubt, or
+// with a card that nobody has tried yet, is woken as well: no lane has it in hand.
 func (o *Outcomes) wakeOthers(ctx context.Context, tx pgx.Tx, all []news, v view) error {
 	for _, n := range all { // a recurrence rarely has a second charge that waits
 		var places []run.Place
 		for _, c := range v.unpaid[n.before.Key()] {
-			if (c.ID != n.before.ID || n.before.State == charge.Unknown) && c.Send.Wanted() {
+			if (c.ID != n.before.ID || n.before.State == charge.Unknown || n.eitherCard) && c.Send.Wanted() {
 				places = append(places, run.Place{Run: c.Send.Run, Page: c.Send.Page})
 			}
 		}

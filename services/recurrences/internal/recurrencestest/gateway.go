@@ -2,6 +2,7 @@ package recurrencestest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -47,8 +48,8 @@ type Gateway struct {
 	// Remembers is for how long, by Now, it answers a repeated reference as it did the first, and charges nothing.
 	Remembers time.Duration
 	Now       func() time.Time
-	// Blind: its reading side knows nothing.
-	Blind bool
+	// Blind: its reading side knows nothing. Silent: it does not answer.
+	Blind, Silent bool
 
 	mu     sync.Mutex
 	book   []Sale
@@ -144,10 +145,15 @@ func (g *Gateway) decide(t provider.Transfer) (sale *provider.Result, answer pro
 	}
 }
 
+var errSilent = errors.New("the gateway does not answer")
+
 // Lookup finds what became of a reference.
 func (g *Gateway) Lookup(_ context.Context, t provider.Transfer) (provider.Found, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.Silent {
+		return provider.Found{}, errSilent
+	}
 	for _, s := range g.book {
 		if s.Reference == t.Reference && !g.Blind {
 			f := provider.Found{Exists: true, Result: s.Result, Amount: &s.Amount, Reversed: s.Reversed}

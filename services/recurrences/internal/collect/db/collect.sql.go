@@ -90,12 +90,14 @@ LEFT JOIN attempts a ON a.subject_id = c.charge_id AND a.number = c.attempt
 WHERE c.send_run = $3::uuid AND c.send_page = $4::integer AND c.gateway = $5 AND c.state <> 'submitting' AND NOT c.contradicted
   AND (c.not_before IS NULL OR c.not_before <= $6::timestamptz)
   AND NOT (c.charge_id = ANY($7::uuid[]))
+  AND (NOT $8::boolean OR a.state = 'not_sent' AND a.opened_at IS NOT NULL
+       AND (COALESCE(a.denied_at < $1::timestamptz, true) OR LEAST(a.opened_at, a.submitted_at) < $2::timestamptz))
   AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = c.charge_id AND w.state = 'asking')
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = c.charge_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
   AND NOT EXISTS (SELECT 1 FROM charges o WHERE o.tenant = c.tenant AND o.recurrence_id = c.recurrence_id
                   AND o.state IN ('submitting', 'processing', 'unknown', 'manual_review'))
-ORDER BY c.charge_id LIMIT $8 FOR NO KEY UPDATE OF c, r SKIP LOCKED
+ORDER BY c.charge_id LIMIT $9 FOR NO KEY UPDATE OF c, r SKIP LOCKED
 `
 
 type ClaimParams struct {
@@ -106,6 +108,7 @@ type ClaimParams struct {
 	Gateway     string
 	Now         time.Time
 	Resting     []uuid.UUID
+	OnlyLapsed  bool
 	PageLimit   int32
 }
 
@@ -148,6 +151,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 		arg.Gateway,
 		arg.Now,
 		arg.Resting,
+		arg.OnlyLapsed,
 		arg.PageLimit,
 	)
 	if err != nil {
@@ -195,10 +199,11 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 }
 
 const insertCardAttempts = `-- name: InsertCardAttempts :exec
-INSERT INTO card_attempts (charge_id, attempt, tenant, card_id, amount, run_id, sent_at)
+INSERT INTO card_attempts AS k (charge_id, attempt, tenant, card_id, amount, run_id, sent_at)
 SELECT unnest($1::uuid[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::uuid[]), unnest($5::bigint[]),
        $6::uuid, $7::timestamptz
-ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at
+ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at,
+    two_cards = k.two_cards OR k.card_id <> EXCLUDED.card_id AND k.charge_id = ANY($8::uuid[])
 `
 
 type InsertCardAttemptsParams struct {
@@ -209,9 +214,10 @@ type InsertCardAttemptsParams struct {
 	Amounts  []int64
 	RunID    uuid.UUID
 	Now      time.Time
+	Denied   []uuid.UUID
 }
 
-// A reference that was never sent goes again under its number.
+// A reference that was never sent goes again under its number. Where its gateway has only denied it, an earlier send may have arrived since.
 func (q *Queries) InsertCardAttempts(ctx context.Context, arg InsertCardAttemptsParams) error {
 	_, err := q.db.Exec(ctx, insertCardAttempts,
 		arg.Ids,
@@ -221,6 +227,7 @@ func (q *Queries) InsertCardAttempts(ctx context.Context, arg InsertCardAttempts
 		arg.Amounts,
 		arg.RunID,
 		arg.Now,
+		arg.Denied,
 	)
 	return err
 }

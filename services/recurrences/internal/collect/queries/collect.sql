@@ -18,6 +18,8 @@ LEFT JOIN attempts a ON a.subject_id = c.charge_id AND a.number = c.attempt
 WHERE c.send_run = @run_id::uuid AND c.send_page = @page::integer AND c.gateway = @gateway AND c.state <> 'submitting' AND NOT c.contradicted
   AND (c.not_before IS NULL OR c.not_before <= @now::timestamptz)
   AND NOT (c.charge_id = ANY(@resting::uuid[]))
+  AND (NOT @only_lapsed::boolean OR a.state = 'not_sent' AND a.opened_at IS NOT NULL
+       AND (COALESCE(a.denied_at < @denied_since::timestamptz, true) OR LEAST(a.opened_at, a.submitted_at) < @sent_since::timestamptz))
   AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = c.charge_id AND w.state = 'asking')
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = c.charge_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
@@ -45,11 +47,12 @@ LEFT JOIN attempts a ON a.subject_id = k.charge_id AND a.number = k.attempt
 GROUP BY w.n ORDER BY w.n;
 
 -- name: InsertCardAttempts :exec
--- A reference that was never sent goes again under its number.
-INSERT INTO card_attempts (charge_id, attempt, tenant, card_id, amount, run_id, sent_at)
+-- A reference that was never sent goes again under its number. Where its gateway has only denied it, an earlier send may have arrived since.
+INSERT INTO card_attempts AS k (charge_id, attempt, tenant, card_id, amount, run_id, sent_at)
 SELECT unnest(@ids::uuid[]), unnest(@attempts::integer[]), unnest(@tenants::text[]), unnest(@card_ids::uuid[]), unnest(@amounts::bigint[]),
        @run_id::uuid, @now::timestamptz
-ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at;
+ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at,
+    two_cards = k.two_cards OR k.card_id <> EXCLUDED.card_id AND k.charge_id = ANY(@denied::uuid[]);
 
 -- name: UnservedCharges :many
 SELECT charge_id FROM charges

@@ -103,3 +103,40 @@ func (q *Queries) OverByLastCycle(ctx context.Context, arg OverByLastCycleParams
 	}
 	return items, nil
 }
+
+const twoCards = `-- name: TwoCards :many
+SELECT k.charge_id, k.attempt FROM card_attempts k
+JOIN (SELECT unnest($1::uuid[]) AS id, unnest($2::integer[]) AS attempt) n ON k.charge_id = n.id AND k.attempt = n.attempt
+WHERE k.two_cards
+`
+
+type TwoCardsParams struct {
+	Ids      []uuid.UUID
+	Attempts []int32
+}
+
+type TwoCardsRow struct {
+	ChargeID uuid.UUID
+	Attempt  int32
+}
+
+// Which of these attempts went with two cards.
+func (q *Queries) TwoCards(ctx context.Context, arg TwoCardsParams) ([]TwoCardsRow, error) {
+	rows, err := q.db.Query(ctx, twoCards, arg.Ids, arg.Attempts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TwoCardsRow
+	for rows.Next() {
+		var i TwoCardsRow
+		if err := rows.Scan(&i.ChargeID, &i.Attempt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
