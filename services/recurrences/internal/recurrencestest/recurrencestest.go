@@ -156,7 +156,7 @@ func (e *Env) Replica() *Sender {
 	s.Worker = reconcile.New(reconcile.Config{Service: store.Service, Item: "charge"}, reconcile.Deps{
 		Pool: e.Pool, Outbox: e.Outbox, Clock: e.Clock, Connectors: s.Connectors, Book: s.Outcomes, Logger: logger,
 	})
-	s.Resolver = &resolve.Resolver{Store: e.Store, Runs: e.Runs, Outcomes: s.Outcomes, Clock: e.Clock}
+	s.Resolver = &resolve.Resolver{Store: e.Store, Runs: e.Runs, Outcomes: s.Outcomes, Clock: e.Clock, Gate: gate}
 	return s
 }
 

@@ -114,8 +114,11 @@ func (r *Resolver) Cancel(ctx context.Context, tx pgx.Tx, tenant, id, _ string) 
 	if err := r.Store.UnwantSent(ctx, tx, idsOf(open)...); err != nil {
 		return err
 	}
-	open = slices.DeleteFunc(open, func(c store.Charge) bool { return !slices.Contains(charge.Cancellable(), c.State) })
-	return r.cancel(ctx, tx, open...)
+	cancellable := slices.DeleteFunc(slices.Clone(open), func(c store.Charge) bool { return !slices.Contains(charge.Cancellable(), c.State) })
+	if err := r.cancelOpen(ctx, tx, cancellable); err != nil {
+		return err
+	}
+	return r.Runs.Settle(ctx, tx, senders(open)...)
 }
 
 // Reactivate ends a hold by a person's word. A charge that was declined goes on with its retries if any are left; others are

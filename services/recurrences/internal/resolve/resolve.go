@@ -14,6 +14,7 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/clock"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/run"
@@ -28,6 +29,7 @@ type Resolver struct {
 	Runs     *run.Store
 	Outcomes *outcome.Outcomes
 	Clock    clock.Clock
+	Gate     *precheck.Gate // nil: nothing was ever restored
 }
 
 // Outcomes that people prove.
