@@ -25,6 +25,7 @@ import (
 	"github.com/agogopay/agogo/services/recurrences/internal/plan"
 	"github.com/agogopay/agogo/services/recurrences/internal/resolve"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
+	"github.com/agogopay/agogo/services/recurrences/internal/suspense"
 )
 
 // parts are what the service consists of, on one database.
@@ -95,7 +96,8 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Runs: runs, Outbox: relay, Clock: clk, Tenants: file, Connectors: states,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk},
-			Operate:  &resolve.Resolver{Store: st, Runs: runs, Outcomes: outcomes, Clock: clk}, Wake: book.Wake,
+			Operate:  &resolve.Resolver{Store: st, Runs: runs, Outcomes: outcomes, Clock: clk, Gate: gate}, Wake: book.Wake,
+			Suspense: &suspense.Desk{Store: st},
 		}),
 	}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/agogopay/agogo/internal/telemetry"
 	"github.com/agogopay/agogo/services/recurrences/internal/outcome"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
+	"github.com/agogopay/agogo/services/recurrences/internal/resolve"
 )
 
 // TestContradictionsAreCounted: what finds them is given the registry that the service serves.
@@ -31,6 +32,25 @@ func TestContradictionsAreCounted(t *testing.T) {
 	outcomes, ok := p.reconcile.Book.(*outcome.Outcomes)
 	if !ok || outcomes.Findings.Registry != prometheus.Registerer(registry) {
 		t.Error("contradictions are counted for nobody")
+	}
+}
+
+// TestPeopleHaveADesk: what they decide about suspense is taken, and what may have been sent before a restore is asked about before it is cancelled.
+func TestPeopleHaveADesk(t *testing.T) {
+	t.Parallel()
+	s := &Service{
+		cfg: Config{File: recurrencestest.Wallclub(t)}, connectors: &connector.Set{}, log: slog.New(slog.DiscardHandler),
+		deps: Deps{Clock: clock.NewVirtual(time.Unix(0, 0)), Telemetry: &telemetry.Telemetry{Registry: prometheus.NewRegistry()}},
+	}
+	p, err := s.assemble(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.admin.Suspense == nil || p.admin.Suspense.Store != p.admin.Store {
+		t.Error("nobody takes decisions about suspense")
+	}
+	if r, ok := p.admin.Operate.(*resolve.Resolver); !ok || r.Gate == nil {
+		t.Error("nobody asks about what may have been sent before a restore")
 	}
 }
 

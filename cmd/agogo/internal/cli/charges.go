@@ -99,7 +99,7 @@ func (a *app) chargesCommand() *cobra.Command {
 	}, `agogo charges cancel 0b1c… --reason "goodwill"`)
 	needsReason(cancel, &why)
 	return noun("charges", "What is taken from customers, cycle by cycle", a.listChargesCommand(), get, a.chargeCommand(), cancel, a.resolveChargeCommand(),
-		a.refreshChargeCommand(), a.settleDisputeCommand())
+		a.refreshChargeCommand(), a.settleDisputeCommand(), a.chargesSuspenseCommand(), a.settleSuspenseCommand())
 }
 
 func (a *app) refreshChargeCommand() *cobra.Command {

@@ -167,6 +167,27 @@ func (s *charging) SettleDispute(_ context.Context, r *recurrencesv1.SettleDispu
 	return c, nil
 }
 
+func (s *charging) ListSuspense(_ context.Context, r *recurrencesv1.ListSuspenseRequest) (*recurrencesv1.ListSuspenseResponse, error) {
+	s.asked = r
+	return &recurrencesv1.ListSuspenseResponse{Items: []*recurrencesv1.Suspended{
+		{
+			FindingId: "5d1c7a52-6d0e-4d6b-9f0b-3c1f6d1c2a10", Gateway: "cielo", Code: "paid_after_closed", ChargeId: chargeID, FoundAt: at("2025-11-20T12:00:00Z"),
+			Amount: brl(-4990), ProposedAccount: "seller_payable:seller-1", ProposedAmount: brl(-4990), ProposedBy: "user:ana", ProposedReason: "the customer keeps it",
+			ProposedEvidence: "ticket 4711",
+		},
+		{FindingId: "7e2d8b63-7e1f-4e7c-8a1c-4d2a7e2d3b21", Gateway: "cielo", Code: "refunded_more_than_charged", ChargeId: chargeID, FoundAt: at("2025-11-19T12:00:00Z"), Amount: brl(1010)},
+	}}, nil
+}
+
+func (s *charging) ResolveFinding(_ context.Context, r *recurrencesv1.ResolveFindingRequest) (*recurrencesv1.ResolveFindingResponse, error) {
+	s.asked = r
+	out := &recurrencesv1.ResolveFindingResponse{Applied: r.GetAmountMinor() == 0, Account: r.GetTo(), Amount: brl(-4990), Left: brl(0)}
+	if !out.Applied {
+		out.Amount, out.Left, out.Replaces = brl(r.GetAmountMinor()), brl(-4990), "user:ana"
+	}
+	return out, nil
+}
+
 func (s *charging) ListHoldDigests(_ context.Context, r *recurrencesv1.ListHoldDigestsRequest) (*recurrencesv1.ListHoldDigestsResponse, error) {
 	s.asked = r
 	return &recurrencesv1.ListHoldDigestsResponse{Items: []*recurrencesv1.HoldDigest{
@@ -352,6 +373,16 @@ func TestWhatPeopleSee(t *testing.T) {
 		"charges-settle-dispute": {"charges settle-dispute r2 --outcome lost --evidence letter", 0, &recurrencesv1.SettleDisputeRequest{
 			Tenant: "wallclub", Id: "r2", Outcome: "lost", Evidence: "letter",
 		}},
+		"charges-suspense":      {"charges suspense", 0, &recurrencesv1.ListSuspenseRequest{Tenant: "wallclub", PageSize: 1000}},
+		"charges-suspense-json": {"charges suspense -o json", 0, nil},
+		"charges-settle-suspense": {"charges settle-suspense f1 --to losses --reason because --evidence letter", 0, &recurrencesv1.ResolveFindingRequest{
+			Tenant: "wallclub", Id: "f1", To: "losses", Reason: "because", Evidence: "letter",
+		}},
+		"charges-propose-suspense": {"charges settle-suspense f1 --to gateway_receivable --amount -10.00 --currency BRL --reason because --evidence letter", 0, &recurrencesv1.ResolveFindingRequest{
+			Tenant: "wallclub", Id: "f1", To: "gateway_receivable", AmountMinor: -1000, Currency: "BRL", Reason: "because", Evidence: "letter",
+		}},
+		"help-suspense": {"charges settle-suspense --help", 0, nil},
+
 		"charges-get-json":     {"charges get " + chargeID + " -o json", 0, &recurrencesv1.GetChargeRequest{Tenant: "wallclub", Id: chargeID}},
 		"ledger-balances-json": {"ledger balances -o json", 0, nil},
 		"ledger-verify-json":   {"ledger verify -o json", 1, nil},

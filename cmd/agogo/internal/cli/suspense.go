@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agogopay/agogo/internal/money"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
@@ -28,7 +29,9 @@ func (a *app) reconSuspenseCommand() *cobra.Command {
 			col("code", func(s *payoutsv1.Suspended) string { return s.GetFinding().GetCode() }),
 			num("in suspense", func(s *payoutsv1.Suspended) string { return amount(s.GetAmount()) }),
 			col("reference or line", func(s *payoutsv1.Suspended) string { return s.GetFinding().GetReference() }),
-			col("proposed", proposedFor),
+			col("proposed", func(s *payoutsv1.Suspended) string {
+				return proposal(s.GetProposedAmount(), s.GetProposedAccount(), s.GetProposedBy())
+			}),
 			col("reason", (*payoutsv1.Suspended).GetProposedReason),
 			col("evidence", (*payoutsv1.Suspended).GetProposedEvidence),
 		)
@@ -37,11 +40,12 @@ func (a *app) reconSuspenseCommand() *cobra.Command {
 	return c
 }
 
-func proposedFor(s *payoutsv1.Suspended) string {
-	if s.GetProposedBy() == "" {
+// proposal is what the first of two people would have done; "" while nobody has said anything.
+func proposal(sum *eventsv1.Money, account, by string) string {
+	if by == "" {
 		return ""
 	}
-	return amount(s.GetProposedAmount()) + " to " + s.GetProposedAccount() + " by " + s.GetProposedBy()
+	return amount(sum) + " to " + account + " by " + by
 }
 
 // replaced says whose words these take the place of: that person's second finds nothing to agree to any more.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -49,21 +50,46 @@ func (s *Server) ChargeNow(ctx context.Context, r *recurrencesv1.ChargeNowReques
 
 // CancelCharge gives up a charge.
 func (s *Server) CancelCharge(ctx context.Context, r *recurrencesv1.CancelChargeRequest) (*recurrencesv1.Charge, error) {
-	out := &recurrencesv1.Charge{}
-	err := s.single(ctx, asked("CancelCharge", r), out, func(tx pgx.Tx, id uuid.UUID) (proto.Message, error) {
+	out, m := &recurrencesv1.Charge{}, asked("CancelCharge", r)
+	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (proto.Message, error) {
 		if err := s.Operate.CancelCharge(ctx, tx, r.GetTenant(), id, r.GetReason()); err != nil {
 			return nil, err
 		}
 		return s.charge(ctx, tx, r.GetTenant(), r.GetId())
 	})
-	return out, err
+	return out, s.askAnew(ctx, m, err)
+}
+
+// errNotAsked undoes a transaction in which there was nothing to ask.
+var errNotAsked = errors.New("there was nothing to ask the gateway")
+
+// askAnew has a gateway asked once more when a charge could not be ended, and returns what that came to: its word may only be too old. It comes after the
+// transaction, of which nothing is left when it was refused, and has an entry of its own in the audit trail.
+func (s *Server) askAnew(ctx context.Context, m mutation.Mutation, refused error) error {
+	if status.Code(refused) != codes.FailedPrecondition {
+		return refused
+	}
+	m.RequestID, m.Became = "", func() string { return "refused, its gateway is asked" }
+	err := s.single(ctx, m, &recurrencesv1.Charge{}, func(tx pgx.Tx, id uuid.UUID) (proto.Message, error) {
+		asked, err := s.Operate.AskAnew(ctx, tx, m.Tenant, id)
+		if err == nil && !asked {
+			err = errNotAsked
+		}
+		if err != nil {
+			return nil, err
+		}
+		return s.charge(ctx, tx, m.Tenant, m.Target)
+	})
+	if err == nil || errors.Is(err, errNotAsked) {
+		return refused
+	}
+	return err
 }
 
 // ResolveCharge proposes, or applies what another person proposed. Operators and approvers may; nobody may alone.
 func (s *Server) ResolveCharge(ctx context.Context, r *recurrencesv1.ResolveChargeRequest) (*recurrencesv1.ResolveChargeResponse, error) {
-	actor, _ := auth.ActorFrom(ctx)
-	if !actor.May(auth.Operator, r.GetTenant()) && !actor.May(auth.Approver, r.GetTenant()) {
-		return nil, status.Errorf(codes.PermissionDenied, "resolving needs the role operator or approver on %s", r.GetTenant())
+	if _, err := decider(ctx, r.GetTenant(), "resolving"); err != nil {
+		return nil, err
 	}
 	if r.GetChargeAgain() && r.GetOutcome() != resolve.NotPaid {
 		return nil, rpc.Invalid("charge_again", "goes with outcome not_paid: what was charged is not charged again")
@@ -85,6 +111,15 @@ func (s *Server) ResolveCharge(ctx context.Context, r *recurrencesv1.ResolveChar
 		return &recurrencesv1.ResolveChargeResponse{Applied: applied, Charge: c}, err
 	})
 	return out, err
+}
+
+// decider is who may be one of two people that decide something: an operator or an approver.
+func decider(ctx context.Context, tenant, doing string) (auth.Actor, error) {
+	actor, _ := auth.ActorFrom(ctx)
+	if !actor.May(auth.Operator, tenant) && !actor.May(auth.Approver, tenant) {
+		return actor, status.Errorf(codes.PermissionDenied, "%s needs the role operator or approver on %s", doing, tenant)
+	}
+	return actor, nil
 }
 
 // resolved says what a call came to: the words of a proposal and of what was applied differ only in that.

@@ -112,6 +112,11 @@ func (p *people) CancelCharge(_ context.Context, _ pgx.Tx, _ string, id uuid.UUI
 	return p.say("cancel charge %s: %s", id, reason)
 }
 
+func (p *people) AskAnew(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID) (bool, error) {
+	p.asked = append(p.asked, fmt.Sprintf("ask anew %s", id))
+	return true, nil
+}
+
 func (p *people) ResolveCharge(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID, r resolve.Resolution) (bool, error) {
 	err := p.say("resolve %s: %s %v %s", id, r.Outcome, r.PayAgain, r.Evidence)
 	return len(p.asked) > 1, err

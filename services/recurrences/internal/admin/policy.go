@@ -30,6 +30,8 @@ func Policy() auth.Policy {
 		recurrencesv1.RecurrencesService_ResolveCharge_FullMethodName:        auth.Viewer, // operators and approvers: decided by the handler
 		recurrencesv1.RecurrencesService_RefreshCharge_FullMethodName:        auth.Operator,
 		recurrencesv1.RecurrencesService_SettleDispute_FullMethodName:        auth.Approver,
+		recurrencesv1.RecurrencesService_ListSuspense_FullMethodName:         auth.Viewer,
+		recurrencesv1.RecurrencesService_ResolveFinding_FullMethodName:       auth.Viewer, // operators and approvers: decided by the handler
 		recurrencesv1.RecurrencesService_ListRuns_FullMethodName:             auth.Viewer,
 		recurrencesv1.RecurrencesService_GetRun_FullMethodName:               auth.Viewer,
 		recurrencesv1.RecurrencesService_ListHoldDigests_FullMethodName:      auth.Viewer,

@@ -21,6 +21,7 @@ import (
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/resolve"
 	"github.com/agogopay/agogo/services/recurrences/internal/store"
+	"github.com/agogopay/agogo/services/recurrences/internal/suspense"
 )
 
 // Deps are what the server acts with.
@@ -33,6 +34,7 @@ type Deps struct {
 	Tenants  *config.File
 	Importer *imports.Importer
 	Operate  Operate
+	Suspense *suspense.Desk
 	// Connectors are opened again by ResumeGateway.
 	Connectors *provider.States
 	// Wake emits dispatch commands for the charges of a tenant that wait for a gateway; nil leaves that to the sweeper.
@@ -50,6 +52,8 @@ type Operate interface {
 	ChargeNow(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) error
 	ChargeMissed(ctx context.Context, tx pgx.Tx, tenant, recurrence string, cycle recurrence.Date) (uuid.UUID, error)
 	CancelCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
+	// AskAnew has the gateway asked about a charge that was refused to be cancelled, where its word is too old; asked tells whether.
+	AskAnew(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) (asked bool, err error)
 	// ResolveCharge proposes, or applies what another actor proposed with the same words; applied tells which.
 	ResolveCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, r resolve.Resolution) (applied bool, err error)
 	Refresh(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) error

@@ -10,6 +10,7 @@ import (
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
 	"github.com/agogopay/agogo/internal/review"
+	"github.com/agogopay/agogo/services/recurrences/internal/suspense"
 )
 
 // Decided records decisions about attempts, applies those that change a state, books what was taken back of charges, keeps
@@ -40,7 +41,11 @@ func (o *Outcomes) Decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err := o.Findings.Record(ctx, tx, append(wrong, valid...)); err != nil {
 		return err
 	}
-	if err := o.Findings.Returned(ctx, tx, valid); err != nil {
+	returning, err := suspense.Returning(ctx, tx, valid)
+	if err != nil {
+		return err
+	}
+	if err := o.Findings.Returned(ctx, tx, returning); err != nil {
 		return err
 	}
 	if err := o.Store.Contradict(ctx, tx, reconcile.Contradicted(valid)...); err != nil {

@@ -3369,6 +3369,456 @@ func (x *ResumeGatewayRequest) GetRequestId() string {
 	return ""
 }
 
+type ListSuspenseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuspenseRequest) Reset() {
+	*x = ListSuspenseRequest{}
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuspenseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuspenseRequest) ProtoMessage() {}
+
+func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuspenseRequest.ProtoReflect.Descriptor instead.
+func (*ListSuspenseRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListSuspenseRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListSuspenseRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSuspenseRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListSuspenseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Suspended           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuspenseResponse) Reset() {
+	*x = ListSuspenseResponse{}
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuspenseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuspenseResponse) ProtoMessage() {}
+
+func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuspenseResponse.ProtoReflect.Descriptor instead.
+func (*ListSuspenseResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListSuspenseResponse) GetItems() []*Suspended {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListSuspenseResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Suspended is what is in suspense for an attempt of a charge.
+type Suspended struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	FindingId string                 `protobuf:"bytes,1,opt,name=finding_id,json=findingId,proto3" json:"finding_id,omitempty"` // the newest finding that says why
+	Gateway   string                 `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Code      string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	ChargeId  string                 `protobuf:"bytes,4,opt,name=charge_id,json=chargeId,proto3" json:"charge_id,omitempty"`
+	Attempt   int32                  `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Reference string                 `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
+	Expected  string                 `protobuf:"bytes,7,opt,name=expected,proto3" json:"expected,omitempty"`
+	Found     string                 `protobuf:"bytes,8,opt,name=found,proto3" json:"found,omitempty"`
+	FoundAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
+	Amount    *v1.Money              `protobuf:"bytes,10,opt,name=amount,proto3" json:"amount,omitempty"` // as in the books, debits positive: what the gateway charged beyond them is negative
+	// What the first of two people has proposed, with the words that a second person has to give; absent without.
+	ProposedAccount  string    `protobuf:"bytes,11,opt,name=proposed_account,json=proposedAccount,proto3" json:"proposed_account,omitempty"`
+	ProposedAmount   *v1.Money `protobuf:"bytes,12,opt,name=proposed_amount,json=proposedAmount,proto3" json:"proposed_amount,omitempty"`
+	ProposedBy       string    `protobuf:"bytes,13,opt,name=proposed_by,json=proposedBy,proto3" json:"proposed_by,omitempty"`
+	ProposedReason   string    `protobuf:"bytes,14,opt,name=proposed_reason,json=proposedReason,proto3" json:"proposed_reason,omitempty"`
+	ProposedEvidence string    `protobuf:"bytes,15,opt,name=proposed_evidence,json=proposedEvidence,proto3" json:"proposed_evidence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Suspended) Reset() {
+	*x = Suspended{}
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspended) ProtoMessage() {}
+
+func (x *Suspended) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
+func (*Suspended) Descriptor() ([]byte, []int) {
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Suspended) GetFindingId() string {
+	if x != nil {
+		return x.FindingId
+	}
+	return ""
+}
+
+func (x *Suspended) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *Suspended) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Suspended) GetChargeId() string {
+	if x != nil {
+		return x.ChargeId
+	}
+	return ""
+}
+
+func (x *Suspended) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Suspended) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *Suspended) GetExpected() string {
+	if x != nil {
+		return x.Expected
+	}
+	return ""
+}
+
+func (x *Suspended) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *Suspended) GetFoundAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FoundAt
+	}
+	return nil
+}
+
+func (x *Suspended) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *Suspended) GetProposedAccount() string {
+	if x != nil {
+		return x.ProposedAccount
+	}
+	return ""
+}
+
+func (x *Suspended) GetProposedAmount() *v1.Money {
+	if x != nil {
+		return x.ProposedAmount
+	}
+	return nil
+}
+
+func (x *Suspended) GetProposedBy() string {
+	if x != nil {
+		return x.ProposedBy
+	}
+	return ""
+}
+
+func (x *Suspended) GetProposedReason() string {
+	if x != nil {
+		return x.ProposedReason
+	}
+	return ""
+}
+
+func (x *Suspended) GetProposedEvidence() string {
+	if x != nil {
+		return x.ProposedEvidence
+	}
+	return ""
+}
+
+type ResolveFindingRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id     string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// to: seller_payable (the seller's: it paid the charge, or they bear it), gateway_receivable (the gateway gave it back to the customer, or still
+	// owes it), treasury (the tenant paid or got it), fees (the gateway's), losses.
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// amount_minor has the sign that it has in suspense; 0 is all that is left.
+	AmountMinor int64  `protobuf:"varint,4,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
+	Reason      string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Evidence    string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	RequestId   string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// currency of amount_minor; another one than the finding's is refused.
+	Currency      string `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveFindingRequest) Reset() {
+	*x = ResolveFindingRequest{}
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveFindingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveFindingRequest) ProtoMessage() {}
+
+func (x *ResolveFindingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveFindingRequest.ProtoReflect.Descriptor instead.
+func (*ResolveFindingRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ResolveFindingRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetAmountMinor() int64 {
+	if x != nil {
+		return x.AmountMinor
+	}
+	return 0
+}
+
+func (x *ResolveFindingRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ResolveFindingRequest) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+type ResolveFindingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Applied       bool                   `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"` // false: somebody else has to give the same words
+	Account       string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Amount        *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	Left          *v1.Money              `protobuf:"bytes,4,opt,name=left,proto3" json:"left,omitempty"`         // in suspense for it after that
+	Replaces      string                 `protobuf:"bytes,5,opt,name=replaces,proto3" json:"replaces,omitempty"` // whose proposal, in other words, this one has taken the place of
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveFindingResponse) Reset() {
+	*x = ResolveFindingResponse{}
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveFindingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveFindingResponse) ProtoMessage() {}
+
+func (x *ResolveFindingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_recurrences_v1_recurrences_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveFindingResponse.ProtoReflect.Descriptor instead.
+func (*ResolveFindingResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ResolveFindingResponse) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+func (x *ResolveFindingResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ResolveFindingResponse) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *ResolveFindingResponse) GetLeft() *v1.Money {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *ResolveFindingResponse) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
 var File_agogo_recurrences_v1_recurrences_proto protoreflect.FileDescriptor
 
 const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
@@ -3722,7 +4172,53 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId2\xe1\x0f\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"~\n" +
+	"\x13ListSuspenseRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"u\n" +
+	"\x14ListSuspenseResponse\x125\n" +
+	"\x05items\x18\x01 \x03(\v2\x1f.agogo.recurrences.v1.SuspendedR\x05items\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa9\x04\n" +
+	"\tSuspended\x12\x1d\n" +
+	"\n" +
+	"finding_id\x18\x01 \x01(\tR\tfindingId\x12\x18\n" +
+	"\agateway\x18\x02 \x01(\tR\agateway\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12\x1b\n" +
+	"\tcharge_id\x18\x04 \x01(\tR\bchargeId\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\x05R\aattempt\x12\x1c\n" +
+	"\treference\x18\x06 \x01(\tR\treference\x12\x1a\n" +
+	"\bexpected\x18\a \x01(\tR\bexpected\x12\x14\n" +
+	"\x05found\x18\b \x01(\tR\x05found\x125\n" +
+	"\bfound_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\x12.\n" +
+	"\x06amount\x18\n" +
+	" \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12)\n" +
+	"\x10proposed_account\x18\v \x01(\tR\x0fproposedAccount\x12?\n" +
+	"\x0fproposed_amount\x18\f \x01(\v2\x16.agogo.events.v1.MoneyR\x0eproposedAmount\x12\x1f\n" +
+	"\vproposed_by\x18\r \x01(\tR\n" +
+	"proposedBy\x12'\n" +
+	"\x0fproposed_reason\x18\x0e \x01(\tR\x0eproposedReason\x12+\n" +
+	"\x11proposed_evidence\x18\x0f \x01(\tR\x10proposedEvidence\"\xb8\x04\n" +
+	"\x15ResolveFindingRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12Q\n" +
+	"\x02to\x18\x03 \x01(\tBA\xbaH>r<R\x0eseller_payableR\x12gateway_receivableR\btreasuryR\x04feesR\x06lossesR\x02to\x12!\n" +
+	"\famount_minor\x18\x04 \x01(\x03R\vamountMinor\x12\x8c\x01\n" +
+	"\x06reason\x18\x05 \x01(\tBt\xbaHq\xba\x01g\n" +
+	"\bone_line\x120write it on one line, without control characters\x1a)this.matches(r'^[^\\p{Cc}\\p{Zl}\\p{Zp}]*$')r\x05\x10\x05\x18\xf4\x03R\x06reason\x12\x90\x01\n" +
+	"\bevidence\x18\x06 \x01(\tBt\xbaHq\xba\x01g\n" +
+	"\bone_line\x120write it on one line, without control characters\x1a)this.matches(r'^[^\\p{Cc}\\p{Zl}\\p{Zp}]*$')r\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
+	"\n" +
+	"request_id\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12#\n" +
+	"\bcurrency\x18\b \x01(\tB\a\xbaH\x04r\x02\x18\x03R\bcurrency\"\xc4\x01\n" +
+	"\x16ResolveFindingResponse\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\bR\aapplied\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12.\n" +
+	"\x06amount\x18\x03 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12*\n" +
+	"\x04left\x18\x04 \x01(\v2\x16.agogo.events.v1.MoneyR\x04left\x12\x1a\n" +
+	"\breplaces\x18\x05 \x01(\tR\breplaces2\xb5\x11\n" +
 	"\x12RecurrencesService\x12Z\n" +
 	"\x11ImportRecurrences\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12n\n" +
 	"\x0fListRecurrences\x12,.agogo.recurrences.v1.ListRecurrencesRequest\x1a-.agogo.recurrences.v1.ListRecurrencesResponse\x12]\n" +
@@ -3738,7 +4234,9 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\fCancelCharge\x12).agogo.recurrences.v1.CancelChargeRequest\x1a\x1c.agogo.recurrences.v1.Charge\x12h\n" +
 	"\rResolveCharge\x12*.agogo.recurrences.v1.ResolveChargeRequest\x1a+.agogo.recurrences.v1.ResolveChargeResponse\x12Y\n" +
 	"\rRefreshCharge\x12*.agogo.recurrences.v1.RefreshChargeRequest\x1a\x1c.agogo.recurrences.v1.Charge\x12Y\n" +
-	"\rSettleDispute\x12*.agogo.recurrences.v1.SettleDisputeRequest\x1a\x1c.agogo.recurrences.v1.Charge\x12Y\n" +
+	"\rSettleDispute\x12*.agogo.recurrences.v1.SettleDisputeRequest\x1a\x1c.agogo.recurrences.v1.Charge\x12e\n" +
+	"\fListSuspense\x12).agogo.recurrences.v1.ListSuspenseRequest\x1a*.agogo.recurrences.v1.ListSuspenseResponse\x12k\n" +
+	"\x0eResolveFinding\x12+.agogo.recurrences.v1.ResolveFindingRequest\x1a,.agogo.recurrences.v1.ResolveFindingResponse\x12Y\n" +
 	"\bListRuns\x12%.agogo.recurrences.v1.ListRunsRequest\x1a&.agogo.recurrences.v1.ListRunsResponse\x12H\n" +
 	"\x06GetRun\x12#.agogo.recurrences.v1.GetRunRequest\x1a\x19.agogo.recurrences.v1.Run\x12n\n" +
 	"\x0fListHoldDigests\x12,.agogo.recurrences.v1.ListHoldDigestsRequest\x1a-.agogo.recurrences.v1.ListHoldDigestsResponse\x12S\n" +
@@ -3759,7 +4257,7 @@ func file_agogo_recurrences_v1_recurrences_proto_rawDescGZIP() []byte {
 	return file_agogo_recurrences_v1_recurrences_proto_rawDescData
 }
 
-var file_agogo_recurrences_v1_recurrences_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_agogo_recurrences_v1_recurrences_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_agogo_recurrences_v1_recurrences_proto_goTypes = []any{
 	(*Card)(nil),                        // 0: agogo.recurrences.v1.Card
 	(*Recurrence)(nil),                  // 1: agogo.recurrences.v1.Recurrence
@@ -3802,56 +4300,61 @@ var file_agogo_recurrences_v1_recurrences_proto_goTypes = []any{
 	(*ListGatewaysRequest)(nil),         // 38: agogo.recurrences.v1.ListGatewaysRequest
 	(*ListGatewaysResponse)(nil),        // 39: agogo.recurrences.v1.ListGatewaysResponse
 	(*ResumeGatewayRequest)(nil),        // 40: agogo.recurrences.v1.ResumeGatewayRequest
-	nil,                                 // 41: agogo.recurrences.v1.Run.CountsEntry
-	nil,                                 // 42: agogo.recurrences.v1.Run.TotalsEntry
-	(*v1.Reason)(nil),                   // 43: agogo.events.v1.Reason
-	(*v1.Money)(nil),                    // 44: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),       // 45: google.protobuf.Timestamp
-	(*v11.ImportRequest)(nil),           // 46: agogo.imports.v1.ImportRequest
-	(*v11.ImportResponse)(nil),          // 47: agogo.imports.v1.ImportResponse
+	(*ListSuspenseRequest)(nil),         // 41: agogo.recurrences.v1.ListSuspenseRequest
+	(*ListSuspenseResponse)(nil),        // 42: agogo.recurrences.v1.ListSuspenseResponse
+	(*Suspended)(nil),                   // 43: agogo.recurrences.v1.Suspended
+	(*ResolveFindingRequest)(nil),       // 44: agogo.recurrences.v1.ResolveFindingRequest
+	(*ResolveFindingResponse)(nil),      // 45: agogo.recurrences.v1.ResolveFindingResponse
+	nil,                                 // 46: agogo.recurrences.v1.Run.CountsEntry
+	nil,                                 // 47: agogo.recurrences.v1.Run.TotalsEntry
+	(*v1.Reason)(nil),                   // 48: agogo.events.v1.Reason
+	(*v1.Money)(nil),                    // 49: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),       // 50: google.protobuf.Timestamp
+	(*v11.ImportRequest)(nil),           // 51: agogo.imports.v1.ImportRequest
+	(*v11.ImportResponse)(nil),          // 52: agogo.imports.v1.ImportResponse
 }
 var file_agogo_recurrences_v1_recurrences_proto_depIdxs = []int32{
-	43, // 0: agogo.recurrences.v1.Card.reason:type_name -> agogo.events.v1.Reason
-	44, // 1: agogo.recurrences.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
+	48, // 0: agogo.recurrences.v1.Card.reason:type_name -> agogo.events.v1.Reason
+	49, // 1: agogo.recurrences.v1.Recurrence.amount:type_name -> agogo.events.v1.Money
 	0,  // 2: agogo.recurrences.v1.Recurrence.card:type_name -> agogo.recurrences.v1.Card
-	43, // 3: agogo.recurrences.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
-	45, // 4: agogo.recurrences.v1.Recurrence.held_by:type_name -> google.protobuf.Timestamp
-	45, // 5: agogo.recurrences.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
-	45, // 6: agogo.recurrences.v1.Recurrence.created_at:type_name -> google.protobuf.Timestamp
-	45, // 7: agogo.recurrences.v1.Recurrence.updated_at:type_name -> google.protobuf.Timestamp
+	48, // 3: agogo.recurrences.v1.Recurrence.reason:type_name -> agogo.events.v1.Reason
+	50, // 4: agogo.recurrences.v1.Recurrence.held_by:type_name -> google.protobuf.Timestamp
+	50, // 5: agogo.recurrences.v1.Recurrence.ended_at:type_name -> google.protobuf.Timestamp
+	50, // 6: agogo.recurrences.v1.Recurrence.created_at:type_name -> google.protobuf.Timestamp
+	50, // 7: agogo.recurrences.v1.Recurrence.updated_at:type_name -> google.protobuf.Timestamp
 	2,  // 8: agogo.recurrences.v1.Recurrence.missed_cycles:type_name -> agogo.recurrences.v1.MissedCycle
-	45, // 9: agogo.recurrences.v1.MissedCycle.missed_at:type_name -> google.protobuf.Timestamp
+	50, // 9: agogo.recurrences.v1.MissedCycle.missed_at:type_name -> google.protobuf.Timestamp
 	1,  // 10: agogo.recurrences.v1.ListRecurrencesResponse.items:type_name -> agogo.recurrences.v1.Recurrence
 	1,  // 11: agogo.recurrences.v1.SetCardResponse.recurrence:type_name -> agogo.recurrences.v1.Recurrence
 	13, // 12: agogo.recurrences.v1.SetCardResponse.charges:type_name -> agogo.recurrences.v1.Charge
-	45, // 13: agogo.recurrences.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	45, // 14: agogo.recurrences.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	45, // 15: agogo.recurrences.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	44, // 16: agogo.recurrences.v1.Charge.amount:type_name -> agogo.events.v1.Money
-	44, // 17: agogo.recurrences.v1.Charge.fee:type_name -> agogo.events.v1.Money
-	43, // 18: agogo.recurrences.v1.Charge.reason:type_name -> agogo.events.v1.Reason
+	50, // 13: agogo.recurrences.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	50, // 14: agogo.recurrences.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	50, // 15: agogo.recurrences.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	49, // 16: agogo.recurrences.v1.Charge.amount:type_name -> agogo.events.v1.Money
+	49, // 17: agogo.recurrences.v1.Charge.fee:type_name -> agogo.events.v1.Money
+	48, // 18: agogo.recurrences.v1.Charge.reason:type_name -> agogo.events.v1.Reason
 	12, // 19: agogo.recurrences.v1.Charge.attempts:type_name -> agogo.recurrences.v1.Attempt
 	15, // 20: agogo.recurrences.v1.Charge.proposal:type_name -> agogo.recurrences.v1.Proposal
-	45, // 21: agogo.recurrences.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
-	45, // 22: agogo.recurrences.v1.Charge.updated_at:type_name -> google.protobuf.Timestamp
-	44, // 23: agogo.recurrences.v1.Charge.refunded:type_name -> agogo.events.v1.Money
-	44, // 24: agogo.recurrences.v1.Charge.disputed:type_name -> agogo.events.v1.Money
-	44, // 25: agogo.recurrences.v1.Charge.charged_back:type_name -> agogo.events.v1.Money
+	50, // 21: agogo.recurrences.v1.Charge.nominal_time:type_name -> google.protobuf.Timestamp
+	50, // 22: agogo.recurrences.v1.Charge.updated_at:type_name -> google.protobuf.Timestamp
+	49, // 23: agogo.recurrences.v1.Charge.refunded:type_name -> agogo.events.v1.Money
+	49, // 24: agogo.recurrences.v1.Charge.disputed:type_name -> agogo.events.v1.Money
+	49, // 25: agogo.recurrences.v1.Charge.charged_back:type_name -> agogo.events.v1.Money
 	14, // 26: agogo.recurrences.v1.Charge.reversals:type_name -> agogo.recurrences.v1.Reversal
-	44, // 27: agogo.recurrences.v1.Reversal.amount:type_name -> agogo.events.v1.Money
-	45, // 28: agogo.recurrences.v1.Reversal.created_at:type_name -> google.protobuf.Timestamp
-	45, // 29: agogo.recurrences.v1.Reversal.decided_at:type_name -> google.protobuf.Timestamp
-	45, // 30: agogo.recurrences.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	49, // 27: agogo.recurrences.v1.Reversal.amount:type_name -> agogo.events.v1.Money
+	50, // 28: agogo.recurrences.v1.Reversal.created_at:type_name -> google.protobuf.Timestamp
+	50, // 29: agogo.recurrences.v1.Reversal.decided_at:type_name -> google.protobuf.Timestamp
+	50, // 30: agogo.recurrences.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	13, // 31: agogo.recurrences.v1.ListChargesResponse.items:type_name -> agogo.recurrences.v1.Charge
 	13, // 32: agogo.recurrences.v1.ResolveChargeResponse.charge:type_name -> agogo.recurrences.v1.Charge
-	45, // 33: agogo.recurrences.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	41, // 34: agogo.recurrences.v1.Run.counts:type_name -> agogo.recurrences.v1.Run.CountsEntry
-	42, // 35: agogo.recurrences.v1.Run.totals:type_name -> agogo.recurrences.v1.Run.TotalsEntry
-	45, // 36: agogo.recurrences.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	45, // 37: agogo.recurrences.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	50, // 33: agogo.recurrences.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	46, // 34: agogo.recurrences.v1.Run.counts:type_name -> agogo.recurrences.v1.Run.CountsEntry
+	47, // 35: agogo.recurrences.v1.Run.totals:type_name -> agogo.recurrences.v1.Run.TotalsEntry
+	50, // 36: agogo.recurrences.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	50, // 37: agogo.recurrences.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
 	25, // 38: agogo.recurrences.v1.ListRunsResponse.items:type_name -> agogo.recurrences.v1.Run
-	44, // 39: agogo.recurrences.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
-	45, // 40: agogo.recurrences.v1.HoldDigest.created_at:type_name -> google.protobuf.Timestamp
+	49, // 39: agogo.recurrences.v1.HoldDigest.total:type_name -> agogo.events.v1.Money
+	50, // 40: agogo.recurrences.v1.HoldDigest.created_at:type_name -> google.protobuf.Timestamp
 	29, // 41: agogo.recurrences.v1.ListHoldDigestsResponse.items:type_name -> agogo.recurrences.v1.HoldDigest
 	35, // 42: agogo.recurrences.v1.ReportResponse.recurrences:type_name -> agogo.recurrences.v1.StateSum
 	35, // 43: agogo.recurrences.v1.ReportResponse.charges:type_name -> agogo.recurrences.v1.StateSum
@@ -3859,60 +4362,70 @@ var file_agogo_recurrences_v1_recurrences_proto_depIdxs = []int32{
 	34, // 45: agogo.recurrences.v1.ReportResponse.overdue:type_name -> agogo.recurrences.v1.Sum
 	34, // 46: agogo.recurrences.v1.ReportResponse.on_hold:type_name -> agogo.recurrences.v1.Sum
 	36, // 47: agogo.recurrences.v1.ReportResponse.on_hold_by_seller:type_name -> agogo.recurrences.v1.SellerSum
-	44, // 48: agogo.recurrences.v1.Sum.amount:type_name -> agogo.events.v1.Money
-	44, // 49: agogo.recurrences.v1.StateSum.amount:type_name -> agogo.events.v1.Money
-	44, // 50: agogo.recurrences.v1.SellerSum.amount:type_name -> agogo.events.v1.Money
-	43, // 51: agogo.recurrences.v1.Gateway.reason:type_name -> agogo.events.v1.Reason
-	45, // 52: agogo.recurrences.v1.Gateway.changed_at:type_name -> google.protobuf.Timestamp
+	49, // 48: agogo.recurrences.v1.Sum.amount:type_name -> agogo.events.v1.Money
+	49, // 49: agogo.recurrences.v1.StateSum.amount:type_name -> agogo.events.v1.Money
+	49, // 50: agogo.recurrences.v1.SellerSum.amount:type_name -> agogo.events.v1.Money
+	48, // 51: agogo.recurrences.v1.Gateway.reason:type_name -> agogo.events.v1.Reason
+	50, // 52: agogo.recurrences.v1.Gateway.changed_at:type_name -> google.protobuf.Timestamp
 	37, // 53: agogo.recurrences.v1.ListGatewaysResponse.items:type_name -> agogo.recurrences.v1.Gateway
-	44, // 54: agogo.recurrences.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	46, // 55: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:input_type -> agogo.imports.v1.ImportRequest
-	3,  // 56: agogo.recurrences.v1.RecurrencesService.ListRecurrences:input_type -> agogo.recurrences.v1.ListRecurrencesRequest
-	5,  // 57: agogo.recurrences.v1.RecurrencesService.GetRecurrence:input_type -> agogo.recurrences.v1.GetRecurrenceRequest
-	6,  // 58: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:input_type -> agogo.recurrences.v1.PauseRecurrenceRequest
-	7,  // 59: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:input_type -> agogo.recurrences.v1.ResumeRecurrenceRequest
-	8,  // 60: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:input_type -> agogo.recurrences.v1.CancelRecurrenceRequest
-	9,  // 61: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:input_type -> agogo.recurrences.v1.ReactivateRecurrenceRequest
-	10, // 62: agogo.recurrences.v1.RecurrencesService.SetCard:input_type -> agogo.recurrences.v1.SetCardRequest
-	16, // 63: agogo.recurrences.v1.RecurrencesService.ListCharges:input_type -> agogo.recurrences.v1.ListChargesRequest
-	18, // 64: agogo.recurrences.v1.RecurrencesService.GetCharge:input_type -> agogo.recurrences.v1.GetChargeRequest
-	19, // 65: agogo.recurrences.v1.RecurrencesService.ChargeNow:input_type -> agogo.recurrences.v1.ChargeNowRequest
-	20, // 66: agogo.recurrences.v1.RecurrencesService.CancelCharge:input_type -> agogo.recurrences.v1.CancelChargeRequest
-	21, // 67: agogo.recurrences.v1.RecurrencesService.ResolveCharge:input_type -> agogo.recurrences.v1.ResolveChargeRequest
-	22, // 68: agogo.recurrences.v1.RecurrencesService.RefreshCharge:input_type -> agogo.recurrences.v1.RefreshChargeRequest
-	23, // 69: agogo.recurrences.v1.RecurrencesService.SettleDispute:input_type -> agogo.recurrences.v1.SettleDisputeRequest
-	26, // 70: agogo.recurrences.v1.RecurrencesService.ListRuns:input_type -> agogo.recurrences.v1.ListRunsRequest
-	28, // 71: agogo.recurrences.v1.RecurrencesService.GetRun:input_type -> agogo.recurrences.v1.GetRunRequest
-	30, // 72: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:input_type -> agogo.recurrences.v1.ListHoldDigestsRequest
-	32, // 73: agogo.recurrences.v1.RecurrencesService.Report:input_type -> agogo.recurrences.v1.ReportRequest
-	38, // 74: agogo.recurrences.v1.RecurrencesService.ListGateways:input_type -> agogo.recurrences.v1.ListGatewaysRequest
-	40, // 75: agogo.recurrences.v1.RecurrencesService.ResumeGateway:input_type -> agogo.recurrences.v1.ResumeGatewayRequest
-	47, // 76: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:output_type -> agogo.imports.v1.ImportResponse
-	4,  // 77: agogo.recurrences.v1.RecurrencesService.ListRecurrences:output_type -> agogo.recurrences.v1.ListRecurrencesResponse
-	1,  // 78: agogo.recurrences.v1.RecurrencesService.GetRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	1,  // 79: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	1,  // 80: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	1,  // 81: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	1,  // 82: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:output_type -> agogo.recurrences.v1.Recurrence
-	11, // 83: agogo.recurrences.v1.RecurrencesService.SetCard:output_type -> agogo.recurrences.v1.SetCardResponse
-	17, // 84: agogo.recurrences.v1.RecurrencesService.ListCharges:output_type -> agogo.recurrences.v1.ListChargesResponse
-	13, // 85: agogo.recurrences.v1.RecurrencesService.GetCharge:output_type -> agogo.recurrences.v1.Charge
-	13, // 86: agogo.recurrences.v1.RecurrencesService.ChargeNow:output_type -> agogo.recurrences.v1.Charge
-	13, // 87: agogo.recurrences.v1.RecurrencesService.CancelCharge:output_type -> agogo.recurrences.v1.Charge
-	24, // 88: agogo.recurrences.v1.RecurrencesService.ResolveCharge:output_type -> agogo.recurrences.v1.ResolveChargeResponse
-	13, // 89: agogo.recurrences.v1.RecurrencesService.RefreshCharge:output_type -> agogo.recurrences.v1.Charge
-	13, // 90: agogo.recurrences.v1.RecurrencesService.SettleDispute:output_type -> agogo.recurrences.v1.Charge
-	27, // 91: agogo.recurrences.v1.RecurrencesService.ListRuns:output_type -> agogo.recurrences.v1.ListRunsResponse
-	25, // 92: agogo.recurrences.v1.RecurrencesService.GetRun:output_type -> agogo.recurrences.v1.Run
-	31, // 93: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:output_type -> agogo.recurrences.v1.ListHoldDigestsResponse
-	33, // 94: agogo.recurrences.v1.RecurrencesService.Report:output_type -> agogo.recurrences.v1.ReportResponse
-	39, // 95: agogo.recurrences.v1.RecurrencesService.ListGateways:output_type -> agogo.recurrences.v1.ListGatewaysResponse
-	37, // 96: agogo.recurrences.v1.RecurrencesService.ResumeGateway:output_type -> agogo.recurrences.v1.Gateway
-	76, // [76:97] is the sub-list for method output_type
-	55, // [55:76] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	43, // 54: agogo.recurrences.v1.ListSuspenseResponse.items:type_name -> agogo.recurrences.v1.Suspended
+	50, // 55: agogo.recurrences.v1.Suspended.found_at:type_name -> google.protobuf.Timestamp
+	49, // 56: agogo.recurrences.v1.Suspended.amount:type_name -> agogo.events.v1.Money
+	49, // 57: agogo.recurrences.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
+	49, // 58: agogo.recurrences.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
+	49, // 59: agogo.recurrences.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
+	49, // 60: agogo.recurrences.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	51, // 61: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:input_type -> agogo.imports.v1.ImportRequest
+	3,  // 62: agogo.recurrences.v1.RecurrencesService.ListRecurrences:input_type -> agogo.recurrences.v1.ListRecurrencesRequest
+	5,  // 63: agogo.recurrences.v1.RecurrencesService.GetRecurrence:input_type -> agogo.recurrences.v1.GetRecurrenceRequest
+	6,  // 64: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:input_type -> agogo.recurrences.v1.PauseRecurrenceRequest
+	7,  // 65: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:input_type -> agogo.recurrences.v1.ResumeRecurrenceRequest
+	8,  // 66: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:input_type -> agogo.recurrences.v1.CancelRecurrenceRequest
+	9,  // 67: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:input_type -> agogo.recurrences.v1.ReactivateRecurrenceRequest
+	10, // 68: agogo.recurrences.v1.RecurrencesService.SetCard:input_type -> agogo.recurrences.v1.SetCardRequest
+	16, // 69: agogo.recurrences.v1.RecurrencesService.ListCharges:input_type -> agogo.recurrences.v1.ListChargesRequest
+	18, // 70: agogo.recurrences.v1.RecurrencesService.GetCharge:input_type -> agogo.recurrences.v1.GetChargeRequest
+	19, // 71: agogo.recurrences.v1.RecurrencesService.ChargeNow:input_type -> agogo.recurrences.v1.ChargeNowRequest
+	20, // 72: agogo.recurrences.v1.RecurrencesService.CancelCharge:input_type -> agogo.recurrences.v1.CancelChargeRequest
+	21, // 73: agogo.recurrences.v1.RecurrencesService.ResolveCharge:input_type -> agogo.recurrences.v1.ResolveChargeRequest
+	22, // 74: agogo.recurrences.v1.RecurrencesService.RefreshCharge:input_type -> agogo.recurrences.v1.RefreshChargeRequest
+	23, // 75: agogo.recurrences.v1.RecurrencesService.SettleDispute:input_type -> agogo.recurrences.v1.SettleDisputeRequest
+	41, // 76: agogo.recurrences.v1.RecurrencesService.ListSuspense:input_type -> agogo.recurrences.v1.ListSuspenseRequest
+	44, // 77: agogo.recurrences.v1.RecurrencesService.ResolveFinding:input_type -> agogo.recurrences.v1.ResolveFindingRequest
+	26, // 78: agogo.recurrences.v1.RecurrencesService.ListRuns:input_type -> agogo.recurrences.v1.ListRunsRequest
+	28, // 79: agogo.recurrences.v1.RecurrencesService.GetRun:input_type -> agogo.recurrences.v1.GetRunRequest
+	30, // 80: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:input_type -> agogo.recurrences.v1.ListHoldDigestsRequest
+	32, // 81: agogo.recurrences.v1.RecurrencesService.Report:input_type -> agogo.recurrences.v1.ReportRequest
+	38, // 82: agogo.recurrences.v1.RecurrencesService.ListGateways:input_type -> agogo.recurrences.v1.ListGatewaysRequest
+	40, // 83: agogo.recurrences.v1.RecurrencesService.ResumeGateway:input_type -> agogo.recurrences.v1.ResumeGatewayRequest
+	52, // 84: agogo.recurrences.v1.RecurrencesService.ImportRecurrences:output_type -> agogo.imports.v1.ImportResponse
+	4,  // 85: agogo.recurrences.v1.RecurrencesService.ListRecurrences:output_type -> agogo.recurrences.v1.ListRecurrencesResponse
+	1,  // 86: agogo.recurrences.v1.RecurrencesService.GetRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 87: agogo.recurrences.v1.RecurrencesService.PauseRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 88: agogo.recurrences.v1.RecurrencesService.ResumeRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 89: agogo.recurrences.v1.RecurrencesService.CancelRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	1,  // 90: agogo.recurrences.v1.RecurrencesService.ReactivateRecurrence:output_type -> agogo.recurrences.v1.Recurrence
+	11, // 91: agogo.recurrences.v1.RecurrencesService.SetCard:output_type -> agogo.recurrences.v1.SetCardResponse
+	17, // 92: agogo.recurrences.v1.RecurrencesService.ListCharges:output_type -> agogo.recurrences.v1.ListChargesResponse
+	13, // 93: agogo.recurrences.v1.RecurrencesService.GetCharge:output_type -> agogo.recurrences.v1.Charge
+	13, // 94: agogo.recurrences.v1.RecurrencesService.ChargeNow:output_type -> agogo.recurrences.v1.Charge
+	13, // 95: agogo.recurrences.v1.RecurrencesService.CancelCharge:output_type -> agogo.recurrences.v1.Charge
+	24, // 96: agogo.recurrences.v1.RecurrencesService.ResolveCharge:output_type -> agogo.recurrences.v1.ResolveChargeResponse
+	13, // 97: agogo.recurrences.v1.RecurrencesService.RefreshCharge:output_type -> agogo.recurrences.v1.Charge
+	13, // 98: agogo.recurrences.v1.RecurrencesService.SettleDispute:output_type -> agogo.recurrences.v1.Charge
+	42, // 99: agogo.recurrences.v1.RecurrencesService.ListSuspense:output_type -> agogo.recurrences.v1.ListSuspenseResponse
+	45, // 100: agogo.recurrences.v1.RecurrencesService.ResolveFinding:output_type -> agogo.recurrences.v1.ResolveFindingResponse
+	27, // 101: agogo.recurrences.v1.RecurrencesService.ListRuns:output_type -> agogo.recurrences.v1.ListRunsResponse
+	25, // 102: agogo.recurrences.v1.RecurrencesService.GetRun:output_type -> agogo.recurrences.v1.Run
+	31, // 103: agogo.recurrences.v1.RecurrencesService.ListHoldDigests:output_type -> agogo.recurrences.v1.ListHoldDigestsResponse
+	33, // 104: agogo.recurrences.v1.RecurrencesService.Report:output_type -> agogo.recurrences.v1.ReportResponse
+	39, // 105: agogo.recurrences.v1.RecurrencesService.ListGateways:output_type -> agogo.recurrences.v1.ListGatewaysResponse
+	37, // 106: agogo.recurrences.v1.RecurrencesService.ResumeGateway:output_type -> agogo.recurrences.v1.Gateway
+	84, // [84:107] is the sub-list for method output_type
+	61, // [61:84] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_agogo_recurrences_v1_recurrences_proto_init() }
@@ -3926,7 +4439,7 @@ func file_agogo_recurrences_v1_recurrences_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_recurrences_v1_recurrences_proto_rawDesc), len(file_agogo_recurrences_v1_recurrences_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,6 +40,8 @@ const (
 	RecurrencesService_ResolveCharge_FullMethodName        = "/agogo.recurrences.v1.RecurrencesService/ResolveCharge"
 	RecurrencesService_RefreshCharge_FullMethodName        = "/agogo.recurrences.v1.RecurrencesService/RefreshCharge"
 	RecurrencesService_SettleDispute_FullMethodName        = "/agogo.recurrences.v1.RecurrencesService/SettleDispute"
+	RecurrencesService_ListSuspense_FullMethodName         = "/agogo.recurrences.v1.RecurrencesService/ListSuspense"
+	RecurrencesService_ResolveFinding_FullMethodName       = "/agogo.recurrences.v1.RecurrencesService/ResolveFinding"
 	RecurrencesService_ListRuns_FullMethodName             = "/agogo.recurrences.v1.RecurrencesService/ListRuns"
 	RecurrencesService_GetRun_FullMethodName               = "/agogo.recurrences.v1.RecurrencesService/GetRun"
 	RecurrencesService_ListHoldDigests_FullMethodName      = "/agogo.recurrences.v1.RecurrencesService/ListHoldDigests"
@@ -52,7 +54,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// RecurrencesService: roles are viewer for reads, operator for mutations, and two different people for ResolveCharge.
+// RecurrencesService: roles are viewer for reads, operator for mutations, and two different people for ResolveCharge and ResolveFinding.
 type RecurrencesServiceClient interface {
 	// ImportRecurrences takes a file, idempotent by recurrence_id. It updates nothing: a known recurrence is changed by the other
 	// methods, never by a file.
@@ -73,7 +75,8 @@ type RecurrencesServiceClient interface {
 	GetCharge(ctx context.Context, in *GetChargeRequest, opts ...grpc.CallOption) (*Charge, error)
 	// ChargeNow sends a charge that failed, or makes and sends the charge of a missed cycle. It answers before the gateway does.
 	ChargeNow(ctx context.Context, in *ChargeNowRequest, opts ...grpc.CallOption) (*Charge, error)
-	// CancelCharge gives up a charge that is not sent and not paid.
+	// CancelCharge gives up a charge that is not sent and not paid. It is refused (FAILED_PRECONDITION) where the gateway was asked more than an
+	// hour ago, or not since a restore, whether it has it; the gateway is asked then.
 	CancelCharge(ctx context.Context, in *CancelChargeRequest, opts ...grpc.CallOption) (*Charge, error)
 	// ResolveCharge decides a charge in manual_review. The first caller proposes, a second actor with the same words applies.
 	// not_paid is refused (FAILED_PRECONDITION) unless a lookup made after the proposal found nothing or FAILED.
@@ -83,6 +86,11 @@ type RecurrencesServiceClient interface {
 	RefreshCharge(ctx context.Context, in *RefreshChargeRequest, opts ...grpc.CallOption) (*Charge, error)
 	// SettleDispute books how an open dispute ended, by the word of an approver: no answer of a gateway says so of every one.
 	SettleDispute(ctx context.Context, in *SettleDisputeRequest, opts ...grpc.CallOption) (*Charge, error)
+	// ListSuspense lists what is in suspense, by the attempt of a charge that it is about, newest first.
+	ListSuspense(ctx context.Context, in *ListSuspenseRequest, opts ...grpc.CallOption) (*ListSuspenseResponse, error)
+	// ResolveFinding takes what is in suspense for a finding to the account whose it is. The first caller proposes, a second actor with the same
+	// words applies: it is posted then, and told as recon.resolved. Needs operator or approver.
+	ResolveFinding(ctx context.Context, in *ResolveFindingRequest, opts ...grpc.CallOption) (*ResolveFindingResponse, error)
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*Run, error)
 	ListHoldDigests(ctx context.Context, in *ListHoldDigestsRequest, opts ...grpc.CallOption) (*ListHoldDigestsResponse, error)
@@ -254,6 +262,26 @@ func (c *recurrencesServiceClient) SettleDispute(ctx context.Context, in *Settle
 	return out, nil
 }
 
+func (c *recurrencesServiceClient) ListSuspense(ctx context.Context, in *ListSuspenseRequest, opts ...grpc.CallOption) (*ListSuspenseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSuspenseResponse)
+	err := c.cc.Invoke(ctx, RecurrencesService_ListSuspense_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recurrencesServiceClient) ResolveFinding(ctx context.Context, in *ResolveFindingRequest, opts ...grpc.CallOption) (*ResolveFindingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResolveFindingResponse)
+	err := c.cc.Invoke(ctx, RecurrencesService_ResolveFinding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *recurrencesServiceClient) ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRunsResponse)
@@ -318,7 +346,7 @@ func (c *recurrencesServiceClient) ResumeGateway(ctx context.Context, in *Resume
 // All implementations must embed UnimplementedRecurrencesServiceServer
 // for forward compatibility.
 //
-// RecurrencesService: roles are viewer for reads, operator for mutations, and two different people for ResolveCharge.
+// RecurrencesService: roles are viewer for reads, operator for mutations, and two different people for ResolveCharge and ResolveFinding.
 type RecurrencesServiceServer interface {
 	// ImportRecurrences takes a file, idempotent by recurrence_id. It updates nothing: a known recurrence is changed by the other
 	// methods, never by a file.
@@ -339,7 +367,8 @@ type RecurrencesServiceServer interface {
 	GetCharge(context.Context, *GetChargeRequest) (*Charge, error)
 	// ChargeNow sends a charge that failed, or makes and sends the charge of a missed cycle. It answers before the gateway does.
 	ChargeNow(context.Context, *ChargeNowRequest) (*Charge, error)
-	// CancelCharge gives up a charge that is not sent and not paid.
+	// CancelCharge gives up a charge that is not sent and not paid. It is refused (FAILED_PRECONDITION) where the gateway was asked more than an
+	// hour ago, or not since a restore, whether it has it; the gateway is asked then.
 	CancelCharge(context.Context, *CancelChargeRequest) (*Charge, error)
 	// ResolveCharge decides a charge in manual_review. The first caller proposes, a second actor with the same words applies.
 	// not_paid is refused (FAILED_PRECONDITION) unless a lookup made after the proposal found nothing or FAILED.
@@ -349,6 +378,11 @@ type RecurrencesServiceServer interface {
 	RefreshCharge(context.Context, *RefreshChargeRequest) (*Charge, error)
 	// SettleDispute books how an open dispute ended, by the word of an approver: no answer of a gateway says so of every one.
 	SettleDispute(context.Context, *SettleDisputeRequest) (*Charge, error)
+	// ListSuspense lists what is in suspense, by the attempt of a charge that it is about, newest first.
+	ListSuspense(context.Context, *ListSuspenseRequest) (*ListSuspenseResponse, error)
+	// ResolveFinding takes what is in suspense for a finding to the account whose it is. The first caller proposes, a second actor with the same
+	// words applies: it is posted then, and told as recon.resolved. Needs operator or approver.
+	ResolveFinding(context.Context, *ResolveFindingRequest) (*ResolveFindingResponse, error)
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	GetRun(context.Context, *GetRunRequest) (*Run, error)
 	ListHoldDigests(context.Context, *ListHoldDigestsRequest) (*ListHoldDigestsResponse, error)
@@ -411,6 +445,12 @@ func (UnimplementedRecurrencesServiceServer) RefreshCharge(context.Context, *Ref
 }
 func (UnimplementedRecurrencesServiceServer) SettleDispute(context.Context, *SettleDisputeRequest) (*Charge, error) {
 	return nil, status.Error(codes.Unimplemented, "method SettleDispute not implemented")
+}
+func (UnimplementedRecurrencesServiceServer) ListSuspense(context.Context, *ListSuspenseRequest) (*ListSuspenseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSuspense not implemented")
+}
+func (UnimplementedRecurrencesServiceServer) ResolveFinding(context.Context, *ResolveFindingRequest) (*ResolveFindingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResolveFinding not implemented")
 }
 func (UnimplementedRecurrencesServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
@@ -710,6 +750,42 @@ func _RecurrencesService_SettleDispute_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecurrencesService_ListSuspense_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSuspenseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecurrencesServiceServer).ListSuspense(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecurrencesService_ListSuspense_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecurrencesServiceServer).ListSuspense(ctx, req.(*ListSuspenseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecurrencesService_ResolveFinding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveFindingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecurrencesServiceServer).ResolveFinding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecurrencesService_ResolveFinding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecurrencesServiceServer).ResolveFinding(ctx, req.(*ResolveFindingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RecurrencesService_ListRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRunsRequest)
 	if err := dec(in); err != nil {
@@ -880,6 +956,14 @@ var RecurrencesService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SettleDispute",
 			Handler:    _RecurrencesService_SettleDispute_Handler,
+		},
+		{
+			MethodName: "ListSuspense",
+			Handler:    _RecurrencesService_ListSuspense_Handler,
+		},
+		{
+			MethodName: "ResolveFinding",
+			Handler:    _RecurrencesService_ResolveFinding_Handler,
 		},
 		{
 			MethodName: "ListRuns",
