@@ -22,7 +22,7 @@ func (p Payout) Next() string {
 	case ManualReview:
 		return "two people decide: agogo payouts resolve " + id + " --outcome paid|not_paid --evidence TEXT"
 	case Succeeded:
-		return "it was paid: agogo payouts reverse " + id + " asks its provider to take it back"
+		return "it was paid: agogo payouts reverse " + id + " asks its provider to take it back, where that can"
 	case Failed:
 		return p.afterFailure()
 	default: // skipped, rejected, reversed, cancelled

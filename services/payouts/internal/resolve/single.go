@@ -74,7 +74,11 @@ func (r *Resolver) Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.U
 			from = append(from, payout.Held)
 		}
 	}
-	return r.move(ctx, tx, p, store.Change{To: payout.Held, Reason: payout.HeldBy(code)}, "only what has not been sent can be held", from...)
+	why := "only what has not been sent can be held"
+	if p.State == payout.Held {
+		why = "it is held already"
+	}
+	return r.move(ctx, tx, p, store.Change{To: payout.Held, Reason: payout.HeldBy(code)}, why, from...)
 }
 
 // Release lets a payout go that a person held, confirms the payee's new wallet, vouches for what the payee was sent before a restore,
