@@ -82,10 +82,11 @@ const (
 )
 
 // failure chooses words by what the customer can do: nothing, give another card, or ask. A retry that never left, or
-// that was refused for our own sake, is no failure of theirs, and the last decline is told by charge.exhausted, which follows it.
+// that was refused for our own sake, is no failure of theirs, nor is what people found not to be charged: no card said no to it. The last
+// decline is told by charge.exhausted, which follows it.
 func (c Charge) failure() string {
 	switch {
-	case c.Class == "NOT_SENT", c.Scope == "provider", c.Code == "voided", c.Code == "refunded": // these two were paid and given back
+	case c.Class == "NOT_SENT", c.Scope == "provider", c.Code == "resolved_not_paid", c.Code == "voided", c.Code == "refunded": // these two were paid and given back
 		return ""
 	case c.Code == "either_card": // it may have been the card that was replaced, and the new one is tried at once
 		return ""

@@ -46,6 +46,9 @@ func TestCustomerHears(t *testing.T) {
 		{"never sent is no failure of his", chargeEvent("charge.failed", 3, func(c *Charge) { c.Class, c.RetryOn = "NOT_SENT", "2025-10-31" }), "", ""},
 		{"nor is what the gateway refuses for our own sake", chargeEvent("charge.failed", 3, func(c *Charge) { c.Scope = "provider" }), "", ""},
 		{"nor is what another card may have said", chargeEvent("charge.failed", 3, func(c *Charge) { c.Class, c.Code, c.RetryOn = "REJECTED_RETRYABLE", "either_card", "2025-10-31" }), "", ""},
+		{"nor is what two people found not to be charged", chargeEvent("charge.failed", 5, func(c *Charge) {
+			c.PreviousState, c.Class, c.Code, c.RetryOn = "manual_review", "REJECTED_RETRYABLE", "resolved_not_paid", "2025-11-05"
+		}), "", ""},
 		{"doubt", chargeEvent("charge.outcome_unknown", 3, nil), "", ""},
 		{"not heard", chargeEvent("charge.due", 1, nil), "", ""},
 	} {

@@ -12,14 +12,17 @@ type Retries struct {
 
 // Next is the date of the next retry of a charge that was declined tries times, or false when its retries are over. The kth
 // retry is Days[k-1] after the first attempt, moved by the calendar; it is counted from the first attempt and not from the
-// last, so that a retry which a weekend moved does not move those behind it. A charge is never tried twice a day, so none
-// is on or before the date of the last attempt.
-func (r Retries) Next(first, last recurrence.Date, tries int) (recurrence.Date, bool) {
+// last, so that a retry which a weekend moved does not move those behind it. A charge is never tried twice a day, nor promised
+// for a day that is over, so none is on or before the date on which the last attempt was answered, and the calendar moves that too.
+func (r Retries) Next(first, answered recurrence.Date, tries int) (recurrence.Date, bool) {
 	if r.Over(tries) {
 		return 0, false
 	}
 	on := r.Calendar.Move(first + recurrence.Date(r.Days[max(tries, 1)-1]))
-	return max(on, last+1), true
+	if on <= answered {
+		on = r.Calendar.After(answered)
+	}
+	return on, true
 }
 
 // Over reports whether the retries of a charge that was declined tries times are over: the first attempt and Max retries,
@@ -42,11 +45,11 @@ func (r Retries) Until(chargeOn, first recurrence.Date) recurrence.Date {
 
 // Declined is what a decline makes of a charge that was declined tries times with it: its outcome, exhausted when the retries
 // are over, and the date of the next one otherwise.
-func (r Retries) Declined(o Outcome, first, last recurrence.Date, tries int) (Outcome, recurrence.Date) {
+func (r Retries) Declined(o Outcome, first, answered recurrence.Date, tries int) (Outcome, recurrence.Date) {
 	if o.State != FailedSoft || !o.Declined {
 		return o, 0
 	}
-	on, more := r.Next(first, last, tries)
+	on, more := r.Next(first, answered, tries)
 	if !more {
 		o.State = Exhausted
 	}

@@ -61,7 +61,7 @@ func TestRetryDates(t *testing.T) {
 		{"two on one Monday go on two days", recurrence.Following, "2025-11-07", "2025-11-10 2025-11-11 2025-11-14", nil},
 		{"holidays", recurrence.Following, "2025-12-24", "2025-12-26 2025-12-29 2026-01-02", []string{"2025-12-25", "2025-12-31", "2026-01-01"}},
 		{"none", recurrence.NoMove, "2025-10-31", "2025-11-01 2025-11-03 2025-11-07", nil},
-		{"preceding never goes back to the day of the attempt", recurrence.Preceding, "2025-10-31", "2025-11-01 2025-11-03 2025-11-07", nil},
+		{"preceding never goes back to the day of the attempt", recurrence.Preceding, "2025-10-31", "2025-11-03 2025-11-04 2025-11-07", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,8 +113,17 @@ func TestRetriesAreOnDifferentDaysAndNotBeforeTheirDay(t *testing.T) {
 			if next <= last {
 				t.Fatalf("after an attempt on %s the next is on %s", last, next)
 			}
-			if plain := first + recurrence.Date(r.Days[tries-1]); rule == recurrence.Following && (next < plain || next > max(plain+2, last+1)) {
+			if rule != recurrence.NoMove && !r.Calendar.Business(next) {
+				t.Fatalf("%s after %s is no business day", next, last)
+			}
+			plain := first + recurrence.Date(r.Days[tries-1])
+			if rule == recurrence.Following && next < plain {
 				t.Fatalf("%d days after %s became %s", r.Days[tries-1], first, next)
+			}
+			for d := max(plain, last+1); d < next; d++ {
+				if rule == recurrence.NoMove || r.Calendar.Business(d) {
+					t.Fatalf("%d days after %s, answered on %s, became %s though %s is free", r.Days[tries-1], first, last, next, d)
+				}
 			}
 			last = next + recurrence.Date(rapid.IntRange(0, 5).Draw(t, "late")) // an outage between
 		}

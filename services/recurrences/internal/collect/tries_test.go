@@ -2,6 +2,7 @@ package collect_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,7 +16,12 @@ import (
 // notPaid is what two people say of the charge.
 func (d denied) notPaid(t *testing.T) {
 	t.Helper()
-	words := resolve.Resolution{Outcome: resolve.NotPaid, Evidence: "not in the gateway's portal"}
+	d.resolve(t, resolve.Resolution{Outcome: resolve.NotPaid, Evidence: "not in the gateway's portal"})
+}
+
+// resolve has two people say the same.
+func (d denied) resolve(t *testing.T, words resolve.Resolution) {
+	t.Helper()
 	for _, who := range []string{"ada", "bob"} {
 		ctx := d.As(who)
 		err := pg.InTx(ctx, d.Pool, func(tx pgx.Tx) error {
@@ -55,13 +61,17 @@ func TestOneSendIsOneTry(t *testing.T) {
 			}
 			c.ends(t, d)
 			got := d.charge()
-			if n := len(d.Gateway.Sends()); n != 1 || got.State != charge.FailedSoft || got.Tries != 1 || got.RetryOn.String() != "2025-10-31" {
+			if n := len(d.Gateway.Sends()); n != 1 || got.State != charge.FailedSoft || got.Tries != 1 || got.RetryOn.String() != "2025-11-03" {
 				t.Errorf("%s: %d sends are %d tries, next retry %s", d.one(), n, got.Tries, got.RetryOn)
 			}
 			d.Gateway.Say(c.token, recurrencestest.Soft)
-			d.Retry("2025-11-01")
+			d.Retry("2025-11-01") // a Saturday
+			if n := len(d.Gateway.Sends()); n != 1 {
+				t.Errorf("the card was asked on %s", d.charge().LastAttempt)
+			}
+			d.Retry("2025-11-03")
 			got = d.charge()
-			if got.Attempt != 2 || got.Tries != 2 || got.RetryOn.String() != "2025-11-03" {
+			if got.Attempt != 2 || got.Tries != 2 || got.RetryOn.String() != "2025-11-04" {
 				t.Errorf("%s: attempt %d, %d tries, next retry %s", d.one(), got.Attempt, got.Tries, got.RetryOn)
 			}
 			d.CheckEvents()
@@ -83,6 +93,49 @@ func TestADeniedReferenceThatGoesAgainIsTheSameTry(t *testing.T) {
 	}
 	d.CheckEvents()
 	d.CheckBooks()
+}
+
+// An attempt that was counted when it was denied, and then asks no card, gives its try back to the one that asks it in its place: the gateway
+// refused it for our own sake, or two people have the next attempt go.
+func TestAnAttemptThatAskedNoCardIsNoTry(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]func(*testing.T, denied){
+		"the gateway refuses us, twice": func(t *testing.T, d denied) {
+			d.Gateway.Say(recurrencestest.TimeoutGone, recurrencestest.Busy)
+			d.person(t)
+			for attempt := 1; attempt <= 2; attempt++ {
+				if got := d.charge(); got.State != charge.FailedSoft || got.Attempt != attempt || got.Tries != 0 {
+					t.Fatalf("refused: %s with attempt %d, %d tries", d.one(), got.Attempt, got.Tries)
+				}
+				if attempt == 2 {
+					d.Gateway.Say(recurrencestest.TimeoutGone, recurrencestest.Soft)
+				}
+				d.Clock.Advance(2 * time.Minute)
+				d.WhileTimePasses(d.Sweep)
+			}
+		},
+		"two people have it charged again": func(t *testing.T, d denied) {
+			d.Gateway.Say(recurrencestest.TimeoutGone, recurrencestest.Soft)
+			d.Retry("2025-10-31")
+			d.minute()
+			if got := d.one(); got != "manual_review/review_after" {
+				t.Fatalf("it is %s", got)
+			}
+			d.resolve(t, resolve.Resolution{Outcome: resolve.NotPaid, PayAgain: true, Evidence: "not in the gateway's portal"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDenied(t, recurrencestest.TimeoutGone)
+			ends(t, d)
+			got := d.charge()
+			if got.Attempt < 2 || got.State != charge.FailedSoft || got.Tries != 1 {
+				t.Errorf("%s: a card that was asked once was tried %d times, attempt %d", d.one(), got.Tries, got.Attempt)
+			}
+			d.CheckEvents()
+			d.CheckBooks()
+		})
+	}
 }
 
 // The last retry that was agreed is left after a doubt about the one before it: the recurrence is not put on hold for a send it did not have.

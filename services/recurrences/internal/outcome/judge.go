@@ -131,8 +131,16 @@ func read(c store.Charge, m attempt.Moved) charge.Outcome {
 		// It was not charged, and the card never said no. It waits for its next retry like any other.
 		return charge.Outcome{State: charge.FailedSoft, Declined: true}
 	default:
-		return answer(c, m).Outcome(c.State, c.Tries)
+		return answer(c, m).Outcome(c.State, declines(c))
 	}
+}
+
+// declines is how often a charge was declined before. One that waits for a retry was, though what its denial was counted as has been given back.
+func declines(c store.Charge) int {
+	if c.RetryOn != 0 {
+		return max(c.Tries, 1)
+	}
+	return c.Tries
 }
 
 func answer(c store.Charge, m attempt.Moved) charge.Answer {
@@ -145,7 +153,7 @@ func eitherCard(c store.Charge, m attempt.Moved, o charge.Outcome) (after charge
 	if m.Again || m.Result.Code == review.CodeNotPaid {
 		return o, false
 	}
-	return answer(c, m).OfEitherCard(o, c.State, c.Tries)
+	return answer(c, m).OfEitherCard(o, c.State, declines(c))
 }
 
 // retry finds the date of the next retry, or that there is none.
@@ -157,36 +165,49 @@ func (o *Outcomes) retry(n news) (charge.Outcome, recurrence.Date) {
 			first = last
 		}
 	}
-	out, on := o.retries[n.before.Tenant].Declined(n.outcome, first, last, n.before.Tries+n.tried())
-	answered := o.Store.Since(n.before.Tenant, last, n.Attempt.SubmittedAt)
-	if wait := n.Result.RetryAfter; out.Declined && out.State == charge.FailedSoft && wait > 0 { // the network's, beside our rule
+	rules := o.retries[n.before.Tenant]
+	// A doubt may take days to end. The run of the day on which it does may be over.
+	over := o.Store.Since(n.before.Tenant, last, n.Attempt.SubmittedAt)
+	if wait := n.Result.RetryAfter; wait > 0 { // the network's, beside our rule
 		now := o.Clock.Now()
-		on = max(on, answered+o.Store.DateAt(n.before.Tenant, now.Add(wait))-o.Store.DateAt(n.before.Tenant, now))
+		over = max(over, over-1+o.Store.DateAt(n.before.Tenant, now.Add(wait))-o.Store.DateAt(n.before.Tenant, now))
 	}
-	if rules := o.retries[n.before.Tenant]; on != 0 && max(on, answered) > rules.Until(n.before.Cycle.ChargeOn, first) {
+	out, on := rules.Declined(n.outcome, first, over, n.before.Tries+n.tried())
+	if on != 0 && on > rules.Until(n.before.Cycle.ChargeOn, first) {
 		out.State, on = charge.Exhausted, 0 // a doubt that took a month, say
 	}
 	return out, on
 }
 
-// tried is how many tries a decline adds: none to an attempt that was counted when it was denied, whatever a later doubt about it came to.
-// The reason of the charge does not tell that any more when people decide.
+// tried is how many tries the outcome adds. A decline adds none to an attempt that was counted when it was denied, whatever a later doubt about
+// it came to: the reason of the charge does not tell that any more when people decide. An attempt that ends as what counts for none gives
+// back what its denial was counted as, for another one asks the card in its place.
 func (n news) tried() int {
-	if n.before.TriedAttempt == n.Attempt.Number {
+	counted := n.before.TriedAttempt == n.Attempt.Number
+	switch {
+	case n.outcome.Declined && !counted:
+		return 1
+	case !n.outcome.Declined && counted && n.Attempt.State == attempt.Failed && !n.eitherCard: // one of two cards was asked
+		return -1
+	default:
 		return 0
 	}
-	return 1
+}
+
+// keepsSend reports whether what a person wants sent goes on although the doubt that kept it has ended as a decline: that is one of long ago,
+// which the person did not wait for, and the next attempt has a reference of its own. A card that is refused for good waits for another word.
+func (n news) keepsSend() bool {
+	lapsed := n.before.State == charge.Unknown && n.before.Reason.Code == charge.CodeDenialLapsed
+	return lapsed && n.before.Send.Cause == store.ByPerson && n.outcome.Declined &&
+		(n.outcome.State == charge.FailedSoft || n.outcome.State == charge.Exhausted)
 }
 
 // changes are the charge's: retries that are over are told after the failure that was the last of them.
 func (n news) changes(now time.Time) []store.ChargeChange {
 	r, to := n.Result, n.outcome.State
 	c := store.ChargeChange{
-		ID: n.before.ID, From: []charge.State{n.before.State}, To: to, RetryOn: n.retryOn, Again: n.outcome.Again, NotBefore: n.NotBefore,
+		ID: n.before.ID, From: []charge.State{n.before.State}, To: to, RetryOn: n.retryOn, Again: n.outcome.Again, NotBefore: n.NotBefore, KeepsSend: n.keepsSend(), Tried: n.tried(),
 		Reason: store.Reason{Class: string(r.Class), Scope: string(r.Scope), Code: r.Code, ProviderCode: r.ProviderCode},
-	}
-	if n.outcome.Declined {
-		c.Tried = n.tried()
 	}
 	if n.eitherCard { // what one card was refused for keeps no other one from being tried
 		c.Reason.Scope, c.Reason.Code, c.Reason.ProviderCode = string(provider.ScopePayment), charge.CodeEitherCard, ""
@@ -206,7 +227,7 @@ func (n news) changes(now time.Time) []store.ChargeChange {
 		return []store.ChargeChange{c}
 	}
 	c.To = charge.FailedSoft
-	over := store.ChargeChange{ID: c.ID, From: []charge.State{charge.FailedSoft}, To: charge.Exhausted, Reason: c.Reason}
+	over := store.ChargeChange{ID: c.ID, From: []charge.State{charge.FailedSoft}, To: charge.Exhausted, Reason: c.Reason, KeepsSend: c.KeepsSend}
 	over.Reason.Code = recurrence.CodeRetriesOver
 	return []store.ChargeChange{c, over}
 }

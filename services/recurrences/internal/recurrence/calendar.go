@@ -55,6 +55,14 @@ func (c Calendar) Move(d Date) Date {
 	}
 }
 
+// After is the first date behind a date that the rule leaves where it is. A rule that moves back is no way to the date itself, or before it.
+func (c Calendar) After(d Date) Date {
+	if on := c.Move(d + 1); on > d {
+		return on
+	}
+	return c.business(d+1, +1)
+}
+
 // business is the nearest business day in a direction. There is one: holidays are a list, and lists end.
 func (c Calendar) business(d, step Date) Date {
 	for !c.Business(d) {

@@ -40,6 +40,23 @@ func TestWeekendsAndHolidaysMoveCharges(t *testing.T) {
 	}
 }
 
+func TestTheDateAfterIsOneThatTheRuleLeaves(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ rule, date, want string }{
+		{NoMove, "2025-10-31", "2025-11-01"},
+		{Following, "2025-10-30", "2025-10-31"},
+		{Following, "2025-10-31", "2025-11-03"},
+		{Preceding, "2025-10-30", "2025-10-31"},
+		{Preceding, "2025-10-31", "2025-11-03"}, // the Saturday would move back to the date itself
+		{Preceding, "2025-11-01", "2025-11-03"}, // and the Sunday before it
+		{ModifiedFollowing, "2025-05-30", "2025-06-02"},
+	} {
+		if got := calendar(t, tt.rule).After(on(tt.date)); got.String() != tt.want {
+			t.Errorf("%q: after %s comes %s, want %s", tt.rule, tt.date, got, tt.want)
+		}
+	}
+}
+
 func TestCalendarsThatAreNone(t *testing.T) {
 	t.Parallel()
 	if _, err := NewCalendar("next", nil); err == nil {

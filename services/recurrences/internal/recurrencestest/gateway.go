@@ -22,6 +22,7 @@ const (
 	Action      = "tok_action"       // the customer must act
 	TimeoutPaid = "tok_timeout_paid" // charged, and the answer is lost
 	TimeoutSoft = "tok_timeout_soft" // declined, and the answer is lost
+	TimeoutHard = "tok_timeout_hard" // declined for good, and the answer is lost
 	TimeoutGone = "tok_timeout_gone" // nothing happened, and nobody said so
 	Pending     = "tok_pending"      // accepted, until [Gateway.Finish]
 	Down        = "tok_down"         // it cannot be reached
@@ -108,6 +109,7 @@ func (g *Gateway) decide(t provider.Transfer) (sale *provider.Result, answer pro
 	}
 	lost := provider.Result{Class: provider.Ambiguous, Code: "timeout"}
 	paid := provider.Result{Class: provider.Succeeded}
+	hard := provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "not_permitted", ProviderCode: "58"}
 	soft := provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopePayment, Code: "insufficient_funds", ProviderCode: "51"}
 	switch {
 	case strings.HasPrefix(kind, OK):
@@ -115,7 +117,6 @@ func (g *Gateway) decide(t provider.Transfer) (sale *provider.Result, answer pro
 	case strings.HasPrefix(kind, Soft):
 		return &soft, soft
 	case strings.HasPrefix(kind, Hard):
-		hard := provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "not_permitted", ProviderCode: "58"}
 		return &hard, hard
 	case strings.HasPrefix(kind, Lost):
 		gone := provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopeCard, Code: "lost_card", ProviderCode: "41"}
@@ -127,6 +128,8 @@ func (g *Gateway) decide(t provider.Transfer) (sale *provider.Result, answer pro
 		return &paid, lost
 	case strings.HasPrefix(kind, TimeoutSoft):
 		return &soft, lost
+	case strings.HasPrefix(kind, TimeoutHard):
+		return &hard, lost
 	case strings.HasPrefix(kind, TimeoutGone):
 		return nil, lost
 	case strings.HasPrefix(kind, Pending):

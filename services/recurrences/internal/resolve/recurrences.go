@@ -23,11 +23,11 @@ func (r *Resolver) Pause(ctx context.Context, tx pgx.Tx, tenant, id, _ string) e
 	if err != nil {
 		return err
 	}
-	waiting := waitingOf(unpaid)
-	if err := r.Store.UnwantSent(ctx, tx, idsOf(waiting)...); err != nil {
+	// What is in doubt may go on after it, so that is not sent either.
+	if err := r.Store.UnwantSent(ctx, tx, idsOf(unpaid)...); err != nil {
 		return err
 	}
-	return r.Runs.Settle(ctx, tx, senders(waiting)...)
+	return r.Runs.Settle(ctx, tx, senders(waitingOf(unpaid))...)
 }
 
 // Resume has a paused recurrence charged again: what was due when it was paused now, its next cycle by the rules of the

@@ -28,12 +28,13 @@ type ChargeChange struct {
 	Attempt   int
 	Reference string
 	CardID    uuid.UUID
-	Tried     int             // added to the declined attempts, of which the newest one then is the last
+	Tried     int             // added to the declined attempts, of which the newest one then is the last; -1: it is none any more
 	RetryOn   recurrence.Date // failed_soft: the local date of the next retry; a send and a send that never left keep the one there is
 	// Again keeps the send that was under way, or is to be: nothing was charged, or nobody knows yet, and the same page sends the charge
 	// again, not before a time, unless it comes to something else.
 	Again     bool
 	NotBefore *time.Time
+	KeepsSend bool // what is to be sent still is, as the next attempt, although this was an answer
 	Fee       *int64
 	// TakenBack is added to what was taken back of the charge, and Reversal is the amount that the event is about.
 	TakenBack charge.TakenBack
@@ -99,8 +100,11 @@ func (r *Charge) change(c ChargeChange, day recurrence.Date) {
 	r.answered(c)
 	r.Previous, r.State, r.Version = r.State, c.To, r.Version+1
 	r.Reason, r.Tries = c.Reason, r.Tries+c.Tried
-	if c.Tried != 0 {
+	switch {
+	case c.Tried > 0:
 		r.TriedAttempt = r.Attempt
+	case c.Tried < 0:
+		r.TriedAttempt = 0 // those before it are over
 	}
 	if c.Attempt != 0 {
 		r.Attempt, r.Reference = c.Attempt, c.Reference
@@ -131,7 +135,9 @@ func (r *Charge) answered(c ChargeChange) {
 			r.FirstAttempt = r.Send.Date
 		}
 	}
-	r.Send = Send{Cause: r.Send.Cause}
+	if !c.KeepsSend || r.Contradicted {
+		r.Send = Send{Cause: r.Send.Cause}
+	}
 }
 
 func (s *Store) writeCharges(ctx context.Context, q *db.Queries, all []Charge) error {
