@@ -104,8 +104,8 @@ func TestAnAttemptThatAskedNoCardIsNoTry(t *testing.T) {
 			d.Gateway.Say(recurrencestest.TimeoutGone, recurrencestest.Busy)
 			d.person(t)
 			for attempt := 1; attempt <= 2; attempt++ {
-				if got := d.charge(); got.State != charge.FailedSoft || got.Attempt != attempt || got.Tries != 0 {
-					t.Fatalf("refused: %s with attempt %d, %d tries", d.one(), got.Attempt, got.Tries)
+				if got := d.charge(); got.State != charge.FailedSoft || got.Attempt != attempt || got.Tries != 0 || got.TriedAttempt != 0 {
+					t.Fatalf("refused: %s with attempt %d, %d tries, the last of them attempt %d", d.one(), got.Attempt, got.Tries, got.TriedAttempt)
 				}
 				if attempt == 2 {
 					d.Gateway.Say(recurrencestest.TimeoutGone, recurrencestest.Soft)

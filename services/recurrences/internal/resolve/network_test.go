@@ -58,6 +58,17 @@ func TestANetworksWaitIsKept(t *testing.T) {
 	e.CheckBooks()
 }
 
+// The day that a network allows may be a Saturday: the business-day rule moves it, but never to a day before it.
+func TestANetworksWaitEndsOnABusinessDay(t *testing.T) {
+	t.Parallel()
+	for hours, want := range map[time.Duration]string{96: "2025-10-31", 120: "2025-11-03", 144: "2025-11-03", 192: "2025-11-04"} {
+		e := declinedBy(t, "mastercard", provider.Result{Class: provider.RejectedRetryable, Code: "insufficient_funds", RetryAfter: hours * time.Hour})
+		if c := e.Charge("rec-1", "2025-10-27"); c.State != charge.FailedSoft || c.RetryOn != recurrencestest.On(want) {
+			t.Errorf("after %d hours: %s, retried on %s, want %s", hours, c.State, c.RetryOn, want)
+		}
+	}
+}
+
 // Visa's R2 and every brand's NR are in no table of codes here: what the gateway's adapter says counts, until there is another card.
 func TestACardThatItsNetworkForbidsIsNeverTriedAgain(t *testing.T) {
 	t.Parallel()
