@@ -104,7 +104,7 @@ func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, of Of, st
 	if err := db.New(tx).Ask(ctx, p); err != nil {
 		return Sorted{}, fmt.Errorf("put first sends after a restore aside: %w", err)
 	}
-	return s, nil
+	return s, g.refer(ctx, tx, p)
 }
 
 // fresh reports whether a provider's word that it knows nothing is recent enough to send on.

@@ -207,6 +207,7 @@ func (w *Worker) keep(ctx context.Context, answered []db.ClaimRow) error {
 		p.AbsentReads, p.FirstAbsents = append(p.AbsentReads, q.AbsentReads), append(p.FirstAbsents, orZero(q.FirstAbsentAt))
 		p.Provens = append(p.Provens, orZero(q.ProvenAt))
 		p.Unanswereds, p.NextAts = append(p.Unanswereds, q.Unanswered), append(p.NextAts, q.NextAt)
+		p.Versions = append(p.Versions, q.Version)
 		if q.State != asking {
 			places = append(places, run.Place{Run: q.RunID, Page: int(q.Page)})
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/reconcile"
 )
@@ -54,7 +55,7 @@ const tenant = "lebenis"
 func newLost(t *testing.T) *lost {
 	t.Helper()
 	l := &lost{
-		t: t, pool: pgtest.Pool(t, outbox.Migrations, ledger.Migrations, attempt.Migrations, reconcile.Migrations),
+		t: t, pool: pgtest.Pool(t, outbox.Migrations, ledger.Migrations, attempt.Migrations, precheck.Migrations, reconcile.Migrations),
 		clock:      clock.NewVirtual(time.Date(2025, 1, 25, 12, 0, 0, 0, time.UTC)),
 		connectors: &connector.Set{}, bad: map[uuid.UUID]error{},
 	}

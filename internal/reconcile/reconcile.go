@@ -20,6 +20,7 @@ import (
 	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
+	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/webhook"
@@ -272,5 +273,24 @@ func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, noti
 	for _, reference := range hinted {
 		fates[reference] = webhook.Asked
 	}
-	return fates, nil
+	return fates, w.heard(ctx, tx, tenant, name, references, known, fates)
+}
+
+// heard has asked anew what is, or was, asked about after a restore and has no attempt, or one of which the tables say that it was not sent.
+// What was sent since has its own lookups.
+func (w *Worker) heard(ctx context.Context, tx pgx.Tx, tenant, name string, references []string, known map[string]attempt.Attempt, fates map[string]webhook.Fate) error {
+	var unsent []string
+	for _, reference := range references {
+		if a, ok := known[reference]; !ok || a.State == attempt.NotSent {
+			unsent = append(unsent, reference)
+		}
+	}
+	heard, err := precheck.Heard(ctx, tx, w.Clock.Now(), tenant, name, unsent)
+	for reference, done := range heard {
+		fates[reference] = webhook.Busy
+		if done {
+			fates[reference] = webhook.Asked
+		}
+	}
+	return err
 }

@@ -30,7 +30,7 @@ ON CONFLICT (subject_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, provider = EXCLUDED.provider, number = EXCLUDED.number, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
     destination = EXCLUDED.destination, run_id = EXCLUDED.run_id, page = EXCLUDED.page, sent_since = EXCLUDED.sent_since,
     sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false, unanswered = 0,
-    next_at = EXCLUDED.next_at, lease_expires_at = NULL
+    next_at = EXCLUDED.next_at, lease_expires_at = NULL, version = prechecks.version + 1
 `
 
 type AskParams struct {
@@ -77,7 +77,7 @@ WHERE p.subject_id IN (
     ORDER BY d.next_at LIMIT $5 FOR UPDATE SKIP LOCKED
 )
 RETURNING p.subject_id, p.epoch, p.tenant, p.provider, p.number, p.amount, p.currency, p.destination, p.run_id, p.page, p.sent_since,
-          p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.proven_at, p.unanswered, p.next_at
+          p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.proven_at, p.unanswered, p.next_at, p.version
 `
 
 type ClaimParams struct {
@@ -108,6 +108,7 @@ type ClaimRow struct {
 	ProvenAt      *time.Time
 	Unanswered    int32
 	NextAt        time.Time
+	Version       int32
 }
 
 // The longest due of a connector.
@@ -146,6 +147,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.ProvenAt,
 			&i.Unanswered,
 			&i.NextAt,
+			&i.Version,
 		); err != nil {
 			return nil, err
 		}
@@ -212,6 +214,55 @@ func (q *Queries) CountAsking(ctx context.Context, arg CountAskingParams) (int32
 	return asking, err
 }
 
+const hear = `-- name: Hear :many
+UPDATE prechecks p SET state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false,
+    next_at = $1::timestamptz, lease_expires_at = NULL, version = p.version + 1
+FROM (
+    SELECT k.subject_id FROM prechecks k
+    WHERE k.tenant = $2 AND k.provider = $3 AND k.state IN ('asking', 'absent', 'found')
+      AND k.subject_id IN (SELECT x.subject_id FROM precheck_references x
+                           WHERE x.tenant = $2 AND x.provider = $3 AND x.reference = ANY($4::text[])
+                             AND x.number >= k.number AND x.number > k.found)
+    FOR UPDATE SKIP LOCKED
+) h
+WHERE p.subject_id = h.subject_id
+RETURNING p.subject_id
+`
+
+type HearParams struct {
+	At       time.Time
+	Tenant   string
+	Provider string
+	Refs     []string
+}
+
+// A webhook spoke of these references: what was read before it proves nothing after it, and the version keeps what is being read from being
+// recorded. Whoever holds a row is asking or recording, and is not waited for: the webhook comes again in a moment.
+func (q *Queries) Hear(ctx context.Context, arg HearParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, hear,
+		arg.At,
+		arg.Tenant,
+		arg.Provider,
+		arg.Refs,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var subject_id uuid.UUID
+		if err := rows.Scan(&subject_id); err != nil {
+			return nil, err
+		}
+		items = append(items, subject_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ofSubjects = `-- name: OfSubjects :many
 SELECT subject_id, epoch, provider, number, state, found, proven_at FROM prechecks WHERE subject_id = ANY($1::uuid[])
 `
@@ -263,9 +314,9 @@ FROM (
            unnest($4::text[]) AS provider, unnest($5::text[]) AS state, unnest($6::integer[]) AS found,
            unnest($7::integer[]) AS absent_reads, unnest($8::timestamptz[]) AS first_absent_at,
            unnest($9::timestamptz[]) AS proven_at,
-           unnest($10::integer[]) AS unanswered, unnest($11::timestamptz[]) AS next_at
+           unnest($10::integer[]) AS unanswered, unnest($11::timestamptz[]) AS next_at, unnest($12::integer[]) AS version
 ) r
-WHERE p.subject_id = r.subject_id AND p.epoch = r.epoch AND p.number = r.number AND p.provider = r.provider AND p.state = 'asking'
+WHERE p.subject_id = r.subject_id AND p.epoch = r.epoch AND p.number = r.number AND p.provider = r.provider AND p.version = r.version AND p.state = 'asking'
 `
 
 type RecordParams struct {
@@ -280,9 +331,10 @@ type RecordParams struct {
 	Provens      []time.Time
 	Unanswereds  []int32
 	NextAts      []time.Time
+	Versions     []int32
 }
 
-// What was asked anew meanwhile, after another restore or of another number, is not answered by this.
+// What was asked anew meanwhile, after another restore, of another number or because a webhook spoke of it, is not answered by this.
 func (q *Queries) Record(ctx context.Context, arg RecordParams) error {
 	_, err := q.db.Exec(ctx, record,
 		arg.SubjectIds,
@@ -296,6 +348,70 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) error {
 		arg.Provens,
 		arg.Unanswereds,
 		arg.NextAts,
+		arg.Versions,
 	)
 	return err
+}
+
+const refer = `-- name: Refer :exec
+INSERT INTO precheck_references (tenant, provider, reference, subject_id, number)
+SELECT $1, $2, unnest($3::text[]), unnest($4::uuid[]), unnest($5::integer[])
+ON CONFLICT DO NOTHING
+`
+
+type ReferParams struct {
+	Tenant     string
+	Provider   string
+	Refs       []string
+	SubjectIds []uuid.UUID
+	Numbers    []int32
+}
+
+func (q *Queries) Refer(ctx context.Context, arg ReferParams) error {
+	_, err := q.db.Exec(ctx, refer,
+		arg.Tenant,
+		arg.Provider,
+		arg.Refs,
+		arg.SubjectIds,
+		arg.Numbers,
+	)
+	return err
+}
+
+const spoken = `-- name: Spoken :many
+SELECT x.reference, x.subject_id FROM precheck_references x JOIN prechecks p ON p.subject_id = x.subject_id AND p.tenant = x.tenant AND p.provider = x.provider
+WHERE x.tenant = $1 AND x.provider = $2 AND x.reference = ANY($3::text[])
+  AND x.number >= p.number AND p.state IN ('asking', 'absent', 'found') AND x.number > p.found
+`
+
+type SpokenParams struct {
+	Tenant   string
+	Provider string
+	Refs     []string
+}
+
+type SpokenRow struct {
+	Reference string
+	SubjectID uuid.UUID
+}
+
+// Which of the references the outcome of a question hangs on, and nothing has been made of yet.
+func (q *Queries) Spoken(ctx context.Context, arg SpokenParams) ([]SpokenRow, error) {
+	rows, err := q.db.Query(ctx, spoken, arg.Tenant, arg.Provider, arg.Refs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SpokenRow
+	for rows.Next() {
+		var i SpokenRow
+		if err := rows.Scan(&i.Reference, &i.SubjectID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -26,8 +26,19 @@ CREATE TABLE prechecks (
     unanswered       integer NOT NULL DEFAULT 0, -- in a row
     next_at          timestamptz NOT NULL, -- service clock
     lease_expires_at timestamptz,          -- database time: it is being asked about until then
+    version          integer NOT NULL DEFAULT 0, -- of the question: an answer to an older one decides nothing
     CHECK ((state IN ('found', 'adopted')) = (found >= number)),
     CHECK (state <> 'absent' OR proven_at IS NOT NULL)
 );
 CREATE INDEX prechecks_due ON prechecks (tenant, provider, next_at) WHERE state = 'asking';
 CREATE INDEX prechecks_answered ON prechecks (tenant, provider, next_at) WHERE state = 'asking' AND unanswered = 0;
+
+-- Which references are asked about, so that a webhook finds them: they have no attempts. Written once; a reference is of one subject for ever.
+CREATE TABLE precheck_references (
+    tenant     text NOT NULL,
+    provider   text NOT NULL,
+    reference  text NOT NULL,
+    subject_id uuid NOT NULL,
+    number     integer NOT NULL,
+    PRIMARY KEY (tenant, provider, reference)
+);

@@ -10,7 +10,35 @@ ON CONFLICT (subject_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, provider = EXCLUDED.provider, number = EXCLUDED.number, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
     destination = EXCLUDED.destination, run_id = EXCLUDED.run_id, page = EXCLUDED.page, sent_since = EXCLUDED.sent_since,
     sent_until = EXCLUDED.sent_until, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false, unanswered = 0,
-    next_at = EXCLUDED.next_at, lease_expires_at = NULL;
+    next_at = EXCLUDED.next_at, lease_expires_at = NULL, version = prechecks.version + 1;
+
+-- name: Refer :exec
+INSERT INTO precheck_references (tenant, provider, reference, subject_id, number)
+SELECT @tenant, @provider, unnest(@refs::text[]), unnest(@subject_ids::uuid[]), unnest(@numbers::integer[])
+ON CONFLICT DO NOTHING;
+
+-- name: Spoken :many
+-- Which of the references the outcome of a question hangs on, and nothing has been made of yet.
+SELECT x.reference, x.subject_id FROM precheck_references x JOIN prechecks p ON p.subject_id = x.subject_id AND p.tenant = x.tenant AND p.provider = x.provider
+WHERE x.tenant = @tenant AND x.provider = @provider AND x.reference = ANY(@refs::text[])
+  AND x.number >= p.number AND p.state IN ('asking', 'absent', 'found') AND x.number > p.found;
+
+-- name: Hear :many
+-- A webhook spoke of these references: what was read before it proves nothing after it, and the version keeps what is being read from being
+-- recorded. Whoever holds a row is asking or recording, and is not waited for: the webhook comes again in a moment.
+UPDATE prechecks p SET state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false,
+    next_at = @at::timestamptz, lease_expires_at = NULL, version = p.version + 1
+FROM (
+    SELECT k.subject_id FROM prechecks k
+    WHERE k.tenant = @tenant AND k.provider = @provider AND k.state IN ('asking', 'absent', 'found')
+      AND k.subject_id IN (SELECT x.subject_id FROM precheck_references x
+                           WHERE x.tenant = @tenant AND x.provider = @provider AND x.reference = ANY(@refs::text[])
+                             AND x.number >= k.number AND x.number > k.found)
+    FOR UPDATE SKIP LOCKED
+) h
+WHERE p.subject_id = h.subject_id
+RETURNING p.subject_id;
+
 
 -- name: CountAsking :one
 -- How many questions to a connector are due, or will be when it can be told what absence is worth, up to a number: those may all come due at
@@ -31,10 +59,10 @@ WHERE p.subject_id IN (
     ORDER BY d.next_at LIMIT @page_limit FOR UPDATE SKIP LOCKED
 )
 RETURNING p.subject_id, p.epoch, p.tenant, p.provider, p.number, p.amount, p.currency, p.destination, p.run_id, p.page, p.sent_since,
-          p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.proven_at, p.unanswered, p.next_at;
+          p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.proven_at, p.unanswered, p.next_at, p.version;
 
 -- name: Record :exec
--- What was asked anew meanwhile, after another restore or of another number, is not answered by this.
+-- What was asked anew meanwhile, after another restore, of another number or because a webhook spoke of it, is not answered by this.
 UPDATE prechecks p SET state = r.state, found = r.found, absent_reads = r.absent_reads,
     first_absent_at = NULLIF(r.first_absent_at, '0001-01-01 00:00:00+00'),
     proven_at = NULLIF(r.proven_at, '0001-01-01 00:00:00+00'), unanswered = r.unanswered, next_at = r.next_at, lease_expires_at = NULL
@@ -43,9 +71,9 @@ FROM (
            unnest(@providers::text[]) AS provider, unnest(@states::text[]) AS state, unnest(@founds::integer[]) AS found,
            unnest(@absent_reads::integer[]) AS absent_reads, unnest(@first_absents::timestamptz[]) AS first_absent_at,
            unnest(@provens::timestamptz[]) AS proven_at,
-           unnest(@unanswereds::integer[]) AS unanswered, unnest(@next_ats::timestamptz[]) AS next_at
+           unnest(@unanswereds::integer[]) AS unanswered, unnest(@next_ats::timestamptz[]) AS next_at, unnest(@versions::integer[]) AS version
 ) r
-WHERE p.subject_id = r.subject_id AND p.epoch = r.epoch AND p.number = r.number AND p.provider = r.provider AND p.state = 'asking';
+WHERE p.subject_id = r.subject_id AND p.epoch = r.epoch AND p.number = r.number AND p.provider = r.provider AND p.version = r.version AND p.state = 'asking';
 
 -- name: Adopted :exec
 UPDATE prechecks SET state = 'adopted' WHERE subject_id = ANY(@subject_ids::uuid[]) AND state = 'found';

@@ -1,0 +1,146 @@
+package resting_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/webhook"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
+)
+
+// Absent is believed for an hour, unless a webhook says otherwise meanwhile: whoever ends it then is refused, and the provider asked anew.
+func TestAWebhookEndsAnAbsence(t *testing.T) {
+	t.Parallel()
+	blind := &atomic.Bool{}
+	blind.Store(true)
+	s := rest(t, 1, "held", true, sending.Hooks{Lookup: sees(blind)})
+	s.asks(3)
+	if n := s.Count("SELECT count(*) FROM prechecks WHERE state = 'absent'"); n != 1 {
+		t.Fatalf("%d absent", n)
+	}
+	s.InTx(func(tx pgx.Tx) error {
+		fates, err := s.s.Worker.Match(s.Ctx(), tx, payoutstest.Tenant, s.Config.Name, []webhook.Notice{{
+			Reference: payout.Reference(s.id(), 1), Says: provider.Found{Exists: true, Result: provider.Result{Class: provider.Succeeded}},
+		}})
+		if got := fates[payout.Reference(s.id(), 1)]; got != webhook.Asked {
+			t.Errorf("the webhook's fate is %d", got)
+		}
+		return err
+	})
+	blind.Store(false) // whoever asks now is told
+	if err := s.end(); err == nil {
+		t.Errorf("ended a minute after the provider's webhook said that it was paid: %d payments are free", s.free())
+	}
+	s.Dispatch(s.s, s.Run(payoutstest.Daily("2025-01-25T23:59:00Z")))
+	s.asks(4)
+	moved := 0
+	for _, entry := range s.Book() {
+		moved += entry.Moved
+	}
+	if moved != 1 {
+		t.Errorf("money moved %d times for one payment", moved)
+	}
+}
+
+// The same of what is about to be sent, under its own reference, at a provider that does not deduplicate.
+func TestAWebhookEndsAnAbsenceBeforeASend(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	restore := pgtest.Backup(t, e.Pool)
+	e.Send(e.Sender(), 1)
+	restore()
+	now := e.Clock.Now()
+	e.SQL("INSERT INTO restore_marks VALUES (1, $1, $2, $3, 'test', 'user:test')", now, now.Add(-time.Hour), now.AddDate(0, 0, 2))
+	blind := &atomic.Bool{}
+	blind.Store(true)
+	sends := 0
+	s := &scene{Env: e, t: t, s: e.Sender(sending.Hooks{Lookup: sees(blind), Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+		sends++
+		return real.Submit(ctx, tr)
+	}})}
+	s.run = e.Plan(1)
+	e.SQL("UPDATE batches SET control = 'paused'")
+	s.asks(3)
+	if n := s.Count("SELECT count(*) FROM prechecks WHERE state = 'absent'"); n != 1 {
+		t.Fatalf("%d absent", n)
+	}
+	s.InTx(func(tx pgx.Tx) error {
+		_, err := s.s.Worker.Match(s.Ctx(), tx, payoutstest.Tenant, s.Config.Name, []webhook.Notice{{Reference: payout.Reference(s.id(), 1)}})
+		return err
+	})
+	blind.Store(false)
+	e.SQL("UPDATE batches SET control = 'open'")
+	e.Dispatch(s.s, s.run)
+	s.asks(2)
+	moved := 0
+	for _, entry := range s.Book() {
+		moved += entry.Moved
+	}
+	if sends != 0 || moved != 1 {
+		t.Errorf("sent %d times after a webhook had spoken of it; money moved %d times: %s", sends, moved, s.One())
+	}
+}
+
+// Whatever a page of answers says that was being read when the webhook came, it is not believed; nor is a webhook of a later reference passed over.
+func TestAnAnswerFromBeforeAWebhookIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 3; n++ {
+		var s *scene
+		var heard atomic.Bool
+		s = rest(t, 1, "held", false, sending.Hooks{Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+			if s.Count("SELECT count(*) FROM prechecks WHERE absent_reads > 0") == 1 && !heard.Swap(true) { // the read that would prove it
+				s.speaks(n)
+			}
+			return real.Lookup(ctx, tr)
+		}})
+		for range 6 {
+			s.SweepOnly()
+			if err := s.s.Prechecks.Pass(s.Ctx()); err != nil {
+				t.Fatal(err)
+			}
+			if heard.Load() {
+				break
+			}
+			s.Clock.Advance(settled)
+		}
+		if got := s.Count("SELECT count(*) FROM prechecks WHERE state = 'asking' AND absent_reads = 0 AND version > 0"); !heard.Load() || got != 1 {
+			t.Errorf("attempt %d: what was being read when the webhook came is recorded", n)
+		}
+		s.asks(3)
+		if err := s.end(); err != nil {
+			t.Errorf("attempt %d: it was asked since, and cannot be ended: %v", n, err)
+		}
+	}
+}
+
+// What was sent since it was proven absent has lookups of its own: its webhooks open no question about the restore.
+func TestAWebhookOfWhatWasSentSinceAsksNothing(t *testing.T) {
+	t.Parallel()
+	s := rest(t, 1, "approved", false)
+	s.asks(3)
+	s.SQL("UPDATE batches SET control = 'open'")
+	s.Dispatch(s.s, s.run)
+	s.asks(1)
+	s.wants("succeeded", 0)
+	s.speaks(1)
+	if n := s.Count("SELECT count(*) FROM prechecks WHERE state <> 'absent'"); n != 0 {
+		t.Error("it is asked about, though it was sent")
+	}
+}
+
+// speaks is a webhook about the n-th reference of the first payout.
+func (s *scene) speaks(n int) {
+	s.t.Helper()
+	s.InTx(func(tx pgx.Tx) error {
+		_, err := s.s.Worker.Match(s.Ctx(), tx, payoutstest.Tenant, s.Config.Name, []webhook.Notice{{Reference: payout.Reference(s.id(), n)}})
+		return err
+	})
+}
