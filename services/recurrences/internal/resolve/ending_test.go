@@ -207,3 +207,40 @@ func TestAskingWaitsForAnotherDoubt(t *testing.T) {
 		t.Errorf("it is %s", got.State)
 	}
 }
+
+// A gateway that was blind when it was asked about the restore, and then speaks of the charge, is asked anew before anybody cancels it.
+func TestAWebhookEndsWhatWasSaidOfAChargeSinceTheRestore(t *testing.T) {
+	t.Parallel()
+	e := recurrencestest.New(t)
+	e.Agree("rec-1", "2025-10-30", recurrencestest.OK)
+	send := e.Exec.Dispatch
+	e.Exec.Dispatch = func(context.Context, uuid.UUID, int) error { return nil }
+	run := e.Morning("2025-10-30")
+	restore := pgtest.Backup(t, e.Pool)
+	e.Exec.Dispatch = send
+	if err := e.Dispatch(e.Ctx(), run, 0); err != nil {
+		t.Fatal(err)
+	}
+	restore()
+	e.SQL("INSERT INTO restore_marks VALUES (1, $1, NULL, '2025-11-01', 'test', 'user:test')", e.Clock.Now())
+	must(t, e, pause)
+	e.Gateway.Blind = true
+	cancel(t, e)
+	answers(t, e)
+	if n := e.Count("SELECT count(*) FROM prechecks WHERE state = 'absent'"); n != 1 {
+		t.Fatalf("%d absent", n)
+	}
+	e.Webhook(charge.Reference(charge.ID(tenant, "rec-1", "2025-10-30"), 1))
+	e.Gateway.Blind = false
+	if refused, _ := cancel(t, e); !refused {
+		t.Error("cancelled on what the gateway said before its webhook")
+	}
+	answers(t, e)
+	cancel(t, e)
+	answers(t, e)
+	if got := e.Charge("rec-1", "2025-10-30"); got.State != charge.Succeeded || len(e.Gateway.Sends()) != 1 {
+		t.Errorf("%s (%s) after %d sends", got.State, got.Reason.Code, len(e.Gateway.Sends()))
+	}
+	e.CheckEvents()
+	e.CheckBooks()
+}
