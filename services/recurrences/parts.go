@@ -78,6 +78,8 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 		Pool: pool, Outbox: relay, Clock: clk, Connectors: s.connectors, Book: outcomes, Logger: s.log, Registry: registry,
 	})
 	jobs := (&plan.Planner{Store: st, Runs: runs}).Jobs()
+	resolver := &resolve.Resolver{Store: st, Runs: runs, Outcomes: outcomes, Clock: clk, Gate: gate}
+	stuck := run.StuckGauge(name, registry)
 	teller := &deadletter.Teller{Service: name, Pool: pool, Outbox: relay, Clock: clk, Epoch: s.epoch}
 	return &parts{
 		outbox: relay, runs: runs, reconcile: worker, guard: guard,
@@ -92,11 +94,11 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 		}),
 		ticks:   &run.Ticks{Runs: runs, Jobs: jobs, Tenants: file, Logger: s.log},
 		exec:    &run.Exec{Runs: runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: runs.Settle},
-		sweeper: &run.Sweeper{Runs: runs, Logger: s.log, Settle: runs.Settle, Stuck: run.StuckGauge(name, registry), Steps: []run.Step{book.Standing()}},
+		sweeper: &run.Sweeper{Runs: runs, Logger: s.log, Settle: runs.Settle, Stuck: stuck, Steps: []run.Step{book.Standing(), resolver.Ending(s.log, stuck)}},
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Runs: runs, Outbox: relay, Clock: clk, Tenants: file, Connectors: states,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk},
-			Operate:  &resolve.Resolver{Store: st, Runs: runs, Outcomes: outcomes, Clock: clk, Gate: gate}, Wake: book.Wake,
+			Operate:  resolver, Wake: book.Wake,
 			Suspense: &suspense.Desk{Store: st},
 		}),
 	}, nil

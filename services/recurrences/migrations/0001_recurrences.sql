@@ -120,6 +120,12 @@ CREATE INDEX charges_attempted ON charges (tenant, recurrence_id, last_attempt_d
 CREATE INDEX charges_by_run ON charges (run_id, state) INCLUDE (amount, currency);
 CREATE INDEX charges_listed ON charges (tenant, cycle DESC, charge_id);
 
+-- Charges that stayed open when their recurrence was cancelled, since they may have been charged: the sweeper asks and ends them.
+CREATE TABLE endings (
+    charge_id uuid PRIMARY KEY REFERENCES charges,
+    tenant    text NOT NULL
+);
+
 -- What was taken back of charges that succeeded, once each. The unique constraint is what keeps a refund or a dispute that is told
 -- again from being booked again, whatever else fails.
 CREATE TABLE reversals (

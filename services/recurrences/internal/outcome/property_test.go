@@ -147,7 +147,8 @@ func (h *history) nothingIsStuck(t *testing.T) {
 		"charges are to be sent, and nothing hinders them": `SELECT count(*) FROM charges c WHERE c.send_run IS NOT NULL
 			AND (c.not_before IS NULL OR c.not_before <= $1) AND NOT ` + doubt + ` AND NOT ` + asked,
 		"charges are open of what has ended": `SELECT count(*) FROM charges c JOIN recurrences r USING (tenant, recurrence_id)
-			WHERE r.state = 'cancelled' AND c.state IN ('due', 'failed_soft', 'requires_action') AND NOT c.contradicted`,
+			WHERE r.state = 'cancelled' AND c.state IN ('due', 'failed_soft', 'requires_action') AND NOT c.contradicted
+			AND NOT (` + doubt + ` AND EXISTS (SELECT 1 FROM endings e WHERE e.charge_id = c.charge_id))`,
 		"declined charges are never retried": `SELECT count(*) FROM charges c JOIN recurrences r USING (tenant, recurrence_id)
 			WHERE c.state = 'failed_soft' AND c.send_run IS NULL AND NOT c.contradicted
 			AND (r.state IN ('active', 'completed') OR r.state = 'past_due' AND c.retry_on IS NULL)`,

@@ -31,7 +31,7 @@ func (r *Resolver) CancelCharge(ctx context.Context, tx pgx.Tx, tenant string, i
 	if err := r.endable(ctx, tx, sub); err != nil {
 		return err
 	}
-	if err := r.cancel(ctx, tx, sub.Charge); err != nil {
+	if err := r.cancel(ctx, tx, recurrence.CodeByPerson, sub.Charge); err != nil {
 		return err
 	}
 	_, err = r.Store.CompleteFinished(ctx, tx, sub.Key())
@@ -182,36 +182,52 @@ func (r *Resolver) adopt(ctx context.Context, tx pgx.Tx, sub subject, found []pr
 	return r.Outcomes.Apply(ctx, tx, moved)
 }
 
-// cancelOpen ends what is open of a recurrence that has just ended. What may have been charged stays, and its gateway is asked: what it denies anew
-// ends with its answer, and the rest is for a person, by [Resolver.CancelCharge].
+// cancelOpen ends what is open of a recurrence that has just ended. What may have been charged stays for now, and its gateway is asked: see
+// [Resolver.Ending].
 func (r *Resolver) cancelOpen(ctx context.Context, tx pgx.Tx, open []store.Charge) error {
 	attempts, err := attempt.OfSubjects(ctx, tx, idsOf(open)...)
 	if err != nil {
 		return err
 	}
-	var over []store.Charge
+	var over, left []store.Charge
 	for _, c := range open { // of one recurrence
-		sub := subject{Charge: c, attempts: attempts[c.ID]}
-		switch err := r.endable(ctx, tx, sub); {
-		case err == nil:
-			over = append(over, c)
-		case status.Code(err) != codes.FailedPrecondition:
+		ended, err := r.endOrAsk(ctx, tx, subject{Charge: c, attempts: attempts[c.ID]})
+		switch {
+		case err != nil:
 			return err
-		case sub.over():
-			if _, err := r.ask(ctx, tx, sub); err != nil {
-				return err
-			}
+		case ended:
+			over = append(over, c)
+		default:
+			left = append(left, c)
 		}
 	}
-	return r.cancel(ctx, tx, over...)
+	if err := r.Store.LeaveOpen(ctx, tx, left...); err != nil {
+		return err
+	}
+	return r.cancel(ctx, tx, recurrence.CodeByPerson, over...)
+}
+
+// endOrAsk reports whether a charge may end, for all that its gateway has said. Otherwise the gateway is asked, if it can be at the moment.
+func (r *Resolver) endOrAsk(ctx context.Context, tx pgx.Tx, sub subject) (ended bool, err error) {
+	switch err := r.endable(ctx, tx, sub); {
+	case err == nil:
+		return true, nil
+	case status.Code(err) != codes.FailedPrecondition:
+		return false, err
+	case sub.over():
+		_, err := r.ask(ctx, tx, sub)
+		return false, err
+	default: // it is being asked about, or the gateway contradicts itself
+		return false, nil
+	}
 }
 
 // cancel ends charges, which the caller has locked, and the waiting of their runs.
-func (r *Resolver) cancel(ctx context.Context, tx pgx.Tx, charges ...store.Charge) error {
+func (r *Resolver) cancel(ctx context.Context, tx pgx.Tx, code string, charges ...store.Charge) error {
 	changes := make([]store.ChargeChange, len(charges))
 	for i, c := range charges {
 		changes[i] = store.ChargeChange{
-			ID: c.ID, From: []charge.State{c.State}, To: charge.Cancelled, Reason: store.Reason{Code: recurrence.CodeByPerson},
+			ID: c.ID, From: []charge.State{c.State}, To: charge.Cancelled, Reason: store.Reason{Code: code},
 		}
 	}
 	if _, err := r.Store.ApplyCharges(ctx, tx, changes); err != nil {

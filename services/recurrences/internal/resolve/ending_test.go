@@ -13,6 +13,7 @@ import (
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
+	"github.com/agogopay/agogo/services/recurrences/internal/resolve"
 )
 
 // slow is a gateway that denied the charge of a morning while its reading side was blind, and what it knows of it since.
@@ -243,4 +244,71 @@ func TestAWebhookEndsWhatWasSaidOfAChargeSinceTheRestore(t *testing.T) {
 	}
 	e.CheckEvents()
 	e.CheckBooks()
+}
+
+// One charge of a recurrence is in doubt at a time, and one that is being asked about cannot be put in doubt: what is left open for that when the
+// recurrence is cancelled is asked about later, and ends with its answer, too.
+func TestAllThatIsLeftOfACancelledRecurrenceEnds(t *testing.T) {
+	t.Parallel()
+	days := []string{"2025-10-30", "2025-10-31"}
+	for name, c := range map[string]struct {
+		token string
+		asked bool // the older one is being looked up when the recurrence is cancelled
+		words bool // the older one is a day old, so that people have to say what became of it, and the other one waits for that
+		want  charge.State
+	}{
+		"two denied":                      {recurrencestest.TimeoutGone, false, true, charge.Cancelled},
+		"two denied that were charged":    {recurrencestest.TimeoutPaid, false, false, charge.Succeeded},
+		"denied, and one being looked up": {recurrencestest.TimeoutGone, true, false, charge.Cancelled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := slow(t, c.token)
+			e.Gateway.Blind = true
+			e.SQL("UPDATE recurrences SET next_cycle = '2025-10-31', next_charge_date = '2025-10-31'")
+			e.Morning(days[1])
+			for range 6 {
+				e.LookUp(10 * time.Second)
+			}
+			e.Gateway.Blind = false
+			for _, day := range days {
+				if got := e.Charge("rec-1", day); got.State != charge.FailedSoft || got.Reason.Code != attempt.CodeNeverCreated {
+					t.Fatalf("that of %s is not denied: %s/%s", day, got.State, got.Reason.Code)
+				}
+			}
+			e.Clock.Advance(3 * time.Hour)
+			if c.asked {
+				e.Webhook(charge.Reference(charge.ID(tenant, "rec-1", days[0]), 1))
+			}
+			must(t, e, cancelAll)
+			for range days {
+				answers(t, e)
+				e.Sweep()
+			}
+			answers(t, e)
+			if c.words {
+				id := charge.ID(tenant, "rec-1", days[0])
+				res := resolve.Resolution{Outcome: resolve.NotPaid, Evidence: "looked"}
+				mustSay(t, e, "ada", id, res, false)
+				answers(t, e)
+				mustSay(t, e, "bob", id, res, true)
+				e.Sweep()
+				answers(t, e)
+			}
+			for _, day := range days {
+				if got := e.Charge("rec-1", day); got.State != c.want {
+					t.Errorf("that of %s is %s (%s), want %s", day, got.State, got.Reason.Code, c.want)
+				}
+			}
+			if n := len(e.Gateway.Sends()); n != len(days) {
+				t.Errorf("%d sends", n)
+			}
+			e.Sweep()
+			if n := e.Count("SELECT count(*) FROM endings"); n != 0 {
+				t.Errorf("%d are still to be ended", n)
+			}
+			e.CheckEvents()
+			e.CheckBooks()
+		})
+	}
 }

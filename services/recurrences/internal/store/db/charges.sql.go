@@ -32,6 +32,15 @@ func (q *Queries) Contradict(ctx context.Context, arg ContradictParams) error {
 	return err
 }
 
+const deleteEndings = `-- name: DeleteEndings :exec
+DELETE FROM endings WHERE charge_id = ANY($1::uuid[])
+`
+
+func (q *Queries) DeleteEndings(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, deleteEndings, ids)
+	return err
+}
+
 const getCharges = `-- name: GetCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
        reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, tried_attempt, first_attempt_date, last_attempt_date,
@@ -209,6 +218,49 @@ func (q *Queries) InsertCharges(ctx context.Context, arg InsertChargesParams) ([
 			return nil, err
 		}
 		items = append(items, charge_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const insertEndings = `-- name: InsertEndings :exec
+INSERT INTO endings (charge_id, tenant) SELECT unnest($1::uuid[]), unnest($2::text[]) ON CONFLICT DO NOTHING
+`
+
+type InsertEndingsParams struct {
+	Ids     []uuid.UUID
+	Tenants []string
+}
+
+func (q *Queries) InsertEndings(ctx context.Context, arg InsertEndingsParams) error {
+	_, err := q.db.Exec(ctx, insertEndings, arg.Ids, arg.Tenants)
+	return err
+}
+
+const listEndings = `-- name: ListEndings :many
+SELECT charge_id, tenant FROM endings WHERE charge_id > $1::uuid ORDER BY charge_id LIMIT $2
+`
+
+type ListEndingsParams struct {
+	After     uuid.UUID
+	PageLimit int32
+}
+
+func (q *Queries) ListEndings(ctx context.Context, arg ListEndingsParams) ([]Ending, error) {
+	rows, err := q.db.Query(ctx, listEndings, arg.After, arg.PageLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Ending
+	for rows.Next() {
+		var i Ending
+		if err := rows.Scan(&i.ChargeID, &i.Tenant); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

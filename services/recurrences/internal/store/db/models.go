@@ -10,6 +10,11 @@ import (
 	"github.com/google/uuid"
 )
 
+type Ending struct {
+	ChargeID uuid.UUID
+	Tenant   string
+}
+
 type Reversal struct {
 	ReversalID uuid.UUID
 	ChargeID   uuid.UUID

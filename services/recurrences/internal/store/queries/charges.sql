@@ -95,3 +95,12 @@ UPDATE charges c SET contradicted = true, send_run = CASE WHEN c.state = 'submit
     updated_at = @now::timestamptz
 FROM (SELECT charge_id FROM charges WHERE charge_id = ANY(@ids::uuid[]) ORDER BY charge_id FOR NO KEY UPDATE) w
 WHERE c.charge_id = w.charge_id;
+
+-- name: InsertEndings :exec
+INSERT INTO endings (charge_id, tenant) SELECT unnest(@ids::uuid[]), unnest(@tenants::text[]) ON CONFLICT DO NOTHING;
+
+-- name: ListEndings :many
+SELECT charge_id, tenant FROM endings WHERE charge_id > @after::uuid ORDER BY charge_id LIMIT @page_limit;
+
+-- name: DeleteEndings :exec
+DELETE FROM endings WHERE charge_id = ANY(@ids::uuid[]);
