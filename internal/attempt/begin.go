@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt/db"
@@ -25,12 +26,31 @@ type Start struct {
 	Day time.Time
 	// Lapsed is set where the reference may not go again before its provider was asked anew; see [ResendWithin].
 	Lapsed bool
+	// Found is set where the provider knows the reference, or a later one, from before a restore: what is in between was not refused by us.
+	Found bool
+	// Spent is set where the attempt of this number is [Attempt.Spent]: its reference goes again. Without it what has failed is never begun again.
+	Spent bool
 }
 
-// Next is the number of a subject's next attempt: the same again while it is proven that nothing was sent under it, the next one
+// Traceless is how many attempts of a subject in a row may be refused without a trace at the provider and what follows is still found after a
+// restore, see internal/precheck. Payouts begin no reference behind more: their table of attempts holds to it too.
+const Traceless = 4
+
+// Traceless reports whether an attempt was refused and has left nothing at the provider, as far as it has told: no lookup will find it.
+// What was ever in doubt may be there under its reference, whatever people decided: that reference never goes again for this.
+func (a Attempt) Traceless() bool {
+	return a.State == Failed && !a.Accepted && a.OpenedAt == nil && a.ProviderID == ""
+}
+
+// Spent reports whether an attempt was refused without a trace behind as many as there may be: its subject goes again under its
+// reference, of which the refusal says that nothing came, until something is left of it at the provider. Through another provider it
+// gets the next number.
+func (a Attempt) Spent() bool { return a.Traceless() && a.Behind >= Traceless }
+
+// Next is the number of a subject's next attempt: the same again while it is proven that nothing was sent under it, or it is spent, the next one
 // otherwise. It takes the newest attempt, number 0 before the first.
-func Next(number int, state State) int {
-	if state == NotSent {
+func Next(number int, state State, spent bool) int {
+	if state == NotSent || spent {
 		return number
 	}
 	return number + 1
@@ -43,12 +63,16 @@ func Begin(ctx context.Context, tx pgx.Tx, owner string, lease time.Duration, at
 	if len(starts) == 0 {
 		return nil, nil
 	}
-	p := db.BeginParams{Owner: owner, LeaseSeconds: lease.Seconds(), At: at}
+	p := db.BeginParams{Owner: owner, LeaseSeconds: lease.Seconds(), At: at, Traceless: Traceless, Spent: []uuid.UUID{}}
 	for _, s := range starts {
 		p.SubjectIds, p.Numbers = append(p.SubjectIds, s.Subject), append(p.Numbers, int32(s.Number))
 		p.Tenants, p.Providers = append(p.Tenants, s.Tenant), append(p.Providers, s.Provider)
 		p.Refs, p.Amounts = append(p.Refs, s.Reference), append(p.Amounts, s.Amount.Minor)
 		p.Currencies, p.Destinations = append(p.Currencies, string(s.Amount.Currency)), append(p.Destinations, s.Destination)
+		p.Founds = append(p.Founds, s.Found)
+		if s.Spent {
+			p.Spent = append(p.Spent, s.Subject)
+		}
 	}
 	rows, err := db.New(tx).Begin(ctx, p)
 	if err != nil {

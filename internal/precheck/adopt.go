@@ -77,7 +77,7 @@ func (g *Gate) attempts(a Adoption) []attempt.Start {
 	var all []attempt.Start
 	for n := a.Number; n <= a.Upto; n++ {
 		s := a.Start
-		s.Number, s.Reference = n, g.Reference(s.Subject, n)
+		s.Number, s.Reference, s.Found = n, g.Reference(s.Subject, n), true
 		all = append(all, s)
 	}
 	return all

@@ -134,7 +134,7 @@ func (g *Gate) known(ctx context.Context, tx pgx.Tx, starts []attempt.Start) (ma
 // about to be sent waits behind no more than these, also when all of them come due at one moment, which is when absence begins to count.
 const roomFor = 4 * page
 
-// roomSeconds is how many seconds' worth of calls that is where the rate is large. All of them take half a minute when they are due, at three calls
+// roomSeconds is how many seconds' worth of calls that is where the rate is large. All of them take less than a minute when they are due, at five calls
 // each; and since a question is open for a minute, which is how far apart its reads are, fewer would leave such a rate unused.
 const roomSeconds = 10
 

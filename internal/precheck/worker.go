@@ -25,9 +25,9 @@ import (
 )
 
 const (
-	// inSuccession is how many references in a row must be absent: an attempt that ended before it reached the provider leaves a
-	// gap, and the next one follows it.
-	inSuccession = 3
+	// inSuccession is how many references in a row must be absent: an attempt that was refused without a trace leaves a gap, and the
+	// next one follows it. There are never more such gaps in a row than attempts may make, whatever was lost with the tables.
+	inSuccession = attempt.Traceless + 1
 	// most is how many references of one subject are asked about at once. No tenant allows so many attempts.
 	most = 64
 	// page is how many questions a connector's worker takes at once, parallel how many it asks at once.

@@ -170,13 +170,15 @@ func (q *Queries) AskSubject(ctx context.Context, arg AskSubjectParams) (int64, 
 
 const begin = `-- name: Begin :many
 INSERT INTO attempts AS a (subject_id, number, tenant, provider, reference, amount, currency, destination, state,
-                           lease_owner, lease_expires_at, submitted_at)
+                           lease_owner, lease_expires_at, submitted_at, behind)
 SELECT s.subject_id, s.number, s.tenant, s.provider, s.reference, s.amount, s.currency, s.destination, 'submitting',
-       $1, now() + make_interval(secs => $2), $3::timestamptz
+       $1, now() + make_interval(secs => $2), $3::timestamptz,
+       COALESCE((SELECT CASE WHEN b.provider = s.provider THEN b.behind + 1 ELSE LEAST(b.behind + 1, $4::integer) END FROM attempts b WHERE s.number > 1 AND NOT s.found AND b.subject_id = s.subject_id AND b.number = s.number - 1
+                 AND b.state = 'failed' AND NOT b.accepted AND b.opened_at IS NULL AND b.provider_id = ''), 0)
 FROM (
-    SELECT unnest($4::uuid[]) AS subject_id, unnest($5::integer[]) AS number, unnest($6::text[]) AS tenant,
-           unnest($7::text[]) AS provider, unnest($8::text[]) AS reference, unnest($9::bigint[]) AS amount,
-           unnest($10::text[]) AS currency, unnest($11::text[]) AS destination
+    SELECT unnest($5::uuid[]) AS subject_id, unnest($6::integer[]) AS number, unnest($7::text[]) AS tenant,
+           unnest($8::text[]) AS provider, unnest($9::text[]) AS reference, unnest($10::bigint[]) AS amount,
+           unnest($11::text[]) AS currency, unnest($12::text[]) AS destination, unnest($13::boolean[]) AS found
 ) s
 ON CONFLICT (subject_id, number) DO UPDATE SET
     state = 'submitting', sends = a.sends + 1, lease_owner = EXCLUDED.lease_owner, lease_expires_at = EXCLUDED.lease_expires_at,
@@ -184,15 +186,16 @@ ON CONFLICT (subject_id, number) DO UPDATE SET
     -- What is in doubt is so from the first send on, be it that somebody took it over a day later: the provider's memory of the reference is as old.
     opened_at = CASE WHEN a.opened_at IS NOT NULL THEN LEAST(a.opened_at, a.submitted_at) END,
     doubted_at = NULL, class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
-WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
+WHERE (a.state = 'not_sent' OR a.state = 'failed' AND a.subject_id = ANY($14::uuid[]) AND a.behind >= $4 AND NOT a.accepted AND a.opened_at IS NULL AND a.provider_id = '') AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
-RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version
+RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, version
 `
 
 type BeginParams struct {
 	Owner        string
 	LeaseSeconds float64
 	At           time.Time
+	Traceless    int32
 	SubjectIds   []uuid.UUID
 	Numbers      []int32
 	Tenants      []string
@@ -201,15 +204,19 @@ type BeginParams struct {
 	Amounts      []int64
 	Currencies   []string
 	Destinations []string
+	Founds       []bool
+	Spent        []uuid.UUID
 }
 
-// A new attempt is inserted; one that is proven never to have been sent is opened again under its own number and reference.
+// A new attempt is inserted; one that is proven never to have been sent is opened again under its own number and reference, and so is
+// one that was refused without a trace behind as many as there may be, where the caller wants it.
 // Anything else that is there already is left alone and missing from the result.
 func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error) {
 	rows, err := q.db.Query(ctx, begin,
 		arg.Owner,
 		arg.LeaseSeconds,
 		arg.At,
+		arg.Traceless,
 		arg.SubjectIds,
 		arg.Numbers,
 		arg.Tenants,
@@ -218,6 +225,8 @@ func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error)
 		arg.Amounts,
 		arg.Currencies,
 		arg.Destinations,
+		arg.Founds,
+		arg.Spent,
 	)
 	if err != nil {
 		return nil, err
@@ -260,6 +269,7 @@ func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error)
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -284,7 +294,7 @@ WHERE (a.subject_id, a.number) IN (
         ORDER BY o.next_lookup_at LIMIT c.room FOR UPDATE SKIP LOCKED
     ) d
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
 `
 
 type ClaimLookupsParams struct {
@@ -345,6 +355,7 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -365,7 +376,7 @@ WHERE (a.subject_id, a.number) IN (
       AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
     ORDER BY d.next_lookup_at LIMIT $4 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
 `
 
 type ClaimUnservedParams struct {
@@ -424,6 +435,7 @@ func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -441,7 +453,7 @@ UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code =
     doubted_at = $2::timestamptz, closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
 FROM (SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number) k
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
 `
 
 type DoubtParams struct {
@@ -501,6 +513,7 @@ func (q *Queries) Doubt(ctx context.Context, arg DoubtParams) ([]Attempt, error)
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -585,7 +598,7 @@ func (q *Queries) KeepPaid(ctx context.Context, arg KeepPaidParams) error {
 }
 
 const lockAttempts = `-- name: LockAttempts :many
-SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version FROM attempts a
+SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version FROM attempts a
 JOIN (SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS number) k
   ON a.subject_id = k.subject_id AND a.number = k.number
 ORDER BY a.subject_id, a.number FOR UPDATE OF a
@@ -639,6 +652,7 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -667,7 +681,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const lockSubject = `-- name: LockSubject :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
 `
 
 type LockSubjectParams struct {
@@ -718,6 +732,7 @@ func (q *Queries) LockSubject(ctx context.Context, arg LockSubjectParams) ([]Att
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -759,7 +774,7 @@ FROM (
            unnest($18::boolean[]) AS denied
 ) m
 WHERE a.subject_id = m.subject_id AND a.number = m.number AND a.version = m.version
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
 `
 
 type MoveParams struct {
@@ -847,6 +862,7 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -914,8 +930,8 @@ func (q *Queries) OfProviderIDs(ctx context.Context, arg OfProviderIDsParams) ([
 }
 
 const ofReferences = `-- name: OfReferences :many
-SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.doubted_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.denied_at, k.take_back_at, k.must_tell, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
-    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
+SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.doubted_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.denied_at, k.take_back_at, k.must_tell, k.behind, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
+    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
 `
 
 type OfReferencesParams struct {
@@ -968,6 +984,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -981,7 +998,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 }
 
 const ofSubjects = `-- name: OfSubjects :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
 `
 
 func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Attempt, error) {
@@ -1027,6 +1044,7 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Att
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -1091,7 +1109,7 @@ WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
   -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
   -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
   AND a.lease_owner = o.owner AND a.lease_expires_at IS NOT NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
 `
 
 type RecordParams struct {
@@ -1173,6 +1191,7 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, erro
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -1195,7 +1214,7 @@ WHERE (a.subject_id, a.number) IN (
     WHERE e.state = 'submitting' AND e.lease_expires_at < now()
     ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
 `
 
 type TakeOverParams struct {
@@ -1246,6 +1265,7 @@ func (q *Queries) TakeOver(ctx context.Context, arg TakeOverParams) ([]Attempt, 
 			&i.DeniedAt,
 			&i.TakeBackAt,
 			&i.MustTell,
+			&i.Behind,
 			&i.Version,
 		); err != nil {
 			return nil, err

@@ -44,5 +44,6 @@ type Attempt struct {
 	DeniedAt        *time.Time
 	TakeBackAt      *time.Time
 	MustTell        string
+	Behind          int32
 	Version         int64
 }

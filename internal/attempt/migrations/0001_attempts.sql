@@ -37,6 +37,9 @@ CREATE TABLE attempts (
     take_back_at      timestamptz,      -- the provider was asked to give it back then, and nobody knows yet whether it has
     -- Of one that a restore has lost and its provider knows: what an answer has to tell before it is believed, its amount, or its payee as well.
     must_tell         text NOT NULL DEFAULT '' CHECK (must_tell IN ('', 'amount', 'payee')),
+    -- How many attempts right before it were refused and left nothing at the provider. Payouts have a bound for it: a reference behind more
+    -- would not be come to by a look for what a restore has lost.
+    behind            integer NOT NULL DEFAULT 0 CHECK (behind >= 0),
     version           bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (subject_id, number),
     UNIQUE (tenant, provider, reference),

@@ -1,14 +1,17 @@
 -- name: Begin :many
--- A new attempt is inserted; one that is proven never to have been sent is opened again under its own number and reference.
+-- A new attempt is inserted; one that is proven never to have been sent is opened again under its own number and reference, and so is
+-- one that was refused without a trace behind as many as there may be, where the caller wants it.
 -- Anything else that is there already is left alone and missing from the result.
 INSERT INTO attempts AS a (subject_id, number, tenant, provider, reference, amount, currency, destination, state,
-                           lease_owner, lease_expires_at, submitted_at)
+                           lease_owner, lease_expires_at, submitted_at, behind)
 SELECT s.subject_id, s.number, s.tenant, s.provider, s.reference, s.amount, s.currency, s.destination, 'submitting',
-       @owner, now() + make_interval(secs => @lease_seconds), @at::timestamptz
+       @owner, now() + make_interval(secs => @lease_seconds), @at::timestamptz,
+       COALESCE((SELECT CASE WHEN b.provider = s.provider THEN b.behind + 1 ELSE LEAST(b.behind + 1, @traceless::integer) END FROM attempts b WHERE s.number > 1 AND NOT s.found AND b.subject_id = s.subject_id AND b.number = s.number - 1
+                 AND b.state = 'failed' AND NOT b.accepted AND b.opened_at IS NULL AND b.provider_id = ''), 0)
 FROM (
     SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number, unnest(@tenants::text[]) AS tenant,
            unnest(@providers::text[]) AS provider, unnest(@refs::text[]) AS reference, unnest(@amounts::bigint[]) AS amount,
-           unnest(@currencies::text[]) AS currency, unnest(@destinations::text[]) AS destination
+           unnest(@currencies::text[]) AS currency, unnest(@destinations::text[]) AS destination, unnest(@founds::boolean[]) AS found
 ) s
 ON CONFLICT (subject_id, number) DO UPDATE SET
     state = 'submitting', sends = a.sends + 1, lease_owner = EXCLUDED.lease_owner, lease_expires_at = EXCLUDED.lease_expires_at,
@@ -16,7 +19,7 @@ ON CONFLICT (subject_id, number) DO UPDATE SET
     -- What is in doubt is so from the first send on, be it that somebody took it over a day later: the provider's memory of the reference is as old.
     opened_at = CASE WHEN a.opened_at IS NOT NULL THEN LEAST(a.opened_at, a.submitted_at) END,
     doubted_at = NULL, class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
-WHERE a.state = 'not_sent' AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
+WHERE (a.state = 'not_sent' OR a.state = 'failed' AND a.subject_id = ANY(@spent::uuid[]) AND a.behind >= @traceless AND NOT a.accepted AND a.opened_at IS NULL AND a.provider_id = '') AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
 RETURNING *;
 

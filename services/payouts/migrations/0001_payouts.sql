@@ -261,3 +261,7 @@ CREATE TABLE breaks (
     version         bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant, payee_id)
 );
+
+-- A payout's attempt has no more than this many right before it that were refused and left nothing at the provider: a look for what a restore has
+-- lost comes to all of them, and to the one behind them. The last one goes again under its own reference.
+ALTER TABLE attempts ADD CONSTRAINT attempts_behind_bounded CHECK (behind <= 4);

@@ -154,6 +154,9 @@ func TestChanges(t *testing.T) {
 			{Key: key("payout.awaiting_approval", "R1/XOF"), SubjectID: "R1", Count: -1, Amount: xof(-24_000)},
 			{Key: key("payout.held", "2025-01-24/XOF"), SubjectID: "2025-01-24", Count: 1, Amount: xof(24_000)},
 		}},
+		{"refused too often", payoutEvent("payout.held", 3, func(p *Payout) { p.PreviousState, p.Code = "submitting", "refused_often" }), []Change{
+			{Key: key("payout.held", "2025-01-24/XOF"), SubjectID: "2025-01-24", Count: 1, Amount: xof(24_000)},
+		}},
 		{"held for what passes by itself", payoutEvent("payout.held", 3, func(p *Payout) { p.PreviousState, p.Code = "approved", "tenant_stop" }), nil},
 		{"wallet changed", op("payee.destination_changed", Payee{ID: "D001"}), []Change{
 			{Key: key("payee.destination_changed", "2025-01-24"), SubjectID: "D001", Count: 1},

@@ -31,7 +31,7 @@ const (
 // needsPerson lists the causes of a hold that only people end. They are told by day: what leaves a hold does not say why it
 // was in one.
 func needsPerson() []string {
-	return []string{"approval_expired", "destination_changed", "recipient_mismatch"}
+	return []string{"approval_expired", "destination_changed", "recipient_mismatch", "refused_often"}
 }
 
 func (p Payout) decide(e Event) Decision {

@@ -139,7 +139,7 @@ func (b *Book) take(ctx context.Context, tx pgx.Tx, l dispatch.Lane, most int, r
 	rows, err := db.New(tx).Claim(ctx, db.ClaimParams{
 		RunID: l.Run.ID, Page: int32(l.Page), Provider: l.Provider, Now: now, Resting: resting, ToSend: toSend,
 		DeniedSince: now.Add(-attempt.ResendWithin), SentSince: sentSince, CooledSince: b.Store.CooledSince(l.Run.Tenant), DefaultProvider: b.Store.DefaultProvider(l.Run.Tenant),
-		Verify: b.Store.Verifies(l.Run.Tenant, l.Provider), PageLimit: int32(most),
+		Verify: b.Store.Verifies(l.Run.Tenant, l.Provider), Traceless: attempt.Traceless, PageLimit: int32(most),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim payouts: %w", err)
@@ -160,7 +160,7 @@ func (b *Book) current(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) ([]db
 	if len(ids) == 0 {
 		return rows, nil
 	}
-	newest, err := db.New(tx).NewestAttempts(ctx, ids)
+	newest, err := db.New(tx).NewestAttempts(ctx, db.NewestAttemptsParams{Ids: ids, Traceless: attempt.Traceless})
 	if err != nil {
 		return nil, fmt.Errorf("read what was attempted while payouts were claimed: %w", err)
 	}
@@ -170,7 +170,7 @@ func (b *Book) current(ctx context.Context, tx pgx.Tx, rows []db.ClaimRow) ([]db
 	}
 	for i := range rows {
 		if unseen(rows[i]) {
-			rows[i].AttemptState = byID[rows[i].PayoutID].State
+			rows[i].AttemptState, rows[i].Spent = byID[rows[i].PayoutID].State, byID[rows[i].PayoutID].Spent
 		}
 	}
 	return slices.DeleteFunc(rows, func(r db.ClaimRow) bool { return byID[r.PayoutID].Open }), nil
@@ -244,12 +244,12 @@ func (b *Book) doubt(ctx context.Context, tx pgx.Tx, lapsed []attempt.Start, hel
 // start is the next attempt of a payout: the same number and reference again while it is proven that nothing was sent
 // under it, the next one otherwise.
 func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
-	number := attempt.Next(int(r.Attempt), attempt.State(r.AttemptState))
+	number := attempt.Next(int(r.Attempt), attempt.State(r.AttemptState), r.Spent)
 	day, _ := time.Parse(time.DateOnly, r.PeriodDate) // of a date column; the zero time would be any day
 	return attempt.Start{
 		Key: attempt.Key{Subject: r.PayoutID, Number: number}, Tenant: l.Run.Tenant, Provider: l.Provider,
 		Reference: payout.Reference(r.PayoutID, number), Destination: r.Destination,
-		Amount: money.Amount{Minor: r.Net, Currency: money.Currency(r.Currency)}, Day: day, Lapsed: r.Lapsed,
+		Amount: money.Amount{Minor: r.Net, Currency: money.Currency(r.Currency)}, Day: day, Lapsed: r.Lapsed, Spent: r.Spent,
 	}
 }
 

@@ -44,6 +44,10 @@ func (o *Outcomes) failed(c *store.Change, p payout.Payout, m attempt.Moved) {
 	ours := r.Scope == provider.ScopeFloat || r.Scope == provider.ScopeProvider
 	c.To = payout.Failed
 	switch {
+	case ours && p.State == payout.Submitting && m.Attempt.Spent():
+		// It goes again under the same reference. There are providers that remember a refusal with the reference and would repeat it for ever,
+		// and a refusal for want of float holds the whole queue: that is for people to try.
+		c.To, c.Reason.Code = payout.Held, payout.CodeRefusedOften
 	case ours && p.State == payout.Submitting:
 		c.To = payout.Held
 		if r.Scope == provider.ScopeProvider && !r.Stop {

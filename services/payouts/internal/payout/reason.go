@@ -19,6 +19,7 @@ const (
 	CodeUnverified       = "recipient_unverified" // held: the provider has not said yet that the wallet is the payee's
 	CodeMismatch         = "recipient_mismatch"   // held: the provider says that it is not, or that it takes nothing
 	CodeRestored         = "restored"             // held: EVENTS shows another payout of the payee from before a restore that is not known here
+	CodeRefusedOften     = "refused_often"        // held: the provider has refused it, for its float or itself, as often in a row as it may have left no trace
 	CodeContradicted     = "contradicted"         // held: the provider says of a closed attempt that it was paid
 	CodeRepeatedFailures = "repeated_failures"    // of a payee's pause: too many refusals in a row
 	CodeRetry            = "retry"                // approved again after a failure
@@ -45,7 +46,7 @@ const (
 
 // NeedsPerson lists the codes of what is held until a person says otherwise: no cause of them goes away by itself.
 func NeedsPerson() []string {
-	return []string{CodeByPerson, CodeRestored, CodeContradicted, CodeApprovalExpired}
+	return []string{CodeByPerson, CodeRestored, CodeContradicted, CodeApprovalExpired, CodeRefusedOften}
 }
 
 // HeldBy makes the reason of a payout that Agogo itself holds.

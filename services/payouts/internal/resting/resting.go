@@ -194,17 +194,18 @@ func sorted(lanes map[string]*lane) []*lane {
 
 // start is what would be sent next of a payout.
 func start(p payout.Payout, attempts []attempt.Attempt) attempt.Start {
-	var state attempt.State
+	var newest attempt.Attempt
 	for _, a := range attempts {
 		if a.Number == p.Attempt {
-			state = a.State
+			newest = a
 		}
 	}
-	number := attempt.Next(p.Attempt, state)
+	spent := newest.Spent() && newest.Provider == p.Provider
+	number := attempt.Next(p.Attempt, newest.State, spent)
 	day, _ := time.Parse(time.DateOnly, p.PeriodDate) // of a date column; the zero time would be any day
 	return attempt.Start{
 		Key: attempt.Key{Subject: p.ID, Number: number}, Tenant: p.Tenant, Provider: p.Provider,
-		Reference: payout.Reference(p.ID, number), Destination: p.Destination, Amount: p.Net, Day: day,
+		Reference: payout.Reference(p.ID, number), Destination: p.Destination, Amount: p.Net, Day: day, Spent: spent,
 	}
 }
 

@@ -235,12 +235,9 @@ func (b *Book) putAside(ctx context.Context, tx pgx.Tx, l dispatch.Lane, aside [
 }
 
 // start is the next attempt of a charge: the same number and reference again while it is proven that nothing was sent under
-// it, the next one otherwise.
+// it, the next one otherwise: also after any number of refusals without a trace, since there are gateways that do not hold a reference to be one sale.
 func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
-	number := int(r.Attempt)
-	if attempt.State(r.AttemptState) != attempt.NotSent {
-		number++
-	}
+	number := attempt.Next(int(r.Attempt), attempt.State(r.AttemptState), false)
 	return attempt.Start{
 		Key: attempt.Key{Subject: r.ChargeID, Number: number}, Tenant: r.Tenant, Provider: l.Provider,
 		Reference: charge.Reference(r.ChargeID, number), Destination: store.Card{Brand: r.Brand, Token: r.Token}.Destination(),
@@ -248,7 +245,8 @@ func start(l dispatch.Lane, r db.ClaimRow) attempt.Start {
 	}
 }
 
-// begun moves charges with their attempts, and counts them for their cards' networks.
+// begun moves charges with their attempts, and counts them for their cards' networks. Those before an attempt that a restore has lost count as
+// declined, by the network and for the charge, whatever they were: a card is rather asked too seldom than more often than was agreed.
 func (b *Book) begun(ctx context.Context, tx pgx.Tx, l dispatch.Lane, rows []db.ClaimRow, begun []attempt.Attempt) error {
 	byID := make(map[uuid.UUID]db.ClaimRow, len(rows))
 	for _, r := range rows {
@@ -258,11 +256,15 @@ func (b *Book) begun(ctx context.Context, tx pgx.Tx, l dispatch.Lane, rows []db.
 	p := db.InsertCardAttemptsParams{RunID: l.Run.ID, Now: b.Clock.Now(), Denied: []uuid.UUID{}}
 	for _, a := range begun {
 		r := byID[a.Subject]
+		next := start(l, r).Number
 		changes = append(changes, store.ChargeChange{
 			ID: a.Subject, From: []charge.State{charge.State(r.State)}, To: charge.Submitting, Attempt: a.Number, Reference: a.Reference, CardID: r.CardID,
+			Tried: a.Number - next,
 		})
-		p.Ids, p.Attempts, p.Tenants = append(p.Ids, a.Subject), append(p.Attempts, int32(a.Number)), append(p.Tenants, a.Tenant)
-		p.CardIds, p.Amounts = append(p.CardIds, r.CardID), append(p.Amounts, a.Amount.Minor)
+		for n := next; n <= a.Number; n++ {
+			p.Ids, p.Attempts, p.Tenants = append(p.Ids, a.Subject), append(p.Attempts, int32(n)), append(p.Tenants, a.Tenant)
+			p.CardIds, p.Amounts, p.Declineds = append(p.CardIds, r.CardID), append(p.Amounts, a.Amount.Minor), append(p.Declineds, n < a.Number)
+		}
 		if a.OpenedAt != nil || a.Reached {
 			p.Denied = append(p.Denied, a.Subject)
 		}

@@ -91,7 +91,7 @@ func (r *Resolver) sort(ctx context.Context, tx pgx.Tx, sub subject) (precheck.S
 		return precheck.Sorted{}, err
 	}
 	newest, _ := sub.newest()
-	number := attempt.Next(sub.Attempt, newest.State)
+	number := attempt.Next(sub.Attempt, newest.State, false)
 	start = attempt.Start{
 		Key: attempt.Key{Subject: sub.ID, Number: number}, Tenant: sub.Tenant, Provider: sub.Gateway, Reference: charge.Reference(sub.ID, number),
 		Amount: sub.Amount, Destination: cards[0].Destination(), Day: charge.MadeUp(sub.Cycle),
@@ -167,7 +167,10 @@ func (r *Resolver) adopt(ctx context.Context, tx pgx.Tx, sub subject, found []pr
 	begun := func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
 		changes := make([]store.ChargeChange, len(begun))
 		for i, a := range begun {
-			changes[i] = store.ChargeChange{ID: a.Subject, From: []charge.State{sub.State}, To: charge.Submitting, Attempt: a.Number, Reference: a.Reference}
+			changes[i] = store.ChargeChange{
+				ID: a.Subject, From: []charge.State{sub.State}, To: charge.Submitting, Attempt: a.Number, Reference: a.Reference,
+				Tried: a.Number - found[i].Number, // what was lost before it counts
+			}
 		}
 		moved, err := r.Store.ApplyCharges(ctx, tx, changes)
 		if err == nil && len(moved) != len(changes) {

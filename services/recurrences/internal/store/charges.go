@@ -28,7 +28,7 @@ type ChargeChange struct {
 	Attempt   int
 	Reference string
 	CardID    uuid.UUID
-	Tried     int             // added to the declined attempts, of which the newest one then is the last; -1: it is none any more
+	Tried     int             // added to the declined attempts, of which the newest one then is the last; -1: it is none any more; with Attempt, the one before it
 	RetryOn   recurrence.Date // failed_soft: the local date of the next retry; a send and a send that never left keep the one there is
 	// Again keeps the send that was under way, or is to be: nothing was charged, or nobody knows yet, and the same page sends the charge
 	// again, not before a time, unless it comes to something else.

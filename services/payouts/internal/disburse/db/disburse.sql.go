@@ -18,14 +18,19 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period
        p.provider, p.destination, p.attempt, p.counted, p.reference, p.retry_at, p.contradicted, p.approvals_needed, p.approvals,
        p.approval_expires_at, p.nominal_time, p.version,
        (CASE WHEN p.attempt = 0 THEN '' ELSE COALESCE((SELECT a.state FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt), '') END)::text AS attempt_state,
+       -- Refused without a trace behind as many as there may be: that takes more attempts than nearly all have.
+       (CASE WHEN p.attempt <= $1::integer THEN false ELSE COALESCE((
+           SELECT a.state = 'failed' AND a.behind >= $1 AND NOT a.accepted AND a.opened_at IS NULL AND a.provider_id = '' AND a.provider = p.provider
+           FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt
+       ), false) END)::boolean AS spent,
        -- Denied too long ago to go again under the same reference, or sent too long ago; asked only of what has an attempt.
        (CASE WHEN p.attempt = 0 THEN false ELSE COALESCE((
-           SELECT a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (COALESCE(a.denied_at < $1::timestamptz, true)
-                  OR LEAST(a.opened_at, a.submitted_at) < $2::timestamptz)
+           SELECT a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (COALESCE(a.denied_at < $2::timestamptz, true)
+                  OR LEAST(a.opened_at, a.submitted_at) < $3::timestamptz)
            FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt
        ), false) END)::boolean AS lapsed,
-       y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF($3::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
-        OR COALESCE(y.destination_changed_at > $4::timestamptz, false))::boolean AS destination_rests,
+       y.state AS payee_state, (y.phone <> p.destination OR (CASE WHEN y.provider <> '' THEN y.provider <> p.provider WHEN p.by_default THEN false ELSE COALESCE(NULLIF($4::text, ''), p.provider) <> p.provider END) OR y.unconfirmed
+        OR COALESCE(y.destination_changed_at > $5::timestamptz, false))::boolean AS destination_rests,
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
        -- not given up. What has failed for good is given up: it comes again only when a person has it tried again, as somebody may have in the
        -- lost hours. Unless it had failed by then as well, or its provider was asked since about all that can have been sent for it.
@@ -40,23 +45,24 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period
                     AND NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = x.subject_id AND w.state = 'absent' AND w.epoch > x.epoch) END
        )::boolean AS restored,
        -- Nothing is read of recipients where nobody is to be verified.
-       (CASE WHEN $5::text = '' THEN '' ELSE COALESCE((
-           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> $5 AND v.state <> 'confirmed') THEN 'stale'
+       (CASE WHEN $6::text = '' THEN '' ELSE COALESCE((
+           SELECT CASE WHEN v.name_digest <> md5(y.name) OR (v.rule <> $6 AND v.state <> 'confirmed') THEN 'stale'
                WHEN v.state = 'verified' AND v.covers < p.net THEN 'above' ELSE v.state END
            FROM recipients v WHERE v.tenant = p.tenant AND v.payee_id = p.payee_id AND v.provider = p.provider AND v.destination = p.destination
        ), 'stale') END)::text AS recipient
 FROM payouts p
 JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
-WHERE p.run_id = $6 AND p.page = $7 AND p.indexed_state = 'approved' AND p.provider = $8 AND NOT p.contradicted
-  AND (p.retry_at IS NULL OR p.retry_at <= $9::timestamptz)
-  AND NOT (p.payout_id = ANY($10::uuid[]))
-  AND (NOT $11::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
+WHERE p.run_id = $7 AND p.page = $8 AND p.indexed_state = 'approved' AND p.provider = $9 AND NOT p.contradicted
+  AND (p.retry_at IS NULL OR p.retry_at <= $10::timestamptz)
+  AND NOT (p.payout_id = ANY($11::uuid[]))
+  AND (NOT $12::boolean OR NOT EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking'))
   AND NOT EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                   AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL))
-ORDER BY p.payout_id LIMIT $12 FOR UPDATE OF p SKIP LOCKED
+ORDER BY p.payout_id LIMIT $13 FOR UPDATE OF p SKIP LOCKED
 `
 
 type ClaimParams struct {
+	Traceless       int32
 	DeniedSince     time.Time
 	SentSince       time.Time
 	DefaultProvider string
@@ -105,6 +111,7 @@ type ClaimRow struct {
 	NominalTime       time.Time
 	Version           int64
 	AttemptState      string
+	Spent             bool
 	Lapsed            bool
 	PayeeState        string
 	DestinationRests  bool
@@ -117,6 +124,7 @@ type ClaimRow struct {
 // held from now on: what moves it needs to read nothing again.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
+		arg.Traceless,
 		arg.DeniedSince,
 		arg.SentSince,
 		arg.DefaultProvider,
@@ -171,6 +179,7 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 			&i.NominalTime,
 			&i.Version,
 			&i.AttemptState,
+			&i.Spent,
 			&i.Lapsed,
 			&i.PayeeState,
 			&i.DestinationRests,
@@ -254,21 +263,27 @@ func (q *Queries) CountFaults(ctx context.Context, arg CountFaultsParams) ([]Cou
 }
 
 const newestAttempts = `-- name: NewestAttempts :many
-SELECT p.payout_id, a.state,
+SELECT p.payout_id, a.state, (a.state = 'failed' AND a.behind >= $1::integer AND NOT a.accepted AND a.opened_at IS NULL AND a.provider_id = '' AND a.provider = p.provider)::boolean AS spent,
        EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL)) AS open
-FROM payouts p JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt WHERE p.payout_id = ANY($1::uuid[])
+FROM payouts p JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt WHERE p.payout_id = ANY($2::uuid[])
 `
+
+type NewestAttemptsParams struct {
+	Traceless int32
+	Ids       []uuid.UUID
+}
 
 type NewestAttemptsRow struct {
 	PayoutID uuid.UUID
 	State    string
+	Spent    bool
 	Open     bool
 }
 
 // The newest attempts of payouts that the caller holds, and whether one of theirs is not over.
-func (q *Queries) NewestAttempts(ctx context.Context, ids []uuid.UUID) ([]NewestAttemptsRow, error) {
-	rows, err := q.db.Query(ctx, newestAttempts, ids)
+func (q *Queries) NewestAttempts(ctx context.Context, arg NewestAttemptsParams) ([]NewestAttemptsRow, error) {
+	rows, err := q.db.Query(ctx, newestAttempts, arg.Traceless, arg.Ids)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +291,12 @@ func (q *Queries) NewestAttempts(ctx context.Context, ids []uuid.UUID) ([]Newest
 	var items []NewestAttemptsRow
 	for rows.Next() {
 		var i NewestAttemptsRow
-		if err := rows.Scan(&i.PayoutID, &i.State, &i.Open); err != nil {
+		if err := rows.Scan(
+			&i.PayoutID,
+			&i.State,
+			&i.Spent,
+			&i.Open,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

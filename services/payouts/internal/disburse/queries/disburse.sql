@@ -21,6 +21,11 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period
        p.provider, p.destination, p.attempt, p.counted, p.reference, p.retry_at, p.contradicted, p.approvals_needed, p.approvals,
        p.approval_expires_at, p.nominal_time, p.version,
        (CASE WHEN p.attempt = 0 THEN '' ELSE COALESCE((SELECT a.state FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt), '') END)::text AS attempt_state,
+       -- Refused without a trace behind as many as there may be: that takes more attempts than nearly all have.
+       (CASE WHEN p.attempt <= @traceless::integer THEN false ELSE COALESCE((
+           SELECT a.state = 'failed' AND a.behind >= @traceless AND NOT a.accepted AND a.opened_at IS NULL AND a.provider_id = '' AND a.provider = p.provider
+           FROM attempts a WHERE a.subject_id = p.payout_id AND a.number = p.attempt
+       ), false) END)::boolean AS spent,
        -- Denied too long ago to go again under the same reference, or sent too long ago; asked only of what has an attempt.
        (CASE WHEN p.attempt = 0 THEN false ELSE COALESCE((
            SELECT a.state = 'not_sent' AND a.opened_at IS NOT NULL AND (COALESCE(a.denied_at < @denied_since::timestamptz, true)
@@ -60,7 +65,7 @@ ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p SKIP LOCKED;
 
 -- name: NewestAttempts :many
 -- The newest attempts of payouts that the caller holds, and whether one of theirs is not over.
-SELECT p.payout_id, a.state,
+SELECT p.payout_id, a.state, (a.state = 'failed' AND a.behind >= @traceless::integer AND NOT a.accepted AND a.opened_at IS NULL AND a.provider_id = '' AND a.provider = p.provider)::boolean AS spent,
        EXISTS (SELECT 1 FROM attempts o WHERE o.subject_id = p.payout_id
                AND (o.state NOT IN ('failed', 'not_sent') OR o.next_lookup_at IS NOT NULL)) AS open
 FROM payouts p JOIN attempts a ON a.subject_id = p.payout_id AND a.number = p.attempt WHERE p.payout_id = ANY(@ids::uuid[]);

@@ -199,22 +199,23 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error
 }
 
 const insertCardAttempts = `-- name: InsertCardAttempts :exec
-INSERT INTO card_attempts AS k (charge_id, attempt, tenant, card_id, amount, run_id, sent_at)
+INSERT INTO card_attempts AS k (charge_id, attempt, tenant, card_id, amount, run_id, sent_at, declined)
 SELECT unnest($1::uuid[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::uuid[]), unnest($5::bigint[]),
-       $6::uuid, $7::timestamptz
+       $6::uuid, $7::timestamptz, unnest($8::boolean[])
 ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at,
-    two_cards = k.two_cards OR k.card_id <> EXCLUDED.card_id AND k.charge_id = ANY($8::uuid[])
+    two_cards = k.two_cards OR k.card_id <> EXCLUDED.card_id AND k.charge_id = ANY($9::uuid[])
 `
 
 type InsertCardAttemptsParams struct {
-	Ids      []uuid.UUID
-	Attempts []int32
-	Tenants  []string
-	CardIds  []uuid.UUID
-	Amounts  []int64
-	RunID    uuid.UUID
-	Now      time.Time
-	Denied   []uuid.UUID
+	Ids       []uuid.UUID
+	Attempts  []int32
+	Tenants   []string
+	CardIds   []uuid.UUID
+	Amounts   []int64
+	RunID     uuid.UUID
+	Now       time.Time
+	Declineds []bool
+	Denied    []uuid.UUID
 }
 
 // A reference that was never sent goes again under its number. Where its gateway has only denied it, an earlier send may have arrived since.
@@ -227,6 +228,7 @@ func (q *Queries) InsertCardAttempts(ctx context.Context, arg InsertCardAttempts
 		arg.Amounts,
 		arg.RunID,
 		arg.Now,
+		arg.Declineds,
 		arg.Denied,
 	)
 	return err

@@ -48,9 +48,9 @@ GROUP BY w.n ORDER BY w.n;
 
 -- name: InsertCardAttempts :exec
 -- A reference that was never sent goes again under its number. Where its gateway has only denied it, an earlier send may have arrived since.
-INSERT INTO card_attempts AS k (charge_id, attempt, tenant, card_id, amount, run_id, sent_at)
+INSERT INTO card_attempts AS k (charge_id, attempt, tenant, card_id, amount, run_id, sent_at, declined)
 SELECT unnest(@ids::uuid[]), unnest(@attempts::integer[]), unnest(@tenants::text[]), unnest(@card_ids::uuid[]), unnest(@amounts::bigint[]),
-       @run_id::uuid, @now::timestamptz
+       @run_id::uuid, @now::timestamptz, unnest(@declineds::boolean[])
 ON CONFLICT (charge_id, attempt) DO UPDATE SET card_id = EXCLUDED.card_id, run_id = EXCLUDED.run_id, sent_at = EXCLUDED.sent_at,
     two_cards = k.two_cards OR k.card_id <> EXCLUDED.card_id AND k.charge_id = ANY(@denied::uuid[]);
 

@@ -1,0 +1,130 @@
+package disburse_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
+	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
+	"github.com/agogopay/agogo/services/payouts/internal/resolve"
+	"github.com/agogopay/agogo/simulator"
+)
+
+// Promise 1, a restore: MTN refuses three times for want of float before anything is a transfer, and pays the fourth attempt. The tables go back to before
+// the evening.
+func TestRefusalsWithoutATraceHideNoPaymentAfterARestore(t *testing.T) {
+	t.Parallel()
+	for name, rule := range map[string]struct {
+		kind func() sending.Kind
+		r    simulator.Rule
+	}{
+		"mtn":    {sending.MTN, simulator.Rule{Fault: simulator.Failed, Status: 500, Message: "NOT_ENOUGH_FUNDS"}},
+		"mtn400": {sending.MTN, simulator.Rule{Fault: simulator.Failed, Status: 400, Message: "NOT_ENOUGH_FUNDS"}},
+		"wave":   {nil, simulator.Rule{Fault: simulator.Failed, Message: "insufficient-funds"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var e *sending.Env
+			if rule.kind != nil {
+				e = sending.NewOf(t, rule.kind())
+			} else {
+				e = waveEnv(t, "http")
+			}
+			restore := pgtest.Backup(t, e.Pool)
+			s := e.Sender()
+			e.Cashin(rule.r.Fault, 3, func(r *simulator.Rule) { r.Status, r.Message = rule.r.Status, rule.r.Message })
+			e.Send(s, 1)
+			timePasses(e, s, 600)
+			if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "succeeded" || n != 4 || moved(e) != 1 {
+				t.Fatalf("before the restore: %s, attempt %d, moved %d times", e.One(), n, moved(e))
+			}
+			restore()
+			mark(e, 1)
+			s = e.Sender()
+			e.Send(s, 1)
+			prove(t, e, s)
+			timePasses(e, s, 30)
+			if n := moved(e); n != 1 {
+				t.Errorf("paid %d times: %s", n, e.One())
+			}
+		})
+	}
+}
+
+// However often it is refused, no more references are begun without a trace than a look after a restore comes to: it is for people then, goes again
+// under the same reference on a person's word, and is paid once, also when the tables go back to before all of it and nothing was told.
+func TestNoMoreReferencesWithoutATraceThanARestoreLooksAt(t *testing.T) {
+	t.Parallel()
+	e := sending.NewOf(t, sending.MTN())
+	restore := pgtest.Backup(t, e.Pool)
+	s := e.Sender()
+	e.Cashin(simulator.Failed, 7, func(r *simulator.Rule) { r.Status, r.Message = 500, "NOT_ENOUGH_FUNDS" })
+	e.Send(s, 1)
+	timePasses(e, s, 600)
+	if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "held/refused_often" || n != attempt.Traceless+1 || moved(e) != 0 {
+		t.Fatalf("refused five times: %s, attempt %d, moved %d times", e.One(), n, moved(e))
+	}
+	for range 3 { // it is refused for the sixth and the seventh time
+		release(t, e)
+		timePasses(e, s, 120)
+	}
+	if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "succeeded" || n != attempt.Traceless+1 || moved(e) != 1 {
+		t.Fatalf("released three times: %s, attempt %d, moved %d times", e.One(), n, moved(e))
+	}
+	if n := e.Count("SELECT sends FROM attempts ORDER BY number DESC LIMIT 1"); n != 4 {
+		t.Errorf("the last reference went %d times, want 4", n)
+	}
+	e.Check()
+	restore()
+	mark(e, 1)
+	s = e.Sender()
+	e.Send(s, 1)
+	prove(t, e, s)
+	timePasses(e, s, 30)
+	if n := moved(e); n != 1 {
+		t.Errorf("paid %d times: %s", n, e.One())
+	}
+}
+
+// The tables go back into the midst of it: what they know of it and what they have lost are together no more than a look comes to.
+func TestRefusalsBeforeAndAfterABackup(t *testing.T) {
+	t.Parallel()
+	e := sending.NewOf(t, sending.MTN())
+	s := e.Sender()
+	e.Cashin(simulator.Failed, 4, func(r *simulator.Rule) { r.Status, r.Message = 500, "NOT_ENOUGH_FUNDS" })
+	e.Send(s, 1)
+	restore := pgtest.Backup(t, e.Pool) // the first attempt is over
+	timePasses(e, s, 600)
+	if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "succeeded" || n != 5 || moved(e) != 1 {
+		t.Fatalf("before the restore: %s, attempt %d, moved %d times", e.One(), n, moved(e))
+	}
+	restore()
+	mark(e, 1)
+	s = e.Sender()
+	timePasses(e, s, 120)
+	prove(t, e, s)
+	timePasses(e, s, 30)
+	if n := moved(e); n != 1 || e.One() != "succeeded" {
+		t.Errorf("paid %d times: %s", n, e.One())
+	}
+}
+
+// release is a person's word about the only payout.
+func release(t *testing.T, e *sending.Env) {
+	t.Helper()
+	r := &resolve.Resolver{Store: e.Store, Outcomes: e.Sender().Outcomes, Clock: e.Clock}
+	ctx := auth.WithActor(e.Ctx(), auth.Actor{Name: "user:ada", Role: auth.Admin, Tenants: []string{"*"}})
+	var id uuid.UUID
+	if err := e.Pool.QueryRow(ctx, "SELECT payout_id FROM payouts").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	err := pgx.BeginFunc(ctx, e.Pool, func(tx pgx.Tx) error { return r.Release(ctx, tx, payoutstest.Tenant, id, "looked there") })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
