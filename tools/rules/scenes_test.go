@@ -93,7 +93,8 @@ var scenes = map[string][]scene{
 	},
 	"AgogoSweepStuck": {
 		{"agogo_payouts_sweep_stuck{step=\"retry\",instance=\"a\"} 0x40\nagogo_payouts_sweep_stuck{step=\"retry\",instance=\"b\"} 0 1x40", 16},
-		{`agogo_payouts_sweep_stuck{step="retry"} 2x10 0x40`, never}, {`agogo_recurrences_sweep_stuck{step="settle_run"} 0 1x40`, 16},
+		{`agogo_payouts_sweep_stuck{step="retry"} 2x10 0x40`, never},
+		{`agogo_recurrences_sweep_stuck{step="settle_run"} 0 1x40`, 16},
 	},
 	"AgogoRestoreUnmarked": {
 		{`agogo_notifier_restore_unmarked 0 1x40`, 1}, {`agogo_scheduler_restore_unmarked 1x40`, 0}, {`agogo_payouts_restore_unmarked 0x40`, never},
