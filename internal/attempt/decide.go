@@ -60,7 +60,8 @@ const (
 	CodeNoLongerKnown  = "no_longer_known"
 	CodeAmountDiffers  = "amount_differs"
 	CodePayeeDiffers   = "destination_differs"
-	CodeNotTold        = "not_told" // which amount, or to whom
+	CodeNotTold        = "not_told"       // which amount, or to whom
+	CodeRefusedBefore  = "refused_before" // its reference, and has gone again since
 	CodeLeaseExpired   = "lease_expired"
 	MismatchPaid       = "paid_after_closed"
 	MismatchNotPaid    = "failed_after_success"
@@ -104,6 +105,9 @@ func decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	case provider.Succeeded:
 		d.State, d.Result, d.NextLookup, d.Reversed = Succeeded, ans.Found.Result, nil, ans.Found.Reversed
 	case provider.RejectedFinal, provider.RejectedRetryable:
+		if twice(a, ans.Found) {
+			return refusedBefore(a, d, ans.Found.Result)
+		}
 		d.State, d.Result, d.NextLookup = Failed, ans.Found.Result, nil
 	default: // accepted: the provider has it and has not finished
 		if a.State == Unknown {
@@ -243,6 +247,26 @@ func unclear(a Attempt, d Decision, r provider.Result) Decision {
 	d.Alarm = join(r.Alarm, "the provider has it from before a restore, and does not tell its amount, or whom it paid")
 	if a.State != ManualReview {
 		d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: CodeNotTold}
+	}
+	return d
+}
+
+// twice reports whether a refusal that was found may be that of an earlier send under the reference: what is [Attempt.Spent] goes again under
+// it, and a provider that does not hold a reference to be one transfer may show either. Of what was lost in a restore nobody knows how often it
+// went. The provider's own id tells them apart.
+func twice(a Attempt, f provider.Found) bool {
+	spent := a.Behind >= Traceless && a.Sends > 1
+	lost := a.MustTell == MustTellPayee && a.Number > Traceless
+	return (spent || lost) && (a.ProviderID == "" || f.Result.ProviderID != a.ProviderID)
+}
+
+// refusedBefore handles a refusal that may be an older one: what was sent last may have been paid beside it, so that nothing follows from it. People
+// may go by it.
+func refusedBefore(a Attempt, d Decision, r provider.Result) Decision {
+	d.Ended = r.Class
+	d.Alarm = join(r.Alarm, "the provider shows a refusal of a reference that went more than once")
+	if a.State != ManualReview {
+		d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: CodeRefusedBefore, ProviderCode: r.ProviderCode}
 	}
 	return d
 }

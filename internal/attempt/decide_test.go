@@ -58,6 +58,17 @@ func TestDecide(t *testing.T) {
 		return with(open(state), func(a *Attempt) { a.MustTell = must })
 	}
 
+	spent := func(state State, sends int, id string) Attempt {
+		return with(open(state), func(a *Attempt) { a.Behind, a.Sends, a.ProviderID = Traceless, sends, id })
+	}
+	refusedAs := func(id string) Answer {
+		ans := found(provider.RejectedFinal)
+		ans.Found.Result.ProviderID = id
+		return ans
+	}
+	refusedOurs := found(provider.RejectedFinal)
+	refusedOurs.Found.Amount, refusedOurs.Found.Destination = ours.Found.Amount, ours.Found.Destination
+
 	for _, c := range []struct {
 		name     string
 		a        Attempt
@@ -132,6 +143,17 @@ func TestDecide(t *testing.T) {
 		{name: "found again: the proof of absence begins anew", a: absentOnce(open(Unknown), late), ans: found(provider.Accepted), after: late + time.Minute, state: Processing, next: time.Hour},
 		{name: "no answer in between keeps the first read", a: absentOnce(open(Unknown), late), ans: Answer{Err: errAway}, after: late + time.Minute, state: Unknown, next: time.Hour, reads: 1},
 
+		{name: "sent again behind four refusals, refused: by which send is for people", a: spent(Unknown, 2, ""), dedup: true, ans: found(provider.RejectedRetryable), after: time.Minute, state: ManualReview, code: CodeRefusedBefore, next: 2 * time.Minute},
+		{name: "the same, accepted meanwhile", a: spent(Processing, 2, ""), ans: found(provider.RejectedFinal), after: time.Minute, state: ManualReview, code: CodeRefusedBefore, next: 2 * time.Minute},
+		{name: "the same, the provider's id is another", a: spent(Processing, 2, "MP2"), ans: refusedAs("MP1"), after: time.Minute, state: ManualReview, code: CodeRefusedBefore, next: 2 * time.Minute},
+		{name: "the same, the provider's id is that of the newest send", a: spent(Processing, 2, "MP2"), ans: refusedAs("MP2"), after: time.Minute, state: Failed},
+		{name: "the same, paid", a: spent(Unknown, 2, ""), ans: found(provider.Succeeded), after: time.Minute, state: Succeeded},
+		{name: "the same in review stays there", a: spent(ManualReview, 2, ""), ans: found(provider.RejectedFinal), after: 30 * time.Hour, state: ManualReview, next: 48 * time.Hour},
+		{name: "sent once behind four refusals, refused", a: spent(Unknown, 1, ""), ans: found(provider.RejectedRetryable), after: time.Minute, state: Failed},
+		{name: "sent again because nothing had come of it, refused", a: with(open(Unknown), func(a *Attempt) { a.Sends = 2 }), ans: found(provider.RejectedFinal), after: time.Minute, state: Failed},
+		{name: "lost by a restore, where it may have gone again, refused", a: with(restored(Processing, MustTellPayee), func(a *Attempt) { a.Number = Traceless + 1 }), ans: refusedOurs, after: time.Minute, state: ManualReview, code: CodeRefusedBefore, next: 2 * time.Minute},
+		{name: "lost by a restore, where it has not, refused", a: with(restored(Processing, MustTellPayee), func(a *Attempt) { a.Number = Traceless }), ans: refusedOurs, after: time.Minute, state: Failed},
+
 		{name: "another amount under our reference", a: open(Unknown), ans: differing, after: time.Minute, state: ManualReview, code: CodeAmountDiffers, next: 2 * time.Minute, mismatch: CodeAmountDiffers},
 		{name: "another payee under our reference", a: open(Processing), ans: otherPayee, after: time.Minute, state: ManualReview, code: CodePayeeDiffers, next: 2 * time.Minute, mismatch: CodePayeeDiffers},
 		{name: "lost by a restore, paid, details equal", a: restored(Processing, MustTellPayee), ans: ours, after: time.Minute, state: Succeeded},
@@ -186,7 +208,7 @@ func TestDecide(t *testing.T) {
 			if (d.Said != "") != (c.mismatch != "") || d.Said == c.mismatch && c.mismatch != "" {
 				t.Errorf("mismatch %q, and the provider said %q", c.mismatch, d.Said)
 			}
-			forPeople := c.code == CodeNotTold || c.a.MustTell != "" && d.State == ManualReview || c.mismatch == CodeAmountDiffers || c.mismatch == CodePayeeDiffers
+			forPeople := c.code == CodeNotTold || twice(c.a, c.ans.Found) && refused(c.ans.Found.Result.Class) || c.a.MustTell != "" && d.State == ManualReview || c.mismatch == CodeAmountDiffers || c.mismatch == CodePayeeDiffers
 			if want := c.ans.Found.Result.Class; forPeople && d.Ended != want || !forPeople && d.Ended != "" {
 				t.Errorf("the provider said %q, from which nothing else follows, people hear %q", want, d.Ended)
 			}
@@ -284,6 +306,7 @@ func TestDecideNeverGuesses(t *testing.T) {
 		p := policy(rapid.Bool().Draw(t, "deduplicates"))
 		p.ReviewAfter = time.Duration(rapid.IntRange(1, 100).Draw(t, "review_after")) * time.Hour
 		a := open(rapid.SampledFrom([]State{Unknown, Processing}).Draw(t, "from"))
+		a.Behind, a.Sends = rapid.IntRange(0, Traceless).Draw(t, "behind"), rapid.IntRange(1, 2).Draw(t, "sends")
 		now := sent.Add(time.Second)
 		var absences []time.Time // since anything else was heard
 		for range 40 {
@@ -337,6 +360,9 @@ func check(t *rapid.T, a Attempt, ans Answer, d Decision, p Policy, now time.Tim
 		if !said || (class != provider.RejectedFinal && class != provider.RejectedRetryable) {
 			t.Fatalf("failed by %+v", ans)
 		}
+		if a.Behind == Traceless && a.Sends > 1 {
+			t.Fatal("failed by what may be the refusal of an earlier send")
+		}
 	case NotSent:
 		if now.Sub(sent) >= KeyMemory {
 			t.Fatalf("sent again %s after the first time", now.Sub(sent))
@@ -345,7 +371,8 @@ func check(t *rapid.T, a Attempt, ans Answer, d Decision, p Policy, now time.Tim
 			t.Fatalf("sent again: deduplicates=%v accepted=%v from %s after absences %v", p.Deduplicates, a.Accepted, a.State, absences)
 		}
 	case ManualReview:
-		if a.State != ManualReview && now.Sub(*a.OpenedAt) < p.ReviewAfter && len(absences) < 2 {
+		older := said && refused(class) && a.Behind == Traceless && a.Sends > 1
+		if a.State != ManualReview && now.Sub(*a.OpenedAt) < p.ReviewAfter && len(absences) < 2 && !older {
 			t.Fatalf("review after %s without proof of absence", now.Sub(*a.OpenedAt))
 		}
 	}

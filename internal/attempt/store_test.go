@@ -128,6 +128,55 @@ func TestAnAttemptOpensOnceUnderItsReference(t *testing.T) {
 	}
 }
 
+// What was refused goes again under its reference only behind as many refusals without a trace as there may be, where the caller says so, and
+// while nothing of it is known at the provider.
+func TestWhatIsSpentGoesAgainWhereTheCallerSaysSo(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	subject := uuid.New()
+	again := func(number int, spent bool) (Attempt, error) {
+		s := start(subject, number)
+		s.Spent = spent
+		var all []Attempt
+		err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) (err error) {
+			all, err = Begin(t.Context(), tx, "me", time.Minute, sent, []Start{s})
+			return err
+		})
+		if err != nil {
+			return Attempt{}, err
+		}
+		return all[0], nil
+	}
+	for number := 1; number <= Traceless+1; number++ {
+		a, err := again(number, false)
+		if err != nil || a.Behind != number-1 || a.Spent() {
+			t.Fatalf("attempt %d is behind %d: %v", number, a.Behind, err)
+		}
+		a = record(t, pool, "me", outcome(a, Failed, provider.RejectedRetryable, nil))[0]
+		if _, err := again(number, false); err == nil {
+			t.Fatalf("attempt %d, which was refused, was begun again", number)
+		}
+		if _, err := again(number, true); number <= Traceless && (err == nil || a.Spent()) {
+			t.Fatalf("attempt %d, behind %d, was begun again as if it were spent", number, a.Behind)
+		}
+	}
+	a := read(t, pool, Key{subject, Traceless + 1})
+	if a.State != Submitting || a.Sends != 2 {
+		t.Fatalf("the last one did not go again: %s, %d sends", a.State, a.Sends)
+	}
+	next := sent.Add(time.Hour)
+	a = record(t, pool, "me", outcome(a, Unknown, provider.Ambiguous, &next))[0]
+	decided := in(t, pool, func(ctx context.Context, tx pgx.Tx) ([]Attempt, error) {
+		return RecordLookups(ctx, tx, next, []Update{{Attempt: a, Lookup: true, Decision: Decision{State: Failed, Answered: true}}})
+	})
+	if len(decided) != 1 || decided[0].Spent() {
+		t.Fatalf("what was in doubt is spent: %+v", decided)
+	}
+	if _, err := again(Traceless+1, true); err == nil {
+		t.Error("a reference that was in doubt goes again")
+	}
+}
+
 func TestTheAmountOfAReferenceNeverChanges(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Pool(t, Migrations)

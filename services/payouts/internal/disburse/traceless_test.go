@@ -1,7 +1,10 @@
 package disburse_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -9,6 +12,8 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
 	"github.com/agogopay/agogo/services/payouts/internal/resolve"
@@ -89,6 +94,41 @@ func TestNoMoreReferencesWithoutATraceThanARestoreLooksAt(t *testing.T) {
 	if n := moved(e); n != 1 {
 		t.Errorf("paid %d times: %s", n, e.One())
 	}
+}
+
+// Orange keeps what it has refused. A reference that went again behind five refusals is paid, the answer is lost, and the lookup shows the refusal of
+// before: nothing follows from it, least of all another attempt.
+func TestAnOlderRefusalIsNoWordAboutWhatWentAgain(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	var behind atomic.Bool
+	s := e.Sender(sending.Hooks{Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+		f, err := real.Lookup(ctx, tr)
+		if err == nil && behind.Load() {
+			f.Result = provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeFloat, Code: payout.CodeFloat}
+		}
+		return f, err
+	}})
+	e.Cashin(simulator.Failed, attempt.Traceless+1, func(r *simulator.Rule) { r.Message = "Solde insuffisant." })
+	e.Send(s, 1)
+	timePasses(e, s, 600)
+	if e.One() != "held/refused_often" {
+		t.Fatalf("refused five times: %s", e.One())
+	}
+	e.Cashin(simulator.LostAnswer, 1)
+	behind.Store(true)
+	release(t, e)
+	timePasses(e, s, 600)
+	if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "manual_review/refused_before" || n != attempt.Traceless+1 || moved(e) != 1 {
+		t.Fatalf("its answer was lost: %s, attempt %d, moved %d times", e.One(), n, moved(e))
+	}
+	behind.Store(false) // the lookup has caught up
+	e.Clock.Advance(24 * time.Hour)
+	timePasses(e, s, 2)
+	if e.One() != "succeeded" || moved(e) != 1 {
+		t.Errorf("in the end: %s, moved %d times", e.One(), moved(e))
+	}
+	e.Check()
 }
 
 // The tables go back into the midst of it: what they know of it and what they have lost are together no more than a look comes to.
