@@ -105,7 +105,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) *parts {
 		exec:    &run.Exec{Runs: st.Runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: st.Settle},
 		sweeper: sweep.New(st, outcomes, gate, s.log, registry),
 		admin: admin.New(admin.Deps{
-			Pool: pool, Store: st, Outbox: relay, Clock: clk, Tenants: file, Breaks: counted,
+			Pool: pool, Store: st, Outbox: relay, Clock: clk, Logger: s.log, Tenants: file, Breaks: counted,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk}, Connectors: states, Float: keeper,
 			Operate: &resolve.Resolver{Store: st, Outcomes: outcomes, Clock: clk}, Approve: &approve.Approver{Store: st, Clock: clk}, Planner: planner, Closer: closer,
 			Suspense: &suspense.Desk{Service: name, Outbox: relay, Clock: clk, Epoch: s.epoch, Connectors: s.connectors},

@@ -104,7 +104,7 @@ func (a *app) retryFailedCommand() *cobra.Command {
 		if a.output == "json" {
 			return a.json(r)
 		}
-		fmt.Fprintf(a.Out, "Tried again: %d; waiting for approval: %d. Left: %d paid otherwise or refunded, %d in doubt, %d above today's caps.\n",
+		fmt.Fprintf(a.Out, "Tried again: %d; not yet on their way, held or waiting for approval: %d. Left: %d paid otherwise or refunded, %d in doubt, %d above today's caps.\n",
 			r.Retried, r.Waiting, r.ItemsTaken, r.InDoubt, r.OverCap)
 		return one(a, r.Batch, batchDetail...)
 	}, `agogo batches retry-failed 0b1c… --reason "the provider was down"`)

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func server(e *payoutstest.Env) *admin.Server {
 	states := &provider.States{Service: "payouts", Outbox: e.Outbox, Clock: e.Clock}
 	return admin.New(admin.Deps{
-		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Tenants: e.Tenants, Importer: e.Importer, Breaks: e.Breaks,
+		Pool: e.Pool, Store: e.Store, Outbox: e.Outbox, Clock: e.Clock, Logger: slog.New(slog.DiscardHandler), Tenants: e.Tenants, Importer: e.Importer, Breaks: e.Breaks,
 		Planner: e.Planner, Connectors: states,
 		Float: float.New(float.Deps{Pool: e.Pool, Clock: e.Clock, States: states, Connectors: &connector.Set{}, Tenants: e.Tenants}),
 	})

@@ -104,16 +104,23 @@ func (s *Server) ReversePayout(ctx context.Context, r *payoutsv1.ReversePayoutRe
 }
 
 // askAnew has a provider asked once more when something could not be ended, and returns what that came to: the word of after a restore may only be
-// too old. It comes after the transaction, of which nothing is left when it was refused.
+// too old. It comes after the transaction, of which nothing is left when it was refused. What was done stays done when nobody can be asked about the
+// rest of it: the next command has it asked.
 func (s *Server) askAnew(ctx context.Context, m mutation.Mutation, refused error) error {
 	id, err := uuid.Parse(m.Target)
 	if err != nil || refused != nil && status.Code(refused) != codes.FailedPrecondition {
 		return refused
 	}
-	if err := s.Store.AskAnew(ctx, s.Pool, m.Tenant, id); err != nil {
+	err = s.Store.AskAnew(ctx, s.Pool, m.Tenant, id)
+	switch {
+	case err == nil:
+		return refused
+	case refused != nil:
 		return err
+	default:
+		s.Logger.ErrorContext(ctx, "payouts: nobody is asked anew about what was left in doubt", "tenant", m.Tenant, "id", id, "error", err)
+		return nil
 	}
-	return refused
 }
 
 type operation func(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error

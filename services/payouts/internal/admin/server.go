@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,7 @@ type Deps struct {
 	Store    *store.Store
 	Outbox   *outbox.Outbox
 	Clock    clock.Clock
+	Logger   *slog.Logger
 	Tenants  *config.File
 	Importer *imports.Importer
 	Breaks   *breaks.Breaks

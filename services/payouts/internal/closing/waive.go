@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/agogopay/agogo/internal/config"
+	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/services/payouts/internal/closing/db"
 )
 
@@ -81,9 +81,6 @@ func (c *Closer) Waive(ctx context.Context, tx pgx.Tx, t config.Tenant, provider
 	return out, nil
 }
 
-// lockNotAvailable is the SQLSTATE of a row that somebody else holds, where that is not waited for.
-const lockNotAvailable = "55P03"
-
 // waivable locks the close of a day that is open for want of its statement.
 func (c *Closer) waivable(ctx context.Context, tx pgx.Tx, tenant, provider, date string) (db.Close, error) {
 	if c.Key == nil {
@@ -97,9 +94,8 @@ func (c *Closer) waivable(ctx context.Context, tx pgx.Tx, tenant, provider, date
 		return db.Close{}, ErrNoStatement
 	}
 	newest, err := db.New(tx).LockNewest(ctx, db.LockNewestParams{Tenant: tenant, Provider: provider, LocalDate: pgDate(d)})
-	var held *pgconn.PgError
 	switch {
-	case errors.As(err, &held) && held.Code == lockNotAvailable:
+	case pg.LockTimedOut(err):
 		return db.Close{}, ErrJudged
 	case err != nil:
 		return db.Close{}, fmt.Errorf("find the close of %s: %w", date, err)

@@ -3,6 +3,7 @@ package resting_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/auth"
@@ -381,7 +383,7 @@ func (s *scene) refusedToEnd() {
 func (s *scene) server() (*admin.Server, context.Context) {
 	people := &resolve.Resolver{Store: s.Store, Outcomes: s.s.Outcomes, Clock: s.Clock}
 	return admin.New(admin.Deps{
-		Pool: s.Pool, Store: s.Store, Outbox: s.Outbox, Clock: s.Clock, Tenants: s.Tenants, Operate: people, Approve: &approve.Approver{Store: s.Store, Clock: s.Clock},
+		Pool: s.Pool, Store: s.Store, Outbox: s.Outbox, Clock: s.Clock, Logger: slog.New(slog.DiscardHandler), Tenants: s.Tenants, Operate: people, Approve: &approve.Approver{Store: s.Store, Clock: s.Clock},
 	}), auth.WithActor(s.Ctx(), auth.Actor{Name: "user:ada", Role: auth.Admin, Tenants: []string{"*"}})
 }
 
@@ -425,6 +427,28 @@ func TestABatchThatIsRejectedIsAskedAboutAnew(t *testing.T) {
 	s.page(500)
 	if n := s.Count("SELECT count(*) FROM prechecks WHERE state = 'asking' AND NOT wanted"); n != 2 {
 		t.Errorf("%d are asked about", n)
+	}
+}
+
+// What was rejected is rejected, and what was refused is refused, also when nobody can be asked about the rest: only the second is told as a failure.
+func TestWhatWasRejectedStaysSoWhenNobodyCanBeAskedAnew(t *testing.T) {
+	t.Parallel()
+	s := rest(t, 3, "awaiting_approval", false)
+	s.asks(3)
+	s.SQL("UPDATE prechecks SET proven_at = $1 WHERE subject_id <> $2", s.Clock.Now().Add(-time.Hour-time.Second), s.id())
+	s.SQL("ALTER TABLE prechecks ADD CONSTRAINT broken CHECK (NOT wanted)")
+	server, ctx := s.server()
+	out, err := server.RejectBatch(ctx, &payoutsv1.RejectBatchRequest{Tenant: payoutstest.Tenant, Id: store.BatchID(s.run).String(), Reason: "wrong"})
+	if err != nil || out.GetRejected() != 1 || out.GetLeftInDoubt() != 2 {
+		t.Errorf("%d rejected, %d left, want 1 and 2: %v", out.GetRejected(), out.GetLeftInDoubt(), err)
+	}
+	var left string
+	if err := s.Pool.QueryRow(ctx, "SELECT payout_id FROM payouts WHERE state = 'awaiting_approval' LIMIT 1").Scan(&left); err != nil {
+		t.Fatal(err)
+	}
+	_, err = server.RejectPayout(ctx, &payoutsv1.RejectPayoutRequest{Tenant: payoutstest.Tenant, Id: left, Reason: "wrong"})
+	if err == nil || status.Code(err) == codes.FailedPrecondition {
+		t.Errorf("people are told that it is being asked about: %v", err)
 	}
 }
 

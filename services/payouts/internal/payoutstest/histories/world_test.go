@@ -120,7 +120,7 @@ func newWorld(t testing.TB, pool *pgxpool.Pool, r rules) *world {
 	w.sweeper = sweep.New(w.Store, first.outcomes, first.asker.Gate, slog.New(slog.DiscardHandler), nil)
 	w.sweeper.Patience = time.Second
 	w.admin = admin.New(admin.Deps{
-		Pool: pool, Store: w.Store, Outbox: w.Outbox, Clock: w.Clock, Tenants: w.Tenants, Importer: w.Importer, Breaks: w.Breaks, Connectors: w.states,
+		Pool: pool, Store: w.Store, Outbox: w.Outbox, Clock: w.Clock, Logger: slog.New(slog.DiscardHandler), Tenants: w.Tenants, Importer: w.Importer, Breaks: w.Breaks, Connectors: w.states,
 		Operate: &resolve.Resolver{Store: w.Store, Outcomes: first.outcomes, Clock: w.Clock}, Approve: &approve.Approver{Store: w.Store, Clock: w.Clock},
 		Planner: w.Planner, Float: float.New(float.Deps{Pool: pool, Clock: w.Clock, States: w.states, Connectors: &connector.Set{}, Tenants: w.Tenants, Logger: slog.New(slog.DiscardHandler)}),
 	})
