@@ -253,11 +253,11 @@ func unclear(a Attempt, d Decision, r provider.Result) Decision {
 
 // twice reports whether a refusal that was found may be that of an earlier send under the reference: what is [Attempt.Spent] goes again under
 // it, and a provider that does not hold a reference to be one transfer may show either. Of what was lost in a restore nobody knows how often it
-// went. The provider's own id tells them apart.
+// went. The provider's own id tells them apart; and what has come back was paid, and not refused.
 func twice(a Attempt, f provider.Found) bool {
 	spent := a.Behind >= Traceless && a.Sends > 1
 	lost := a.MustTell == MustTellPayee && a.Number > Traceless
-	return (spent || lost) && (a.ProviderID == "" || f.Result.ProviderID != a.ProviderID)
+	return (spent || lost) && f.Result.Code != provider.CodeReversed && (a.ProviderID == "" || f.Result.ProviderID != a.ProviderID)
 }
 
 // refusedBefore handles a refusal that may be an older one: what was sent last may have been paid beside it, so that nothing follows from it. People

@@ -461,6 +461,16 @@ func TestWhatWasTakenBackDoesNotContradict(t *testing.T) {
 			t.Errorf("%s is all of it: %+v", name, d)
 		}
 	}
+	again := open(Succeeded)
+	again.Behind, again.Sends = Traceless, 2
+	if d := Decide(again, found(provider.RejectedFinal), policy(false), sent.Add(10*time.Minute)); d.Mismatch != "" || d.Moved != 0 || d.Alarm == "" {
+		t.Errorf("a success of a reference that went again, whose older refusal is shown: %+v", d)
+	}
+	reversed := found(provider.RejectedFinal)
+	reversed.Found.Result.Code = provider.CodeReversed
+	if d := Decide(again, reversed, policy(false), sent.Add(10*time.Minute)); d.Returned == nil || d.Mismatch != MismatchNotPaid || d.Moved != -1 {
+		t.Errorf("a success of a reference that went again has come back: %+v", d)
+	}
 	plain := Decide(open(Succeeded), found(provider.RejectedFinal), policy(false), sent.Add(10*time.Minute))
 	if plain.Mismatch != MismatchNotPaid || plain.Moved != -1 {
 		t.Errorf("a success that is denied: %+v", plain)

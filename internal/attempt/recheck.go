@@ -42,16 +42,27 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 			return askedBack(a, d, p, now)
 		}
 	case provider.RejectedFinal, provider.RejectedRetryable:
-		d.TakenBack = a.State != Succeeded && wholly(a, ans.Found)
-		if a.State == Succeeded && d.Reversed == nil {
-			d.Mismatch, d.Moved, d.Alarm = MismatchNotPaid, -1, "the provider denies what is booked as paid"
-			if r := ans.Found.Result; r.Code == provider.CodeReversed {
-				d.Returned, d.Alarm = &r, "the provider has taken back what it had paid"
-			}
-		}
+		return recheckRefused(a, d, ans.Found)
 	default:
 		d.Mismatch, d.Alarm = MismatchPending, "the provider still works on what is closed here"
 		return ask()
+	}
+	return d
+}
+
+// recheckRefused handles a refusal of what is closed.
+func recheckRefused(a Attempt, d Decision, f provider.Found) Decision {
+	r := f.Result
+	switch {
+	case a.State != Succeeded:
+		d.TakenBack = wholly(a, f)
+	case d.Reversed != nil:
+	case twice(a, f): // what it had said of the newest send itself counts
+		d.Alarm = "the provider shows a refusal of a reference that went more than once, and had said that it paid it"
+	case r.Code == provider.CodeReversed:
+		d.Mismatch, d.Moved, d.Returned, d.Alarm = MismatchNotPaid, -1, &r, "the provider has taken back what it had paid"
+	default:
+		d.Mismatch, d.Moved, d.Alarm = MismatchNotPaid, -1, "the provider denies what is booked as paid"
 	}
 	return d
 }

@@ -156,7 +156,8 @@ func TestLateAnswers(t *testing.T) {
 		after  string
 	}{
 		"a success is a success":                 {"", provider.Result{Class: provider.Succeeded}, "unknown/lease_expired", "succeeded"},
-		"a rejection is a rejection":             {simulator.Failed, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "failed"}, "unknown/lease_expired", "failed/failed"},
+		"a rejection is a rejection":             {simulator.Failed, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "failed", ProviderID: "MP1"}, "unknown/lease_expired", "failed/failed"},
+		"one without a trace is asked about":     {simulator.Failed, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "failed"}, "unknown/lease_expired", "unknown/lease_expired"},
 		"accepted is under way":                  {simulator.PendingForever, provider.Result{Class: provider.Accepted, Code: "pending"}, "unknown/lease_expired", "processing/pending"},
 		"doubt stays doubt":                      {simulator.LostAnswer, provider.Result{Class: provider.Ambiguous, Code: "timeout"}, "unknown/lease_expired", "unknown/lease_expired"},
 		"never sent does not undo the takeover":  {simulator.ResetBefore, provider.Result{Class: provider.NotSent, Code: "dns_failed"}, "unknown/lease_expired", "unknown/lease_expired"},

@@ -131,6 +131,76 @@ func TestAnOlderRefusalIsNoWordAboutWhatWentAgain(t *testing.T) {
 	e.Check()
 }
 
+// What went again behind five refusals was paid by the provider's own answer: a webhook, and a lookup that shows the refusal of before, take nothing out
+// of the books.
+func TestAnOlderRefusalTakesNothingBack(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	var behind atomic.Bool
+	s := e.Sender(sending.Hooks{Lookup: func(ctx context.Context, tr provider.Transfer, real provider.Lookuper) (provider.Found, error) {
+		f, err := real.Lookup(ctx, tr)
+		if err == nil && behind.Load() {
+			f.Result = provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeFloat, Code: payout.CodeFloat}
+		}
+		return f, err
+	}})
+	e.Cashin(simulator.Failed, attempt.Traceless+1, func(r *simulator.Rule) { r.Message = "Solde insuffisant." })
+	e.Send(s, 1)
+	timePasses(e, s, 600)
+	release(t, e)
+	timePasses(e, s, 30)
+	if e.One() != "succeeded" || moved(e) != 1 {
+		t.Fatalf("%s, moved %d", e.One(), moved(e))
+	}
+	behind.Store(true)
+	e.Hint(s)
+	e.Pass(s)
+	if b := e.Balances(); b["suspense"] != 0 || b["float:orange"] != -24_000 {
+		t.Errorf("24000 left the float once; the books have %v", b)
+	}
+	e.Check()
+}
+
+// A refusal that comes after its lease leaves no trace either, and its reference is in doubt by then: it is no attempt that is over and that nobody
+// counts. The provider is asked, and the tables go back to before all of it.
+func TestALateRefusalIsNotOneThatNobodyCounts(t *testing.T) {
+	t.Parallel()
+	for name, dedup := range map[string]bool{"goes again": true, "for people": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := sending.NewOf(t, sending.MTN())
+			e.Config.Deduplicates = dedup
+			restore := pgtest.Backup(t, e.Pool)
+			var s *sending.Sender
+			calls := 0
+			s = e.Sender(sending.Hooks{Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+				r := real.Submit(ctx, tr)
+				if calls++; calls == attempt.Traceless+1 {
+					e.SQL("UPDATE attempts SET lease_expires_at = now() - interval '1 second' WHERE state = 'submitting'")
+					e.TakeOver(s)
+				}
+				return r
+			}})
+			e.Cashin(simulator.Failed, attempt.Traceless+1, func(r *simulator.Rule) { r.Status, r.Message = 500, "NOT_ENOUGH_FUNDS" })
+			e.Send(s, 1)
+			timePasses(e, s, 600)
+			want := map[bool]string{true: "succeeded", false: "manual_review/not_resendable"}[dedup]
+			if n := e.Count("SELECT max(number) FROM attempts"); e.One() != want || n != attempt.Traceless+1 {
+				t.Fatalf("before the restore: %s, attempt %d, want %s under the fifth reference", e.One(), n, want)
+			}
+			restore()
+			mark(e, 1)
+			s = e.Sender()
+			e.Send(s, 1)
+			prove(t, e, s)
+			timePasses(e, s, 30)
+			if n := moved(e); n != 1 {
+				t.Errorf("paid %d times: %s", n, e.One())
+			}
+		})
+	}
+}
+
 // The tables go back into the midst of it: what they know of it and what they have lost are together no more than a look comes to.
 func TestRefusalsBeforeAndAfterABackup(t *testing.T) {
 	t.Parallel()

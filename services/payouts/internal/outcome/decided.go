@@ -61,16 +61,22 @@ func (o *Outcomes) decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	return payouts, moved, review.Note(ctx, tx, now, valid)
 }
 
-// Late takes in answers to sends that somebody else has taken over meanwhile.
+// Late takes in answers to sends that somebody else has taken over meanwhile. A refusal without the provider's id is not among them: the
+// attempt is in doubt by now, so its reference can never be [attempt.Attempt.Spent], and closed by this it would be one more without a trace that
+// nobody counts. The provider is asked, as about everything that was taken over.
 func (o *Outcomes) Late(ctx context.Context, tx pgx.Tx, answers []attempt.Outcome) ([]payout.Payout, error) {
-	if len(answers) == 0 {
+	traced := slices.DeleteFunc(slices.Clone(answers), func(a attempt.Outcome) bool { return a.State == attempt.Failed && a.Result.ProviderID == "" })
+	if len(traced) < len(answers) {
+		o.Logger.WarnContext(ctx, "payouts: refusals came after their lease, and leave no trace; the provider is asked", "answers", len(answers)-len(traced))
+	}
+	if len(traced) == 0 {
 		return nil, nil
 	}
-	updates, err := reconcile.Late(ctx, tx, o.Connectors, o.Clock.Now(), answers)
+	updates, err := reconcile.Late(ctx, tx, o.Connectors, o.Clock.Now(), traced)
 	if err != nil {
 		return nil, err
 	}
-	o.Logger.WarnContext(ctx, "payouts: answers came after their lease", "answers", len(answers), "proofs", len(updates))
+	o.Logger.WarnContext(ctx, "payouts: answers came after their lease", "answers", len(traced), "proofs", len(updates))
 	return o.Decided(ctx, tx, updates)
 }
 
