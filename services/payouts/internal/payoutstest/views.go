@@ -67,6 +67,23 @@ func (e *Env) CheckItems() {
 	}
 }
 
+// CheckCaps fails the test unless whatever is let out counts on a day, and no less is noted of the tenant's daily cap than what counts.
+func (e *Env) CheckCaps() {
+	e.t.Helper()
+	const counts = `(p.state IN ('awaiting_approval', 'approved', 'submitting', 'processing', 'unknown', 'manual_review', 'succeeded') OR p.state = 'failed' AND p.retry_at IS NOT NULL)`
+	if n := e.Count("SELECT count(*) FROM payouts p WHERE p.cap_date IS NULL AND " + counts); n != 0 {
+		e.t.Errorf("%d payouts are let out and count on no day", n)
+	}
+	if e.Rules().DailyCap <= 0 {
+		return
+	}
+	n := e.Count(`SELECT COALESCE(max(sum.net - u.used), 0)::bigint FROM cap_uses u CROSS JOIN LATERAL (
+		SELECT COALESCE(sum(p.net), 0)::bigint AS net FROM payouts p WHERE p.tenant = u.tenant AND p.cap_date = u.cap_date AND ` + counts + ") sum")
+	if n > 0 {
+		e.t.Errorf("%d more count on a day than are noted of its cap", n)
+	}
+}
+
 // Balances are the accounts that are not zero: debits less credits.
 func (e *Env) Balances() map[string]int64 { return e.Schema.Balances(Tenant) }
 

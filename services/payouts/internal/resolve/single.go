@@ -117,10 +117,14 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		}
 	}
 	c := store.Change{To: payout.Approved, Reason: payout.Reason{Scope: payout.ScopePayment, Code: payout.CodeCauseGone}}
-	if !over { // what is not sent takes nothing of the day, and waits for none
-		if c.CapDate, err = r.takeCap(ctx, tx, p); err != nil {
-			return err
-		}
+	if over { // what is not sent waits for no room, but counts until it is proven that it was not sent before
+		c.CapDate = r.Store.Today(p.Tenant)
+		err = r.Store.NoteUse(ctx, tx, p.Tenant, c.CapDate, p.Net.Minor)
+	} else {
+		c.CapDate, err = r.takeCap(ctx, tx, p)
+	}
+	if err != nil {
+		return err
 	}
 	return r.move(ctx, tx, p, c, "")
 }

@@ -103,10 +103,14 @@ type lane struct {
 	starts []attempt.Start
 }
 
-// Ask has those of a list asked about that rest still, and takes over those of which their provider has told. Only these are locked.
+// Ask has those of a list asked about that rest still, and takes over those of which their provider has told. Only these are locked, and
+// before them the outflow rows of their tenants, as everything does that takes caps: what is taken over may begin to count.
 func (a *Asker) Ask(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 	mark, err := a.Gate.Mark(ctx, tx)
 	if err != nil {
+		return err
+	}
+	if err := a.lockOutflows(ctx, tx, ids); err != nil {
 		return err
 	}
 	lanes, err := a.lock(ctx, tx, ids)
@@ -147,6 +151,20 @@ func (a *Asker) pick(ctx context.Context, tx pgx.Tx, rows []db.PageRow) (ids []u
 		ids = append(ids, r.PayoutID)
 	}
 	return ids, nil
+}
+
+// lockOutflows locks the outflow rows of payouts' tenants, in order.
+func (a *Asker) lockOutflows(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	tenants, err := db.New(tx).Tenants(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("read whose payouts rest: %w", err)
+	}
+	for _, t := range tenants {
+		if _, err := a.Store.LockOutflow(ctx, tx, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lock locks payouts and returns those whose only doubt is the restore, by connector: somebody may have been faster.
@@ -229,9 +247,9 @@ func (a *Asker) adopt(ctx context.Context, tx pgx.Tx, l *lane, found []precheck.
 	if len(found) == 0 {
 		return nil
 	}
-	payees := make(map[uuid.UUID]string, len(l.held))
+	payees, held := make(map[uuid.UUID]string, len(l.held)), make(map[uuid.UUID]bool)
 	for _, p := range l.held {
-		payees[p.ID] = p.PayeeID
+		payees[p.ID], held[p.ID] = p.PayeeID, p.State == payout.Held
 	}
 	begun := func(ctx context.Context, tx pgx.Tx, begun []attempt.Attempt) error {
 		return a.Outcomes.Begun(ctx, tx, begun, payees)
@@ -240,12 +258,19 @@ func (a *Asker) adopt(ctx context.Context, tx pgx.Tx, l *lane, found []precheck.
 	if err != nil {
 		return err
 	}
-	changes := make([]store.Change, len(moved))
+	changes, today, left := make([]store.Change, len(moved)), a.Store.Today(l.Tenant), int64(0)
 	for i, m := range moved {
 		changes[i] = store.Change{
 			PayoutID: m.Attempt.Subject, From: restingStates(), To: payout.Processing, Attempt: m.Attempt.Number, Reference: m.Attempt.Reference,
 			Reason: payout.Reason{Class: string(m.Result.Class), Code: m.Result.Code}, Counted: m.Earlier,
 		}
+		if held[m.Attempt.Subject] { // it counted on no day, and may have left today; what waits for approval or is approved counts already
+			changes[i].CapDate = today
+			left += m.Attempt.Amount.Minor
+		}
+	}
+	if err := a.Store.NoteUse(ctx, tx, l.Tenant, today, left); err != nil {
+		return err
 	}
 	adopted, err := a.Store.ApplyTo(ctx, tx, l.held, changes)
 	if err == nil && len(adopted) != len(changes) {

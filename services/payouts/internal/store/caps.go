@@ -93,6 +93,16 @@ func (c *Caps) Over(payee string, net int64) string {
 // Spend books net on the day without asking.
 func (c *Caps) Spend(net int64) { c.used += net }
 
+// NoteUse notes that net counts on a day, whether or not there is room for it: it has left, or may have. Who asks after that finds what is left
+// of the day, which may be nothing. Like [Store.Caps] it locks the tenant's outflow row, which comes before payouts.
+func (s *Store) NoteUse(ctx context.Context, tx pgx.Tx, tenant, localDate string, net int64) error {
+	if net == 0 {
+		return nil
+	}
+	_, err := s.Caps(ctx, tx, tenant, localDate, nil, net)
+	return err
+}
+
 // Outflow is a tenant's switch, locked by planning, releasing and by who turns it.
 type Outflow = db.Outflow
 

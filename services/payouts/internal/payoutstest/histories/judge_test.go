@@ -49,6 +49,7 @@ func (j *judge) look() {
 	w.t.Helper()
 	w.CheckEvents()
 	w.CheckItems()
+	w.CheckCaps()
 	j.attempts()
 	j.books()
 	j.nothingIsLost()

@@ -108,6 +108,7 @@ func (e *Env) Check(contradictions ...string) {
 	e.t.Helper()
 	e.CheckEvents()
 	e.CheckItems()
+	e.CheckCaps()
 	e.checkStates()
 	e.checkLedger(len(contradictions) > 0)
 	e.checkBook(contradictions)

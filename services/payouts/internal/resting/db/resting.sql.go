@@ -146,3 +146,27 @@ func (q *Queries) Runs(ctx context.Context, arg RunsParams) ([]RunsRow, error) {
 	}
 	return items, nil
 }
+
+const tenants = `-- name: Tenants :many
+SELECT DISTINCT tenant FROM payouts WHERE payout_id = ANY($1::uuid[]) ORDER BY tenant
+`
+
+func (q *Queries) Tenants(ctx context.Context, ids []uuid.UUID) ([]string, error) {
+	rows, err := q.db.Query(ctx, tenants, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var tenant string
+		if err := rows.Scan(&tenant); err != nil {
+			return nil, err
+		}
+		items = append(items, tenant)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -33,3 +33,6 @@ FROM (
         ORDER BY p.page, p.payout_id LIMIT @page_limit
     ) w ORDER BY u.run_id, w.page, w.payout_id LIMIT @page_limit
 ) r ORDER BY r.run_id, r.page, r.payout_id;
+
+-- name: Tenants :many
+SELECT DISTINCT tenant FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY tenant;
