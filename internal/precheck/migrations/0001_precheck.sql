@@ -32,6 +32,7 @@ CREATE TABLE prechecks (
 );
 CREATE INDEX prechecks_due ON prechecks (tenant, provider, next_at) WHERE state = 'asking';
 CREATE INDEX prechecks_answered ON prechecks (tenant, provider, next_at) WHERE state = 'asking' AND unanswered = 0;
+CREATE INDEX prechecks_wanted ON prechecks (subject_id) WHERE wanted; -- few, and nearly always none
 
 -- Which references are asked about, so that a webhook finds them: they have no attempts. Written once; a reference is of one subject for ever.
 CREATE TABLE precheck_references (

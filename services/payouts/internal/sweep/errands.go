@@ -42,6 +42,14 @@ func (s *steps) asking(a *resting.Asker) run.Step {
 	}).Step("ask about what rests since before a restore", 7123)
 }
 
+// forgetting forgets what is wanted to be asked about anew and cannot be: it would be told of as being asked about for ever.
+func (s *steps) forgetting(a *resting.Asker) run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, uuid.UUID]{
+		List: listed(a.VainWishes), Do: each(a.ForgetWishes), Pages: restPages, Stuck: s.stuck.WithLabelValues("forget_wish"),
+		Item: "payout", Words: "payouts: a payout is counted as being asked about and is not; the others are mended, and it is tried again",
+	}).Step("forget what is wanted in vain since a restore", 7125)
+}
+
 // cancelling cancels what cancelled batches have left.
 func (s *steps) cancelling(outcomes *outcome.Outcomes, registry prometheus.Registerer) run.Step {
 	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, store.Rest]{

@@ -23,13 +23,15 @@ type steps struct {
 
 // New makes the service's sweeper. Without a registry it is not measured.
 func New(st *store.Store, outcomes *outcome.Outcomes, gate *precheck.Gate, log *slog.Logger, registry prometheus.Registerer) *run.Sweeper {
+	asker := &resting.Asker{Store: st, Outcomes: outcomes, Gate: gate}
 	s := &steps{store: st, log: log, stuck: run.StuckGauge(store.Service, registry)}
 	return &run.Sweeper{Runs: st.Runs, Logger: log, Settle: st.Settle, Stuck: s.stuck, Steps: []run.Step{
 		s.retrying(),
 		newReleasing(s).step(),
 		s.expiring(),
 		s.expiringBatches(),
-		s.asking(&resting.Asker{Store: st, Outcomes: outcomes, Gate: gate}),
+		s.asking(asker),
+		s.forgetting(asker),
 		s.cancelling(outcomes, registry),
 		s.ending(),
 		s.closing(),

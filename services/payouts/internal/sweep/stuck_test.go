@@ -20,8 +20,8 @@ func (h *heard) stuckIn(t *testing.T, step string, want int) {
 	text := "# HELP agogo_payouts_sweep_stuck What an error keeps from what is due for it, by what that is.\n" +
 		"# TYPE agogo_payouts_sweep_stuck gauge\n"
 	for _, s := range []string{
-		"close_batch", "end_plan", "expire_approval", "expire_batch_approval", "release", "release_queue", "retry", "settle_run", "start_run", "take_over",
-		"wake_page", "wake_planning",
+		"close_batch", "end_plan", "expire_approval", "expire_batch_approval", "forget_wish", "release", "release_queue", "retry", "settle_run", "start_run",
+		"take_over", "wake_page", "wake_planning",
 	} {
 		n := 0
 		if s == step {

@@ -12,6 +12,17 @@ import (
 	"github.com/google/uuid"
 )
 
+const forgetWishes = `-- name: ForgetWishes :exec
+UPDATE prechecks SET wanted = false WHERE subject_id IN (
+    SELECT k.subject_id FROM prechecks k WHERE k.subject_id = ANY($1::uuid[]) AND k.wanted FOR UPDATE SKIP LOCKED)
+`
+
+// Whoever holds a question is asking anew, or wants it once more: it is looked at again.
+func (q *Queries) ForgetWishes(ctx context.Context, ids []uuid.UUID) error {
+	_, err := q.db.Exec(ctx, forgetWishes, ids)
+	return err
+}
+
 const page = `-- name: Page :many
 SELECT r.payout_id, r.run_id, r.page, r.tenant, r.provider,
        -- With nothing of it open, and not asked about since the mark; or so long ago that nobody
@@ -164,6 +175,57 @@ func (q *Queries) Tenants(ctx context.Context, ids []uuid.UUID) ([]string, error
 			return nil, err
 		}
 		items = append(items, tenant)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const vainWishes = `-- name: VainWishes :many
+SELECT w.subject_id, (NOT (w.epoch = $1 AND w.tenant || '/' || w.provider = ANY($2::text[]) AND NOT w.proven_at BETWEEN $3::timestamptz AND $4::timestamptz
+    AND EXISTS (SELECT 1 FROM payouts p WHERE p.payout_id = w.subject_id AND p.indexed_state IN ('approved', 'held', 'awaiting_approval') AND p.provider = w.provider AND NOT p.contradicted)
+    AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = w.subject_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+    AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = w.subject_id AND x.settled_at IS NULL AND x.provider <> w.provider)))::boolean AS vain
+FROM prechecks w WHERE w.wanted AND w.subject_id > $5::uuid ORDER BY w.subject_id LIMIT $6
+`
+
+type VainWishesParams struct {
+	Epoch       int32
+	Served      []string
+	ProvenSince time.Time
+	ProvenUntil time.Time
+	After       uuid.UUID
+	PageLimit   int32
+}
+
+type VainWishesRow struct {
+	SubjectID uuid.UUID
+	Vain      bool
+}
+
+// A page of what somebody waits for to be asked about anew, after a place, and whether nothing will come of it: it is over, or sent, or cannot be asked
+// about any more (Page), or its provider's word is believed again as it is.
+func (q *Queries) VainWishes(ctx context.Context, arg VainWishesParams) ([]VainWishesRow, error) {
+	rows, err := q.db.Query(ctx, vainWishes,
+		arg.Epoch,
+		arg.Served,
+		arg.ProvenSince,
+		arg.ProvenUntil,
+		arg.After,
+		arg.PageLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []VainWishesRow
+	for rows.Next() {
+		var i VainWishesRow
+		if err := rows.Scan(&i.SubjectID, &i.Vain); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

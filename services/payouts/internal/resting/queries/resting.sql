@@ -36,3 +36,17 @@ FROM (
 
 -- name: Tenants :many
 SELECT DISTINCT tenant FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY tenant;
+
+-- name: VainWishes :many
+-- A page of what somebody waits for to be asked about anew, after a place, and whether nothing will come of it: it is over, or sent, or cannot be asked
+-- about any more (Page), or its provider's word is believed again as it is.
+SELECT w.subject_id, (NOT (w.epoch = @epoch AND w.tenant || '/' || w.provider = ANY(@served::text[]) AND NOT w.proven_at BETWEEN @proven_since::timestamptz AND @proven_until::timestamptz
+    AND EXISTS (SELECT 1 FROM payouts p WHERE p.payout_id = w.subject_id AND p.indexed_state IN ('approved', 'held', 'awaiting_approval') AND p.provider = w.provider AND NOT p.contradicted)
+    AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = w.subject_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL))
+    AND NOT EXISTS (SELECT 1 FROM restore_lost x WHERE x.subject_id = w.subject_id AND x.settled_at IS NULL AND x.provider <> w.provider)))::boolean AS vain
+FROM prechecks w WHERE w.wanted AND w.subject_id > @after::uuid ORDER BY w.subject_id LIMIT @page_limit;
+
+-- name: ForgetWishes :exec
+-- Whoever holds a question is asking anew, or wants it once more: it is looked at again.
+UPDATE prechecks SET wanted = false WHERE subject_id IN (
+    SELECT k.subject_id FROM prechecks k WHERE k.subject_id = ANY(@ids::uuid[]) AND k.wanted FOR UPDATE SKIP LOCKED);
