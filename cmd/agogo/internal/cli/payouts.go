@@ -41,6 +41,7 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 	many("approvals", func(p *payoutsv1.Payout) []string {
 		return approvals(p.Approvals, p.ApprovalsNeeded, p.ApprovalExpiresAt, p.Words)
 	}),
+	col("held for", heldFor),
 	col("proposal", func(p *payoutsv1.Payout) string {
 		if p.Proposal == nil {
 			return ""
@@ -55,6 +56,14 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 		return lines
 	}),
 )
+
+// heldFor is what held a payout that was taken over after a restore, and will hold its next try.
+func heldFor(p *payoutsv1.Payout) string {
+	if p.GetHeldFor() == "" {
+		return ""
+	}
+	return p.GetHeldFor() + " before it was taken over after a restore; another try is held for it again"
+}
 
 func (a *app) payoutsCommand() *cobra.Command {
 	get := leaf("get ID", "Show one payout with its attempts", exactly("ID"), func(c *cobra.Command, args []string) error {

@@ -205,7 +205,7 @@ func (s *Server) payoutOf(r db.FindPayoutsRow) *payoutsv1.Payout {
 		Gross:  amount(r.Gross, r.Currency), Commission: amount(r.Commission, r.Currency), Net: amount(r.Net, r.Currency),
 		ItemCount: r.ItemCount, Provider: r.Provider, NominalTime: timestamppb.New(r.NominalTime), UpdatedAt: timestamppb.New(r.UpdatedAt),
 		Version: r.Version, Mode: s.Tenants.Mode(r.Tenant), ApprovalsNeeded: r.ApprovalsNeeded, Approvals: r.Approvals,
-		ApprovalExpiresAt: instant(r.ApprovalExpiresAt),
+		ApprovalExpiresAt: instant(r.ApprovalExpiresAt), HeldFor: r.HeldFor,
 	}
 	if r.Fee != nil {
 		p.Fee = &eventsv1.Money{Minor: *r.Fee, Currency: r.Currency}

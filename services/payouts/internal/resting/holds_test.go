@@ -12,6 +12,7 @@ import (
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
@@ -94,6 +95,16 @@ func TestATakeOverKeepsWhatHoldsTheNextTry(t *testing.T) {
 	}
 }
 
+// shows holds what people are told that held the first payout before it was taken over against what is expected.
+func (s *scene) shows(want string) {
+	s.t.Helper()
+	server, ctx := s.server()
+	p, err := server.GetPayout(ctx, &payoutsv1.GetPayoutRequest{Tenant: payoutstest.Tenant, Id: s.id().String()})
+	if err != nil || p.GetHeldFor() != want {
+		s.t.Errorf("%s, held for %q before, want %q: %v", p.GetState(), p.GetHeldFor(), want, err)
+	}
+}
+
 // A person who tries again what failed, one or a batch, releases nothing that another person holds.
 func TestTryingAgainReleasesNothing(t *testing.T) {
 	t.Parallel()
@@ -115,12 +126,14 @@ func TestTryingAgainReleasesNothing(t *testing.T) {
 			t.Parallel()
 			s := refusedBefore(t, payout.CodeByPerson, provider.RejectedFinal)
 			s.asks(2)
+			s.shows(payout.CodeByPerson)
 			if err := retry(s); err != nil {
 				t.Fatal(err)
 			}
 			if got := s.One(); got != "held/by_person" {
 				t.Errorf("it is %s", got)
 			}
+			s.shows("") // its reason says so
 		})
 	}
 }

@@ -229,7 +229,7 @@ func (q *Queries) FindPayee(ctx context.Context, arg FindPayeeParams) (FindPayee
 const findPayouts = `-- name: FindPayouts :many
 SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.period_date::text AS period_date, p.kind, p.seq, p.state,
        p.reason_class, p.reason_scope, p.reason_code, p.provider_code, p.currency, p.gross, p.commission, p.net, p.fee, p.item_count,
-       p.provider, p.nominal_time, p.updated_at, p.version, p.approvals_needed, p.approvals, p.approval_expires_at, COALESCE(y.name, '')::text AS payee_name
+       p.provider, p.nominal_time, p.updated_at, p.version, p.approvals_needed, p.approvals, p.approval_expires_at, p.held_for, COALESCE(y.name, '')::text AS payee_name
 FROM payouts p LEFT JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 WHERE p.tenant = $1 AND p.payout_id = ANY($2::uuid[])
 `
@@ -266,6 +266,7 @@ type FindPayoutsRow struct {
 	ApprovalsNeeded   int32
 	Approvals         int32
 	ApprovalExpiresAt *time.Time
+	HeldFor           string
 	PayeeName         string
 }
 
@@ -306,6 +307,7 @@ func (q *Queries) FindPayouts(ctx context.Context, arg FindPayoutsParams) ([]Fin
 			&i.ApprovalsNeeded,
 			&i.Approvals,
 			&i.ApprovalExpiresAt,
+			&i.HeldFor,
 			&i.PayeeName,
 		); err != nil {
 			return nil, err

@@ -56,7 +56,7 @@ FROM batches b JOIN payouts p ON p.run_id = b.run_id WHERE b.batch_id = ANY(@ids
 -- The rows of a page, whose ids another query chose.
 SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.period_date::text AS period_date, p.kind, p.seq, p.state,
        p.reason_class, p.reason_scope, p.reason_code, p.provider_code, p.currency, p.gross, p.commission, p.net, p.fee, p.item_count,
-       p.provider, p.nominal_time, p.updated_at, p.version, p.approvals_needed, p.approvals, p.approval_expires_at, COALESCE(y.name, '')::text AS payee_name
+       p.provider, p.nominal_time, p.updated_at, p.version, p.approvals_needed, p.approvals, p.approval_expires_at, p.held_for, COALESCE(y.name, '')::text AS payee_name
 FROM payouts p LEFT JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 WHERE p.tenant = @tenant AND p.payout_id = ANY(@ids::uuid[]);
 

@@ -2652,8 +2652,10 @@ type Payout struct {
 	Approvals         int32                  `protobuf:"varint,25,opt,name=approvals,proto3" json:"approvals,omitempty"`
 	Words             []*Word                `protobuf:"bytes,26,rep,name=words,proto3" json:"words,omitempty"`
 	ApprovalExpiresAt *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=approval_expires_at,json=approvalExpiresAt,proto3" json:"approval_expires_at,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// held_for is the reason code of what held it when it was found sent before a restore and taken over: another try is held for it again. Empty otherwise.
+	HeldFor       string `protobuf:"bytes,28,opt,name=held_for,json=heldFor,proto3" json:"held_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Payout) Reset() {
@@ -2873,6 +2875,13 @@ func (x *Payout) GetApprovalExpiresAt() *timestamppb.Timestamp {
 		return x.ApprovalExpiresAt
 	}
 	return nil
+}
+
+func (x *Payout) GetHeldFor() string {
+	if x != nil {
+		return x.HeldFor
+	}
+	return ""
 }
 
 type Proposal struct {
@@ -7106,7 +7115,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\tclosed_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12@\n" +
 	"\x0enext_lookup_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fnextLookupAt\x12\x18\n" +
-	"\alookups\x18\f \x01(\x05R\alookups\"\xf9\a\n" +
+	"\alookups\x18\f \x01(\x05R\alookups\"\x94\b\n" +
 	"\x06Payout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x19\n" +
@@ -7141,7 +7150,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x10approvals_needed\x18\x18 \x01(\x05R\x0fapprovalsNeeded\x12\x1c\n" +
 	"\tapprovals\x18\x19 \x01(\x05R\tapprovals\x12,\n" +
 	"\x05words\x18\x1a \x03(\v2\x16.agogo.payouts.v1.WordR\x05words\x12J\n" +
-	"\x13approval_expires_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\x11approvalExpiresAt\"\xb0\x01\n" +
+	"\x13approval_expires_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\x11approvalExpiresAt\x12\x19\n" +
+	"\bheld_for\x18\x1c \x01(\tR\aheldFor\"\xb0\x01\n" +
 	"\bProposal\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x1b\n" +
 	"\tpay_again\x18\x02 \x01(\bR\bpayAgain\x12\x1a\n" +
