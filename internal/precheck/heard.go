@@ -3,21 +3,23 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/precheck/db"
+	"github.com/agogopay/agogo/internal/webhook"
 )
 
 // refer notes the references whose absence is what an answer would prove, so that a webhook about one of them finds the question.
 func (g *Gate) refer(ctx context.Context, tx pgx.Tx, asked db.AskParams) error {
 	p := db.ReferParams{Tenant: asked.Tenant, Provider: asked.Provider}
 	for i, subject := range asked.SubjectIds {
-		for n := asked.Numbers[i]; n < asked.Numbers[i]+inSuccession; n++ {
-			p.Refs = append(p.Refs, g.Reference(subject, int(n)))
-			p.SubjectIds, p.Numbers = append(p.SubjectIds, subject), append(p.Numbers, n)
+		for k, reference := range g.references(subject, asked.Numbers[i]) {
+			p.Refs, p.SubjectIds, p.Numbers = append(p.Refs, reference), append(p.SubjectIds, subject), append(p.Numbers, asked.Numbers[i]+int32(k))
 		}
 	}
 	if err := db.New(tx).Refer(ctx, p); err != nil {
@@ -54,4 +56,41 @@ func Heard(ctx context.Context, tx pgx.Tx, now time.Time, tenant, name string, r
 		heard[s.Reference] = done[s.SubjectID]
 	}
 	return heard, nil
+}
+
+// unspoken leaves out what would be proven absent while a webhook about it waits: it came before its reference was noted, and for all that
+// is known its provider has the transfer. Such a webhook is tried at once and has the question asked anew; where nobody matches
+// webhooks, the question is asked again when its lease is over. One that was tried since its reference was noted was heard, and waits for
+// something else. This is done where absence becomes proven and not where it is asked for: whatever was being matched then is stored by now.
+func (g *Gate) unspoken(ctx context.Context, tx pgx.Tx, c *connector.Connector, answered []db.ClaimRow) ([]db.ClaimRow, error) {
+	var proving []string
+	for _, q := range answered {
+		if q.State == absent {
+			proving = append(proving, g.references(q.SubjectID, q.Number)...)
+		}
+	}
+	if len(proving) == 0 {
+		return answered, nil
+	}
+	waiting, err := webhook.Recall(ctx, tx, g.Clock.Now(), c.Tenant, c.Provider, proving)
+	if err != nil || len(waiting) == 0 {
+		return answered, err
+	}
+	var rest []db.ClaimRow
+	for _, q := range answered {
+		spoken := func(reference string) bool { return waiting[reference] }
+		if q.State != absent || !slices.ContainsFunc(g.references(q.SubjectID, q.Number), spoken) {
+			rest = append(rest, q)
+		}
+	}
+	return rest, nil
+}
+
+// references are those of a subject whose absence is asked about, from a number on.
+func (g *Gate) references(subject uuid.UUID, number int32) []string {
+	refs := make([]string, inSuccession)
+	for i := range refs {
+		refs[i] = g.Reference(subject, int(number)+i)
+	}
+	return refs
 }

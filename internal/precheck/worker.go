@@ -121,7 +121,7 @@ func (w *Worker) pass(ctx context.Context, c *connector.Connector) (more bool, e
 	asked.Wait()
 	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepPatience) // also when ctx has ended: it gives the leases back
 	defer cancel()
-	return len(due) == page, w.keep(kept, answered)
+	return len(due) == page, w.keep(kept, c, answered)
 }
 
 // answer asks about one subject and says what is known of it then.
@@ -198,9 +198,24 @@ func (w *Worker) lookup(ctx context.Context, c *connector.Connector, q db.ClaimR
 }
 
 // keep stores answers and has sent, or taken over, what is decided.
-func (w *Worker) keep(ctx context.Context, answered []db.ClaimRow) error {
-	var p db.RecordParams
-	var places []run.Place
+func (w *Worker) keep(ctx context.Context, c *connector.Connector, answered []db.ClaimRow) error {
+	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
+		believed, err := w.Gate.unspoken(ctx, tx, c, answered)
+		if err != nil {
+			return err
+		}
+		p, places := records(believed)
+		if err := db.New(tx).Record(ctx, p); err != nil {
+			return fmt.Errorf("record what providers say of first sends: %w", err)
+		}
+		return w.Runs.WakeDispatch(ctx, tx, "b"+strconv.FormatInt(w.Clock.Now().UnixMilli(), 36), places...)
+	})
+	w.Outbox.Nudge()
+	return err
+}
+
+// records are answers as they are stored, and the places whose dispatch they wake.
+func records(answered []db.ClaimRow) (p db.RecordParams, places []run.Place) {
 	for _, q := range answered {
 		p.SubjectIds, p.Epochs, p.Numbers = append(p.SubjectIds, q.SubjectID), append(p.Epochs, q.Epoch), append(p.Numbers, q.Number)
 		p.Providers, p.States, p.Founds = append(p.Providers, q.Provider), append(p.States, q.State), append(p.Founds, q.Found)
@@ -212,14 +227,7 @@ func (w *Worker) keep(ctx context.Context, answered []db.ClaimRow) error {
 			places = append(places, run.Place{Run: q.RunID, Page: int(q.Page)})
 		}
 	}
-	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
-		if err := db.New(tx).Record(ctx, p); err != nil {
-			return fmt.Errorf("record what providers say of first sends: %w", err)
-		}
-		return w.Runs.WakeDispatch(ctx, tx, "b"+strconv.FormatInt(w.Clock.Now().UnixMilli(), 36), places...)
-	})
-	w.Outbox.Nudge()
-	return err
+	return p, places
 }
 
 // orZero is the zero time for NULL: arrays of nullable elements are clumsy in a driver.

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -137,6 +138,9 @@ func (r *Receiver) settle(ctx context.Context, tx pgx.Tx, hooks []db.ClaimWebhoo
 		switch state, next := r.judge(ctx, h, fates, now); state {
 		case received:
 			later.Ids, later.NextTries = append(later.Ids, h.ID), append(later.NextTries, next)
+			for _, ref := range missing(h.Refs, fates) {
+				later.Missing, later.Places = append(later.Missing, ref), append(later.Places, int32(len(later.Ids)))
+			}
 		case unmatched:
 			lost = append(lost, Lost{h.Tenant, h.Provider, fmt.Sprintf("%d@%d", h.ID, h.ReceivedAt.Unix())})
 			given, done = append(given, h.ID), append(done, h.ID)
@@ -165,6 +169,14 @@ func (r *Receiver) settle(ctx context.Context, tx pgx.Tx, hooks []db.ClaimWebhoo
 	return q.SettleWebhooks(ctx, done)
 }
 
+// missing is what a webhook waits for: nothing that is new while all of it is known or only busy.
+func missing(refs []string, fates map[string]Fate) []string {
+	if !slices.ContainsFunc(refs, func(ref string) bool { return fates[ref] == Unknown }) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(refs), func(ref string) bool { return fates[ref] > Busy })
+}
+
 // judge says what becomes of a webhook: matched when all it names is known, tried again for a day, then given up aloud.
 func (r *Receiver) judge(ctx context.Context, h db.ClaimWebhooksRow, fates map[string]Fate, now time.Time) (state string, next time.Time) {
 	worst := Asked
@@ -185,4 +197,20 @@ func (r *Receiver) judge(ctx context.Context, h db.ClaimWebhooksRow, fates map[s
 		r.Logger.ErrorContext(ctx, "webhook: nothing here has its references", "tenant", h.Tenant, "provider", h.Provider, "webhook", h.ID)
 		return unmatched, now
 	}
+}
+
+// Recall makes webhooks due that wait because nothing here had one of these references when they were tried, and tells which of them those are.
+// A reference that has become known since is left out only when its webhook was tried again.
+func Recall(ctx context.Context, tx pgx.Tx, now time.Time, tenant, name string, references []string) (map[string]bool, error) {
+	waits, err := db.New(tx).RecallWebhooks(ctx, db.RecallWebhooksParams{Refs: references, Tenant: tenant, Provider: name, Now: now})
+	if err != nil {
+		return nil, fmt.Errorf("recall webhooks: %w", err)
+	}
+	waiting := map[string]bool{}
+	for _, refs := range waits {
+		for _, reference := range refs {
+			waiting[reference] = true
+		}
+	}
+	return waiting, nil
 }

@@ -41,9 +41,23 @@ ORDER BY q.next_try_at, w.id;
 DELETE FROM webhook_queue WHERE webhook_id = ANY(@ids::bigint[]);
 
 -- name: PostponeWebhooks :exec
-UPDATE webhook_queue q SET next_try_at = s.next_try
-FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@next_tries::timestamptz[]) AS next_try) s
+-- What is only busy waits for what it waited for before.
+UPDATE webhook_queue q SET next_try_at = s.next_try, waits_for = COALESCE(u.refs, q.waits_for)
+FROM (SELECT unnest(@ids::bigint[]) AS id, unnest(@next_tries::timestamptz[]) AS next_try, generate_series(1, cardinality(@ids::bigint[])) AS place) s
+LEFT JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest(@missing::text[]) AS ref, unnest(@places::integer[]) AS place) n
+           GROUP BY n.place) u ON u.place = s.place
 WHERE q.webhook_id = s.id;
+
+-- name: RecallWebhooks :many
+-- Whoever has one in hand is waited for, and what was made of it counts. In one order: others recall too.
+WITH waiting AS MATERIALIZED (
+    SELECT q.webhook_id, q.waits_for FROM webhook_queue q JOIN webhooks w ON w.id = q.webhook_id
+    WHERE q.waits_for && @refs::text[] AND w.tenant = @tenant AND w.provider = @provider
+    ORDER BY q.webhook_id FOR UPDATE OF q
+), due AS (
+    UPDATE webhook_queue q SET next_try_at = LEAST(q.next_try_at, @now::timestamptz) FROM waiting k WHERE q.webhook_id = k.webhook_id
+)
+SELECT k.waits_for::text[] AS waits_for FROM waiting k;
 
 -- name: GiveUpWebhooks :exec
 UPDATE webhooks SET unmatched = true WHERE id = ANY(@ids::bigint[]);

@@ -167,19 +167,73 @@ func (q *Queries) InsertWebhooks(ctx context.Context, arg InsertWebhooksParams) 
 }
 
 const postponeWebhooks = `-- name: PostponeWebhooks :exec
-UPDATE webhook_queue q SET next_try_at = s.next_try
-FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::timestamptz[]) AS next_try) s
+UPDATE webhook_queue q SET next_try_at = s.next_try, waits_for = COALESCE(u.refs, q.waits_for)
+FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::timestamptz[]) AS next_try, generate_series(1, cardinality($1::bigint[])) AS place) s
+LEFT JOIN (SELECT n.place, array_agg(n.ref) AS refs FROM (SELECT unnest($3::text[]) AS ref, unnest($4::integer[]) AS place) n
+           GROUP BY n.place) u ON u.place = s.place
 WHERE q.webhook_id = s.id
 `
 
 type PostponeWebhooksParams struct {
 	Ids       []int64
 	NextTries []time.Time
+	Missing   []string
+	Places    []int32
 }
 
+// What is only busy waits for what it waited for before.
 func (q *Queries) PostponeWebhooks(ctx context.Context, arg PostponeWebhooksParams) error {
-	_, err := q.db.Exec(ctx, postponeWebhooks, arg.Ids, arg.NextTries)
+	_, err := q.db.Exec(ctx, postponeWebhooks,
+		arg.Ids,
+		arg.NextTries,
+		arg.Missing,
+		arg.Places,
+	)
 	return err
+}
+
+const recallWebhooks = `-- name: RecallWebhooks :many
+WITH waiting AS MATERIALIZED (
+    SELECT q.webhook_id, q.waits_for FROM webhook_queue q JOIN webhooks w ON w.id = q.webhook_id
+    WHERE q.waits_for && $1::text[] AND w.tenant = $2 AND w.provider = $3
+    ORDER BY q.webhook_id FOR UPDATE OF q
+), due AS (
+    UPDATE webhook_queue q SET next_try_at = LEAST(q.next_try_at, $4::timestamptz) FROM waiting k WHERE q.webhook_id = k.webhook_id
+)
+SELECT k.waits_for::text[] AS waits_for FROM waiting k
+`
+
+type RecallWebhooksParams struct {
+	Refs     []string
+	Tenant   string
+	Provider string
+	Now      time.Time
+}
+
+// Whoever has one in hand is waited for, and what was made of it counts. In one order: others recall too.
+func (q *Queries) RecallWebhooks(ctx context.Context, arg RecallWebhooksParams) ([][]string, error) {
+	rows, err := q.db.Query(ctx, recallWebhooks,
+		arg.Refs,
+		arg.Tenant,
+		arg.Provider,
+		arg.Now,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]string
+	for rows.Next() {
+		var waits_for []string
+		if err := rows.Scan(&waits_for); err != nil {
+			return nil, err
+		}
+		items = append(items, waits_for)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const settleWebhooks = `-- name: SettleWebhooks :exec

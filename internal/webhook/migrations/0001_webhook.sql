@@ -20,9 +20,12 @@ CREATE INDEX webhooks_old ON webhooks USING brin (received_at) WITH (pages_per_r
 -- What is to be matched, and when. Its size is what waits.
 CREATE TABLE webhook_queue (
     webhook_id  bigint PRIMARY KEY, -- of webhooks; what is forgotten there is forgotten here
-    next_try_at timestamptz NOT NULL
+    next_try_at timestamptz NOT NULL,
+    waits_for   text[] -- what nothing here had of its references when it was tried last; null: not tried yet, or all was known
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE INDEX webhook_queue_due ON webhook_queue (next_try_at, webhook_id);
+-- Nearly all are matched at their first try and never come in here.
+CREATE INDEX webhook_queue_waiting ON webhook_queue USING gin (waits_for) WITH (fastupdate = off) WHERE waits_for IS NOT NULL;
 
 -- For people: what became of each.
 CREATE VIEW webhook_states AS

@@ -2,11 +2,13 @@ package resting_test
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
@@ -143,4 +145,88 @@ func (s *scene) speaks(n int) {
 		_, err := s.s.Worker.Match(s.Ctx(), tx, payoutstest.Tenant, s.Config.Name, []webhook.Notice{{Reference: payout.Reference(s.id(), n)}})
 		return err
 	})
+}
+
+// A webhook that came before its reference was asked about waits for its next try, at most an hour. What it says is heard before absence is
+// proven: the payout is not sent a second time.
+func TestAWebhookThatWaitsIsHeardBeforeASend(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	restore := pgtest.Backup(t, e.Pool)
+	e.Send(e.Sender(), 1)
+	sent := payout.Reference((&scene{Env: e, t: t}).id(), 1)
+	restore()
+	now := e.Clock.Now()
+	e.SQL("INSERT INTO restore_marks VALUES (1, $1, $2, $3, 'test', 'user:test')", now, now.Add(-time.Hour), now.AddDate(0, 0, 2))
+	blind := &atomic.Bool{}
+	blind.Store(true)
+	sends := 0
+	s := &scene{Env: e, t: t, s: e.Sender(sending.Hooks{Lookup: sees(blind), Submit: func(ctx context.Context, tr provider.Transfer, real provider.Submitter) provider.Result {
+		sends++
+		return real.Submit(ctx, tr)
+	}})}
+	hooks := s.receiver()
+	e.SQL("INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at) VALUES ($1, $2, '', '', ARRAY[$3, 'of-nobody'], $4)",
+		payoutstest.Tenant, s.Config.Name, sent, now.Add(-50*time.Minute))
+	e.SQL("INSERT INTO webhook_queue (webhook_id, next_try_at) SELECT id, received_at FROM webhooks")
+	s.matches(hooks)
+	s.run = e.Plan(1)
+	e.Dispatch(s.s, s.run)
+	for range 3 { // the last of them would prove it
+		if err := s.s.Prechecks.Pass(s.Ctx()); err != nil {
+			t.Fatal(err)
+		}
+		s.Clock.Advance(settled)
+	}
+	e.Dispatch(s.s, s.run)
+	if sends != 0 {
+		t.Errorf("sent %d times, though a webhook that speaks of it is stored: %s", sends, s.One())
+	}
+	blind.Store(false)
+	s.matches(hooks)
+	s.asks(3)
+	e.Dispatch(s.s, s.run)
+	s.asks(1)
+	if n := len(s.Book()); sends != 0 || n != 1 || s.One() != "succeeded" {
+		t.Errorf("sent %d times, %d transfers in the provider's book, and it is %s", sends, n, s.One())
+	}
+}
+
+// One that goes on waiting for what else it names has been heard, and keeps nothing back: what is absent is sent.
+func TestAWebhookThatWasHeardKeepsNothingBack(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	now := e.Clock.Now()
+	e.SQL("INSERT INTO restore_marks VALUES (1, $1, $2, $3, 'test', 'user:test')", now, now.Add(-time.Hour), now.AddDate(0, 0, 2))
+	s := &scene{Env: e, t: t, s: e.Sender()}
+	hooks := s.receiver()
+	s.run = e.Plan(1)
+	e.SQL("INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at) VALUES ($1, $2, '', '', ARRAY[$3, 'of-nobody'], $4)",
+		payoutstest.Tenant, s.Config.Name, payout.Reference(s.id(), 2), now.Add(-50*time.Minute))
+	e.SQL("INSERT INTO webhook_queue (webhook_id, next_try_at) SELECT id, received_at FROM webhooks")
+	s.matches(hooks)
+	e.Dispatch(s.s, s.run)
+	for range 7 {
+		s.asks(1)
+		s.matches(hooks)
+	}
+	e.Dispatch(s.s, s.run)
+	s.asks(1)
+	if s.One() != "succeeded" || s.Count("SELECT count(*) FROM webhook_queue") != 1 {
+		t.Errorf("it is %s, and %d webhooks wait", s.One(), s.Count("SELECT count(*) FROM webhook_queue"))
+	}
+}
+
+// receiver matches what was stored.
+func (s *scene) receiver() *webhook.Receiver {
+	return webhook.New("payouts", nil, webhook.Deps{
+		Pool: s.Pool, Clock: s.Clock, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Match: s.s.Worker.Match,
+	})
+}
+
+func (s *scene) matches(r *webhook.Receiver) {
+	s.t.Helper()
+	if _, err := r.Step(s.Ctx()); err != nil {
+		s.t.Fatal(err)
+	}
 }
