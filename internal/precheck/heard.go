@@ -11,6 +11,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/precheck/db"
+	"github.com/agogopay/agogo/internal/retention"
 	"github.com/agogopay/agogo/internal/webhook"
 )
 
@@ -84,6 +85,23 @@ func (g *Gate) unspoken(ctx context.Context, tx pgx.Tx, c *connector.Connector, 
 		}
 	}
 	return rest, nil
+}
+
+// keepFor is how long a reference is kept after it was proven absent. Nothing goes or ends on such a word after an hour: its subject is asked about
+// anew, which notes its references again. A payee who was held for it is paid on it for longer, and a month is longer than providers go on
+// telling of a transfer.
+const keepFor = 30 * 24 * time.Hour
+
+// Retention forgets references whose webhooks say nothing new any more. What is being asked about, or was found and not taken over yet, is kept
+// however old it is, and so are the questions themselves: they say that a subject was asked about.
+func (g *Gate) Retention(q db.DBTX) retention.Rule {
+	return retention.Rule{Rows: "references that were asked about", Delete: func(ctx context.Context, limit int32) (int64, error) {
+		n, err := db.New(q).ForgetReferences(ctx, db.ForgetReferencesParams{Before: g.Clock.Now().Add(-keepFor), Batch: limit})
+		if err != nil {
+			return n, fmt.Errorf("forget references that were asked about: %w", err)
+		}
+		return n, nil
+	}}
 }
 
 // references are those of a subject whose absence is asked about, from a number on.

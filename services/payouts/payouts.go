@@ -197,7 +197,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		g.Go(l.Name(), p.guard.Before(l.Run))
 		g.Check(l.Name(), p.guard.ReadyAfter(l.Ready))
 	}
-	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention(), p.closer.Retention(), p.float.Retention()}
+	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention(), p.prechecks.Gate.Retention(pool), p.closer.Retention(), p.float.Retention()}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, old...).Run)
 	g.Go("float", p.guard.Before(p.float.Run))
 	g.Go("sweeper", p.guard.Before(p.sweeper.Run))

@@ -199,7 +199,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		g.Go(l.Name(), p.guard.Before(l.Run))
 		g.Check(l.Name(), p.guard.ReadyAfter(l.Ready))
 	}
-	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention()}
+	old := []retention.Rule{inbox.Retention(pool, keepInbox), auth.Retention(pool), p.webhooks.Retention(), p.prechecks.Gate.Retention(pool)}
 	g.Go("retention", retention.New(s.deps.Clock, s.log, old...).Run)
 	g.Go("sweeper", p.guard.Before(p.sweeper.Run))
 	return g.Run(ctx, ready)

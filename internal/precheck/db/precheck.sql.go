@@ -214,6 +214,29 @@ func (q *Queries) CountAsking(ctx context.Context, arg CountAskingParams) (int32
 	return asking, err
 }
 
+const forgetReferences = `-- name: ForgetReferences :execrows
+DELETE FROM precheck_references WHERE (tenant, provider, reference) IN (
+    SELECT x.tenant, x.provider, x.reference FROM precheck_references x JOIN prechecks p ON p.subject_id = x.subject_id
+    WHERE p.state = 'adopted' OR p.state = 'absent' AND p.proven_at < $1::timestamptz
+    LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+`
+
+type ForgetReferencesParams struct {
+	Before time.Time
+	Batch  int32
+}
+
+// Of questions that were answered long ago, or whose attempts were made. Their questions are held meanwhile: one that is put anew at this
+// moment notes its references after this, and its own are left.
+func (q *Queries) ForgetReferences(ctx context.Context, arg ForgetReferencesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetReferences, arg.Before, arg.Batch)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const hear = `-- name: Hear :many
 UPDATE prechecks p SET state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false,
     next_at = $1::timestamptz, lease_expires_at = NULL, version = p.version + 1

@@ -34,7 +34,8 @@ CREATE INDEX prechecks_due ON prechecks (tenant, provider, next_at) WHERE state 
 CREATE INDEX prechecks_answered ON prechecks (tenant, provider, next_at) WHERE state = 'asking' AND unanswered = 0;
 CREATE INDEX prechecks_wanted ON prechecks (subject_id) WHERE wanted; -- few, and nearly always none
 
--- Which references are asked about, so that a webhook finds them: they have no attempts. Written once; a reference is of one subject for ever.
+-- Which references are asked about, so that a webhook finds them: they have no attempts. A reference is of one subject
+-- for ever; it is forgotten a month after it was proven absent, and noted again when it is asked about anew.
 CREATE TABLE precheck_references (
     tenant     text NOT NULL,
     provider   text NOT NULL,

@@ -83,3 +83,12 @@ UPDATE prechecks SET state = 'adopted' WHERE subject_id = ANY(@subject_ids::uuid
 SELECT count(*) FILTER (WHERE state = 'asking' OR state = 'absent' AND wanted) AS asking, count(*) FILTER (WHERE state = 'asking' AND unanswered > 0) AS unanswered,
        count(*) FILTER (WHERE state = 'absent' AND NOT wanted) AS absent, count(*) FILTER (WHERE state IN ('found', 'adopted')) AS found
 FROM prechecks WHERE epoch = @epoch;
+
+-- name: ForgetReferences :execrows
+-- Of questions that were answered long ago, or whose attempts were made. Their questions are held meanwhile: one that is put anew at this
+-- moment notes its references after this, and its own are left.
+DELETE FROM precheck_references WHERE (tenant, provider, reference) IN (
+    SELECT x.tenant, x.provider, x.reference FROM precheck_references x JOIN prechecks p ON p.subject_id = x.subject_id
+    WHERE p.state = 'adopted' OR p.state = 'absent' AND p.proven_at < @before::timestamptz
+    LIMIT @batch FOR UPDATE SKIP LOCKED
+);

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -214,6 +215,49 @@ func TestAWebhookThatWasHeardKeepsNothingBack(t *testing.T) {
 	s.asks(1)
 	if s.One() != "succeeded" || s.Count("SELECT count(*) FROM webhook_queue") != 1 {
 		t.Errorf("it is %s, and %d webhooks wait", s.One(), s.Count("SELECT count(*) FROM webhook_queue"))
+	}
+}
+
+// References are kept while a webhook about one of them would say something new, and noted again when their question is put anew.
+func TestReferencesAreForgottenWhenTheyTellNothingAnyMore(t *testing.T) {
+	t.Parallel()
+	s := rest(t, 5, "held", false)
+	s.asks(3)
+	if n := s.Count("SELECT count(*) FROM precheck_references"); n != 5*5 {
+		t.Fatalf("%d references", n)
+	}
+	month := 30 * 24 * time.Hour
+	ids := make([]uuid.UUID, 0, 5)
+	for id := range s.Payouts() {
+		ids = append(ids, uuid.MustParse(id))
+	}
+	s.SQL("UPDATE prechecks SET proven_at = $1", s.Clock.Now().Add(-month-time.Second))
+	s.SQL("UPDATE prechecks SET proven_at = $1 WHERE subject_id = $2", s.Clock.Now().Add(-month), ids[1])
+	s.SQL("UPDATE prechecks SET state = 'asking' WHERE subject_id = $1", ids[2])
+	s.SQL("UPDATE prechecks SET state = 'found', found = 1 WHERE subject_id = $1", ids[3])
+	s.SQL("UPDATE prechecks SET state = 'adopted', found = 1, proven_at = NULL WHERE subject_id = $1", ids[4])
+	rule := s.s.Prechecks.Gate.Retention(s.Pool)
+	forget := func(limit int32, want int64) {
+		t.Helper()
+		if n, err := rule.Delete(t.Context(), limit); err != nil || n != want {
+			t.Errorf("forgot %d of at most %d, want %d: %v", n, limit, want, err)
+		}
+	}
+	s.InTx(func(tx pgx.Tx) error { // a question that somebody puts anew at this moment
+		_, err := tx.Exec(s.Ctx(), "SELECT FROM prechecks WHERE subject_id = $1 FOR UPDATE", ids[0])
+		forget(100, 5)
+		return err
+	})
+	forget(3, 3)
+	forget(3, 2)
+	forget(3, 0)
+	if n := s.Count("SELECT count(*) FROM precheck_references WHERE subject_id = ANY($1)", ids[1:4]); n != 3*5 {
+		t.Errorf("%d references of what is asked about, found or was denied less than a month ago", n)
+	}
+	s.SQL("UPDATE prechecks SET wanted = true WHERE subject_id = $1", ids[0])
+	s.asks(1)
+	if n := s.Count("SELECT count(*) FROM precheck_references WHERE subject_id = $1", ids[0]); n != 5 {
+		t.Errorf("%d references are noted of what is asked about anew", n)
 	}
 }
 
