@@ -177,6 +177,68 @@ func TestWhatIsSpentGoesAgainWhereTheCallerSaysSo(t *testing.T) {
 	}
 }
 
+// What SQL takes for refused without a trace is what [Attempt.Traceless] says, whatever an attempt is like.
+func TestRefusedWithoutATraceIsTheSameInSQL(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, Migrations)
+	for _, a := range everyAttempt() {
+		s := start(uuid.New(), 1)
+		lease := "NULL"
+		if a.State == Submitting {
+			lease = "now()"
+		}
+		_, err := pool.Exec(t.Context(), `INSERT INTO attempts (subject_id, number, tenant, provider, reference, amount, currency, destination, state,
+			provider_id, submitted_at, accepted, opened_at, closed_at, behind, lease_expires_at) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $10, $13, `+lease+`)`,
+			s.Subject, s.Tenant, s.Provider, s.Reference, s.Amount.Minor, string(s.Amount.Currency), s.Destination, string(a.State),
+			a.ProviderID, sent, a.Accepted, a.OpenedAt, a.Behind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := func(number int) (behind int, ok bool) {
+			s := s
+			s.Number, s.Spent = number, true
+			if number > 1 {
+				s.Reference += "-next"
+			}
+			err := pg.InTx(t.Context(), pool, func(tx pgx.Tx) error {
+				all, err := Begin(t.Context(), tx, "me", time.Minute, sent, []Start{s})
+				if err == nil {
+					behind = all[0].Behind
+				}
+				return err
+			})
+			return behind, err == nil
+		}
+		want := 0
+		if a.Traceless() {
+			want = a.Behind + 1
+		}
+		if got, ok := begun(2); !ok || got != want {
+			t.Errorf("what follows %+v is behind %d, want %d (begun: %t)", a, got, want, ok)
+		}
+		if _, again := begun(1); again != (a.Spent() || a.State == NotSent) {
+			t.Errorf("%+v goes again under its reference: %t", a, again)
+		}
+	}
+}
+
+// everyAttempt is one attempt of each kind that can be told apart by what is left of it at the provider, of those that nobody looks up.
+func everyAttempt() []Attempt {
+	var all []Attempt
+	for _, state := range []State{Submitting, Succeeded, Failed, NotSent} {
+		for _, accepted := range []bool{false, true} {
+			for _, opened := range []*time.Time{nil, &sent} {
+				for _, id := range []string{"", "tx-1"} {
+					for behind := range Traceless + 2 {
+						all = append(all, Attempt{State: state, Accepted: accepted, OpenedAt: opened, ProviderID: id, Behind: behind})
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
 func TestTheAmountOfAReferenceNeverChanges(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Pool(t, Migrations)
