@@ -33,10 +33,19 @@ func keepLost(ctx context.Context, q db.DBTX, chunk []lostEvent) error {
 	return nil
 }
 
-// SettleLost notes that a person has looked into what an owner was sent before a restore: nothing is held for it any more.
-func SettleLost(ctx context.Context, q db.DBTX, tenant, owner, actor string, at time.Time) error {
-	if _, err := db.New(q).SettleLost(ctx, db.SettleLostParams{At: at, Actor: actor, Tenant: tenant, OwnerID: owner}); err != nil {
-		return fmt.Errorf("settle what %s was sent before a restore: %w", owner, err)
+// PassLost notes that a person has looked into what an owner was sent before a restore: it holds nothing else of theirs any more. What was told of
+// a subject itself, through another provider, it leaves: nobody has spoken of that.
+func PassLost(ctx context.Context, q db.DBTX, tenant, owner, actor string, at time.Time) error {
+	if err := db.New(q).PassLost(ctx, db.PassLostParams{At: at, Actor: actor, Tenant: tenant, OwnerID: owner}); err != nil {
+		return fmt.Errorf("pass what %s was sent before a restore: %w", owner, err)
+	}
+	return nil
+}
+
+// SettleLost notes a person's word that a subject was not paid through the provider that it was told of with.
+func SettleLost(ctx context.Context, q db.DBTX, subject uuid.UUID, actor string, at time.Time) error {
+	if err := db.New(q).SettleLost(ctx, db.SettleLostParams{At: at, Actor: actor, SubjectID: subject}); err != nil {
+		return fmt.Errorf("settle what was told of %s before a restore: %w", subject, err)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 const countLost = `-- name: CountLost :one
-SELECT count(*) FROM restore_lost WHERE settled_at IS NULL
+SELECT count(*) FROM restore_lost WHERE passed_at IS NULL
 `
 
 func (q *Queries) CountLost(ctx context.Context) (int64, error) {
@@ -67,7 +67,7 @@ INSERT INTO restore_lost AS l (subject_id, tenant, owner_id, provider, amount, s
 SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
        unnest($5::bigint[]), unnest($6::text[]), unnest($7::integer[]), unnest($8::bigint[])
 ON CONFLICT (subject_id) DO UPDATE SET provider = EXCLUDED.provider, amount = EXCLUDED.amount, state = EXCLUDED.state,
-    epoch = EXCLUDED.epoch, version = EXCLUDED.version, settled_at = NULL, settled_by = ''
+    epoch = EXCLUDED.epoch, version = EXCLUDED.version, passed_at = NULL, passed_by = '', settled_at = NULL, settled_by = ''
 WHERE (EXCLUDED.epoch, EXCLUDED.version) > (l.epoch, l.version)
 `
 
@@ -134,29 +134,42 @@ func (q *Queries) Newest(ctx context.Context) (NewestRow, error) {
 	return i, err
 }
 
-const settleLost = `-- name: SettleLost :execrows
-UPDATE restore_lost SET settled_at = $1::timestamptz, settled_by = $2
-WHERE tenant = $3 AND owner_id = $4 AND settled_at IS NULL
+const passLost = `-- name: PassLost :exec
+UPDATE restore_lost SET passed_at = $1::timestamptz, passed_by = $2
+WHERE tenant = $3 AND owner_id = $4 AND settled_at IS NULL AND passed_at IS NULL
 `
 
-type SettleLostParams struct {
+type PassLostParams struct {
 	At      time.Time
 	Actor   string
 	Tenant  string
 	OwnerID string
 }
 
-func (q *Queries) SettleLost(ctx context.Context, arg SettleLostParams) (int64, error) {
-	result, err := q.db.Exec(ctx, settleLost,
+func (q *Queries) PassLost(ctx context.Context, arg PassLostParams) error {
+	_, err := q.db.Exec(ctx, passLost,
 		arg.At,
 		arg.Actor,
 		arg.Tenant,
 		arg.OwnerID,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
+}
+
+const settleLost = `-- name: SettleLost :exec
+UPDATE restore_lost SET settled_at = $1::timestamptz, settled_by = $2, passed_at = COALESCE(passed_at, $1), passed_by = CASE WHEN passed_at IS NULL THEN $2 ELSE passed_by END
+WHERE subject_id = $3 AND settled_at IS NULL
+`
+
+type SettleLostParams struct {
+	At        time.Time
+	Actor     string
+	SubjectID uuid.UUID
+}
+
+func (q *Queries) SettleLost(ctx context.Context, arg SettleLostParams) error {
+	_, err := q.db.Exec(ctx, settleLost, arg.At, arg.Actor, arg.SubjectID)
+	return err
 }
 
 const timeline = `-- name: Timeline :one

@@ -21,7 +21,9 @@ CREATE TABLE restore_lost (
     state       text NOT NULL, -- as it was told last
     epoch       integer NOT NULL,
     version     bigint NOT NULL,
-    settled_at  timestamptz,   -- a person has looked into it
+    passed_at   timestamptz,   -- a person has looked into it for something else of the owner's, and it holds nothing else any more
+    passed_by   text NOT NULL DEFAULT '',
+    settled_at  timestamptz,   -- a person has said of the subject itself that it was not paid through another provider; passed_at is set with it
     settled_by  text NOT NULL DEFAULT ''
 );
 CREATE INDEX restore_lost_owner ON restore_lost (tenant, owner_id) WHERE settled_at IS NULL;

@@ -15,7 +15,7 @@ INSERT INTO restore_lost AS l (subject_id, tenant, owner_id, provider, amount, s
 SELECT unnest(@subject_ids::uuid[]), unnest(@tenants::text[]), unnest(@owner_ids::text[]), unnest(@providers::text[]),
        unnest(@amounts::bigint[]), unnest(@states::text[]), unnest(@epochs::integer[]), unnest(@versions::bigint[])
 ON CONFLICT (subject_id) DO UPDATE SET provider = EXCLUDED.provider, amount = EXCLUDED.amount, state = EXCLUDED.state,
-    epoch = EXCLUDED.epoch, version = EXCLUDED.version, settled_at = NULL, settled_by = ''
+    epoch = EXCLUDED.epoch, version = EXCLUDED.version, passed_at = NULL, passed_by = '', settled_at = NULL, settled_by = ''
 WHERE (EXCLUDED.epoch, EXCLUDED.version) > (l.epoch, l.version);
 
 -- name: ForgetLost :execrows
@@ -23,11 +23,15 @@ WHERE (EXCLUDED.epoch, EXCLUDED.version) > (l.epoch, l.version);
 DELETE FROM restore_lost WHERE state = ANY(@states::text[]);
 
 -- name: CountLost :one
-SELECT count(*) FROM restore_lost WHERE settled_at IS NULL;
+SELECT count(*) FROM restore_lost WHERE passed_at IS NULL;
 
--- name: SettleLost :execrows
-UPDATE restore_lost SET settled_at = @at::timestamptz, settled_by = @actor
-WHERE tenant = @tenant AND owner_id = @owner_id AND settled_at IS NULL;
+-- name: PassLost :exec
+UPDATE restore_lost SET passed_at = @at::timestamptz, passed_by = @actor
+WHERE tenant = @tenant AND owner_id = @owner_id AND settled_at IS NULL AND passed_at IS NULL;
+
+-- name: SettleLost :exec
+UPDATE restore_lost SET settled_at = @at::timestamptz, settled_by = @actor, passed_at = COALESCE(passed_at, @at), passed_by = CASE WHEN passed_at IS NULL THEN @actor ELSE passed_by END
+WHERE subject_id = @subject_id AND settled_at IS NULL;
 
 -- name: Timeline :one
 -- Of the write-ahead log that is written now: a promotion changes it at once, in the control file only with its first checkpoint.

@@ -78,7 +78,11 @@ func (a *app) payoutsCommand() *cobra.Command {
 		return client.HoldPayout(c.Context(), &payoutsv1.HoldPayoutRequest{Tenant: tenant, Id: id, Reason: why})
 	})
 	release := a.operate("release ID", "Let a payout go that a person held", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
-		return client.ReleasePayout(c.Context(), &payoutsv1.ReleasePayoutRequest{Tenant: tenant, Id: id, Reason: why})
+		p, err := client.ReleasePayout(c.Context(), &payoutsv1.ReleasePayoutRequest{Tenant: tenant, Id: id, Reason: why})
+		if err == nil && p.State == "held" { // by the word that was given, another provider did not pay it before a restore
+			fmt.Fprintf(a.Err, "agogo: it stays held: agogo payouts cancel %s --tenant %s ends it, agogo payouts release %[1]s --tenant %[2]s, given again, lets it go\n", id, tenant)
+		}
+		return p, err
 	})
 	cancel := a.operate("cancel ID", "Cancel a payout that was not sent and free its payments", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
 		return client.CancelPayout(c.Context(), &payoutsv1.CancelPayoutRequest{Tenant: tenant, Id: id, Reason: why})

@@ -69,6 +69,10 @@ func (comparing) ReversePayout(_ context.Context, r *payoutsv1.ReversePayoutRequ
 	return &payoutsv1.Payout{Id: r.GetId(), State: "succeeded"}, nil
 }
 
+func (comparing) ReleasePayout(_ context.Context, r *payoutsv1.ReleasePayoutRequest) (*payoutsv1.Payout, error) {
+	return &payoutsv1.Payout{Id: r.GetId(), State: "held"}, nil
+}
+
 // bureau is an installation of which the command line sees the payouts service.
 func bureau(t *testing.T) (run func(args ...string) (code int, out, said string)) {
 	t.Helper()
@@ -113,6 +117,11 @@ func TestWhatTheSecondPersonReads(t *testing.T) {
 			[]string{"this replaces what user:ben proposed", "Another person now"},
 		},
 		{"payouts reverse " + lineID + " --reason asked", []string{"succeeded"}, []string{"was asked to take it back", "agogo payouts get " + lineID}},
+		{
+			"payouts release " + lineID + " --reason looked",
+			[]string{"held"},
+			[]string{"agogo payouts cancel " + lineID + " --tenant lebenis ends it, agogo payouts release " + lineID + " --tenant lebenis, given again, lets it go"},
+		},
 	} {
 		code, out, said := run(strings.Fields(c.args)...)
 		if code != 0 {

@@ -134,7 +134,7 @@ func (a *Approver) inDoubt(ctx context.Context, tx pgx.Tx, what string, ids ...u
 		next = "their provider is being asked, as long as the tenants file has it: give the command again when agogo restore list asks about nothing any more"
 	case d.Open:
 	case d.Elsewhere:
-		next = "agogo events tail --follow=false --type 'payout.*' tells of another provider that may have paid it; look there. If it was not paid: agogo payouts hold ID, then agogo payouts release ID says so"
+		next = "agogo events tail --follow=false --type 'payout.*' tells of another provider that may have paid it; look there. If it was paid: agogo payouts hold ID, and leave it held. If it was not: agogo payouts hold ID, then agogo payouts release ID says so and keeps it held, and agogo payouts cancel ID ends it"
 	case d.Contradicted:
 		next = "nothing sends it. agogo recon suspense has what its provider moved: two people say whose it is, agogo recon resolve FINDING"
 	case d.Denied:

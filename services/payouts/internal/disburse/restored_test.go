@@ -13,6 +13,7 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/services/payouts/internal/outcome"
 	"github.com/agogopay/agogo/services/payouts/internal/payout"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
@@ -433,9 +434,43 @@ func TestAPayeeOfALostManualRunIsHeld(t *testing.T) {
 			if got := e.Of(1); got != "succeeded" {
 				t.Errorf("after a person released it the payout is %s", got)
 			}
-			if n := e.Count("SELECT count(*) FROM restore_lost WHERE settled_by = 'user:test'"); n != 1 {
+			if n := e.Count("SELECT count(*) FROM restore_lost WHERE passed_by = 'user:test' AND settled_at IS NULL"); n != 1 {
 				t.Error("nobody answers for the release")
 			}
 		})
+	}
+}
+
+// What was told of through another provider comes again after a person has spoken of what else its payee was sent: that word says nothing of it, and
+// it is held. Their word about it keeps it held, so that it can be ended, and a second one lets it go.
+func TestAWordAboutAnotherPayoutLetsNothingGo(t *testing.T) {
+	t.Parallel()
+	e := sending.New(t)
+	mark(e, 1)
+	id := payout.ID(payoutstest.Tenant, sending.Payee(1), "2025-01-24", "payouts/daily", 1)
+	e.SQL("INSERT INTO restore_lost (subject_id, tenant, owner_id, provider, amount, state, epoch, version) VALUES ($1, $2, $3, 'wave', 24000, 'succeeded', 0, 5)",
+		id, payoutstest.Tenant, sending.Payee(1))
+	e.InTx(func(tx pgx.Tx) error {
+		return restore.PassLost(e.Ctx(), tx, payoutstest.Tenant, sending.Payee(1), "user:ada", e.Clock.Now())
+	})
+	s := e.Sender()
+	e.Send(s, 1)
+	prove(t, e, s)
+	people := &resolve.Resolver{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock}
+	for _, want := range []string{"held/" + payout.CodeRestored, "held/" + payout.CodeByPerson, "succeeded"} {
+		if got := e.Of(1); got != want {
+			t.Fatalf("it is %s, want %s", got, want)
+		}
+		if want == "succeeded" {
+			break
+		}
+		e.InTx(func(tx pgx.Tx) error {
+			return people.Release(e.Ctx(), tx, payoutstest.Tenant, id, "looked there: not paid")
+		})
+		e.Commands(s)
+		prove(t, e, s)
+	}
+	if n := e.Count("SELECT count(*) FROM restore_lost WHERE settled_by = 'user:test' AND passed_by = 'user:ada'"); n != 1 {
+		t.Error("nobody answers for each word")
 	}
 }

@@ -14,6 +14,10 @@ func (p Payout) Next() string {
 	case Approved:
 		return "it goes by itself: agogo payouts hold " + id + " keeps it, agogo payouts cancel " + id + " ends it"
 	case Held:
+		if p.Reason.Code == CodeRestored {
+			return "look at what its payee was sent before the restore (docs/runbooks/restore.md): if that paid it, leave it held; if not, agogo payouts release " + id +
+				" says so, agogo payouts cancel " + id + " ends it"
+		}
 		return "agogo payouts release " + id + " lets it go, agogo payouts cancel " + id + " ends it"
 	case Submitting:
 		return "it is on its way: look at it in a moment"

@@ -112,11 +112,12 @@ func TestRefusalsOfAStateNameWhatItAllows(t *testing.T) {
 	d := walletDesk(t, 0)
 	var lines []string
 	for _, state := range []string{
-		"created", "skipped", "awaiting_approval", "approved", "rejected", "held", "submitting", "processing", "unknown", "manual_review", "succeeded",
+		"created", "skipped", "awaiting_approval", "approved", "rejected", "held", "held, as restored", "submitting", "processing", "unknown", "manual_review", "succeeded",
 		"failed", "failed, to be tried again", "reversed", "cancelled",
 	} {
 		name, again, _ := strings.Cut(state, ",")
-		d.SQL("UPDATE payouts SET state = $1, reason_code = 'by_person', retry_at = CASE WHEN $2 <> '' THEN now() END", name, again)
+		d.SQL("UPDATE payouts SET state = $1, reason_code = CASE WHEN $1 = 'held' AND $2 <> '' THEN 'restored' ELSE 'by_person' END, retry_at = CASE WHEN $1 = 'failed' AND $2 <> '' THEN now() END",
+			name, again)
 		refused, hints := map[string]bool{}, map[string]string{}
 		for verb, do := range d.verbs() {
 			if code, hint := d.dry(do); code == "state" {
@@ -395,8 +396,21 @@ func scenarios() map[string]scenario {
 			follow: []string{"agogo payouts hold ID", "agogo payouts release ID", "agogo payouts cancel ID"}, mend: map[string]func(*desk){"agogo payouts cancel ID": (*desk).cancel}, end: "cancelled/by_person",
 		},
 		"told of elsewhere, held as restored": {
-			set: held(payout.CodeRestored, elsewhere, paused), verb: "cancel", code: "told_elsewhere",
+			set: held(payout.CodeRestored, elsewhere), verb: "cancel", code: "told_elsewhere",
 			follow: []string{"agogo payouts release ID", "agogo payouts cancel ID"}, mend: map[string]func(*desk){"agogo payouts cancel ID": (*desk).cancel}, end: "cancelled/by_person",
+		},
+		"told of elsewhere, held as restored, to be paid here": {
+			set: held(payout.CodeRestored, elsewhere), verb: "cancel", code: "told_elsewhere",
+			follow: []string{"agogo payouts release ID", "agogo payouts release ID, given again"}, mend: map[string]func(*desk){"agogo payouts release ID, given again": func(d *desk) {
+				if err := d.single(d.Release); err != nil {
+					d.t.Fatal(err)
+				}
+				d.asked()
+			}}, end: "succeeded",
+		},
+		"told of elsewhere, held as restored, paid there": {
+			set: held(payout.CodeRestored, elsewhere), verb: "cancel", code: "told_elsewhere",
+			follow: []string{"leave it held"}, mend: map[string]func(*desk){"leave it held": (*desk).asked}, end: "held/restored",
 		},
 		"told of elsewhere, the wallet is with another provider": {
 			set: held(payout.CodeDestination, elsewhere, toWave), verb: "release", code: "told_elsewhere",

@@ -100,14 +100,17 @@ func (r *Resolver) maybePaid(ctx context.Context, tx pgx.Tx, p payout.Payout, d 
 	}
 }
 
-// toldElsewhere refuses to end what another provider may have paid before a restore, until a person says that it did not.
+// toldElsewhere refuses to end what another provider may have paid before a restore, until a person says that it did not. What it did pay stays
+// held: cancelled, its payments would be free for the next run.
 func toldElsewhere(p payout.Payout) error {
 	id := p.ID.String()
-	next := "agogo events tail --follow=false --type 'payout.*' --tenant " + p.Tenant + " tells through which; look there. If it was not paid: "
+	next := "agogo events tail --follow=false --type 'payout.*' --tenant " + p.Tenant + " tells through which; look there"
 	if p.State != payout.Held || p.Reason.Code != payout.CodeRestored {
-		next += "agogo payouts hold " + id + ", then "
+		next += ", and have it held: agogo payouts hold " + id
 	}
-	return rpc.Refused("told_elsewhere", next+"agogo payouts release "+id+" says so, and agogo payouts cancel "+id+" ends it", "payout %s was told of before the restore, through another provider than %s", p.ID, p.Provider)
+	next += ". If it was paid there, leave it held: nothing else keeps it from being paid twice. If it was not: agogo payouts release " + id +
+		" says so and keeps it held; then agogo payouts cancel " + id + " ends it, or agogo payouts release " + id + ", given again, lets it go"
+	return rpc.Refused("told_elsewhere", next, "payout %s was told of before the restore, through another provider than %s", p.ID, p.Provider)
 }
 
 // denied refuses to end what was sent and denied since: only its own reference may go again, and that where it went.

@@ -82,8 +82,8 @@ func (r *Resolver) Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.U
 }
 
 // Release lets a payout go that a person held, confirms the payee's new wallet, vouches for what the payee was sent before a restore,
-// or asks again for an approval that expired. What is held for another cause is released when that is gone. A sum that needs an
-// approval needs it after the release too.
+// or asks again for an approval that expired. What was told of before a restore, through another provider, stays held on the first word. What is held
+// for another cause is released when that is gone. A sum that needs an approval needs it after the release too.
 func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, _ string) error {
 	if _, err := r.Store.LockOutflow(ctx, tx, tenant); err != nil { // before the payout, as everything that takes caps does
 		return err
@@ -112,7 +112,7 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 			return err
 		}
 	case p.Reason.Code == payout.CodeRestored:
-		if err := r.settleLost(ctx, tx, p); err != nil {
+		if kept, err := r.vouch(ctx, tx, p, over); err != nil || kept {
 			return err
 		}
 	}
@@ -206,9 +206,22 @@ func (r *Resolver) otherProvider(ctx context.Context, tx pgx.Tx, p payout.Payout
 	return rpc.Refused("other_provider", "agogo payouts cancel "+p.ID.String()+"; the next run plans it anew", "the wallet of the payee of payout %s is with another provider now than %s", p.ID, p.Provider)
 }
 
-// settleLost takes a person's word that what the payee was sent before a restore is known: nothing else of theirs is held for it.
-func (r *Resolver) settleLost(ctx context.Context, tx pgx.Tx, p payout.Payout) error {
-	return restore.SettleLost(ctx, tx, p.Tenant, p.PayeeID, event.CauseFrom(ctx).Actor, r.Clock.Now())
+// vouch takes a person's word about what holds a payout since a restore, and reports whether it stays held. What EVENTS told of through another
+// provider was not paid there, by that word, which says nothing of whether it is to be paid here: it stays held, and goes on a second word or is
+// cancelled. Of a cancelled batch nothing goes. Anything else can be cancelled before the word is given, so it is let go: what the payee was sent is known.
+func (r *Resolver) vouch(ctx context.Context, tx pgx.Tx, p payout.Payout, over bool) (kept bool, err error) {
+	doubts, err := r.Store.Doubts(ctx, tx, p.ID)
+	if err != nil {
+		return false, err
+	}
+	actor, now := event.CauseFrom(ctx).Actor, r.Clock.Now()
+	if !doubts[p.ID].Elsewhere {
+		return false, restore.PassLost(ctx, tx, p.Tenant, p.PayeeID, actor, now)
+	}
+	if err := restore.SettleLost(ctx, tx, p.ID, actor, now); err != nil || over {
+		return false, err
+	}
+	return true, r.move(ctx, tx, p, store.Change{To: payout.Held, Reason: payout.HeldBy(payout.CodeByPerson)}, "")
 }
 
 // proven refuses unless everything that was ever sent for the payout is proven not to have been paid, with nothing left to

@@ -34,11 +34,11 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.page, p.period
        -- Something of the payee's was told before a restore that may have paid, and does not stand here again: for the same sum, and
        -- not given up. What has failed for good is given up: it comes again only when a person has it tried again, as somebody may have in the
        -- lost hours. Unless it had failed by then as well, or its provider was asked since about all that can have been sent for it.
-       -- Or this one was told of, through another provider, who is not the one that is asked.
+       -- Or this one was told of, through another provider, who is not the one that is asked: a word about the payee's others does not speak of that.
        EXISTS (
            SELECT 1 FROM restore_lost x WHERE x.tenant = p.tenant AND x.owner_id = p.payee_id AND x.settled_at IS NULL AND CASE
                WHEN x.subject_id = p.payout_id THEN x.provider <> p.provider
-               ELSE NOT EXISTS (SELECT 1 FROM payouts k WHERE k.payout_id = x.subject_id AND k.net = x.amount
+               ELSE x.passed_at IS NULL AND NOT EXISTS (SELECT 1 FROM payouts k WHERE k.payout_id = x.subject_id AND k.net = x.amount
                                 AND k.state NOT IN ('skipped', 'rejected', 'cancelled', 'reversed')
                                 AND (k.state <> 'failed' OR k.retry_at IS NOT NULL OR x.state = 'failed'
                                      OR EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = k.payout_id AND w.state = 'adopted' AND w.epoch > x.epoch)))

@@ -342,7 +342,7 @@ func (j *judge) truthIsKnown() {
 // told reports whether people hear of a reference from before a restore: its payout does not stand again, and whatever else its payee is
 // to get is held for it.
 func (j *judge) told(reference string) bool {
-	return j.world.Count("SELECT count(*) FROM restore_lost WHERE subject_id = $1 AND settled_at IS NULL", j.sent[reference].payout) > 0
+	return j.world.Count("SELECT count(*) FROM restore_lost WHERE subject_id = $1 AND passed_at IS NULL", j.sent[reference].payout) > 0
 }
 
 // batchesGoOn resumes what was paused.

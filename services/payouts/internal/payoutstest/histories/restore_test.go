@@ -99,7 +99,7 @@ func (w *world) mark() {
 			continue
 		}
 		w.SQL(`INSERT INTO restore_lost (subject_id, tenant, owner_id, provider, amount, state, epoch, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-			ON CONFLICT (subject_id) DO UPDATE SET amount = EXCLUDED.amount, state = EXCLUDED.state, epoch = EXCLUDED.epoch, version = EXCLUDED.version, settled_at = NULL`,
+			ON CONFLICT (subject_id) DO UPDATE SET amount = EXCLUDED.amount, state = EXCLUDED.state, epoch = EXCLUDED.epoch, version = EXCLUDED.version, passed_at = NULL, settled_at = NULL`,
 			t.ID, tenant, t.Owner, t.Provider, t.Amount, t.State, t.epoch, t.Version)
 	}
 }

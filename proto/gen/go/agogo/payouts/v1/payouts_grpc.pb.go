@@ -119,6 +119,8 @@ type PayoutsServiceClient interface {
 	// RetryPayout approves a failed payout again after re-claiming all its items, or refuses.
 	RetryPayout(ctx context.Context, in *RetryPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	HoldPayout(ctx context.Context, in *HoldPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
+	// ReleasePayout lets a held payout go. One that was told of before a restore, through another provider, stays held by the first word, which says that it
+	// was not paid there: CancelPayout ends it then, and a second ReleasePayout lets it go.
 	ReleasePayout(ctx context.Context, in *ReleasePayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	CancelPayout(ctx context.Context, in *CancelPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	// ReversePayout asks the provider to take a paid payout back, where it can. The payout is reversed, and its payments are free
@@ -739,6 +741,8 @@ type PayoutsServiceServer interface {
 	// RetryPayout approves a failed payout again after re-claiming all its items, or refuses.
 	RetryPayout(context.Context, *RetryPayoutRequest) (*Payout, error)
 	HoldPayout(context.Context, *HoldPayoutRequest) (*Payout, error)
+	// ReleasePayout lets a held payout go. One that was told of before a restore, through another provider, stays held by the first word, which says that it
+	// was not paid there: CancelPayout ends it then, and a second ReleasePayout lets it go.
 	ReleasePayout(context.Context, *ReleasePayoutRequest) (*Payout, error)
 	CancelPayout(context.Context, *CancelPayoutRequest) (*Payout, error)
 	// ReversePayout asks the provider to take a paid payout back, where it can. The payout is reversed, and its payments are free
