@@ -15,7 +15,11 @@ var batchDetail = append(batchColumns[:len(batchColumns):len(batchColumns)], man
 			has++
 		}
 	}
-	return approvals(has, b.ApprovalsNeeded, b.ApprovalExpiresAt, b.Words)
+	expires := b.ApprovalExpiresAt
+	if b.State != "awaiting_approval" { // nobody is waited for
+		expires = nil
+	}
+	return approvals(has, b.ApprovalsNeeded, expires, b.Words)
 }))
 
 var batchColumns = []column[*payoutsv1.Batch]{
@@ -106,6 +110,9 @@ func (a *app) retryFailedCommand() *cobra.Command {
 		}
 		fmt.Fprintf(a.Out, "Tried again: %d; not yet on their way, held or waiting for approval: %d. Left: %d paid otherwise or refunded, %d in doubt, %d above today's caps.\n",
 			r.Retried, r.Waiting, r.ItemsTaken, r.InDoubt, r.OverCap)
+		if r.Batch.GetControl() == "paused" {
+			fmt.Fprintf(a.Out, "The batch is paused, and nothing of it is sent before: agogo batches resume %s\n", args[0])
+		}
 		return one(a, r.Batch, batchDetail...)
 	}, `agogo batches retry-failed 0b1c… --reason "the provider was down"`)
 	c.Long = `Approve again what of a batch has failed, each payout with all its payments or not at all. Left as they are: payouts whose

@@ -45,6 +45,9 @@ type app struct {
 // failed ends with exit 1 after the command has said everything itself.
 var errFailed = errors.New("failed")
 
+// errInterrupted is said instead of what a call that was given up came to: nobody has heard its answer.
+var errInterrupted = errors.New("interrupted; what was asked for may have been done: look before you ask again")
+
 // usageError ends with exit 2.
 type usageError struct{ error }
 
@@ -63,6 +66,9 @@ func Main(ctx context.Context, stdio IO, args []string) int {
 	var said usageError
 	if err != nil && !errors.As(err, &said) && isCobraUsage(err) { // cobra says what is wrong, and nothing of what would be right
 		err = usageError{fmt.Errorf("%w\nTry '%s --help'", err, c.CommandPath())}
+	}
+	if err != nil && ctx.Err() != nil && status.Code(err) != codes.OK && !errors.Is(err, errFailed) {
+		err = errInterrupted
 	}
 	return a.exit(err)
 }
@@ -147,6 +153,9 @@ func (a *app) exit(err error) int {
 		return exitFailed
 	}
 	fmt.Fprintln(a.Err, "agogo:", explain(st))
+	if st.Code() == codes.Unauthenticated {
+		a.sayTokens()
+	}
 	switch st.Code() {
 	case codes.NotFound:
 		return exitNotFound

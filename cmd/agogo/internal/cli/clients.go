@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -76,6 +77,19 @@ func (a *app) secret(info *dev.Info) string {
 		return named
 	}
 	return token
+}
+
+// sayTokens says which names --token takes: one of the tenants file is none of them.
+func (a *app) sayTokens() {
+	info, err := a.info()
+	if err != nil {
+		return
+	}
+	said := "  --token and AGOGO_TOKEN take a token itself"
+	if names := slices.Sorted(maps.Keys(info.Tokens)); len(names) > 0 {
+		said += ", or the name of one in the context: " + strings.Join(names, ", ")
+	}
+	fmt.Fprintln(a.Err, said)
 }
 
 func (a *app) conn(service string) (*grpc.ClientConn, error) {

@@ -33,6 +33,7 @@ func reason[T interface{ GetReason() *eventsv1.Reason }](m T) string {
 // payoutDetail is what `payouts get` adds to the row.
 var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 	col("name", (*payoutsv1.Payout).GetPayeeName),
+	col("provider", (*payoutsv1.Payout).GetProvider),
 	col("run", (*payoutsv1.Payout).GetRunId),
 	col("batch", (*payoutsv1.Payout).GetBatchId),
 	col("gross", func(p *payoutsv1.Payout) string { return amount(p.Gross) }),
@@ -51,7 +52,8 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 	many("history", func(p *payoutsv1.Payout) []string {
 		lines := make([]string, 0, len(p.Attempts))
 		for _, t := range p.Attempts {
-			lines = append(lines, fmt.Sprintf("attempt %d %s %s %s, reference %s, lookups %d", t.Number, t.State, t.Class, t.Code, t.ProviderReference, t.Lookups))
+			what := strings.Join(strings.Fields(strings.Join([]string{t.State, t.Class, t.Code}, " ")), " ")
+			lines = append(lines, fmt.Sprintf("attempt %d %s, reference %s, lookups %d", t.Number, what, t.ProviderReference, t.Lookups))
 		}
 		return lines
 	}),
@@ -203,7 +205,7 @@ func approvals(has, needed int32, expires *timestamppb.Timestamp, words []*payou
 		lines[0] += ", until " + when(expires)
 	}
 	for _, w := range words {
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s by %s at %s %s", w.Word, w.Actor, when(w.SaidAt), w.Reason)))
+		lines = append(lines, strings.TrimSuffix(fmt.Sprintf("%s by %s at %s: %s", w.Word, w.Actor, when(w.SaidAt), w.Reason), ": "))
 	}
 	return lines
 }

@@ -83,7 +83,7 @@ func (a *app) showPreview(p *payoutsv1.PreviewRunResponse) {
 	s := p.GetSummary()
 	fmt.Fprintf(a.Out, "\nRun of %s (%s): %s\n", when(s.GetNominalTime()), s.GetLocalDate(), counts(s.GetCounts()))
 	if s.GetApprovalsNeeded() > 0 {
-		fmt.Fprintf(a.Out, "The run as a whole would wait for %d approvals.\n", s.GetApprovalsNeeded())
+		fmt.Fprintf(a.Out, "Approvers who would have to agree to the run as a whole: %d.\n", s.GetApprovalsNeeded())
 	}
 	for _, f := range s.GetFloats() {
 		fmt.Fprintf(a.Out, "Float of %s: %s at once, %s later.\n", f.Provider, amount(f.Now), amount(f.Later))

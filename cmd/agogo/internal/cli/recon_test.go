@@ -76,6 +76,12 @@ func (comparing) ReleasePayout(_ context.Context, r *payoutsv1.ReleasePayoutRequ
 // bureau is an installation of which the command line sees the payouts service.
 func bureau(t *testing.T) (run func(args ...string) (code int, out, said string)) {
 	t.Helper()
+	return bureauAt(t, new(string))
+}
+
+// bureauAt tells where its context is, too.
+func bureauAt(t *testing.T, path *string) (run func(args ...string) (code int, out, said string)) {
+	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -88,13 +94,13 @@ func bureau(t *testing.T) (run func(args ...string) (code int, out, said string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "dev.json")
-	if err := os.WriteFile(path, info, 0o600); err != nil {
+	*path = filepath.Join(t.TempDir(), "dev.json")
+	if err := os.WriteFile(*path, info, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return func(args ...string) (int, string, string) {
 		var out, said bytes.Buffer
-		code := Main(t.Context(), IO{Out: &out, Err: &said, Getenv: func(name string) string { return map[string]string{"AGOGO_CONTEXT": path}[name] }}, args)
+		code := Main(t.Context(), IO{Out: &out, Err: &said, Getenv: func(name string) string { return map[string]string{"AGOGO_CONTEXT": *path}[name] }}, args)
 		return code, out.String(), said.String()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/cmd/agogo/internal/dev"
 	restorev1 "github.com/agogopay/agogo/proto/gen/go/agogo/restore/v1"
@@ -53,7 +54,7 @@ func (a *app) eachService(ctx context.Context, only string, ask func(context.Con
 		}
 		r, err := ask(ctx, restorev1.NewRestoreServiceClient(c))
 		if err != nil {
-			return fmt.Errorf("%s: %w", service, err)
+			return refusedBy(service, err)
 		}
 		items = append(items, r)
 	}
@@ -72,4 +73,15 @@ func (a *app) eachService(ctx context.Context, only string, ask func(context.Con
 		col("found", number((*restorev1.Restore).GetFound)),
 		col("lost", number((*restorev1.Restore).GetLost)),
 		col("problem", (*restorev1.Restore).GetProblem))
+}
+
+// refusedBy says which service has refused, and keeps the code and the next step of the refusal.
+func refusedBy(service string, err error) error {
+	st, ok := status.FromError(err)
+	if !ok {
+		return fmt.Errorf("%s: %w", service, err)
+	}
+	said := st.Proto()
+	said.Message = service + ": " + said.GetMessage()
+	return status.ErrorProto(said)
 }

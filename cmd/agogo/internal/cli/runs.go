@@ -66,7 +66,8 @@ func (a *app) watchCommand() *cobra.Command {
 		return a.await(c.Context(), client, tick, timeout)
 	}, "agogo runs watch lebenis/payouts/daily@2025-01-24T23:59:00Z")
 	follow.Long = `Follow a run to its end. While a run of payouts lasts, a line tells of its progress whenever there is some: pages planned, payouts by
-state, payouts a second, how long what is left will take at that rate, and what holds the rest. What is held does not keep a run open.`
+state, payouts a second, how long what is left will take at that rate, and what holds the rest. What is held does not keep a run open. At last the run is printed
+as it was when it ended; of one that had ended before, the line has how its payouts stand now.`
 	follow.Flags().DurationVar(&timeout, "timeout", time.Hour, "how long to follow")
 	return follow
 }
@@ -140,6 +141,10 @@ func (a *app) await(ctx context.Context, client schedulerv1.SchedulerServiceClie
 	run, err := watch(ctx, client, tickID, nil)
 	if errors.Is(context.Cause(ctx), errTimedOut) {
 		fmt.Fprintf(a.Err, "agogo: %s is not complete after %s; it goes on: agogo runs watch '%s'\n", tickID, timeout, tickID)
+		return errFailed
+	}
+	if err != nil && ctx.Err() != nil {
+		fmt.Fprintf(a.Err, "agogo: interrupted; %s goes on: agogo runs watch '%s'\n", tickID, tickID)
 		return errFailed
 	}
 	if err != nil {

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/agogopay/agogo/internal/rpc"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+)
+
+func (comparing) GetPayout(_ context.Context, r *payoutsv1.GetPayoutRequest) (*payoutsv1.Payout, error) {
+	if r.GetId() == "foreign" {
+		return nil, status.Error(codes.Unauthenticated, "the bearer token is not known here")
+	}
+	said := timestamppb.New(time.Date(2025, 1, 24, 12, 0, 0, 0, time.UTC))
+	return &payoutsv1.Payout{
+		Id: r.GetId(), State: "succeeded", Provider: "wave", ApprovalsNeeded: 1, Approvals: 1,
+		Words:    []*payoutsv1.Word{{Actor: "user:ben", Word: "approved", Reason: "checked against the list", SaidAt: said}},
+		Attempts: []*payoutsv1.Attempt{{Number: 1, State: "succeeded", Class: "SUCCEEDED", ProviderReference: "r-1"}},
+	}, nil
+}
+
+func (comparing) GetBatch(_ context.Context, r *payoutsv1.GetBatchRequest) (*payoutsv1.Batch, error) {
+	until := timestamppb.New(time.Date(2025, 1, 25, 12, 0, 0, 0, time.UTC))
+	return &payoutsv1.Batch{Id: r.GetId(), State: r.GetId(), ApprovalsNeeded: 1, ApprovalExpiresAt: until}, nil
+}
+
+func (comparing) RetryFailed(_ context.Context, r *payoutsv1.RetryFailedRequest) (*payoutsv1.RetryFailedResponse, error) {
+	return &payoutsv1.RetryFailedResponse{Retried: 6, Batch: &payoutsv1.Batch{Id: r.GetId(), State: r.GetId(), Control: r.GetId()}}, nil
+}
+
+// TestWhatPeopleWhoDecideRead of payouts and batches: nothing twice, nothing that is over, and what to do next.
+func TestWhatPeopleWhoDecideRead(t *testing.T) {
+	t.Parallel()
+	run := bureau(t)
+	for args, c := range map[string]struct{ want, without string }{
+		"payouts get p-1":                             {"approved by user:ben at 2025-01-24T12:00:00Z: checked against the list\n", ""},
+		"payouts get p-2":                             {"attempt 1 succeeded SUCCEEDED, reference r-1, lookups 0\n", ""},
+		"payouts get p-3":                             {"provider    wave\n", ""},
+		"batches get awaiting_approval":               {"0 of 1, until 2025-01-25T12:00:00Z", ""},
+		"batches get completed":                       {"0 of 1\n", "until"},
+		"batches retry-failed paused --reason mended": {"nothing of it is sent before: agogo batches resume paused\n", ""},
+		"batches retry-failed open --reason mended":   {"Tried again: 6", "resume"},
+	} {
+		code, out, said := run(strings.Fields(args)...)
+		if code != 0 || !strings.Contains(out, c.want) || c.without != "" && strings.Contains(out, c.without) {
+			t.Errorf("%s: exit %d, %s, want %q and not %q in:\n%s", args, code, said, c.want, c.without, out)
+		}
+	}
+}
+
+// TestWhoIsNotKnownHearsWhichNamesThereAre: a name of the tenants file is none of the context.
+func TestWhoIsNotKnownHearsWhichNamesThereAre(t *testing.T) {
+	t.Parallel()
+	code, _, said := bureau(t)("payouts", "get", "foreign", "--token", "ada")
+	if code != exitRefused || !strings.Contains(said, "the name of one in the context: admin\n") {
+		t.Errorf("exit %d, %s", code, said)
+	}
+}
+
+// TestARefusalSaysWhichServiceRefused, with its code and its next step.
+func TestARefusalSaysWhichServiceRefused(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	a := &app{IO: IO{Err: &said}}
+	code := a.exit(refusedBy("payouts", rpc.Refused("state", "wait a moment", "it is being marked")))
+	if want := "agogo: payouts: it is being marked\n  wait a moment\n"; code != exitRefused || said.String() != want {
+		t.Errorf("exit %d, %q, want %q", code, said.String(), want)
+	}
+}
+
+// TestCtrlCIsNoFailureOfTheService: who interrupts hears that it may have been done, and not of contexts.
+func TestCtrlCIsNoFailureOfTheService(t *testing.T) {
+	t.Parallel()
+	path := ""
+	bureauAt(t, &path)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var said bytes.Buffer
+	code := Main(ctx, IO{Out: &said, Err: &said, Getenv: func(string) string { return "" }}, []string{"payouts", "get", "p-1", "--context", path})
+	if code != exitFailed || !strings.HasPrefix(said.String(), "agogo: interrupted; ") {
+		t.Errorf("exit %d, %s", code, said.String())
+	}
+}
