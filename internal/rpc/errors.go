@@ -96,8 +96,15 @@ func words(v *protovalidate.Violation) string {
 	if pattern, ok := v.RuleValue.Interface().(string); ok && v.Proto.GetRuleId() == "string.pattern" && strings.Contains(pattern, datePattern) {
 		return "write a date as YYYY-MM-DD"
 	}
-	return v.Proto.GetMessage()
+	if v.Proto.GetRuleId() == "string.pattern" && v.RuleValue.String() == schedulePattern {
+		return "write a schedule as TENANT/SERVICE/SCHEDULE, such as lebenis/payouts/daily: agogo schedules list has them"
+	}
+	// The empty text that stands for "not said" is nothing that one would write.
+	return strings.Replace(v.Proto.GetMessage(), "must be in list [, ", "must be in list [", 1)
 }
+
+// schedulePattern is what names of schedules have to look like in the protos.
+const schedulePattern = "^[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+$"
 
 // datePattern is what dates have to look like in the protos.
 const datePattern = "[0-9]{4}-[0-9]{2}-[0-9]{2}"

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -68,6 +69,8 @@ func TestMutationsAreAuditedAndIdempotent(t *testing.T) {
 	again := &payoutsv1.PauseBatchRequest{Tenant: payoutstest.Tenant, Id: batch, Reason: "once more", RequestId: "r2"}
 	if _, err := s.PauseBatch(ctx, again); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("paused twice: %v", err)
+	} else if said := refusal(err); !strings.Contains(said, "is paused already") || !strings.Contains(said, "agogo batches get "+batch) {
+		t.Errorf("paused twice: %s", said)
 	}
 	b, err := s.ResumeBatch(ctx, &payoutsv1.ResumeBatchRequest{Tenant: payoutstest.Tenant, Id: batch})
 	if err != nil || b.GetState() != "created" || b.GetControlReason() != "" {
@@ -77,6 +80,52 @@ func TestMutationsAreAuditedAndIdempotent(t *testing.T) {
 		t.Error("changed by nobody")
 	}
 	e.CheckEvents()
+}
+
+// refusal is what a caller reads of one.
+func refusal(err error) string {
+	said := status.Convert(err).Message()
+	for _, d := range status.Convert(err).Details() {
+		said += fmt.Sprintf(" %v", d)
+	}
+	return said
+}
+
+// What is refused names what is there: a payee of nobody is not found, one who stands so already says so, and a state that does not exist hears which do.
+func TestRefusalsTellWhatIsThere(t *testing.T) {
+	t.Parallel()
+	e := payoutstest.New(t)
+	e.Import(payoutstest.Header + payoutstest.Pay("a", "drv-1", 10_000, "2025-01-24T10:00:00Z"))
+	s, ctx := server(e), e.Ctx()
+	pause := func(id string) error {
+		_, err := s.PausePayee(ctx, &payoutsv1.PausePayeeRequest{Tenant: payoutstest.Tenant, PayeeId: id, Reason: "asked"})
+		return err
+	}
+	resume := func(id string) error {
+		_, err := s.ResumePayee(ctx, &payoutsv1.ResumePayeeRequest{Tenant: payoutstest.Tenant, PayeeId: id, Reason: "asked"})
+		return err
+	}
+	list := func(state string) error {
+		_, err := s.ListPayouts(ctx, &payoutsv1.ListPayoutsRequest{Tenant: payoutstest.Tenant, States: []string{state}})
+		return err
+	}
+	for _, c := range []struct {
+		what string
+		err  error
+		code codes.Code
+		said string
+	}{
+		{"pausing nobody", pause("drv-99"), codes.NotFound, `there is no payee "drv-99"`},
+		{"resuming nobody", resume("drv-99"), codes.NotFound, `there is no payee "drv-99"`},
+		{"resuming who is not paused", resume("drv-1"), codes.FailedPrecondition, `payee "drv-1" is not paused`},
+		{"pausing", pause("drv-1"), codes.OK, ""},
+		{"pausing twice", pause("drv-1"), codes.FailedPrecondition, `payee "drv-1" is paused already`},
+		{"a state that is none", list("waiting"), codes.InvalidArgument, "awaiting_approval, "},
+	} {
+		if status.Code(c.err) != c.code || !strings.Contains(refusal(c.err), c.said) {
+			t.Errorf("%s: %v, want %s and %q", c.what, c.err, c.code, c.said)
+		}
+	}
 }
 
 func TestEveryMethodHasARole(t *testing.T) {

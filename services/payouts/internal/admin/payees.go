@@ -127,18 +127,32 @@ func (s *Server) changePayee(ctx context.Context, m mutation.Mutation, do func(t
 		if err := do(tx, actor.Name); err != nil {
 			return nil, err
 		}
-		y, err := db.New(tx).FindPayee(ctx, db.FindPayeeParams{
-			Tenant: m.Tenant, PayeeID: m.Target, DefaultProvider: s.Store.DefaultProvider(m.Tenant),
-		})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, rpc.NotFound("payee", m.Target)
-		}
+		y, err := s.findPayee(ctx, tx, m.Tenant, m.Target)
 		if err != nil {
-			return nil, fmt.Errorf("read payee %s: %w", m.Target, err)
+			return nil, err
 		}
 		return s.payeeOf(m.Tenant, y), nil
 	})
 	return out, err
+}
+
+func (s *Server) findPayee(ctx context.Context, tx pgx.Tx, tenant, id string) (db.FindPayeeRow, error) {
+	y, err := db.New(tx).FindPayee(ctx, db.FindPayeeParams{Tenant: tenant, PayeeID: id, DefaultProvider: s.Store.DefaultProvider(tenant)})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return y, rpc.NotFound("payee", id)
+	}
+	if err != nil {
+		return y, fmt.Errorf("read payee %s: %w", id, err)
+	}
+	return y, nil
+}
+
+// unlessKnown is why a payee was not changed: there is none, or else what is given.
+func (s *Server) unlessKnown(ctx context.Context, tx pgx.Tx, m mutation.Mutation, why error) error {
+	if _, err := s.findPayee(ctx, tx, m.Tenant, m.Target); err != nil {
+		return err
+	}
+	return why
 }
 
 // PausePayee stops paying a payee.
@@ -146,10 +160,10 @@ func (s *Server) PausePayee(ctx context.Context, r *payoutsv1.PausePayeeRequest)
 	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "PausePayee", Target: r.GetPayeeId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
 	return s.changePayee(ctx, m, func(tx pgx.Tx, actor string) error {
 		ok, err := s.Store.PausePayee(ctx, tx, m.Tenant, m.Target, actor, m.Detail)
-		if err == nil && !ok {
-			err = rpc.Refused("not_active", "look at it: agogo payees list", "payee %q is paused already, or there is none of that id", m.Target)
+		if err != nil || ok {
+			return err
 		}
-		return err
+		return s.unlessKnown(ctx, tx, m, rpc.Refused("not_active", "agogo payees list --state paused says why", "payee %q is paused already", m.Target))
 	})
 }
 
@@ -158,10 +172,10 @@ func (s *Server) ResumePayee(ctx context.Context, r *payoutsv1.ResumePayeeReques
 	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ResumePayee", Target: r.GetPayeeId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
 	return s.changePayee(ctx, m, func(tx pgx.Tx, _ string) error {
 		ok, err := s.Store.ResumePayee(ctx, tx, m.Tenant, m.Target)
-		if err == nil && !ok {
-			err = rpc.Refused("not_paused", "look at it: agogo payees list", "payee %q is not paused, or there is none of that id", m.Target)
+		if err != nil || ok {
+			return err
 		}
-		return err
+		return s.unlessKnown(ctx, tx, m, rpc.Refused("not_paused", "look at it: agogo payees list", "payee %q is not paused", m.Target))
 	})
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/agogopay/agogo/internal/event"
 	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
@@ -48,7 +50,7 @@ func (s *Server) ListPayouts(ctx context.Context, r *payoutsv1.ListPayoutsReques
 func checkStates(states []string) error {
 	for _, st := range states {
 		if !payout.Known(payout.State(st)) {
-			return rpc.Invalid("states", "%q is no state of a payout", st)
+			return rpc.Invalid("states", "%q is no state of a payout: it is one of %s", st, strings.Join(event.Payout.States(), ", "))
 		}
 	}
 	return nil

@@ -199,7 +199,7 @@ func (s *Server) batches(ctx context.Context, conn db.DBTX, rows []db.ListBatche
 // PauseBatch stops sending a batch's payouts.
 func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest) (*payoutsv1.Batch, error) {
 	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "PauseBatch", Target: r.GetId(), Detail: r.GetReason(), RequestID: r.GetRequestId()}
-	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
+	return s.control(ctx, m, "paused", func(tx pgx.Tx, id uuid.UUID) (bool, error) {
 		return s.Store.PauseBatchBy(ctx, tx, id, r.GetReason())
 	})
 }
@@ -207,7 +207,7 @@ func (s *Server) PauseBatch(ctx context.Context, r *payoutsv1.PauseBatchRequest)
 // ResumeBatch goes on with a paused batch and wakes what waited for it.
 func (s *Server) ResumeBatch(ctx context.Context, r *payoutsv1.ResumeBatchRequest) (*payoutsv1.Batch, error) {
 	m := mutation.Mutation{Tenant: r.GetTenant(), Action: "ResumeBatch", Target: r.GetId(), RequestID: r.GetRequestId()}
-	return s.control(ctx, m, func(tx pgx.Tx, id uuid.UUID) (bool, error) {
+	return s.control(ctx, m, "resumed", func(tx pgx.Tx, id uuid.UUID) (bool, error) {
 		actor, _ := auth.ActorFrom(ctx)
 		ok, err := s.Store.ResumeBatch(ctx, tx, id, actor.Name)
 		if err != nil || !ok {
@@ -217,8 +217,8 @@ func (s *Server) ResumeBatch(ctx context.Context, r *payoutsv1.ResumeBatchReques
 	})
 }
 
-// control changes a batch's control, or refuses if it cannot be changed as it is.
-func (s *Server) control(ctx context.Context, m mutation.Mutation, fn func(tx pgx.Tx, id uuid.UUID) (bool, error)) (*payoutsv1.Batch, error) {
+// control changes a batch's control, or refuses, in the words of the verb, if it cannot be changed as it is.
+func (s *Server) control(ctx context.Context, m mutation.Mutation, verb string, fn func(tx pgx.Tx, id uuid.UUID) (bool, error)) (*payoutsv1.Batch, error) {
 	out := &payoutsv1.Batch{}
 	err := s.mutate(ctx, m, out, func(tx pgx.Tx) (proto.Message, error) {
 		before, err := s.batch(ctx, tx, m.Tenant, m.Target)
@@ -230,7 +230,11 @@ func (s *Server) control(ctx context.Context, m mutation.Mutation, fn func(tx pg
 			return nil, err
 		}
 		if !ok {
-			return nil, rpc.Refused("BATCH_STATE", "look at it with GetBatch", "batch %s is %s: %s is not possible", m.Target, before.GetState(), m.Action)
+			stands := before.GetState() + " and cannot be " + verb
+			if before.GetControl() == verb {
+				stands = verb + " already"
+			}
+			return nil, rpc.Refused("BATCH_STATE", "look at it: agogo batches get "+m.Target, "batch %s is %s", m.Target, stands)
 		}
 		return s.batch(ctx, tx, m.Tenant, m.Target)
 	})

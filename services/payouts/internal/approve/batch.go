@@ -44,7 +44,7 @@ func (a *Approver) ApproveBatch(ctx context.Context, tx pgx.Tx, tenant string, i
 }
 
 func nothingWaits(id uuid.UUID, state string) error {
-	return rpc.Refused("state", "look at it: agogo batches get ID", "batch %s is %s and nothing of it waits for approval", id, state)
+	return rpc.Refused("state", "look at it: agogo batches get "+id.String(), "batch %s is %s and nothing of it waits for approval", id, state)
 }
 
 func (a *Approver) batch(ctx context.Context, tx pgx.Tx, tenant, actor string, id uuid.UUID) (db.BatchOfRow, error) {
