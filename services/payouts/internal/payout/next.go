@@ -12,7 +12,7 @@ func (p Payout) Next() string {
 	case AwaitingApproval:
 		return "it waits for approval: agogo payouts approve " + id + ", or agogo payouts reject " + id
 	case Approved:
-		return "it goes by itself: agogo payouts hold " + id + " keeps it, agogo payouts cancel " + id + " ends it"
+		return "it goes by itself, unless its batch waits, which agogo batches get " + p.BatchID.String() + " says: agogo payouts hold " + id + " keeps it, agogo payouts cancel " + id + " ends it"
 	case Held:
 		if p.Reason.Code == CodeRestored {
 			return "look at what its payee was sent before the restore (docs/runbooks/restore.md): if that paid it, leave it held; if not, agogo payouts release " + id +

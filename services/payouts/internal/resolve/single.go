@@ -171,8 +171,10 @@ func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, p payout.Payout) er
 		return r.otherProvider(ctx, tx, p)
 	case now.Unconfirmed:
 		return rpc.Refused("destination_unconfirmed", "ask the payee, then a second person: agogo payees confirm "+p.PayeeID, "the wallet of the payee of payout %s is not confirmed", id)
+	case now.Cooling && now.Same: // planned to it
+		return rpc.Refused("destination_cooling_off", "it goes by itself when destination_cool_off is over; agogo payees list says when", "the wallet of the payee of payout %s was changed a short time ago", id)
 	case now.Cooling:
-		return rpc.Refused("destination_cooling_off", "give the command again when destination_cool_off is over", "the wallet of the payee of payout %s was changed a short time ago", id)
+		return rpc.Refused("destination_cooling_off", "give the command again when destination_cool_off is over; agogo payees list says when", "the wallet of the payee of payout %s was changed a short time ago", id)
 	case now.Same:
 		return nil
 	}

@@ -220,6 +220,12 @@ func TestPlannedToAnUnconfirmedWallet(t *testing.T) {
 		t.Fatal(err)
 	}
 	is("held/destination_changed") // cooling off
+	if err := d.Env.Pool.QueryRow(t.Context(), "SELECT payout_id FROM payouts WHERE period_date = '2025-01-25'").Scan(&d.id); err != nil {
+		t.Fatal(err)
+	}
+	if code, hint := d.dry(d.Release); code != "destination_cooling_off" || !strings.HasPrefix(hint, "it goes by itself") {
+		t.Errorf("released while it cools off: %s, %s", code, hint)
+	}
 	d.Env.Clock.Advance(time.Hour)
 	is("succeeded/")
 	peers := map[string]int{}
