@@ -45,7 +45,7 @@ func (g *Gate) Adopt(ctx context.Context, tx pgx.Tx, owner string, lease time.Du
 	}
 	outcomes, current := make([]attempt.Outcome, 0, len(all)), make([]attempt.Attempt, 0, len(found))
 	for _, a := range all {
-		o := attempt.Outcome{Key: a.Key, Owner: owner, Sends: a.Sends, State: attempt.Failed, Result: provider.Result{Class: provider.RejectedFinal, Code: CodeRestored}, NextLookup: &now}
+		o := lost(a, owner, now)
 		if newest[a.Subject] == a.Number {
 			o.State, o.Result.Class = attempt.Processing, provider.Accepted
 			current = append(current, a)

@@ -68,6 +68,24 @@ func (q *Queries) Ask(ctx context.Context, arg AskParams) error {
 	return err
 }
 
+const askOn = `-- name: AskOn :exec
+UPDATE prechecks p SET number = n.number, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false,
+    unanswered = 0, next_at = $1::timestamptz, lease_expires_at = NULL, version = p.version + 1
+FROM (SELECT unnest($2::uuid[]) AS subject_id, unnest($3::integer[]) AS number) n
+WHERE p.subject_id = n.subject_id AND p.state = 'found'
+`
+
+type AskOnParams struct {
+	At         time.Time
+	SubjectIds []uuid.UUID
+	Numbers    []int32
+}
+
+func (q *Queries) AskOn(ctx context.Context, arg AskOnParams) error {
+	_, err := q.db.Exec(ctx, askOn, arg.At, arg.SubjectIds, arg.Numbers)
+	return err
+}
+
 const claim = `-- name: Claim :many
 UPDATE prechecks p SET lease_expires_at = now() + make_interval(secs => $1::float8)
 WHERE p.subject_id IN (
@@ -279,6 +297,51 @@ func (q *Queries) Hear(ctx context.Context, arg HearParams) ([]uuid.UUID, error)
 			return nil, err
 		}
 		items = append(items, subject_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockFound = `-- name: LockFound :many
+SELECT subject_id, tenant, provider, number, found, amount, currency, destination FROM prechecks
+WHERE subject_id = ANY($1::uuid[]) AND state = 'found' ORDER BY subject_id FOR UPDATE
+`
+
+type LockFoundRow struct {
+	SubjectID   uuid.UUID
+	Tenant      string
+	Provider    string
+	Number      int32
+	Found       int32
+	Amount      int64
+	Currency    string
+	Destination string
+}
+
+func (q *Queries) LockFound(ctx context.Context, subjectIds []uuid.UUID) ([]LockFoundRow, error) {
+	rows, err := q.db.Query(ctx, lockFound, subjectIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LockFoundRow
+	for rows.Next() {
+		var i LockFoundRow
+		if err := rows.Scan(
+			&i.SubjectID,
+			&i.Tenant,
+			&i.Provider,
+			&i.Number,
+			&i.Found,
+			&i.Amount,
+			&i.Currency,
+			&i.Destination,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ CREATE TABLE prechecks (
 CREATE INDEX prechecks_due ON prechecks (tenant, provider, next_at) WHERE state = 'asking';
 CREATE INDEX prechecks_answered ON prechecks (tenant, provider, next_at) WHERE state = 'asking' AND unanswered = 0;
 CREATE INDEX prechecks_wanted ON prechecks (subject_id) WHERE wanted; -- few, and nearly always none
+CREATE INDEX prechecks_found ON prechecks (subject_id) WHERE state = 'found'; -- what is not taken over yet
 
 -- Which references are asked about, so that a webhook finds them: they have no attempts. A reference is of one subject
 -- for ever; it is forgotten a month after it was proven absent, and noted again when it is asked about anew.

@@ -78,6 +78,16 @@ WHERE p.subject_id = r.subject_id AND p.epoch = r.epoch AND p.number = r.number 
 -- name: Adopted :exec
 UPDATE prechecks SET state = 'adopted' WHERE subject_id = ANY(@subject_ids::uuid[]) AND state = 'found';
 
+-- name: LockFound :many
+SELECT subject_id, tenant, provider, number, found, amount, currency, destination FROM prechecks
+WHERE subject_id = ANY(@subject_ids::uuid[]) AND state = 'found' ORDER BY subject_id FOR UPDATE;
+
+-- name: AskOn :exec
+UPDATE prechecks p SET number = n.number, state = 'asking', found = 0, absent_reads = 0, first_absent_at = NULL, proven_at = NULL, wanted = false,
+    unanswered = 0, next_at = @at::timestamptz, lease_expires_at = NULL, version = p.version + 1
+FROM (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number) n
+WHERE p.subject_id = n.subject_id AND p.state = 'found';
+
 -- name: Count :one
 -- What is to be asked about anew is as good as being asked about.
 SELECT count(*) FILTER (WHERE state = 'asking' OR state = 'absent' AND wanted) AS asking, count(*) FILTER (WHERE state = 'asking' AND unanswered > 0) AS unanswered,

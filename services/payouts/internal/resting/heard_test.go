@@ -142,8 +142,13 @@ func TestAWebhookOfWhatWasSentSinceAsksNothing(t *testing.T) {
 // speaks is a webhook about the n-th reference of the first payout.
 func (s *scene) speaks(n int) {
 	s.t.Helper()
+	s.speaksOf(payout.Reference(s.id(), n))
+}
+
+func (s *scene) speaksOf(reference string) {
+	s.t.Helper()
 	s.InTx(func(tx pgx.Tx) error {
-		_, err := s.s.Worker.Match(s.Ctx(), tx, payoutstest.Tenant, s.Config.Name, []webhook.Notice{{Reference: payout.Reference(s.id(), n)}})
+		_, err := s.s.Worker.Match(s.Ctx(), tx, payoutstest.Tenant, s.Config.Name, []webhook.Notice{{Reference: reference}})
 		return err
 	})
 }

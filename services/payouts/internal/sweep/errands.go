@@ -50,6 +50,14 @@ func (s *steps) forgetting(a *resting.Asker) run.Step {
 	}).Step("forget what is wanted in vain since a restore", 7125)
 }
 
+// closingLost takes in what providers have from before a restore of payouts that had ended when it was found.
+func (s *steps) closingLost(a *resting.Asker) run.Step {
+	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, uuid.UUID]{
+		List: listed(a.Ended), Do: each(a.Close), Pages: restPages, Stuck: s.stuck.WithLabelValues("close_lost"),
+		Item: "payout", Words: "payouts: what a provider has from before a restore of a payout that has ended cannot be taken in; of the others it is, and it is tried again",
+	}).Step("take in what was found of ended payouts", 7126)
+}
+
 // cancelling cancels what cancelled batches have left.
 func (s *steps) cancelling(outcomes *outcome.Outcomes, registry prometheus.Registerer) run.Step {
 	return run.NewWalk(s.store.Clock, s.log, run.Errand[uuid.UUID, store.Rest]{

@@ -32,6 +32,7 @@ func New(st *store.Store, outcomes *outcome.Outcomes, gate *precheck.Gate, log *
 		s.expiringBatches(),
 		s.asking(asker),
 		s.forgetting(asker),
+		s.closingLost(asker),
 		s.cancelling(outcomes, registry),
 		s.ending(),
 		s.closing(),

@@ -20,7 +20,7 @@ func (h *heard) stuckIn(t *testing.T, step string, want int) {
 	text := "# HELP agogo_payouts_sweep_stuck What an error keeps from what is due for it, by what that is.\n" +
 		"# TYPE agogo_payouts_sweep_stuck gauge\n"
 	for _, s := range []string{
-		"close_batch", "end_plan", "expire_approval", "expire_batch_approval", "forget_wish", "release", "release_queue", "retry", "settle_run", "start_run",
+		"close_batch", "close_lost", "end_plan", "expire_approval", "expire_batch_approval", "forget_wish", "release", "release_queue", "retry", "settle_run", "start_run",
 		"take_over", "wake_page", "wake_planning",
 	} {
 		n := 0

@@ -23,6 +23,44 @@ func (q *Queries) ForgetWishes(ctx context.Context, ids []uuid.UUID) error {
 	return err
 }
 
+const found = `-- name: Found :many
+SELECT f.subject_id, COALESCE(p.contradicted OR p.state IN ('succeeded', 'cancelled', 'rejected', 'reversed', 'skipped') OR p.state = 'failed' AND p.retry_at IS NULL, false)::boolean AS ended
+FROM (SELECT w.subject_id FROM prechecks w WHERE w.state = 'found' AND w.subject_id > $1::uuid ORDER BY w.subject_id LIMIT $2) f
+LEFT JOIN payouts p ON p.payout_id = f.subject_id
+ORDER BY f.subject_id
+`
+
+type FoundParams struct {
+	After     uuid.UUID
+	PageLimit int32
+}
+
+type FoundRow struct {
+	SubjectID uuid.UUID
+	Ended     bool
+}
+
+// A page of what was found and is not taken over, after one, and whether it has ended: what has not is taken over from where it rests or is sent.
+func (q *Queries) Found(ctx context.Context, arg FoundParams) ([]FoundRow, error) {
+	rows, err := q.db.Query(ctx, found, arg.After, arg.PageLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FoundRow
+	for rows.Next() {
+		var i FoundRow
+		if err := rows.Scan(&i.SubjectID, &i.Ended); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const page = `-- name: Page :many
 SELECT r.payout_id, r.run_id, r.page, r.tenant, r.provider,
        -- With nothing of it open, and not asked about since the mark; or so long ago that nobody
@@ -104,6 +142,24 @@ func (q *Queries) Page(ctx context.Context, arg PageParams) ([]PageRow, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const renumber = `-- name: Renumber :exec
+UPDATE payouts p SET attempt = n.number, reference = n.reference
+FROM (SELECT unnest($1::uuid[]) AS payout_id, unnest($2::integer[]) AS number, unnest($3::text[]) AS reference) n
+WHERE p.payout_id = n.payout_id AND p.attempt < n.number
+`
+
+type RenumberParams struct {
+	Ids     []uuid.UUID
+	Numbers []int32
+	Refs    []string
+}
+
+// What people have tried again goes under a number that nobody has used.
+func (q *Queries) Renumber(ctx context.Context, arg RenumberParams) error {
+	_, err := q.db.Exec(ctx, renumber, arg.Ids, arg.Numbers, arg.Refs)
+	return err
 }
 
 const runs = `-- name: Runs :many

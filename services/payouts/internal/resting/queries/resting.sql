@@ -50,3 +50,16 @@ FROM prechecks w WHERE w.wanted AND w.subject_id > @after::uuid ORDER BY w.subje
 -- Whoever holds a question is asking anew, or wants it once more: it is looked at again.
 UPDATE prechecks SET wanted = false WHERE subject_id IN (
     SELECT k.subject_id FROM prechecks k WHERE k.subject_id = ANY(@ids::uuid[]) AND k.wanted FOR UPDATE SKIP LOCKED);
+
+-- name: Found :many
+-- A page of what was found and is not taken over, after one, and whether it has ended: what has not is taken over from where it rests or is sent.
+SELECT f.subject_id, COALESCE(p.contradicted OR p.state IN ('succeeded', 'cancelled', 'rejected', 'reversed', 'skipped') OR p.state = 'failed' AND p.retry_at IS NULL, false)::boolean AS ended
+FROM (SELECT w.subject_id FROM prechecks w WHERE w.state = 'found' AND w.subject_id > @after::uuid ORDER BY w.subject_id LIMIT @page_limit) f
+LEFT JOIN payouts p ON p.payout_id = f.subject_id
+ORDER BY f.subject_id;
+
+-- name: Renumber :exec
+-- What people have tried again goes under a number that nobody has used.
+UPDATE payouts p SET attempt = n.number, reference = n.reference
+FROM (SELECT unnest(@ids::uuid[]) AS payout_id, unnest(@numbers::integer[]) AS number, unnest(@refs::text[]) AS reference) n
+WHERE p.payout_id = n.payout_id AND p.attempt < n.number;
