@@ -94,7 +94,7 @@ func (s *Service) assemble(pool *pgxpool.Pool) (*parts, error) {
 		}),
 		ticks:   &run.Ticks{Runs: runs, Jobs: jobs, Tenants: file, Logger: s.log},
 		exec:    &run.Exec{Runs: runs, Jobs: jobs, Logger: s.log, Dispatch: dispatcher.Dispatch, Settle: runs.Settle},
-		sweeper: &run.Sweeper{Runs: runs, Logger: s.log, Settle: runs.Settle, Stuck: stuck, Steps: []run.Step{book.Standing(), resolver.Ending(s.log, stuck)}},
+		sweeper: &run.Sweeper{Runs: runs, Logger: s.log, Settle: runs.Settle, Stuck: stuck, Steps: []run.Step{book.Standing(), resolver.Ending(s.log, stuck), resolver.Found(s.log, stuck)}},
 		admin: admin.New(admin.Deps{
 			Pool: pool, Store: st, Runs: runs, Outbox: relay, Clock: clk, Tenants: file, Connectors: states,
 			Importer: &imports.Importer{Pool: pool, Store: st, Outbox: relay, Clock: clk},

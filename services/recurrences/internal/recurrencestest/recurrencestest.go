@@ -103,7 +103,7 @@ func New(t testing.TB) *Env {
 	e.Ticks = &run.Ticks{Runs: e.Runs, Jobs: jobs, Tenants: e.Tenants, Logger: logger}
 	e.Exec = &run.Exec{Runs: e.Runs, Jobs: jobs, Logger: logger, Dispatch: e.Dispatch, Settle: e.Runs.Settle}
 	stuck := run.StuckGauge(store.Service, nil)
-	e.Sweeper = &run.Sweeper{Runs: e.Runs, Logger: logger, Settle: e.Runs.Settle, Stuck: stuck, Steps: []run.Step{e.Book.Standing(), e.Resolver.Ending(logger, stuck)}}
+	e.Sweeper = &run.Sweeper{Runs: e.Runs, Logger: logger, Settle: e.Runs.Settle, Stuck: stuck, Steps: []run.Step{e.Book.Standing(), e.Resolver.Ending(logger, stuck), e.Resolver.Found(logger, stuck)}}
 	return e
 }
 
@@ -308,7 +308,7 @@ func (e *Env) Sweep() {
 	if err := e.Sweeper.Once(e.Ctx()); err != nil {
 		e.t.Fatal(err)
 	}
-	for _, step := range []string{"start_run", "settle_run", "wake_planning", "end_charge"} {
+	for _, step := range []string{"start_run", "settle_run", "wake_planning", "end_charge", "close_lost"} {
 		if n := testutil.ToFloat64(e.Sweeper.Stuck.WithLabelValues(step)); n != 0 {
 			e.t.Fatalf("an error keeps %v from %s", n, step)
 		}

@@ -41,6 +41,46 @@ func (q *Queries) DeleteEndings(ctx context.Context, ids []uuid.UUID) error {
 	return err
 }
 
+const foundCharges = `-- name: FoundCharges :many
+SELECT f.subject_id, COALESCE(c.tenant, '')::text AS tenant,
+       COALESCE(c.contradicted OR c.send_run IS NULL AND c.state NOT IN ('submitting', 'processing', 'unknown', 'manual_review'), false)::boolean AS unsent
+FROM (SELECT w.subject_id FROM prechecks w WHERE w.state = 'found' AND w.subject_id > $1::uuid ORDER BY w.subject_id LIMIT $2) f
+LEFT JOIN charges c ON c.charge_id = f.subject_id
+ORDER BY f.subject_id
+`
+
+type FoundChargesParams struct {
+	After     uuid.UUID
+	PageLimit int32
+}
+
+type FoundChargesRow struct {
+	SubjectID uuid.UUID
+	Tenant    string
+	Unsent    bool
+}
+
+// A page of what was found after a restore and is not taken over, after one, and whether nothing sends it: what is sent is taken over from there.
+func (q *Queries) FoundCharges(ctx context.Context, arg FoundChargesParams) ([]FoundChargesRow, error) {
+	rows, err := q.db.Query(ctx, foundCharges, arg.After, arg.PageLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FoundChargesRow
+	for rows.Next() {
+		var i FoundChargesRow
+		if err := rows.Scan(&i.SubjectID, &i.Tenant, &i.Unsent); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getCharges = `-- name: GetCharges :many
 SELECT charge_id, tenant, recurrence_id, cycle, charge_date, customer_id, seller_id, card_id, gateway, currency, amount, state,
        reason_class, reason_scope, reason_code, provider_code, fee, refunded, disputed, charged_back, attempt, reference, tries, tried_attempt, first_attempt_date, last_attempt_date,
@@ -457,6 +497,22 @@ func (q *Queries) MoveCharges(ctx context.Context, arg MoveChargesParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const renumberCharge = `-- name: RenumberCharge :exec
+UPDATE charges SET attempt = $1, reference = $2 WHERE charge_id = $3 AND attempt < $1
+`
+
+type RenumberChargeParams struct {
+	Attempt   int32
+	Reference string
+	ChargeID  uuid.UUID
+}
+
+// What is charged again goes under a number that nobody has used.
+func (q *Queries) RenumberCharge(ctx context.Context, arg RenumberChargeParams) error {
+	_, err := q.db.Exec(ctx, renumberCharge, arg.Attempt, arg.Reference, arg.ChargeID)
+	return err
 }
 
 const restSends = `-- name: RestSends :exec

@@ -104,3 +104,15 @@ SELECT charge_id, tenant FROM endings WHERE charge_id > @after::uuid ORDER BY ch
 
 -- name: DeleteEndings :exec
 DELETE FROM endings WHERE charge_id = ANY(@ids::uuid[]);
+
+-- name: FoundCharges :many
+-- A page of what was found after a restore and is not taken over, after one, and whether nothing sends it: what is sent is taken over from there.
+SELECT f.subject_id, COALESCE(c.tenant, '')::text AS tenant,
+       COALESCE(c.contradicted OR c.send_run IS NULL AND c.state NOT IN ('submitting', 'processing', 'unknown', 'manual_review'), false)::boolean AS unsent
+FROM (SELECT w.subject_id FROM prechecks w WHERE w.state = 'found' AND w.subject_id > @after::uuid ORDER BY w.subject_id LIMIT @page_limit) f
+LEFT JOIN charges c ON c.charge_id = f.subject_id
+ORDER BY f.subject_id;
+
+-- name: RenumberCharge :exec
+-- What is charged again goes under a number that nobody has used.
+UPDATE charges SET attempt = @attempt, reference = @reference WHERE charge_id = @charge_id AND attempt < @attempt;
