@@ -29,14 +29,14 @@ type Decision struct {
 	// Absent is set when it answered that it knows nothing, late enough for that to count.
 	Absent bool
 	// Mismatch names a contradiction between the answer and what is booked; Moved says that, by the answer, money moved
-	// which the books deny (+1), or did not which they affirm (-1), and Beyond how much more it moved than they say, where both affirm it.
+	// which the books deny (+1), or did not which they affirm (-1), and Beyond how much more it moved than was asked for.
 	Mismatch string
 	Moved    int
 	Beyond   int64
 	// Said is what the provider said in it, where it contradicts: "succeeded", "failed", "pending", "absent".
 	Said string
 	// Ended is how it ended or stands by an answer from which nothing else follows: what it tells differs from ours, or it does not tell what
-	// there is to compare. People may go by it, nothing else does. Amount is the one that it tells where that differs.
+	// there is to compare. People may go by it, nothing else does. Amount is the one that it tells, nil: it does not.
 	Ended  provider.Class
 	Amount *money.Amount
 	// Reversed is what the answer tells of a success that was taken back, in part or in full. It does not contradict the success.
@@ -51,6 +51,14 @@ type Decision struct {
 
 // denied reports whether the answer proves once more that the provider knows nothing of the attempt.
 func (d Decision) denied() bool { return d.Answered && d.AbsentReads >= absentReadsToProve }
+
+// Unmoved reports whether a contradiction is about the particulars of something that has failed on both sides: nothing of it can pay twice.
+func (d Decision) Unmoved() bool { return refused(d.Ended) }
+
+// Undone reports whether nothing has moved by the answer, or all of it has come back, of what was booked as moved or is in suspense.
+func (d Decision) Undone() bool {
+	return d.TakenBack || d.Returned != nil || d.Mismatch == MismatchNotPaid
+}
 
 // Codes of decisions.
 const (
@@ -68,7 +76,8 @@ const (
 	MismatchPending    = "pending_after_closed"
 	MismatchAbsent     = "absent_after_success"
 	MismatchReturned   = "returned_after_closed" // what was paid after it was closed has come back
-	MismatchAmount     = "another_amount"        // people affirmed it, and the provider had moved another amount
+	MismatchAmount     = "another_amount"        // what it says that it moved is another amount than the books have, by this much
+	MismatchUndone     = "another_amount_undone" // and nothing of it has moved, or all of it has come back
 	absentReadsToProve = 2
 )
 
@@ -76,7 +85,7 @@ const (
 // it never turns silence, age or a single empty answer into "did not happen".
 func Decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	d := decide(a, ans, p, now)
-	if d.Mismatch != "" || d.TakenBack {
+	if d.Mismatch != "" || d.Undone() {
 		d.Said = said(ans.Found)
 	}
 	return d
@@ -228,9 +237,7 @@ func absent(a Attempt, d Decision, p Policy, now time.Time) Decision {
 func foreign(a Attempt, d Decision, f provider.Found, code string) Decision {
 	r := f.Result
 	d.Mismatch, d.Ended = code, r.Class
-	if code == CodeAmountDiffers {
-		d.Amount = f.Amount
-	}
+	d.Amount = f.Amount
 	d.Alarm = join(d.Alarm, "the provider's transfer differs from ours: "+code)
 	d.State, d.Result = ManualReview, provider.Result{Class: provider.Ambiguous, Code: code, ProviderCode: r.ProviderCode}
 	if a.State == ManualReview {

@@ -496,28 +496,45 @@ func TestAlarmOfTheProvidersWordsIsKeptWhereItTellsTooLittle(t *testing.T) {
 	}
 }
 
-// What failed on both sides contradicts nothing, whatever sum is noted there; what was booked as paid though it differs has come back when the
-// provider says so.
+// What failed on both sides contradicts nothing, whatever sum is noted there. Of anything else the same follows as if it were ours, and how much
+// more or less has moved where it is told in our money.
 func TestWhatDiffersOfWhatIsClosed(t *testing.T) {
 	t.Parallel()
-	other := money.Amount{Minor: 1, Currency: "XOF"}
+	one, other := &money.Amount{Minor: 1, Currency: "XOF"}, &money.Amount{Minor: 1, Currency: "GNF"}
+	paid, failed, returned := provider.Result{Class: provider.Succeeded}, provider.Result{Class: provider.RejectedFinal}, provider.Result{Class: provider.RejectedFinal, Code: provider.CodeReversed}
 	for name, c := range map[string]struct {
 		state    State
 		result   provider.Result
+		amount   *money.Amount
 		mismatch string
+		moved    int
+		beyond   int64
 		unmoved  bool
-		returned bool
+		undone   bool
+		asked    bool
 	}{
-		"failed on both sides":                  {Failed, provider.Result{Class: provider.RejectedFinal}, CodeAmountDiffers, true, false},
-		"failed here, paid there":               {Failed, provider.Result{Class: provider.Succeeded}, CodeAmountDiffers, false, false},
-		"failed here, at work on it there":      {Failed, provider.Result{Class: provider.Accepted}, CodeAmountDiffers, false, false},
-		"paid here, taken back there":           {Succeeded, provider.Result{Class: provider.RejectedFinal, Code: provider.CodeReversed}, "", false, true},
-		"failed here, paid and come back there": {Failed, provider.Result{Class: provider.RejectedFinal, Code: provider.CodeReversed}, CodeAmountDiffers, true, false},
+		"failed on both sides":                   {state: Failed, result: failed, amount: one, mismatch: CodeAmountDiffers, unmoved: true},
+		"failed here, paid there":                {state: Failed, result: paid, amount: one, mismatch: MismatchPaid, moved: 1, beyond: 1 - xof24000.Minor},
+		"failed here, paid there in other money": {state: Failed, result: paid, amount: other, mismatch: MismatchPaid},
+		"failed here, paid to somebody else":     {state: Failed, result: paid, mismatch: MismatchPaid, moved: 1},
+		"failed here, at work on it there":       {state: Failed, result: provider.Result{Class: provider.Accepted}, amount: one, mismatch: MismatchPending, asked: true},
+		"failed here, paid and come back there":  {state: Failed, result: returned, amount: one, unmoved: true, undone: true},
+		"paid on both sides":                     {state: Succeeded, result: paid, amount: one, mismatch: CodeAmountDiffers, beyond: 1 - xof24000.Minor},
+		"paid here, at work on it there":         {state: Succeeded, result: provider.Result{Class: provider.Accepted}, amount: one, mismatch: MismatchPending, asked: true},
+		"paid here, failed there":                {state: Succeeded, result: failed, amount: one, mismatch: MismatchNotPaid, moved: -1, undone: true},
+		"paid here, taken back there":            {state: Succeeded, result: returned, amount: one, mismatch: MismatchNotPaid, moved: -1, undone: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := Decide(open(c.state), Answer{Found: provider.Found{Exists: true, Result: c.result, Amount: &other}}, policy(false), sent.Add(time.Hour))
-			if d.State != c.state || d.Mismatch != c.mismatch || d.Unmoved() != c.unmoved || (d.Returned != nil) != c.returned || d.Alarm == "" {
+			f := provider.Found{Exists: true, Result: c.result, Amount: c.amount}
+			if c.amount == nil {
+				f.Destination = "+2250700000999"
+			}
+			d := Decide(open(c.state), Answer{Found: f}, policy(false), sent.Add(time.Hour))
+			if d.State != c.state || d.Mismatch != c.mismatch || d.Moved != c.moved || d.Beyond != c.beyond || d.Said == "" || d.Alarm == "" {
+				t.Errorf("got %+v", d)
+			}
+			if d.Unmoved() != c.unmoved || d.Undone() != c.undone || (d.NextLookup != nil) != c.asked || (d.Returned != nil) != (c.state == Succeeded && c.result == returned) {
 				t.Errorf("got %+v", d)
 			}
 		})

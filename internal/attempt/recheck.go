@@ -67,17 +67,36 @@ func recheckRefused(a Attempt, d Decision, f provider.Found) Decision {
 	return d
 }
 
-// recheckForeign handles a transfer that carries the reference of what is closed and is not ours in amount or payee. What two people called paid
-// in spite of that has come back when the provider says so: otherwise its payments would be tied to it for ever.
+// recheckForeign handles a transfer that carries the reference of what is closed and is not ours in amount or payee. That it is another one
+// changes nothing about what follows from how it ended, but how much of what moved is in no book.
 func recheckForeign(a Attempt, d Decision, f provider.Found, code string, p Policy, now time.Time) Decision {
 	r := f.Result
-	if a.State == Succeeded && r.Code == provider.CodeReversed && refused(r.Class) {
-		d.Returned, d.Alarm = &r, "the provider has taken back what it had paid"
+	if refused(r.Class) && a.State == Succeeded {
+		d.Reversed = f.Reversed
+		return recheckRefused(a, d, f)
+	}
+	d.Mismatch, d.Ended, d.Amount, d.Alarm = code, r.Class, f.Amount, "the provider's transfer differs from ours: "+code
+	switch {
+	case refused(r.Class):
+		if r.Code == provider.CodeReversed { // it was paid once, and what that put into suspense leaves it
+			d.Mismatch, d.TakenBack = "", true
+		}
+		return d
+	case r.Class != provider.Succeeded:
+		next := now.Add(p.LookupAfter[min(a.Lookups, len(p.LookupAfter)-1)])
+		d.Mismatch, d.NextLookup = MismatchPending, &next
 		return d
 	}
-	d.Mismatch, d.Ended, d.Alarm = code, r.Class, "the provider's transfer differs from ours: "+code
-	if a.State == Succeeded && r.Class == provider.Succeeded {
+	ours := f.Amount == nil || f.Amount.Currency == a.Amount.Currency // nobody can tell what of ours other money was
+	if ours && f.Amount != nil {
+		d.Beyond = f.Amount.Minor - a.Amount.Minor
+	}
+	if a.State == Succeeded {
 		return askedBack(a, d, p, now)
+	}
+	d.Mismatch, d.Alarm = MismatchPaid, join("the provider paid what is booked as not paid", d.Alarm)
+	if ours {
+		d.Moved = 1
 	}
 	return d
 }
@@ -86,9 +105,6 @@ func recheckForeign(a Attempt, d Decision, f provider.Found, code string, p Poli
 func refused(c provider.Class) bool {
 	return c == provider.RejectedFinal || c == provider.RejectedRetryable
 }
-
-// Unmoved reports whether a contradiction is about the particulars of something that has failed on both sides: nothing of it can pay twice.
-func (d Decision) Unmoved() bool { return refused(d.Ended) }
 
 // askedBack goes on asking about what the provider was asked to give back and says is paid: a reversal takes its time, and its answer may
 // have been lost. After review_after it is for people to find out.

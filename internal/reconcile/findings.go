@@ -58,26 +58,57 @@ func (f *Findings) count(tenant, provider, code string) {
 	f.mismatches.WithLabelValues(tenant, provider, code).Inc()
 }
 
+// entry is one finding: a contradiction, or what moved in it beyond what was asked for.
+type entry struct {
+	attempt.Update
+	code       string
+	difference money.Amount // what the provider moved more than the books say, negative when less
+	beyond     bool
+}
+
+func (e entry) id() uuid.UUID {
+	return event.UUID("recon", e.Attempt.Subject.String(), fmt.Sprint(e.Attempt.Number), e.code)
+}
+
+// entries are the findings of an update.
+func entries(u attempt.Update) []entry {
+	d, of := u.Decision, func(minor int64) money.Amount { return money.Amount{Minor: minor, Currency: u.Attempt.Amount.Currency} }
+	var all []entry
+	aside := d.Mismatch == attempt.MismatchAmount || d.Mismatch == attempt.MismatchUndone
+	if d.Mismatch != "" && !aside {
+		all = append(all, entry{u, d.Mismatch, of(int64(d.Moved) * u.Attempt.Amount.Minor), false})
+	}
+	if d.Beyond == 0 {
+		return all
+	}
+	code := attempt.MismatchAmount
+	if aside {
+		code = d.Mismatch
+	}
+	return append(all, entry{u, code, of(d.Beyond), true})
+}
+
 // Record keeps contradictions once each: a row, an event, and the difference in suspense until somebody has explained it.
 func (f *Findings) Record(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
-	p := db.InsertFindingsParams{FoundAt: f.Clock.Now(), Source: "lookup"}
-	byID := map[uuid.UUID]attempt.Update{}
+	var found []entry
 	for _, u := range updates {
-		if u.Decision.Mismatch == "" {
-			continue
-		}
-		a := u.Attempt
-		id := event.UUID("recon", a.Subject.String(), fmt.Sprint(a.Number), u.Decision.Mismatch)
-		byID[id] = u
+		found = append(found, entries(u)...)
+	}
+	found, err := f.booked(ctx, tx, found)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	p := db.InsertFindingsParams{FoundAt: f.Clock.Now(), Source: "lookup"}
+	byID := map[uuid.UUID]entry{}
+	for _, e := range found {
+		a, id := e.Attempt, e.id()
+		byID[id] = e
 		p.Ids, p.Tenants, p.Providers = append(p.Ids, id), append(p.Tenants, a.Tenant), append(p.Providers, a.Provider)
 		p.SubjectIds, p.Attempts, p.Refs = append(p.SubjectIds, a.Subject), append(p.Attempts, int32(a.Number)), append(p.Refs, a.Reference)
-		p.Codes, p.Expecteds = append(p.Codes, u.Decision.Mismatch), append(p.Expecteds, string(a.State))
-		p.Founds = append(p.Founds, u.Decision.Said)
-		p.Differences, p.Currencies = append(p.Differences, difference(u).Minor), append(p.Currencies, string(a.Amount.Currency))
+		p.Codes, p.Expecteds = append(p.Codes, e.code), append(p.Expecteds, string(a.State))
+		p.Founds = append(p.Founds, e.Decision.Said)
+		p.Differences, p.Currencies = append(p.Differences, e.difference.Minor), append(p.Currencies, string(a.Amount.Currency))
 		p.Told = append(p.Told, true)
-	}
-	if len(p.Ids) == 0 {
-		return nil
 	}
 	fresh, err := db.New(tx).InsertFindings(ctx, p)
 	if err != nil {
@@ -87,63 +118,98 @@ func (f *Findings) Record(ctx context.Context, tx pgx.Tx, updates []attempt.Upda
 	return f.tell(ctx, tx, fresh, byID)
 }
 
-// Returned takes what attempts have in suspense out of it again of which the provider says now that it has come back. What was never there,
-// or a statement has taken out, needs no explanation.
+// booked leaves out what moved beyond what was asked for where a statement has had a say, which has it by its own count; and where providers
+// collect for us: nobody can call such a transfer ours over another amount, and what differs is told and not booked.
+func (f *Findings) booked(ctx context.Context, tx pgx.Tx, found []entry) ([]entry, error) {
+	if f.Collects {
+		return slices.DeleteFunc(found, func(e entry) bool { return e.beyond }), nil
+	}
+	var p db.StatedParams
+	for _, e := range found {
+		if e.code == attempt.MismatchAmount {
+			p.SubjectIds, p.Attempts = append(p.SubjectIds, e.Attempt.Subject), append(p.Attempts, int32(e.Attempt.Number))
+		}
+	}
+	if len(p.SubjectIds) == 0 {
+		return found, nil
+	}
+	rows, err := db.New(tx).Stated(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("read what statements have in suspense: %w", err)
+	}
+	stated := map[attempt.Key]bool{}
+	for _, r := range rows {
+		stated[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}] = true
+	}
+	return slices.DeleteFunc(found, func(e entry) bool { return e.code == attempt.MismatchAmount && stated[e.Attempt.Key] }), nil
+}
+
+// Returned takes what attempts have in suspense out of it again of which the provider says now that it has come back, or that it never moved.
+// What was never there, or a statement has taken out, needs no explanation.
 func (f *Findings) Returned(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
-	back := map[attempt.Key]attempt.Update{}
-	var p db.SuspendedParams
+	back, paid := map[attempt.Key]attempt.Update{}, db.SuspendedParams{}
+	var beyond db.BeyondParams
 	for _, u := range updates {
+		if !u.Decision.Undone() {
+			continue
+		}
+		back[u.Attempt.Key] = u
+		beyond.SubjectIds, beyond.Attempts = append(beyond.SubjectIds, u.Attempt.Subject), append(beyond.Attempts, int32(u.Attempt.Number))
 		if u.Decision.TakenBack && u.Decision.Mismatch == "" {
-			u.Decision.Mismatch, u.Decision.Moved = attempt.MismatchReturned, -1
-			back[u.Attempt.Key] = u
-			p.SubjectIds, p.Attempts = append(p.SubjectIds, u.Attempt.Subject), append(p.Attempts, int32(u.Attempt.Number))
+			paid.SubjectIds, paid.Attempts = append(paid.SubjectIds, u.Attempt.Subject), append(paid.Attempts, int32(u.Attempt.Number))
 		}
 	}
 	if len(back) == 0 {
 		return nil
 	}
-	rows, err := db.New(tx).Suspended(ctx, p)
+	rows, err := db.New(tx).Suspended(ctx, paid)
 	if err != nil {
 		return fmt.Errorf("read what is in suspense: %w", err)
 	}
-	var suspended []attempt.Update
-	for _, r := range rows {
-		suspended = append(suspended, back[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}])
+	more, err := db.New(tx).Beyond(ctx, beyond)
+	if err != nil {
+		return fmt.Errorf("read what is in suspense of other amounts: %w", err)
 	}
-	return f.Record(ctx, tx, suspended)
+	var out []attempt.Update
+	for _, r := range rows {
+		u := back[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}]
+		u.Decision.Mismatch, u.Decision.Moved = attempt.MismatchReturned, -1
+		out = append(out, u)
+	}
+	for _, r := range more {
+		u := back[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}]
+		u.Decision = attempt.Decision{Mismatch: attempt.MismatchUndone, Beyond: -r.Difference, Said: u.Decision.Said}
+		out = append(out, u)
+	}
+	return f.Record(ctx, tx, out)
 }
 
-func (f *Findings) tell(ctx context.Context, tx pgx.Tx, fresh []uuid.UUID, byID map[uuid.UUID]attempt.Update) error {
+func (f *Findings) tell(ctx context.Context, tx pgx.Tx, fresh []uuid.UUID, byID map[uuid.UUID]entry) error {
 	var (
 		msgs     []outbox.Message
 		postings []ledger.Posting
 	)
 	for _, id := range fresh {
-		u := byID[id]
-		a, diff := u.Attempt, difference(u)
-		f.count(a.Tenant, a.Provider, u.Decision.Mismatch)
+		e := byID[id]
+		a, diff := e.Attempt, e.difference
+		f.count(a.Tenant, a.Provider, e.code)
 		msg, err := f.message(ctx, id, &eventsv1.Recon{
 			Tenant: a.Tenant, Provider: a.Provider, ReconId: id.String(), State: "mismatch", SubjectId: a.Subject.String(),
-			AttemptReference: a.Reference, Expected: string(a.State), Found: u.Decision.Said, Difference: &eventsv1.Money{Minor: diff.Minor, Currency: string(diff.Currency)},
-			Reason: &eventsv1.Reason{Code: u.Decision.Mismatch},
+			AttemptReference: a.Reference, Expected: string(a.State), Found: e.Decision.Said, Difference: &eventsv1.Money{Minor: diff.Minor, Currency: string(diff.Currency)},
+			Reason: &eventsv1.Reason{Code: e.code},
 		})
 		if err != nil {
 			return err
 		}
 		msgs = append(msgs, msg)
 		if diff.Minor != 0 {
-			postings = append(postings, f.suspense(a, diff, u.Decision.Beyond != 0))
+			postings = append(postings, f.suspense(a, diff, e.beyond))
 		}
 	}
 	if err := ledger.Post(ctx, tx, postings...); err != nil {
 		return err
 	}
 	return f.Outbox.Append(ctx, tx, msgs...)
-}
-
-// difference is what the provider moved more than the books say, negative when less.
-func difference(u attempt.Update) money.Amount {
-	return money.Amount{Minor: int64(u.Decision.Moved)*u.Attempt.Amount.Minor + u.Decision.Beyond, Currency: u.Attempt.Amount.Currency}
 }
 
 // suspense keeps the account equal to the provider's without deciding whose money it is. There is one posting per attempt

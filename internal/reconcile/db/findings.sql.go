@@ -12,6 +12,46 @@ import (
 	"github.com/google/uuid"
 )
 
+const beyond = `-- name: Beyond :many
+SELECT r.subject_id, r.attempt, r.difference FROM recon_findings r
+WHERE (r.subject_id, r.attempt) IN (SELECT unnest($1::uuid[]), unnest($2::integer[])) AND r.code = 'another_amount'
+  AND (SELECT COALESCE(sum(s.difference), 0) FROM recon_findings s WHERE s.subject_id = r.subject_id AND s.attempt = r.attempt AND s.source = 'statement') = 0
+ORDER BY 1, 2
+`
+
+type BeyondParams struct {
+	SubjectIds []uuid.UUID
+	Attempts   []int32
+}
+
+type BeyondRow struct {
+	SubjectID  uuid.UUID
+	Attempt    int32
+	Difference int64
+}
+
+// What these attempts have in suspense by the word of lookups because another amount moved than was asked for. Where a statement has had a
+// say, it is the next one that puts right what is there.
+func (q *Queries) Beyond(ctx context.Context, arg BeyondParams) ([]BeyondRow, error) {
+	rows, err := q.db.Query(ctx, beyond, arg.SubjectIds, arg.Attempts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BeyondRow
+	for rows.Next() {
+		var i BeyondRow
+		if err := rows.Scan(&i.SubjectID, &i.Attempt, &i.Difference); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertFindings = `-- name: InsertFindings :many
 INSERT INTO recon_findings (recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source, told)
 SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::uuid[]),
@@ -128,11 +168,48 @@ func (q *Queries) ListFindings(ctx context.Context, arg ListFindingsParams) ([]R
 	return items, nil
 }
 
+const stated = `-- name: Stated :many
+SELECT r.subject_id, r.attempt FROM recon_findings r
+WHERE (r.subject_id, r.attempt) IN (SELECT unnest($1::uuid[]), unnest($2::integer[])) AND r.source = 'statement'
+GROUP BY r.subject_id, r.attempt HAVING sum(r.difference) <> 0
+`
+
+type StatedParams struct {
+	SubjectIds []uuid.UUID
+	Attempts   []int32
+}
+
+type StatedRow struct {
+	SubjectID uuid.UUID
+	Attempt   int32
+}
+
+// Of which of these attempts statements have something in suspense.
+func (q *Queries) Stated(ctx context.Context, arg StatedParams) ([]StatedRow, error) {
+	rows, err := q.db.Query(ctx, stated, arg.SubjectIds, arg.Attempts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StatedRow
+	for rows.Next() {
+		var i StatedRow
+		if err := rows.Scan(&i.SubjectID, &i.Attempt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const suspended = `-- name: Suspended :many
 SELECT k.subject_id::uuid AS subject_id, k.attempt::integer AS attempt
 FROM (SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS attempt) k
 WHERE (SELECT sum(d.difference) FROM (
-         SELECT difference FROM (SELECT DISTINCT ON (sign(l.difference), l.code = 'another_amount') l.difference FROM recon_findings l
+         SELECT difference FROM (SELECT DISTINCT ON (sign(l.difference), l.code LIKE 'another_amount%') l.difference FROM recon_findings l
             WHERE l.subject_id = k.subject_id AND l.attempt = k.attempt AND l.source = 'lookup' AND l.difference <> 0) w
          UNION ALL
          SELECT s.difference FROM recon_findings s WHERE s.subject_id = k.subject_id AND s.attempt = k.attempt AND s.source = 'statement') d) > 0

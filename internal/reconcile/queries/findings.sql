@@ -16,8 +16,22 @@ ORDER BY found_at DESC, recon_id DESC LIMIT @page_limit;
 SELECT k.subject_id::uuid AS subject_id, k.attempt::integer AS attempt
 FROM (SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@attempts::integer[]) AS attempt) k
 WHERE (SELECT sum(d.difference) FROM (
-         SELECT * FROM (SELECT DISTINCT ON (sign(l.difference), l.code = 'another_amount') l.difference FROM recon_findings l
+         SELECT * FROM (SELECT DISTINCT ON (sign(l.difference), l.code LIKE 'another_amount%') l.difference FROM recon_findings l
             WHERE l.subject_id = k.subject_id AND l.attempt = k.attempt AND l.source = 'lookup' AND l.difference <> 0) w
          UNION ALL
          SELECT s.difference FROM recon_findings s WHERE s.subject_id = k.subject_id AND s.attempt = k.attempt AND s.source = 'statement') d) > 0
 ORDER BY 1, 2;
+
+-- name: Beyond :many
+-- What these attempts have in suspense by the word of lookups because another amount moved than was asked for. Where a statement has had a
+-- say, it is the next one that puts right what is there.
+SELECT r.subject_id, r.attempt, r.difference FROM recon_findings r
+WHERE (r.subject_id, r.attempt) IN (SELECT unnest(@subject_ids::uuid[]), unnest(@attempts::integer[])) AND r.code = 'another_amount'
+  AND (SELECT COALESCE(sum(s.difference), 0) FROM recon_findings s WHERE s.subject_id = r.subject_id AND s.attempt = r.attempt AND s.source = 'statement') = 0
+ORDER BY 1, 2;
+
+-- name: Stated :many
+-- Of which of these attempts statements have something in suspense.
+SELECT r.subject_id, r.attempt FROM recon_findings r
+WHERE (r.subject_id, r.attempt) IN (SELECT unnest(@subject_ids::uuid[]), unnest(@attempts::integer[])) AND r.source = 'statement'
+GROUP BY r.subject_id, r.attempt HAVING sum(r.difference) <> 0;

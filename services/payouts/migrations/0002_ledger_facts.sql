@@ -57,7 +57,7 @@ SELECT f.tenant, f.account COLLATE "C" AS account, f.currency, f.amount FROM (
     FROM attempts a JOIN payouts o ON o.payout_id = a.subject_id WHERE a.state = 'succeeded' AND a.fee > 0
     UNION ALL
     SELECT d.tenant, s.account, d.currency, CASE s.account WHEN 'suspense' THEN d.difference ELSE -d.difference END
-    FROM (SELECT * FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference), r.code = 'another_amount') r.tenant, r.provider, r.currency, r.difference
+    FROM (SELECT * FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference), r.code LIKE 'another_amount%') r.tenant, r.provider, r.currency, r.difference
           FROM recon_findings r WHERE r.difference <> 0 AND r.source = 'lookup') l
           UNION ALL
           SELECT r.tenant, r.provider, r.currency, r.difference FROM recon_findings r WHERE r.difference <> 0 AND r.source = 'statement') d
@@ -75,7 +75,7 @@ SELECT f.tenant, f.account COLLATE "C" AS account, f.currency, f.amount FROM (
 -- is a step. Each row is a part: the sum over a reference is what is there.
 CREATE VIEW suspense_groups AS
 SELECT l.tenant, l.provider, l.subject_id, l.attempt, l.currency, l.difference AS amount
-FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference), r.code = 'another_amount') r.tenant, r.provider, r.subject_id, r.attempt, r.currency, r.difference
+FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference), r.code LIKE 'another_amount%') r.tenant, r.provider, r.subject_id, r.attempt, r.currency, r.difference
       FROM recon_findings r WHERE r.difference <> 0 AND r.source = 'lookup') l
 UNION ALL
 SELECT r.tenant, r.provider, r.subject_id, r.attempt, r.currency, r.difference FROM recon_findings r WHERE r.difference <> 0 AND r.source = 'statement'

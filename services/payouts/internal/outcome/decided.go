@@ -48,7 +48,7 @@ func (o *Outcomes) decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err := o.findings.Record(ctx, tx, unexplained); err != nil {
 		return nil, nil, err
 	}
-	returning, err := suspense.Returning(ctx, tx, unexplained)
+	returning, err := suspense.Returning(ctx, tx, valid)
 	if err != nil {
 		return nil, nil, err
 	}

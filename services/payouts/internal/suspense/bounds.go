@@ -57,12 +57,12 @@ func (x *decision) wholly(account string, want int64, decided []db.SuspenseDecis
 	return nil
 }
 
-// Returning leaves out of answers those that say an attempt's money came back of which people have said so before: it is on the float. The
-// payouts are locked, as a decision has them.
+// Returning leaves out of answers those that say an attempt's money came back, or never moved, of which people have said so before: it is on the
+// float. The payouts are locked, as a decision has them.
 func Returning(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]attempt.Update, error) {
 	var ids []uuid.UUID
 	for _, u := range updates {
-		if u.Decision.TakenBack {
+		if u.Decision.Undone() {
 			ids = append(ids, u.Attempt.Subject)
 		}
 	}
@@ -83,7 +83,7 @@ func Returning(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]atte
 	}
 	var rest []attempt.Update
 	for _, u := range updates {
-		if u.Decision.TakenBack && !said[u.Attempt.Key] {
+		if u.Decision.Undone() && !said[u.Attempt.Key] {
 			rest = append(rest, u)
 		}
 	}

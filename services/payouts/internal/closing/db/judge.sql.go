@@ -270,7 +270,7 @@ WITH lines AS (
            COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(a.state = 'succeeded', false) AS succeeded,
            COALESCE(a.state = 'succeeded' AND o.state = 'reversed', false) AS reversed,
            a.amount + GREATEST(COALESCE(a.fee, 0) - COALESCE(o.fee, a.fee, 0), 0) AS returned,
-           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up
+           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up, f.beyond
     FROM gathered g
     LEFT JOIN LATERAL (SELECT x.subject_id, x.number, x.state, x.amount, x.fee, x.closed_at FROM attempts x
                        WHERE x.tenant = $3 AND x.provider = $8 AND x.reference = g.key LIMIT 1) a ON true
@@ -279,13 +279,13 @@ WITH lines AS (
                                count(*) FILTER (WHERE z.kind = 'payout') AS payouts, count(*) FILTER (WHERE z.kind = 'reversal') AS reversals
                         FROM close_lines z JOIN closes c ON c.close_id = z.close_id AND c.state = 'completed'
                         WHERE z.tenant = $3 AND z.provider = $8 AND z.item_key = g.key AND z.local_date <> $9) e
-    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved FROM (
-                            SELECT DISTINCT ON (sign(r.difference), r.code = 'another_amount') r.difference FROM recon_findings r
+    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved, COALESCE(sum(d.difference) FILTER (WHERE d.beyond), 0)::bigint AS beyond FROM (
+                            SELECT DISTINCT ON (sign(r.difference), r.code LIKE 'another_amount%') r.difference, r.code LIKE 'another_amount%' AS beyond FROM recon_findings r
                             WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
 ), remembered AS (
     -- Lines are not kept for ever, and days before the first close have none, nor have those that were closed without their statement:
     -- what was booked then had its line.
-    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, (k.succeeded AND k.payouts + k.other_payouts = 0 AND (k.closed_at < $12::timestamptz OR u.paid)) AS paid_before,
+    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, k.beyond, (k.succeeded AND k.payouts + k.other_payouts = 0 AND (k.closed_at < $12::timestamptz OR u.paid)) AS paid_before,
            (k.reversed AND k.reversals + k.other_reversals = 0 AND (k.updated_at < $12::timestamptz OR u.back)) AS back_before
     FROM known k
     CROSS JOIN LATERAL (
@@ -293,13 +293,13 @@ WITH lines AS (
                COALESCE(bool_or(k.updated_at >= n.since AND k.updated_at < n.until), false) AS back
         FROM (SELECT unnest($13::timestamptz[]) AS since, unnest($14::timestamptz[]) AS until) n) u
 ), counted AS (
-    SELECT r.key, r.reference, r.n, r.change, r.payouts, r.reversals, r.paid, r.fee, r.foreign_change, r.foreign_currency, r.provider_id, r.at, r.kind, r.booked, r.back, r.awaited, r.doubted, r.subject_id, r.number, r.state, r.asked, r.cost, r.closed_at, r.payout_state, r.updated_at, r.succeeded, r.reversed, r.returned, r.other_change, r.other_payouts, r.other_reversals, r.looked_up, r.paid_before, r.back_before, r.payouts + r.other_payouts + r.paid_before::integer AS all_payouts, r.reversals + r.other_reversals + r.back_before::integer AS all_reversals,
+    SELECT r.key, r.reference, r.n, r.change, r.payouts, r.reversals, r.paid, r.fee, r.foreign_change, r.foreign_currency, r.provider_id, r.at, r.kind, r.booked, r.back, r.awaited, r.doubted, r.subject_id, r.number, r.state, r.asked, r.cost, r.closed_at, r.payout_state, r.updated_at, r.succeeded, r.reversed, r.returned, r.other_change, r.other_payouts, r.other_reversals, r.looked_up, r.beyond, r.paid_before, r.back_before, r.payouts + r.other_payouts + r.paid_before::integer AS all_payouts, r.reversals + r.other_reversals + r.back_before::integer AS all_reversals,
            -r.change - r.other_change + CASE WHEN r.paid_before THEN r.asked + r.cost ELSE 0 END - CASE WHEN r.back_before THEN r.returned ELSE 0 END AS went
     FROM remembered r
 ), aimed AS (
     -- NULL leaves what there is: while the outcome is open, and while the books are behind with a reversal. What they alone have is
     -- nothing to suspend.
-    SELECT c.key, c.reference, c.n, c.change, c.payouts, c.reversals, c.paid, c.fee, c.foreign_change, c.foreign_currency, c.provider_id, c.at, c.kind, c.booked, c.back, c.awaited, c.doubted, c.subject_id, c.number, c.state, c.asked, c.cost, c.closed_at, c.payout_state, c.updated_at, c.succeeded, c.reversed, c.returned, c.other_change, c.other_payouts, c.other_reversals, c.looked_up, c.paid_before, c.back_before, c.all_payouts, c.all_reversals, c.went, CASE
+    SELECT c.key, c.reference, c.n, c.change, c.payouts, c.reversals, c.paid, c.fee, c.foreign_change, c.foreign_currency, c.provider_id, c.at, c.kind, c.booked, c.back, c.awaited, c.doubted, c.subject_id, c.number, c.state, c.asked, c.cost, c.closed_at, c.payout_state, c.updated_at, c.succeeded, c.reversed, c.returned, c.other_change, c.other_payouts, c.other_reversals, c.looked_up, c.beyond, c.paid_before, c.back_before, c.all_payouts, c.all_reversals, c.went, CASE
         WHEN c.subject_id IS NULL THEN c.went
         WHEN c.foreign_currency <> '' OR c.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN NULL
         WHEN NOT c.succeeded THEN c.went
@@ -309,7 +309,7 @@ WITH lines AS (
              + CASE WHEN c.reversed AND c.all_reversals > 0 THEN c.returned ELSE 0 END END AS target
     FROM counted c
 ), coded AS (
-    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, k.paid_before, k.back_before, k.all_payouts, k.all_reversals, k.went, k.target, CASE
+    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, k.beyond, k.paid_before, k.back_before, k.all_payouts, k.all_reversals, k.went, k.target, CASE
         WHEN k.subject_id IS NULL AND k.n = 0 THEN 'matched/'
         WHEN k.subject_id IS NULL AND k.foreign_currency <> '' THEN 'missing_here/other_currency'
         WHEN k.subject_id IS NULL AND k.reference = '' THEN 'missing_here/no_reference'
@@ -338,7 +338,7 @@ WITH lines AS (
     INSERT INTO close_suspense (tenant, provider, item_key, subject_id, attempt, looked_up, wanted, held)
     SELECT $3, $8, w.key, w.subject_id, w.number, w.looked_up, w.target - w.looked_up, 0 FROM (
         SELECT c.key, c.subject_id, COALESCE(c.number, 0) AS number, c.target,
-               CASE c.verdict WHEN 'state_differs/paid_there' THEN c.asked ELSE c.looked_up END AS looked_up
+               CASE c.verdict WHEN 'state_differs/paid_there' THEN c.asked + c.beyond ELSE c.looked_up END AS looked_up
         FROM coded c WHERE c.target IS NOT NULL) w
     LEFT JOIN LATERAL (SELECT h.wanted FROM close_suspense h WHERE h.tenant = $3 AND h.provider = $8 AND h.item_key = w.key) s ON true
     WHERE w.target - w.looked_up <> COALESCE(s.wanted, 0)

@@ -160,7 +160,7 @@ WITH lines AS (
            COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(a.state = 'succeeded', false) AS succeeded,
            COALESCE(a.state = 'succeeded' AND o.state = 'reversed', false) AS reversed,
            a.amount + GREATEST(COALESCE(a.fee, 0) - COALESCE(o.fee, a.fee, 0), 0) AS returned,
-           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up
+           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up, f.beyond
     FROM gathered g
     LEFT JOIN LATERAL (SELECT x.subject_id, x.number, x.state, x.amount, x.fee, x.closed_at FROM attempts x
                        WHERE x.tenant = @tenant AND x.provider = @provider AND x.reference = g.key LIMIT 1) a ON true
@@ -169,8 +169,8 @@ WITH lines AS (
                                count(*) FILTER (WHERE z.kind = 'payout') AS payouts, count(*) FILTER (WHERE z.kind = 'reversal') AS reversals
                         FROM close_lines z JOIN closes c ON c.close_id = z.close_id AND c.state = 'completed'
                         WHERE z.tenant = @tenant AND z.provider = @provider AND z.item_key = g.key AND z.local_date <> @local_date) e
-    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved FROM (
-                            SELECT DISTINCT ON (sign(r.difference), r.code = 'another_amount') r.difference FROM recon_findings r
+    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved, COALESCE(sum(d.difference) FILTER (WHERE d.beyond), 0)::bigint AS beyond FROM (
+                            SELECT DISTINCT ON (sign(r.difference), r.code LIKE 'another_amount%') r.difference, r.code LIKE 'another_amount%' AS beyond FROM recon_findings r
                             WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
 ), remembered AS (
     -- Lines are not kept for ever, and days before the first close have none, nor have those that were closed without their statement:
@@ -228,7 +228,7 @@ WITH lines AS (
     INSERT INTO close_suspense (tenant, provider, item_key, subject_id, attempt, looked_up, wanted, held)
     SELECT @tenant, @provider, w.key, w.subject_id, w.number, w.looked_up, w.target - w.looked_up, 0 FROM (
         SELECT c.key, c.subject_id, COALESCE(c.number, 0) AS number, c.target,
-               CASE c.verdict WHEN 'state_differs/paid_there' THEN c.asked ELSE c.looked_up END AS looked_up
+               CASE c.verdict WHEN 'state_differs/paid_there' THEN c.asked + c.beyond ELSE c.looked_up END AS looked_up
         FROM coded c WHERE c.target IS NOT NULL) w
     LEFT JOIN LATERAL (SELECT h.wanted FROM close_suspense h WHERE h.tenant = @tenant AND h.provider = @provider AND h.item_key = w.key) s ON true
     WHERE w.target - w.looked_up <> COALESCE(s.wanted, 0)

@@ -280,7 +280,7 @@ func (q *Queries) LockPayouts(ctx context.Context, ids []uuid.UUID) error {
 const onFloat = `-- name: OnFloat :many
 SELECT d.subject_id, d.attempt FROM suspense_decisions d
 WHERE d.subject_id = ANY($1::uuid[]) AND d.account = 'float:' || d.provider AND d.agreed_by <> ''
-GROUP BY d.subject_id, d.attempt HAVING sum(d.amount) > 0
+GROUP BY d.subject_id, d.attempt HAVING sum(d.amount) <> 0
 `
 
 type OnFloatRow struct {

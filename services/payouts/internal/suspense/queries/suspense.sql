@@ -66,7 +66,7 @@ SELECT payout_id FROM payouts WHERE payout_id = ANY(@ids::uuid[]) ORDER BY payou
 -- Of which of these attempts people have said that the provider gave it back: the float has it.
 SELECT d.subject_id, d.attempt FROM suspense_decisions d
 WHERE d.subject_id = ANY(@subject_ids::uuid[]) AND d.account = 'float:' || d.provider AND d.agreed_by <> ''
-GROUP BY d.subject_id, d.attempt HAVING sum(d.amount) > 0;
+GROUP BY d.subject_id, d.attempt HAVING sum(d.amount) <> 0;
 
 -- name: List :many
 -- What is in suspense, by reference: the newest finding about each that people were told says what it is.
