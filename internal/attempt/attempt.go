@@ -88,6 +88,7 @@ type Attempt struct {
 	MustTell      MustTell   // what an answer has to tell of it
 	TakeBackAt    *time.Time // the provider was asked to give it back, and nobody knows yet whether it has
 	Behind        int        // how many attempts right before it were refused without a trace at the provider
+	Told          int64      // what the provider told last that it moves, where nothing else follows from what it tells; 0: nothing
 	Version       int64
 }
 
@@ -108,7 +109,7 @@ func fromRow(r db.Attempt) Attempt {
 		State: State(r.State), Class: r.Class, Scope: r.Scope, Code: r.Code, ProviderCode: r.ProviderCode,
 		ProviderID: r.ProviderID, Fee: r.Fee, Sends: int(r.Sends), Reached: r.Reached, SubmittedAt: r.SubmittedAt, Accepted: r.Accepted,
 		OpenedAt: r.OpenedAt, DoubtedAt: r.DoubtedAt, DeniedAt: r.DeniedAt, ClosedAt: r.ClosedAt, NextLookupAt: r.NextLookupAt, Lookups: int(r.Lookups),
-		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, TakeBackAt: r.TakeBackAt, MustTell: MustTell(r.MustTell), Behind: int(r.Behind), Version: r.Version,
+		LookedUpAt: r.LookedUpAt, AbsentReads: int(r.AbsentReads), FirstAbsentAt: r.FirstAbsentAt, TakeBackAt: r.TakeBackAt, MustTell: MustTell(r.MustTell), Behind: int(r.Behind), Told: r.Told, Version: r.Version,
 	}
 }
 

@@ -91,13 +91,28 @@ func RecordLookups(ctx context.Context, tx pgx.Tx, at time.Time, updates []Updat
 		p.Fees, p.Accepteds = append(p.Fees, feeOrNone(r.Fee)), append(p.Accepteds, d.Accepted)
 		p.NextLookups, p.Lookups = append(p.NextLookups, timeOrZero(d.NextLookup)), append(p.Lookups, count(u.Lookup))
 		p.AbsentReads, p.FirstAbsents = append(p.AbsentReads, int32(d.AbsentReads)), append(p.FirstAbsents, timeOrZero(d.FirstAbsent))
-		p.Denieds = append(p.Denieds, u.Lookup && d.denied())
+		p.Denieds, p.Tolds = append(p.Denieds, u.Lookup && d.denied()), append(p.Tolds, u.told())
 	}
 	rows, err := db.New(tx).Move(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("record lookups: %w", err)
 	}
 	return fromRows(rows), nil
+}
+
+// told is what the answer tells that moves or has moved, in our money: what people call paid is that. -1: nothing new.
+func (u Update) told() int64 {
+	d := u.Decision
+	switch {
+	case d.Ended != "" && refused(d.Ended):
+		return 0
+	case d.Ended == "" || d.Amount == nil:
+		return -1
+	case d.Amount.Currency != u.Attempt.Amount.Currency:
+		return 0
+	default:
+		return d.Amount.Minor
+	}
 }
 
 func count(yes bool) int32 {

@@ -32,7 +32,7 @@ func Note(ctx context.Context, tx pgx.Tx, at time.Time, updates []attempt.Update
 	for _, u := range updates {
 		if said := said(u); said != "" {
 			p.Ids, p.Attempts = append(p.Ids, u.Attempt.Subject), append(p.Attempts, int32(u.Attempt.Number))
-			p.Said, p.Moved = append(p.Said, said), append(p.Moved, other(u))
+			p.Said = append(p.Said, said)
 		}
 	}
 	if len(p.Ids) == 0 {
@@ -42,15 +42,6 @@ func Note(ctx context.Context, tx pgx.Tx, at time.Time, updates []attempt.Update
 		return fmt.Errorf("note what lookups said: %w", err)
 	}
 	return nil
-}
-
-// other is the amount that the provider says it has moved, where that is not ours; 0: ours, nothing, or of another currency.
-func other(u attempt.Update) int64 {
-	d := u.Decision
-	if d.Ended != provider.Succeeded || d.Amount == nil || d.Amount.Currency != u.Attempt.Amount.Currency {
-		return 0
-	}
-	return d.Amount.Minor
 }
 
 func said(u attempt.Update) string {

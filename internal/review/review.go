@@ -47,7 +47,6 @@ type Proposal struct {
 	ProposedAt time.Time
 	LookupAt   *time.Time // of the newest lookup that was answered after the proposal
 	LookupSaid string
-	Moved      int64 // by the lookup, where the provider has moved another amount than was asked for; 0: it has not
 }
 
 // Outcome is what is said, in one word.
@@ -167,6 +166,6 @@ func Of(ctx context.Context, q db.DBTX, subjects ...uuid.UUID) (map[uuid.UUID]Pr
 func fromRow(r db.Proposal) Proposal {
 	return Proposal{
 		Words: Words{Subject: r.SubjectID, Attempt: int(r.Attempt), Paid: r.Outcome == Paid, Again: r.PayAgain, Evidence: r.Evidence},
-		Actor: r.Actor, ProposedAt: r.ProposedAt, LookupAt: r.LookupAt, LookupSaid: r.LookupSaid, Moved: r.LookupMoved,
+		Actor: r.Actor, ProposedAt: r.ProposedAt, LookupAt: r.LookupAt, LookupSaid: r.LookupSaid,
 	}
 }

@@ -188,7 +188,7 @@ ON CONFLICT (subject_id, number) DO UPDATE SET
     doubted_at = NULL, class = '', scope = '', code = '', provider_code = '', absent_reads = 0, first_absent_at = NULL, version = a.version + 1
 WHERE (a.state = 'not_sent' OR a.state = 'failed' AND a.subject_id = ANY($14::uuid[]) AND a.behind >= $4 AND NOT a.accepted AND a.opened_at IS NULL AND a.provider_id = '') AND a.next_lookup_at IS NULL AND a.tenant = EXCLUDED.tenant AND a.provider = EXCLUDED.provider
   AND a.reference = EXCLUDED.reference AND a.amount = EXCLUDED.amount AND a.currency = EXCLUDED.currency
-RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, version
+RETURNING subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, told, version
 `
 
 type BeginParams struct {
@@ -270,6 +270,7 @@ func (q *Queries) Begin(ctx context.Context, arg BeginParams) ([]Attempt, error)
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -294,7 +295,7 @@ WHERE (a.subject_id, a.number) IN (
         ORDER BY o.next_lookup_at LIMIT c.room FOR UPDATE SKIP LOCKED
     ) d
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.told, a.version
 `
 
 type ClaimLookupsParams struct {
@@ -356,6 +357,7 @@ func (q *Queries) ClaimLookups(ctx context.Context, arg ClaimLookupsParams) ([]A
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -376,7 +378,7 @@ WHERE (a.subject_id, a.number) IN (
       AND (d.lookup_expires_at IS NULL OR d.lookup_expires_at < now())
     ORDER BY d.next_lookup_at LIMIT $4 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.told, a.version
 `
 
 type ClaimUnservedParams struct {
@@ -436,6 +438,7 @@ func (q *Queries) ClaimUnserved(ctx context.Context, arg ClaimUnservedParams) ([
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -453,7 +456,7 @@ UPDATE attempts a SET state = 'unknown', class = 'AMBIGUOUS', scope = '', code =
     doubted_at = $2::timestamptz, closed_at = NULL, absent_reads = 0, first_absent_at = NULL, denied_at = NULL, next_lookup_at = $2::timestamptz, version = a.version + 1
 FROM (SELECT unnest($3::uuid[]) AS subject_id, unnest($4::integer[]) AS number) k
 WHERE a.subject_id = k.subject_id AND a.number = k.number AND a.state = 'not_sent' AND a.opened_at IS NOT NULL AND a.next_lookup_at IS NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.told, a.version
 `
 
 type DoubtParams struct {
@@ -514,6 +517,7 @@ func (q *Queries) Doubt(ctx context.Context, arg DoubtParams) ([]Attempt, error)
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -598,7 +602,7 @@ func (q *Queries) KeepPaid(ctx context.Context, arg KeepPaidParams) error {
 }
 
 const lockAttempts = `-- name: LockAttempts :many
-SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version FROM attempts a
+SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.told, a.version FROM attempts a
 JOIN (SELECT unnest($1::uuid[]) AS subject_id, unnest($2::integer[]) AS number) k
   ON a.subject_id = k.subject_id AND a.number = k.number
 ORDER BY a.subject_id, a.number FOR UPDATE OF a
@@ -653,6 +657,7 @@ func (q *Queries) LockAttempts(ctx context.Context, arg LockAttemptsParams) ([]A
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -681,7 +686,7 @@ func (q *Queries) LockConnector(ctx context.Context, arg LockConnectorParams) er
 }
 
 const lockSubject = `-- name: LockSubject :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, told, version FROM attempts WHERE tenant = $1 AND subject_id = $2 ORDER BY number FOR UPDATE
 `
 
 type LockSubjectParams struct {
@@ -733,6 +738,7 @@ func (q *Queries) LockSubject(ctx context.Context, arg LockSubjectParams) ([]Att
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -763,6 +769,7 @@ UPDATE attempts a SET
     looked_up_at = CASE WHEN m.lookups > 0 THEN $1::timestamptz ELSE a.looked_up_at END,
     absent_reads = m.absent_reads, first_absent_at = NULLIF(m.first_absent_at, '0001-01-01 00:00:00+00'),
     denied_at = CASE WHEN m.denied THEN $1::timestamptz ELSE a.denied_at END,
+    told = CASE WHEN m.told < 0 THEN a.told ELSE m.told END,
     lease_owner = '', lease_expires_at = NULL, version = a.version + 1
 FROM (
     SELECT unnest($2::uuid[]) AS subject_id, unnest($3::integer[]) AS number, unnest($4::bigint[]) AS version,
@@ -771,10 +778,10 @@ FROM (
            unnest($11::text[]) AS provider_id, unnest($12::bigint[]) AS fee, unnest($13::boolean[]) AS accepted,
            unnest($14::timestamptz[]) AS next_lookup_at, unnest($15::integer[]) AS lookups,
            unnest($16::integer[]) AS absent_reads, unnest($17::timestamptz[]) AS first_absent_at,
-           unnest($18::boolean[]) AS denied
+           unnest($18::boolean[]) AS denied, unnest($19::bigint[]) AS told
 ) m
 WHERE a.subject_id = m.subject_id AND a.number = m.number AND a.version = m.version
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.told, a.version
 `
 
 type MoveParams struct {
@@ -796,6 +803,7 @@ type MoveParams struct {
 	AbsentReads   []int32
 	FirstAbsents  []time.Time
 	Denieds       []bool
+	Tolds         []int64
 }
 
 // Compare-and-set on the version: whoever decided on an older row decided on nothing. The zero time stands for NULL. A lookup
@@ -820,6 +828,7 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 		arg.AbsentReads,
 		arg.FirstAbsents,
 		arg.Denieds,
+		arg.Tolds,
 	)
 	if err != nil {
 		return nil, err
@@ -863,6 +872,7 @@ func (q *Queries) Move(ctx context.Context, arg MoveParams) ([]Attempt, error) {
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -930,8 +940,8 @@ func (q *Queries) OfProviderIDs(ctx context.Context, arg OfProviderIDsParams) ([
 }
 
 const ofReferences = `-- name: OfReferences :many
-SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.doubted_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.denied_at, k.take_back_at, k.must_tell, k.behind, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
-    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
+SELECT k.subject_id, k.number, k.tenant, k.provider, k.reference, k.amount, k.currency, k.destination, k.state, k.class, k.scope, k.code, k.provider_code, k.provider_id, k.fee, k.sends, k.reached, k.lease_owner, k.lease_expires_at, k.submitted_at, k.accepted, k.opened_at, k.doubted_at, k.closed_at, k.next_lookup_at, k.lookup_expires_at, k.lookups, k.looked_up_at, k.absent_reads, k.first_absent_at, k.denied_at, k.take_back_at, k.must_tell, k.behind, k.told, k.version FROM (SELECT DISTINCT unnest($1::text[]) AS reference) r CROSS JOIN LATERAL (
+    SELECT a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.told, a.version FROM attempts a WHERE a.tenant = $2 AND a.provider = $3 AND a.reference = r.reference LIMIT 1) k
 `
 
 type OfReferencesParams struct {
@@ -985,6 +995,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -998,7 +1009,7 @@ func (q *Queries) OfReferences(ctx context.Context, arg OfReferencesParams) ([]A
 }
 
 const ofSubjects = `-- name: OfSubjects :many
-SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
+SELECT subject_id, number, tenant, provider, reference, amount, currency, destination, state, class, scope, code, provider_code, provider_id, fee, sends, reached, lease_owner, lease_expires_at, submitted_at, accepted, opened_at, doubted_at, closed_at, next_lookup_at, lookup_expires_at, lookups, looked_up_at, absent_reads, first_absent_at, denied_at, take_back_at, must_tell, behind, told, version FROM attempts WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id, number
 `
 
 func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Attempt, error) {
@@ -1045,6 +1056,7 @@ func (q *Queries) OfSubjects(ctx context.Context, subjectIds []uuid.UUID) ([]Att
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -1109,7 +1121,7 @@ WHERE a.subject_id = o.subject_id AND a.number = o.number AND a.sends = o.sends
   -- Only an attempt under way has a lease. Its state would say the same, but would also offer the planner the index of expired
   -- leases, which it takes for empty; what it finds there are the dead entries of everything that was ever sent.
   AND a.lease_owner = o.owner AND a.lease_expires_at IS NOT NULL
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.told, a.version
 `
 
 type RecordParams struct {
@@ -1192,6 +1204,7 @@ func (q *Queries) Record(ctx context.Context, arg RecordParams) ([]Attempt, erro
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err
@@ -1214,7 +1227,7 @@ WHERE (a.subject_id, a.number) IN (
     WHERE e.state = 'submitting' AND e.lease_expires_at < now()
     ORDER BY e.lease_expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.version
+RETURNING a.subject_id, a.number, a.tenant, a.provider, a.reference, a.amount, a.currency, a.destination, a.state, a.class, a.scope, a.code, a.provider_code, a.provider_id, a.fee, a.sends, a.reached, a.lease_owner, a.lease_expires_at, a.submitted_at, a.accepted, a.opened_at, a.doubted_at, a.closed_at, a.next_lookup_at, a.lookup_expires_at, a.lookups, a.looked_up_at, a.absent_reads, a.first_absent_at, a.denied_at, a.take_back_at, a.must_tell, a.behind, a.told, a.version
 `
 
 type TakeOverParams struct {
@@ -1266,6 +1279,7 @@ func (q *Queries) TakeOver(ctx context.Context, arg TakeOverParams) ([]Attempt, 
 			&i.TakeBackAt,
 			&i.MustTell,
 			&i.Behind,
+			&i.Told,
 			&i.Version,
 		); err != nil {
 			return nil, err

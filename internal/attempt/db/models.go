@@ -45,5 +45,6 @@ type Attempt struct {
 	TakeBackAt      *time.Time
 	MustTell        string
 	Behind          int32
+	Told            int64
 	Version         int64
 }

@@ -40,6 +40,8 @@ CREATE TABLE attempts (
     -- How many attempts right before it were refused and left nothing at the provider. Payouts have a bound for it: a reference behind more
     -- would not be come to by a look for what a restore has lost.
     behind            integer NOT NULL DEFAULT 0 CHECK (behind >= 0),
+    -- What the provider told last that it moves under the reference, or has moved, where what it tells is not ours or too little to go by; 0: nothing.
+    told              bigint NOT NULL DEFAULT 0,
     version           bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (subject_id, number),
     UNIQUE (tenant, provider, reference),

@@ -134,6 +134,7 @@ UPDATE attempts a SET
     looked_up_at = CASE WHEN m.lookups > 0 THEN @at::timestamptz ELSE a.looked_up_at END,
     absent_reads = m.absent_reads, first_absent_at = NULLIF(m.first_absent_at, '0001-01-01 00:00:00+00'),
     denied_at = CASE WHEN m.denied THEN @at::timestamptz ELSE a.denied_at END,
+    told = CASE WHEN m.told < 0 THEN a.told ELSE m.told END,
     lease_owner = '', lease_expires_at = NULL, version = a.version + 1
 FROM (
     SELECT unnest(@subject_ids::uuid[]) AS subject_id, unnest(@numbers::integer[]) AS number, unnest(@versions::bigint[]) AS version,
@@ -142,7 +143,7 @@ FROM (
            unnest(@provider_ids::text[]) AS provider_id, unnest(@fees::bigint[]) AS fee, unnest(@accepteds::boolean[]) AS accepted,
            unnest(@next_lookups::timestamptz[]) AS next_lookup_at, unnest(@lookups::integer[]) AS lookups,
            unnest(@absent_reads::integer[]) AS absent_reads, unnest(@first_absents::timestamptz[]) AS first_absent_at,
-           unnest(@denieds::boolean[]) AS denied
+           unnest(@denieds::boolean[]) AS denied, unnest(@tolds::bigint[]) AS told
 ) m
 WHERE a.subject_id = m.subject_id AND a.number = m.number AND a.version = m.version
 RETURNING a.*;

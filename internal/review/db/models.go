@@ -11,14 +11,13 @@ import (
 )
 
 type Proposal struct {
-	SubjectID   uuid.UUID
-	Attempt     int32
-	Outcome     string
-	PayAgain    bool
-	Evidence    string
-	Actor       string
-	ProposedAt  time.Time
-	LookupAt    *time.Time
-	LookupSaid  string
-	LookupMoved int64
+	SubjectID  uuid.UUID
+	Attempt    int32
+	Outcome    string
+	PayAgain   bool
+	Evidence   string
+	Actor      string
+	ProposedAt time.Time
+	LookupAt   *time.Time
+	LookupSaid string
 }

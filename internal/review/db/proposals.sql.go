@@ -22,7 +22,7 @@ func (q *Queries) DropProposals(ctx context.Context, ids []uuid.UUID) error {
 }
 
 const lockProposal = `-- name: LockProposal :one
-SELECT subject_id, attempt, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said, lookup_moved FROM proposals
+SELECT subject_id, attempt, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said FROM proposals
 WHERE subject_id = $1 FOR UPDATE
 `
 
@@ -39,15 +39,13 @@ func (q *Queries) LockProposal(ctx context.Context, subjectID uuid.UUID) (Propos
 		&i.ProposedAt,
 		&i.LookupAt,
 		&i.LookupSaid,
-		&i.LookupMoved,
 	)
 	return i, err
 }
 
 const noteLookups = `-- name: NoteLookups :exec
-UPDATE proposals p SET lookup_at = $1::timestamptz, lookup_said = l.said, lookup_moved = l.moved
-FROM (SELECT unnest($2::uuid[]) AS subject_id, unnest($3::integer[]) AS attempt, unnest($4::text[]) AS said,
-           unnest($5::bigint[]) AS moved) l
+UPDATE proposals p SET lookup_at = $1::timestamptz, lookup_said = l.said
+FROM (SELECT unnest($2::uuid[]) AS subject_id, unnest($3::integer[]) AS attempt, unnest($4::text[]) AS said) l
 WHERE p.subject_id = l.subject_id AND p.attempt = l.attempt
 `
 
@@ -56,7 +54,6 @@ type NoteLookupsParams struct {
 	Ids      []uuid.UUID
 	Attempts []int32
 	Said     []string
-	Moved    []int64
 }
 
 // What the newest lookup said, for the two people who decide about an attempt. Older proposals than the lookup only: asking
@@ -67,13 +64,12 @@ func (q *Queries) NoteLookups(ctx context.Context, arg NoteLookupsParams) error 
 		arg.Ids,
 		arg.Attempts,
 		arg.Said,
-		arg.Moved,
 	)
 	return err
 }
 
 const proposalsOf = `-- name: ProposalsOf :many
-SELECT subject_id, attempt, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said, lookup_moved FROM proposals
+SELECT subject_id, attempt, outcome, pay_again, evidence, actor, proposed_at, lookup_at, lookup_said FROM proposals
 WHERE subject_id = ANY($1::uuid[])
 `
 
@@ -96,7 +92,6 @@ func (q *Queries) ProposalsOf(ctx context.Context, ids []uuid.UUID) ([]Proposal,
 			&i.ProposedAt,
 			&i.LookupAt,
 			&i.LookupSaid,
-			&i.LookupMoved,
 		); err != nil {
 			return nil, err
 		}
@@ -112,7 +107,7 @@ const propose = `-- name: Propose :exec
 INSERT INTO proposals (subject_id, attempt, outcome, pay_again, evidence, actor, proposed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (subject_id) DO UPDATE SET attempt = EXCLUDED.attempt, outcome = EXCLUDED.outcome, pay_again = EXCLUDED.pay_again, evidence = EXCLUDED.evidence,
-    actor = EXCLUDED.actor, proposed_at = EXCLUDED.proposed_at, lookup_at = NULL, lookup_said = '', lookup_moved = 0
+    actor = EXCLUDED.actor, proposed_at = EXCLUDED.proposed_at, lookup_at = NULL, lookup_said = ''
 `
 
 type ProposeParams struct {

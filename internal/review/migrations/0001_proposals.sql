@@ -10,6 +10,5 @@ CREATE TABLE proposals (
     actor       text NOT NULL,
     proposed_at timestamptz NOT NULL,
     lookup_at   timestamptz, -- the newest lookup answered after the proposal
-    lookup_said text NOT NULL DEFAULT '', -- absent, failed, or a state that speaks against not_paid
-    lookup_moved bigint NOT NULL DEFAULT 0 -- what the provider says that it has moved, where that is another amount
+    lookup_said text NOT NULL DEFAULT '' -- absent, failed, or a state that speaks against not_paid
 );

@@ -12,12 +12,9 @@ import (
 )
 
 // Resolved applies what two people agreed on about an attempt in manual review, which the caller has locked. What was not
-// paid is not tried again by itself. What was paid over another amount than ours is booked as that: ours as paid, the rest in suspense.
+// paid is not tried again by itself. What was paid over another amount than ours is booked as that: ours as paid, the rest in suspense. The
+// provider may not have answered since the first of them spoke: what it told last counts then.
 func (o *Outcomes) Resolved(ctx context.Context, tx pgx.Tx, a attempt.Attempt, w review.Words) error {
-	proposals, err := review.Of(ctx, tx, a.Subject) // before it leaves review, which drops them
-	if err != nil {
-		return err
-	}
 	moved, err := review.Close(ctx, tx, o.Clock.Now(), a, w, provider.RejectedFinal)
 	if err != nil {
 		return err
@@ -25,8 +22,8 @@ func (o *Outcomes) Resolved(ctx context.Context, tx pgx.Tx, a attempt.Attempt, w
 	if _, err = o.Apply(ctx, tx, []attempt.Moved{moved}); err != nil {
 		return err
 	}
-	if there := proposals[a.Subject].Moved; w.Paid && there != 0 {
-		return o.beyond(ctx, tx, moved.Attempt, there)
+	if w.Paid && a.Told != 0 {
+		return o.beyond(ctx, tx, moved.Attempt, a.Told)
 	}
 	return nil
 }

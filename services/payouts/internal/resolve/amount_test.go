@@ -1,7 +1,9 @@
 package resolve_test
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
@@ -46,6 +48,13 @@ func (d *desk) says(s *script, f provider.Found) {
 		d.hint()
 		d.Pass(d.sender)
 	}
+}
+
+// dayLater has the provider asked by the schedule.
+func (d *desk) dayLater() {
+	d.t.Helper()
+	d.Env.Clock.Advance(25 * time.Hour)
+	d.Pass(d.sender)
 }
 
 // books wants what is on the float and in suspense, by the postings and by the tables, and what is listed to be settled.
@@ -120,9 +129,43 @@ func TestWhatDiffersAndWasPaidAfterAllIsBooked(t *testing.T) {
 		d.books(0, 0)
 		d.finding("pending_after_closed", 0)
 		s.lookup = of(42_000, paidThere) // and no webhook tells
-		d.later(25 * 60)
+		d.dayLater()
 		d.books(-42_000, 42_000)
 	})
+}
+
+// Who says paid says it of what the provider told last, also when it does not answer when it is asked once more.
+func TestWhatIsCalledPaidIsWhatWasToldLast(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		told  []provider.Found
+		after provider.Found
+		float int64 // between the people's word and what the provider says after it
+		ends  int64
+	}{
+		"paid":                         {[]provider.Found{of(42_000, paidThere)}, of(42_000, paidThere), -42_000, -42_000},
+		"under way":                    {[]provider.Found{of(42_000, provider.Result{Class: provider.Accepted})}, of(42_000, paidThere), -42_000, -42_000},
+		"failed, and paid":             {[]provider.Found{of(42_000, paidThere), of(42_000, failedThere)}, of(42_000, paidThere), -24_000, -42_000},
+		"another amount than before":   {[]provider.Found{of(42_000, paidThere), of(43_000, paidThere)}, of(43_000, paidThere), -43_000, -43_000},
+		"another amount later":         {[]provider.Found{of(42_000, paidThere)}, of(43_000, paidThere), -42_000, -42_000}, // what is booked stays: it is for people and the close
+		"nothing known of it any more": {[]provider.Found{of(42_000, paidThere), {}}, of(42_000, paidThere), -42_000, -42_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, s := inDispute(t, "amount_differs", c.told[0])
+			for _, f := range c.told[1:] {
+				s.lookup = f
+				d.dayLater()
+			}
+			s.err = errors.New("503")
+			d.mustDecide("ada", isPaid, false)
+			d.Pass(d.sender)
+			d.mustDecide("bob", isPaid, true)
+			d.books(c.float, -24_000-c.float)
+			d.says(s, c.after)
+			d.books(c.ends, -24_000-c.ends)
+		})
+	}
 }
 
 // What was put aside because another amount had moved is taken out again when all of it comes back, or never moved.
