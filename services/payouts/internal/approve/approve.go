@@ -136,7 +136,7 @@ func (a *Approver) inDoubt(ctx context.Context, tx pgx.Tx, what string, ids ...u
 	case d.Elsewhere:
 		next = "agogo events tail --follow=false --type 'payout.*' tells of another provider that may have paid it; look there. If it was paid: agogo payouts hold ID, and leave it held. If it was not: agogo payouts hold ID, then agogo payouts release ID says so and keeps it held, and agogo payouts cancel ID ends it"
 	case d.Contradicted:
-		next = "nothing sends it. agogo recon suspense has what its provider moved: two people say whose it is, agogo recon resolve FINDING"
+		next = "nothing sends it. agogo recon list says what its provider told; what that moved, if anything, is in agogo recon suspense, and two people say whose it is: agogo recon resolve FINDING"
 	case d.Denied:
 		next = "approved, the same reference goes again, which pays it once; to give it up: agogo runs cancel RUN has its provider asked anew, and two people decide"
 	}

@@ -4,7 +4,7 @@ package payout
 func (p Payout) Next() string {
 	id := p.ID.String()
 	if p.Contradicted {
-		return "its provider contradicts what is booked, and nothing sends it again: agogo recon suspense --tenant " + p.Tenant + " has what moved"
+		return "its provider contradicts what is booked, and nothing sends it again: agogo recon list --tenant " + p.Tenant + " says what it told"
 	}
 	switch p.State {
 	case Created:

@@ -293,6 +293,34 @@ func inReviewOf(f provider.Found, proposed admin.Resolution) func(*testing.T) *d
 	}
 }
 
+var cancelled = sql("UPDATE batches SET control = 'cancelled'")
+
+// contradicting has one payout whose provider says that it paid what it had refused.
+func contradicting(refusal provider.Class, with ...func(*desk)) func(*testing.T) *desk {
+	return func(t *testing.T) *desk {
+		d, s := scripted(t, provider.Result{Class: refusal, Scope: provider.ScopePayment, Code: "x"})
+		d.contradict(s)
+		for _, set := range with {
+			set(d)
+		}
+		return d
+	}
+}
+
+// settleIt are the commands of what is contradicted; settled sees that they have something to show.
+var (
+	settleIt = []string{"agogo recon list --tenant lebenis", "agogo recon suspense", "agogo recon resolve FINDING"}
+	settled  = map[string]func(*desk){"agogo recon list --tenant lebenis": func(d *desk) {
+		if n := d.Count("SELECT count(*) FROM recon_findings WHERE subject_id = $1 AND code = 'paid_after_closed' AND found LIKE 'succeeded%'", d.id); n != 1 {
+			d.t.Error("nothing says that it was paid")
+		}
+	}, "agogo recon suspense": func(d *desk) {
+		if n := d.Count("SELECT COALESCE(sum(amount), 0)::bigint FROM suspense_groups WHERE subject_id = $1", d.id); n < 24_000 {
+			d.t.Errorf("%d of it are in suspense", n)
+		}
+	}, "agogo recon resolve FINDING": func(*desk) {}}
+)
+
 func scenarios() map[string]scenario {
 	raise := func(set func(*config.Payouts)) map[string]func(*desk) {
 		return map[string]func(*desk){"in the tenants file": rules(set)}
@@ -449,16 +477,25 @@ func scenarios() map[string]scenario {
 			}, verb: "retry", code: "run_cancelled", end: "cancelled/run_cancelled",
 		},
 		"contradicted": {
-			set: func(t *testing.T) *desk {
-				d, s := scripted(t, provider.Result{Class: provider.RejectedFinal, Scope: provider.ScopePayment, Code: "x"})
-				d.contradict(s)
-				return d
-			}, verb: "retry", code: "contradicted", follow: []string{"agogo recon suspense --tenant lebenis", "agogo recon resolve FINDING"},
-			mend: map[string]func(*desk){"agogo recon suspense --tenant lebenis": func(d *desk) {
-				if n := d.Count("SELECT count(*) FROM suspense_groups WHERE subject_id = $1 AND amount = 24000", d.id); n != 1 {
-					d.t.Error("it is not in suspense")
-				}
-			}, "agogo recon resolve FINDING": func(*desk) {}}, end: "failed/x",
+			set:  contradicting(provider.RejectedFinal),
+			verb: "retry", code: "contradicted", follow: settleIt, mend: settled, end: "failed/x",
+		},
+		"contradicted, what differs": {
+			set:  func(t *testing.T) *desk { d, s := calledNotPaid(t, 42_000); d.says(s, of(42_000, paidThere)); return d },
+			verb: "retry", code: "contradicted", follow: settleIt, mend: settled, end: "failed/resolved_not_paid",
+		},
+		"contradicted, held, in a cancelled run": { // it does not end with it, and its payments are kept
+			set:  contradicting(provider.RejectedRetryable, cancelled),
+			verb: "release", code: "contradicted", follow: settleIt, mend: settled, end: "held/contradicted",
+		},
+		"contradicted, failed, in a cancelled run": {
+			set:  contradicting(provider.RejectedFinal, cancelled),
+			verb: "retry", code: "contradicted", follow: settleIt, mend: settled, end: "failed/x",
+		},
+		"after a restore, held, in a cancelled run, its provider is gone": { // nobody can ask, so that it does not end
+			set:  held(payout.CodeProviderStopped, restored, cancelled, func(d *desk) { delete(d.Tenants.Tenants[0].Providers, "orange"); d.unserved() }),
+			verb: "release", code: "sent_before_restore", follow: []string{"put provider orange back into the tenants file", "it is asked then"},
+			mend: map[string]func(*desk){"put provider orange back into the tenants file": (*desk).served, "it is asked then": (*desk).asked}, end: "cancelled/run_cancelled",
 		},
 	}
 }

@@ -27,7 +27,7 @@ func lookAgain(p payout.Payout, why string) error {
 
 // contradicted refuses what could pay a second time.
 func contradicted(p payout.Payout) error {
-	return rpc.Refused("contradicted", "nothing sends it again. agogo recon suspense --tenant "+p.Tenant+" has what its provider moved: two people say whose it is, agogo recon resolve FINDING",
+	return rpc.Refused("contradicted", "nothing sends it again. agogo recon list --tenant "+p.Tenant+" says what its provider told; what that moved, if anything, is in agogo recon suspense, and two people say whose it is: agogo recon resolve FINDING",
 		"the provider contradicts what is booked about an attempt of payout %s", p.ID)
 }
 
@@ -44,6 +44,14 @@ func (r *Resolver) ofCancelled(ctx context.Context, tx pgx.Tx, p payout.Payout, 
 func (r *Resolver) waits(ctx context.Context, tx pgx.Tx, p payout.Payout, over bool) error {
 	next := r.mend(p)
 	if over {
+		doubts, err := r.Store.Doubts(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		d := doubts[p.ID]
+		if _, served := r.Outcomes.Connectors.Get(p.Tenant, p.Provider); d.Restored && !d.Elsewhere && !served { // nobody can ask, and it does not end
+			return r.maybePaid(ctx, tx, p, d)
+		}
 		next = "its run was cancelled: it ends by itself, or is held as restored soon, and is released then; look at it again: agogo payouts get " + p.ID.String()
 	}
 	paused, err := db.New(tx).BatchIsPaused(ctx, p.BatchID)

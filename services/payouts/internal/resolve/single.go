@@ -33,6 +33,9 @@ func (r *Resolver) Retry(ctx context.Context, tx pgx.Tx, tenant string, id uuid.
 	if p.State != payout.Failed {
 		return refused(p, "only a failed payout is tried again")
 	}
+	if p.Contradicted { // before its run: its payments are kept
+		return contradicted(p)
+	}
 	if err := r.ofCancelled(ctx, tx, p, "its payments are free, at the latest when it would be tried again: the next run plans them anew"); err != nil {
 		return err
 	}
@@ -93,13 +96,14 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 		return err
 	}
 	p := sub.Payout
+	if p.Contradicted { // before its run: it does not end with it
+		return contradicted(p)
+	}
 	over, err := r.over(ctx, tx, p)
 	if err != nil {
 		return err
 	}
 	switch {
-	case p.Contradicted:
-		return contradicted(p)
 	case p.State != payout.Held:
 		return refused(p, "only a held payout can be released")
 	case payout.OfRecipient(p.Reason.Code):

@@ -141,7 +141,7 @@ func (s *Store) RefuseCancelled(ctx context.Context, tx pgx.Tx, batch uuid.UUID)
 		return fmt.Errorf("read the control of batch %s: %w", batch, err)
 	}
 	if cancelled {
-		return rpc.Refused("run_cancelled", "its payments are free: the next run plans them anew", "batch %s was cancelled with its run", batch)
+		return rpc.Refused("run_cancelled", "the payments of what was not paid are free: the next run plans them anew", "batch %s was cancelled with its run", batch)
 	}
 	return nil
 }
