@@ -59,7 +59,7 @@ func New(c Config, d Deps) *Consumer {
 		c.Pace = 50 * time.Millisecond
 	}
 	n := &Consumer{cfg: c, deps: d}
-	n.batches = batch.New(batch.Config{Most: c.Batch, Pace: c.Pace, Limit: commitTimeout}, batch.Deps[*item]{Write: n.write, Passing: retryable, Logger: d.Logger})
+	n.batches = batch.New(batch.Config{Most: c.Batch, Pace: c.Pace, Limit: commitTimeout}, batch.Deps[*item]{Write: n.write, Passing: passing, Logger: d.Logger})
 	return n
 }
 
@@ -177,6 +177,8 @@ func zone(t config.Tenant) *time.Location {
 // Run commits batches until ctx ends. It must be stopped after the stream's loop, whose handlers wait for it.
 func (c *Consumer) Run(ctx context.Context) error { return c.batches.Run(ctx) }
 
-func retryable(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || pg.Transient(err)
+// passing reports whether an error is nobody's of a batch. A row that is held, or work that takes too long, may be one event's.
+func passing(err error) bool {
+	over := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return over || pg.Transient(err) && !pg.LockTimedOut(err) && !pg.TimedOut(err)
 }

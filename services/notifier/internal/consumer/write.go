@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,6 +18,9 @@ func (c *Consumer) write(ctx context.Context, batch []*item) error {
 	began := clock.Real().Now()
 	var told store.Told
 	err := pg.InTx(ctx, c.deps.Store.Pool, func(tx pgx.Tx) error {
+		if err := c.deps.Store.LimitLockWait(ctx, tx, lockWait(len(batch))); err != nil {
+			return err
+		}
 		fresh, err := c.accept(ctx, tx, batch)
 		if err != nil || len(fresh) == 0 {
 			return err
@@ -43,6 +47,16 @@ func (c *Consumer) write(ctx context.Context, batch []*item) error {
 		}
 	}
 	return nil
+}
+
+// lockWait is how long a transaction of so many events waits for a row that somebody else holds, an alert's mostly. Another replica has one for some tens
+// of milliseconds, one that hangs for a minute. Two transactions for each doubling of a batch must fit into [commitTimeout]; what
+// is alone keeps nobody else and may wait longer.
+func lockWait(events int) time.Duration {
+	if events == 1 {
+		return 2 * time.Second
+	}
+	return 300 * time.Millisecond
 }
 
 // accept leaves out what was handled before. Only what is counted needs a row to be known again: a notice is known by its own

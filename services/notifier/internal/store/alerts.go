@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,14 @@ type Raised struct {
 	Loud   bool
 	At     time.Time // of the newest event that counted
 	Origin Origin
+}
+
+// LimitLockWait bounds how long the transaction waits for rows that somebody else holds.
+func (s *Store) LimitLockWait(ctx context.Context, tx pgx.Tx, wait time.Duration) error {
+	if err := db.New(tx).LimitLockWait(ctx, strconv.FormatInt(wait.Milliseconds(), 10)+"ms"); err != nil {
+		return fmt.Errorf("limit the wait for locks: %w", err)
+	}
+	return nil
 }
 
 // Raise counts changes into their alerts, in order, and returns what each alert has to say now. The alerts' rows stay

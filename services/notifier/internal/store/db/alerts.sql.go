@@ -35,6 +35,16 @@ func (q *Queries) EnsureAlerts(ctx context.Context, arg EnsureAlertsParams) erro
 	return err
 }
 
+const limitLockWait = `-- name: LimitLockWait :exec
+SELECT set_config('lock_timeout', $1::text, true)
+`
+
+// For this transaction.
+func (q *Queries) LimitLockWait(ctx context.Context, wait string) error {
+	_, err := q.db.Exec(ctx, limitLockWait, wait)
+	return err
+}
+
 const lockAlerts = `-- name: LockAlerts :many
 SELECT a.tenant, a.kind, a.scope, a.generation, a.open, a.total, a.told, a.minor, a.currency, a.last_order, a.opened_at
 FROM alerts a

@@ -1,3 +1,7 @@
+-- name: LimitLockWait :exec
+-- For this transaction.
+SELECT set_config('lock_timeout', @wait::text, true);
+
 -- name: EnsureAlerts :exec
 INSERT INTO alerts (tenant, kind, scope, opened_at, updated_at)
 SELECT i.tenant, i.kind, i.scope, @at, @at
