@@ -10,6 +10,7 @@ import (
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/review"
+	"github.com/agogopay/agogo/services/payouts/internal/suspense"
 	"github.com/agogopay/agogo/simulator"
 )
 
@@ -89,4 +90,26 @@ func (r *rig) agreed(paid bool) {
 	r.InTx(func(tx pgx.Tx) error {
 		return r.Outcomes.Resolved(r.Ctx(), tx, a, review.Words{Subject: r.id(2), Attempt: 1, Paid: paid, Evidence: "x"})
 	})
+}
+
+// TestAnotherAmountThatIsOnTheFloatIsNotUndone: people have said that the provider gave the rest back, or moved it too, before all comes back.
+func TestAnotherAmountThatIsOnTheFloatIsNotUndone(t *testing.T) {
+	t.Parallel()
+	for name, there := range map[string]int64{"more": 25_000, "less": 20_000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := faulty(t, simulator.Rule{Fault: simulator.PendingForever})
+			r.Connector.Statement = nil
+			before := r.balances("float:wave")
+			r.foreign(there, provider.Result{Class: provider.Succeeded})
+			r.agreed(true)
+			r.settle(suspense.Words{Finding: r.left().Finding, To: "float"})
+			r.foreign(there, provider.Result{Class: provider.RejectedFinal, Code: provider.CodeReversed})
+			if f, s := r.balances("float:wave"), r.balances("suspense"); f != before || s != 0 {
+				t.Errorf("the float is %d, before %d, and %d are in suspense", f, before, s)
+			}
+			r.verifyBooks()
+			r.CheckEvents()
+		})
+	}
 }
