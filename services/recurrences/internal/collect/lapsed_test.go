@@ -342,6 +342,53 @@ func TestACardGivenWhileADenialIsAskedAboutIsTried(t *testing.T) {
 	d.CheckBooks()
 }
 
+// A recurrence that is charged again by a person's word while its gateway is asked about a denial is past due, as before: denied anew, the charge is retried. It
+// waited for a retry, which is of what is past due alone.
+func TestWhatIsAskedAboutWhenItsRecurrenceGoesOnIsRetried(t *testing.T) {
+	t.Parallel()
+	for name, goesOn := range map[string]func(t *testing.T, d denied){
+		"resumed": func(t *testing.T, d denied) {
+			t.Helper()
+			d.must(t, d.Resolver.Pause)
+			d.must(t, d.Resolver.Resume)
+		},
+		"reactivated": func(t *testing.T, d denied) {
+			t.Helper()
+			d.SQL("UPDATE recurrences SET state = 'hold', reason_code = 'by_person'")
+			d.SQL("UPDATE charges SET send_run = NULL, send_page = NULL, send_date = NULL, send_wanted_at = NULL")
+			d.must(t, d.Resolver.Reactivate)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDenied(t, recurrencestest.TimeoutGone)
+			d.Clock.Advance(3 * time.Hour)
+			d.person(t)
+			if got := d.one(); got != "unknown/denial_lapsed" {
+				t.Fatalf("it is %s", got)
+			}
+			goesOn(t, d)
+			d.minute()
+			if got, r := d.charge(), d.Standing("rec-1"); got.State != charge.FailedSoft || got.RetryOn == 0 || got.Send.Wanted() || r.State != recurrence.PastDue {
+				t.Fatalf("%s, retry on %s, to be sent %t, recurrence %s", d.one(), got.RetryOn, got.Send.Wanted(), r.State)
+			}
+			d.Retry(d.charge().RetryOn.String())
+			if got := d.charge(); !got.Send.Wanted() {
+				t.Errorf("%s: its retry does not want it sent", d.one())
+			}
+			d.CheckBooks()
+		})
+	}
+}
+
+// must has a person decide about the recurrence.
+func (d denied) must(t *testing.T, do func(ctx context.Context, tx pgx.Tx, tenant, id, reason string) error) {
+	t.Helper()
+	if err := d.Decide(func(ctx context.Context, tx pgx.Tx) error { return do(ctx, tx, recurrencestest.Tenant, "rec-1", "") }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What may have been forgotten is for two people, and what they have charged again has a reference of its own.
 func TestAForgottenReferenceNeverGoesAgain(t *testing.T) {
 	t.Parallel()

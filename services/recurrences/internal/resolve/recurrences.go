@@ -65,9 +65,12 @@ func (r *Resolver) carryOn(ctx context.Context, tx pgx.Tx, unpaid []store.Charge
 		rules, today := r.Outcomes.Retries(c.Tenant), r.Store.Today(c.Tenant)
 		next, more := today, true
 		switch {
-		case c.State != charge.Due && c.State != charge.FailedSoft:
-			continue
 		case c.Contradicted:
+			continue
+		case underWay(c): // when nothing comes of it, it waits for the retry that it had
+			retried = retried || c.RetryOn != 0
+			continue
+		case c.State != charge.Due && c.State != charge.FailedSoft:
 			continue
 		case c.Send.Wanted():
 			retried = retried || c.State == charge.FailedSoft
