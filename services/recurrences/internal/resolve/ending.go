@@ -62,10 +62,26 @@ func (r *Resolver) endable(ctx context.Context, tx pgx.Tx, sub subject) error {
 		return rpc.Refused("sent_before_restore", "its gateway is being asked: give the command again when agogo restore list asks about nothing any more",
 			"charge %s may have been sent before the restore", sub.ID)
 	case sub.lapsed(r.Clock.Now()):
-		return rpc.Refused("denied_once", "its gateway is being asked anew: give the command again when agogo charges get "+sub.ID.String()+" does not say unknown any more",
-			"charge %s was sent, and its gateway said more than an hour ago that it knows nothing of it", sub.ID)
+		return r.deniedOnce(ctx, tx, sub, served)
 	}
 	return nil
+}
+
+// deniedOnce refuses to end a charge whose denial is too old, and says when its gateway is asked anew; see [Resolver.ask].
+func (r *Resolver) deniedOnce(ctx context.Context, tx pgx.Tx, sub subject, served bool) error {
+	other, waits, err := r.otherUnderWay(ctx, tx, sub)
+	if err != nil {
+		return err
+	}
+	next := "its gateway is being asked anew: give the command again when agogo charges get " + sub.ID.String() + " does not say unknown any more"
+	switch {
+	case !served:
+		next = "put gateway " + sub.Gateway + " back into the tenants file and give the command again: it is asked then"
+	case waits:
+		next = "its gateway is asked about one charge of a recurrence at a time: give the command again when agogo charges get " + other.ID.String() +
+			" says neither submitting, processing, unknown nor manual_review any more"
+	}
+	return rpc.Refused("denied_once", next, "charge %s was sent, and its gateway said more than an hour ago that it knows nothing of it", sub.ID)
 }
 
 // lapsed reports whether what was sent last was denied, and too long ago to be believed.
@@ -142,14 +158,28 @@ func (r *Resolver) ask(ctx context.Context, tx pgx.Tx, sub subject) (asked bool,
 	case !sub.lapsed(r.Clock.Now()):
 		return false, nil
 	}
-	unpaid, err := r.Store.Unpaid(ctx, tx, sub.Key())
-	if err != nil || slices.ContainsFunc(unpaid[sub.Key()], underWay) {
+	if _, waits, err := r.otherUnderWay(ctx, tx, sub); err != nil || waits {
 		return false, err
 	}
 	newest, _ := sub.newest()
 	return true, r.Outcomes.Doubt(ctx, tx, []attempt.Start{{Key: newest.Key}})
 }
 
+// otherUnderWay finds a charge of the same recurrence that keeps this one, which is neither, from being in doubt.
+func (r *Resolver) otherUnderWay(ctx context.Context, tx pgx.Tx, sub subject) (other store.Charge, found bool, err error) {
+	unpaid, err := r.Store.Unpaid(ctx, tx, sub.Key())
+	if err != nil {
+		return store.Charge{}, false, err
+	}
+	all := unpaid[sub.Key()]
+	i := slices.IndexFunc(all, underWay)
+	if i < 0 {
+		return store.Charge{}, false, nil
+	}
+	return all[i], true, nil
+}
+
+// underWay reports whether a charge is on its way or in doubt.
 func underWay(c store.Charge) bool {
 	return c.State != charge.Due && slices.Contains(charge.Unresolved(), c.State)
 }

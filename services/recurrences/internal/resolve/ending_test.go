@@ -2,14 +2,19 @@ package resolve_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/grpc/status"
 
 	"github.com/agogopay/agogo/internal/attempt"
+	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
+	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrence"
 	"github.com/agogopay/agogo/services/recurrences/internal/recurrencestest"
@@ -206,6 +211,62 @@ func TestAskingWaitsForAnotherDoubt(t *testing.T) {
 	}
 	if got := e.Charge("rec-1", "2025-10-30"); got.State != charge.FailedSoft {
 		t.Errorf("it is %s", got.State)
+	}
+}
+
+// Who may not cancel what was denied too long ago is told what keeps its gateway from being asked, and the command works when that is done.
+func TestTheHintOfADenialLeadsOut(t *testing.T) {
+	t.Parallel()
+	first, second := charge.ID(tenant, "rec-1", "2025-10-30"), charge.ID(tenant, "rec-1", "2025-10-31")
+	for name, c := range map[string]struct {
+		keeps, follow func(e *recurrencestest.Env)
+		hint          string
+		want          charge.State
+	}{
+		"nothing keeps it": {
+			func(*recurrencestest.Env) {},
+			func(*recurrencestest.Env) {},
+			"is being asked anew: give the command again when agogo charges get " + first.String(), charge.Cancelled,
+		},
+		"another charge is in doubt": {
+			func(e *recurrencestest.Env) {
+				e.Gateway.Say(recurrencestest.TimeoutGone, recurrencestest.Pending)
+				e.SQL("UPDATE recurrences SET next_cycle = '2025-10-31', next_charge_date = '2025-10-31'")
+				e.Morning("2025-10-31")
+			},
+			func(e *recurrencestest.Env) {
+				e.Gateway.Finish(charge.Reference(second, 1), provider.Result{Class: provider.Succeeded})
+				e.LookUp(time.Minute)
+			},
+			"give the command again when agogo charges get " + second.String(), charge.ManualReview, // it is a day old
+		},
+		"its gateway is gone": {
+			func(e *recurrencestest.Env) { e.Outcomes.Connectors = &connector.Set{} },
+			func(e *recurrencestest.Env) { e.Outcomes.Connectors = e.Connectors },
+			"put gateway cielo back into the tenants file and give the command again", charge.Cancelled,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := slow(t, recurrencestest.TimeoutGone)
+			e.Clock.Advance(3 * time.Hour)
+			c.keeps(e)
+			err := e.Decide(func(ctx context.Context, tx pgx.Tx) error { return cancelOne(e.Resolver, ctx, tx, first) })
+			if says := fmt.Sprint(status.Convert(err).Details()); !strings.Contains(says, "denied_once") || !strings.Contains(says, c.hint) {
+				t.Errorf("refused with %v %s, want %q", err, says, c.hint)
+			}
+			c.follow(e)
+			if refused, asked := cancel(t, e); !refused || !asked {
+				t.Errorf("the command again: refused %t, asked %t", refused, asked)
+			}
+			answers(t, e)
+			cancel(t, e)
+			if got := e.Charge("rec-1", "2025-10-30"); got.State != c.want {
+				t.Errorf("in the end %s (%s), want %s", got.State, got.Reason.Code, c.want)
+			}
+			e.CheckEvents()
+			e.CheckBooks()
+		})
 	}
 }
 
