@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -25,7 +26,10 @@ type Deps[T any] struct {
 	Write func(ctx context.Context, some []T) error
 	// Passing reports whether an error is nobody's of those that were to be written, so that writing fewer of them would not help.
 	Passing func(error) bool
-	Logger  *slog.Logger
+	// Apart reports whether a thing needs what others may hold: such things come last in a batch, so that the halves of those that need nothing are
+	// written first however many there are. May be nil.
+	Apart  func(T) bool
+	Logger *slog.Logger
 }
 
 // Writer writes what it is given in batches.
@@ -107,6 +111,7 @@ func (w *Writer[T]) gather(first waiting[T], next <-chan time.Time) []waiting[T]
 func (w *Writer[T]) finish(ctx context.Context, batch []waiting[T]) {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Limit)
 	defer cancel()
+	w.order(batch)
 	for parts := [][]waiting[T]{batch}; len(parts) > 0; parts = parts[1:] {
 		part := parts[0]
 		err := w.deps.Write(ctx, things(part))
@@ -120,6 +125,23 @@ func (w *Writer[T]) finish(ctx context.Context, batch []waiting[T]) {
 		middle := len(part) / 2
 		parts = append(parts, part[:middle], part[middle:])
 	}
+}
+
+// order puts last what stands apart. Among themselves things stay in the order in which they came.
+func (w *Writer[T]) order(batch []waiting[T]) {
+	if w.deps.Apart == nil {
+		return
+	}
+	slices.SortStableFunc(batch, func(a, b waiting[T]) int {
+		switch first, second := w.deps.Apart(a.thing), w.deps.Apart(b.thing); {
+		case first == second:
+			return 0
+		case first:
+			return 1
+		default:
+			return -1
+		}
+	})
 }
 
 func things[T any](all []waiting[T]) []T {

@@ -59,7 +59,7 @@ func New(c Config, d Deps) *Consumer {
 		c.Pace = 50 * time.Millisecond
 	}
 	n := &Consumer{cfg: c, deps: d}
-	n.batches = batch.New(batch.Config{Most: c.Batch, Pace: c.Pace, Limit: commitTimeout}, batch.Deps[*item]{Write: n.write, Passing: passing, Logger: d.Logger})
+	n.batches = batch.New(batch.Config{Most: c.Batch, Pace: c.Pace, Limit: commitTimeout}, batch.Deps[*item]{Write: n.write, Passing: passing, Apart: counted, Logger: d.Logger})
 	return n
 }
 
@@ -176,6 +176,9 @@ func zone(t config.Tenant) *time.Location {
 
 // Run commits batches until ctx ends. It must be stopped after the stream's loop, whose handlers wait for it.
 func (c *Consumer) Run(ctx context.Context) error { return c.batches.Run(ctx) }
+
+// counted reports whether an event is counted in an alert, whose row somebody else may hold.
+func counted(it *item) bool { return len(it.decision.Changes) > 0 }
 
 // passing reports whether an error is nobody's of a batch. A row that is held, or work that takes too long, may be one event's.
 func passing(err error) bool {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Somebody holds the row of one alert, a replica that hangs in its transaction say: the event that counts in it waits, and nobody else does.
+// Somebody holds the row of one alert, a replica that hangs in its transaction say: the events that count in it wait, however many, and nobody else does.
 func TestALockedAlertKeepsNobodyElseFromBeingTold(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
@@ -22,11 +22,13 @@ func TestALockedAlertKeepsNobodyElseFromBeingTold(t *testing.T) {
 	}
 	var untold atomic.Int32
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		if b.handle(message(t, "payout.outcome_unknown", "U1", 4, 0, payout(901, nil))) == nil {
-			t.Error("the event of the locked alert was told")
-		}
-	})
+	for n := range 30 {
+		wg.Go(func() {
+			if b.handle(message(t, "payout.outcome_unknown", fmt.Sprintf("V%d", n), 4, 0, payout(901+n, nil))) == nil {
+				t.Error("an event of the locked alert was told")
+			}
+		})
+	}
 	for n := range 50 {
 		wg.Go(func() {
 			if err := b.handle(message(t, "payout.succeeded", fmt.Sprintf("P%d", n), 4, 0, payout(1+n, nil))); err != nil {
