@@ -65,26 +65,33 @@ func (w Words) Check() error {
 	return nil
 }
 
+// Said is what a person's words come to.
+type Said struct {
+	Agreed bool
+	// Replaces is who had proposed something else, which nobody can agree to any more.
+	Replaces string
+}
+
 // Say records the first person's words, and reports that they are agreed on when a second one gives the same. Other words
 // begin anew. Every proposal has the provider asked; not paid is only agreed on a lookup that was answered after it. The
 // caller holds the attempts' rows. Refusals are errors of package rpc.
-func Say(ctx context.Context, tx pgx.Tx, at time.Time, w Words, actor string) (agreed bool, err error) {
+func Say(ctx context.Context, tx pgx.Tx, at time.Time, w Words, actor string) (Said, error) {
 	if err := w.Check(); err != nil {
-		return false, err
+		return Said{}, err
 	}
 	row, err := db.New(tx).LockProposal(ctx, w.Subject)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return false, fmt.Errorf("read the proposal for %s: %w", w.Subject, err)
+		return Said{}, fmt.Errorf("read the proposal for %s: %w", w.Subject, err)
 	}
 	before := fromRow(row)
 	switch {
 	case err != nil || before.Words != w:
-		return false, propose(ctx, tx, at, w, actor)
+		return Said{Replaces: before.Actor}, propose(ctx, tx, at, w, actor)
 	case before.Actor == actor:
-		return false, nil // said already, and still waiting for somebody else
+		return Said{}, nil // said already, and still waiting for somebody else
 	default:
 		err := before.provable()
-		return err == nil, err
+		return Said{Agreed: err == nil}, err
 	}
 }
 

@@ -58,12 +58,17 @@ func (d *doubt) words(paid bool) review.Words {
 }
 
 func (d *doubt) say(w review.Words, actor string) (agreed bool, err error) {
+	said, err := d.said(w, actor)
+	return said.Agreed, err
+}
+
+func (d *doubt) said(w review.Words, actor string) (said review.Said, err error) {
 	d.t.Helper()
 	err = pg.InTx(d.t.Context(), d.pool, func(tx pgx.Tx) error {
-		agreed, err = review.Say(d.t.Context(), tx, noon, w, actor)
+		said, err = review.Say(d.t.Context(), tx, noon, w, actor)
 		return err
 	})
-	return agreed, err
+	return said, err
 }
 
 // lookup notes what a lookup said.
@@ -120,8 +125,11 @@ func TestOtherWordsBeginAnew(t *testing.T) {
 			d.lookup(attempt.Decision{Answered: true, State: attempt.Failed})
 			other := d.words(true)
 			change(&other)
-			if agreed, err := d.say(other, "bob"); agreed || err != nil {
-				t.Fatalf("got %v, %v", agreed, err)
+			if said, err := d.said(other, "bob"); err != nil || said != (review.Said{Replaces: "ada"}) {
+				t.Fatalf("got %+v, %v: whose words these take the place of is to be told", said, err)
+			}
+			if said, err := d.said(other, "bob"); err != nil || said != (review.Said{}) {
+				t.Fatalf("the same once more: %+v, %v", said, err)
 			}
 			if p, ok := d.proposal(); !ok || p.Actor != "bob" || p.Words != other || p.LookupAt != nil || p.LookupSaid != "" {
 				t.Errorf("kept %+v: a new proposal knows no lookup yet", p)

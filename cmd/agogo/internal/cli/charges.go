@@ -65,7 +65,7 @@ var chargeDetail = append(chargeColumns[:len(chargeColumns):len(chargeColumns)],
 		if c.Proposal == nil {
 			return ""
 		}
-		return fmt.Sprintf("%s by %s at %s: %s", c.Proposal.Outcome, c.Proposal.Actor, when(c.Proposal.ProposedAt), c.Proposal.Evidence)
+		return fmt.Sprintf("%s by %s at %s: %s", proposed(c.Proposal.Outcome, c.Proposal.ChargeAgain, ", charge again"), c.Proposal.Actor, when(c.Proposal.ProposedAt), c.Proposal.Evidence)
 	}),
 	many("history", func(c *recurrencesv1.Charge) []string {
 		lines := make([]string, 0, len(c.Attempts))
@@ -206,6 +206,7 @@ func (a *app) resolveChargeCommand() *cobra.Command {
 			return a.json(r)
 		}
 		if !r.Applied {
+			a.replaced(r.Replaces)
 			fmt.Fprintln(a.Out, "Proposed. Another person now gives the same command with the same words; until then nothing changes.")
 		}
 		return one(a, r.Charge, chargeDetail...)

@@ -47,7 +47,7 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 		if p.Proposal == nil {
 			return ""
 		}
-		return fmt.Sprintf("%s by %s at %s: %s", p.Proposal.Outcome, p.Proposal.Actor, when(p.Proposal.ProposedAt), p.Proposal.Evidence)
+		return fmt.Sprintf("%s by %s at %s: %s", proposed(p.Proposal.Outcome, p.Proposal.PayAgain, ", pay again"), p.Proposal.Actor, when(p.Proposal.ProposedAt), p.Proposal.Evidence)
 	}),
 	many("history", func(p *payoutsv1.Payout) []string {
 		lines := make([]string, 0, len(p.Attempts))
@@ -179,6 +179,7 @@ func (a *app) resolveCommand() *cobra.Command {
 			return a.json(r)
 		}
 		if !r.Applied {
+			a.replaced(r.Replaces)
 			fmt.Fprintln(a.Out, "Proposed. Another person now gives the same command with the same words; until then nothing changes.")
 		}
 		return one(a, r.Payout, payoutDetail...)

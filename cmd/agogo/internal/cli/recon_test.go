@@ -69,6 +69,11 @@ func (comparing) ReversePayout(_ context.Context, r *payoutsv1.ReversePayoutRequ
 	return &payoutsv1.Payout{Id: r.GetId(), State: "succeeded"}, nil
 }
 
+func (comparing) ResolvePayout(_ context.Context, r *payoutsv1.ResolvePayoutRequest) (*payoutsv1.ResolvePayoutResponse, error) {
+	p := &payoutsv1.Proposal{Outcome: r.GetOutcome(), PayAgain: r.GetPayAgain(), Evidence: r.GetEvidence(), Actor: "user:ada"}
+	return &payoutsv1.ResolvePayoutResponse{Payout: &payoutsv1.Payout{Id: r.GetId(), State: "manual_review", Proposal: p}, Replaces: "user:ben"}, nil
+}
+
 func (comparing) ReleasePayout(_ context.Context, r *payoutsv1.ReleasePayoutRequest) (*payoutsv1.Payout, error) {
 	return &payoutsv1.Payout{Id: r.GetId(), State: "held"}, nil
 }
@@ -121,6 +126,11 @@ func TestWhatTheSecondPersonReads(t *testing.T) {
 			"ledger close --date 2025-01-24 --provider wave --without-statement --reason outage",
 			[]string{"user:ada proposes"},
 			[]string{"this replaces what user:ben proposed", "Another person now"},
+		},
+		{
+			"payouts resolve " + lineID + " --outcome not_paid --pay-again --evidence statement",
+			[]string{"Proposed. Another person", "not_paid, pay again by user:ada"},
+			[]string{"this replaces what user:ben proposed"},
 		},
 		{"payouts reverse " + lineID + " --reason asked", []string{"succeeded"}, []string{"was asked to take it back", "agogo payouts get " + lineID}},
 		{

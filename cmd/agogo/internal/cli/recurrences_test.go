@@ -146,8 +146,8 @@ func (s *charging) CancelCharge(_ context.Context, r *recurrencesv1.CancelCharge
 func (s *charging) ResolveCharge(_ context.Context, r *recurrencesv1.ResolveChargeRequest) (*recurrencesv1.ResolveChargeResponse, error) {
 	s.asked = r
 	c := declined()
-	c.State, c.Proposal = "manual_review", &recurrencesv1.Proposal{Outcome: r.GetOutcome(), Evidence: r.GetEvidence(), Actor: "user:ana", ProposedAt: at("2025-10-31T12:00:00Z")}
-	return &recurrencesv1.ResolveChargeResponse{Charge: c}, nil
+	c.State, c.Proposal = "manual_review", &recurrencesv1.Proposal{Outcome: r.GetOutcome(), ChargeAgain: r.GetChargeAgain(), Evidence: r.GetEvidence(), Actor: "user:ana", ProposedAt: at("2025-10-31T12:00:00Z")}
+	return &recurrencesv1.ResolveChargeResponse{Charge: c, Replaces: "user:ben"}, nil
 }
 
 func (s *charging) RefreshCharge(_ context.Context, r *recurrencesv1.RefreshChargeRequest) (*recurrencesv1.Charge, error) {

@@ -48,6 +48,14 @@ func proposal(sum *eventsv1.Money, account, by string) string {
 	return amount(sum) + " to " + account + " by " + by
 }
 
+// proposed is an outcome that was proposed, with what is to follow: whoever agrees has to say that too.
+func proposed(outcome string, again bool, follows string) string {
+	if again {
+		return outcome + follows
+	}
+	return outcome
+}
+
 // replaced says whose words these take the place of: that person's second finds nothing to agree to any more.
 func (a *app) replaced(whose string) {
 	if whose != "" {

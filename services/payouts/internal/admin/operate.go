@@ -12,6 +12,7 @@ import (
 	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/mutation"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
@@ -22,18 +23,18 @@ func (s *Server) ResolvePayout(ctx context.Context, r *payoutsv1.ResolvePayoutRe
 		return nil, err
 	}
 	out := &payoutsv1.ResolvePayoutResponse{}
-	var applied bool
+	var said review.Said
 	m := mutation.Mutation{
 		Tenant: r.GetTenant(), Action: "ResolvePayout", Target: r.GetId(), Detail: r.GetEvidence(), RequestID: r.GetRequestId(),
-		Became: func() string { return resolved(applied, r) },
+		Became: func() string { return resolved(said, r) },
 	}
 	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (_ proto.Message, err error) {
-		applied, err = s.Operate.Resolve(ctx, tx, r.GetTenant(), id, Resolution{Outcome: r.GetOutcome(), PayAgain: r.GetPayAgain(), Evidence: r.GetEvidence()})
+		said, err = s.Operate.Resolve(ctx, tx, r.GetTenant(), id, Resolution{Outcome: r.GetOutcome(), PayAgain: r.GetPayAgain(), Evidence: r.GetEvidence()})
 		if err != nil {
 			return nil, err
 		}
 		p, err := s.payout(ctx, tx, r.GetTenant(), r.GetId())
-		return &payoutsv1.ResolvePayoutResponse{Applied: applied, Payout: p}, err
+		return &payoutsv1.ResolvePayoutResponse{Applied: said.Agreed, Payout: p, Replaces: said.Replaces}, err
 	})
 	return out, err
 }
@@ -48,16 +49,16 @@ func decider(ctx context.Context, tenant, doing string) (auth.Actor, error) {
 }
 
 // resolved says what a call came to: the words of a proposal and of what was applied differ only in that.
-func resolved(applied bool, r *payoutsv1.ResolvePayoutRequest) string {
+func resolved(said review.Said, r *payoutsv1.ResolvePayoutRequest) string {
 	words := "proposed "
-	if applied {
+	if said.Agreed {
 		words = "applied "
 	}
 	words += r.GetOutcome()
 	if r.GetPayAgain() {
 		words += ", pay again"
 	}
-	return words
+	return words + insteadOf(said.Replaces)
 }
 
 // RetryPayout approves a failed payout again.

@@ -17,6 +17,7 @@ import (
 	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin/db"
@@ -52,8 +53,8 @@ type Deps struct {
 // Operate acts on single payouts, in the transaction of the request. Errors made by package rpc reach the caller as they
 // are.
 type Operate interface {
-	// Resolve proposes, or applies what another actor proposed with the same words; applied tells which.
-	Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, r Resolution) (applied bool, err error)
+	// Resolve proposes, or applies what another actor proposed with the same words.
+	Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, r Resolution) (review.Said, error)
 	Retry(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	Hold(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	Release(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error

@@ -63,7 +63,8 @@ func decide(e *sending.Env, s *sending.Sender, who string, r admin.Resolution) (
 	people := &resolve.Resolver{Store: e.Store, Outcomes: s.Outcomes, Clock: e.Clock}
 	r.Evidence = "the provider's portal"
 	err = pg.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
-		done, err = people.Resolve(ctx, tx, payoutstest.Tenant, only(e), r)
+		said, err := people.Resolve(ctx, tx, payoutstest.Tenant, only(e), r)
+		done = said.Agreed
 		return err
 	})
 	return done, err

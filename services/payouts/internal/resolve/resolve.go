@@ -32,38 +32,38 @@ type Resolver struct {
 var _ admin.Operate = (*Resolver)(nil)
 
 // Resolve records the first person's proposal, and applies it when a second one gives the same words; see [review.Say].
-func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, res admin.Resolution) (applied bool, err error) {
+func (r *Resolver) Resolve(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, res admin.Resolution) (review.Said, error) {
 	words := review.Words{Subject: id, Paid: res.Outcome == review.Paid, Again: res.PayAgain, Evidence: res.Evidence}
 	if err := words.Check(); err != nil {
-		return false, err
+		return review.Said{}, err
 	}
 	actor, ok := auth.ActorFrom(ctx)
 	if !ok {
-		return false, errors.New("resolve: no authenticated actor in the context")
+		return review.Said{}, errors.New("resolve: no authenticated actor in the context")
 	}
 	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
-		return false, err
+		return review.Said{}, err
 	}
 	p := sub.Payout
 	if p.State != payout.ManualReview {
-		return false, refused(p, "only a payout in manual_review is decided by people")
+		return review.Said{}, refused(p, "only a payout in manual_review is decided by people")
 	}
 	if res.PayAgain && p.Contradicted {
-		return false, contradicted(p)
+		return review.Said{}, contradicted(p)
 	}
 	if res.PayAgain {
 		const next = "say not_paid without --pay-again: its payments are free then, and the next run plans them anew"
 		if err := r.ofCancelled(ctx, tx, p, next); err != nil {
-			return false, err
+			return review.Said{}, err
 		}
 	}
 	words.Attempt = p.Attempt
-	agreed, err := review.Say(ctx, tx, r.Clock.Now(), words, actor.Name)
-	if err != nil || !agreed {
-		return false, err
+	said, err := review.Say(ctx, tx, r.Clock.Now(), words, actor.Name)
+	if err != nil || !said.Agreed {
+		return said, err
 	}
-	return true, r.apply(ctx, tx, sub, words)
+	return said, r.apply(ctx, tx, sub, words)
 }
 
 func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, w review.Words) error {

@@ -17,7 +17,9 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/stream"
 	"github.com/agogopay/agogo/internal/webhook"
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 	"github.com/agogopay/agogo/services/payouts/internal/admin"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest"
 	"github.com/agogopay/agogo/services/payouts/internal/payoutstest/sending"
@@ -89,7 +91,8 @@ func (d *desk) do(fn func(tx pgx.Tx) error) error {
 
 func (d *desk) decide(name string, r admin.Resolution) (applied bool, err error) {
 	err = d.do(func(tx pgx.Tx) error {
-		applied, err = d.Resolve(d.as(name), tx, payoutstest.Tenant, d.id, r)
+		said, err := d.Resolve(d.as(name), tx, payoutstest.Tenant, d.id, r)
+		applied = said.Agreed
 		return err
 	})
 	return applied, err
@@ -133,6 +136,28 @@ func TestPaidByTwoPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Check(reference) // the provider's book does not have it: people said so
+}
+
+// Who takes the place of another person's proposal is told, and so is the audit trail: that person's second finds nothing to agree to any more.
+func TestOtherWordsSayWhoseTheyReplace(t *testing.T) {
+	t.Parallel()
+	d := inReview(t, simulator.ResetBefore)
+	s := admin.New(admin.Deps{Pool: d.Pool, Store: d.Store, Outbox: d.Outbox, Clock: d.Env.Clock, Tenants: d.Tenants, Operate: d.Resolver})
+	for _, say := range []struct{ who, evidence, replaces string }{
+		{"ada", "statement of January", ""}, {"ada", "statement of January", ""}, {"bob", "ticket 4711", "user:ada"}, {"bob", "ticket 4712", "user:bob"},
+	} {
+		r, err := s.ResolvePayout(d.as(say.who), &payoutsv1.ResolvePayoutRequest{Tenant: payoutstest.Tenant, Id: d.id.String(), Outcome: "paid", Evidence: say.evidence})
+		if err != nil || r.GetApplied() || r.GetReplaces() != say.replaces || r.GetPayout().GetProposal().GetActor() != "user:"+say.who {
+			t.Errorf("%s: %v, %v", say.who, r, err)
+		}
+	}
+	trail := ""
+	for _, m := range d.Messages(stream.Audit) {
+		trail += string(m.Payload)
+	}
+	if !strings.Contains(trail, "proposed paid, in place of what user:ada proposed: ticket 4711") {
+		t.Errorf("the trail: %s", trail)
+	}
 }
 
 func TestDifferentWordsStartOver(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/agogopay/agogo/internal/auth"
 	"github.com/agogopay/agogo/internal/mutation"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
 	"github.com/agogopay/agogo/services/recurrences/internal/resolve"
@@ -95,20 +96,20 @@ func (s *Server) ResolveCharge(ctx context.Context, r *recurrencesv1.ResolveChar
 		return nil, rpc.Invalid("charge_again", "goes with outcome not_paid: what was charged is not charged again")
 	}
 	out := &recurrencesv1.ResolveChargeResponse{}
-	var applied bool
+	var said review.Said
 	m := mutation.Mutation{
 		Tenant: r.GetTenant(), Action: "ResolveCharge", Target: r.GetId(), Detail: r.GetEvidence(), RequestID: r.GetRequestId(),
-		Became: func() string { return resolved(applied, r) },
+		Became: func() string { return resolved(said, r) },
 	}
 	err := s.single(ctx, m, out, func(tx pgx.Tx, id uuid.UUID) (_ proto.Message, err error) {
-		applied, err = s.Operate.ResolveCharge(ctx, tx, r.GetTenant(), id, resolve.Resolution{
+		said, err = s.Operate.ResolveCharge(ctx, tx, r.GetTenant(), id, resolve.Resolution{
 			Outcome: r.GetOutcome(), PayAgain: r.GetChargeAgain(), Evidence: r.GetEvidence(),
 		})
 		if err != nil {
 			return nil, err
 		}
 		c, err := s.charge(ctx, tx, r.GetTenant(), r.GetId())
-		return &recurrencesv1.ResolveChargeResponse{Applied: applied, Charge: c}, err
+		return &recurrencesv1.ResolveChargeResponse{Applied: said.Agreed, Charge: c, Replaces: said.Replaces}, err
 	})
 	return out, err
 }
@@ -123,16 +124,16 @@ func decider(ctx context.Context, tenant, doing string) (auth.Actor, error) {
 }
 
 // resolved says what a call came to: the words of a proposal and of what was applied differ only in that.
-func resolved(applied bool, r *recurrencesv1.ResolveChargeRequest) string {
+func resolved(said review.Said, r *recurrencesv1.ResolveChargeRequest) string {
 	words := "proposed "
-	if applied {
+	if said.Agreed {
 		words = "applied "
 	}
 	words += r.GetOutcome()
 	if r.GetChargeAgain() {
 		words += ", charge again"
 	}
-	return words
+	return words + insteadOf(said.Replaces)
 }
 
 // single is a mutation of one charge.

@@ -22,6 +22,7 @@ import (
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/run"
 	"github.com/agogopay/agogo/internal/telemetry"
@@ -117,9 +118,12 @@ func (p *people) AskAnew(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID) (b
 	return true, nil
 }
 
-func (p *people) ResolveCharge(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID, r resolve.Resolution) (bool, error) {
+func (p *people) ResolveCharge(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID, r resolve.Resolution) (review.Said, error) {
 	err := p.say("resolve %s: %s %v %s", id, r.Outcome, r.PayAgain, r.Evidence)
-	return len(p.asked) > 1, err
+	if len(p.asked) == 1 {
+		return review.Said{Replaces: "user:ana"}, err
+	}
+	return review.Said{Agreed: true}, err
 }
 
 func (p *people) Refresh(_ context.Context, _ pgx.Tx, _ string, id uuid.UUID) error {

@@ -212,7 +212,7 @@ func TestTwoPeopleResolve(t *testing.T) {
 	_, err := d.as("viewer").ResolveCharge(t.Context(), r)
 	wantCode(t, "a viewer", err, codes.PermissionDenied, "operator or approver")
 	first, err := d.as("operator").ResolveCharge(t.Context(), r)
-	if p := first.GetCharge().GetProposal(); err != nil || first.GetApplied() || p.GetActor() != "user:ana" || !p.GetChargeAgain() || p.GetOutcome() != "not_paid" {
+	if p := first.GetCharge().GetProposal(); err != nil || first.GetApplied() || first.GetReplaces() != "user:ana" || p.GetActor() != "user:ana" || !p.GetChargeAgain() || p.GetOutcome() != "not_paid" {
 		t.Errorf("%v, %v", first, err)
 	}
 	second, err := d.as("approver").ResolveCharge(t.Context(), r)
@@ -229,7 +229,7 @@ func TestTwoPeopleResolve(t *testing.T) {
 		wantCode(t, fmt.Sprint(bad), err, codes.InvalidArgument, "")
 	}
 	want := []string{
-		"user:operator | ResolveCharge | " + id.String() + " | proposed not_paid, charge again: statement of October | ",
+		"user:operator | ResolveCharge | " + id.String() + " | proposed not_paid, charge again, in place of what user:ana proposed: statement of October | ",
 		"user:approver | ResolveCharge | " + id.String() + " | applied not_paid, charge again: statement of October | ",
 	}
 	if diff := cmp.Diff(want, d.trail()); diff != "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/agogopay/agogo/internal/mutation"
 	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/provider"
+	"github.com/agogopay/agogo/internal/review"
 	"github.com/agogopay/agogo/internal/rpc"
 	"github.com/agogopay/agogo/internal/run"
 	recurrencesv1 "github.com/agogopay/agogo/proto/gen/go/agogo/recurrences/v1"
@@ -54,8 +55,8 @@ type Operate interface {
 	CancelCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, reason string) error
 	// AskAnew has the gateway asked about a charge that was refused to be cancelled, where its word is too old; asked tells whether.
 	AskAnew(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) (asked bool, err error)
-	// ResolveCharge proposes, or applies what another actor proposed with the same words; applied tells which.
-	ResolveCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, r resolve.Resolution) (applied bool, err error)
+	// ResolveCharge proposes, or applies what another actor proposed with the same words.
+	ResolveCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, r resolve.Resolution) (review.Said, error)
 	Refresh(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID) error
 	// SettleDispute books how a dispute ended, and returns its charge.
 	SettleDispute(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, outcome string) (uuid.UUID, error)

@@ -99,9 +99,13 @@ func (s *Server) ResolveFinding(ctx context.Context, r *recurrencesv1.ResolveFin
 
 // decided says what a person's words came to, and whose they took the place of.
 func decided(d suspense.Decision) string {
-	words := map[bool]string{true: "applied ", false: "proposed "}[d.Agreed] + d.Amount.Decimal() + " " + string(d.Amount.Currency) + " to " + d.Account
-	if d.Replaces != "" {
-		words += ", in place of what " + d.Replaces + " proposed"
+	return map[bool]string{true: "applied ", false: "proposed "}[d.Agreed] + d.Amount.Decimal() + " " + string(d.Amount.Currency) + " to " + d.Account + insteadOf(d.Replaces)
+}
+
+// insteadOf is what the audit trail says of words that took the place of another person's.
+func insteadOf(whose string) string {
+	if whose == "" {
+		return ""
 	}
-	return words
+	return ", in place of what " + whose + " proposed"
 }

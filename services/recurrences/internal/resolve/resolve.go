@@ -47,31 +47,31 @@ type Resolution struct {
 
 // ResolveCharge records the first person's words, and applies them when a second person gives the same. Whatever is said has
 // the gateway asked anew; not_paid is only applied on a lookup that was answered after it.
-func (r *Resolver) ResolveCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, res Resolution) (applied bool, err error) {
+func (r *Resolver) ResolveCharge(ctx context.Context, tx pgx.Tx, tenant string, id uuid.UUID, res Resolution) (review.Said, error) {
 	words := review.Words{Subject: id, Paid: res.Outcome == Paid, Again: res.PayAgain, Evidence: res.Evidence}
 	if err := words.Check(); err != nil {
-		return false, err
+		return review.Said{}, err
 	}
 	actor, ok := auth.ActorFrom(ctx)
 	if !ok {
-		return false, errors.New("resolve: no authenticated actor in the context")
+		return review.Said{}, errors.New("resolve: no authenticated actor in the context")
 	}
 	sub, err := r.lock(ctx, tx, tenant, id)
 	if err != nil {
-		return false, err
+		return review.Said{}, err
 	}
 	switch {
 	case sub.State != charge.ManualReview:
-		return false, refused(sub.Charge, "only a charge in manual_review is decided by people; lookups go on for the others")
+		return review.Said{}, refused(sub.Charge, "only a charge in manual_review is decided by people; lookups go on for the others")
 	case res.PayAgain && sub.Contradicted:
-		return false, contradicted(sub.Charge)
+		return review.Said{}, contradicted(sub.Charge)
 	}
 	words.Attempt = sub.Attempt
-	agreed, err := review.Say(ctx, tx, r.Clock.Now(), words, actor.Name)
-	if err != nil || !agreed {
-		return false, err
+	said, err := review.Say(ctx, tx, r.Clock.Now(), words, actor.Name)
+	if err != nil || !said.Agreed {
+		return said, err
 	}
-	return true, r.apply(ctx, tx, sub, words)
+	return said, r.apply(ctx, tx, sub, words)
 }
 
 func (r *Resolver) apply(ctx context.Context, tx pgx.Tx, sub subject, w review.Words) error {

@@ -45,7 +45,8 @@ func inReview(t *testing.T) (*recurrencestest.Env, uuid.UUID) {
 func say(e *recurrencestest.Env, who string, id uuid.UUID, res resolve.Resolution) (applied bool, err error) {
 	ctx := e.As(who)
 	err = pg.InTx(ctx, e.Pool, func(tx pgx.Tx) error {
-		applied, err = e.Resolver.ResolveCharge(ctx, tx, tenant, id, res)
+		said, err := e.Resolver.ResolveCharge(ctx, tx, tenant, id, res)
+		applied = said.Agreed
 		return err
 	})
 	return applied, err

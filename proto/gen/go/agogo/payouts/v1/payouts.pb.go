@@ -3247,6 +3247,7 @@ type ResolvePayoutResponse struct {
 	// applied is false when the call was recorded as the proposal.
 	Applied       bool    `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
 	Payout        *Payout `protobuf:"bytes,2,opt,name=payout,proto3" json:"payout,omitempty"`
+	Replaces      string  `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"` // whose proposal, in other words, this one has taken the place of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3293,6 +3294,13 @@ func (x *ResolvePayoutResponse) GetPayout() *Payout {
 		return x.Payout
 	}
 	return nil
+}
+
+func (x *ResolvePayoutResponse) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
 }
 
 type RetryPayoutRequest struct {
@@ -7184,10 +7192,11 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\bevidence\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"c\n" +
+	"request_id\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x7f\n" +
 	"\x15ResolvePayoutResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\bR\aapplied\x120\n" +
-	"\x06payout\x18\x02 \x01(\v2\x18.agogo.payouts.v1.PayoutR\x06payout\"\x9c\x01\n" +
+	"\x06payout\x18\x02 \x01(\v2\x18.agogo.payouts.v1.PayoutR\x06payout\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\tR\breplaces\"\x9c\x01\n" +
 	"\x12RetryPayoutRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
 	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\"\n" +

@@ -2202,6 +2202,7 @@ type ResolveChargeResponse struct {
 	// applied is false when the call was recorded as the proposal.
 	Applied       bool    `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
 	Charge        *Charge `protobuf:"bytes,2,opt,name=charge,proto3" json:"charge,omitempty"`
+	Replaces      string  `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"` // whose proposal, in other words, this one has taken the place of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2248,6 +2249,13 @@ func (x *ResolveChargeResponse) GetCharge() *Charge {
 		return x.Charge
 	}
 	return nil
+}
+
+func (x *ResolveChargeResponse) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
 }
 
 type Run struct {
@@ -4062,10 +4070,11 @@ const file_agogo_recurrences_v1_recurrences_proto_rawDesc = "" +
 	"\bevidence\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x05\x18\xd0\x0fR\bevidence\x12'\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"g\n" +
+	"request_id\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x83\x01\n" +
 	"\x15ResolveChargeResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\bR\aapplied\x124\n" +
-	"\x06charge\x18\x02 \x01(\v2\x1c.agogo.recurrences.v1.ChargeR\x06charge\"\x84\x05\n" +
+	"\x06charge\x18\x02 \x01(\v2\x1c.agogo.recurrences.v1.ChargeR\x06charge\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\tR\breplaces\"\x84\x05\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atick_id\x18\x02 \x01(\tR\x06tickId\x12\x16\n" +
