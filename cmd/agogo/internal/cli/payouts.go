@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,9 @@ var payoutColumns = []column[*payoutsv1.Payout]{
 	num("net", func(p *payoutsv1.Payout) string { return amount(p.Net) }),
 	num("items", func(p *payoutsv1.Payout) string { return strconv.Itoa(int(p.ItemCount)) }),
 	num("attempts", func(p *payoutsv1.Payout) string { return strconv.Itoa(len(p.Attempts)) }),
-	col("reason", reason[*payoutsv1.Payout]),
+	col("reason", func(p *payoutsv1.Payout) string {
+		return strings.Join(slices.DeleteFunc([]string{reason(p), waitsFor(p)}, blank), "; ")
+	}),
 }
 
 // reason says why something is in its state.
@@ -43,6 +46,7 @@ var payoutDetail = append(payoutColumns[:len(payoutColumns):len(payoutColumns)],
 		return approvals(p.Approvals, p.ApprovalsNeeded, p.ApprovalExpiresAt, p.Words)
 	}),
 	col("held for", heldFor),
+	col("goes on", goesOn),
 	col("proposal", func(p *payoutsv1.Payout) string {
 		if p.Proposal == nil {
 			return ""
@@ -65,6 +69,47 @@ func heldFor(p *payoutsv1.Payout) string {
 		return ""
 	}
 	return p.GetHeldFor() + " before it was taken over after a restore; another try is held for it again"
+}
+
+func blank(s string) bool { return s == "" }
+
+// waitsFor is why what is to be sent is not sent now.
+func waitsFor(p *payoutsv1.Payout) string {
+	switch {
+	case p.GetWaitsFor() == "":
+		return ""
+	case p.GetWaitsUntil() != nil:
+		return "waits for " + p.GetWaitsFor() + ", until " + when(p.GetWaitsUntil())
+	default:
+		return "waits for " + p.GetWaitsFor()
+	}
+}
+
+// goesOn is what has what waits go on; "" where nobody has to do anything.
+func goesOn(p *payoutsv1.Payout) string {
+	of := " --tenant " + p.GetTenant()
+	switch p.GetWaitsFor() {
+	case "batch_paused":
+		return "agogo batches resume " + p.GetBatchId() + of + ", once what paused it is mended: agogo batches get " + p.GetBatchId() + of
+	case "batch_approval":
+		return "agogo batches approve " + p.GetBatchId() + of + ", by whoever may"
+	case "tenant_stop":
+		return "agogo start" + of
+	case "provider_stopped":
+		return "agogo start" + of + ", once what its provider refuses is mended: agogo float list" + of
+	case "insufficient_float":
+		return "agogo float list" + of + " says what is wanting; it is held for it at once, and goes by itself when it is there"
+	case "contradicted":
+		return "never: its provider says that it was paid: agogo recon list" + of
+	case "run_cancelled":
+		return "never: its run was cancelled, and it ends by itself"
+	case "asked_since_restore":
+		return "by itself, when its provider has said that it was not sent before the restore: agogo restore list"
+	case "asked_about":
+		return "by itself, when its provider has said what became of its attempt: agogo schedules trigger " + p.GetTenant() + "/payouts/check-pending --wait has it asked now"
+	default:
+		return ""
+	}
 }
 
 func (a *app) payoutsCommand() *cobra.Command {

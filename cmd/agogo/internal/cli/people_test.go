@@ -12,12 +12,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agogopay/agogo/internal/rpc"
+	eventsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/events/v1"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
 func (comparing) GetPayout(_ context.Context, r *payoutsv1.GetPayoutRequest) (*payoutsv1.Payout, error) {
 	if r.GetId() == "foreign" {
 		return nil, status.Error(codes.Unauthenticated, "the bearer token is not known here")
+	}
+	if why, ok := strings.CutPrefix(r.GetId(), "waits-"); ok {
+		return &payoutsv1.Payout{Id: r.GetId(), Tenant: "lebenis", BatchId: "b-1", State: "approved", Reason: &eventsv1.Reason{Scope: "payment", Code: "cause_gone"}, WaitsFor: why}, nil
 	}
 	said := timestamppb.New(time.Date(2025, 1, 24, 12, 0, 0, 0, time.UTC))
 	return &payoutsv1.Payout{
@@ -44,6 +48,10 @@ func TestWhatPeopleWhoDecideRead(t *testing.T) {
 		"payouts get p-1":                             {"approved by user:ben at 2025-01-24T12:00:00Z: checked against the list\n", ""},
 		"payouts get p-2":                             {"attempt 1 succeeded SUCCEEDED, reference r-1, lookups 0\n", ""},
 		"payouts get p-3":                             {"provider    wave\n", ""},
+		"payouts get waits-batch_paused":              {"payment cause_gone; waits for batch_paused\n", ""},
+		"payouts get waits-batch_paused -o table":     {"goes on     agogo batches resume b-1 --tenant lebenis, once", ""},
+		"payouts get waits-run_cancelled":             {"never: its run was cancelled", "agogo"},
+		"payouts get waits-":                          {"payment cause_gone\n", "waits for"},
 		"batches get awaiting_approval":               {"0 of 1, until 2025-01-25T12:00:00Z", ""},
 		"batches get completed":                       {"0 of 1\n", "until"},
 		"batches retry-failed paused --reason mended": {"nothing of it is sent before: agogo batches resume paused\n", ""},

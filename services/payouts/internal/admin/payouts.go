@@ -151,7 +151,7 @@ func (s *Server) payout(ctx context.Context, q db.DBTX, tenant, id string) (*pay
 	return all[0], nil
 }
 
-// payouts reads payouts in the order of ids, with attempts, proposals and approvals: four queries however many there are.
+// payouts reads payouts in the order of ids, with attempts, proposals, approvals and what they wait for: six queries at most, however many there are.
 func (s *Server) payouts(ctx context.Context, conn db.DBTX, tenant string, ids []uuid.UUID) ([]*payoutsv1.Payout, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -184,6 +184,9 @@ func (s *Server) payouts(ctx context.Context, conn db.DBTX, tenant string, ids [
 				Outcome: pr.Outcome(), PayAgain: pr.Again, Evidence: pr.Evidence, Actor: pr.Actor, ProposedAt: timestamppb.New(pr.ProposedAt),
 			}
 		}
+	}
+	if err := s.waits(ctx, conn, tenant, byID); err != nil {
+		return nil, err
 	}
 	said, err := s.words(ctx, conn, ids)
 	if err != nil {

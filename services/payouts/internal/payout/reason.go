@@ -34,6 +34,14 @@ const (
 	CodeBatchApproval    = "batch_approval"       // called off: its batch waits for approval, and it stays approved behind that
 )
 
+// Codes of what a payout waits for that nothing holds, beside those above of what stands before its batch, its tenant or its provider.
+const (
+	WaitsForRetry    = "retry_later"         // it is tried again at a time
+	WaitsForProvider = "provider_resting"    // its provider has asked for a rest, or faults in a row have brought it about
+	WaitsForRestore  = "asked_since_restore" // whether it was sent before that
+	WaitsForLookup   = "asked_about"         // what became of an attempt of it
+)
+
 // Scopes of Agogo's own reasons, in the words of provider results.
 const (
 	ScopePayment  = "payment"

@@ -774,3 +774,59 @@ func (q *Queries) PayoutsOfTenant(ctx context.Context, arg PayoutsOfTenantParams
 	}
 	return items, nil
 }
+
+const waitsOf = `-- name: WaitsOf :many
+SELECT p.payout_id, p.state, p.provider, p.contradicted, p.retry_at, b.control, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned,
+       COALESCE(o.stopped, false)::boolean AS stopped,
+       EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking') AS asking,
+       EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)) AS asked_about
+FROM payouts p JOIN runs r ON r.run_id = p.run_id JOIN batches b ON b.run_id = p.run_id LEFT JOIN outflows o ON o.tenant = p.tenant
+WHERE p.payout_id = ANY($1::uuid[]) AND (p.state = 'approved' OR p.state = 'failed' AND p.retry_at IS NOT NULL)
+`
+
+type WaitsOfRow struct {
+	PayoutID     uuid.UUID
+	State        string
+	Provider     string
+	Contradicted bool
+	RetryAt      *time.Time
+	Control      string
+	Unapproved   bool
+	Planned      bool
+	Stopped      bool
+	Asking       bool
+	AskedAbout   bool
+}
+
+// What may stand before those of a page that are to be sent, or tried again.
+func (q *Queries) WaitsOf(ctx context.Context, ids []uuid.UUID) ([]WaitsOfRow, error) {
+	rows, err := q.db.Query(ctx, waitsOf, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WaitsOfRow
+	for rows.Next() {
+		var i WaitsOfRow
+		if err := rows.Scan(
+			&i.PayoutID,
+			&i.State,
+			&i.Provider,
+			&i.Contradicted,
+			&i.RetryAt,
+			&i.Control,
+			&i.Unapproved,
+			&i.Planned,
+			&i.Stopped,
+			&i.Asking,
+			&i.AskedAbout,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -60,6 +60,15 @@ SELECT p.payout_id, p.tenant, p.payee_id, p.run_id, p.batch_id, p.period_date::t
 FROM payouts p LEFT JOIN payees y ON y.tenant = p.tenant AND y.payee_id = p.payee_id
 WHERE p.tenant = @tenant AND p.payout_id = ANY(@ids::uuid[]);
 
+-- name: WaitsOf :many
+-- What may stand before those of a page that are to be sent, or tried again.
+SELECT p.payout_id, p.state, p.provider, p.contradicted, p.retry_at, b.control, (b.approvals < b.approvals_needed)::boolean AS unapproved, r.planned,
+       COALESCE(o.stopped, false)::boolean AS stopped,
+       EXISTS (SELECT 1 FROM prechecks w WHERE w.subject_id = p.payout_id AND w.state = 'asking') AS asking,
+       EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = p.payout_id AND (a.state NOT IN ('failed', 'not_sent') OR a.next_lookup_at IS NOT NULL)) AS asked_about
+FROM payouts p JOIN runs r ON r.run_id = p.run_id JOIN batches b ON b.run_id = p.run_id LEFT JOIN outflows o ON o.tenant = p.tenant
+WHERE p.payout_id = ANY(@ids::uuid[]) AND (p.state = 'approved' OR p.state = 'failed' AND p.retry_at IS NOT NULL);
+
 -- name: PayoutsOfRun :many
 SELECT payout_id, payee_id, seq FROM payouts
 WHERE tenant = @tenant AND run_id = @run_id AND (payee_id, seq) > (@after_payee::text, @after_seq::integer)

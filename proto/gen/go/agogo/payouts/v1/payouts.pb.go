@@ -2653,7 +2653,12 @@ type Payout struct {
 	Words             []*Word                `protobuf:"bytes,26,rep,name=words,proto3" json:"words,omitempty"`
 	ApprovalExpiresAt *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=approval_expires_at,json=approvalExpiresAt,proto3" json:"approval_expires_at,omitempty"`
 	// held_for is the reason code of what held it when it was found sent before a restore and taken over: another try is held for it again. Empty otherwise.
-	HeldFor       string `protobuf:"bytes,28,opt,name=held_for,json=heldFor,proto3" json:"held_for,omitempty"`
+	HeldFor string `protobuf:"bytes,28,opt,name=held_for,json=heldFor,proto3" json:"held_for,omitempty"`
+	// waits_for is why what is approved, or failed and to be tried again, is not sent now: run_cancelled, batch_paused, batch_approval, tenant_stop,
+	// provider_stopped, insufficient_float, contradicted, retry_later, provider_resting, asked_since_restore (its provider is asked whether it was sent before a
+	// restore), asked_about (an attempt of it). Empty when it goes as its turn comes, and in other states: reason says what holds what is held.
+	WaitsFor      string                 `protobuf:"bytes,29,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	WaitsUntil    *timestamppb.Timestamp `protobuf:"bytes,30,opt,name=waits_until,json=waitsUntil,proto3" json:"waits_until,omitempty"` // with retry_later and provider_resting
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2882,6 +2887,20 @@ func (x *Payout) GetHeldFor() string {
 		return x.HeldFor
 	}
 	return ""
+}
+
+func (x *Payout) GetWaitsFor() string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return ""
+}
+
+func (x *Payout) GetWaitsUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WaitsUntil
+	}
+	return nil
 }
 
 type Proposal struct {
@@ -7123,7 +7142,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\tclosed_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12@\n" +
 	"\x0enext_lookup_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\fnextLookupAt\x12\x18\n" +
-	"\alookups\x18\f \x01(\x05R\alookups\"\x94\b\n" +
+	"\alookups\x18\f \x01(\x05R\alookups\"\xee\b\n" +
 	"\x06Payout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x19\n" +
@@ -7159,7 +7178,10 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\tapprovals\x18\x19 \x01(\x05R\tapprovals\x12,\n" +
 	"\x05words\x18\x1a \x03(\v2\x16.agogo.payouts.v1.WordR\x05words\x12J\n" +
 	"\x13approval_expires_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\x11approvalExpiresAt\x12\x19\n" +
-	"\bheld_for\x18\x1c \x01(\tR\aheldFor\"\xb0\x01\n" +
+	"\bheld_for\x18\x1c \x01(\tR\aheldFor\x12\x1b\n" +
+	"\twaits_for\x18\x1d \x01(\tR\bwaitsFor\x12;\n" +
+	"\vwaits_until\x18\x1e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"waitsUntil\"\xb0\x01\n" +
 	"\bProposal\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x1b\n" +
 	"\tpay_again\x18\x02 \x01(\bR\bpayAgain\x12\x1a\n" +
@@ -7762,166 +7784,167 @@ var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
 	33,  // 53: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
 	23,  // 54: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
 	94,  // 55: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	94,  // 56: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	32,  // 57: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	32,  // 58: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	22,  // 59: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	22,  // 60: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	94,  // 61: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	52,  // 62: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	53,  // 63: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	94,  // 64: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	94,  // 65: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	94,  // 66: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	62,  // 67: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
-	93,  // 68: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
-	94,  // 69: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
-	93,  // 70: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
-	93,  // 71: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
-	93,  // 72: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
-	93,  // 73: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
-	94,  // 74: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
-	93,  // 75: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
-	93,  // 76: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
-	93,  // 77: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
-	93,  // 78: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
-	93,  // 79: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
-	96,  // 80: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	94,  // 81: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	93,  // 82: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	93,  // 83: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	93,  // 84: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	93,  // 85: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	93,  // 86: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	93,  // 87: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	93,  // 88: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	93,  // 89: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	93,  // 90: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	93,  // 91: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	93,  // 92: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	93,  // 93: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	94,  // 94: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
-	65,  // 95: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
-	65,  // 96: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
-	65,  // 97: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	93,  // 98: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	94,  // 99: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
-	74,  // 100: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	79,  // 101: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
-	74,  // 102: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
-	93,  // 103: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
-	93,  // 104: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
-	93,  // 105: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
-	93,  // 106: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
-	93,  // 107: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	86,  // 108: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	93,  // 109: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	94,  // 110: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	93,  // 111: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	93,  // 112: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	93,  // 113: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	93,  // 114: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	93,  // 115: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	93,  // 116: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	97,  // 117: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	97,  // 118: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,   // 119: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,   // 120: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,   // 121: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,   // 122: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,   // 123: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10,  // 124: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15,  // 125: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17,  // 126: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	18,  // 127: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
-	20,  // 128: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
-	21,  // 129: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
-	24,  // 130: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	26,  // 131: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	27,  // 132: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	28,  // 133: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	29,  // 134: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	34,  // 135: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	36,  // 136: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	37,  // 137: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	39,  // 138: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	40,  // 139: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	41,  // 140: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	42,  // 141: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	43,  // 142: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	44,  // 143: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	45,  // 144: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	46,  // 145: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	48,  // 146: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	50,  // 147: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	51,  // 148: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	54,  // 149: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	56,  // 150: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	57,  // 151: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	58,  // 152: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	60,  // 153: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
-	63,  // 154: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	68,  // 155: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	66,  // 156: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
-	70,  // 157: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	72,  // 158: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	75,  // 159: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	77,  // 160: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
-	80,  // 161: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
-	82,  // 162: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	84,  // 163: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	98,  // 164: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	98,  // 165: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 166: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 167: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 168: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 169: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 170: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 171: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 172: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 173: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19,  // 174: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
-	9,   // 175: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
-	9,   // 176: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
-	25,  // 177: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	22,  // 178: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 179: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 180: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	30,  // 181: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	35,  // 182: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	32,  // 183: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	38,  // 184: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	32,  // 185: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 186: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 187: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 188: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 189: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 190: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 191: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	47,  // 192: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	49,  // 193: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
-	52,  // 194: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	52,  // 195: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	55,  // 196: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	59,  // 197: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 198: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 199: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	61,  // 200: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
-	64,  // 201: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	69,  // 202: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	67,  // 203: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
-	71,  // 204: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	73,  // 205: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	76,  // 206: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	78,  // 207: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
-	81,  // 208: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
-	83,  // 209: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	85,  // 210: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	164, // [164:211] is the sub-list for method output_type
-	117, // [117:164] is the sub-list for method input_type
-	117, // [117:117] is the sub-list for extension type_name
-	117, // [117:117] is the sub-list for extension extendee
-	0,   // [0:117] is the sub-list for field type_name
+	94,  // 56: agogo.payouts.v1.Payout.waits_until:type_name -> google.protobuf.Timestamp
+	94,  // 57: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	32,  // 58: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	32,  // 59: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	22,  // 60: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	22,  // 61: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	94,  // 62: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	52,  // 63: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	53,  // 64: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	94,  // 65: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	94,  // 66: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	94,  // 67: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	62,  // 68: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
+	93,  // 69: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	94,  // 70: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	93,  // 71: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	93,  // 72: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	93,  // 73: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	93,  // 74: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	94,  // 75: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	93,  // 76: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	93,  // 77: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	93,  // 78: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	93,  // 79: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	93,  // 80: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	96,  // 81: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	94,  // 82: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	93,  // 83: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	93,  // 84: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	93,  // 85: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	93,  // 86: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	93,  // 87: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	93,  // 88: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	93,  // 89: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	93,  // 90: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	93,  // 91: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	93,  // 92: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	93,  // 93: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	93,  // 94: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	94,  // 95: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	65,  // 96: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
+	65,  // 97: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	65,  // 98: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	93,  // 99: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	94,  // 100: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	74,  // 101: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	79,  // 102: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
+	74,  // 103: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
+	93,  // 104: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
+	93,  // 105: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
+	93,  // 106: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
+	93,  // 107: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
+	93,  // 108: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	86,  // 109: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	93,  // 110: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	94,  // 111: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	93,  // 112: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	93,  // 113: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	93,  // 114: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	93,  // 115: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	93,  // 116: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	93,  // 117: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	97,  // 118: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	97,  // 119: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 120: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 121: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 122: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 123: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 124: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 125: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 126: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 127: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	18,  // 128: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
+	20,  // 129: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
+	21,  // 130: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
+	24,  // 131: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	26,  // 132: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	27,  // 133: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	28,  // 134: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	29,  // 135: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	34,  // 136: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	36,  // 137: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	37,  // 138: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	39,  // 139: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	40,  // 140: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	41,  // 141: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	42,  // 142: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	43,  // 143: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	44,  // 144: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	45,  // 145: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	46,  // 146: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	48,  // 147: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	50,  // 148: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	51,  // 149: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	54,  // 150: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	56,  // 151: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	57,  // 152: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	58,  // 153: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	60,  // 154: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	63,  // 155: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	68,  // 156: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	66,  // 157: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
+	70,  // 158: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	72,  // 159: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	75,  // 160: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	77,  // 161: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
+	80,  // 162: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
+	82,  // 163: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	84,  // 164: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	98,  // 165: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	98,  // 166: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 167: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 168: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 169: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 170: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 171: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 172: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 173: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 174: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19,  // 175: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
+	9,   // 176: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
+	9,   // 177: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
+	25,  // 178: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	22,  // 179: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 180: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 181: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	30,  // 182: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	35,  // 183: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	32,  // 184: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	38,  // 185: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	32,  // 186: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 187: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 188: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 189: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 190: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 191: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	32,  // 192: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	47,  // 193: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	49,  // 194: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
+	52,  // 195: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	52,  // 196: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	55,  // 197: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	59,  // 198: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 199: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	59,  // 200: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	61,  // 201: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	64,  // 202: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	69,  // 203: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	67,  // 204: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
+	71,  // 205: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	73,  // 206: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	76,  // 207: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	78,  // 208: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
+	81,  // 209: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
+	83,  // 210: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	85,  // 211: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	165, // [165:212] is the sub-list for method output_type
+	118, // [118:165] is the sub-list for method input_type
+	118, // [118:118] is the sub-list for extension type_name
+	118, // [118:118] is the sub-list for extension extendee
+	0,   // [0:118] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
