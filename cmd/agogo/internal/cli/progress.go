@@ -87,6 +87,9 @@ func (m *meter) line(p *payoutsv1.RunProgress) string {
 	if !p.GetPlanned() && !m.over {
 		parts[0] = fmt.Sprintf("planning, %d pages so far", p.GetPages())
 	}
+	if m.over { // it is shown as it was at its end besides, and what it left has gone on
+		parts[0] += ", its payouts now"
+	}
 	if all > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %d sent", sent, all-n["skipped"]))
 	}

@@ -29,6 +29,7 @@ func (a *app) runsCommand() *cobra.Command {
 			return r.GetItems(), r.GetNextPageToken(), err
 		}, runColumns...)
 	}, "agogo runs list --tenant lebenis --state running")
+	list.Long = "List runs, newest first. One that is over is listed as it was at its end; how its payouts stand now, agogo batches list says."
 	list.Flags().StringVar(&state, "state", "", "only runs in this state")
 	list.Flags().StringVar(&schedule, "schedule", "", "only runs of this schedule (its short name)")
 	get := leaf("get ID", "Show one run by run id or tick id", exactly("ID"), func(c *cobra.Command, args []string) error {
@@ -40,7 +41,7 @@ func (a *app) runsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return one(a, r, runColumns...)
+		return one(a, r, runDetail(r)...)
 	}, "agogo runs get lebenis/payouts/daily@2025-01-24T23:59:00Z")
 	return noun("runs", "What ticks started", list, get, a.watchCommand(), a.retryRunCommand(), a.cancelRunCommand())
 }
@@ -67,7 +68,7 @@ func (a *app) watchCommand() *cobra.Command {
 	}, "agogo runs watch lebenis/payouts/daily@2025-01-24T23:59:00Z")
 	follow.Long = `Follow a run to its end. While a run of payouts lasts, a line tells of its progress whenever there is some: pages planned, payouts by
 state, payouts a second, how long what is left will take at that rate, and what holds the rest. What is held does not keep a run open. At last the run is printed
-as it was when it ended; of one that had ended before, the line has how its payouts stand now.`
+as it was at its end. What was held or unknown goes on after that: the line of a run that is over has how its payouts stand now.`
 	follow.Flags().DurationVar(&timeout, "timeout", time.Hour, "how long to follow")
 	return follow
 }
@@ -150,7 +151,7 @@ func (a *app) await(ctx context.Context, client schedulerv1.SchedulerServiceClie
 	if err != nil {
 		return err
 	}
-	if err := one(a, run, runColumns...); err != nil {
+	if err := one(a, run, runDetail(run)...); err != nil {
 		return err
 	}
 	if run.State == "failed" {
@@ -192,6 +193,21 @@ var runColumns = []column[*schedulerv1.Run]{
 	col("totals", func(r *schedulerv1.Run) string { return totals(r.Totals) }),
 	col("reason", (*schedulerv1.Run).GetReason),
 	col("updated (utc)", func(r *schedulerv1.Run) string { return when(r.UpdatedAt) }),
+}
+
+// runDetail are the columns of one run. One that is over is shown as it was at its end, and they say so: what it has left goes on without it.
+func runDetail(r *schedulerv1.Run) []column[*schedulerv1.Run] {
+	columns := slices.Clone(runColumns)
+	if r.GetState() != "completed" && r.GetState() != "failed" {
+		return columns
+	}
+	over := map[string]string{"counts": "counts at its end", "totals": "totals at its end", "updated (utc)": "ended (utc)"}
+	for i, c := range columns {
+		if title, ok := over[c.title]; ok {
+			columns[i].title = title
+		}
+	}
+	return columns
 }
 
 func counts(m map[string]int64) string {
