@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -171,8 +172,10 @@ func TestAnyHistory(t *testing.T) {
 	t.Parallel()
 	pool := payoutstest.Pool(t)
 	s := &seeker{t: t, pool: pool, empty: pgtest.Backup(t, pool), found: map[string]string{}}
+	next := seeds(t)
 	until := time.Now().Add(*budget)
 	for s.lived == 0 || time.Now().Before(until) && !t.Failed() {
+		next()
 		rapid.Check(t, func(rt *rapid.T) { // a hundred at a time
 			if h := histories().Draw(rt, "history"); time.Now().Before(until) || len(s.found) > 0 || s.lived == 0 {
 				s.try(rt, h)
@@ -180,6 +183,56 @@ func TestAnyHistory(t *testing.T) {
 		})
 	}
 	t.Logf("%d histories of %d steps in all", s.lived, s.steps)
+}
+
+// seeds says the seed that a search begins with, and returns what gives each hundred one of its own, which follows from it: rapid begins
+// every hundred with -rapid.seed, and half an hour would live through the first one again and again.
+func seeds(t testing.TB) (next func()) {
+	t.Helper()
+	seed, err := strconv.ParseUint(flag.Lookup("rapid.seed").Value.String(), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("the same again: -rapid.seed %d", seed)
+	return func() {
+		if err := flag.Set("rapid.seed", strconv.FormatUint(seed, 10)); err != nil {
+			t.Fatal(err)
+		}
+		seed += 1 << 32 // far from where a hundred goes, which adds to its seed
+	}
+}
+
+// A search with a seed draws other histories in its second hundred, and the same ones when it is begun again.
+func TestEachHundredIsAnother(t *testing.T) {
+	set := func(seed string) {
+		if err := flag.Set("rapid.seed", seed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer set(flag.Lookup("rapid.seed").Value.String())
+	var drawn []string
+	seen := map[string]bool{}
+	for range 2 {
+		set("7")
+		next := seeds(t)
+		for range 2 {
+			next()
+			rapid.Check(t, func(rt *rapid.T) {
+				h := histories().Draw(rt, "history").String()
+				drawn, seen[h] = append(drawn, h), true
+			})
+		}
+	}
+	once := len(drawn) / 2
+	if !slices.Equal(drawn[:once], drawn[once:]) {
+		t.Error("the same seed draws other histories")
+	}
+	if len(seen) <= once*3/4 {
+		t.Errorf("%d of %d histories differ", len(seen), once)
+	}
 }
 
 // histories draws rules, and scenes among steps.
