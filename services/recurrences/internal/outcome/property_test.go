@@ -27,7 +27,8 @@ import (
 func TestAnyHistoryKeepsThePromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		e := recurrencestest.New(t)
+		one := single{t, rt}
+		e := recurrencestest.New(one)
 		h := history{Env: e, rt: rt, day: recurrencestest.On("2025-10-29")}
 		if rapid.Bool().Draw(rt, "deduplicates") { // for a day
 			e.Connector.Policy.Deduplicates = true
@@ -40,15 +41,45 @@ func TestAnyHistoryKeepsThePromises(t *testing.T) {
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
 			h.step()
 			e.CheckBooks()
-			if t.Failed() {
+			if one.Failed() {
 				return
 			}
 		}
 		h.settle()
-		h.nothingIsStuck(t)
-		h.takenBackOnce(t)
+		h.nothingIsStuck(one)
+		h.takenBackOnce(one)
 		e.CheckBooks()
 		e.CheckEvents()
+	})
+}
+
+// single is one history of a test's many: its connections go with it, or a search ends where the server has no more of them, and what it
+// fails is told to rapid, which names its seed and makes it shorter.
+type single struct {
+	testing.TB
+	rt *rapid.T
+}
+
+func (s single) Cleanup(fn func())                 { s.rt.Cleanup(fn) }
+func (s single) Context() context.Context          { return s.rt.Context() }
+func (s single) Failed() bool                      { return s.rt.Failed() }
+func (s single) Error(args ...any)                 { s.rt.Error(args...) }
+func (s single) Errorf(format string, args ...any) { s.rt.Errorf(format, args...) }
+func (s single) Fatal(args ...any)                 { s.rt.Fatal(args...) }
+func (s single) Fatalf(format string, args ...any) { s.rt.Fatalf(format, args...) }
+
+func TestHistoriesHoldNothingOfThoseBefore(t *testing.T) {
+	t.Parallel()
+	var before *recurrencestest.Env
+	lived := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		if lived++; lived > 2 {
+			return
+		}
+		if before != nil && before.Pool.Ping(t.Context()) == nil {
+			rt.Error("the history before still holds its connections")
+		}
+		before = recurrencestest.New(single{t, rt})
 	})
 }
 
@@ -137,7 +168,7 @@ func (h *history) settle() {
 }
 
 // nothingIsStuck fails the test unless everything has an end or waits for something that has a name.
-func (h *history) nothingIsStuck(t *testing.T) {
+func (h *history) nothingIsStuck(t testing.TB) {
 	t.Helper()
 	const doubt = `EXISTS (SELECT 1 FROM charges o WHERE o.recurrence_id = c.recurrence_id AND o.state IN ('processing', 'unknown', 'manual_review'))`
 	const asked = `EXISTS (SELECT 1 FROM attempts a WHERE a.subject_id = c.charge_id AND a.next_lookup_at IS NOT NULL)`
@@ -168,7 +199,7 @@ func (h *history) nothingIsStuck(t *testing.T) {
 }
 
 // takenBackOnce fails the test unless what the gateway refunded is what is booked, and no more than was charged.
-func (h *history) takenBackOnce(t *testing.T) {
+func (h *history) takenBackOnce(t testing.TB) {
 	t.Helper()
 	var refunded int64
 	for _, s := range h.Gateway.Paid() {
