@@ -27,6 +27,8 @@ type Connector struct {
 	Policy     attempt.Policy
 	Throttle   *provider.Throttle
 	RetryAfter []time.Duration
+	// Namer is nil for a provider whose webhooks name our references.
+	Namer provider.Namer
 	// Balance is nil for a provider that does not tell its float. Where asking uses a credential that locks out, it is guarded
 	// by [Set.Guard].
 	Balance provider.BalanceReader
@@ -105,6 +107,7 @@ func New(tenant string, c config.Provider, a Adapter) *Connector {
 		conn.RetryAfter = []time.Duration{time.Minute, 10 * time.Minute}
 	}
 	conn.Verifier, _ = a.(provider.WebhookVerifier)
+	conn.Namer, _ = a.(provider.Namer)
 	conn.Balance, _ = a.(provider.BalanceReader)
 	conn.Statement, _ = a.(provider.StatementReader)
 	conn.Reverser, _ = a.(provider.Reverser)

@@ -13,6 +13,13 @@ type Reverser interface {
 	Reverse(ctx context.Context, t Transfer, providerID string) Result
 }
 
+// Namer is an adapter whose webhooks name a transfer by the provider's own id alone. Asked for one that such a webhook has named, it tells
+// the reference that the provider has for it, or "" where that is none that could be ours. That the provider does not show it is an error like any
+// other: it may later.
+type Namer interface {
+	ReferenceOf(ctx context.Context, id string) (reference string, err error)
+}
+
 // The kinds of lines of a statement.
 const (
 	LinePayout   = "payout"

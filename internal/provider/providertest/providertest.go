@@ -66,6 +66,7 @@ func Run(t *testing.T, r Rig) {
 		t.Run("fault "+string(f), func(t *testing.T) { r.fault(t, f, e) })
 		if e.lookup {
 			t.Run("lookup during "+string(f), func(t *testing.T) { r.lookupFault(t, f) })
+			t.Run("name during "+string(f), func(t *testing.T) { r.nameFault(t, f) })
 		}
 	}
 	t.Run("lookups", r.lookups)
@@ -73,6 +74,7 @@ func Run(t *testing.T, r Rig) {
 	t.Run("cancelled at any moment", r.cancelled)
 	t.Run("many at once", r.parallel)
 	t.Run("webhooks", r.webhooks)
+	t.Run("names", r.names)
 	t.Run("recipients", r.recipients)
 	if r.Deduplicates {
 		t.Run("a repeated reference", r.repeats)
@@ -330,6 +332,60 @@ func (r Rig) webhooks(t *testing.T) {
 		if len(refs) != 0 || !errors.Is(err, provider.ErrUnreadable) && !errors.Is(err, provider.ErrForged) {
 			t.Errorf("body %q: %v, %v", garbage, refs, err)
 		}
+	}
+}
+
+// names: of an id that its webhooks name, a provider tells the reference that was sent, and of any other one none.
+func (r Rig) names(t *testing.T) {
+	t.Parallel()
+	s := r.New(t)
+	n, ok := s.Adapter.(provider.Namer)
+	if !ok {
+		return
+	}
+	res := s.Adapter.Submit(t.Context(), s.Transfer("ref-1"))
+	want := s.Transfer("ref-1").Reference
+	for _, id := range []string{res.ProviderID, strings.ToUpper(res.ProviderID)} {
+		if got, err := n.ReferenceOf(t.Context(), id); err != nil || got != want {
+			t.Errorf("the id %q of %s: %q, %v", id, want, got, err)
+		}
+	}
+	strange := strings.Map(func(c rune) rune {
+		if c >= '0' && c <= '9' {
+			return '0' + (c-'0'+1)%10
+		}
+		return c
+	}, res.ProviderID)
+	for _, id := range []string{strange, "", "../" + res.ProviderID, "nothing"} {
+		if got, err := n.ReferenceOf(t.Context(), id); err == nil {
+			t.Errorf("an id that it does not know, %q: %q", id, got)
+		}
+	}
+	if n := s.Requests("ref-1"); n != 1 {
+		t.Errorf("asking whose an id is asked for the payment: %d requests", n)
+	}
+}
+
+// nameFault: an answer that fails says nothing of whose an id is.
+func (r Rig) nameFault(t *testing.T, f Fault) {
+	t.Parallel()
+	s := r.New(t)
+	n, ok := s.Adapter.(provider.Namer)
+	if !ok {
+		return
+	}
+	res := s.Adapter.Submit(t.Context(), s.Transfer("ref-1"))
+	want := s.Transfer("ref-1").Reference
+	s.Break(f)
+	switch got, err := n.ReferenceOf(t.Context(), res.ProviderID); {
+	case err == nil && got != want:
+		t.Errorf("%s was read as %q", f, got)
+	case err != nil && containsAny(err.Error(), s.Secrets):
+		t.Errorf("a secret is in %q", err)
+	}
+	s.Mend()
+	if got, err := n.ReferenceOf(t.Context(), res.ProviderID); err != nil || got != want {
+		t.Errorf("after the fault: %q, %v", got, err)
 	}
 }
 

@@ -41,6 +41,7 @@ var (
 	_ provider.Submitter       = (*Adapter)(nil)
 	_ provider.Lookuper        = (*Adapter)(nil)
 	_ provider.WebhookVerifier = (*Adapter)(nil)
+	_ provider.Namer           = (*Adapter)(nil)
 )
 
 // sale is the body of a charge. It carries nothing about the customer: the gateway needs the card and the amount.

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/agogopay/agogo/internal/provider"
 )
 
@@ -60,8 +62,38 @@ func (a *Adapter) list(ctx context.Context, t provider.Transfer) ([]string, erro
 	return ids, nil
 }
 
+// errAnother is what is wrong with an answer about something that was not asked for.
+var errAnother = errors.New("lookup of a transaction: the answer is about another")
+
 // fetch asks for one transaction that the order is said to have.
 func (a *Adapter) fetch(ctx context.Context, t provider.Transfer, id string) (transaction, error) {
+	tx, err := a.read(ctx, t, id)
+	if err == nil && tx.Order != t.Reference {
+		return transaction{}, errAnother
+	}
+	return tx, err
+}
+
+// ReferenceOf asks for the order of a transaction that a notification names. The merchant may have orders that are none of ours.
+func (a *Adapter) ReferenceOf(ctx context.Context, id string) (string, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return "", errors.New("lookup of a transaction: no PaymentId")
+	}
+	tx, err := a.read(ctx, provider.Transfer{Reference: parsed.String()}, parsed.String())
+	switch {
+	case err != nil:
+		return "", err
+	case tx.Order == "":
+		return "", errors.New("lookup of a transaction: the answer names no order")
+	case !reference.MatchString(tx.Order):
+		return "", nil
+	}
+	return tx.Order, nil
+}
+
+// read asks for one transaction, on behalf of a transfer.
+func (a *Adapter) read(ctx context.Context, t provider.Transfer, id string) (transaction, error) {
 	reply := a.get(ctx, t, "/"+id)
 	if err := a.unanswered(reply); err != nil {
 		return transaction{}, err
@@ -70,8 +102,8 @@ func (a *Adapter) fetch(ctx context.Context, t provider.Transfer, id string) (tr
 	switch {
 	case err != nil:
 		return transaction{}, fmt.Errorf("lookup of a transaction: %w", err)
-	case tx.ID != id || tx.Order != t.Reference:
-		return transaction{}, errors.New("lookup of a transaction: the answer is about another")
+	case tx.ID != id:
+		return transaction{}, errAnother
 	}
 	return tx, nil
 }
