@@ -19,6 +19,7 @@ const (
 	gather    = 200 * time.Millisecond // most are faster than our own commit, and cheaper to match together
 	busy      = 200 * time.Millisecond
 	batchSize = 500
+	slowest   = time.Hour
 	giveUp    = 24 * time.Hour
 	keepFor   = 30 * 24 * time.Hour
 )
@@ -191,12 +192,17 @@ func (r *Receiver) judge(ctx context.Context, h db.ClaimWebhooksRow, fates map[s
 		r.counted.WithLabelValues(h.Provider, "matched").Inc()
 		return matched, now
 	case age < giveUp:
-		return received, now.Add(min(max(age, poll), time.Hour))
+		return received, nextTry(now, age)
 	default:
 		r.counted.WithLabelValues(h.Provider, unmatched).Inc()
 		r.Logger.ErrorContext(ctx, "webhook: nothing here has its references", "tenant", h.Tenant, "provider", h.Provider, "webhook", h.ID)
 		return unmatched, now
 	}
+}
+
+// nextTry is when a webhook of an age is tried again that nothing here knows the references of.
+func nextTry(now time.Time, age time.Duration) time.Time {
+	return now.Add(min(max(age, poll), slowest))
 }
 
 // Recall makes webhooks due that wait because nothing here had one of these references when they were tried, and tells which of them those are.

@@ -59,6 +59,44 @@ WITH waiting AS MATERIALIZED (
 )
 SELECT k.waits_for::text[] AS waits_for FROM waiting k;
 
+-- name: AskableNames :many
+-- Ids by which webhooks wait and that may be asked about, the longest waiting first.
+SELECT k.id::text AS id, k.received_at::timestamptz AS received_at
+FROM (SELECT u.id, min(w.received_at) AS received_at FROM webhook_queue q JOIN webhooks w ON w.id = q.webhook_id, unnest(q.waits_for) AS u(id)
+      WHERE q.waits_for IS NOT NULL AND w.tenant = @tenant AND w.provider = @provider GROUP BY u.id) k
+WHERE NOT EXISTS (SELECT FROM webhook_names n WHERE n.tenant = @tenant AND n.provider = @provider AND n.id = k.id
+                  AND (n.reference IS NOT NULL OR n.next_ask_at > @now))
+ORDER BY k.received_at, k.id LIMIT @most;
+
+-- name: AskNames :many
+-- Whoever gets one asks about it, and nobody else does until then.
+INSERT INTO webhook_names AS n (tenant, provider, id, asked_at, next_ask_at)
+SELECT @tenant, @provider, i.id, @now, i.next_ask_at
+FROM (SELECT unnest(@ids::text[]) AS id, unnest(@next_asks::timestamptz[]) AS next_ask_at) i ORDER BY i.id
+ON CONFLICT (tenant, provider, id) DO UPDATE SET asked_at = excluded.asked_at, next_ask_at = excluded.next_ask_at
+WHERE n.reference IS NULL AND n.next_ask_at <= @now
+RETURNING n.id;
+
+-- name: TellNames :exec
+UPDATE webhook_names n SET reference = t.reference
+FROM (SELECT unnest(@ids::text[]) AS id, unnest(@refs::text[]) AS reference) t
+WHERE n.tenant = @tenant AND n.provider = @provider AND n.id = t.id;
+
+-- name: MissNames :exec
+UPDATE webhook_names SET missed = true WHERE tenant = @tenant AND provider = @provider AND id = ANY(@ids::text[]) AND reference IS NULL;
+
+-- name: Unnamed :one
+-- When the first webhook came that waits by an id whose reference is not told, and may still be.
+SELECT min(w.received_at)::timestamptz AS oldest FROM webhook_queue q JOIN webhooks w ON w.id = q.webhook_id
+WHERE (SELECT EXISTS (SELECT FROM webhook_names a WHERE a.tenant = @tenant AND a.provider = @provider AND a.reference IS NULL)) -- nearly never
+  AND q.waits_for IS NOT NULL AND w.tenant = @tenant AND w.provider = @provider
+  AND EXISTS (SELECT FROM webhook_names n WHERE n.tenant = @tenant AND n.provider = @provider AND n.id = ANY(q.waits_for)
+              AND n.reference IS NULL AND (n.missed OR NOT @missed::boolean))
+HAVING count(*) > 0;
+
+-- name: IsNamed :one
+SELECT EXISTS (SELECT FROM webhook_names WHERE tenant = @tenant AND provider = @provider AND reference = @reference::text);
+
 -- name: GiveUpWebhooks :exec
 UPDATE webhooks SET unmatched = true WHERE id = ANY(@ids::bigint[]);
 
@@ -71,5 +109,10 @@ WITH gone AS (
     )) RETURNING id
 ), unqueued AS (
     DELETE FROM webhook_queue q USING gone g WHERE q.webhook_id = g.id
+), unnamed AS (
+    -- What was named by webhooks of that age; there are never more of these.
+    DELETE FROM webhook_names WHERE ctid = ANY (ARRAY(
+        SELECT n.ctid FROM webhook_names n WHERE n.asked_at < @before::timestamptz ORDER BY n.asked_at LIMIT @batch FOR UPDATE SKIP LOCKED
+    ))
 )
 SELECT count(*) FROM gone;

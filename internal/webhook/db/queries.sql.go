@@ -10,6 +10,97 @@ import (
 	"time"
 )
 
+const askNames = `-- name: AskNames :many
+INSERT INTO webhook_names AS n (tenant, provider, id, asked_at, next_ask_at)
+SELECT $1, $2, i.id, $3, i.next_ask_at
+FROM (SELECT unnest($4::text[]) AS id, unnest($5::timestamptz[]) AS next_ask_at) i ORDER BY i.id
+ON CONFLICT (tenant, provider, id) DO UPDATE SET asked_at = excluded.asked_at, next_ask_at = excluded.next_ask_at
+WHERE n.reference IS NULL AND n.next_ask_at <= $3
+RETURNING n.id
+`
+
+type AskNamesParams struct {
+	Tenant   string
+	Provider string
+	Now      time.Time
+	Ids      []string
+	NextAsks []time.Time
+}
+
+// Whoever gets one asks about it, and nobody else does until then.
+func (q *Queries) AskNames(ctx context.Context, arg AskNamesParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, askNames,
+		arg.Tenant,
+		arg.Provider,
+		arg.Now,
+		arg.Ids,
+		arg.NextAsks,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const askableNames = `-- name: AskableNames :many
+SELECT k.id::text AS id, k.received_at::timestamptz AS received_at
+FROM (SELECT u.id, min(w.received_at) AS received_at FROM webhook_queue q JOIN webhooks w ON w.id = q.webhook_id, unnest(q.waits_for) AS u(id)
+      WHERE q.waits_for IS NOT NULL AND w.tenant = $1 AND w.provider = $2 GROUP BY u.id) k
+WHERE NOT EXISTS (SELECT FROM webhook_names n WHERE n.tenant = $1 AND n.provider = $2 AND n.id = k.id
+                  AND (n.reference IS NOT NULL OR n.next_ask_at > $3))
+ORDER BY k.received_at, k.id LIMIT $4
+`
+
+type AskableNamesParams struct {
+	Tenant   string
+	Provider string
+	Now      time.Time
+	Most     int32
+}
+
+type AskableNamesRow struct {
+	ID         string
+	ReceivedAt time.Time
+}
+
+// Ids by which webhooks wait and that may be asked about, the longest waiting first.
+func (q *Queries) AskableNames(ctx context.Context, arg AskableNamesParams) ([]AskableNamesRow, error) {
+	rows, err := q.db.Query(ctx, askableNames,
+		arg.Tenant,
+		arg.Provider,
+		arg.Now,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AskableNamesRow
+	for rows.Next() {
+		var i AskableNamesRow
+		if err := rows.Scan(&i.ID, &i.ReceivedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const claimWebhooks = `-- name: ClaimWebhooks :many
 SELECT w.id, w.tenant, w.provider, w.body, w.refs, w.received_at
 FROM (SELECT d.webhook_id, d.next_try_at FROM webhook_queue d WHERE d.next_try_at <= $1::timestamptz
@@ -67,6 +158,11 @@ WITH gone AS (
     )) RETURNING id
 ), unqueued AS (
     DELETE FROM webhook_queue q USING gone g WHERE q.webhook_id = g.id
+), unnamed AS (
+    -- What was named by webhooks of that age; there are never more of these.
+    DELETE FROM webhook_names WHERE ctid = ANY (ARRAY(
+        SELECT n.ctid FROM webhook_names n WHERE n.asked_at < $1::timestamptz ORDER BY n.asked_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ))
 )
 SELECT count(*) FROM gone
 `
@@ -166,6 +262,38 @@ func (q *Queries) InsertWebhooks(ctx context.Context, arg InsertWebhooksParams) 
 	return items, nil
 }
 
+const isNamed = `-- name: IsNamed :one
+SELECT EXISTS (SELECT FROM webhook_names WHERE tenant = $1 AND provider = $2 AND reference = $3::text)
+`
+
+type IsNamedParams struct {
+	Tenant    string
+	Provider  string
+	Reference string
+}
+
+func (q *Queries) IsNamed(ctx context.Context, arg IsNamedParams) (bool, error) {
+	row := q.db.QueryRow(ctx, isNamed, arg.Tenant, arg.Provider, arg.Reference)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const missNames = `-- name: MissNames :exec
+UPDATE webhook_names SET missed = true WHERE tenant = $1 AND provider = $2 AND id = ANY($3::text[]) AND reference IS NULL
+`
+
+type MissNamesParams struct {
+	Tenant   string
+	Provider string
+	Ids      []string
+}
+
+func (q *Queries) MissNames(ctx context.Context, arg MissNamesParams) error {
+	_, err := q.db.Exec(ctx, missNames, arg.Tenant, arg.Provider, arg.Ids)
+	return err
+}
+
 const postponeWebhooks = `-- name: PostponeWebhooks :exec
 UPDATE webhook_queue q SET next_try_at = s.next_try, waits_for = COALESCE(u.refs, q.waits_for)
 FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::timestamptz[]) AS next_try, generate_series(1, cardinality($1::bigint[])) AS place) s
@@ -243,4 +371,50 @@ DELETE FROM webhook_queue WHERE webhook_id = ANY($1::bigint[])
 func (q *Queries) SettleWebhooks(ctx context.Context, ids []int64) error {
 	_, err := q.db.Exec(ctx, settleWebhooks, ids)
 	return err
+}
+
+const tellNames = `-- name: TellNames :exec
+UPDATE webhook_names n SET reference = t.reference
+FROM (SELECT unnest($3::text[]) AS id, unnest($4::text[]) AS reference) t
+WHERE n.tenant = $1 AND n.provider = $2 AND n.id = t.id
+`
+
+type TellNamesParams struct {
+	Tenant   string
+	Provider string
+	Ids      []string
+	Refs     []string
+}
+
+func (q *Queries) TellNames(ctx context.Context, arg TellNamesParams) error {
+	_, err := q.db.Exec(ctx, tellNames,
+		arg.Tenant,
+		arg.Provider,
+		arg.Ids,
+		arg.Refs,
+	)
+	return err
+}
+
+const unnamed = `-- name: Unnamed :one
+SELECT min(w.received_at)::timestamptz AS oldest FROM webhook_queue q JOIN webhooks w ON w.id = q.webhook_id
+WHERE (SELECT EXISTS (SELECT FROM webhook_names a WHERE a.tenant = $1 AND a.provider = $2 AND a.reference IS NULL)) -- nearly never
+  AND q.waits_for IS NOT NULL AND w.tenant = $1 AND w.provider = $2
+  AND EXISTS (SELECT FROM webhook_names n WHERE n.tenant = $1 AND n.provider = $2 AND n.id = ANY(q.waits_for)
+              AND n.reference IS NULL AND (n.missed OR NOT $3::boolean))
+HAVING count(*) > 0
+`
+
+type UnnamedParams struct {
+	Tenant   string
+	Provider string
+	Missed   bool
+}
+
+// When the first webhook came that waits by an id whose reference is not told, and may still be.
+func (q *Queries) Unnamed(ctx context.Context, arg UnnamedParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, unnamed, arg.Tenant, arg.Provider, arg.Missed)
+	var oldest time.Time
+	err := row.Scan(&oldest)
+	return oldest, err
 }

@@ -27,6 +27,21 @@ CREATE INDEX webhook_queue_due ON webhook_queue (next_try_at, webhook_id);
 -- Nearly all are matched at their first try and never come in here.
 CREATE INDEX webhook_queue_waiting ON webhook_queue USING gin (waits_for) WITH (fastupdate = off) WHERE waits_for IS NOT NULL;
 
+-- What providers said, after a restore, of the ids by which their webhooks name transfers that nothing here knows.
+CREATE TABLE webhook_names (
+    tenant      text NOT NULL,
+    provider    text NOT NULL,
+    id          text NOT NULL, -- the provider's, of a transfer
+    reference   text,          -- what it is there, mostly ours; null: not told yet
+    missed      boolean NOT NULL DEFAULT false, -- it was asked and did not tell
+    asked_at    timestamptz NOT NULL,
+    next_ask_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, provider, id)
+);
+CREATE INDEX webhook_names_told ON webhook_names (tenant, provider, reference) WHERE reference IS NOT NULL;
+CREATE INDEX webhook_names_untold ON webhook_names (tenant, provider) WHERE reference IS NULL;
+CREATE INDEX webhook_names_old ON webhook_names (asked_at);
+
 -- For people: what became of each.
 CREATE VIEW webhook_states AS
 SELECT w.id, w.tenant, w.provider, w.refs, w.received_at, q.next_try_at,
