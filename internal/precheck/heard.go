@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/agogopay/agogo/internal/attempt"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/precheck/db"
 	"github.com/agogopay/agogo/internal/retention"
@@ -27,6 +28,17 @@ func (g *Gate) refer(ctx context.Context, tx pgx.Tx, asked db.AskParams) error {
 		return fmt.Errorf("note which references are asked about: %w", err)
 	}
 	return nil
+}
+
+// Unsent are those of references of which the tables do not know that they were sent.
+func Unsent(references []string, known map[string]attempt.Attempt) []string {
+	var unsent []string
+	for _, reference := range references {
+		if a, ok := known[reference]; !ok || a.State == attempt.NotSent {
+			unsent = append(unsent, reference)
+		}
+	}
+	return unsent
 }
 
 // Heard has everything asked about anew whose references a webhook spoke of: the provider knows more by now than when it was asked. It tells of

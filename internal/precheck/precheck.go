@@ -18,6 +18,7 @@ import (
 	"github.com/agogopay/agogo/internal/precheck/db"
 	"github.com/agogopay/agogo/internal/restore"
 	"github.com/agogopay/agogo/internal/run"
+	"github.com/agogopay/agogo/internal/webhook"
 	restorev1 "github.com/agogopay/agogo/proto/gen/go/agogo/restore/v1"
 )
 
@@ -71,12 +72,16 @@ func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, of Of, st
 	if mark.Epoch == 0 || len(starts) == 0 {
 		return Sorted{Go: starts}, nil
 	}
+	now := g.Clock.Now()
 	known, err := g.known(ctx, tx, starts)
 	if err != nil {
 		return Sorted{}, err
 	}
+	believed, err := g.believed(ctx, tx, mark, of, known, now)
+	if err != nil {
+		return Sorted{}, err
+	}
 	var s Sorted
-	now := g.Clock.Now()
 	p := db.AskParams{Epoch: int32(mark.Epoch), Tenant: of.Tenant, Provider: of.Provider, SentUntil: mark.At, At: now}
 	if !mark.SentSince.IsZero() {
 		p.SentSince = &mark.SentSince
@@ -86,7 +91,7 @@ func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, of Of, st
 		current := int(r.Epoch) == mark.Epoch && r.Provider == of.Provider
 		proven := current && r.State == absent && start.Number >= int(r.Number)
 		switch {
-		case !mark.Careful(start.Day), proven && fresh(r, now):
+		case !mark.Careful(start.Day), proven && believed && fresh(r, now):
 			s.Go = append(s.Go, start)
 		case proven && !of.Sends: // asked when it may go
 		case current && r.State == found && start.Number == int(r.Number):
@@ -111,6 +116,17 @@ func (g *Gate) Sort(ctx context.Context, tx pgx.Tx, mark restore.Mark, of Of, st
 func fresh(r db.OfSubjectsRow, now time.Time) bool {
 	since, until := attempt.Believed(now)
 	return r.ProvenAt != nil && !r.ProvenAt.Before(since) && !r.ProvenAt.After(until)
+}
+
+// believed reports whether anything that providers denied is: nothing while a webhook waits of which its provider does not tell whose it is.
+func (g *Gate) believed(ctx context.Context, tx pgx.Tx, mark restore.Mark, of Of, known map[uuid.UUID]db.OfSubjectsRow, now time.Time) (bool, error) {
+	for _, r := range known {
+		if r.State == absent && fresh(r, now) {
+			oldest, err := webhook.Unnamed(ctx, tx, of.Tenant, of.Provider, true)
+			return oldest.IsZero() || !withholds(oldest, mark.At), err
+		}
+	}
+	return true, nil
 }
 
 // known reads what was asked about the subjects of starts.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -93,20 +94,15 @@ func (w *Worker) Pass(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// pass takes a page of what is due of a connector, asks, and keeps the answers.
+// pass asks whose the ids are by which webhooks wait, takes a page of what is due of a connector, asks, and keeps the answers.
 func (w *Worker) pass(ctx context.Context, c *connector.Connector) (more bool, err error) {
-	var due []db.ClaimRow
-	err = pg.InTx(ctx, w.Pool, func(tx pgx.Tx) (err error) {
-		due, err = db.New(tx).Claim(ctx, db.ClaimParams{
-			LeaseSeconds: questionLease.Seconds(), Tenant: c.Tenant, Provider: c.Provider, At: w.Clock.Now(), PageLimit: page,
-		})
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("claim questions: %w", err)
+	unasked, idle, err := w.name(ctx, c)
+	if err != nil || idle {
+		return false, err
 	}
-	if len(due) == 0 {
-		return false, nil
+	due, err := w.claim(ctx, c, unasked)
+	if err != nil || len(due) == 0 {
+		return false, err
 	}
 	answered := make([]db.ClaimRow, len(due))
 	slots := make(chan struct{}, parallel)
@@ -119,9 +115,34 @@ func (w *Worker) pass(ctx context.Context, c *connector.Connector) (more bool, e
 		})
 	}
 	asked.Wait()
+	if slices.ContainsFunc(answered, func(q db.ClaimRow) bool { return q.State == absent }) {
+		if unasked, _, err = w.name(ctx, c); err != nil { // what came meanwhile may be about it
+			unasked = true
+			w.Logger.ErrorContext(ctx, w.Service+": not known what waiting webhooks are about, so nothing is proven", "tenant", c.Tenant, "provider", c.Provider, "error", err)
+		}
+	}
 	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepPatience) // also when ctx has ended: it gives the leases back
 	defer cancel()
-	return len(due) == page, w.keep(kept, c, answered)
+	return len(due) == page, w.keep(kept, c, answered, unasked)
+}
+
+// claim takes what is due, and what may be proven.
+func (w *Worker) claim(ctx context.Context, c *connector.Connector, unasked bool) (due []db.ClaimRow, err error) {
+	err = pg.InTx(ctx, w.Pool, func(tx pgx.Tx) (err error) {
+		oldest, err := unnamed(ctx, tx, c, unasked)
+		if err != nil {
+			return err
+		}
+		due, err = db.New(tx).Claim(ctx, db.ClaimParams{
+			LeaseSeconds: questionLease.Seconds(), Tenant: c.Tenant, Provider: c.Provider, At: w.Clock.Now(), PageLimit: page,
+			ProvableUntil: oldest.Add(-awaited),
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim questions: %w", err)
+	}
+	return due, nil
 }
 
 // answer asks about one subject and says what is known of it then.
@@ -193,18 +214,25 @@ func (w *Worker) lookup(ctx context.Context, c *connector.Connector, q db.ClaimR
 	if q.SentSince != nil {
 		t.SubmittedAt = *q.SentSince
 	}
+	if named, err := w.named(ctx, c, t.Reference); named || err != nil {
+		return named, err
+	}
 	f, err := c.Lookuper.Lookup(ctx, t)
 	return f.Exists, err
 }
 
 // keep stores answers and has sent, or taken over, what is decided.
-func (w *Worker) keep(ctx context.Context, c *connector.Connector, answered []db.ClaimRow) error {
+func (w *Worker) keep(ctx context.Context, c *connector.Connector, answered []db.ClaimRow, unasked bool) error {
 	err := pg.InTx(ctx, w.Pool, func(tx pgx.Tx) error {
 		believed, err := w.Gate.unspoken(ctx, tx, c, answered)
 		if err != nil {
 			return err
 		}
-		p, places := records(believed)
+		oldest, err := unnamed(ctx, tx, c, unasked)
+		if err != nil {
+			return err
+		}
+		p, places := records(withheld(believed, oldest, w.Clock.Now()))
 		if err := db.New(tx).Record(ctx, p); err != nil {
 			return fmt.Errorf("record what providers say of first sends: %w", err)
 		}

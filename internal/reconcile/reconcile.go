@@ -279,13 +279,7 @@ func (w *Worker) Match(ctx context.Context, tx pgx.Tx, tenant, name string, noti
 // heard has asked anew what is, or was, asked about after a restore and has no attempt, or one of which the tables say that it was not sent.
 // What was sent since has its own lookups.
 func (w *Worker) heard(ctx context.Context, tx pgx.Tx, tenant, name string, references []string, known map[string]attempt.Attempt, fates map[string]webhook.Fate) error {
-	var unsent []string
-	for _, reference := range references {
-		if a, ok := known[reference]; !ok || a.State == attempt.NotSent {
-			unsent = append(unsent, reference)
-		}
-	}
-	heard, err := precheck.Heard(ctx, tx, w.Clock.Now(), tenant, name, unsent)
+	heard, err := precheck.Heard(ctx, tx, w.Clock.Now(), tenant, name, precheck.Unsent(references, known))
 	for reference, done := range heard {
 		fates[reference] = webhook.Busy
 		if done {

@@ -91,19 +91,20 @@ UPDATE prechecks p SET lease_expires_at = now() + make_interval(secs => $1::floa
 WHERE p.subject_id IN (
     SELECT d.subject_id FROM prechecks d
     WHERE d.tenant = $2 AND d.provider = $3 AND d.state = 'asking' AND d.next_at <= $4::timestamptz
-      AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now())
-    ORDER BY d.next_at LIMIT $5 FOR UPDATE SKIP LOCKED
+      AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now()) AND (d.absent_reads = 0 OR d.sent_until <= $5)
+    ORDER BY d.next_at LIMIT $6 FOR UPDATE SKIP LOCKED
 )
 RETURNING p.subject_id, p.epoch, p.tenant, p.provider, p.number, p.amount, p.currency, p.destination, p.run_id, p.page, p.sent_since,
           p.sent_until, p.state, p.found, p.absent_reads, p.first_absent_at, p.proven_at, p.unanswered, p.next_at, p.version
 `
 
 type ClaimParams struct {
-	LeaseSeconds float64
-	Tenant       string
-	Provider     string
-	At           time.Time
-	PageLimit    int32
+	LeaseSeconds  float64
+	Tenant        string
+	Provider      string
+	At            time.Time
+	ProvableUntil time.Time
+	PageLimit     int32
 }
 
 type ClaimRow struct {
@@ -129,13 +130,14 @@ type ClaimRow struct {
 	Version       int32
 }
 
-// The longest due of a connector.
+// The longest due of a connector. What another read may prove absent is left while nothing of its time is proven.
 func (q *Queries) Claim(ctx context.Context, arg ClaimParams) ([]ClaimRow, error) {
 	rows, err := q.db.Query(ctx, claim,
 		arg.LeaseSeconds,
 		arg.Tenant,
 		arg.Provider,
 		arg.At,
+		arg.ProvableUntil,
 		arg.PageLimit,
 	)
 	if err != nil {
@@ -302,6 +304,32 @@ func (q *Queries) Hear(ctx context.Context, arg HearParams) ([]uuid.UUID, error)
 		return nil, err
 	}
 	return items, nil
+}
+
+const listens = `-- name: Listens :one
+SELECT (EXISTS (SELECT FROM prechecks a WHERE a.tenant = $1 AND a.provider = $2 AND a.state = 'asking')
+    OR EXISTS (SELECT FROM prechecks b WHERE b.tenant = $1 AND b.provider = $2 AND b.state = 'absent'
+               AND b.proven_at >= $3 AND b.proven_at <= $4))::boolean AS listens
+`
+
+type ListensParams struct {
+	Tenant   string
+	Provider string
+	Since    *time.Time
+	Until    *time.Time
+}
+
+// Whether anything is asked, or believed still, so that what a webhook is about may matter.
+func (q *Queries) Listens(ctx context.Context, arg ListensParams) (bool, error) {
+	row := q.db.QueryRow(ctx, listens,
+		arg.Tenant,
+		arg.Provider,
+		arg.Since,
+		arg.Until,
+	)
+	var listens bool
+	err := row.Scan(&listens)
+	return listens, err
 }
 
 const lockFound = `-- name: LockFound :many

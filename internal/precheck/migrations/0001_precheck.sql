@@ -32,6 +32,7 @@ CREATE TABLE prechecks (
 );
 CREATE INDEX prechecks_due ON prechecks (tenant, provider, next_at) WHERE state = 'asking';
 CREATE INDEX prechecks_answered ON prechecks (tenant, provider, next_at) WHERE state = 'asking' AND unanswered = 0;
+CREATE INDEX prechecks_proven ON prechecks (tenant, provider, proven_at) WHERE state = 'absent'; -- what is believed still
 CREATE INDEX prechecks_wanted ON prechecks (subject_id) WHERE wanted; -- few, and nearly always none
 CREATE INDEX prechecks_found ON prechecks (subject_id) WHERE state = 'found'; -- what is not taken over yet
 

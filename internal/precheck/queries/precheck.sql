@@ -49,13 +49,19 @@ SELECT count(*)::integer AS asking FROM (
     SELECT true FROM prechecks s WHERE s.tenant = @tenant AND s.provider = @provider AND s.state = 'asking' AND s.unanswered = 0 AND s.next_at > @at::timestamptz
     LIMIT @most) d;
 
+-- name: Listens :one
+-- Whether anything is asked, or believed still, so that what a webhook is about may matter.
+SELECT (EXISTS (SELECT FROM prechecks a WHERE a.tenant = @tenant AND a.provider = @provider AND a.state = 'asking')
+    OR EXISTS (SELECT FROM prechecks b WHERE b.tenant = @tenant AND b.provider = @provider AND b.state = 'absent'
+               AND b.proven_at >= @since AND b.proven_at <= @until))::boolean AS listens;
+
 -- name: Claim :many
--- The longest due of a connector.
+-- The longest due of a connector. What another read may prove absent is left while nothing of its time is proven.
 UPDATE prechecks p SET lease_expires_at = now() + make_interval(secs => @lease_seconds::float8)
 WHERE p.subject_id IN (
     SELECT d.subject_id FROM prechecks d
     WHERE d.tenant = @tenant AND d.provider = @provider AND d.state = 'asking' AND d.next_at <= @at::timestamptz
-      AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now())
+      AND (d.lease_expires_at IS NULL OR d.lease_expires_at < now()) AND (d.absent_reads = 0 OR d.sent_until <= @provable_until)
     ORDER BY d.next_at LIMIT @page_limit FOR UPDATE SKIP LOCKED
 )
 RETURNING p.subject_id, p.epoch, p.tenant, p.provider, p.number, p.amount, p.currency, p.destination, p.run_id, p.page, p.sent_since,

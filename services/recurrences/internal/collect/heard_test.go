@@ -18,6 +18,7 @@ import (
 func TestAWebhookThatWaitsIsHeardBeforeACharge(t *testing.T) {
 	t.Parallel()
 	e := recurrencestest.New(t)
+	e.Connector.Namer = nil // its webhooks name references
 	e.Agree("rec-paid", "2025-10-30", recurrencestest.OK)
 	restore := pgtest.Backup(t, e.Pool)
 	e.Morning("2025-10-30")

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/services/recurrences/internal/charge"
@@ -46,17 +48,20 @@ type Sale struct {
 type Gateway struct {
 	// Before, if set, is called before a send is looked at.
 	Before func(ctx context.Context, t provider.Transfer)
+	// Asking, if set, is called before a lookup is answered.
+	Asking func()
 	// Remembers is for how long, by Now, it answers a repeated reference as it did the first, and charges nothing.
 	Remembers time.Duration
 	Now       func() time.Time
-	// Blind: its reading side knows nothing. Silent: it does not answer.
-	Blind, Silent bool
+	// Blind: its reading side finds no reference. Silent: it does not answer. Nameless: it shows no sale by its own id.
+	Blind, Silent, Nameless bool
 
 	mu     sync.Mutex
 	book   []Sale
 	says   map[string]string
 	sends  []provider.Transfer
 	hidden bool // amounts, from lookups
+	asked  []string
 }
 
 // Say has the gateway treat a token like another kind from now on.
@@ -152,6 +157,9 @@ var errSilent = errors.New("the gateway does not answer")
 
 // Lookup finds what became of a reference.
 func (g *Gateway) Lookup(_ context.Context, t provider.Transfer) (provider.Found, error) {
+	if g.Asking != nil {
+		g.Asking()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.Silent {
@@ -170,6 +178,32 @@ func (g *Gateway) Lookup(_ context.Context, t provider.Transfer) (provider.Found
 		}
 	}
 	return provider.Found{}, nil
+}
+
+// ID is what the gateway calls a sale, also in webhooks. Its answers do not tell it.
+func ID(reference string) string { return uuid.NewSHA1(uuid.NameSpaceOID, []byte(reference)).String() }
+
+// ReferenceOf finds the reference of a sale by its id. The gateway has sales of others.
+func (g *Gateway) ReferenceOf(_ context.Context, id string) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = append(g.asked, id)
+	if g.Silent {
+		return "", errSilent
+	}
+	for _, s := range g.book {
+		if ID(s.Reference) == id && !g.Nameless {
+			return s.Reference, nil
+		}
+	}
+	return "", errors.New("the gateway knows no such sale")
+}
+
+// Asked lists the ids that it was asked about.
+func (g *Gateway) Asked() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.asked)
 }
 
 // HideAmounts has lookups tell no amounts from now on, or tell them again.

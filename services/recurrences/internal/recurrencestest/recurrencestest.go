@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -299,6 +300,31 @@ func (e *Env) Webhook(reference string) {
 		_, err := e.Worker.Match(e.Ctx(), tx, Tenant, "cielo", []webhook.Notice{{Reference: reference}})
 		return err
 	})
+}
+
+// Hooks takes in webhooks as the service does.
+func (e *Env) Hooks() *webhook.Receiver {
+	return webhook.New(store.Service, nil, webhook.Deps{
+		Pool: e.Pool, Clock: e.Clock, Logger: e.logger(), Registry: prometheus.NewRegistry(),
+		Match: webhook.ByProviderID(attempt.OfProviderIDs, e.Worker.Match),
+	})
+}
+
+// Post stores a webhook of the gateway that names a sale by its id, as if it had come some time ago, and has it tried.
+func (e *Env) Post(id string, ago time.Duration) {
+	e.t.Helper()
+	e.SQL("INSERT INTO webhooks (tenant, provider, digest, body, refs, received_at) VALUES ($1, 'cielo', sha256(convert_to($2, 'UTF8')), '', ARRAY[$2], $3)",
+		Tenant, id, e.Clock.Now().Add(-ago))
+	e.SQL("INSERT INTO webhook_queue (webhook_id, next_try_at) SELECT id, received_at FROM webhooks WHERE refs = ARRAY[$1]", id)
+	e.Try()
+}
+
+// Try tries the webhooks that are due.
+func (e *Env) Try() {
+	e.t.Helper()
+	if _, err := e.Hooks().Step(e.Ctx()); err != nil {
+		e.t.Fatal(err)
+	}
 }
 
 // Sweep advances the clock past the sweeper's patience, sweeps, and does what it found.
