@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/agogopay/agogo/internal/visible"
 	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
 )
 
@@ -61,7 +62,7 @@ func (a *app) batchesCommand() *cobra.Command {
 			return client.ResumeBatch(c.Context(), &payoutsv1.ResumeBatchRequest{Tenant: tenant, Id: args[0]})
 		})
 	}, "agogo batches resume 0b1c…")
-	return noun("batches", "What one run planned", list, get, pause, resume, a.approveBatchCommand(), a.rejectBatchCommand(), a.retryFailedCommand())
+	return noun("batches", "What one run planned", list, get, pause, resume, a.approveBatchCommand(), a.rejectBatchCommand(), a.retryFailedCommand(), a.releaseRefusedCommand())
 }
 
 func (a *app) approveBatchCommand() *cobra.Command {
@@ -121,6 +122,55 @@ those above today's caps.`
 	c.Flags().StringVar(&why, "reason", "", "why, for the audit trail (required)")
 	_ = c.MarkFlagRequired("reason")
 	return c
+}
+
+func (a *app) releaseRefusedCommand() *cobra.Command {
+	req := &payoutsv1.ReleaseRefusedRequest{}
+	c := leaf("release-refused ID", "Let go what of a batch is held as refused_often, and nothing else", exactly("ID"), func(c *cobra.Command, args []string) error {
+		if err := a.checkOutput(); err != nil {
+			return err
+		}
+		tenant, client, err := forTenant(a, a.payouts)
+		if err != nil {
+			return err
+		}
+		req.Tenant, req.Id = tenant, args[0]
+		r, err := client.ReleaseRefused(c.Context(), req)
+		if err != nil {
+			return err
+		}
+		if a.output == "json" {
+			return a.json(r)
+		}
+		a.printReleased(r, tenant, req.DryRun)
+		return one(a, r.Batch, batchDetail...)
+	}, `agogo batches release-refused 0b1c… --dry-run --reason "the float is there"`, `agogo batches release-refused 0b1c… --provider wave --reason "the float is there"`)
+	c.Long = `Let go what of a batch its provider has refused so often that a person has to say when it goes again, mostly for want of float. Each payout goes
+once more, under the reference that was refused, as after agogo payouts release: refused again, it is held again. Left as they are: those that the
+provider contradicts and those above today's caps. A sum that needs an approval waits for it, and whoever gives this command cannot approve it.
+Whatever holds a payout besides, its payee or wallet say, holds it again before it is sent.`
+	c.Flags().StringVar(&req.Provider, "provider", "", "only what goes through this one (default all)")
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would come of it, and change nothing")
+	needsReason(c, &req.Reason)
+	return c
+}
+
+// printReleased says what a word about all that was refused often came to, or would come to.
+func (a *app) printReleased(r *payoutsv1.ReleaseRefusedResponse, tenant string, dry bool) {
+	verb := "Released"
+	if dry {
+		verb = "Nothing was changed. Would be released"
+	}
+	fmt.Fprintf(a.Out, "%s: %d; waiting for approval first: %d. Left held: %d contradicted, %d above today's caps.\n", verb, r.Released, r.Waiting, r.Contradicted, r.OverCap)
+	for _, l := range r.Left {
+		fmt.Fprintf(a.Out, "  left: %s of %s: %s\n", l.PayoutId, visible.Text(l.PayeeId), l.Code)
+	}
+	if more := int(r.Contradicted+r.OverCap) - len(r.Left); more > 0 {
+		fmt.Fprintf(a.Out, "  and %d more: agogo payouts list --run %s --state held --tenant %s\n", more, r.Batch.GetRunId(), tenant)
+	}
+	if r.Batch.GetControl() == "paused" {
+		fmt.Fprintf(a.Out, "The batch is paused, and nothing of it is sent before: agogo batches resume %s --tenant %s\n", r.Batch.GetId(), tenant)
+	}
 }
 
 func (a *app) rejectBatchCommand() *cobra.Command {

@@ -40,22 +40,31 @@ func (comparing) RetryFailed(_ context.Context, r *payoutsv1.RetryFailedRequest)
 	return &payoutsv1.RetryFailedResponse{Retried: 6, Batch: &payoutsv1.Batch{Id: r.GetId(), State: r.GetId(), Control: r.GetId()}}, nil
 }
 
+func (comparing) ReleaseRefused(_ context.Context, r *payoutsv1.ReleaseRefusedRequest) (*payoutsv1.ReleaseRefusedResponse, error) {
+	return &payoutsv1.ReleaseRefusedResponse{
+		Released: 6, Waiting: 1, Contradicted: 1, OverCap: 2, Batch: &payoutsv1.Batch{Id: r.GetId(), RunId: "run-1", State: r.GetId(), Control: r.GetId()},
+		Left: []*payoutsv1.LeftHeld{{PayoutId: "p-1", PayeeId: "drv-1", Code: "contradicted"}},
+	}, nil
+}
+
 // TestWhatPeopleWhoDecideRead of payouts and batches: nothing twice, nothing that is over, and what to do next.
 func TestWhatPeopleWhoDecideRead(t *testing.T) {
 	t.Parallel()
 	run := bureau(t)
 	for args, c := range map[string]struct{ want, without string }{
-		"payouts get p-1":                             {"approved by user:ben at 2025-01-24T12:00:00Z: checked against the list\n", ""},
-		"payouts get p-2":                             {"attempt 1 succeeded SUCCEEDED, reference r-1, lookups 0\n", ""},
-		"payouts get p-3":                             {"provider    wave\n", ""},
-		"payouts get waits-batch_paused":              {"payment cause_gone; waits for batch_paused\n", ""},
-		"payouts get waits-batch_paused -o table":     {"goes on     agogo batches resume b-1 --tenant lebenis, once", ""},
-		"payouts get waits-run_cancelled":             {"never: its run was cancelled", "agogo"},
-		"payouts get waits-":                          {"payment cause_gone\n", "waits for"},
-		"batches get awaiting_approval":               {"0 of 1, until 2025-01-25T12:00:00Z", ""},
-		"batches get completed":                       {"0 of 1\n", "until"},
-		"batches retry-failed paused --reason mended": {"nothing of it is sent before: agogo batches resume paused\n", ""},
-		"batches retry-failed open --reason mended":   {"Tried again: 6", "resume"},
+		"payouts get p-1":                                           {"approved by user:ben at 2025-01-24T12:00:00Z: checked against the list\n", ""},
+		"payouts get p-2":                                           {"attempt 1 succeeded SUCCEEDED, reference r-1, lookups 0\n", ""},
+		"payouts get p-3":                                           {"provider    wave\n", ""},
+		"payouts get waits-batch_paused":                            {"payment cause_gone; waits for batch_paused\n", ""},
+		"payouts get waits-batch_paused -o table":                   {"goes on     agogo batches resume b-1 --tenant lebenis, once", ""},
+		"payouts get waits-run_cancelled":                           {"never: its run was cancelled", "agogo"},
+		"payouts get waits-":                                        {"payment cause_gone\n", "waits for"},
+		"batches get awaiting_approval":                             {"0 of 1, until 2025-01-25T12:00:00Z", ""},
+		"batches get completed":                                     {"0 of 1\n", "until"},
+		"batches retry-failed paused --reason mended":               {"nothing of it is sent before: agogo batches resume paused\n", ""},
+		"batches release-refused open --reason paid-in":             {"Released: 6; waiting for approval first: 1. Left held: 1 contradicted, 2 above today's caps.\n  left: p-1 of drv-1: contradicted\n  and 2 more: agogo payouts list --run run-1 --state held --tenant lebenis\n", "resume"},
+		"batches release-refused paused --dry-run --reason paid-in": {"Nothing was changed. Would be released: 6;", "Released:"},
+		"batches retry-failed open --reason mended":                 {"Tried again: 6", "resume"},
 	} {
 		code, out, said := run(strings.Fields(args)...)
 		if code != 0 || !strings.Contains(out, c.want) || c.without != "" && strings.Contains(out, c.without) {

@@ -27,6 +27,7 @@ func Policy() auth.Policy {
 		payoutsv1.PayoutsService_GetBatch_FullMethodName:              auth.Viewer,
 		payoutsv1.PayoutsService_PauseBatch_FullMethodName:            auth.Operator,
 		payoutsv1.PayoutsService_RetryFailed_FullMethodName:           auth.Operator,
+		payoutsv1.PayoutsService_ReleaseRefused_FullMethodName:        auth.Operator,
 		payoutsv1.PayoutsService_ResumeBatch_FullMethodName:           auth.Operator,
 		payoutsv1.PayoutsService_ListPayouts_FullMethodName:           auth.Viewer,
 		payoutsv1.PayoutsService_GetPayout_FullMethodName:             auth.Viewer,

@@ -102,23 +102,9 @@ func (s *Store) retrySome(ctx context.Context, tx pgx.Tx, tenant string, rows []
 	if err != nil {
 		return err
 	}
-	return s.retried(ctx, tx, moved, done)
-}
-
-// retried counts what was tried again, notes who asked for what waits, and wakes the rest.
-func (s *Store) retried(ctx context.Context, tx pgx.Tx, moved []payout.Payout, done *Retried) error {
-	waiting := slices.DeleteFunc(slices.Clone(moved), func(p payout.Payout) bool { return p.State != payout.AwaitingApproval })
-	for _, p := range moved {
-		if p.State == payout.Approved {
-			done.Retried++
-		} else {
-			done.Waiting++
-		}
-	}
-	if err := s.Asked(ctx, tx, waiting...); err != nil {
-		return err
-	}
-	return s.WakeDispatch(ctx, tx, s.nonce("f"), moved...)
+	retried, waiting, err := s.goOn(ctx, tx, moved)
+	done.Retried, done.Waiting = done.Retried+retried, done.Waiting+waiting
+	return err
 }
 
 func idsOfFailed(rows []db.LockFailedRow) []uuid.UUID {

@@ -53,6 +53,51 @@ func (q *Queries) BatchCounts(ctx context.Context, ids []uuid.UUID) ([]BatchCoun
 	return items, nil
 }
 
+const heldFor = `-- name: HeldFor :many
+SELECT p.payout_id, p.run_id FROM payouts p
+WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = $1) AND p.tenant = $2 AND p.indexed_state = 'held'
+  AND p.reason_code = $3::text AND ($4::text = '' OR p.provider = $4)
+ORDER BY p.payout_id
+`
+
+type HeldForParams struct {
+	BatchID  uuid.UUID
+	Tenant   string
+	Code     string
+	Provider string
+}
+
+type HeldForRow struct {
+	PayoutID uuid.UUID
+	RunID    uuid.UUID
+}
+
+// What of a batch is held for a code, of one provider or of all. All at once: pages of it in the order of their locks would each read all of the rest.
+func (q *Queries) HeldFor(ctx context.Context, arg HeldForParams) ([]HeldForRow, error) {
+	rows, err := q.db.Query(ctx, heldFor,
+		arg.BatchID,
+		arg.Tenant,
+		arg.Code,
+		arg.Provider,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []HeldForRow
+	for rows.Next() {
+		var i HeldForRow
+		if err := rows.Scan(&i.PayoutID, &i.RunID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertBatch = `-- name: InsertBatch :execrows
 INSERT INTO batches (batch_id, tenant, run_id, period_date, state, currency, version, created_at)
 VALUES ($1, $2, $3, ($4::text)::date, 'created', $5, 1, $6)

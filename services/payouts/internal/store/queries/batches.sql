@@ -48,6 +48,13 @@ SELECT p.payout_id, p.payee_id, p.run_id, p.net, p.retry_at
 FROM payouts p WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND p.tenant = @tenant AND p.indexed_state IN ('failed', 'retrying') AND p.payout_id > @after::uuid
 ORDER BY p.payout_id LIMIT @page_limit FOR UPDATE OF p;
 
+-- name: HeldFor :many
+-- What of a batch is held for a code, of one provider or of all. All at once: pages of it in the order of their locks would each read all of the rest.
+SELECT p.payout_id, p.run_id FROM payouts p
+WHERE p.run_id = (SELECT b.run_id FROM batches b WHERE b.batch_id = @batch_id) AND p.tenant = @tenant AND p.indexed_state = 'held'
+  AND p.reason_code = @code::text AND (@provider::text = '' OR p.provider = @provider)
+ORDER BY p.payout_id;
+
 -- name: UnseeFailures :exec
 -- Payouts that have failed are tried again. What somebody has accepted cannot be more than what is failed still: of those that are tried,
 -- the ones that nobody has accepted go first, so that no old failure is news again, and what fails anew is.

@@ -2488,6 +2488,234 @@ func (x *RetryFailedResponse) GetOverCap() int64 {
 	return 0
 }
 
+type ReleaseRefusedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Provider      string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"` // only what goes through this one; empty for all
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	DryRun        bool                   `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	RequestId     string                 `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseRefusedRequest) Reset() {
+	*x = ReleaseRefusedRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseRefusedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseRefusedRequest) ProtoMessage() {}
+
+func (x *ReleaseRefusedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseRefusedRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseRefusedRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ReleaseRefusedRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ReleaseRefusedRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReleaseRefusedRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ReleaseRefusedRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ReleaseRefusedRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ReleaseRefusedRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type ReleaseRefusedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Batch         *Batch                 `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	Released      int64                  `protobuf:"varint,2,opt,name=released,proto3" json:"released,omitempty"`
+	Waiting       int64                  `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`                // need approval first
+	Contradicted  int64                  `protobuf:"varint,4,opt,name=contradicted,proto3" json:"contradicted,omitempty"`      // the provider says of a closed attempt that it was paid
+	OverCap       int64                  `protobuf:"varint,5,opt,name=over_cap,json=overCap,proto3" json:"over_cap,omitempty"` // above what is left of today
+	Left          []*LeftHeld            `protobuf:"bytes,6,rep,name=left,proto3" json:"left,omitempty"`                       // the first 100 of the last two
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseRefusedResponse) Reset() {
+	*x = ReleaseRefusedResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseRefusedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseRefusedResponse) ProtoMessage() {}
+
+func (x *ReleaseRefusedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseRefusedResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseRefusedResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ReleaseRefusedResponse) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *ReleaseRefusedResponse) GetReleased() int64 {
+	if x != nil {
+		return x.Released
+	}
+	return 0
+}
+
+func (x *ReleaseRefusedResponse) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *ReleaseRefusedResponse) GetContradicted() int64 {
+	if x != nil {
+		return x.Contradicted
+	}
+	return 0
+}
+
+func (x *ReleaseRefusedResponse) GetOverCap() int64 {
+	if x != nil {
+		return x.OverCap
+	}
+	return 0
+}
+
+func (x *ReleaseRefusedResponse) GetLeft() []*LeftHeld {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+type LeftHeld struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PayoutId      string                 `protobuf:"bytes,1,opt,name=payout_id,json=payoutId,proto3" json:"payout_id,omitempty"`
+	PayeeId       string                 `protobuf:"bytes,2,opt,name=payee_id,json=payeeId,proto3" json:"payee_id,omitempty"`
+	Code          string                 `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"` // contradicted, daily_cap, payee_daily_cap
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeftHeld) Reset() {
+	*x = LeftHeld{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeftHeld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeftHeld) ProtoMessage() {}
+
+func (x *LeftHeld) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeftHeld.ProtoReflect.Descriptor instead.
+func (*LeftHeld) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *LeftHeld) GetPayoutId() string {
+	if x != nil {
+		return x.PayoutId
+	}
+	return ""
+}
+
+func (x *LeftHeld) GetPayeeId() string {
+	if x != nil {
+		return x.PayeeId
+	}
+	return ""
+}
+
+func (x *LeftHeld) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
 type Attempt struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Number            int32                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -2509,7 +2737,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2749,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[31]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2762,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{31}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -2665,7 +2893,7 @@ type Payout struct {
 
 func (x *Payout) Reset() {
 	*x = Payout{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +2905,7 @@ func (x *Payout) String() string {
 func (*Payout) ProtoMessage() {}
 
 func (x *Payout) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[32]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +2918,7 @@ func (x *Payout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payout.ProtoReflect.Descriptor instead.
 func (*Payout) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{32}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Payout) GetId() string {
@@ -2916,7 +3144,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3156,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[33]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3169,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{33}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Proposal) GetOutcome() string {
@@ -2995,7 +3223,7 @@ type ListPayoutsRequest struct {
 
 func (x *ListPayoutsRequest) Reset() {
 	*x = ListPayoutsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3235,7 @@ func (x *ListPayoutsRequest) String() string {
 func (*ListPayoutsRequest) ProtoMessage() {}
 
 func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[34]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3248,7 @@ func (x *ListPayoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsRequest.ProtoReflect.Descriptor instead.
 func (*ListPayoutsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{34}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListPayoutsRequest) GetTenant() string {
@@ -3082,7 +3310,7 @@ type ListPayoutsResponse struct {
 
 func (x *ListPayoutsResponse) Reset() {
 	*x = ListPayoutsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3322,7 @@ func (x *ListPayoutsResponse) String() string {
 func (*ListPayoutsResponse) ProtoMessage() {}
 
 func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[35]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3335,7 @@ func (x *ListPayoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPayoutsResponse.ProtoReflect.Descriptor instead.
 func (*ListPayoutsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{35}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPayoutsResponse) GetItems() []*Payout {
@@ -3134,7 +3362,7 @@ type GetPayoutRequest struct {
 
 func (x *GetPayoutRequest) Reset() {
 	*x = GetPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3146,7 +3374,7 @@ func (x *GetPayoutRequest) String() string {
 func (*GetPayoutRequest) ProtoMessage() {}
 
 func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[36]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3159,7 +3387,7 @@ func (x *GetPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayoutRequest.ProtoReflect.Descriptor instead.
 func (*GetPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{36}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetPayoutRequest) GetTenant() string {
@@ -3191,7 +3419,7 @@ type ResolvePayoutRequest struct {
 
 func (x *ResolvePayoutRequest) Reset() {
 	*x = ResolvePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3431,7 @@ func (x *ResolvePayoutRequest) String() string {
 func (*ResolvePayoutRequest) ProtoMessage() {}
 
 func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[37]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3444,7 @@ func (x *ResolvePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{37}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ResolvePayoutRequest) GetTenant() string {
@@ -3273,7 +3501,7 @@ type ResolvePayoutResponse struct {
 
 func (x *ResolvePayoutResponse) Reset() {
 	*x = ResolvePayoutResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3285,7 +3513,7 @@ func (x *ResolvePayoutResponse) String() string {
 func (*ResolvePayoutResponse) ProtoMessage() {}
 
 func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[38]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3298,7 +3526,7 @@ func (x *ResolvePayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvePayoutResponse.ProtoReflect.Descriptor instead.
 func (*ResolvePayoutResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{38}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ResolvePayoutResponse) GetApplied() bool {
@@ -3334,7 +3562,7 @@ type RetryPayoutRequest struct {
 
 func (x *RetryPayoutRequest) Reset() {
 	*x = RetryPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3346,7 +3574,7 @@ func (x *RetryPayoutRequest) String() string {
 func (*RetryPayoutRequest) ProtoMessage() {}
 
 func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[39]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3359,7 +3587,7 @@ func (x *RetryPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RetryPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{39}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RetryPayoutRequest) GetTenant() string {
@@ -3402,7 +3630,7 @@ type HoldPayoutRequest struct {
 
 func (x *HoldPayoutRequest) Reset() {
 	*x = HoldPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3414,7 +3642,7 @@ func (x *HoldPayoutRequest) String() string {
 func (*HoldPayoutRequest) ProtoMessage() {}
 
 func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[40]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3427,7 +3655,7 @@ func (x *HoldPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldPayoutRequest.ProtoReflect.Descriptor instead.
 func (*HoldPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{40}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HoldPayoutRequest) GetTenant() string {
@@ -3470,7 +3698,7 @@ type ReleasePayoutRequest struct {
 
 func (x *ReleasePayoutRequest) Reset() {
 	*x = ReleasePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3482,7 +3710,7 @@ func (x *ReleasePayoutRequest) String() string {
 func (*ReleasePayoutRequest) ProtoMessage() {}
 
 func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[41]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3495,7 +3723,7 @@ func (x *ReleasePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleasePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ReleasePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{41}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReleasePayoutRequest) GetTenant() string {
@@ -3538,7 +3766,7 @@ type CancelPayoutRequest struct {
 
 func (x *CancelPayoutRequest) Reset() {
 	*x = CancelPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3778,7 @@ func (x *CancelPayoutRequest) String() string {
 func (*CancelPayoutRequest) ProtoMessage() {}
 
 func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[42]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +3791,7 @@ func (x *CancelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*CancelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{42}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CancelPayoutRequest) GetTenant() string {
@@ -3606,7 +3834,7 @@ type ReversePayoutRequest struct {
 
 func (x *ReversePayoutRequest) Reset() {
 	*x = ReversePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3618,7 +3846,7 @@ func (x *ReversePayoutRequest) String() string {
 func (*ReversePayoutRequest) ProtoMessage() {}
 
 func (x *ReversePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[43]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3631,7 +3859,7 @@ func (x *ReversePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReversePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ReversePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{43}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReversePayoutRequest) GetTenant() string {
@@ -3674,7 +3902,7 @@ type ApprovePayoutRequest struct {
 
 func (x *ApprovePayoutRequest) Reset() {
 	*x = ApprovePayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +3914,7 @@ func (x *ApprovePayoutRequest) String() string {
 func (*ApprovePayoutRequest) ProtoMessage() {}
 
 func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[44]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +3927,7 @@ func (x *ApprovePayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovePayoutRequest.ProtoReflect.Descriptor instead.
 func (*ApprovePayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{44}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ApprovePayoutRequest) GetTenant() string {
@@ -3742,7 +3970,7 @@ type RejectPayoutRequest struct {
 
 func (x *RejectPayoutRequest) Reset() {
 	*x = RejectPayoutRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3754,7 +3982,7 @@ func (x *RejectPayoutRequest) String() string {
 func (*RejectPayoutRequest) ProtoMessage() {}
 
 func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[45]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3767,7 +3995,7 @@ func (x *RejectPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectPayoutRequest.ProtoReflect.Descriptor instead.
 func (*RejectPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{45}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RejectPayoutRequest) GetTenant() string {
@@ -3810,7 +4038,7 @@ type ApproveBatchRequest struct {
 
 func (x *ApproveBatchRequest) Reset() {
 	*x = ApproveBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +4050,7 @@ func (x *ApproveBatchRequest) String() string {
 func (*ApproveBatchRequest) ProtoMessage() {}
 
 func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[46]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3835,7 +4063,7 @@ func (x *ApproveBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchRequest.ProtoReflect.Descriptor instead.
 func (*ApproveBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{46}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ApproveBatchRequest) GetTenant() string {
@@ -3880,7 +4108,7 @@ type ApproveBatchResponse struct {
 
 func (x *ApproveBatchResponse) Reset() {
 	*x = ApproveBatchResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3892,7 +4120,7 @@ func (x *ApproveBatchResponse) String() string {
 func (*ApproveBatchResponse) ProtoMessage() {}
 
 func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[47]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3905,7 +4133,7 @@ func (x *ApproveBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveBatchResponse.ProtoReflect.Descriptor instead.
 func (*ApproveBatchResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{47}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ApproveBatchResponse) GetBatch() *Batch {
@@ -3948,7 +4176,7 @@ type RejectBatchRequest struct {
 
 func (x *RejectBatchRequest) Reset() {
 	*x = RejectBatchRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3960,7 +4188,7 @@ func (x *RejectBatchRequest) String() string {
 func (*RejectBatchRequest) ProtoMessage() {}
 
 func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[48]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3973,7 +4201,7 @@ func (x *RejectBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectBatchRequest.ProtoReflect.Descriptor instead.
 func (*RejectBatchRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{48}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RejectBatchRequest) GetTenant() string {
@@ -4016,7 +4244,7 @@ type RejectBatchResponse struct {
 
 func (x *RejectBatchResponse) Reset() {
 	*x = RejectBatchResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4028,7 +4256,7 @@ func (x *RejectBatchResponse) String() string {
 func (*RejectBatchResponse) ProtoMessage() {}
 
 func (x *RejectBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[49]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4041,7 +4269,7 @@ func (x *RejectBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectBatchResponse.ProtoReflect.Descriptor instead.
 func (*RejectBatchResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{49}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RejectBatchResponse) GetBatch() *Batch {
@@ -4076,7 +4304,7 @@ type StopOutflowRequest struct {
 
 func (x *StopOutflowRequest) Reset() {
 	*x = StopOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4088,7 +4316,7 @@ func (x *StopOutflowRequest) String() string {
 func (*StopOutflowRequest) ProtoMessage() {}
 
 func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[50]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4101,7 +4329,7 @@ func (x *StopOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StopOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{50}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *StopOutflowRequest) GetTenant() string {
@@ -4135,7 +4363,7 @@ type StartOutflowRequest struct {
 
 func (x *StartOutflowRequest) Reset() {
 	*x = StartOutflowRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4147,7 +4375,7 @@ func (x *StartOutflowRequest) String() string {
 func (*StartOutflowRequest) ProtoMessage() {}
 
 func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[51]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4160,7 +4388,7 @@ func (x *StartOutflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartOutflowRequest.ProtoReflect.Descriptor instead.
 func (*StartOutflowRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{51}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *StartOutflowRequest) GetTenant() string {
@@ -4190,7 +4418,7 @@ type Outflow struct {
 
 func (x *Outflow) Reset() {
 	*x = Outflow{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4202,7 +4430,7 @@ func (x *Outflow) String() string {
 func (*Outflow) ProtoMessage() {}
 
 func (x *Outflow) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[52]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4215,7 +4443,7 @@ func (x *Outflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outflow.ProtoReflect.Descriptor instead.
 func (*Outflow) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{52}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Outflow) GetTenant() string {
@@ -4267,7 +4495,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4279,7 +4507,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[53]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4292,7 +4520,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{53}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Tenant) GetId() string {
@@ -4340,7 +4568,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4352,7 +4580,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[54]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4365,7 +4593,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{54}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListTenantsRequest) GetTenant() string {
@@ -4384,7 +4612,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4396,7 +4624,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[55]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4409,7 +4637,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{55}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListTenantsResponse) GetItems() []*Tenant {
@@ -4432,7 +4660,7 @@ type StartBreakRequest struct {
 
 func (x *StartBreakRequest) Reset() {
 	*x = StartBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4444,7 +4672,7 @@ func (x *StartBreakRequest) String() string {
 func (*StartBreakRequest) ProtoMessage() {}
 
 func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[56]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4457,7 +4685,7 @@ func (x *StartBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartBreakRequest.ProtoReflect.Descriptor instead.
 func (*StartBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{56}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *StartBreakRequest) GetTenant() string {
@@ -4500,7 +4728,7 @@ type EndBreakRequest struct {
 
 func (x *EndBreakRequest) Reset() {
 	*x = EndBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4512,7 +4740,7 @@ func (x *EndBreakRequest) String() string {
 func (*EndBreakRequest) ProtoMessage() {}
 
 func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[57]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4525,7 +4753,7 @@ func (x *EndBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndBreakRequest.ProtoReflect.Descriptor instead.
 func (*EndBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{57}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *EndBreakRequest) GetTenant() string {
@@ -4566,7 +4794,7 @@ type GetBreakRequest struct {
 
 func (x *GetBreakRequest) Reset() {
 	*x = GetBreakRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4578,7 +4806,7 @@ func (x *GetBreakRequest) String() string {
 func (*GetBreakRequest) ProtoMessage() {}
 
 func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[58]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4591,7 +4819,7 @@ func (x *GetBreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBreakRequest.ProtoReflect.Descriptor instead.
 func (*GetBreakRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{58}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetBreakRequest) GetTenant() string {
@@ -4622,7 +4850,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4634,7 +4862,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[59]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4647,7 +4875,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{59}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Break) GetTenant() string {
@@ -4701,7 +4929,7 @@ type ListFloatsRequest struct {
 
 func (x *ListFloatsRequest) Reset() {
 	*x = ListFloatsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4713,7 +4941,7 @@ func (x *ListFloatsRequest) String() string {
 func (*ListFloatsRequest) ProtoMessage() {}
 
 func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[60]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4726,7 +4954,7 @@ func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFloatsRequest.ProtoReflect.Descriptor instead.
 func (*ListFloatsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{60}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListFloatsRequest) GetTenant() string {
@@ -4745,7 +4973,7 @@ type ListFloatsResponse struct {
 
 func (x *ListFloatsResponse) Reset() {
 	*x = ListFloatsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4757,7 +4985,7 @@ func (x *ListFloatsResponse) String() string {
 func (*ListFloatsResponse) ProtoMessage() {}
 
 func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[61]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4770,7 +4998,7 @@ func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFloatsResponse.ProtoReflect.Descriptor instead.
 func (*ListFloatsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{61}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListFloatsResponse) GetItems() []*Float {
@@ -4812,7 +5040,7 @@ type Float struct {
 
 func (x *Float) Reset() {
 	*x = Float{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4824,7 +5052,7 @@ func (x *Float) String() string {
 func (*Float) ProtoMessage() {}
 
 func (x *Float) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[62]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4837,7 +5065,7 @@ func (x *Float) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Float.ProtoReflect.Descriptor instead.
 func (*Float) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{62}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Float) GetTenant() string {
@@ -4960,7 +5188,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4972,7 +5200,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4985,7 +5213,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -5032,7 +5260,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5044,7 +5272,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5057,7 +5285,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -5114,7 +5342,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5126,7 +5354,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5139,7 +5367,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Close) GetId() string {
@@ -5401,7 +5629,7 @@ type CloseWithoutStatementRequest struct {
 
 func (x *CloseWithoutStatementRequest) Reset() {
 	*x = CloseWithoutStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5413,7 +5641,7 @@ func (x *CloseWithoutStatementRequest) String() string {
 func (*CloseWithoutStatementRequest) ProtoMessage() {}
 
 func (x *CloseWithoutStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5426,7 +5654,7 @@ func (x *CloseWithoutStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseWithoutStatementRequest.ProtoReflect.Descriptor instead.
 func (*CloseWithoutStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *CloseWithoutStatementRequest) GetTenant() string {
@@ -5475,7 +5703,7 @@ type CloseWithoutStatementResponse struct {
 
 func (x *CloseWithoutStatementResponse) Reset() {
 	*x = CloseWithoutStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5487,7 +5715,7 @@ func (x *CloseWithoutStatementResponse) String() string {
 func (*CloseWithoutStatementResponse) ProtoMessage() {}
 
 func (x *CloseWithoutStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5500,7 +5728,7 @@ func (x *CloseWithoutStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseWithoutStatementResponse.ProtoReflect.Descriptor instead.
 func (*CloseWithoutStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *CloseWithoutStatementResponse) GetAgreed() bool {
@@ -5537,7 +5765,7 @@ type CloseDayRequest struct {
 
 func (x *CloseDayRequest) Reset() {
 	*x = CloseDayRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5549,7 +5777,7 @@ func (x *CloseDayRequest) String() string {
 func (*CloseDayRequest) ProtoMessage() {}
 
 func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5562,7 +5790,7 @@ func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayRequest.ProtoReflect.Descriptor instead.
 func (*CloseDayRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CloseDayRequest) GetTenant() string {
@@ -5609,7 +5837,7 @@ type CloseDayResponse struct {
 
 func (x *CloseDayResponse) Reset() {
 	*x = CloseDayResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5621,7 +5849,7 @@ func (x *CloseDayResponse) String() string {
 func (*CloseDayResponse) ProtoMessage() {}
 
 func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5634,7 +5862,7 @@ func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayResponse.ProtoReflect.Descriptor instead.
 func (*CloseDayResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CloseDayResponse) GetItems() []*Close {
@@ -5657,7 +5885,7 @@ type ListClosesRequest struct {
 
 func (x *ListClosesRequest) Reset() {
 	*x = ListClosesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5669,7 +5897,7 @@ func (x *ListClosesRequest) String() string {
 func (*ListClosesRequest) ProtoMessage() {}
 
 func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5682,7 +5910,7 @@ func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesRequest.ProtoReflect.Descriptor instead.
 func (*ListClosesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListClosesRequest) GetTenant() string {
@@ -5730,7 +5958,7 @@ type ListClosesResponse struct {
 
 func (x *ListClosesResponse) Reset() {
 	*x = ListClosesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5742,7 +5970,7 @@ func (x *ListClosesResponse) String() string {
 func (*ListClosesResponse) ProtoMessage() {}
 
 func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5755,7 +5983,7 @@ func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesResponse.ProtoReflect.Descriptor instead.
 func (*ListClosesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListClosesResponse) GetItems() []*Close {
@@ -5785,7 +6013,7 @@ type ReadReportRequest struct {
 
 func (x *ReadReportRequest) Reset() {
 	*x = ReadReportRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5797,7 +6025,7 @@ func (x *ReadReportRequest) String() string {
 func (*ReadReportRequest) ProtoMessage() {}
 
 func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5810,7 +6038,7 @@ func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportRequest.ProtoReflect.Descriptor instead.
 func (*ReadReportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ReadReportRequest) GetTenant() string {
@@ -5857,7 +6085,7 @@ type ReadReportResponse struct {
 
 func (x *ReadReportResponse) Reset() {
 	*x = ReadReportResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5869,7 +6097,7 @@ func (x *ReadReportResponse) String() string {
 func (*ReadReportResponse) ProtoMessage() {}
 
 func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5882,7 +6110,7 @@ func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportResponse.ProtoReflect.Descriptor instead.
 func (*ReadReportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ReadReportResponse) GetData() []byte {
@@ -5911,7 +6139,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5923,7 +6151,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5936,7 +6164,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Finding) GetId() string {
@@ -6028,7 +6256,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6040,7 +6268,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6053,7 +6281,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListFindingsRequest) GetTenant() string {
@@ -6094,7 +6322,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6106,7 +6334,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6119,7 +6347,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListFindingsResponse) GetItems() []*Finding {
@@ -6148,7 +6376,7 @@ type ListSuspenseRequest struct {
 
 func (x *ListSuspenseRequest) Reset() {
 	*x = ListSuspenseRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6160,7 +6388,7 @@ func (x *ListSuspenseRequest) String() string {
 func (*ListSuspenseRequest) ProtoMessage() {}
 
 func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6173,7 +6401,7 @@ func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuspenseRequest.ProtoReflect.Descriptor instead.
 func (*ListSuspenseRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListSuspenseRequest) GetTenant() string {
@@ -6214,7 +6442,7 @@ type ListSuspenseResponse struct {
 
 func (x *ListSuspenseResponse) Reset() {
 	*x = ListSuspenseResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6226,7 +6454,7 @@ func (x *ListSuspenseResponse) String() string {
 func (*ListSuspenseResponse) ProtoMessage() {}
 
 func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6239,7 +6467,7 @@ func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuspenseResponse.ProtoReflect.Descriptor instead.
 func (*ListSuspenseResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListSuspenseResponse) GetItems() []*Suspended {
@@ -6274,7 +6502,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6286,7 +6514,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6299,7 +6527,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Suspended) GetFinding() *Finding {
@@ -6372,7 +6600,7 @@ type ResolveFindingRequest struct {
 
 func (x *ResolveFindingRequest) Reset() {
 	*x = ResolveFindingRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6384,7 +6612,7 @@ func (x *ResolveFindingRequest) String() string {
 func (*ResolveFindingRequest) ProtoMessage() {}
 
 func (x *ResolveFindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6397,7 +6625,7 @@ func (x *ResolveFindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveFindingRequest.ProtoReflect.Descriptor instead.
 func (*ResolveFindingRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ResolveFindingRequest) GetTenant() string {
@@ -6469,7 +6697,7 @@ type ResolveFindingResponse struct {
 
 func (x *ResolveFindingResponse) Reset() {
 	*x = ResolveFindingResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6481,7 +6709,7 @@ func (x *ResolveFindingResponse) String() string {
 func (*ResolveFindingResponse) ProtoMessage() {}
 
 func (x *ResolveFindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6494,7 +6722,7 @@ func (x *ResolveFindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveFindingResponse.ProtoReflect.Descriptor instead.
 func (*ResolveFindingResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ResolveFindingResponse) GetApplied() bool {
@@ -6541,7 +6769,7 @@ type GetReportKeyRequest struct {
 
 func (x *GetReportKeyRequest) Reset() {
 	*x = GetReportKeyRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6553,7 +6781,7 @@ func (x *GetReportKeyRequest) String() string {
 func (*GetReportKeyRequest) ProtoMessage() {}
 
 func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6566,7 +6794,7 @@ func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetReportKeyRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{82}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *GetReportKeyRequest) GetTenant() string {
@@ -6586,7 +6814,7 @@ type GetReportKeyResponse struct {
 
 func (x *GetReportKeyResponse) Reset() {
 	*x = GetReportKeyResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6598,7 +6826,7 @@ func (x *GetReportKeyResponse) String() string {
 func (*GetReportKeyResponse) ProtoMessage() {}
 
 func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6611,7 +6839,7 @@ func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetReportKeyResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{83}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *GetReportKeyResponse) GetKeyId() string {
@@ -6641,7 +6869,7 @@ type ReadPayeeStatementRequest struct {
 
 func (x *ReadPayeeStatementRequest) Reset() {
 	*x = ReadPayeeStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6653,7 +6881,7 @@ func (x *ReadPayeeStatementRequest) String() string {
 func (*ReadPayeeStatementRequest) ProtoMessage() {}
 
 func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6666,7 +6894,7 @@ func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementRequest.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{84}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ReadPayeeStatementRequest) GetTenant() string {
@@ -6709,7 +6937,7 @@ type ReadPayeeStatementResponse struct {
 
 func (x *ReadPayeeStatementResponse) Reset() {
 	*x = ReadPayeeStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6721,7 +6949,7 @@ func (x *ReadPayeeStatementResponse) String() string {
 func (*ReadPayeeStatementResponse) ProtoMessage() {}
 
 func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6734,7 +6962,7 @@ func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementResponse.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{85}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ReadPayeeStatementResponse) GetOpening() *v1.Money {
@@ -6776,7 +7004,7 @@ type StatementLine struct {
 
 func (x *StatementLine) Reset() {
 	*x = StatementLine{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6788,7 +7016,7 @@ func (x *StatementLine) String() string {
 func (*StatementLine) ProtoMessage() {}
 
 func (x *StatementLine) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6801,7 +7029,7 @@ func (x *StatementLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
 func (*StatementLine) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{86}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *StatementLine) GetAt() *timestamppb.Timestamp {
@@ -7127,7 +7355,27 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\vitems_taken\x18\x04 \x01(\x03R\n" +
 	"itemsTaken\x12\x19\n" +
 	"\bin_doubt\x18\x05 \x01(\x03R\ainDoubt\x12\x19\n" +
-	"\bover_cap\x18\x06 \x01(\x03R\aoverCap\"\xb7\x03\n" +
+	"\bover_cap\x18\x06 \x01(\x03R\aoverCap\"\xd4\x01\n" +
+	"\x15ReleaseRefusedRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12\x18\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12\x1a\n" +
+	"\bprovider\x18\x03 \x01(\tR\bprovider\x12\"\n" +
+	"\x06reason\x18\x04 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12'\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xec\x01\n" +
+	"\x16ReleaseRefusedResponse\x12-\n" +
+	"\x05batch\x18\x01 \x01(\v2\x17.agogo.payouts.v1.BatchR\x05batch\x12\x1a\n" +
+	"\breleased\x18\x02 \x01(\x03R\breleased\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\x03R\awaiting\x12\"\n" +
+	"\fcontradicted\x18\x04 \x01(\x03R\fcontradicted\x12\x19\n" +
+	"\bover_cap\x18\x05 \x01(\x03R\aoverCap\x12.\n" +
+	"\x04left\x18\x06 \x03(\v2\x1a.agogo.payouts.v1.LeftHeldR\x04left\"V\n" +
+	"\bLeftHeld\x12\x1b\n" +
+	"\tpayout_id\x18\x01 \x01(\tR\bpayoutId\x12\x19\n" +
+	"\bpayee_id\x18\x02 \x01(\tR\apayeeId\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\"\xb7\x03\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12-\n" +
 	"\x12provider_reference\x18\x02 \x01(\tR\x11providerReference\x12\x14\n" +
@@ -7552,7 +7800,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06amount\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
 	"\treference\x18\b \x01(\tR\treference\x120\n" +
-	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\xc7\x1f\n" +
+	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\xac \n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -7575,7 +7823,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\n" +
 	"PauseBatch\x12#.agogo.payouts.v1.PauseBatchRequest\x1a\x17.agogo.payouts.v1.Batch\x12L\n" +
 	"\vResumeBatch\x12$.agogo.payouts.v1.ResumeBatchRequest\x1a\x17.agogo.payouts.v1.Batch\x12Z\n" +
-	"\vRetryFailed\x12$.agogo.payouts.v1.RetryFailedRequest\x1a%.agogo.payouts.v1.RetryFailedResponse\x12Z\n" +
+	"\vRetryFailed\x12$.agogo.payouts.v1.RetryFailedRequest\x1a%.agogo.payouts.v1.RetryFailedResponse\x12c\n" +
+	"\x0eReleaseRefused\x12'.agogo.payouts.v1.ReleaseRefusedRequest\x1a(.agogo.payouts.v1.ReleaseRefusedResponse\x12Z\n" +
 	"\vListPayouts\x12$.agogo.payouts.v1.ListPayoutsRequest\x1a%.agogo.payouts.v1.ListPayoutsResponse\x12I\n" +
 	"\tGetPayout\x12\".agogo.payouts.v1.GetPayoutRequest\x1a\x18.agogo.payouts.v1.Payout\x12`\n" +
 	"\rResolvePayout\x12&.agogo.payouts.v1.ResolvePayoutRequest\x1a'.agogo.payouts.v1.ResolvePayoutResponse\x12M\n" +
@@ -7625,7 +7874,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),                       // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),           // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -7658,293 +7907,300 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*ResumeBatchRequest)(nil),            // 28: agogo.payouts.v1.ResumeBatchRequest
 	(*RetryFailedRequest)(nil),            // 29: agogo.payouts.v1.RetryFailedRequest
 	(*RetryFailedResponse)(nil),           // 30: agogo.payouts.v1.RetryFailedResponse
-	(*Attempt)(nil),                       // 31: agogo.payouts.v1.Attempt
-	(*Payout)(nil),                        // 32: agogo.payouts.v1.Payout
-	(*Proposal)(nil),                      // 33: agogo.payouts.v1.Proposal
-	(*ListPayoutsRequest)(nil),            // 34: agogo.payouts.v1.ListPayoutsRequest
-	(*ListPayoutsResponse)(nil),           // 35: agogo.payouts.v1.ListPayoutsResponse
-	(*GetPayoutRequest)(nil),              // 36: agogo.payouts.v1.GetPayoutRequest
-	(*ResolvePayoutRequest)(nil),          // 37: agogo.payouts.v1.ResolvePayoutRequest
-	(*ResolvePayoutResponse)(nil),         // 38: agogo.payouts.v1.ResolvePayoutResponse
-	(*RetryPayoutRequest)(nil),            // 39: agogo.payouts.v1.RetryPayoutRequest
-	(*HoldPayoutRequest)(nil),             // 40: agogo.payouts.v1.HoldPayoutRequest
-	(*ReleasePayoutRequest)(nil),          // 41: agogo.payouts.v1.ReleasePayoutRequest
-	(*CancelPayoutRequest)(nil),           // 42: agogo.payouts.v1.CancelPayoutRequest
-	(*ReversePayoutRequest)(nil),          // 43: agogo.payouts.v1.ReversePayoutRequest
-	(*ApprovePayoutRequest)(nil),          // 44: agogo.payouts.v1.ApprovePayoutRequest
-	(*RejectPayoutRequest)(nil),           // 45: agogo.payouts.v1.RejectPayoutRequest
-	(*ApproveBatchRequest)(nil),           // 46: agogo.payouts.v1.ApproveBatchRequest
-	(*ApproveBatchResponse)(nil),          // 47: agogo.payouts.v1.ApproveBatchResponse
-	(*RejectBatchRequest)(nil),            // 48: agogo.payouts.v1.RejectBatchRequest
-	(*RejectBatchResponse)(nil),           // 49: agogo.payouts.v1.RejectBatchResponse
-	(*StopOutflowRequest)(nil),            // 50: agogo.payouts.v1.StopOutflowRequest
-	(*StartOutflowRequest)(nil),           // 51: agogo.payouts.v1.StartOutflowRequest
-	(*Outflow)(nil),                       // 52: agogo.payouts.v1.Outflow
-	(*Tenant)(nil),                        // 53: agogo.payouts.v1.Tenant
-	(*ListTenantsRequest)(nil),            // 54: agogo.payouts.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),           // 55: agogo.payouts.v1.ListTenantsResponse
-	(*StartBreakRequest)(nil),             // 56: agogo.payouts.v1.StartBreakRequest
-	(*EndBreakRequest)(nil),               // 57: agogo.payouts.v1.EndBreakRequest
-	(*GetBreakRequest)(nil),               // 58: agogo.payouts.v1.GetBreakRequest
-	(*Break)(nil),                         // 59: agogo.payouts.v1.Break
-	(*ListFloatsRequest)(nil),             // 60: agogo.payouts.v1.ListFloatsRequest
-	(*ListFloatsResponse)(nil),            // 61: agogo.payouts.v1.ListFloatsResponse
-	(*Float)(nil),                         // 62: agogo.payouts.v1.Float
-	(*TopUpFloatRequest)(nil),             // 63: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),            // 64: agogo.payouts.v1.TopUpFloatResponse
-	(*Close)(nil),                         // 65: agogo.payouts.v1.Close
-	(*CloseWithoutStatementRequest)(nil),  // 66: agogo.payouts.v1.CloseWithoutStatementRequest
-	(*CloseWithoutStatementResponse)(nil), // 67: agogo.payouts.v1.CloseWithoutStatementResponse
-	(*CloseDayRequest)(nil),               // 68: agogo.payouts.v1.CloseDayRequest
-	(*CloseDayResponse)(nil),              // 69: agogo.payouts.v1.CloseDayResponse
-	(*ListClosesRequest)(nil),             // 70: agogo.payouts.v1.ListClosesRequest
-	(*ListClosesResponse)(nil),            // 71: agogo.payouts.v1.ListClosesResponse
-	(*ReadReportRequest)(nil),             // 72: agogo.payouts.v1.ReadReportRequest
-	(*ReadReportResponse)(nil),            // 73: agogo.payouts.v1.ReadReportResponse
-	(*Finding)(nil),                       // 74: agogo.payouts.v1.Finding
-	(*ListFindingsRequest)(nil),           // 75: agogo.payouts.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),          // 76: agogo.payouts.v1.ListFindingsResponse
-	(*ListSuspenseRequest)(nil),           // 77: agogo.payouts.v1.ListSuspenseRequest
-	(*ListSuspenseResponse)(nil),          // 78: agogo.payouts.v1.ListSuspenseResponse
-	(*Suspended)(nil),                     // 79: agogo.payouts.v1.Suspended
-	(*ResolveFindingRequest)(nil),         // 80: agogo.payouts.v1.ResolveFindingRequest
-	(*ResolveFindingResponse)(nil),        // 81: agogo.payouts.v1.ResolveFindingResponse
-	(*GetReportKeyRequest)(nil),           // 82: agogo.payouts.v1.GetReportKeyRequest
-	(*GetReportKeyResponse)(nil),          // 83: agogo.payouts.v1.GetReportKeyResponse
-	(*ReadPayeeStatementRequest)(nil),     // 84: agogo.payouts.v1.ReadPayeeStatementRequest
-	(*ReadPayeeStatementResponse)(nil),    // 85: agogo.payouts.v1.ReadPayeeStatementResponse
-	(*StatementLine)(nil),                 // 86: agogo.payouts.v1.StatementLine
-	nil,                                   // 87: agogo.payouts.v1.Run.CountsEntry
-	nil,                                   // 88: agogo.payouts.v1.Run.TotalsEntry
-	nil,                                   // 89: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                                   // 90: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                                   // 91: agogo.payouts.v1.RunProgress.HeldEntry
-	nil,                                   // 92: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),                      // 93: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),         // 94: google.protobuf.Timestamp
-	(*v1.Reason)(nil),                     // 95: agogo.events.v1.Reason
-	(*v11.Balance)(nil),                   // 96: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),             // 97: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),            // 98: agogo.imports.v1.ImportResponse
+	(*ReleaseRefusedRequest)(nil),         // 31: agogo.payouts.v1.ReleaseRefusedRequest
+	(*ReleaseRefusedResponse)(nil),        // 32: agogo.payouts.v1.ReleaseRefusedResponse
+	(*LeftHeld)(nil),                      // 33: agogo.payouts.v1.LeftHeld
+	(*Attempt)(nil),                       // 34: agogo.payouts.v1.Attempt
+	(*Payout)(nil),                        // 35: agogo.payouts.v1.Payout
+	(*Proposal)(nil),                      // 36: agogo.payouts.v1.Proposal
+	(*ListPayoutsRequest)(nil),            // 37: agogo.payouts.v1.ListPayoutsRequest
+	(*ListPayoutsResponse)(nil),           // 38: agogo.payouts.v1.ListPayoutsResponse
+	(*GetPayoutRequest)(nil),              // 39: agogo.payouts.v1.GetPayoutRequest
+	(*ResolvePayoutRequest)(nil),          // 40: agogo.payouts.v1.ResolvePayoutRequest
+	(*ResolvePayoutResponse)(nil),         // 41: agogo.payouts.v1.ResolvePayoutResponse
+	(*RetryPayoutRequest)(nil),            // 42: agogo.payouts.v1.RetryPayoutRequest
+	(*HoldPayoutRequest)(nil),             // 43: agogo.payouts.v1.HoldPayoutRequest
+	(*ReleasePayoutRequest)(nil),          // 44: agogo.payouts.v1.ReleasePayoutRequest
+	(*CancelPayoutRequest)(nil),           // 45: agogo.payouts.v1.CancelPayoutRequest
+	(*ReversePayoutRequest)(nil),          // 46: agogo.payouts.v1.ReversePayoutRequest
+	(*ApprovePayoutRequest)(nil),          // 47: agogo.payouts.v1.ApprovePayoutRequest
+	(*RejectPayoutRequest)(nil),           // 48: agogo.payouts.v1.RejectPayoutRequest
+	(*ApproveBatchRequest)(nil),           // 49: agogo.payouts.v1.ApproveBatchRequest
+	(*ApproveBatchResponse)(nil),          // 50: agogo.payouts.v1.ApproveBatchResponse
+	(*RejectBatchRequest)(nil),            // 51: agogo.payouts.v1.RejectBatchRequest
+	(*RejectBatchResponse)(nil),           // 52: agogo.payouts.v1.RejectBatchResponse
+	(*StopOutflowRequest)(nil),            // 53: agogo.payouts.v1.StopOutflowRequest
+	(*StartOutflowRequest)(nil),           // 54: agogo.payouts.v1.StartOutflowRequest
+	(*Outflow)(nil),                       // 55: agogo.payouts.v1.Outflow
+	(*Tenant)(nil),                        // 56: agogo.payouts.v1.Tenant
+	(*ListTenantsRequest)(nil),            // 57: agogo.payouts.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),           // 58: agogo.payouts.v1.ListTenantsResponse
+	(*StartBreakRequest)(nil),             // 59: agogo.payouts.v1.StartBreakRequest
+	(*EndBreakRequest)(nil),               // 60: agogo.payouts.v1.EndBreakRequest
+	(*GetBreakRequest)(nil),               // 61: agogo.payouts.v1.GetBreakRequest
+	(*Break)(nil),                         // 62: agogo.payouts.v1.Break
+	(*ListFloatsRequest)(nil),             // 63: agogo.payouts.v1.ListFloatsRequest
+	(*ListFloatsResponse)(nil),            // 64: agogo.payouts.v1.ListFloatsResponse
+	(*Float)(nil),                         // 65: agogo.payouts.v1.Float
+	(*TopUpFloatRequest)(nil),             // 66: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),            // 67: agogo.payouts.v1.TopUpFloatResponse
+	(*Close)(nil),                         // 68: agogo.payouts.v1.Close
+	(*CloseWithoutStatementRequest)(nil),  // 69: agogo.payouts.v1.CloseWithoutStatementRequest
+	(*CloseWithoutStatementResponse)(nil), // 70: agogo.payouts.v1.CloseWithoutStatementResponse
+	(*CloseDayRequest)(nil),               // 71: agogo.payouts.v1.CloseDayRequest
+	(*CloseDayResponse)(nil),              // 72: agogo.payouts.v1.CloseDayResponse
+	(*ListClosesRequest)(nil),             // 73: agogo.payouts.v1.ListClosesRequest
+	(*ListClosesResponse)(nil),            // 74: agogo.payouts.v1.ListClosesResponse
+	(*ReadReportRequest)(nil),             // 75: agogo.payouts.v1.ReadReportRequest
+	(*ReadReportResponse)(nil),            // 76: agogo.payouts.v1.ReadReportResponse
+	(*Finding)(nil),                       // 77: agogo.payouts.v1.Finding
+	(*ListFindingsRequest)(nil),           // 78: agogo.payouts.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),          // 79: agogo.payouts.v1.ListFindingsResponse
+	(*ListSuspenseRequest)(nil),           // 80: agogo.payouts.v1.ListSuspenseRequest
+	(*ListSuspenseResponse)(nil),          // 81: agogo.payouts.v1.ListSuspenseResponse
+	(*Suspended)(nil),                     // 82: agogo.payouts.v1.Suspended
+	(*ResolveFindingRequest)(nil),         // 83: agogo.payouts.v1.ResolveFindingRequest
+	(*ResolveFindingResponse)(nil),        // 84: agogo.payouts.v1.ResolveFindingResponse
+	(*GetReportKeyRequest)(nil),           // 85: agogo.payouts.v1.GetReportKeyRequest
+	(*GetReportKeyResponse)(nil),          // 86: agogo.payouts.v1.GetReportKeyResponse
+	(*ReadPayeeStatementRequest)(nil),     // 87: agogo.payouts.v1.ReadPayeeStatementRequest
+	(*ReadPayeeStatementResponse)(nil),    // 88: agogo.payouts.v1.ReadPayeeStatementResponse
+	(*StatementLine)(nil),                 // 89: agogo.payouts.v1.StatementLine
+	nil,                                   // 90: agogo.payouts.v1.Run.CountsEntry
+	nil,                                   // 91: agogo.payouts.v1.Run.TotalsEntry
+	nil,                                   // 92: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                                   // 93: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                                   // 94: agogo.payouts.v1.RunProgress.HeldEntry
+	nil,                                   // 95: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),                      // 96: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),         // 97: google.protobuf.Timestamp
+	(*v1.Reason)(nil),                     // 98: agogo.events.v1.Reason
+	(*v11.Balance)(nil),                   // 99: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),             // 100: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),            // 101: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	93,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	93,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	93,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	94,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	96,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	96,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	96,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	97,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,   // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	94,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	94,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
-	94,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
-	93,  // 8: agogo.payouts.v1.Payee.recipient_covers:type_name -> agogo.events.v1.Money
-	94,  // 9: agogo.payouts.v1.Payee.recipient_next_at:type_name -> google.protobuf.Timestamp
+	97,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	97,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	97,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	96,  // 8: agogo.payouts.v1.Payee.recipient_covers:type_name -> agogo.events.v1.Money
+	97,  // 9: agogo.payouts.v1.Payee.recipient_next_at:type_name -> google.protobuf.Timestamp
 	3,   // 10: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	94,  // 11: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	87,  // 12: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	88,  // 13: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	94,  // 14: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	94,  // 15: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	94,  // 16: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	97,  // 11: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	90,  // 12: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	91,  // 13: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	97,  // 14: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	97,  // 15: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	97,  // 16: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12,  // 17: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13,  // 18: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	95,  // 19: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	93,  // 20: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	93,  // 21: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	93,  // 22: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	94,  // 23: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	89,  // 24: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	90,  // 25: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	98,  // 19: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	96,  // 20: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	96,  // 21: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	96,  // 22: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	97,  // 23: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	92,  // 24: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	93,  // 25: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14,  // 26: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	93,  // 27: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	93,  // 28: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	96,  // 27: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	96,  // 28: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,   // 29: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
 	9,   // 30: agogo.payouts.v1.RunProgress.run:type_name -> agogo.payouts.v1.Run
-	91,  // 31: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
-	94,  // 32: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
-	92,  // 33: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	93,  // 34: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	93,  // 35: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	93,  // 36: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	94,  // 31: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
+	97,  // 32: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
+	95,  // 33: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	96,  // 34: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	96,  // 35: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	96,  // 36: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	23,  // 37: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	94,  // 38: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	94,  // 39: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	97,  // 38: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	97,  // 39: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	22,  // 40: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
 	22,  // 41: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
-	94,  // 42: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	94,  // 43: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	94,  // 44: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	95,  // 45: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	93,  // 46: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	93,  // 47: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	93,  // 48: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	93,  // 49: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
-	31,  // 50: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	94,  // 51: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	94,  // 52: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
-	33,  // 53: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
-	23,  // 54: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	94,  // 55: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	94,  // 56: agogo.payouts.v1.Payout.waits_until:type_name -> google.protobuf.Timestamp
-	94,  // 57: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
-	32,  // 58: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
-	32,  // 59: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
-	22,  // 60: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	22,  // 61: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	94,  // 62: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
-	52,  // 63: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
-	53,  // 64: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	94,  // 65: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	94,  // 66: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	94,  // 67: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	62,  // 68: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
-	93,  // 69: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
-	94,  // 70: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
-	93,  // 71: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
-	93,  // 72: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
-	93,  // 73: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
-	93,  // 74: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
-	94,  // 75: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
-	93,  // 76: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
-	93,  // 77: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
-	93,  // 78: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
-	93,  // 79: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
-	93,  // 80: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
-	96,  // 81: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	94,  // 82: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	93,  // 83: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	93,  // 84: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	93,  // 85: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	93,  // 86: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	93,  // 87: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	93,  // 88: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	93,  // 89: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	93,  // 90: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	93,  // 91: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	93,  // 92: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	93,  // 93: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	93,  // 94: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	94,  // 95: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
-	65,  // 96: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
-	65,  // 97: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
-	65,  // 98: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	93,  // 99: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	94,  // 100: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
-	74,  // 101: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	79,  // 102: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
-	74,  // 103: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
-	93,  // 104: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
-	93,  // 105: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
-	93,  // 106: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
-	93,  // 107: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
-	93,  // 108: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	86,  // 109: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	93,  // 110: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	94,  // 111: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	93,  // 112: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	93,  // 113: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	93,  // 114: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	93,  // 115: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	93,  // 116: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	93,  // 117: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	97,  // 118: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	97,  // 119: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,   // 120: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,   // 121: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,   // 122: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,   // 123: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,   // 124: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10,  // 125: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15,  // 126: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17,  // 127: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	18,  // 128: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
-	20,  // 129: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
-	21,  // 130: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
-	24,  // 131: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	26,  // 132: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	27,  // 133: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	28,  // 134: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	29,  // 135: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	34,  // 136: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	36,  // 137: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	37,  // 138: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	39,  // 139: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	40,  // 140: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	41,  // 141: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	42,  // 142: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	43,  // 143: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	44,  // 144: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	45,  // 145: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	46,  // 146: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	48,  // 147: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	50,  // 148: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	51,  // 149: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	54,  // 150: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	56,  // 151: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	57,  // 152: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	58,  // 153: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	60,  // 154: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
-	63,  // 155: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	68,  // 156: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	66,  // 157: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
-	70,  // 158: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	72,  // 159: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	75,  // 160: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	77,  // 161: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
-	80,  // 162: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
-	82,  // 163: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	84,  // 164: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	98,  // 165: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	98,  // 166: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 167: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 168: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 169: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 170: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 171: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 172: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 173: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 174: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19,  // 175: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
-	9,   // 176: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
-	9,   // 177: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
-	25,  // 178: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	22,  // 179: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 180: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 181: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	30,  // 182: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	35,  // 183: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	32,  // 184: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	38,  // 185: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	32,  // 186: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 187: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 188: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 189: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 190: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 191: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	32,  // 192: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	47,  // 193: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	49,  // 194: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
-	52,  // 195: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	52,  // 196: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	55,  // 197: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	59,  // 198: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 199: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	59,  // 200: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	61,  // 201: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
-	64,  // 202: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	69,  // 203: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	67,  // 204: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
-	71,  // 205: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	73,  // 206: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	76,  // 207: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	78,  // 208: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
-	81,  // 209: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
-	83,  // 210: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	85,  // 211: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	165, // [165:212] is the sub-list for method output_type
-	118, // [118:165] is the sub-list for method input_type
-	118, // [118:118] is the sub-list for extension type_name
-	118, // [118:118] is the sub-list for extension extendee
-	0,   // [0:118] is the sub-list for field type_name
+	22,  // 42: agogo.payouts.v1.ReleaseRefusedResponse.batch:type_name -> agogo.payouts.v1.Batch
+	33,  // 43: agogo.payouts.v1.ReleaseRefusedResponse.left:type_name -> agogo.payouts.v1.LeftHeld
+	97,  // 44: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	97,  // 45: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	97,  // 46: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	98,  // 47: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	96,  // 48: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	96,  // 49: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	96,  // 50: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	96,  // 51: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	34,  // 52: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
+	97,  // 53: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	97,  // 54: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	36,  // 55: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
+	23,  // 56: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
+	97,  // 57: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	97,  // 58: agogo.payouts.v1.Payout.waits_until:type_name -> google.protobuf.Timestamp
+	97,  // 59: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	35,  // 60: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
+	35,  // 61: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
+	22,  // 62: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	22,  // 63: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
+	97,  // 64: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	55,  // 65: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
+	56,  // 66: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
+	97,  // 67: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	97,  // 68: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	97,  // 69: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	65,  // 70: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
+	96,  // 71: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	97,  // 72: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	96,  // 73: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	96,  // 74: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	96,  // 75: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	96,  // 76: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	97,  // 77: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	96,  // 78: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	96,  // 79: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	96,  // 80: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	96,  // 81: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	96,  // 82: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	99,  // 83: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	97,  // 84: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	96,  // 85: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	96,  // 86: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	96,  // 87: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	96,  // 88: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	96,  // 89: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	96,  // 90: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	96,  // 91: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	96,  // 92: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	96,  // 93: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	96,  // 94: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	96,  // 95: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	96,  // 96: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	97,  // 97: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	68,  // 98: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
+	68,  // 99: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	68,  // 100: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	96,  // 101: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	97,  // 102: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	77,  // 103: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	82,  // 104: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
+	77,  // 105: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
+	96,  // 106: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
+	96,  // 107: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
+	96,  // 108: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
+	96,  // 109: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
+	96,  // 110: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	89,  // 111: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	96,  // 112: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	97,  // 113: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	96,  // 114: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	96,  // 115: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	96,  // 116: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	96,  // 117: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	96,  // 118: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	96,  // 119: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	100, // 120: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	100, // 121: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 122: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 123: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 124: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 125: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 126: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 127: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 128: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 129: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	18,  // 130: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
+	20,  // 131: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
+	21,  // 132: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
+	24,  // 133: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	26,  // 134: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	27,  // 135: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	28,  // 136: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	29,  // 137: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	31,  // 138: agogo.payouts.v1.PayoutsService.ReleaseRefused:input_type -> agogo.payouts.v1.ReleaseRefusedRequest
+	37,  // 139: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	39,  // 140: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	40,  // 141: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	42,  // 142: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	43,  // 143: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	44,  // 144: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	45,  // 145: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	46,  // 146: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	47,  // 147: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	48,  // 148: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	49,  // 149: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	51,  // 150: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	53,  // 151: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	54,  // 152: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	57,  // 153: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	59,  // 154: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	60,  // 155: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	61,  // 156: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	63,  // 157: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	66,  // 158: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	71,  // 159: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	69,  // 160: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
+	73,  // 161: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	75,  // 162: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	78,  // 163: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	80,  // 164: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
+	83,  // 165: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
+	85,  // 166: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	87,  // 167: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	101, // 168: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	101, // 169: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 170: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 171: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 172: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 173: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 174: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 175: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 176: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 177: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19,  // 178: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
+	9,   // 179: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
+	9,   // 180: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
+	25,  // 181: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	22,  // 182: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 183: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 184: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	30,  // 185: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	32,  // 186: agogo.payouts.v1.PayoutsService.ReleaseRefused:output_type -> agogo.payouts.v1.ReleaseRefusedResponse
+	38,  // 187: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	35,  // 188: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	41,  // 189: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	35,  // 190: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 191: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 192: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 193: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 194: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 195: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 196: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	50,  // 197: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	52,  // 198: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
+	55,  // 199: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	55,  // 200: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	58,  // 201: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	62,  // 202: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	62,  // 203: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	62,  // 204: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	64,  // 205: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	67,  // 206: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	72,  // 207: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	70,  // 208: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
+	74,  // 209: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	76,  // 210: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	79,  // 211: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	81,  // 212: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
+	84,  // 213: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
+	86,  // 214: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	88,  // 215: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	168, // [168:216] is the sub-list for method output_type
+	120, // [120:168] is the sub-list for method input_type
+	120, // [120:120] is the sub-list for extension type_name
+	120, // [120:120] is the sub-list for extension extendee
+	0,   // [0:120] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -7958,7 +8214,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   93,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

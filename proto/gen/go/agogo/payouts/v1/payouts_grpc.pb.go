@@ -41,6 +41,7 @@ const (
 	PayoutsService_PauseBatch_FullMethodName            = "/agogo.payouts.v1.PayoutsService/PauseBatch"
 	PayoutsService_ResumeBatch_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ResumeBatch"
 	PayoutsService_RetryFailed_FullMethodName           = "/agogo.payouts.v1.PayoutsService/RetryFailed"
+	PayoutsService_ReleaseRefused_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ReleaseRefused"
 	PayoutsService_ListPayouts_FullMethodName           = "/agogo.payouts.v1.PayoutsService/ListPayouts"
 	PayoutsService_GetPayout_FullMethodName             = "/agogo.payouts.v1.PayoutsService/GetPayout"
 	PayoutsService_ResolvePayout_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ResolvePayout"
@@ -111,6 +112,9 @@ type PayoutsServiceClient interface {
 	// RetryFailed approves again what of a batch has failed, each payout after re-claiming all its payments. What is in doubt,
 	// paid by another payout, refunded, or above today's caps stays as it is, and is counted. Needs operator.
 	RetryFailed(ctx context.Context, in *RetryFailedRequest, opts ...grpc.CallOption) (*RetryFailedResponse, error)
+	// ReleaseRefused lets go what of a batch is held as refused_often, each payout as ReleasePayout would: what is contradicted or above today's caps stays
+	// held, and is counted. With dry_run nothing is changed, and the answer is what it would be. Needs operator.
+	ReleaseRefused(ctx context.Context, in *ReleaseRefusedRequest, opts ...grpc.CallOption) (*ReleaseRefusedResponse, error)
 	ListPayouts(ctx context.Context, in *ListPayoutsRequest, opts ...grpc.CallOption) (*ListPayoutsResponse, error)
 	GetPayout(ctx context.Context, in *GetPayoutRequest, opts ...grpc.CallOption) (*Payout, error)
 	// ResolvePayout decides a payout in manual_review. The first caller proposes, a second actor with the same words applies.
@@ -380,6 +384,16 @@ func (c *payoutsServiceClient) RetryFailed(ctx context.Context, in *RetryFailedR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RetryFailedResponse)
 	err := c.cc.Invoke(ctx, PayoutsService_RetryFailed_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *payoutsServiceClient) ReleaseRefused(ctx context.Context, in *ReleaseRefusedRequest, opts ...grpc.CallOption) (*ReleaseRefusedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseRefusedResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ReleaseRefused_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -733,6 +747,9 @@ type PayoutsServiceServer interface {
 	// RetryFailed approves again what of a batch has failed, each payout after re-claiming all its payments. What is in doubt,
 	// paid by another payout, refunded, or above today's caps stays as it is, and is counted. Needs operator.
 	RetryFailed(context.Context, *RetryFailedRequest) (*RetryFailedResponse, error)
+	// ReleaseRefused lets go what of a batch is held as refused_often, each payout as ReleasePayout would: what is contradicted or above today's caps stays
+	// held, and is counted. With dry_run nothing is changed, and the answer is what it would be. Needs operator.
+	ReleaseRefused(context.Context, *ReleaseRefusedRequest) (*ReleaseRefusedResponse, error)
 	ListPayouts(context.Context, *ListPayoutsRequest) (*ListPayoutsResponse, error)
 	GetPayout(context.Context, *GetPayoutRequest) (*Payout, error)
 	// ResolvePayout decides a payout in manual_review. The first caller proposes, a second actor with the same words applies.
@@ -857,6 +874,9 @@ func (UnimplementedPayoutsServiceServer) ResumeBatch(context.Context, *ResumeBat
 }
 func (UnimplementedPayoutsServiceServer) RetryFailed(context.Context, *RetryFailedRequest) (*RetryFailedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryFailed not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ReleaseRefused(context.Context, *ReleaseRefusedRequest) (*ReleaseRefusedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseRefused not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListPayouts(context.Context, *ListPayoutsRequest) (*ListPayoutsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPayouts not implemented")
@@ -1250,6 +1270,24 @@ func _PayoutsService_RetryFailed_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(PayoutsServiceServer).RetryFailed(ctx, req.(*RetryFailedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PayoutsService_ReleaseRefused_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseRefusedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ReleaseRefused(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ReleaseRefused_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ReleaseRefused(ctx, req.(*ReleaseRefusedRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1824,6 +1862,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetryFailed",
 			Handler:    _PayoutsService_RetryFailed_Handler,
+		},
+		{
+			MethodName: "ReleaseRefused",
+			Handler:    _PayoutsService_ReleaseRefused_Handler,
 		},
 		{
 			MethodName: "ListPayouts",
