@@ -222,7 +222,7 @@ func (g *Guard) set(ctx context.Context, s State, problem string) {
 	}
 	if s == Unmarked {
 		g.metric.Set(1)
-		g.Logger.ErrorContext(ctx, g.Service+": more was published than the tables know, so they were restored from a backup: nothing is done until 'agogo restore mark'",
+		g.Logger.ErrorContext(ctx, g.Service+": more was published than the tables know, so they were restored from a backup: nothing is done until 'agogo restore mark --reason TEXT'",
 			"problem", problem)
 	}
 	g.state, g.problem = s, problem
@@ -247,7 +247,7 @@ func (g *Guard) Refuse() error {
 	if g.State() == Running {
 		return nil
 	}
-	return rpc.Refused("restore_"+string(g.State()), "follow docs/runbooks/restore.md, which ends with 'agogo restore mark'", "%s changes nothing now: %s", g.Service, g.Problem())
+	return rpc.Refused("restore_"+string(g.State()), "follow docs/runbooks/restore.md, which ends with 'agogo restore mark --reason TEXT'", "%s changes nothing now: %s", g.Service, g.Problem())
 }
 
 // Ready says why a service that is being checked is not ready. One that waits for its mark is: it must be reached for that.

@@ -92,7 +92,7 @@ func goesOn(p *payoutsv1.Payout) string {
 	case "batch_paused":
 		return "agogo batches resume " + p.GetBatchId() + of + ", once what paused it is mended: agogo batches get " + p.GetBatchId() + of
 	case "batch_approval":
-		return "agogo batches approve " + p.GetBatchId() + of + ", by whoever may"
+		return "agogo batches approve " + p.GetBatchId() + " --reason TEXT" + of + ", by whoever may"
 	case "tenant_stop":
 		return "agogo start" + of
 	case "provider_stopped":
@@ -127,7 +127,7 @@ func (a *app) payoutsCommand() *cobra.Command {
 	release := a.operate("release ID", "Let a payout go that a person held", func(c *cobra.Command, client payoutsv1.PayoutsServiceClient, tenant, id, why string) (*payoutsv1.Payout, error) {
 		p, err := client.ReleasePayout(c.Context(), &payoutsv1.ReleasePayoutRequest{Tenant: tenant, Id: id, Reason: why})
 		if err == nil && p.State == "held" { // by the word that was given, another provider did not pay it before a restore
-			fmt.Fprintf(a.Err, "agogo: it stays held: agogo payouts cancel %s --tenant %s ends it, agogo payouts release %[1]s --tenant %[2]s, given again, lets it go\n", id, tenant)
+			fmt.Fprintf(a.Err, "agogo: it stays held: agogo payouts cancel %s --reason TEXT --tenant %s ends it, agogo payouts release %[1]s --reason TEXT --tenant %[2]s, given again, lets it go\n", id, tenant)
 		}
 		return p, err
 	})

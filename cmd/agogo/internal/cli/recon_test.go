@@ -136,7 +136,7 @@ func TestWhatTheSecondPersonReads(t *testing.T) {
 		{
 			"payouts release " + lineID + " --reason looked",
 			[]string{"held"},
-			[]string{"agogo payouts cancel " + lineID + " --tenant lebenis ends it, agogo payouts release " + lineID + " --tenant lebenis, given again, lets it go"},
+			[]string{"agogo payouts cancel " + lineID + " --reason TEXT --tenant lebenis ends it, agogo payouts release " + lineID + " --reason TEXT --tenant lebenis, given again, lets it go"},
 		},
 	} {
 		code, out, said := run(strings.Fields(c.args)...)

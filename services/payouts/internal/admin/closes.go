@@ -114,9 +114,9 @@ func refusedClose(err error, date string) error {
 	case errors.Is(err, closing.ErrUnlikely):
 		return rpc.Refused("TOO_MANY_DAYS", "look at the date: every day since the last close is closed with it", "%s cannot be closed: %v", date, err)
 	case errors.Is(err, closing.ErrNoClose):
-		return rpc.Refused("NOT_ASKED_FOR", "ask for it with agogo ledger close", "%s cannot be closed without its statement: %v", date, err)
+		return rpc.Refused("NOT_ASKED_FOR", "ask for it: agogo ledger close --date "+date, "%s cannot be closed without its statement: %v", date, err)
 	case errors.Is(err, closing.ErrClosed):
-		return rpc.Refused("DAY_CLOSED", "read its statement again with agogo recon run", "%s cannot be closed without its statement: %v", date, err)
+		return rpc.Refused("DAY_CLOSED", "read its statement again: agogo recon run --date "+date, "%s cannot be closed without its statement: %v", date, err)
 	case errors.Is(err, closing.ErrAgreed):
 		return rpc.Refused("ALREADY_AGREED", "wait for its report: agogo recon closes", "%v", err)
 	case errors.Is(err, closing.ErrNotTried):
@@ -124,7 +124,7 @@ func refusedClose(err error, date string) error {
 	case errors.Is(err, closing.ErrJudged):
 		return rpc.Refused("BEING_JUDGED", "give the same command again in a moment; agogo recon closes shows what became of it", "%s cannot be closed without its statement: %v", date, err)
 	case errors.Is(err, closing.ErrNoStatement):
-		return rpc.Refused("NO_STATEMENT", "close it with agogo ledger close", "%v", err)
+		return rpc.Refused("NO_STATEMENT", "close it: agogo ledger close --date "+date, "%v", err)
 	case errors.Is(err, closing.ErrNoKey):
 		return rpc.Refused("NO_REPORT_KEY", "make one with openssl genpkey -algorithm ed25519 and name it as reports.signing_key in the tenants file", "%v", err)
 	default:

@@ -96,11 +96,11 @@ func (s *Server) recipientOf(m *payoutsv1.Payee, y db.FindPayeeRow) {
 func nextStep(m *payoutsv1.Payee) string {
 	switch {
 	case m.GetDestinationState() == "unconfirmed":
-		return "ask the payee whose wallet it is, then, by another person than who imported it: agogo payees confirm " + m.GetId()
+		return "ask the payee whose wallet it is, then, by another person than who imported it: agogo payees confirm " + m.GetId() + " --phone-ends DIGITS --reason TEXT"
 	case m.GetState() == "paused" && m.GetPauseReason() == payout.CodeRepeatedFailures:
-		return "ask the payee for a wallet that works, import and confirm it, then: agogo payees resume " + m.GetId()
+		return "ask the payee for a wallet that works, import and confirm it, then: agogo payees resume " + m.GetId() + " --reason TEXT"
 	case m.GetState() == "paused":
-		return "agogo payees resume " + m.GetId()
+		return "agogo payees resume " + m.GetId() + " --reason TEXT"
 	case m.GetRecipientState() == payout.RecipientVerified && m.GetRecipientCode() != "":
 		return "the wallet does not take a larger payout now and is asked about again; the payee can have its limit raised by the provider, or give another wallet to import"
 	case m.GetRecipientState() == payout.RecipientRefused && m.GetRecipientCode() == "limit_exceeded":
@@ -108,9 +108,9 @@ func nextStep(m *payoutsv1.Payee) string {
 	case m.GetRecipientState() == payout.RecipientRefused && m.GetRecipientCode() == "payee_inactive":
 		return "the payee has to have the wallet activated by the provider, it is asked about again; or import another wallet of theirs"
 	case payout.RecipientCode(m.GetRecipientState()) == payout.CodeMismatch:
-		return "ask the payee whose wallet it is; import the right wallet or name, or, by another person than who imported them: agogo payees confirm " + m.GetId()
+		return "ask the payee whose wallet it is; import the right wallet or name, or, by another person than who imported them: agogo payees confirm " + m.GetId() + " --phone-ends DIGITS --reason TEXT"
 	case m.GetRecipientUnanswered() > 0:
-		return "the provider does not answer and is asked again; who knows the wallet may say so: agogo payees confirm " + m.GetId()
+		return "the provider does not answer and is asked again; who knows the wallet may say so: agogo payees confirm " + m.GetId() + " --phone-ends DIGITS --reason TEXT"
 	default:
 		return ""
 	}

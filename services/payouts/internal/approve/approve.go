@@ -56,11 +56,11 @@ const (
 	barTwice   = "already_approved"
 )
 
-// refuse puts a bar into words.
-func refuse(bar, what string) error {
+// refuse puts a bar into words; again is the command that asks for another approval.
+func refuse(bar, what, again string) error {
 	switch bar {
 	case barExpired:
-		return rpc.Refused(bar, "ask again: agogo payouts release ID, agogo batches resume ID", "nobody answered about %s in time", what)
+		return rpc.Refused(bar, "ask again: "+again, "nobody answered about %s in time", what)
 	case barTwice:
 		return rpc.Refused(bar, "another approver must agree", "you have spoken about %s already", what)
 	default:
@@ -90,7 +90,7 @@ func (a *Approver) ApprovePayout(ctx context.Context, tx pgx.Tx, tenant string, 
 		return a.notWaiting(ctx, tx, tenant, id)
 	}
 	if bar := tiesOf(rows[0]).bars(a.Clock.Now()); bar != "" {
-		return refuse(bar, "payout "+id.String())
+		return refuse(bar, "payout "+id.String(), "agogo payouts release "+id.String()+" --reason TEXT")
 	}
 	_, err = a.Store.Agree(ctx, tx, actor, reason, id)
 	return err
@@ -124,9 +124,14 @@ func (a *Approver) inDoubt(ctx context.Context, tx pgx.Tx, what string, ids ...u
 		return err
 	}
 	var d store.Doubt
-	for _, one := range doubts {
+	elsewhere := ""
+	for _, id := range ids {
+		one := doubts[id]
 		d.Open, d.Restored, d.Elsewhere = d.Open || one.Open, d.Restored || one.Restored, d.Elsewhere || one.Elsewhere
 		d.Contradicted, d.Denied = d.Contradicted || one.Contradicted, d.Denied || one.Denied
+		if one.Elsewhere && elsewhere == "" {
+			elsewhere = id.String()
+		}
 	}
 	next := "wait for what the provider answers, then give the command again"
 	switch {
@@ -134,11 +139,17 @@ func (a *Approver) inDoubt(ctx context.Context, tx pgx.Tx, what string, ids ...u
 		next = "their provider is being asked, as long as the tenants file has it: give the command again when agogo restore list asks about nothing any more"
 	case d.Open:
 	case d.Elsewhere:
-		next = "agogo events tail --follow=false --type 'payout.*' tells of another provider that may have paid it; look there. If it was paid: agogo payouts hold ID, and leave it held. If it was not: agogo payouts hold ID, then agogo payouts release ID says so and keeps it held, and agogo payouts cancel ID ends it"
+		next = "agogo events tail --follow=false --type 'payout.*' tells of another provider that may have paid it; look there, and have it held: agogo payouts hold " + elsewhere +
+			" --reason TEXT. If it was paid there, leave it held. If it was not: agogo payouts release " + elsewhere + " --reason TEXT says so and keeps it held, and agogo payouts cancel " + elsewhere +
+			" --reason TEXT ends it"
 	case d.Contradicted:
-		next = "nothing sends it. agogo recon list says what its provider told; what that moved, if anything, is in agogo recon suspense, and two people say whose it is: agogo recon resolve FINDING"
+		next = "nothing sends it. agogo recon list says what its provider told; what that moved, if anything, is in agogo recon suspense, and two people say whose it is: agogo recon resolve FINDING --to ACCOUNT --reason TEXT --evidence TEXT"
 	case d.Denied:
-		next = "approved, the same reference goes again, which pays it once; to give it up: agogo runs cancel RUN has its provider asked anew, and two people decide"
+		found, err := a.Store.Get(ctx, tx, ids[0]) // those of one call are of one run
+		if err != nil {
+			return err
+		}
+		next = "approved, the same reference goes again, which pays it once; to give it up: agogo runs cancel " + found[0].RunID.String() + " --reason TEXT has its provider asked anew, and two people decide"
 	}
 	return rpc.Refused("in_doubt", next, "%s was sent before, or may have been, and it is not proven that it was not paid", what)
 }
@@ -165,7 +176,7 @@ func (a *Approver) notWaiting(ctx context.Context, tx pgx.Tx, tenant string, id 
 	}
 	next := "only what waits for approval is approved or rejected; " + found[0].Next()
 	if found[0].Reason.Code == barExpired {
-		next = "its approval expired; ask again: agogo payouts release " + id.String()
+		next = "its approval expired; ask again: agogo payouts release " + id.String() + " --reason TEXT"
 	}
 	return rpc.Refused("state", next, "payout %s is %s", id, found[0].State)
 }

@@ -65,7 +65,7 @@ func (a *Approver) batch(ctx context.Context, tx pgx.Tx, tenant, actor string, i
 func (a *Approver) agree(ctx context.Context, tx pgx.Tx, b db.BatchOfRow, actor, reason string) error {
 	t := ties{word: b.Word, started: b.Started, imported: b.Imported, expires: b.ApprovalExpiresAt}
 	if bar := t.bars(a.Clock.Now()); bar != "" {
-		return refuse(bar, "batch "+b.BatchID.String())
+		return refuse(bar, "batch "+b.BatchID.String(), "agogo batches resume "+b.BatchID.String())
 	}
 	return a.Store.AgreeToBatch(ctx, tx, b.BatchID, actor, reason)
 }

@@ -429,7 +429,7 @@ func scenarios() map[string]scenario {
 		},
 		"told of elsewhere, held as restored, to be paid here": {
 			set: held(payout.CodeRestored, elsewhere), verb: "cancel", code: "told_elsewhere",
-			follow: []string{"agogo payouts release ID", "agogo payouts release ID, given again"}, mend: map[string]func(*desk){"agogo payouts release ID, given again": func(d *desk) {
+			follow: []string{"agogo payouts release ID", "agogo payouts release ID --reason TEXT, given again"}, mend: map[string]func(*desk){"agogo payouts release ID --reason TEXT, given again": func(d *desk) {
 				if err := d.single(d.Release); err != nil {
 					d.t.Fatal(err)
 				}

@@ -27,7 +27,7 @@ func lookAgain(p payout.Payout, why string) error {
 
 // contradicted refuses what could pay a second time.
 func contradicted(p payout.Payout) error {
-	return rpc.Refused("contradicted", "nothing sends it again. agogo recon list --tenant "+p.Tenant+" says what its provider told; what that moved, if anything, is in agogo recon suspense, and two people say whose it is: agogo recon resolve FINDING",
+	return rpc.Refused("contradicted", "nothing sends it again. agogo recon list --tenant "+p.Tenant+" says what its provider told; what that moved, if anything, is in agogo recon suspense, and two people say whose it is: agogo recon resolve FINDING --to ACCOUNT --reason TEXT --evidence TEXT",
 		"the provider contradicts what is booked about an attempt of payout %s", p.ID)
 }
 
@@ -70,13 +70,13 @@ func (r *Resolver) mend(p payout.Payout) string {
 	_, served := r.Outcomes.Connectors.Get(p.Tenant, p.Provider)
 	switch {
 	case p.Reason.Code == payout.CodePayeePaused:
-		return "agogo payees list --state paused says why; mend that, then agogo payees resume " + p.PayeeID + then
+		return "agogo payees list --state paused says why; mend that, then agogo payees resume " + p.PayeeID + " --reason TEXT" + then
 	case p.Reason.Code == payout.CodeTenantStop:
 		return "agogo start --tenant " + p.Tenant + then
 	case !served:
 		return "put provider " + p.Provider + " back into the tenants file" + then
 	case p.Reason.Code == payout.CodeFloat:
-		return "agogo float list says what is wanting at " + p.Provider + "; send it there, and book it with agogo float top-up" + then
+		return "agogo float list says what is wanting at " + p.Provider + "; send it there, and book it: agogo float top-up AMOUNT --currency " + string(p.Net.Currency) + " --provider " + p.Provider + " --reference TEXT" + then
 	case p.Reason.Code == payout.CodeDailyCap, p.Reason.Code == payout.CodePayeeDailyCap:
 		return "it goes by itself on a day that has room for it, or when payouts." + p.Reason.Code + " in the tenants file is raised"
 	case p.Reason.Code == payout.CodeMaxPerPayout:
@@ -114,10 +114,10 @@ func toldElsewhere(p payout.Payout) error {
 	id := p.ID.String()
 	next := "agogo events tail --follow=false --type 'payout.*' --tenant " + p.Tenant + " tells through which; look there"
 	if p.State != payout.Held || p.Reason.Code != payout.CodeRestored {
-		next += ", and have it held: agogo payouts hold " + id
+		next += ", and have it held: agogo payouts hold " + id + " --reason TEXT"
 	}
 	next += ". If it was paid there, leave it held: nothing else keeps it from being paid twice. If it was not: agogo payouts release " + id +
-		" says so and keeps it held; then agogo payouts cancel " + id + " ends it, or agogo payouts release " + id + ", given again, lets it go"
+		" --reason TEXT says so and keeps it held; then agogo payouts cancel " + id + " --reason TEXT ends it, or agogo payouts release " + id + " --reason TEXT, given again, lets it go"
 	return rpc.Refused("told_elsewhere", next, "payout %s was told of before the restore, through another provider than %s", p.ID, p.Provider)
 }
 
@@ -135,5 +135,5 @@ func (r *Resolver) denied(ctx context.Context, tx pgx.Tx, p payout.Payout, serve
 	if !served {
 		next += "put provider " + p.Provider + " back into the tenants file, then "
 	}
-	return rpc.Refused("denied_once", next+"agogo runs cancel "+p.RunID.String()+" has its provider asked anew, and two people decide", "payout %s was sent, and the provider knows nothing of it yet", p.ID)
+	return rpc.Refused("denied_once", next+"agogo runs cancel "+p.RunID.String()+" --reason TEXT has its provider asked anew, and two people decide", "payout %s was sent, and the provider knows nothing of it yet", p.ID)
 }

@@ -88,7 +88,7 @@ func (r *Resolver) TakeBack(ctx context.Context, tenant string, id uuid.UUID, as
 	switch res.Class {
 	case provider.Succeeded:
 	case provider.NotSent:
-		return rpc.Unavailable("reversal_not_sent", "ask again: agogo payouts reverse "+id.String(), "%s was not asked to take payout %s back: it cannot be reached", a.Provider, id)
+		return rpc.Unavailable("reversal_not_sent", "ask again: agogo payouts reverse "+id.String()+" --reason TEXT", "%s was not asked to take payout %s back: it cannot be reached", a.Provider, id)
 	default: // AskBack has it looked up
 		return rpc.Unavailable("reversal_not_known", "look at it in some minutes: agogo payouts get "+id.String(), "whether %s takes payout %s back is not known yet: it will be looked up", a.Provider, id)
 	}

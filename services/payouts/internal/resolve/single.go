@@ -107,7 +107,7 @@ func (r *Resolver) Release(ctx context.Context, tx pgx.Tx, tenant string, id uui
 	case p.State != payout.Held:
 		return refused(p, "only a held payout can be released")
 	case payout.OfRecipient(p.Reason.Code):
-		return rpc.Refused(p.Reason.Code, "agogo payees list --state unverified says why; then import the right wallet or name, or: agogo payees confirm "+p.PayeeID,
+		return rpc.Refused(p.Reason.Code, "agogo payees list --state unverified says why; then import the right wallet or name, or: agogo payees confirm "+p.PayeeID+" --phone-ends DIGITS --reason TEXT",
 			"payout %s is held until the wallet of payee %q is verified", id, p.PayeeID)
 	case p.Reason.Code != payout.CodeDestination && !slices.Contains(payout.NeedsPerson(), p.Reason.Code):
 		return r.waits(ctx, tx, p, over)
@@ -174,7 +174,7 @@ func (r *Resolver) readdress(ctx context.Context, tx pgx.Tx, p payout.Payout) er
 	case now.Elsewhere: // a payout keeps its provider: its caps, float and attempts are that one's
 		return r.otherProvider(ctx, tx, p)
 	case now.Unconfirmed:
-		return rpc.Refused("destination_unconfirmed", "ask the payee, then a second person: agogo payees confirm "+p.PayeeID, "the wallet of the payee of payout %s is not confirmed", id)
+		return rpc.Refused("destination_unconfirmed", "ask the payee, then a second person: agogo payees confirm "+p.PayeeID+" --phone-ends DIGITS --reason TEXT", "the wallet of the payee of payout %s is not confirmed", id)
 	case now.Cooling && now.Same: // planned to it
 		return rpc.Refused("destination_cooling_off", "it goes by itself when destination_cool_off is over; agogo payees list says when", "the wallet of the payee of payout %s was changed a short time ago", id)
 	case now.Cooling:
@@ -209,7 +209,7 @@ func (r *Resolver) otherProvider(ctx context.Context, tx pgx.Tx, p payout.Payout
 	if d, doubted := doubts[p.ID]; doubted {
 		return r.maybePaid(ctx, tx, p, d)
 	}
-	return rpc.Refused("other_provider", "agogo payouts cancel "+p.ID.String()+"; the next run plans it anew", "the wallet of the payee of payout %s is with another provider now than %s", p.ID, p.Provider)
+	return rpc.Refused("other_provider", "agogo payouts cancel "+p.ID.String()+" --reason TEXT; the next run plans it anew", "the wallet of the payee of payout %s is with another provider now than %s", p.ID, p.Provider)
 }
 
 // vouch takes a person's word about what holds a payout since a restore, and reports whether it stays held. What EVENTS told of through another

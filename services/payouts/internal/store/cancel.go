@@ -157,14 +157,14 @@ func (s *Store) RetryRun(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	case run.Queued, run.Running:
 		return nil
 	case run.Completed:
-		return rpc.Refused("not_failed", "what of it failed is tried again by: agogo batches retry-failed "+BatchID(id).String(), "run %s has not failed, it is completed", id)
+		return rpc.Refused("not_failed", "what of it failed is tried again by: agogo batches retry-failed "+BatchID(id).String()+" --reason TEXT", "run %s has not failed, it is completed", id)
 	}
 	if err := s.reopenBatch(ctx, tx, id); err != nil {
 		return err
 	}
 	_, err = s.Runs.Resume(ctx, tx, r)
 	if errors.Is(err, run.ErrBusy) {
-		return rpc.Refused("schedule_busy", "give the command again when that run is over: agogo runs watch", "runs of one schedule follow each other: %v", err)
+		return rpc.Refused("schedule_busy", "give the command again when that run is over: agogo runs list --state running", "runs of one schedule follow each other: %v", err)
 	}
 	return err
 }

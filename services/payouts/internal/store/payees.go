@@ -101,7 +101,7 @@ func confirmable(y db.LockPayeeRow, doubted bool, actor, ends string) error {
 	case brought(y, doubted, actor):
 		return rpc.Refused("own_change", "another person must confirm it, having asked the payee", "you imported the wallet or the name of payee %q", payee)
 	case len(ends) < minEnds && y.Phone != "":
-		return rpc.Invalid("phone_ends", "at least the last %d digits of the number that the payee has confirmed: agogo payees confirm %s --phone-ends", minEnds, payee)
+		return rpc.Invalid("phone_ends", "at least the last %d digits of the number that the payee has confirmed: agogo payees confirm %s --phone-ends DIGITS --reason TEXT", minEnds, payee)
 	case !strings.HasSuffix(y.Phone, ends):
 		return rpc.Refused("other_wallet", "ask the payee again, and look at the list", "the wallet of payee %q does not end with these digits", payee)
 	default:

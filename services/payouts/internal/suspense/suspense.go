@@ -283,7 +283,7 @@ func (x *decision) account() (string, error) {
 // mayFloat refuses to say by hand what a statement says: its close would book it a second time.
 func (x *decision) mayFloat() error {
 	if c, ok := x.desk.Connectors.Get(x.f.Tenant, x.f.Provider); ok && c.Statement != nil {
-		return rpc.Refused("STATEMENT_DECIDES", "wait for the next close, or have the day compared again: agogo recon run",
+		return rpc.Refused("STATEMENT_DECIDES", "wait for the next close, or have the day compared again: agogo recon run --date YYYY-MM-DD",
 			"%s has statements: money that comes back leaves suspense when one shows it", x.f.Provider)
 	}
 	return nil

@@ -31,7 +31,7 @@ func (r *Resolver) ChargeNow(ctx context.Context, tx pgx.Tx, tenant string, id u
 		return err
 	}
 	if card.ID == sub.CardID && charge.Forbidden(card.Brand, sub.Reason.ProviderCode, false, nil) == charge.CodeNever {
-		return rpc.Refused("network_never", "have the customer give another card: recurrences set-card",
+		return rpc.Refused("network_never", "have the customer give another card: agogo recurrences set-card "+owner.ID+" --card TOKEN --brand BRAND --reason TEXT",
 			"the card's network forbids another attempt after code %s on recurrence %s", sub.Reason.ProviderCode, owner.ID)
 	}
 	return r.send(ctx, tx, store.ByPerson, sub.Charge)

@@ -259,10 +259,10 @@ func refusedRecurrence(r store.Recurrence, next string) error {
 }
 
 func invalidCard(r store.Recurrence) error {
-	return rpc.Refused("card_invalid", "give it another card: recurrences set-card", "the card of recurrence %s does not work any more", r.ID)
+	return rpc.Refused("card_invalid", "give it another card: agogo recurrences set-card "+r.ID+" --card TOKEN --brand BRAND --reason TEXT", "the card of recurrence %s does not work any more", r.ID)
 }
 
 func forbiddenCard(r store.Recurrence) error {
-	return rpc.Refused(charge.CodeNever, "have the customer give another card: recurrences set-card",
+	return rpc.Refused(charge.CodeNever, "have the customer give another card: agogo recurrences set-card "+r.ID+" --card TOKEN --brand BRAND --reason TEXT",
 		"the network of the card of recurrence %s forbids another attempt with it", r.ID)
 }
