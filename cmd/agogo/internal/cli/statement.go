@@ -46,7 +46,9 @@ func (a *app) payeeStatementCommand() *cobra.Command {
 		return a.statement(stream)
 	}, "agogo payees statement drv-01 --from 2025-01-01 --to 2025-01-31", "agogo payees statement drv-01 -o csv")
 	c.Long = `Print what the books say of a payee: what was owed before, each payment (gross, commission, net), refund and payout with its state and
-reference, and what is owed after. The lines are proven against the payee's account before the last one is printed.`
+reference, and what is owed after. Lines stand in the order in which they were booked, and owed runs along with them; AT is when it happened: a payment
+that was imported late stands behind what was booked before, with the time at which it was completed. --from and --to go by AT. The lines are proven
+against the payee's account before the last one is printed.`
 	c.Flags().StringVar(&req.FromDate, "from", "", "first local date of the tenant, YYYY-MM-DD (default the first movement)")
 	c.Flags().StringVar(&req.ToDate, "to", "", "last local date, included (default now)")
 	return c

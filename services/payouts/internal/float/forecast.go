@@ -3,6 +3,7 @@ package float
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -55,7 +56,7 @@ func (k *Keeper) forecast(ctx context.Context, t config.Tenant) (Forecast, error
 	if f.Run, err = next(t, now); err != nil {
 		return f, err
 	}
-	if err := k.waiting(ctx, t, f.Needs); err != nil {
+	if err := k.waiting(ctx, t, daysUntil(now, f.Run, t.Location), f.Needs); err != nil {
 		return f, err
 	}
 	if f.Run.IsZero() {
@@ -108,17 +109,39 @@ func next(t config.Tenant, now time.Time) (first time.Time, err error) {
 // jobDaily is the job that plans payouts.
 const jobDaily = "payouts/daily"
 
-func (k *Keeper) waiting(ctx context.Context, t config.Tenant, needs map[string]Need) error {
-	rows, err := db.New(k.Pool).Waiting(ctx, db.WaitingParams{Tenant: t.ID, ForPeople: forPeople()})
+// waiting adds what is planned and not sent. What a cap holds today goes on a later day, and of a day no more than the cap lets out: the rest of it needs no
+// float before the run after the next one.
+func (k *Keeper) waiting(ctx context.Context, t config.Tenant, days int64, needs map[string]Need) error {
+	rows, err := db.New(k.Pool).Waiting(ctx, db.WaitingParams{Tenant: t.ID, ForPeople: forPeople(), PayeeRoom: room(t.Payouts.PayeeDailyCap, days)})
 	if err != nil {
 		return fmt.Errorf("add up what waits to be sent of %s: %w", t.ID, err)
 	}
 	for _, r := range rows {
 		need := needs[r.Provider]
-		need.Waiting = r.Net
+		need.Waiting = r.Net + min(r.OfDay, room(t.Payouts.DailyCap, days))
 		needs[r.Provider] = need
 	}
 	return nil
+}
+
+// room is what a daily cap lets out in so many days after today; an absent one everything.
+func room(most, days int64) int64 {
+	if most <= 0 {
+		return math.MaxInt64
+	}
+	return most * days
+}
+
+// daysUntil is how many of the tenant's days begin from now until a run; one where none is known.
+func daysUntil(now, run time.Time, loc *time.Location) int64 {
+	if run.IsZero() {
+		return 1
+	}
+	day := func(at time.Time) time.Time {
+		y, m, d := at.In(loc).Date()
+		return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	}
+	return int64(day(run).Sub(day(now)) / (24 * time.Hour))
 }
 
 // forPeople are the causes that go away when people do something about them, if they do.

@@ -95,6 +95,38 @@ func TestForecastWithinTheDailyCap(t *testing.T) {
 	}
 }
 
+// Nor what a cap holds today, but for what the days until the run let out.
+func TestForecastOfWhatCapsHold(t *testing.T) {
+	t.Parallel()
+	e := wave(t)
+	evenings(t, e, "2025-01-25T00:10:00Z")
+	s := e.Sender()
+	e.Plan(6) // of which each payee has one
+	e.SQL("UPDATE payouts SET payee_id = $1, seq = CASE WHEN payee_id = $2 THEN 2 ELSE 3 END WHERE payee_id IN ($2, $3)", sending.Payee(1), sending.Payee(2), sending.Payee(3))
+	e.SQL("UPDATE payouts SET state = 'held', reason_code = 'payee_daily_cap' WHERE payee_id IN ($1, $2)", sending.Payee(1), sending.Payee(4))
+	e.SQL("UPDATE payouts SET state = 'held', reason_code = 'daily_cap' WHERE payee_id = $1", sending.Payee(5))
+	waiting := func(now string, payeeCap, cap int64) int64 {
+		e.Clock.Advance(payoutstest.At(now).Sub(e.Clock.Now()))
+		e.Rules().PayeeDailyCap, e.Rules().DailyCap = payeeCap, cap
+		return forecast(t, e, s).Needs["wave"].Waiting
+	}
+	for _, c := range []struct {
+		now           string
+		payeeCap, cap int64
+		want          int64
+		why           string
+	}{
+		{"2025-01-25T00:10:00Z", 0, 0, 6 * net, "the caps were taken away: everything goes"},
+		{"2025-01-25T00:10:00Z", 2 * net, net, net, "the next run is of the same day, and that day is used up"},
+		{"2025-01-25T23:59:30Z", 2 * net, net, 5 * net, "the next run is of tomorrow: two of three of one payee, the only one of another, and that of the tenant's cap"},
+		{"2025-01-25T23:59:30Z", 2 * net, net / 2, 4*net + net/2, "tomorrow's cap of the tenant has room for a half"},
+	} {
+		if got := waiting(c.now, c.payeeCap, c.cap); got != c.want {
+			t.Errorf("%s, caps %d and %d: %d wait, want %d: %s", c.now, c.payeeCap, c.cap, got, c.want, c.why)
+		}
+	}
+}
+
 // Without a schedule nothing is foreseen but what waits.
 func TestForecastWithoutASchedule(t *testing.T) {
 	t.Parallel()

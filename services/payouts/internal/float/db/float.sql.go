@@ -303,13 +303,19 @@ func (q *Queries) ReadingAt(ctx context.Context, arg ReadingAtParams) (ReadingAt
 }
 
 const waiting = `-- name: Waiting :many
-SELECT p.provider, sum(p.net)::bigint AS net FROM payouts p
-WHERE p.tenant = $1 AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held', 'retrying')
-  AND NOT p.contradicted AND NOT (p.state = 'held' AND p.reason_code = ANY($2::text[]))
-GROUP BY p.provider
+SELECT w.provider, sum(w.free + LEAST(w.of_payee, $1::bigint))::bigint AS net, sum(w.of_day)::bigint AS of_day FROM (
+    SELECT p.provider, COALESCE(sum(p.net) FILTER (WHERE NOT (p.state = 'held' AND p.reason_code IN ('payee_daily_cap', 'daily_cap'))), 0) AS free,
+           COALESCE(sum(p.net) FILTER (WHERE p.state = 'held' AND p.reason_code = 'payee_daily_cap'), 0) AS of_payee,
+           COALESCE(sum(p.net) FILTER (WHERE p.state = 'held' AND p.reason_code = 'daily_cap'), 0) AS of_day
+    FROM payouts p
+    WHERE p.tenant = $2 AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held', 'retrying')
+      AND NOT p.contradicted AND NOT (p.state = 'held' AND p.reason_code = ANY($3::text[]))
+    GROUP BY p.provider, p.payee_id
+) w GROUP BY w.provider
 `
 
 type WaitingParams struct {
+	PayeeRoom int64
 	Tenant    string
 	ForPeople []string
 }
@@ -317,11 +323,13 @@ type WaitingParams struct {
 type WaitingRow struct {
 	Provider string
 	Net      int64
+	OfDay    int64
 }
 
-// What is planned and not sent, by provider; without what waits for a person, who may not say so before the next run.
+// What is planned and not sent, by provider; without what waits for a person, who may not say so before the next run. Of what a payee's cap holds it is as
+// much as the days until then let out; what the tenant's cap holds is told apart.
 func (q *Queries) Waiting(ctx context.Context, arg WaitingParams) ([]WaitingRow, error) {
-	rows, err := q.db.Query(ctx, waiting, arg.Tenant, arg.ForPeople)
+	rows, err := q.db.Query(ctx, waiting, arg.PayeeRoom, arg.Tenant, arg.ForPeople)
 	if err != nil {
 		return nil, err
 	}
@@ -329,7 +337,7 @@ func (q *Queries) Waiting(ctx context.Context, arg WaitingParams) ([]WaitingRow,
 	var items []WaitingRow
 	for rows.Next() {
 		var i WaitingRow
-		if err := rows.Scan(&i.Provider, &i.Net); err != nil {
+		if err := rows.Scan(&i.Provider, &i.Net, &i.OfDay); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -43,11 +43,17 @@ WHERE p.indexed_state = 'approved' AND p.tenant = @tenant AND p.provider = @prov
   AND b.control = 'open' AND b.approvals >= b.approvals_needed;
 
 -- name: Waiting :many
--- What is planned and not sent, by provider; without what waits for a person, who may not say so before the next run.
-SELECT p.provider, sum(p.net)::bigint AS net FROM payouts p
-WHERE p.tenant = @tenant AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held', 'retrying')
-  AND NOT p.contradicted AND NOT (p.state = 'held' AND p.reason_code = ANY(@for_people::text[]))
-GROUP BY p.provider;
+-- What is planned and not sent, by provider; without what waits for a person, who may not say so before the next run. Of what a payee's cap holds it is as
+-- much as the days until then let out; what the tenant's cap holds is told apart.
+SELECT w.provider, sum(w.free + LEAST(w.of_payee, @payee_room::bigint))::bigint AS net, sum(w.of_day)::bigint AS of_day FROM (
+    SELECT p.provider, COALESCE(sum(p.net) FILTER (WHERE NOT (p.state = 'held' AND p.reason_code IN ('payee_daily_cap', 'daily_cap'))), 0) AS free,
+           COALESCE(sum(p.net) FILTER (WHERE p.state = 'held' AND p.reason_code = 'payee_daily_cap'), 0) AS of_payee,
+           COALESCE(sum(p.net) FILTER (WHERE p.state = 'held' AND p.reason_code = 'daily_cap'), 0) AS of_day
+    FROM payouts p
+    WHERE p.tenant = @tenant AND p.indexed_state IN ('created', 'awaiting_approval', 'approved', 'held', 'retrying')
+      AND NOT p.contradicted AND NOT (p.state = 'held' AND p.reason_code = ANY(@for_people::text[]))
+    GROUP BY p.provider, p.payee_id
+) w GROUP BY w.provider;
 
 -- name: Owed :many
 -- What a run would plan and send, by provider. What counts as due is the same as in the planner's DuePayees, ClaimPayments and

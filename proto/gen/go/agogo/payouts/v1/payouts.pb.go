@@ -6986,10 +6986,10 @@ func (x *ReadPayeeStatementResponse) GetClosing() *v1.Money {
 	return nil
 }
 
-// StatementLine is one movement of what is owed to a payee.
+// StatementLine is one movement of what is owed to a payee. Lines come in the order in which they were booked, which is that of balance.
 type StatementLine struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`       // when it happened: of a payment, when it was completed, which may be long before it was imported and booked
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`   // payment, paid_elsewhere, refund, payout, payout_undone, payout_returned, …
 	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`       // of the payment or the payout
 	Gross         *v1.Money              `protobuf:"bytes,4,opt,name=gross,proto3" json:"gross,omitempty"` // of payments and refunds
