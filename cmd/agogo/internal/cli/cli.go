@@ -152,7 +152,7 @@ func (a *app) exit(err error) int {
 		fmt.Fprintln(a.Err, "agogo:", err)
 		return exitFailed
 	}
-	fmt.Fprintln(a.Err, "agogo:", explain(st))
+	fmt.Fprintln(a.Err, "agogo:", a.ofTenant(explain(st)))
 	if st.Code() == codes.Unauthenticated {
 		a.sayTokens()
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -268,6 +269,25 @@ func explain(st *status.Status) string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// aboutTenant are the commands of a text that are about one tenant, each with what follows it up to the next one.
+var aboutTenant = regexp.MustCompile(`agogo (?:batches|breaks|charges|float|gateways|ledger|payees|payments|payouts|recon|recurrences|runs) [a-z-]+`)
+
+// ofTenant puts the tenant that was named into the commands of a text that names none: services do not know whether it has to be.
+func (a *app) ofTenant(text string) string {
+	if a.tenant == "" {
+		return text
+	}
+	at := aboutTenant.FindAllStringIndex(text, -1)
+	for i := len(at) - 1; i >= 0; i-- {
+		rest := text[at[i][1]:]
+		clause, _, _ := strings.Cut(rest, "agogo ")
+		if !strings.Contains(clause, "--tenant") {
+			text = text[:at[i][1]] + " --tenant " + a.tenant + rest
+		}
+	}
+	return text
 }
 
 // listOf is the command that lists resources of a kind, "" when there is none.

@@ -93,6 +93,22 @@ func TestARefusalSaysWhichServiceRefused(t *testing.T) {
 	}
 }
 
+// TestHintsNameTheTenantThatWasNamed: where there are several, a command that lacks it is refused.
+func TestHintsNameTheTenantThatWasNamed(t *testing.T) {
+	t.Parallel()
+	const hint = "agogo payouts release ID --reason TEXT lets it go; agogo recon list --tenant lebenis says why, agogo recon suspense: agogo restore list"
+	for tenant, want := range map[string]string{
+		"":        hint,
+		"lebenis": "agogo payouts release --tenant lebenis ID --reason TEXT lets it go; agogo recon list --tenant lebenis says why, agogo recon suspense --tenant lebenis: agogo restore list",
+	} {
+		var said bytes.Buffer
+		a := &app{IO: IO{Err: &said}, tenant: tenant}
+		if a.exit(rpc.Refused("state", hint, "it is held")); !strings.Contains(said.String(), "\n  "+want+"\n") {
+			t.Errorf("of %q: %s", tenant, said.String())
+		}
+	}
+}
+
 // TestCtrlCIsNoFailureOfTheService: who interrupts hears that it may have been done, and not of contexts.
 func TestCtrlCIsNoFailureOfTheService(t *testing.T) {
 	t.Parallel()
