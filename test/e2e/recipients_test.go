@@ -92,7 +92,7 @@ func TestWalletsAreVerifiedBeforeTheyArePaid(t *testing.T) {
 	if table := in.CLI(t, "payees", "list"); !strings.Contains(table, "mismatch (name_differs) since ") || !strings.Contains(table, ", asked next ") {
 		t.Errorf("the list does not say why:\n%s", table)
 	}
-	if r := in.Try(t, "payouts", "release", s.payout(2, 2).Id, "--reason", "impatient"); r.Code != 4 || !strings.Contains(r.Err, "agogo payees confirm drv-02") {
+	if r := in.Try(t, "payouts", "release", s.payout(2, 2).Id, "--reason", "impatient"); r.Code != 4 || !strings.Contains(r.Err, "agogo payees confirm --tenant lebenis drv-02 --phone-ends DIGITS --reason TEXT") {
 		t.Errorf("released against the provider's word: %s", r)
 	}
 	word := []string{"payees", "confirm", "drv-02", "--phone-ends", "0002", "--reason", "called the payee", "--token"}
