@@ -41,6 +41,8 @@ type Decision struct {
 	Amount *money.Amount
 	// Reversed is what the answer tells of a success that was taken back, in part or in full. It does not contradict the success.
 	Reversed *provider.Reversed
+	// Exact is set when the answer tells the amount that was asked for, to the unit, of what is booked as paid: nothing moved beyond it, or short of it.
+	Exact bool
 	// Returned is the answer which says that a transfer booked as paid has come back.
 	Returned *provider.Result
 	// TakenBack is set when the answer says that a transfer, booked as not paid, was paid and has come back.
@@ -85,7 +87,7 @@ const (
 // it never turns silence, age or a single empty answer into "did not happen".
 func Decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	d := decide(a, ans, p, now)
-	if d.Mismatch != "" || d.Undone() {
+	if d.Mismatch != "" || d.Undone() || d.Exact {
 		d.Said = said(ans.Found)
 	}
 	return d

@@ -205,7 +205,7 @@ func TestDecide(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if (d.Said != "") != (c.mismatch != "") || d.Said == c.mismatch && c.mismatch != "" {
+			if (d.Said != "") != (c.mismatch != "" || d.Exact) || d.Said == c.mismatch && c.mismatch != "" {
 				t.Errorf("mismatch %q, and the provider said %q", c.mismatch, d.Said)
 			}
 			forPeople := c.code == CodeNotTold || twice(c.a, c.ans.Found) && refused(c.ans.Found.Result.Class) || c.a.MustTell != "" && d.State == ManualReview || c.mismatch == CodeAmountDiffers || c.mismatch == CodePayeeDiffers
@@ -459,6 +459,37 @@ func TestWhatWasTakenBackDoesNotContradict(t *testing.T) {
 		ans.Found.Reversed = &provider.Reversed{Refunded: part}
 		if d := Decide(open(Failed), ans, policy(false), sent.Add(10*time.Minute)); d.TakenBack {
 			t.Errorf("%s is all of it: %+v", name, d)
+		}
+	}
+	xof20000, xof42000 := money.Amount{Minor: 20000, Currency: "XOF"}, money.Amount{Minor: 42000, Currency: "XOF"}
+	brl24000 := money.Amount{Minor: 24000, Currency: "BRL"}
+	for name, c := range map[string]struct {
+		state State
+		class provider.Class
+		there money.Amount
+		back  *money.Amount
+		told  bool // what was taken back of it
+		exact bool
+		whole bool
+	}{
+		"paid as it was asked for":                     {Succeeded, provider.Succeeded, xof24000, nil, false, true, false},
+		"paid as it was asked for, and a part is back": {Succeeded, provider.Succeeded, xof24000, &xof20000, true, true, false},
+		"denied over what was asked for":               {Succeeded, provider.RejectedFinal, xof24000, nil, false, false, false},
+		"under way over what was asked for":            {Succeeded, provider.Accepted, xof24000, nil, false, false, false},
+		"more, and a part is back":                     {Succeeded, provider.Succeeded, xof42000, &xof20000, true, false, false},
+		"less, and all of it is back":                  {Succeeded, provider.RejectedFinal, xof20000, &xof20000, true, false, false},
+		"other money, and it is back":                  {Succeeded, provider.Succeeded, brl24000, &brl24000, false, false, false},
+		"closed, less, and all of it is back":          {Failed, provider.RejectedFinal, xof20000, &xof20000, false, false, true},
+		"closed, more, and a part is back":             {Failed, provider.RejectedFinal, xof42000, &xof24000, false, false, false},
+	} {
+		ans := found(c.class)
+		ans.Found.Amount = &c.there
+		if c.back != nil {
+			ans.Found.Reversed = &provider.Reversed{Refunded: *c.back}
+		}
+		d := Decide(open(c.state), ans, policy(false), sent.Add(10*time.Minute))
+		if (d.Reversed != nil) != c.told || d.Exact != c.exact || d.TakenBack != c.whole {
+			t.Errorf("%s: %+v", name, d)
 		}
 	}
 	again := open(Succeeded)

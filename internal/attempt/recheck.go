@@ -32,6 +32,7 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	}
 	if a.State == Succeeded {
 		d.Reversed = ans.Found.Reversed
+		d.Exact = ans.Found.Amount != nil && (ans.Found.Result.Class == provider.Succeeded || d.Reversed != nil)
 	}
 	switch ans.Found.Result.Class {
 	case provider.Succeeded:
@@ -78,7 +79,7 @@ func recheckForeign(a Attempt, d Decision, f provider.Found, code string, p Poli
 	d.Mismatch, d.Ended, d.Amount, d.Alarm = code, r.Class, f.Amount, "the provider's transfer differs from ours: "+code
 	switch {
 	case refused(r.Class):
-		if r.Code == provider.CodeReversed { // it was paid once, and what that put into suspense leaves it
+		if wholly(a, f) { // it was paid once, and what that put into suspense leaves it
 			d.Mismatch, d.TakenBack = "", true
 		}
 		return d
@@ -92,6 +93,9 @@ func recheckForeign(a Attempt, d Decision, f provider.Found, code string, p Poli
 		d.Beyond = f.Amount.Minor - a.Amount.Minor
 	}
 	if a.State == Succeeded {
+		if ours {
+			d.Reversed = f.Reversed
+		}
 		return askedBack(a, d, p, now)
 	}
 	d.Mismatch, d.Alarm = MismatchPaid, join("the provider paid what is booked as not paid", d.Alarm)
@@ -120,10 +124,13 @@ func askedBack(a Attempt, d Decision, p Policy, now time.Time) Decision {
 	return d
 }
 
-// wholly reports whether a transfer was paid and has come back, all of it.
+// wholly reports whether a transfer was paid and has come back, all of it, over whatever amount.
 func wholly(a Attempt, f provider.Found) bool {
-	back := f.Reversed
-	return f.Result.Code == provider.CodeReversed || back != nil && back.Refunded.Currency == a.Amount.Currency && back.Refunded.Minor >= a.Amount.Minor
+	back, whole := f.Reversed, a.Amount
+	if f.Amount != nil {
+		whole = *f.Amount
+	}
+	return f.Result.Code == provider.CodeReversed || back != nil && back.Refunded.Currency == whole.Currency && back.Refunded.Minor >= whole.Minor
 }
 
 // recheckAbsent handles "no such transfer" about what is closed. Something had it asked about, a webhook mostly, and the

@@ -118,12 +118,20 @@ func (f *Findings) Record(ctx context.Context, tx pgx.Tx, updates []attempt.Upda
 	return f.tell(ctx, tx, fresh, byID)
 }
 
-// booked leaves out what moved beyond what was asked for where a statement has had a say, which has it by its own count; and where providers
-// collect for us: nobody can call such a transfer ours over another amount, and what differs is told and not booked.
-func (f *Findings) booked(ctx context.Context, tx pgx.Tx, found []entry) ([]entry, error) {
-	if f.Collects {
-		return slices.DeleteFunc(found, func(e entry) bool { return e.beyond }), nil
+// Affirmed keeps in suspense what the provider told last that it has moved beyond what was asked for, or short of it, of an attempt that people have
+// called paid. It may not have answered since the first of them spoke. 0: it has told nothing of that.
+func (f *Findings) Affirmed(ctx context.Context, tx pgx.Tx, a attempt.Attempt, told int64) error {
+	if told == 0 {
+		return nil
 	}
+	there := money.Amount{Minor: told, Currency: a.Amount.Currency}
+	return f.Record(ctx, tx, []attempt.Update{{Attempt: a, Decision: attempt.Decision{
+		Mismatch: attempt.MismatchAmount, Beyond: told - a.Amount.Minor, Said: "succeeded " + there.Decimal() + " " + string(there.Currency),
+	}}})
+}
+
+// booked leaves out what moved beyond what was asked for where a statement has had a say, which has it by its own count.
+func (f *Findings) booked(ctx context.Context, tx pgx.Tx, found []entry) ([]entry, error) {
 	var p db.StatedParams
 	for _, e := range found {
 		if e.code == attempt.MismatchAmount {
@@ -144,13 +152,13 @@ func (f *Findings) booked(ctx context.Context, tx pgx.Tx, found []entry) ([]entr
 	return slices.DeleteFunc(found, func(e entry) bool { return e.code == attempt.MismatchAmount && stated[e.Attempt.Key] }), nil
 }
 
-// Returned takes what attempts have in suspense out of it again of which the provider says now that it has come back, or that it never moved.
-// What was never there, or a statement has taken out, needs no explanation.
+// Returned takes what attempts have in suspense out of it again of which the provider says now that it has come back, or that it never moved; what is
+// there of another amount also when it tells the one that was asked for. What was never there, or a statement has taken out, needs no explanation.
 func (f *Findings) Returned(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
 	back, paid := map[attempt.Key]attempt.Update{}, db.SuspendedParams{}
 	var beyond db.BeyondParams
 	for _, u := range updates {
-		if !u.Decision.Undone() {
+		if !u.Decision.Undone() && !u.Decision.Exact {
 			continue
 		}
 		back[u.Attempt.Key] = u

@@ -47,7 +47,7 @@ SELECT f.tenant, f.account COLLATE "C" AS account, f.currency, f.amount FROM (
     UNION ALL
     -- What the gateway took more than we know of is what it owes us more, until somebody has explained it.
     SELECT d.tenant, s.account, d.currency, CASE s.account WHEN 'suspense' THEN -d.difference ELSE d.difference END
-    FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference)) r.tenant, r.provider, r.currency, r.difference
+    FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference), r.code LIKE 'another_amount%') r.tenant, r.provider, r.currency, r.difference
           FROM recon_findings r WHERE r.difference <> 0) d
     CROSS JOIN LATERAL (VALUES ('suspense'), ('gateway_receivable:' || d.provider)) s(account)
     UNION ALL
@@ -59,7 +59,7 @@ SELECT f.tenant, f.account COLLATE "C" AS account, f.currency, f.amount FROM (
 -- beyond the charge; and what people have taken out. The sum over an attempt is what is there.
 CREATE VIEW suspense_groups AS
 SELECT l.tenant, l.provider, l.subject_id, l.attempt, l.currency, -l.difference AS amount
-FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference)) r.tenant, r.provider, r.subject_id, r.attempt, r.currency, r.difference
+FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference), r.code LIKE 'another_amount%') r.tenant, r.provider, r.subject_id, r.attempt, r.currency, r.difference
       FROM recon_findings r WHERE r.difference <> 0) l
 UNION ALL
 SELECT c.tenant, c.gateway, c.charge_id, a.number, c.currency, c.refunded - c.amount

@@ -67,6 +67,7 @@ func portugueseCharges() chargeTexts {
 			"invalid_card_number": "número de cartão inválido", "declined": "recusada pelo emissor", "amount_limit": "limite de valor excedido",
 			"count_limit": "limite de transações excedido", "issuer_unavailable": "emissor indisponível", "issuer_not_found": "emissor não encontrado",
 			"requires_action": "o cliente precisa agir", "retries_over": "sem novas tentativas", "timeout": "sem resposta",
+			"resolved_not_paid": "não cobrada, segundo duas pessoas",
 		},
 	}
 }

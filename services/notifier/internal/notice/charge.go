@@ -32,7 +32,7 @@ func (c Charge) decide(e Event) Decision {
 			d.Notices = append(d.Notices, c.toCustomer(e, text))
 		}
 	case "exhausted":
-		if c.PreviousState != "due" { // it came too late, and his card was never asked
+		if c.PreviousState != "due" && (c.Code == codeRetriesOver || !c.unasked()) { // due: it came too late, and his card was never asked
 			d.Notices = append(d.Notices, c.toCustomer(e, string(e.Type)))
 		}
 	case "succeeded", "requires_action":
@@ -86,7 +86,7 @@ const (
 // decline is told by charge.exhausted, which follows it.
 func (c Charge) failure() string {
 	switch {
-	case c.Class == "NOT_SENT", c.Scope == "provider", c.Code == "resolved_not_paid", c.Code == "voided", c.Code == "refunded": // these two were paid and given back
+	case c.unasked(), c.Code == "voided", c.Code == "refunded": // these two were paid and given back
 		return ""
 	case c.Code == "either_card": // it may have been the card that was replaced, and the new one is tried at once
 		return ""
@@ -99,6 +99,14 @@ func (c Charge) failure() string {
 	default:
 		return "charge.failed"
 	}
+}
+
+// codeRetriesOver is the reason of what is exhausted though its card was asked. Where it never said no that has the code of the last attempt.
+const codeRetriesOver = "retries_over"
+
+// unasked reports whether the attempt asked no card: it never left, was refused for our own sake, or people found that nothing was charged.
+func (c Charge) unasked() bool {
+	return c.Class == "NOT_SENT" || c.Scope == "provider" || c.Code == "resolved_not_paid"
 }
 
 // toCustomer tells the customer; the cause is that of [Payout.toPayee].

@@ -39,6 +39,15 @@ func TestCustomerHears(t *testing.T) {
 		{"declined, tried again", chargeEvent("charge.failed", 3, soft("2025-10-31")), "charge.failed.retry", "2025-10-31"},
 		{"the last decline is told by what follows it", chargeEvent("charge.failed", 3, soft("")), "", ""},
 		{"retries over", chargeEvent("charge.exhausted", 4, soft("")), "charge.exhausted", ""},
+		{"retries over, and no card said no", chargeEvent("charge.exhausted", 6, func(c *Charge) {
+			c.PreviousState, c.Class, c.Code = "failed_soft", "REJECTED_RETRYABLE", "resolved_not_paid"
+		}), "", ""},
+		{"retries over without a send", chargeEvent("charge.exhausted", 6, func(c *Charge) {
+			c.PreviousState, c.Class, c.Code = "failed_soft", "NOT_SENT", "proven_never_created"
+		}), "", ""},
+		{"retries over, and the card had said no before the last", chargeEvent("charge.exhausted", 6, func(c *Charge) {
+			c.PreviousState, c.Class, c.Code = "failed_soft", "NOT_SENT", "retries_over"
+		}), "charge.exhausted", ""},
 		{"given up before his card was asked", chargeEvent("charge.exhausted", 2, func(c *Charge) { c.PreviousState = "due" }), "", ""},
 		{"a hard decline", chargeEvent("charge.failed", 3, nil), "charge.failed", ""},
 		{"a card of no use", chargeEvent("charge.failed", 3, func(c *Charge) { c.Scope = "card" }), "charge.failed.card", ""},

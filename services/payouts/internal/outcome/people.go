@@ -6,7 +6,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/agogopay/agogo/internal/attempt"
-	"github.com/agogopay/agogo/internal/money"
 	"github.com/agogopay/agogo/internal/provider"
 	"github.com/agogopay/agogo/internal/review"
 )
@@ -22,16 +21,8 @@ func (o *Outcomes) Resolved(ctx context.Context, tx pgx.Tx, a attempt.Attempt, w
 	if _, err = o.Apply(ctx, tx, []attempt.Moved{moved}); err != nil {
 		return err
 	}
-	if w.Paid && a.Told != 0 {
-		return o.beyond(ctx, tx, moved.Attempt, a.Told)
+	if !w.Paid {
+		return nil
 	}
-	return nil
-}
-
-// beyond keeps in suspense what the provider says that it has moved beyond what was asked for, or short of it.
-func (o *Outcomes) beyond(ctx context.Context, tx pgx.Tx, a attempt.Attempt, there int64) error {
-	told := money.Amount{Minor: there, Currency: a.Amount.Currency}
-	return o.findings.Record(ctx, tx, []attempt.Update{{Attempt: a, Decision: attempt.Decision{
-		Mismatch: attempt.MismatchAmount, Beyond: there - a.Amount.Minor, Said: "succeeded " + told.Decimal() + " " + string(told.Currency),
-	}}})
+	return o.findings.Affirmed(ctx, tx, moved.Attempt, a.Told)
 }

@@ -141,7 +141,7 @@ func TestWhatAChargeMeansForItsRecurrence(t *testing.T) {
 	soft, hard := Outcome{State: FailedSoft, Declined: true, Card: CardDeclined}, Outcome{State: FailedHard, Declined: true, Card: CardDeclined}
 	lost, over := Outcome{State: FailedHard, Declined: true, Card: CardInvalidate}, Outcome{State: Exhausted, Declined: true, Card: CardDeclined}
 	act, paid := Outcome{State: RequiresAction, Declined: true, Card: CardDeclined}, Outcome{State: Succeeded, Card: CardPaid}
-	again := Outcome{State: FailedSoft, Again: true}
+	again, unasked := Outcome{State: FailedSoft, Again: true}, Outcome{State: FailedSoft, Declined: true}
 	tests := []struct {
 		name string
 		s    Standing
@@ -163,6 +163,9 @@ func TestWhatAChargeMeansForItsRecurrence(t *testing.T) {
 		{"a new card is charged", Standing{State: recurrence.Hold, Asked: true, NewCard: true}, paid, recurrence.Active, ""},
 		{"a new card is charged for one of two", Standing{State: recurrence.Hold, Asked: true, NewCard: true, OthersUnpaid: true}, paid, recurrence.Hold, ""},
 		{"a new card is declined", Standing{State: recurrence.PastDue, Asked: true, NewCard: true}, soft, recurrence.Hold, recurrence.CodeRetriesOver},
+		{"a new card is not asked", Standing{State: recurrence.PastDue, Asked: true, NewCard: true}, unasked, recurrence.PastDue, ""},
+		{"a new card of an active one is not asked", Standing{State: recurrence.Active, Asked: true, NewCard: true}, unasked, recurrence.PastDue, ""},
+		{"a new card is not asked on hold", Standing{State: recurrence.Hold, Asked: true, NewCard: true}, unasked, recurrence.Hold, ""},
 		{"a new card is declined on hold", Standing{State: recurrence.Hold, Asked: true, NewCard: true}, hard, recurrence.Hold, ""},
 		{"a doubt ends well on hold", Standing{State: recurrence.Hold}, paid, recurrence.Hold, ""},
 		{"a person's charge of an invalid card", Standing{State: recurrence.Hold, Asked: true, CardInvalid: true}, paid, recurrence.Hold, ""},

@@ -80,7 +80,7 @@ func (s Standing) After(o Outcome) (recurrence.State, string) {
 	}
 	switch o.State {
 	case FailedSoft:
-		if s.NewCard { // it gets one attempt
+		if s.NewCard && o.Card != CardUntouched { // it gets one attempt; what never asked it is retried
 			return recurrence.Hold, recurrence.CodeRetriesOver
 		}
 		return recurrence.PastDue, ""

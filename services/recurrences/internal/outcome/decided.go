@@ -69,11 +69,19 @@ func (o *Outcomes) Late(ctx context.Context, tx pgx.Tx, answers []attempt.Outcom
 }
 
 // Resolved applies what two people agreed on about an attempt in manual review, which the caller has locked. What was not
-// charged is tried again as after a decline.
+// charged is tried again as after a decline. What was charged over another amount than ours is booked as that: ours as paid, the rest in suspense.
+// The gateway is asked once more then, for what was taken back of it while people decided.
 func (o *Outcomes) Resolved(ctx context.Context, tx pgx.Tx, a attempt.Attempt, w review.Words) error {
 	moved, err := review.Close(ctx, tx, o.Clock.Now(), a, w, provider.RejectedRetryable)
 	if err != nil {
 		return err
 	}
-	return o.Apply(ctx, tx, []attempt.Moved{moved})
+	if err := o.Apply(ctx, tx, []attempt.Moved{moved}); err != nil || !w.Paid || a.Told == 0 {
+		return err
+	}
+	if err := o.Findings.Affirmed(ctx, tx, moved.Attempt, a.Told); err != nil {
+		return err
+	}
+	_, err = attempt.Hint(ctx, tx, o.Clock.Now(), a.Tenant, a.Provider, []string{a.Reference})
+	return err
 }

@@ -3,6 +3,7 @@ package outcome
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +32,8 @@ type news struct {
 	retryOn recurrence.Date
 	// eitherCard: it is a decline of a reference that went with two cards, and nobody can tell which of them said no.
 	eitherCard bool
+	// unasked: its retries are over with an attempt that asked no card, and its card has never said no to it.
+	unasked bool
 }
 
 // judge reads the charges of attempts and holds their rows.
@@ -63,7 +66,10 @@ func (o *Outcomes) judge(ctx context.Context, tx pgx.Tx, moved []attempt.Moved) 
 		}
 		all[i].outcome, all[i].retryOn = o.retry(all[i])
 	}
-	return all, o.endRetries(ctx, tx, all)
+	if err := o.endRetries(ctx, tx, all); err != nil {
+		return nil, err
+	}
+	return all, o.unasked(ctx, tx, all)
 }
 
 // twoCards finds those attempts that went with another card once before, when they may have arrived. Hardly any was sent twice.
@@ -114,6 +120,33 @@ func (o *Outcomes) endRetries(ctx context.Context, tx pgx.Tx, all []news) error 
 		}
 	}
 	return nil
+}
+
+// unasked marks the charges whose retries are over and whose card has never said no to them: whoever hears of it must not be told that it did.
+func (o *Outcomes) unasked(ctx context.Context, tx pgx.Tx, all []news) error {
+	var ids []uuid.UUID
+	for _, n := range all {
+		if n.outcome.State == charge.Exhausted && n.askedNoCard() {
+			ids = append(ids, n.before.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	declined, err := db.New(tx).CardsSaidNo(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("find charges whose card said no: %w", err)
+	}
+	for i, n := range all {
+		all[i].unasked = slices.Contains(ids, n.before.ID) && !slices.Contains(declined, n.before.ID)
+	}
+	return nil
+}
+
+// askedNoCard reports whether what ended the attempt is that it never came to a card: it was not sent or not charged, or refused for our own sake.
+func (n news) askedNoCard() bool {
+	r := n.Result
+	return n.Attempt.State == attempt.NotSent || r.Code == review.CodeNotPaid || r.Scope == provider.ScopeProvider || r.Scope == provider.ScopeFloat
 }
 
 // read is what the answer means by itself.
@@ -202,7 +235,7 @@ func (n news) keepsSend() bool {
 		(n.outcome.State == charge.FailedSoft || n.outcome.State == charge.Exhausted)
 }
 
-// changes are the charge's: retries that are over are told after the failure that was the last of them.
+// changes are the charge's: retries that are over are told after the failure that was the last of them, with its own code where no card ever said no.
 func (n news) changes(now time.Time) []store.ChargeChange {
 	r, to := n.Result, n.outcome.State
 	c := store.ChargeChange{
@@ -228,6 +261,8 @@ func (n news) changes(now time.Time) []store.ChargeChange {
 	}
 	c.To = charge.FailedSoft
 	over := store.ChargeChange{ID: c.ID, From: []charge.State{charge.FailedSoft}, To: charge.Exhausted, Reason: c.Reason, KeepsSend: c.KeepsSend}
-	over.Reason.Code = recurrence.CodeRetriesOver
+	if !n.unasked {
+		over.Reason.Code = recurrence.CodeRetriesOver
+	}
 	return []store.ChargeChange{c, over}
 }

@@ -163,7 +163,7 @@ func disputesTold(u attempt.Update) []charge.Dispute {
 // contradiction is an answer whose refunds or disputes do not add up. The charge was paid all the same, and what was taken back of
 // it is in the books already, so the finding moves nothing.
 func contradiction(u attempt.Update, code string) attempt.Update {
-	u.Decision.Mismatch, u.Decision.Moved = code, 0
+	u.Decision.Mismatch, u.Decision.Moved, u.Decision.Beyond = code, 0, 0
 	refunded := u.Decision.Reversed.Refunded
 	u.Decision.Said = "refunded " + refunded.Decimal() + " " + string(refunded.Currency)
 	return u

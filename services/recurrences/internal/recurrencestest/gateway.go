@@ -237,6 +237,18 @@ func (g *Gateway) Finish(reference string, r provider.Result) {
 	g.book = append(g.book, Sale{Reference: reference, Result: r})
 }
 
+// FinishAs changes what the book says of a reference, and over which amount.
+func (g *Gateway) FinishAs(reference string, a money.Amount, r provider.Result) {
+	g.Finish(reference, r)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.book {
+		if g.book[i].Reference == reference {
+			g.book[i].Amount = a
+		}
+	}
+}
+
 // Paid lists the sales that took money.
 func (g *Gateway) Paid() []Sale {
 	g.mu.Lock()

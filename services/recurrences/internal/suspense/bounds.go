@@ -84,10 +84,10 @@ func (x *decision) decimal(minor int64) string {
 	return money.Amount{Minor: minor, Currency: money.Currency(x.f.Currency)}.Decimal()
 }
 
-// Returning leaves out of answers those that say an attempt's money went back to the customer of which people have said so before, of all of it: it is
-// booked. The caller holds the charges' rows, as decisions do.
+// Returning leaves out of answers those that say an attempt's money went back to the customer, or never moved, of which people have said so before, of
+// all of it: it is booked. The caller holds the charges' rows, as decisions do.
 func Returning(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]attempt.Update, error) {
-	back := slices.DeleteFunc(slices.Clone(updates), func(u attempt.Update) bool { return !u.Decision.TakenBack })
+	back := slices.DeleteFunc(slices.Clone(updates), func(u attempt.Update) bool { return !u.Decision.Undone() && !u.Decision.Exact })
 	if len(back) == 0 {
 		return nil, nil
 	}
@@ -99,9 +99,28 @@ func Returning(ctx context.Context, tx pgx.Tx, updates []attempt.Update) ([]atte
 	if err != nil {
 		return nil, fmt.Errorf("find what people have said was given back: %w", err)
 	}
-	said := map[attempt.Key]int64{}
+	said := map[attempt.Key]db.GivenBackRow{}
 	for _, r := range rows {
-		said[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}] = r.Amount
+		said[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}] = r
 	}
-	return slices.DeleteFunc(back, func(u attempt.Update) bool { return said[u.Attempt.Key] >= u.Attempt.Amount.Minor }), nil
+	return slices.DeleteFunc(back, func(u attempt.Update) bool {
+		r, ok := said[u.Attempt.Key]
+		return ok && covers(r.Amount, goes(u, r.Beyond))
+	}), nil
+}
+
+// goes is what an answer takes out of suspense of an attempt: another amount that is none any more, and what was charged after it was closed.
+func goes(u attempt.Update, beyond int64) int64 {
+	if u.Decision.TakenBack {
+		return u.Attempt.Amount.Minor + beyond
+	}
+	return beyond
+}
+
+// covers reports whether what people said is all of what goes, in the same direction.
+func covers(said, goes int64) bool {
+	if goes < 0 {
+		return said <= goes
+	}
+	return said >= goes
 }

@@ -145,7 +145,6 @@ func refused(t *testing.T, what string, err error, code codes.Code, words string
 // Whatever is in suspense, each account that it may be of ends it.
 func TestEveryEntryHasAWayOut(t *testing.T) {
 	t.Parallel()
-	const gateway, seller = "gateway_receivable:cielo", "seller_payable:seller-1"
 	for name, c := range map[string]struct {
 		open func(*testing.T) *books
 		was  map[string]int64

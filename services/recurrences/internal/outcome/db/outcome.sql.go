@@ -12,6 +12,33 @@ import (
 	"github.com/google/uuid"
 )
 
+const cardsSaidNo = `-- name: CardsSaidNo :many
+SELECT DISTINCT k.charge_id FROM card_attempts k
+JOIN charges c ON c.charge_id = k.charge_id AND c.card_id = k.card_id
+WHERE k.charge_id = ANY($1::uuid[]) AND k.declined
+`
+
+// Which of these charges were declined by the card that they were on last.
+func (q *Queries) CardsSaidNo(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, cardsSaidNo, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var charge_id uuid.UUID
+		if err := rows.Scan(&charge_id); err != nil {
+			return nil, err
+		}
+		items = append(items, charge_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const nominalTimes = `-- name: NominalTimes :many
 SELECT k.charge_id, r.nominal_time FROM card_attempts k
 JOIN (SELECT unnest($1::uuid[]) AS id, unnest($2::integer[]) AS attempt) n ON k.charge_id = n.id AND k.attempt = n.attempt

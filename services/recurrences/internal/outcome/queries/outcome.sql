@@ -10,6 +10,12 @@ SELECT k.charge_id, k.attempt FROM card_attempts k
 JOIN (SELECT unnest(@ids::uuid[]) AS id, unnest(@attempts::integer[]) AS attempt) n ON k.charge_id = n.id AND k.attempt = n.attempt
 WHERE k.two_cards;
 
+-- name: CardsSaidNo :many
+-- Which of these charges were declined by the card that they were on last.
+SELECT DISTINCT k.charge_id FROM card_attempts k
+JOIN charges c ON c.charge_id = k.charge_id AND c.card_id = k.card_id
+WHERE k.charge_id = ANY(@ids::uuid[]) AND k.declined;
+
 -- name: NominalTimes :many
 -- When, by their schedules, the runs fired that sent these attempts.
 SELECT k.charge_id, r.nominal_time FROM card_attempts k

@@ -138,7 +138,10 @@ func (q *Queries) Found(ctx context.Context, arg FoundParams) ([]FoundRow, error
 }
 
 const givenBack = `-- name: GivenBack :many
-SELECT d.subject_id, d.attempt, (-sum(d.amount))::bigint AS amount FROM suspense_decisions d
+SELECT d.subject_id, d.attempt, (-sum(d.amount))::bigint AS amount,
+       (SELECT COALESCE(sum(f.difference), 0) FROM recon_findings f
+        WHERE f.subject_id = d.subject_id AND f.attempt = d.attempt AND f.code = 'another_amount')::bigint AS beyond
+FROM suspense_decisions d
 WHERE d.subject_id = ANY($1::uuid[]) AND d.account = 'gateway_receivable:' || d.provider AND d.agreed_by <> ''
 GROUP BY d.subject_id, d.attempt
 `
@@ -147,9 +150,10 @@ type GivenBackRow struct {
 	SubjectID uuid.UUID
 	Attempt   int32
 	Amount    int64
+	Beyond    int64
 }
 
-// What people have said of attempts that their gateway gave back.
+// What people have said of attempts that their gateway gave back, and what lookups found of another amount beside what was asked for.
 func (q *Queries) GivenBack(ctx context.Context, subjectIds []uuid.UUID) ([]GivenBackRow, error) {
 	rows, err := q.db.Query(ctx, givenBack, subjectIds)
 	if err != nil {
@@ -159,7 +163,12 @@ func (q *Queries) GivenBack(ctx context.Context, subjectIds []uuid.UUID) ([]Give
 	var items []GivenBackRow
 	for rows.Next() {
 		var i GivenBackRow
-		if err := rows.Scan(&i.SubjectID, &i.Attempt, &i.Amount); err != nil {
+		if err := rows.Scan(
+			&i.SubjectID,
+			&i.Attempt,
+			&i.Amount,
+			&i.Beyond,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

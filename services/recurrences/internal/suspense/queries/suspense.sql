@@ -40,8 +40,11 @@ SELECT COALESCE(sum(amount), 0)::bigint AS amount FROM suspense_decisions
 WHERE tenant = @tenant AND subject_id = @subject_id AND account = @account AND agreed_by <> '';
 
 -- name: GivenBack :many
--- What people have said of attempts that their gateway gave back.
-SELECT d.subject_id, d.attempt, (-sum(d.amount))::bigint AS amount FROM suspense_decisions d
+-- What people have said of attempts that their gateway gave back, and what lookups found of another amount beside what was asked for.
+SELECT d.subject_id, d.attempt, (-sum(d.amount))::bigint AS amount,
+       (SELECT COALESCE(sum(f.difference), 0) FROM recon_findings f
+        WHERE f.subject_id = d.subject_id AND f.attempt = d.attempt AND f.code = 'another_amount')::bigint AS beyond
+FROM suspense_decisions d
 WHERE d.subject_id = ANY(@subject_ids::uuid[]) AND d.account = 'gateway_receivable:' || d.provider AND d.agreed_by <> ''
 GROUP BY d.subject_id, d.attempt;
 
