@@ -41,6 +41,10 @@ type Decision struct {
 	Amount *money.Amount
 	// Reversed is what the answer tells of a success that was taken back, in part or in full. It does not contradict the success.
 	Reversed *provider.Reversed
+	// Ours is set when the transfer was found and the answer tells that it is ours, in its amount too.
+	Ours bool
+	// Affirmed is set when the answer says that what is booked as paid was paid.
+	Affirmed bool
 	// Exact is set when the answer tells the amount that was asked for, to the unit, of what is booked as paid: nothing moved beyond it, or short of it.
 	Exact bool
 	// Returned is the answer which says that a transfer booked as paid has come back.
@@ -75,6 +79,8 @@ const (
 	CodeLeaseExpired   = "lease_expired"
 	MismatchPaid       = "paid_after_closed"
 	MismatchNotPaid    = "failed_after_success"
+	MismatchNotDenied  = "failed_after_success_undone" // and it turned out to have come back, which is booked by itself
+	MismatchPaidAgain  = "paid_after_return"           // what was said to have come back
 	MismatchPending    = "pending_after_closed"
 	MismatchAbsent     = "absent_after_success"
 	MismatchReturned   = "returned_after_closed" // what was paid after it was closed has come back
@@ -87,7 +93,7 @@ const (
 // it never turns silence, age or a single empty answer into "did not happen".
 func Decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	d := decide(a, ans, p, now)
-	if d.Mismatch != "" || d.Undone() || d.Exact {
+	if d.Mismatch != "" || d.Undone() || d.Exact || d.Affirmed {
 		d.Said = said(ans.Found)
 	}
 	return d
@@ -112,6 +118,7 @@ func decide(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	if code := differs(a, ans.Found); code != "" {
 		return foreign(a, d, ans.Found, code)
 	}
+	d.Ours = ans.Found.Amount != nil
 	switch ans.Found.Result.Class {
 	case provider.Succeeded:
 		d.State, d.Result, d.NextLookup, d.Reversed = Succeeded, ans.Found.Result, nil, ans.Found.Reversed

@@ -104,7 +104,7 @@ func RecordLookups(ctx context.Context, tx pgx.Tx, at time.Time, updates []Updat
 func (u Update) told() int64 {
 	d := u.Decision
 	switch {
-	case d.Ended != "" && refused(d.Ended):
+	case d.Ours, d.Ended != "" && refused(d.Ended):
 		return 0
 	case d.Ended == "" || d.Amount == nil:
 		return -1

@@ -30,9 +30,10 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 	if code := differs(a, ans.Found); code != "" {
 		return recheckForeign(a, d, ans.Found, code, p, now)
 	}
+	d.Ours = ans.Found.Amount != nil
 	if a.State == Succeeded {
 		d.Reversed = ans.Found.Reversed
-		d.Exact = ans.Found.Amount != nil && (ans.Found.Result.Class == provider.Succeeded || d.Reversed != nil)
+		d.Exact = d.Ours && (ans.Found.Result.Class == provider.Succeeded || d.Reversed != nil)
 	}
 	switch ans.Found.Result.Class {
 	case provider.Succeeded:
@@ -40,6 +41,7 @@ func recheck(a Attempt, ans Answer, p Policy, now time.Time) Decision {
 		if a.State != Succeeded {
 			d.Mismatch, d.Moved, d.Alarm = MismatchPaid, 1, "the provider paid what is booked as not paid"
 		} else if d.Reversed == nil {
+			d.Affirmed = true
 			return askedBack(a, d, p, now)
 		}
 	case provider.RejectedFinal, provider.RejectedRetryable:
@@ -96,6 +98,7 @@ func recheckForeign(a Attempt, d Decision, f provider.Found, code string, p Poli
 		if ours {
 			d.Reversed = f.Reversed
 		}
+		d.Affirmed = d.Reversed == nil
 		return askedBack(a, d, p, now)
 	}
 	d.Mismatch, d.Alarm = MismatchPaid, join("the provider paid what is booked as not paid", d.Alarm)

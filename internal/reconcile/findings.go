@@ -157,12 +157,16 @@ func (f *Findings) booked(ctx context.Context, tx pgx.Tx, found []entry) ([]entr
 func (f *Findings) Returned(ctx context.Context, tx pgx.Tx, updates []attempt.Update) error {
 	back, paid := map[attempt.Key]attempt.Update{}, db.SuspendedParams{}
 	var beyond db.BeyondParams
+	var denied db.DeniedParams
 	for _, u := range updates {
 		if !u.Decision.Undone() && !u.Decision.Exact {
 			continue
 		}
 		back[u.Attempt.Key] = u
 		beyond.SubjectIds, beyond.Attempts = append(beyond.SubjectIds, u.Attempt.Subject), append(beyond.Attempts, int32(u.Attempt.Number))
+		if u.Decision.Returned != nil {
+			denied.SubjectIds, denied.Attempts = append(denied.SubjectIds, u.Attempt.Subject), append(denied.Attempts, int32(u.Attempt.Number))
+		}
 		if u.Decision.TakenBack && u.Decision.Mismatch == "" {
 			paid.SubjectIds, paid.Attempts = append(paid.SubjectIds, u.Attempt.Subject), append(paid.Attempts, int32(u.Attempt.Number))
 		}
@@ -187,6 +191,15 @@ func (f *Findings) Returned(ctx context.Context, tx pgx.Tx, updates []attempt.Up
 	for _, r := range more {
 		u := back[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}]
 		u.Decision = attempt.Decision{Mismatch: attempt.MismatchUndone, Beyond: -r.Difference, Said: u.Decision.Said}
+		out = append(out, u)
+	}
+	once, err := db.New(tx).Denied(ctx, denied)
+	if err != nil {
+		return fmt.Errorf("read what is in suspense of denials: %w", err)
+	}
+	for _, r := range once {
+		u := back[attempt.Key{Subject: r.SubjectID, Number: int(r.Attempt)}]
+		u.Decision = attempt.Decision{Mismatch: attempt.MismatchNotDenied, Moved: 1, Said: u.Decision.Said}
 		out = append(out, u)
 	}
 	return f.Record(ctx, tx, out)

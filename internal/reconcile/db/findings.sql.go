@@ -52,6 +52,44 @@ func (q *Queries) Beyond(ctx context.Context, arg BeyondParams) ([]BeyondRow, er
 	return items, nil
 }
 
+const denied = `-- name: Denied :many
+SELECT r.subject_id, r.attempt FROM recon_findings r
+WHERE (r.subject_id, r.attempt) IN (SELECT unnest($1::uuid[]), unnest($2::integer[])) AND r.code = 'failed_after_success' AND r.source = 'lookup'
+  AND (SELECT COALESCE(sum(s.difference), 0) FROM recon_findings s WHERE s.subject_id = r.subject_id AND s.attempt = r.attempt AND s.source = 'statement') = 0
+ORDER BY 1, 2
+`
+
+type DeniedParams struct {
+	SubjectIds []uuid.UUID
+	Attempts   []int32
+}
+
+type DeniedRow struct {
+	SubjectID uuid.UUID
+	Attempt   int32
+}
+
+// Which of these attempts have something in suspense because lookups denied what was booked as paid. Statements as above.
+func (q *Queries) Denied(ctx context.Context, arg DeniedParams) ([]DeniedRow, error) {
+	rows, err := q.db.Query(ctx, denied, arg.SubjectIds, arg.Attempts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DeniedRow
+	for rows.Next() {
+		var i DeniedRow
+		if err := rows.Scan(&i.SubjectID, &i.Attempt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertFindings = `-- name: InsertFindings :many
 INSERT INTO recon_findings (recon_id, tenant, provider, subject_id, attempt, reference, code, expected, found, difference, currency, found_at, source, told)
 SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::uuid[]),

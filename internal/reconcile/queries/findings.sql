@@ -30,6 +30,13 @@ WHERE (r.subject_id, r.attempt) IN (SELECT unnest(@subject_ids::uuid[]), unnest(
   AND (SELECT COALESCE(sum(s.difference), 0) FROM recon_findings s WHERE s.subject_id = r.subject_id AND s.attempt = r.attempt AND s.source = 'statement') = 0
 ORDER BY 1, 2;
 
+-- name: Denied :many
+-- Which of these attempts have something in suspense because lookups denied what was booked as paid. Statements as above.
+SELECT r.subject_id, r.attempt FROM recon_findings r
+WHERE (r.subject_id, r.attempt) IN (SELECT unnest(@subject_ids::uuid[]), unnest(@attempts::integer[])) AND r.code = 'failed_after_success' AND r.source = 'lookup'
+  AND (SELECT COALESCE(sum(s.difference), 0) FROM recon_findings s WHERE s.subject_id = r.subject_id AND s.attempt = r.attempt AND s.source = 'statement') = 0
+ORDER BY 1, 2;
+
 -- name: Stated :many
 -- Of which of these attempts statements have something in suspense.
 SELECT r.subject_id, r.attempt FROM recon_findings r

@@ -51,10 +51,10 @@ SELECT f.tenant, f.account COLLATE "C" AS account, f.currency, f.amount FROM (
     WHERE a.state = 'succeeded' AND o.state <> 'reversed'
     UNION ALL
     SELECT a.tenant, 'float:' || a.provider, a.currency, -CASE o.state WHEN 'reversed' THEN COALESCE(o.fee, a.fee) ELSE a.fee END
-    FROM attempts a JOIN payouts o ON o.payout_id = a.subject_id WHERE a.state = 'succeeded' AND a.fee > 0
+    FROM attempts a JOIN payouts o ON o.payout_id = a.subject_id WHERE a.state = 'succeeded' AND (a.fee > 0 OR o.state = 'reversed' AND o.fee > 0)
     UNION ALL
     SELECT a.tenant, 'fees', a.currency, CASE o.state WHEN 'reversed' THEN COALESCE(o.fee, a.fee) ELSE a.fee END
-    FROM attempts a JOIN payouts o ON o.payout_id = a.subject_id WHERE a.state = 'succeeded' AND a.fee > 0
+    FROM attempts a JOIN payouts o ON o.payout_id = a.subject_id WHERE a.state = 'succeeded' AND (a.fee > 0 OR o.state = 'reversed' AND o.fee > 0)
     UNION ALL
     SELECT d.tenant, s.account, d.currency, CASE s.account WHEN 'suspense' THEN d.difference ELSE -d.difference END
     FROM (SELECT * FROM (SELECT DISTINCT ON (r.tenant, r.subject_id, r.attempt, sign(r.difference), r.code LIKE 'another_amount%') r.tenant, r.provider, r.currency, r.difference

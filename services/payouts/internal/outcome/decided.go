@@ -40,6 +40,10 @@ func (o *Outcomes) decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err != nil {
 		return nil, nil, err
 	}
+	valid, paidAgain, err := o.afterReturn(ctx, tx, valid)
+	if err != nil {
+		return nil, nil, err
+	}
 	reversed, unexplained, err := o.returned(ctx, tx, valid)
 	if err != nil {
 		return nil, nil, err
@@ -55,7 +59,7 @@ func (o *Outcomes) decided(ctx context.Context, tx pgx.Tx, updates []attempt.Upd
 	if err := o.findings.Returned(ctx, tx, returning); err != nil {
 		return nil, nil, err
 	}
-	if err := o.Store.Contradict(ctx, tx, reconcile.Contradicted(valid)...); err != nil {
+	if err := o.Store.Contradict(ctx, tx, append(reconcile.Contradicted(valid), paidAgain...)...); err != nil {
 		return nil, nil, err
 	}
 	return payouts, moved, review.Note(ctx, tx, now, valid)

@@ -34,6 +34,15 @@ func (s *Store) Contradict(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) err
 	return s.secure(ctx, tx, marked)
 }
 
+// Reversed leaves of payouts those that came back after they had been paid.
+func (s *Store) Reversed(ctx context.Context, tx pgx.Tx, ids ...uuid.UUID) ([]uuid.UUID, error) {
+	reversed, err := db.New(tx).ReversedOf(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read which payouts came back: %w", err)
+	}
+	return reversed, nil
+}
+
 // PaidThere returns those of the attempts that a statement has as paid.
 func (s *Store) PaidThere(ctx context.Context, tx pgx.Tx, attempts []attempt.Attempt) ([]attempt.Attempt, error) {
 	if len(attempts) == 0 {

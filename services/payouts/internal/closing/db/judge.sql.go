@@ -269,8 +269,8 @@ WITH lines AS (
     SELECT g.key, g.reference, g.n, g.change, g.payouts, g.reversals, g.paid, g.fee, g.foreign_change, g.foreign_currency, g.provider_id, g.at, g.kind, g.booked, g.back, g.awaited, g.doubted, a.subject_id, a.number, a.state, COALESCE(a.amount, 0) AS asked, COALESCE(a.fee, 0) AS cost, a.closed_at,
            COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(a.state = 'succeeded', false) AS succeeded,
            COALESCE(a.state = 'succeeded' AND o.state = 'reversed', false) AS reversed,
-           a.amount + GREATEST(COALESCE(a.fee, 0) - COALESCE(o.fee, a.fee, 0), 0) AS returned,
-           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up, f.beyond
+           a.amount + COALESCE(a.fee, 0) - COALESCE(o.fee, a.fee, 0) AS returned,
+           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up, f.beyond, f.again
     FROM gathered g
     LEFT JOIN LATERAL (SELECT x.subject_id, x.number, x.state, x.amount, x.fee, x.closed_at FROM attempts x
                        WHERE x.tenant = $3 AND x.provider = $8 AND x.reference = g.key LIMIT 1) a ON true
@@ -279,13 +279,15 @@ WITH lines AS (
                                count(*) FILTER (WHERE z.kind = 'payout') AS payouts, count(*) FILTER (WHERE z.kind = 'reversal') AS reversals
                         FROM close_lines z JOIN closes c ON c.close_id = z.close_id AND c.state = 'completed'
                         WHERE z.tenant = $3 AND z.provider = $8 AND z.item_key = g.key AND z.local_date <> $9) e
-    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved, COALESCE(sum(d.difference) FILTER (WHERE d.beyond), 0)::bigint AS beyond FROM (
-                            SELECT DISTINCT ON (sign(r.difference), r.code LIKE 'another_amount%') r.difference, r.code LIKE 'another_amount%' AS beyond FROM recon_findings r
+    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved, COALESCE(sum(d.difference) FILTER (WHERE d.beyond), 0)::bigint AS beyond,
+                               COALESCE(bool_or(d.again) AND NOT bool_or(d.returned), false) AS again FROM (
+                            SELECT DISTINCT ON (sign(r.difference), r.code LIKE 'another_amount%') r.difference, r.code LIKE 'another_amount%' AS beyond,
+                                   r.code = 'paid_after_return' AS again, r.code = 'returned_after_closed' AS returned FROM recon_findings r
                             WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
 ), remembered AS (
     -- Lines are not kept for ever, and days before the first close have none, nor have those that were closed without their statement:
     -- what was booked then had its line.
-    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, k.beyond, (k.succeeded AND k.payouts + k.other_payouts = 0 AND (k.closed_at < $12::timestamptz OR u.paid)) AS paid_before,
+    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, k.beyond, k.again, (k.succeeded AND k.payouts + k.other_payouts = 0 AND (k.closed_at < $12::timestamptz OR u.paid)) AS paid_before,
            (k.reversed AND k.reversals + k.other_reversals = 0 AND (k.updated_at < $12::timestamptz OR u.back)) AS back_before
     FROM known k
     CROSS JOIN LATERAL (
@@ -293,23 +295,23 @@ WITH lines AS (
                COALESCE(bool_or(k.updated_at >= n.since AND k.updated_at < n.until), false) AS back
         FROM (SELECT unnest($13::timestamptz[]) AS since, unnest($14::timestamptz[]) AS until) n) u
 ), counted AS (
-    SELECT r.key, r.reference, r.n, r.change, r.payouts, r.reversals, r.paid, r.fee, r.foreign_change, r.foreign_currency, r.provider_id, r.at, r.kind, r.booked, r.back, r.awaited, r.doubted, r.subject_id, r.number, r.state, r.asked, r.cost, r.closed_at, r.payout_state, r.updated_at, r.succeeded, r.reversed, r.returned, r.other_change, r.other_payouts, r.other_reversals, r.looked_up, r.beyond, r.paid_before, r.back_before, r.payouts + r.other_payouts + r.paid_before::integer AS all_payouts, r.reversals + r.other_reversals + r.back_before::integer AS all_reversals,
+    SELECT r.key, r.reference, r.n, r.change, r.payouts, r.reversals, r.paid, r.fee, r.foreign_change, r.foreign_currency, r.provider_id, r.at, r.kind, r.booked, r.back, r.awaited, r.doubted, r.subject_id, r.number, r.state, r.asked, r.cost, r.closed_at, r.payout_state, r.updated_at, r.succeeded, r.reversed, r.returned, r.other_change, r.other_payouts, r.other_reversals, r.looked_up, r.beyond, r.again, r.paid_before, r.back_before, r.payouts + r.other_payouts + r.paid_before::integer AS all_payouts, r.reversals + r.other_reversals + r.back_before::integer AS all_reversals,
            -r.change - r.other_change + CASE WHEN r.paid_before THEN r.asked + r.cost ELSE 0 END - CASE WHEN r.back_before THEN r.returned ELSE 0 END AS went
     FROM remembered r
 ), aimed AS (
     -- NULL leaves what there is: while the outcome is open, and while the books are behind with a reversal. What they alone have is
     -- nothing to suspend.
-    SELECT c.key, c.reference, c.n, c.change, c.payouts, c.reversals, c.paid, c.fee, c.foreign_change, c.foreign_currency, c.provider_id, c.at, c.kind, c.booked, c.back, c.awaited, c.doubted, c.subject_id, c.number, c.state, c.asked, c.cost, c.closed_at, c.payout_state, c.updated_at, c.succeeded, c.reversed, c.returned, c.other_change, c.other_payouts, c.other_reversals, c.looked_up, c.beyond, c.paid_before, c.back_before, c.all_payouts, c.all_reversals, c.went, CASE
+    SELECT c.key, c.reference, c.n, c.change, c.payouts, c.reversals, c.paid, c.fee, c.foreign_change, c.foreign_currency, c.provider_id, c.at, c.kind, c.booked, c.back, c.awaited, c.doubted, c.subject_id, c.number, c.state, c.asked, c.cost, c.closed_at, c.payout_state, c.updated_at, c.succeeded, c.reversed, c.returned, c.other_change, c.other_payouts, c.other_reversals, c.looked_up, c.beyond, c.again, c.paid_before, c.back_before, c.all_payouts, c.all_reversals, c.went, CASE
         WHEN c.subject_id IS NULL THEN c.went
         WHEN c.foreign_currency <> '' OR c.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN NULL
         WHEN NOT c.succeeded THEN c.went
         WHEN c.all_payouts = 0 AND c.all_reversals = 0 THEN c.looked_up
         WHEN NOT c.reversed AND c.all_reversals > GREATEST(c.all_payouts - 1, 0) THEN NULL
         ELSE c.went - CASE WHEN c.all_payouts > 0 THEN c.asked + c.cost ELSE 0 END
-             + CASE WHEN c.reversed AND c.all_reversals > 0 THEN c.returned ELSE 0 END END AS target
+             + CASE WHEN c.reversed AND (c.all_reversals > 0 OR c.again) THEN c.returned ELSE 0 END END AS target
     FROM counted c
 ), coded AS (
-    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, k.beyond, k.paid_before, k.back_before, k.all_payouts, k.all_reversals, k.went, k.target, CASE
+    SELECT k.key, k.reference, k.n, k.change, k.payouts, k.reversals, k.paid, k.fee, k.foreign_change, k.foreign_currency, k.provider_id, k.at, k.kind, k.booked, k.back, k.awaited, k.doubted, k.subject_id, k.number, k.state, k.asked, k.cost, k.closed_at, k.payout_state, k.updated_at, k.succeeded, k.reversed, k.returned, k.other_change, k.other_payouts, k.other_reversals, k.looked_up, k.beyond, k.again, k.paid_before, k.back_before, k.all_payouts, k.all_reversals, k.went, k.target, CASE
         WHEN k.subject_id IS NULL AND k.n = 0 THEN 'matched/'
         WHEN k.subject_id IS NULL AND k.foreign_currency <> '' THEN 'missing_here/other_currency'
         WHEN k.subject_id IS NULL AND k.reference = '' THEN 'missing_here/no_reference'
@@ -318,7 +320,7 @@ WITH lines AS (
         WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND k.all_payouts > k.all_reversals THEN 'unknown/paid_there'
         WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN 'unknown/' || k.state
         WHEN NOT k.succeeded AND k.all_payouts > 0 AND (k.all_reversals = 0 OR k.target <> 0) AND (k.n > 0 OR k.doubted) THEN 'state_differs/paid_there'
-        WHEN k.succeeded AND k.payouts > 0 AND k.all_payouts - 1 > k.all_reversals - k.reversed::integer THEN 'duplicate/paid_twice'
+        WHEN k.succeeded AND k.payouts > 0 AND k.all_payouts - 1 > GREATEST(k.all_reversals - k.reversed::integer, 0) THEN 'duplicate/paid_twice'
         WHEN k.succeeded AND k.reversals > 0 AND NOT k.reversed AND k.all_reversals > GREATEST(k.all_payouts - 1, 0) THEN 'state_differs/reversed_there'
         WHEN k.succeeded AND k.reversals > 0 AND k.reversed AND k.all_reversals - 1 > GREATEST(k.all_payouts - 1, 0) THEN 'duplicate/reversed_twice'
         WHEN k.succeeded AND k.payouts = 1 AND k.all_payouts = 1 AND k.paid <> k.asked THEN 'amount_differs/amount_differs'

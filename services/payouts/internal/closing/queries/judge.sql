@@ -159,8 +159,8 @@ WITH lines AS (
     SELECT g.*, a.subject_id, a.number, a.state, COALESCE(a.amount, 0) AS asked, COALESCE(a.fee, 0) AS cost, a.closed_at,
            COALESCE(o.state, '') AS payout_state, o.updated_at, COALESCE(a.state = 'succeeded', false) AS succeeded,
            COALESCE(a.state = 'succeeded' AND o.state = 'reversed', false) AS reversed,
-           a.amount + GREATEST(COALESCE(a.fee, 0) - COALESCE(o.fee, a.fee, 0), 0) AS returned,
-           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up, f.beyond
+           a.amount + COALESCE(a.fee, 0) - COALESCE(o.fee, a.fee, 0) AS returned,
+           e.change AS other_change, e.payouts AS other_payouts, e.reversals AS other_reversals, f.moved AS looked_up, f.beyond, f.again
     FROM gathered g
     LEFT JOIN LATERAL (SELECT x.subject_id, x.number, x.state, x.amount, x.fee, x.closed_at FROM attempts x
                        WHERE x.tenant = @tenant AND x.provider = @provider AND x.reference = g.key LIMIT 1) a ON true
@@ -169,8 +169,10 @@ WITH lines AS (
                                count(*) FILTER (WHERE z.kind = 'payout') AS payouts, count(*) FILTER (WHERE z.kind = 'reversal') AS reversals
                         FROM close_lines z JOIN closes c ON c.close_id = z.close_id AND c.state = 'completed'
                         WHERE z.tenant = @tenant AND z.provider = @provider AND z.item_key = g.key AND z.local_date <> @local_date) e
-    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved, COALESCE(sum(d.difference) FILTER (WHERE d.beyond), 0)::bigint AS beyond FROM (
-                            SELECT DISTINCT ON (sign(r.difference), r.code LIKE 'another_amount%') r.difference, r.code LIKE 'another_amount%' AS beyond FROM recon_findings r
+    CROSS JOIN LATERAL (SELECT COALESCE(sum(d.difference), 0)::bigint AS moved, COALESCE(sum(d.difference) FILTER (WHERE d.beyond), 0)::bigint AS beyond,
+                               COALESCE(bool_or(d.again) AND NOT bool_or(d.returned), false) AS again FROM (
+                            SELECT DISTINCT ON (sign(r.difference), r.code LIKE 'another_amount%') r.difference, r.code LIKE 'another_amount%' AS beyond,
+                                   r.code = 'paid_after_return' AS again, r.code = 'returned_after_closed' AS returned FROM recon_findings r
                             WHERE r.subject_id = a.subject_id AND r.attempt = a.number AND r.source = 'lookup' AND r.difference <> 0) d) f
 ), remembered AS (
     -- Lines are not kept for ever, and days before the first close have none, nor have those that were closed without their statement:
@@ -196,7 +198,7 @@ WITH lines AS (
         WHEN c.all_payouts = 0 AND c.all_reversals = 0 THEN c.looked_up
         WHEN NOT c.reversed AND c.all_reversals > GREATEST(c.all_payouts - 1, 0) THEN NULL
         ELSE c.went - CASE WHEN c.all_payouts > 0 THEN c.asked + c.cost ELSE 0 END
-             + CASE WHEN c.reversed AND c.all_reversals > 0 THEN c.returned ELSE 0 END END AS target
+             + CASE WHEN c.reversed AND (c.all_reversals > 0 OR c.again) THEN c.returned ELSE 0 END END AS target
     FROM counted c
 ), coded AS (
     SELECT k.*, CASE
@@ -208,7 +210,7 @@ WITH lines AS (
         WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') AND k.all_payouts > k.all_reversals THEN 'unknown/paid_there'
         WHEN k.state IN ('submitting', 'processing', 'unknown', 'manual_review') THEN 'unknown/' || k.state
         WHEN NOT k.succeeded AND k.all_payouts > 0 AND (k.all_reversals = 0 OR k.target <> 0) AND (k.n > 0 OR k.doubted) THEN 'state_differs/paid_there'
-        WHEN k.succeeded AND k.payouts > 0 AND k.all_payouts - 1 > k.all_reversals - k.reversed::integer THEN 'duplicate/paid_twice'
+        WHEN k.succeeded AND k.payouts > 0 AND k.all_payouts - 1 > GREATEST(k.all_reversals - k.reversed::integer, 0) THEN 'duplicate/paid_twice'
         WHEN k.succeeded AND k.reversals > 0 AND NOT k.reversed AND k.all_reversals > GREATEST(k.all_payouts - 1, 0) THEN 'state_differs/reversed_there'
         WHEN k.succeeded AND k.reversals > 0 AND k.reversed AND k.all_reversals - 1 > GREATEST(k.all_payouts - 1, 0) THEN 'duplicate/reversed_twice'
         WHEN k.succeeded AND k.payouts = 1 AND k.all_payouts = 1 AND k.paid <> k.asked THEN 'amount_differs/amount_differs'

@@ -914,6 +914,30 @@ func (q *Queries) ResumePayee(ctx context.Context, arg ResumePayeeParams) ([]Res
 	return items, nil
 }
 
+const reversedOf = `-- name: ReversedOf :many
+SELECT payout_id FROM payouts WHERE payout_id = ANY($1::uuid[]) AND state = 'reversed' ORDER BY payout_id
+`
+
+func (q *Queries) ReversedOf(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, reversedOf, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var payout_id uuid.UUID
+		if err := rows.Scan(&payout_id); err != nil {
+			return nil, err
+		}
+		items = append(items, payout_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const takeHolds = `-- name: TakeHolds :many
 UPDATE payouts p SET held_for = '' FROM (SELECT h.payout_id, h.held_for FROM payouts h WHERE h.payout_id = ANY($1::uuid[]) AND h.held_for <> '') k
 WHERE p.payout_id = k.payout_id RETURNING p.payout_id, k.held_for

@@ -52,6 +52,9 @@ WHERE p.payout_id = k.payout_id RETURNING p.payout_id, k.held_for;
 -- name: Contradict :exec
 UPDATE payouts SET contradicted = true, updated_at = @now::timestamptz WHERE payout_id = ANY(@ids::uuid[]);
 
+-- name: ReversedOf :many
+SELECT payout_id FROM payouts WHERE payout_id = ANY(@ids::uuid[]) AND state = 'reversed' ORDER BY payout_id;
+
 -- name: PaidThere :many
 -- Which of these attempts a statement that a day was closed by has as paid, and not as taken back.
 SELECT k.subject_id::uuid AS subject_id, k.number::integer AS number FROM (
