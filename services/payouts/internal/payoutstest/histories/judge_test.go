@@ -294,7 +294,7 @@ func (j *judge) settle() {
 	}
 	w.wait(nil, "25h")
 	w.wait(nil, "25h")
-	for range 2 { // what came to be in doubt in the last of them is asked about, and what is found absent is so twice
+	for range 6 { // what came to be in doubt in the last of them is asked about, what is found absent is so twice, and its run is sent and ends
 		w.wait(nil, "10s")
 	}
 	j.look()
