@@ -91,7 +91,7 @@ func (s closeScene) pay() {
 	}
 	s.CLI(s.T, "payments", "import", harness.WriteFile(s.T, "payments.csv", file.String()))
 	s.CLI(s.T, "float", "top-up", "1000000", "--currency", "XOF", "--provider", s.provider, "--reference", "BANK-1")
-	s.CLI(s.T, "schedules", "trigger", s.Tenant+"/payouts/daily", "--at", january24, "--wait", "--timeout", "1m")
+	s.CLI(s.T, "schedules", "trigger", s.Tenant+"/payouts/daily", "--at", january24, "--wait", "--timeout", runEnds)
 	awaitState(s.T, s.Install, "succeeded", s.payees)
 }
 
@@ -274,7 +274,7 @@ func TestADayWithoutItsStatement(t *testing.T) {
 			s.Errorf("one person: %s", r)
 		}
 	}
-	if r := s.Try(s.T, append(without, "--token", "approver", "--wait", "--timeout", "1m")...); r.Code != 0 || !strings.Contains(r.Out, "not_compared") {
+	if r := s.Try(s.T, append(without, "--token", "approver", "--wait", "--timeout", runEnds)...); r.Code != 0 || !strings.Contains(r.Out, "not_compared") {
 		s.Errorf("two people: %s", r)
 	}
 	says(s.T, "the report", s.report(), "NOT COMPARED WITH A STATEMENT", "operator", "approver", "the provider has none before Monday")
@@ -369,7 +369,7 @@ func TestTheExampleClosesItsDays(t *testing.T) {
 	dev := in.Dev(t, "--clock-ahead", fmt.Sprintf("%dh", ahead))
 	want := expectation(t)
 	in.CLI(t, "payments", "import", harness.Example(t, "lebenis/payments-2025-01-24.csv"))
-	in.CLI(t, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", "1m")
+	in.CLI(t, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", runEnds)
 	awaitState(t, in, "succeeded", want.Payouts)
 	dev.Interrupt(t)
 	in.Dev(t, "--clock-ahead", fmt.Sprintf("%dh", ahead+24))

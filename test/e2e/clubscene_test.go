@@ -86,7 +86,7 @@ var hours = map[string]string{"charge-due": "T11:00:00Z", "retry-failed": "T13:0
 // fire has a job's tick of a local date run.
 func (s clubScene) fire(job, date string) *schedulerv1.Run {
 	s.Helper()
-	return harness.One[schedulerv1.Run](s.T, s.Install, "schedules", "trigger", s.Tenant+"/recurrences/"+job, "--at", date+hours[job], "--wait", "--timeout", "1m")
+	return harness.One[schedulerv1.Run](s.T, s.Install, "schedules", "trigger", s.Tenant+"/recurrences/"+job, "--at", date+hours[job], "--wait", "--timeout", runEnds)
 }
 
 func (s clubScene) recurrence(n int) *recurrencesv1.Recurrence {

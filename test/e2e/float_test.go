@@ -73,7 +73,7 @@ func TestTheFloatRunsOutInTheMiddleOfARun(t *testing.T) {
 		t.Errorf("before the evening: %v", f)
 	}
 
-	run := harness.One[schedulerv1.Run](t, in, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", "1m")
+	run := harness.One[schedulerv1.Run](t, in, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", runEnds)
 	if run.Counts["succeeded"] != 8 || run.Counts["held"] != 7 {
 		t.Errorf("the evening: %v", run.Counts)
 	}

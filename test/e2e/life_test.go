@@ -70,7 +70,7 @@ func TestDevOverItsLife(t *testing.T) {
 
 	dev = in.Dev(t, "--ports", ports)
 	t.Logf("start after Ctrl-C: ready after %s", dev.ReadyAfter)
-	in.CLI(t, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", "1m")
+	in.CLI(t, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", runEnds)
 	checkOnce(t, in)
 	dev.Interrupt(t)
 	checkGone(t, in)
@@ -196,7 +196,7 @@ func TestCtrlCLeavesNothingInDoubt(t *testing.T) {
 			t.Errorf("%s is %s after a clean stop: %+v", p.PayeeID, p.State, p.Attempts)
 		}
 	}
-	in.CLI(t, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", "1m")
+	in.CLI(t, "schedules", "trigger", daily, "--at", january24, "--wait", "--timeout", runEnds)
 	for _, p := range printedPayouts(t, in) {
 		if p.State != "succeeded" || len(p.Attempts) != 1 {
 			t.Errorf("%s is %s with attempts %+v", p.PayeeID, p.State, p.Attempts)

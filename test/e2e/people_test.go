@@ -168,7 +168,7 @@ func stoppedInTheMiddle(s scene) {
 	if stopped.State != "stopped" || stopped.Actor != "user:operator" || stopped.Reason != "amounts look wrong" {
 		s.Errorf("%v", stopped)
 	}
-	run := s.CLI(s.T, "runs", "watch", s.schedule("daily")+"@"+at(2), "--timeout", "1m")
+	run := s.CLI(s.T, "runs", "watch", s.schedule("daily")+"@"+at(2), "--timeout", runEnds)
 	if !strings.Contains(run, "completed") || !strings.Contains(run, "waiting") {
 		s.Errorf("the run did not complete around what is stopped:\n%s", run)
 	}
@@ -198,7 +198,7 @@ func pausedBatch(s scene) {
 	slow(s)
 	batch := harness.Items[payoutsv1.Batch](s.T, s.Install, "batches", "list")[0]
 	s.CLI(s.T, "batches", "pause", batch.Id, "--reason", "wrong tariff", "--token", "operator")
-	if out := s.CLI(s.T, "runs", "watch", s.schedule("daily")+"@"+at(2), "--timeout", "1m"); !strings.Contains(out, "completed") {
+	if out := s.CLI(s.T, "runs", "watch", s.schedule("daily")+"@"+at(2), "--timeout", runEnds); !strings.Contains(out, "completed") {
 		s.Errorf("the run did not complete around a paused batch:\n%s", out)
 	}
 	if b := harness.One[payoutsv1.Batch](s.T, s.Install, "batches", "get", batch.Id); b.Control != "paused" || b.State != "paused" || b.ControlReason != "wrong tariff" {

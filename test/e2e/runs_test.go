@@ -23,7 +23,7 @@ func cancelledRun(s scene) {
 	if out := s.CLI(s.T, append(cancel, "operator")...); !strings.Contains(out, tick) {
 		s.Errorf("the answer does not show the run:\n%s", out)
 	}
-	watched := s.Try(s.T, "runs", "watch", tick, "--timeout", "1m")
+	watched := s.Try(s.T, "runs", "watch", tick, "--timeout", runEnds)
 	if watched.Code != 0 || !strings.Contains(watched.Out, "completed") || !strings.Contains(watched.Out, "cancelled") {
 		s.Errorf("the run did not end: %s", watched)
 	}

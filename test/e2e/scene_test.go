@@ -100,7 +100,7 @@ func (s scene) schedule(name string) string { return s.Tenant + "/payouts/" + na
 // evening pays a day's evening and returns its run when it is complete.
 func (s scene) evening(day int) *schedulerv1.Run {
 	s.Helper()
-	return harness.One[schedulerv1.Run](s.T, s.Install, "schedules", "trigger", s.schedule("daily"), "--at", at(day), "--wait", "--timeout", "1m")
+	return harness.One[schedulerv1.Run](s.T, s.Install, "schedules", "trigger", s.schedule("daily"), "--at", at(day), "--wait", "--timeout", runEnds)
 }
 
 func at(day int) string { return fmt.Sprintf("2025-01-%02dT23:59:00Z", day) }
