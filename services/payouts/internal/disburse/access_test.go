@@ -77,6 +77,16 @@ func timePasses(e *sending.Env, s *sending.Sender, steps int) {
 	}
 }
 
+// timePassesUntil the only payout is in a state, for 600 steps at most; it stays there for some more.
+func timePassesUntil(e *sending.Env, s *sending.Sender, state string) {
+	for range 600 {
+		if timePasses(e, s, 1); e.One() == state {
+			break
+		}
+	}
+	timePasses(e, s, 12)
+}
+
 func resume(e *sending.Env) {
 	e.InTx(func(tx pgx.Tx) error {
 		_, err := e.States.ResumeStopped(e.Ctx(), tx, payoutstest.Tenant, provider.Reason{Code: "by_person"})

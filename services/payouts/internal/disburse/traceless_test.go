@@ -44,7 +44,7 @@ func TestRefusalsWithoutATraceHideNoPaymentAfterARestore(t *testing.T) {
 			s := e.Sender()
 			e.Cashin(rule.r.Fault, 3, func(r *simulator.Rule) { r.Status, r.Message = rule.r.Status, rule.r.Message })
 			e.Send(s, 1)
-			timePasses(e, s, 600)
+			timePassesUntil(e, s, "succeeded")
 			if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "succeeded" || n != 4 || moved(e) != 1 {
 				t.Fatalf("before the restore: %s, attempt %d, moved %d times", e.One(), n, moved(e))
 			}
@@ -70,7 +70,7 @@ func TestNoMoreReferencesWithoutATraceThanARestoreLooksAt(t *testing.T) {
 	s := e.Sender()
 	e.Cashin(simulator.Failed, 7, func(r *simulator.Rule) { r.Status, r.Message = 500, "NOT_ENOUGH_FUNDS" })
 	e.Send(s, 1)
-	timePasses(e, s, 600)
+	timePassesUntil(e, s, "held/refused_often")
 	if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "held/refused_often" || n != attempt.Traceless+1 || moved(e) != 0 {
 		t.Fatalf("refused five times: %s, attempt %d, moved %d times", e.One(), n, moved(e))
 	}
@@ -111,14 +111,14 @@ func TestAnOlderRefusalIsNoWordAboutWhatWentAgain(t *testing.T) {
 	}})
 	e.Cashin(simulator.Failed, attempt.Traceless+1, func(r *simulator.Rule) { r.Message = "Solde insuffisant." })
 	e.Send(s, 1)
-	timePasses(e, s, 600)
+	timePassesUntil(e, s, "held/refused_often")
 	if e.One() != "held/refused_often" {
 		t.Fatalf("refused five times: %s", e.One())
 	}
 	e.Cashin(simulator.LostAnswer, 1)
 	behind.Store(true)
 	release(t, e)
-	timePasses(e, s, 600)
+	timePassesUntil(e, s, "manual_review/refused_before")
 	if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "manual_review/refused_before" || n != attempt.Traceless+1 || moved(e) != 1 {
 		t.Fatalf("its answer was lost: %s, attempt %d, moved %d times", e.One(), n, moved(e))
 	}
@@ -146,9 +146,9 @@ func TestAnOlderRefusalTakesNothingBack(t *testing.T) {
 	}})
 	e.Cashin(simulator.Failed, attempt.Traceless+1, func(r *simulator.Rule) { r.Message = "Solde insuffisant." })
 	e.Send(s, 1)
-	timePasses(e, s, 600)
+	timePassesUntil(e, s, "held/refused_often")
 	release(t, e)
-	timePasses(e, s, 30)
+	timePassesUntil(e, s, "succeeded")
 	if e.One() != "succeeded" || moved(e) != 1 {
 		t.Fatalf("%s, moved %d", e.One(), moved(e))
 	}
@@ -183,8 +183,8 @@ func TestALateRefusalIsNotOneThatNobodyCounts(t *testing.T) {
 			}})
 			e.Cashin(simulator.Failed, attempt.Traceless+1, func(r *simulator.Rule) { r.Status, r.Message = 500, "NOT_ENOUGH_FUNDS" })
 			e.Send(s, 1)
-			timePasses(e, s, 600)
 			want := map[bool]string{true: "succeeded", false: "manual_review/not_resendable"}[dedup]
+			timePassesUntil(e, s, want)
 			if n := e.Count("SELECT max(number) FROM attempts"); e.One() != want || n != attempt.Traceless+1 {
 				t.Fatalf("before the restore: %s, attempt %d, want %s under the fifth reference", e.One(), n, want)
 			}
@@ -209,7 +209,7 @@ func TestRefusalsBeforeAndAfterABackup(t *testing.T) {
 	e.Cashin(simulator.Failed, 4, func(r *simulator.Rule) { r.Status, r.Message = 500, "NOT_ENOUGH_FUNDS" })
 	e.Send(s, 1)
 	restore := pgtest.Backup(t, e.Pool) // the first attempt is over
-	timePasses(e, s, 600)
+	timePassesUntil(e, s, "succeeded")
 	if n := e.Count("SELECT max(number) FROM attempts"); e.One() != "succeeded" || n != 5 || moved(e) != 1 {
 		t.Fatalf("before the restore: %s, attempt %d, moved %d times", e.One(), n, moved(e))
 	}
