@@ -301,8 +301,11 @@ func canceled(t *testing.T, pool *pgxpool.Pool) error {
 func TestMigrateBringsEachSetForwardOnItsOwn(t *testing.T) {
 	t.Parallel()
 	first := "CREATE TABLE a (x int);\n"
-	c := pgtest.Config(t, set("left", first), set("right", "CREATE TABLE b (x int);\n"))
+	c := pgtest.Config(t)
 	pool := pgtest.Open(t, c)
+	if err := pg.Migrate(t.Context(), c, set("left", first), set("right", "CREATE TABLE b (x int);\n")); err != nil {
+		t.Fatal(err)
+	}
 	grown := []pg.Set{set("left", first, "ALTER TABLE a ADD y int;\nINSERT INTO a VALUES (1, 2);\n"), set("right", "CREATE TABLE b (x int);\n")}
 	for range 2 {
 		if err := pg.Migrate(t.Context(), c, grown...); err != nil {

@@ -131,8 +131,8 @@ func removeLeftovers() {
 	}
 }
 
-// Config gives a fresh schema with the tables of the sets, owned by a role without other rights, as in production. The
-// schema is dropped when the test ends.
+// Config gives a fresh schema with the tables of the sets, owned by a role without other rights, as in production. It has none of the tables in which
+// [pg.Migrate] keeps versions, so what calls that takes a schema without sets. The schema is dropped when the test ends.
 func Config(t testing.TB, sets ...pg.Set) pg.Config {
 	t.Helper()
 	dsn := DSN(t)
@@ -143,7 +143,7 @@ func Config(t testing.TB, sets ...pg.Set) pg.Config {
 		t.Fatalf("pgtest: %v", err)
 	}
 	t.Cleanup(func() { drop(t, c.Schema) })
-	if err := pg.Migrate(ctx, c, sets...); err != nil {
+	if err := build(ctx, process.admin, c.Schema, sets); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
 	return c

@@ -6,6 +6,13 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/agogopay/agogo/internal/auth"
+	"github.com/agogopay/agogo/internal/ledger"
+	"github.com/agogopay/agogo/internal/outbox"
 	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 )
@@ -50,6 +57,43 @@ func TestEachTestHasASchemaOfItsOwnAndLeavesNothing(t *testing.T) {
 	if left != 0 {
 		t.Fatalf("%d of %v were not dropped", left, schemas)
 	}
+}
+
+// TestTheTablesAreThoseOfMigrate, whose they are, and what they are made of.
+func TestTheTablesAreThoseOfMigrate(t *testing.T) {
+	t.Parallel()
+	sets := []pg.Set{outbox.Migrations, auth.Migrations, ledger.Migrations}
+	migrated := pgtest.Config(t)
+	if err := pg.Migrate(t.Context(), migrated, sets...); err != nil {
+		t.Fatal(err)
+	}
+	want, got := catalog(t, pgtest.Open(t, migrated)), catalog(t, pgtest.Pool(t, sets...))
+	if len(want) < 50 {
+		t.Errorf("only %d things were found", len(want))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// catalog lists what is in the schema of a pool, but for the tables of versions.
+func catalog(t *testing.T, pool *pgxpool.Pool) []string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `WITH mine AS (SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname !~ '^goose_')
+		SELECT concat_ws(' ', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull) FROM pg_attribute WHERE attrelid IN (SELECT oid FROM mine) AND attnum > 0
+		UNION ALL SELECT replace(pg_get_indexdef(indexrelid), current_schema(), '') FROM pg_index WHERE indrelid IN (SELECT oid FROM mine)
+		UNION ALL SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE conrelid IN (SELECT oid FROM mine)
+		UNION ALL SELECT replace(pg_get_triggerdef(oid), current_schema(), '') FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM mine) AND NOT tgisinternal
+		UNION ALL SELECT concat_ws(' ', proname, proowner::regrole, proconfig, prosrc) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+		UNION ALL SELECT concat_ws(' ', oid::regclass, relkind, relowner::regrole, relacl) FROM pg_class WHERE oid IN (SELECT oid FROM mine) ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 func TestPoolHasNoRightsOfASuperuser(t *testing.T) {

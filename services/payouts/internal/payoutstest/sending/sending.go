@@ -22,7 +22,6 @@ import (
 	"github.com/agogopay/agogo/internal/config"
 	"github.com/agogopay/agogo/internal/connector"
 	"github.com/agogopay/agogo/internal/dispatch"
-	"github.com/agogopay/agogo/internal/pg"
 	"github.com/agogopay/agogo/internal/pg/pgtest"
 	"github.com/agogopay/agogo/internal/precheck"
 	"github.com/agogopay/agogo/internal/provider"
@@ -73,16 +72,11 @@ func New(t testing.TB, change ...func(*simulator.Config)) *Env {
 func NewOf(t testing.TB, kind Kind, change ...func(*simulator.Config)) *Env {
 	t.Helper()
 	e := &Env{Env: payoutstest.New(t), kind: kind, t: t, seen: map[int64]bool{}, served: &connector.Set{}}
-	pc := e.Pool.Config()
-	schema := strings.Trim(pc.ConnConfig.RuntimeParams["search_path"], `"`)
-	err := pg.Migrate(t.Context(), pg.Config{DSN: pc.ConnString(), Schema: schema}, attempt.Migrations, provider.Migrations, webhook.Migrations)
-	if err != nil {
-		t.Fatal(err)
-	}
 	sc := simulator.Config{Clock: e.Clock, Orange: simulator.OrangeConfig{TokensPerMinute: -1}}
 	for _, f := range change {
 		f(&sc)
 	}
+	var err error
 	if e.Sim, err = simulator.New(sc); err != nil {
 		t.Fatal(err)
 	}
