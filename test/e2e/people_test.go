@@ -246,6 +246,9 @@ func stoppedProvider(s scene) {
 		}
 		return slices.Equal(seen, []string{"com.agogo.provider.stopped.v1"}), fmt.Sprint(seen)
 	})
+	if all := harness.Items[payoutsv1.Provider](s.T, s.Install, "providers", "list"); len(all) != 1 || all[0].State != "stopped" || all[0].GetReason().GetCode() == "" {
+		s.Errorf("the list of providers has %v", all)
+	}
 	s.CLI(s.T, "start")
 	p := s.await(2, 0, "succeeded")
 	if len(p.Attempts) != 2 {

@@ -100,7 +100,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused.`,
 	root.AddCommand(
 		a.devCommand(), a.demoCommand(), a.simulatorCommand(), a.doctorCommand(),
 		a.tenantsCommand(), a.stopCommand(), a.startCommand(),
-		a.schedulesCommand(), a.runsCommand(), a.payeesCommand(), a.paymentsCommand(), a.batchesCommand(), a.payoutsCommand(),
+		a.schedulesCommand(), a.runsCommand(), a.payeesCommand(), a.paymentsCommand(), a.batchesCommand(), a.payoutsCommand(), a.providersCommand(),
 		a.recurrencesCommand(), a.chargesCommand(), a.gatewaysCommand(),
 		a.breaksCommand(), a.ledgerCommand(), a.reconCommand(), a.floatCommand(), a.devicesCommand(), a.notificationsCommand(),
 		a.eventsCommand(), a.auditCommand(), a.dlqCommand(), a.restoreCommand(), a.provisionCommand(),

@@ -96,7 +96,9 @@ func goesOn(p *payoutsv1.Payout) string {
 	case "tenant_stop":
 		return "agogo start" + of
 	case "provider_stopped":
-		return "agogo start" + of + ", once what its provider refuses is mended: agogo float list" + of
+		return "agogo start" + of + ", once what its provider refuses is mended: agogo providers list" + of
+	case "provider_resting":
+		return "by itself, when its provider has rested: agogo providers list" + of
 	case "insufficient_float":
 		return "agogo float list" + of + " says what is wanting; it is held for it at once, and goes by itself when it is there"
 	case "contradicted":

@@ -4920,6 +4920,197 @@ func (x *Break) GetLastResetDate() string {
 	return ""
 }
 
+type ListProvidersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProvidersRequest) Reset() {
+	*x = ListProvidersRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProvidersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProvidersRequest) ProtoMessage() {}
+
+func (x *ListProvidersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProvidersRequest.ProtoReflect.Descriptor instead.
+func (*ListProvidersRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListProvidersRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+type ListProvidersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*Provider            `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProvidersResponse) Reset() {
+	*x = ListProvidersResponse{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProvidersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProvidersResponse) ProtoMessage() {}
+
+func (x *ListProvidersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProvidersResponse.ProtoReflect.Descriptor instead.
+func (*ListProvidersResponse) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ListProvidersResponse) GetItems() []*Provider {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// Provider is the state of a tenant's connector.
+type Provider struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Name      string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // in the tenants file
+	Kind      string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	State     string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"` // open, degraded, stopped
+	Reason    *v1.Reason             `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"` // absent: nothing has ever happened to it
+	// rests_until is until when nothing is sent, for the reason of rest_code: its provider asked for it, faults in a row brought it about, or float is
+	// wanting. Absent when it does not rest.
+	RestsUntil    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=rests_until,json=restsUntil,proto3" json:"rests_until,omitempty"`
+	RestCode      string                 `protobuf:"bytes,8,opt,name=rest_code,json=restCode,proto3" json:"rest_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Provider) Reset() {
+	*x = Provider{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Provider) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Provider) ProtoMessage() {}
+
+func (x *Provider) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Provider.ProtoReflect.Descriptor instead.
+func (*Provider) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *Provider) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Provider) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Provider) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Provider) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Provider) GetReason() *v1.Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
+func (x *Provider) GetChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedAt
+	}
+	return nil
+}
+
+func (x *Provider) GetRestsUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RestsUntil
+	}
+	return nil
+}
+
+func (x *Provider) GetRestCode() string {
+	if x != nil {
+		return x.RestCode
+	}
+	return ""
+}
+
 type ListFloatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -4929,7 +5120,7 @@ type ListFloatsRequest struct {
 
 func (x *ListFloatsRequest) Reset() {
 	*x = ListFloatsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4941,7 +5132,7 @@ func (x *ListFloatsRequest) String() string {
 func (*ListFloatsRequest) ProtoMessage() {}
 
 func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[63]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4954,7 +5145,7 @@ func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFloatsRequest.ProtoReflect.Descriptor instead.
 func (*ListFloatsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{63}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListFloatsRequest) GetTenant() string {
@@ -4973,7 +5164,7 @@ type ListFloatsResponse struct {
 
 func (x *ListFloatsResponse) Reset() {
 	*x = ListFloatsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4985,7 +5176,7 @@ func (x *ListFloatsResponse) String() string {
 func (*ListFloatsResponse) ProtoMessage() {}
 
 func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[64]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4998,7 +5189,7 @@ func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFloatsResponse.ProtoReflect.Descriptor instead.
 func (*ListFloatsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{64}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListFloatsResponse) GetItems() []*Float {
@@ -5040,7 +5231,7 @@ type Float struct {
 
 func (x *Float) Reset() {
 	*x = Float{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5052,7 +5243,7 @@ func (x *Float) String() string {
 func (*Float) ProtoMessage() {}
 
 func (x *Float) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5065,7 +5256,7 @@ func (x *Float) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Float.ProtoReflect.Descriptor instead.
 func (*Float) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Float) GetTenant() string {
@@ -5188,7 +5379,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5200,7 +5391,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5213,7 +5404,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -5260,7 +5451,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5272,7 +5463,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5285,7 +5476,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -5342,7 +5533,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5354,7 +5545,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5367,7 +5558,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Close) GetId() string {
@@ -5629,7 +5820,7 @@ type CloseWithoutStatementRequest struct {
 
 func (x *CloseWithoutStatementRequest) Reset() {
 	*x = CloseWithoutStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5641,7 +5832,7 @@ func (x *CloseWithoutStatementRequest) String() string {
 func (*CloseWithoutStatementRequest) ProtoMessage() {}
 
 func (x *CloseWithoutStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5654,7 +5845,7 @@ func (x *CloseWithoutStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseWithoutStatementRequest.ProtoReflect.Descriptor instead.
 func (*CloseWithoutStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CloseWithoutStatementRequest) GetTenant() string {
@@ -5703,7 +5894,7 @@ type CloseWithoutStatementResponse struct {
 
 func (x *CloseWithoutStatementResponse) Reset() {
 	*x = CloseWithoutStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5715,7 +5906,7 @@ func (x *CloseWithoutStatementResponse) String() string {
 func (*CloseWithoutStatementResponse) ProtoMessage() {}
 
 func (x *CloseWithoutStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5728,7 +5919,7 @@ func (x *CloseWithoutStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseWithoutStatementResponse.ProtoReflect.Descriptor instead.
 func (*CloseWithoutStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *CloseWithoutStatementResponse) GetAgreed() bool {
@@ -5765,7 +5956,7 @@ type CloseDayRequest struct {
 
 func (x *CloseDayRequest) Reset() {
 	*x = CloseDayRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5777,7 +5968,7 @@ func (x *CloseDayRequest) String() string {
 func (*CloseDayRequest) ProtoMessage() {}
 
 func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5790,7 +5981,7 @@ func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayRequest.ProtoReflect.Descriptor instead.
 func (*CloseDayRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *CloseDayRequest) GetTenant() string {
@@ -5837,7 +6028,7 @@ type CloseDayResponse struct {
 
 func (x *CloseDayResponse) Reset() {
 	*x = CloseDayResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5849,7 +6040,7 @@ func (x *CloseDayResponse) String() string {
 func (*CloseDayResponse) ProtoMessage() {}
 
 func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5862,7 +6053,7 @@ func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayResponse.ProtoReflect.Descriptor instead.
 func (*CloseDayResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *CloseDayResponse) GetItems() []*Close {
@@ -5885,7 +6076,7 @@ type ListClosesRequest struct {
 
 func (x *ListClosesRequest) Reset() {
 	*x = ListClosesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5897,7 +6088,7 @@ func (x *ListClosesRequest) String() string {
 func (*ListClosesRequest) ProtoMessage() {}
 
 func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5910,7 +6101,7 @@ func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesRequest.ProtoReflect.Descriptor instead.
 func (*ListClosesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListClosesRequest) GetTenant() string {
@@ -5958,7 +6149,7 @@ type ListClosesResponse struct {
 
 func (x *ListClosesResponse) Reset() {
 	*x = ListClosesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5970,7 +6161,7 @@ func (x *ListClosesResponse) String() string {
 func (*ListClosesResponse) ProtoMessage() {}
 
 func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5983,7 +6174,7 @@ func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesResponse.ProtoReflect.Descriptor instead.
 func (*ListClosesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListClosesResponse) GetItems() []*Close {
@@ -6013,7 +6204,7 @@ type ReadReportRequest struct {
 
 func (x *ReadReportRequest) Reset() {
 	*x = ReadReportRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6025,7 +6216,7 @@ func (x *ReadReportRequest) String() string {
 func (*ReadReportRequest) ProtoMessage() {}
 
 func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6038,7 +6229,7 @@ func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportRequest.ProtoReflect.Descriptor instead.
 func (*ReadReportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ReadReportRequest) GetTenant() string {
@@ -6085,7 +6276,7 @@ type ReadReportResponse struct {
 
 func (x *ReadReportResponse) Reset() {
 	*x = ReadReportResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6097,7 +6288,7 @@ func (x *ReadReportResponse) String() string {
 func (*ReadReportResponse) ProtoMessage() {}
 
 func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6110,7 +6301,7 @@ func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportResponse.ProtoReflect.Descriptor instead.
 func (*ReadReportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ReadReportResponse) GetData() []byte {
@@ -6139,7 +6330,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6151,7 +6342,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6164,7 +6355,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Finding) GetId() string {
@@ -6256,7 +6447,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6268,7 +6459,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6281,7 +6472,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListFindingsRequest) GetTenant() string {
@@ -6322,7 +6513,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6334,7 +6525,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6347,7 +6538,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListFindingsResponse) GetItems() []*Finding {
@@ -6376,7 +6567,7 @@ type ListSuspenseRequest struct {
 
 func (x *ListSuspenseRequest) Reset() {
 	*x = ListSuspenseRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6388,7 +6579,7 @@ func (x *ListSuspenseRequest) String() string {
 func (*ListSuspenseRequest) ProtoMessage() {}
 
 func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6401,7 +6592,7 @@ func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuspenseRequest.ProtoReflect.Descriptor instead.
 func (*ListSuspenseRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListSuspenseRequest) GetTenant() string {
@@ -6442,7 +6633,7 @@ type ListSuspenseResponse struct {
 
 func (x *ListSuspenseResponse) Reset() {
 	*x = ListSuspenseResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6454,7 +6645,7 @@ func (x *ListSuspenseResponse) String() string {
 func (*ListSuspenseResponse) ProtoMessage() {}
 
 func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6467,7 +6658,7 @@ func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuspenseResponse.ProtoReflect.Descriptor instead.
 func (*ListSuspenseResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListSuspenseResponse) GetItems() []*Suspended {
@@ -6502,7 +6693,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6514,7 +6705,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6527,7 +6718,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{82}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Suspended) GetFinding() *Finding {
@@ -6600,7 +6791,7 @@ type ResolveFindingRequest struct {
 
 func (x *ResolveFindingRequest) Reset() {
 	*x = ResolveFindingRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6612,7 +6803,7 @@ func (x *ResolveFindingRequest) String() string {
 func (*ResolveFindingRequest) ProtoMessage() {}
 
 func (x *ResolveFindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6625,7 +6816,7 @@ func (x *ResolveFindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveFindingRequest.ProtoReflect.Descriptor instead.
 func (*ResolveFindingRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{83}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ResolveFindingRequest) GetTenant() string {
@@ -6697,7 +6888,7 @@ type ResolveFindingResponse struct {
 
 func (x *ResolveFindingResponse) Reset() {
 	*x = ResolveFindingResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6709,7 +6900,7 @@ func (x *ResolveFindingResponse) String() string {
 func (*ResolveFindingResponse) ProtoMessage() {}
 
 func (x *ResolveFindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6722,7 +6913,7 @@ func (x *ResolveFindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveFindingResponse.ProtoReflect.Descriptor instead.
 func (*ResolveFindingResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{84}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ResolveFindingResponse) GetApplied() bool {
@@ -6769,7 +6960,7 @@ type GetReportKeyRequest struct {
 
 func (x *GetReportKeyRequest) Reset() {
 	*x = GetReportKeyRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6781,7 +6972,7 @@ func (x *GetReportKeyRequest) String() string {
 func (*GetReportKeyRequest) ProtoMessage() {}
 
 func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6794,7 +6985,7 @@ func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetReportKeyRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{85}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *GetReportKeyRequest) GetTenant() string {
@@ -6814,7 +7005,7 @@ type GetReportKeyResponse struct {
 
 func (x *GetReportKeyResponse) Reset() {
 	*x = GetReportKeyResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6826,7 +7017,7 @@ func (x *GetReportKeyResponse) String() string {
 func (*GetReportKeyResponse) ProtoMessage() {}
 
 func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6839,7 +7030,7 @@ func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetReportKeyResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{86}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetReportKeyResponse) GetKeyId() string {
@@ -6869,7 +7060,7 @@ type ReadPayeeStatementRequest struct {
 
 func (x *ReadPayeeStatementRequest) Reset() {
 	*x = ReadPayeeStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6881,7 +7072,7 @@ func (x *ReadPayeeStatementRequest) String() string {
 func (*ReadPayeeStatementRequest) ProtoMessage() {}
 
 func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6894,7 +7085,7 @@ func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementRequest.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{87}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ReadPayeeStatementRequest) GetTenant() string {
@@ -6937,7 +7128,7 @@ type ReadPayeeStatementResponse struct {
 
 func (x *ReadPayeeStatementResponse) Reset() {
 	*x = ReadPayeeStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6949,7 +7140,7 @@ func (x *ReadPayeeStatementResponse) String() string {
 func (*ReadPayeeStatementResponse) ProtoMessage() {}
 
 func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6962,7 +7153,7 @@ func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementResponse.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{88}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ReadPayeeStatementResponse) GetOpening() *v1.Money {
@@ -7004,7 +7195,7 @@ type StatementLine struct {
 
 func (x *StatementLine) Reset() {
 	*x = StatementLine{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7016,7 +7207,7 @@ func (x *StatementLine) String() string {
 func (*StatementLine) ProtoMessage() {}
 
 func (x *StatementLine) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7029,7 +7220,7 @@ func (x *StatementLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
 func (*StatementLine) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{89}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *StatementLine) GetAt() *timestamppb.Timestamp {
@@ -7589,7 +7780,22 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\rtotal_seconds\x18\x04 \x01(\x03R\ftotalSeconds\x129\n" +
 	"\n" +
 	"open_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\topenSince\x12&\n" +
-	"\x0flast_reset_date\x18\x06 \x01(\tR\rlastResetDate\"4\n" +
+	"\x0flast_reset_date\x18\x06 \x01(\tR\rlastResetDate\"7\n" +
+	"\x14ListProvidersRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\"I\n" +
+	"\x15ListProvidersResponse\x120\n" +
+	"\x05items\x18\x01 \x03(\v2\x1a.agogo.payouts.v1.ProviderR\x05items\"\xa6\x02\n" +
+	"\bProvider\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12/\n" +
+	"\x06reason\x18\x05 \x01(\v2\x17.agogo.events.v1.ReasonR\x06reason\x129\n" +
+	"\n" +
+	"changed_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12;\n" +
+	"\vrests_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"restsUntil\x12\x1b\n" +
+	"\trest_code\x18\b \x01(\tR\brestCode\"4\n" +
 	"\x11ListFloatsRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\"C\n" +
 	"\x12ListFloatsResponse\x12-\n" +
@@ -7800,7 +8006,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06amount\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
 	"\treference\x18\b \x01(\tR\treference\x120\n" +
-	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\xac \n" +
+	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\x8e!\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -7844,7 +8050,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\n" +
 	"StartBreak\x12#.agogo.payouts.v1.StartBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12F\n" +
 	"\bEndBreak\x12!.agogo.payouts.v1.EndBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12F\n" +
-	"\bGetBreak\x12!.agogo.payouts.v1.GetBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12W\n" +
+	"\bGetBreak\x12!.agogo.payouts.v1.GetBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12`\n" +
+	"\rListProviders\x12&.agogo.payouts.v1.ListProvidersRequest\x1a'.agogo.payouts.v1.ListProvidersResponse\x12W\n" +
 	"\n" +
 	"ListFloats\x12#.agogo.payouts.v1.ListFloatsRequest\x1a$.agogo.payouts.v1.ListFloatsResponse\x12W\n" +
 	"\n" +
@@ -7874,7 +8081,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),                       // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),           // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -7939,268 +8146,277 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*EndBreakRequest)(nil),               // 60: agogo.payouts.v1.EndBreakRequest
 	(*GetBreakRequest)(nil),               // 61: agogo.payouts.v1.GetBreakRequest
 	(*Break)(nil),                         // 62: agogo.payouts.v1.Break
-	(*ListFloatsRequest)(nil),             // 63: agogo.payouts.v1.ListFloatsRequest
-	(*ListFloatsResponse)(nil),            // 64: agogo.payouts.v1.ListFloatsResponse
-	(*Float)(nil),                         // 65: agogo.payouts.v1.Float
-	(*TopUpFloatRequest)(nil),             // 66: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),            // 67: agogo.payouts.v1.TopUpFloatResponse
-	(*Close)(nil),                         // 68: agogo.payouts.v1.Close
-	(*CloseWithoutStatementRequest)(nil),  // 69: agogo.payouts.v1.CloseWithoutStatementRequest
-	(*CloseWithoutStatementResponse)(nil), // 70: agogo.payouts.v1.CloseWithoutStatementResponse
-	(*CloseDayRequest)(nil),               // 71: agogo.payouts.v1.CloseDayRequest
-	(*CloseDayResponse)(nil),              // 72: agogo.payouts.v1.CloseDayResponse
-	(*ListClosesRequest)(nil),             // 73: agogo.payouts.v1.ListClosesRequest
-	(*ListClosesResponse)(nil),            // 74: agogo.payouts.v1.ListClosesResponse
-	(*ReadReportRequest)(nil),             // 75: agogo.payouts.v1.ReadReportRequest
-	(*ReadReportResponse)(nil),            // 76: agogo.payouts.v1.ReadReportResponse
-	(*Finding)(nil),                       // 77: agogo.payouts.v1.Finding
-	(*ListFindingsRequest)(nil),           // 78: agogo.payouts.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),          // 79: agogo.payouts.v1.ListFindingsResponse
-	(*ListSuspenseRequest)(nil),           // 80: agogo.payouts.v1.ListSuspenseRequest
-	(*ListSuspenseResponse)(nil),          // 81: agogo.payouts.v1.ListSuspenseResponse
-	(*Suspended)(nil),                     // 82: agogo.payouts.v1.Suspended
-	(*ResolveFindingRequest)(nil),         // 83: agogo.payouts.v1.ResolveFindingRequest
-	(*ResolveFindingResponse)(nil),        // 84: agogo.payouts.v1.ResolveFindingResponse
-	(*GetReportKeyRequest)(nil),           // 85: agogo.payouts.v1.GetReportKeyRequest
-	(*GetReportKeyResponse)(nil),          // 86: agogo.payouts.v1.GetReportKeyResponse
-	(*ReadPayeeStatementRequest)(nil),     // 87: agogo.payouts.v1.ReadPayeeStatementRequest
-	(*ReadPayeeStatementResponse)(nil),    // 88: agogo.payouts.v1.ReadPayeeStatementResponse
-	(*StatementLine)(nil),                 // 89: agogo.payouts.v1.StatementLine
-	nil,                                   // 90: agogo.payouts.v1.Run.CountsEntry
-	nil,                                   // 91: agogo.payouts.v1.Run.TotalsEntry
-	nil,                                   // 92: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                                   // 93: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                                   // 94: agogo.payouts.v1.RunProgress.HeldEntry
-	nil,                                   // 95: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),                      // 96: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),         // 97: google.protobuf.Timestamp
-	(*v1.Reason)(nil),                     // 98: agogo.events.v1.Reason
-	(*v11.Balance)(nil),                   // 99: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),             // 100: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),            // 101: agogo.imports.v1.ImportResponse
+	(*ListProvidersRequest)(nil),          // 63: agogo.payouts.v1.ListProvidersRequest
+	(*ListProvidersResponse)(nil),         // 64: agogo.payouts.v1.ListProvidersResponse
+	(*Provider)(nil),                      // 65: agogo.payouts.v1.Provider
+	(*ListFloatsRequest)(nil),             // 66: agogo.payouts.v1.ListFloatsRequest
+	(*ListFloatsResponse)(nil),            // 67: agogo.payouts.v1.ListFloatsResponse
+	(*Float)(nil),                         // 68: agogo.payouts.v1.Float
+	(*TopUpFloatRequest)(nil),             // 69: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),            // 70: agogo.payouts.v1.TopUpFloatResponse
+	(*Close)(nil),                         // 71: agogo.payouts.v1.Close
+	(*CloseWithoutStatementRequest)(nil),  // 72: agogo.payouts.v1.CloseWithoutStatementRequest
+	(*CloseWithoutStatementResponse)(nil), // 73: agogo.payouts.v1.CloseWithoutStatementResponse
+	(*CloseDayRequest)(nil),               // 74: agogo.payouts.v1.CloseDayRequest
+	(*CloseDayResponse)(nil),              // 75: agogo.payouts.v1.CloseDayResponse
+	(*ListClosesRequest)(nil),             // 76: agogo.payouts.v1.ListClosesRequest
+	(*ListClosesResponse)(nil),            // 77: agogo.payouts.v1.ListClosesResponse
+	(*ReadReportRequest)(nil),             // 78: agogo.payouts.v1.ReadReportRequest
+	(*ReadReportResponse)(nil),            // 79: agogo.payouts.v1.ReadReportResponse
+	(*Finding)(nil),                       // 80: agogo.payouts.v1.Finding
+	(*ListFindingsRequest)(nil),           // 81: agogo.payouts.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),          // 82: agogo.payouts.v1.ListFindingsResponse
+	(*ListSuspenseRequest)(nil),           // 83: agogo.payouts.v1.ListSuspenseRequest
+	(*ListSuspenseResponse)(nil),          // 84: agogo.payouts.v1.ListSuspenseResponse
+	(*Suspended)(nil),                     // 85: agogo.payouts.v1.Suspended
+	(*ResolveFindingRequest)(nil),         // 86: agogo.payouts.v1.ResolveFindingRequest
+	(*ResolveFindingResponse)(nil),        // 87: agogo.payouts.v1.ResolveFindingResponse
+	(*GetReportKeyRequest)(nil),           // 88: agogo.payouts.v1.GetReportKeyRequest
+	(*GetReportKeyResponse)(nil),          // 89: agogo.payouts.v1.GetReportKeyResponse
+	(*ReadPayeeStatementRequest)(nil),     // 90: agogo.payouts.v1.ReadPayeeStatementRequest
+	(*ReadPayeeStatementResponse)(nil),    // 91: agogo.payouts.v1.ReadPayeeStatementResponse
+	(*StatementLine)(nil),                 // 92: agogo.payouts.v1.StatementLine
+	nil,                                   // 93: agogo.payouts.v1.Run.CountsEntry
+	nil,                                   // 94: agogo.payouts.v1.Run.TotalsEntry
+	nil,                                   // 95: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                                   // 96: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                                   // 97: agogo.payouts.v1.RunProgress.HeldEntry
+	nil,                                   // 98: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),                      // 99: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),         // 100: google.protobuf.Timestamp
+	(*v1.Reason)(nil),                     // 101: agogo.events.v1.Reason
+	(*v11.Balance)(nil),                   // 102: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),             // 103: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),            // 104: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	96,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	96,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	96,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	97,  // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	99,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	99,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	99,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	100, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,   // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	97,  // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	97,  // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
-	97,  // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
-	96,  // 8: agogo.payouts.v1.Payee.recipient_covers:type_name -> agogo.events.v1.Money
-	97,  // 9: agogo.payouts.v1.Payee.recipient_next_at:type_name -> google.protobuf.Timestamp
+	100, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	100, // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	100, // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	99,  // 8: agogo.payouts.v1.Payee.recipient_covers:type_name -> agogo.events.v1.Money
+	100, // 9: agogo.payouts.v1.Payee.recipient_next_at:type_name -> google.protobuf.Timestamp
 	3,   // 10: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	97,  // 11: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	90,  // 12: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	91,  // 13: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	97,  // 14: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 15: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	97,  // 16: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	100, // 11: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	93,  // 12: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	94,  // 13: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	100, // 14: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	100, // 15: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	100, // 16: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12,  // 17: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13,  // 18: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	98,  // 19: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	96,  // 20: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	96,  // 21: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	96,  // 22: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	97,  // 23: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	92,  // 24: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	93,  // 25: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	101, // 19: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	99,  // 20: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	99,  // 21: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	99,  // 22: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	100, // 23: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	95,  // 24: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	96,  // 25: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14,  // 26: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	96,  // 27: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	96,  // 28: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	99,  // 27: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	99,  // 28: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,   // 29: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
 	9,   // 30: agogo.payouts.v1.RunProgress.run:type_name -> agogo.payouts.v1.Run
-	94,  // 31: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
-	97,  // 32: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
-	95,  // 33: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	96,  // 34: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	96,  // 35: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	96,  // 36: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	97,  // 31: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
+	100, // 32: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
+	98,  // 33: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	99,  // 34: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	99,  // 35: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	99,  // 36: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	23,  // 37: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	97,  // 38: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	97,  // 39: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	100, // 38: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	100, // 39: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	22,  // 40: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
 	22,  // 41: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
 	22,  // 42: agogo.payouts.v1.ReleaseRefusedResponse.batch:type_name -> agogo.payouts.v1.Batch
 	33,  // 43: agogo.payouts.v1.ReleaseRefusedResponse.left:type_name -> agogo.payouts.v1.LeftHeld
-	97,  // 44: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	97,  // 45: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	97,  // 46: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	98,  // 47: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	96,  // 48: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	96,  // 49: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	96,  // 50: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	96,  // 51: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	100, // 44: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	100, // 45: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	100, // 46: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	101, // 47: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	99,  // 48: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	99,  // 49: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	99,  // 50: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	99,  // 51: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
 	34,  // 52: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	97,  // 53: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	97,  // 54: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	100, // 53: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	100, // 54: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
 	36,  // 55: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
 	23,  // 56: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	97,  // 57: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	97,  // 58: agogo.payouts.v1.Payout.waits_until:type_name -> google.protobuf.Timestamp
-	97,  // 59: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	100, // 57: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	100, // 58: agogo.payouts.v1.Payout.waits_until:type_name -> google.protobuf.Timestamp
+	100, // 59: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	35,  // 60: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
 	35,  // 61: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
 	22,  // 62: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
 	22,  // 63: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	97,  // 64: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	100, // 64: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
 	55,  // 65: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
 	56,  // 66: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	97,  // 67: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	97,  // 68: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	97,  // 69: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	65,  // 70: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
-	96,  // 71: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
-	97,  // 72: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
-	96,  // 73: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
-	96,  // 74: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
-	96,  // 75: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
-	96,  // 76: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
-	97,  // 77: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
-	96,  // 78: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
-	96,  // 79: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
-	96,  // 80: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
-	96,  // 81: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
-	96,  // 82: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
-	99,  // 83: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	97,  // 84: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	96,  // 85: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	96,  // 86: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	96,  // 87: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	96,  // 88: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	96,  // 89: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	96,  // 90: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	96,  // 91: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	96,  // 92: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	96,  // 93: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	96,  // 94: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	96,  // 95: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	96,  // 96: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	97,  // 97: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
-	68,  // 98: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
-	68,  // 99: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
-	68,  // 100: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	96,  // 101: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	97,  // 102: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
-	77,  // 103: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	82,  // 104: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
-	77,  // 105: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
-	96,  // 106: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
-	96,  // 107: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
-	96,  // 108: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
-	96,  // 109: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
-	96,  // 110: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	89,  // 111: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	96,  // 112: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	97,  // 113: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	96,  // 114: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	96,  // 115: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	96,  // 116: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	96,  // 117: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	96,  // 118: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	96,  // 119: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	100, // 120: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	100, // 121: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
-	1,   // 122: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
-	4,   // 123: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
-	6,   // 124: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
-	7,   // 125: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
-	8,   // 126: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
-	10,  // 127: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
-	15,  // 128: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
-	17,  // 129: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
-	18,  // 130: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
-	20,  // 131: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
-	21,  // 132: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
-	24,  // 133: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
-	26,  // 134: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
-	27,  // 135: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
-	28,  // 136: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
-	29,  // 137: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
-	31,  // 138: agogo.payouts.v1.PayoutsService.ReleaseRefused:input_type -> agogo.payouts.v1.ReleaseRefusedRequest
-	37,  // 139: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
-	39,  // 140: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
-	40,  // 141: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
-	42,  // 142: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
-	43,  // 143: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
-	44,  // 144: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
-	45,  // 145: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
-	46,  // 146: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
-	47,  // 147: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
-	48,  // 148: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
-	49,  // 149: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
-	51,  // 150: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
-	53,  // 151: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
-	54,  // 152: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
-	57,  // 153: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
-	59,  // 154: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
-	60,  // 155: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
-	61,  // 156: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
-	63,  // 157: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
-	66,  // 158: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	71,  // 159: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	69,  // 160: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
-	73,  // 161: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	75,  // 162: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	78,  // 163: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	80,  // 164: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
-	83,  // 165: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
-	85,  // 166: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	87,  // 167: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	101, // 168: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	101, // 169: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 170: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 171: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 172: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 173: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 174: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 175: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 176: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 177: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19,  // 178: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
-	9,   // 179: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
-	9,   // 180: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
-	25,  // 181: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	22,  // 182: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 183: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 184: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	30,  // 185: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	32,  // 186: agogo.payouts.v1.PayoutsService.ReleaseRefused:output_type -> agogo.payouts.v1.ReleaseRefusedResponse
-	38,  // 187: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	35,  // 188: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	41,  // 189: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	35,  // 190: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 191: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 192: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 193: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 194: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 195: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 196: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	50,  // 197: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	52,  // 198: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
-	55,  // 199: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	55,  // 200: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	58,  // 201: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	62,  // 202: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	62,  // 203: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	62,  // 204: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	64,  // 205: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
-	67,  // 206: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	72,  // 207: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	70,  // 208: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
-	74,  // 209: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	76,  // 210: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	79,  // 211: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	81,  // 212: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
-	84,  // 213: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
-	86,  // 214: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	88,  // 215: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	168, // [168:216] is the sub-list for method output_type
-	120, // [120:168] is the sub-list for method input_type
-	120, // [120:120] is the sub-list for extension type_name
-	120, // [120:120] is the sub-list for extension extendee
-	0,   // [0:120] is the sub-list for field type_name
+	100, // 67: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	100, // 68: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	100, // 69: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	65,  // 70: agogo.payouts.v1.ListProvidersResponse.items:type_name -> agogo.payouts.v1.Provider
+	101, // 71: agogo.payouts.v1.Provider.reason:type_name -> agogo.events.v1.Reason
+	100, // 72: agogo.payouts.v1.Provider.changed_at:type_name -> google.protobuf.Timestamp
+	100, // 73: agogo.payouts.v1.Provider.rests_until:type_name -> google.protobuf.Timestamp
+	68,  // 74: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
+	99,  // 75: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	100, // 76: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	99,  // 77: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	99,  // 78: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	99,  // 79: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	99,  // 80: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	100, // 81: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	99,  // 82: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	99,  // 83: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	99,  // 84: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	99,  // 85: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	99,  // 86: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	102, // 87: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	100, // 88: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	99,  // 89: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	99,  // 90: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	99,  // 91: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	99,  // 92: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	99,  // 93: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	99,  // 94: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	99,  // 95: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	99,  // 96: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	99,  // 97: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	99,  // 98: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	99,  // 99: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	99,  // 100: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	100, // 101: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	71,  // 102: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
+	71,  // 103: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	71,  // 104: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	99,  // 105: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	100, // 106: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	80,  // 107: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	85,  // 108: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
+	80,  // 109: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
+	99,  // 110: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
+	99,  // 111: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
+	99,  // 112: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
+	99,  // 113: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
+	99,  // 114: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	92,  // 115: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	99,  // 116: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	100, // 117: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	99,  // 118: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	99,  // 119: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	99,  // 120: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	99,  // 121: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	99,  // 122: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	99,  // 123: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	103, // 124: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	103, // 125: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	1,   // 126: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
+	4,   // 127: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
+	6,   // 128: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
+	7,   // 129: agogo.payouts.v1.PayoutsService.PausePayee:input_type -> agogo.payouts.v1.PausePayeeRequest
+	8,   // 130: agogo.payouts.v1.PayoutsService.ConfirmPayee:input_type -> agogo.payouts.v1.ConfirmPayeeRequest
+	10,  // 131: agogo.payouts.v1.PayoutsService.PreviewRun:input_type -> agogo.payouts.v1.PreviewRunRequest
+	15,  // 132: agogo.payouts.v1.PayoutsService.ListRuns:input_type -> agogo.payouts.v1.ListRunsRequest
+	17,  // 133: agogo.payouts.v1.PayoutsService.GetRun:input_type -> agogo.payouts.v1.GetRunRequest
+	18,  // 134: agogo.payouts.v1.PayoutsService.WatchRun:input_type -> agogo.payouts.v1.WatchRunRequest
+	20,  // 135: agogo.payouts.v1.PayoutsService.RetryRun:input_type -> agogo.payouts.v1.RetryRunRequest
+	21,  // 136: agogo.payouts.v1.PayoutsService.CancelRun:input_type -> agogo.payouts.v1.CancelRunRequest
+	24,  // 137: agogo.payouts.v1.PayoutsService.ListBatches:input_type -> agogo.payouts.v1.ListBatchesRequest
+	26,  // 138: agogo.payouts.v1.PayoutsService.GetBatch:input_type -> agogo.payouts.v1.GetBatchRequest
+	27,  // 139: agogo.payouts.v1.PayoutsService.PauseBatch:input_type -> agogo.payouts.v1.PauseBatchRequest
+	28,  // 140: agogo.payouts.v1.PayoutsService.ResumeBatch:input_type -> agogo.payouts.v1.ResumeBatchRequest
+	29,  // 141: agogo.payouts.v1.PayoutsService.RetryFailed:input_type -> agogo.payouts.v1.RetryFailedRequest
+	31,  // 142: agogo.payouts.v1.PayoutsService.ReleaseRefused:input_type -> agogo.payouts.v1.ReleaseRefusedRequest
+	37,  // 143: agogo.payouts.v1.PayoutsService.ListPayouts:input_type -> agogo.payouts.v1.ListPayoutsRequest
+	39,  // 144: agogo.payouts.v1.PayoutsService.GetPayout:input_type -> agogo.payouts.v1.GetPayoutRequest
+	40,  // 145: agogo.payouts.v1.PayoutsService.ResolvePayout:input_type -> agogo.payouts.v1.ResolvePayoutRequest
+	42,  // 146: agogo.payouts.v1.PayoutsService.RetryPayout:input_type -> agogo.payouts.v1.RetryPayoutRequest
+	43,  // 147: agogo.payouts.v1.PayoutsService.HoldPayout:input_type -> agogo.payouts.v1.HoldPayoutRequest
+	44,  // 148: agogo.payouts.v1.PayoutsService.ReleasePayout:input_type -> agogo.payouts.v1.ReleasePayoutRequest
+	45,  // 149: agogo.payouts.v1.PayoutsService.CancelPayout:input_type -> agogo.payouts.v1.CancelPayoutRequest
+	46,  // 150: agogo.payouts.v1.PayoutsService.ReversePayout:input_type -> agogo.payouts.v1.ReversePayoutRequest
+	47,  // 151: agogo.payouts.v1.PayoutsService.ApprovePayout:input_type -> agogo.payouts.v1.ApprovePayoutRequest
+	48,  // 152: agogo.payouts.v1.PayoutsService.RejectPayout:input_type -> agogo.payouts.v1.RejectPayoutRequest
+	49,  // 153: agogo.payouts.v1.PayoutsService.ApproveBatch:input_type -> agogo.payouts.v1.ApproveBatchRequest
+	51,  // 154: agogo.payouts.v1.PayoutsService.RejectBatch:input_type -> agogo.payouts.v1.RejectBatchRequest
+	53,  // 155: agogo.payouts.v1.PayoutsService.StopOutflow:input_type -> agogo.payouts.v1.StopOutflowRequest
+	54,  // 156: agogo.payouts.v1.PayoutsService.StartOutflow:input_type -> agogo.payouts.v1.StartOutflowRequest
+	57,  // 157: agogo.payouts.v1.PayoutsService.ListTenants:input_type -> agogo.payouts.v1.ListTenantsRequest
+	59,  // 158: agogo.payouts.v1.PayoutsService.StartBreak:input_type -> agogo.payouts.v1.StartBreakRequest
+	60,  // 159: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
+	61,  // 160: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
+	63,  // 161: agogo.payouts.v1.PayoutsService.ListProviders:input_type -> agogo.payouts.v1.ListProvidersRequest
+	66,  // 162: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	69,  // 163: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	74,  // 164: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	72,  // 165: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
+	76,  // 166: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	78,  // 167: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	81,  // 168: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	83,  // 169: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
+	86,  // 170: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
+	88,  // 171: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	90,  // 172: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	104, // 173: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	104, // 174: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 175: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 176: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 177: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 178: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 179: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 180: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 181: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 182: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19,  // 183: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
+	9,   // 184: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
+	9,   // 185: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
+	25,  // 186: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	22,  // 187: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 188: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 189: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	30,  // 190: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	32,  // 191: agogo.payouts.v1.PayoutsService.ReleaseRefused:output_type -> agogo.payouts.v1.ReleaseRefusedResponse
+	38,  // 192: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	35,  // 193: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	41,  // 194: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	35,  // 195: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 196: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 197: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 198: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 199: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 200: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 201: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	50,  // 202: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	52,  // 203: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
+	55,  // 204: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	55,  // 205: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	58,  // 206: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	62,  // 207: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	62,  // 208: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	62,  // 209: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	64,  // 210: agogo.payouts.v1.PayoutsService.ListProviders:output_type -> agogo.payouts.v1.ListProvidersResponse
+	67,  // 211: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	70,  // 212: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	75,  // 213: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	73,  // 214: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
+	77,  // 215: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	79,  // 216: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	82,  // 217: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	84,  // 218: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
+	87,  // 219: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
+	89,  // 220: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	91,  // 221: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	173, // [173:222] is the sub-list for method output_type
+	124, // [124:173] is the sub-list for method input_type
+	124, // [124:124] is the sub-list for extension type_name
+	124, // [124:124] is the sub-list for extension extendee
+	0,   // [0:124] is the sub-list for field type_name
 }
 
 func init() { file_agogo_payouts_v1_payouts_proto_init() }
@@ -8214,7 +8430,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   96,
+			NumMessages:   99,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -60,6 +60,7 @@ const (
 	PayoutsService_StartBreak_FullMethodName            = "/agogo.payouts.v1.PayoutsService/StartBreak"
 	PayoutsService_EndBreak_FullMethodName              = "/agogo.payouts.v1.PayoutsService/EndBreak"
 	PayoutsService_GetBreak_FullMethodName              = "/agogo.payouts.v1.PayoutsService/GetBreak"
+	PayoutsService_ListProviders_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListProviders"
 	PayoutsService_ListFloats_FullMethodName            = "/agogo.payouts.v1.PayoutsService/ListFloats"
 	PayoutsService_TopUpFloat_FullMethodName            = "/agogo.payouts.v1.PayoutsService/TopUpFloat"
 	PayoutsService_CloseDay_FullMethodName              = "/agogo.payouts.v1.PayoutsService/CloseDay"
@@ -149,6 +150,9 @@ type PayoutsServiceClient interface {
 	StartBreak(ctx context.Context, in *StartBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	EndBreak(ctx context.Context, in *EndBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	GetBreak(ctx context.Context, in *GetBreakRequest, opts ...grpc.CallOption) (*Break, error)
+	// ListProviders lists the providers that pay a tenant's payees, with their states: whether payouts go through them, why not, and until when they
+	// rest. StartOutflow opens those that are stopped. Needs viewer.
+	ListProviders(ctx context.Context, in *ListProvidersRequest, opts ...grpc.CallOption) (*ListProvidersResponse, error)
 	// ListFloats shows, by provider, the balance as the provider told it last, what the books say of it, and what the next run will
 	// need. Needs viewer.
 	ListFloats(ctx context.Context, in *ListFloatsRequest, opts ...grpc.CallOption) (*ListFloatsResponse, error)
@@ -580,6 +584,16 @@ func (c *payoutsServiceClient) GetBreak(ctx context.Context, in *GetBreakRequest
 	return out, nil
 }
 
+func (c *payoutsServiceClient) ListProviders(ctx context.Context, in *ListProvidersRequest, opts ...grpc.CallOption) (*ListProvidersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProvidersResponse)
+	err := c.cc.Invoke(ctx, PayoutsService_ListProviders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *payoutsServiceClient) ListFloats(ctx context.Context, in *ListFloatsRequest, opts ...grpc.CallOption) (*ListFloatsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListFloatsResponse)
@@ -784,6 +798,9 @@ type PayoutsServiceServer interface {
 	StartBreak(context.Context, *StartBreakRequest) (*Break, error)
 	EndBreak(context.Context, *EndBreakRequest) (*Break, error)
 	GetBreak(context.Context, *GetBreakRequest) (*Break, error)
+	// ListProviders lists the providers that pay a tenant's payees, with their states: whether payouts go through them, why not, and until when they
+	// rest. StartOutflow opens those that are stopped. Needs viewer.
+	ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error)
 	// ListFloats shows, by provider, the balance as the provider told it last, what the books say of it, and what the next run will
 	// need. Needs viewer.
 	ListFloats(context.Context, *ListFloatsRequest) (*ListFloatsResponse, error)
@@ -931,6 +948,9 @@ func (UnimplementedPayoutsServiceServer) EndBreak(context.Context, *EndBreakRequ
 }
 func (UnimplementedPayoutsServiceServer) GetBreak(context.Context, *GetBreakRequest) (*Break, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetBreak not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListProviders not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListFloats(context.Context, *ListFloatsRequest) (*ListFloatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListFloats not implemented")
@@ -1616,6 +1636,24 @@ func _PayoutsService_GetBreak_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_ListProviders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProvidersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ListProviders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ListProviders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ListProviders(ctx, req.(*ListProvidersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PayoutsService_ListFloats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListFloatsRequest)
 	if err := dec(in); err != nil {
@@ -1938,6 +1976,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetBreak",
 			Handler:    _PayoutsService_GetBreak_Handler,
+		},
+		{
+			MethodName: "ListProviders",
+			Handler:    _PayoutsService_ListProviders_Handler,
 		},
 		{
 			MethodName: "ListFloats",

@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	payoutsv1 "github.com/agogopay/agogo/proto/gen/go/agogo/payouts/v1"
+)
+
+var providerColumns = []column[*payoutsv1.Provider]{
+	col("provider", (*payoutsv1.Provider).GetName),
+	col("kind", (*payoutsv1.Provider).GetKind),
+	col("state", (*payoutsv1.Provider).GetState),
+	col("reason", reason[*payoutsv1.Provider]),
+	col("since (utc)", func(p *payoutsv1.Provider) string { return when(p.ChangedAt) }),
+	col("rests until (utc)", func(p *payoutsv1.Provider) string { return when(p.RestsUntil) }),
+	col("rests for", (*payoutsv1.Provider).GetRestCode),
+}
+
+func (a *app) providersCommand() *cobra.Command {
+	list := leaf("list", "List a tenant's providers and whether payouts go through them", exactly(), func(c *cobra.Command, _ []string) error {
+		tenant, client, err := forTenant(a, a.payouts)
+		if err != nil {
+			return err
+		}
+		return all(a, func(string) ([]*payoutsv1.Provider, string, error) {
+			r, err := client.ListProviders(c.Context(), &payoutsv1.ListProvidersRequest{Tenant: tenant})
+			return r.GetItems(), "", err
+		}, providerColumns...)
+	}, "agogo providers list --tenant lebenis", "agogo providers list -o json")
+	list.Long = `List the providers that pay a tenant's payees. One that is stopped has refused us rather than a payment, and nothing goes through it: mend what its
+reason names, then let it go on with 'agogo start --tenant TENANT'. One that is degraded did not answer readably several times in a row; it is
+tried slowly, and opens with its first answer. One that rests is left alone until then.`
+	return noun("providers", "What payouts go through", list)
+}
