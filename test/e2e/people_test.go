@@ -246,10 +246,11 @@ func stoppedProvider(s scene) {
 		}
 		return slices.Equal(seen, []string{"com.agogo.provider.stopped.v1"}), fmt.Sprint(seen)
 	})
-	if all := harness.Items[payoutsv1.Provider](s.T, s.Install, "providers", "list"); len(all) != 1 || all[0].State != "stopped" || all[0].GetReason().GetCode() == "" {
-		s.Errorf("the list of providers has %v", all)
+	all := harness.Items[payoutsv1.Provider](s.T, s.Install, "providers", "list")
+	if len(all) != 1 || all[0].State != "stopped" || all[0].GetReason().GetCode() == "" {
+		s.Fatalf("the list of providers has %v", all)
 	}
-	s.CLI(s.T, "start")
+	s.CLI(s.T, "providers", "resume", all[0].Name, "--reason", "the subscription was renewed")
 	p := s.await(2, 0, "succeeded")
 	if len(p.Attempts) != 2 {
 		s.Errorf("attempts %v, want the one that was refused and the one that paid", p.Attempts)

@@ -96,7 +96,7 @@ func goesOn(p *payoutsv1.Payout) string {
 	case "tenant_stop":
 		return "agogo start" + of
 	case "provider_stopped":
-		return "agogo start" + of + ", once what its provider refuses is mended: agogo providers list" + of
+		return "agogo providers resume " + p.GetProvider() + " --reason TEXT" + of + ", once what it refuses is mended: agogo providers list" + of
 	case "provider_resting":
 		return "by itself, when its provider has rested: agogo providers list" + of
 	case "insufficient_float":

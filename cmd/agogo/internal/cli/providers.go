@@ -28,7 +28,16 @@ func (a *app) providersCommand() *cobra.Command {
 		}, providerColumns...)
 	}, "agogo providers list --tenant lebenis", "agogo providers list -o json")
 	list.Long = `List the providers that pay a tenant's payees. One that is stopped has refused us rather than a payment, and nothing goes through it: mend what its
-reason names, then let it go on with 'agogo start --tenant TENANT'. One that is degraded did not answer readably several times in a row; it is
+reason names, then let it go on with 'agogo providers resume PROVIDER'. One that is degraded did not answer readably several times in a row; it is
 tried slowly, and opens with its first answer. One that rests is left alone until then.`
-	return noun("providers", "What payouts go through", list)
+	var why string
+	resume := leaf("resume PROVIDER", "Open a provider that a fault had stopped, once its cause is gone", exactly("PROVIDER"), func(c *cobra.Command, args []string) error {
+		return showOf(a, a.payouts, providerColumns, func(client payoutsv1.PayoutsServiceClient, tenant string) (*payoutsv1.Provider, error) {
+			return client.ResumeProvider(c.Context(), &payoutsv1.ResumeProviderRequest{Tenant: tenant, Provider: args[0], Reason: why})
+		})
+	}, `agogo providers resume orange --reason "the subscription was renewed"`)
+	resume.Long = `Open a provider that a fault had stopped, and no other one: 'agogo start' opens all that are stopped of a tenant. What is held for it is released by
+itself then. Of a provider with a PIN this is one more try of the PIN that is configured.`
+	needsReason(resume, &why)
+	return noun("providers", "What payouts go through", list, resume)
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -63,50 +62,6 @@ func TestATopUpCountsOnce(t *testing.T) {
 	}
 	if got := e.Balances()["float:orange"]; got != 1_000 {
 		t.Errorf("%d are booked", got)
-	}
-}
-
-// Each provider that pays somebody is shown with its state: why nothing goes through it, and until when it rests.
-func TestListProviders(t *testing.T) {
-	t.Parallel()
-	e := payoutstest.New(t)
-	wave, mtn := provider.Connector{Tenant: payoutstest.Tenant, Provider: "wave", Kind: "wave"}, provider.Connector{Tenant: payoutstest.Tenant, Provider: "mtn", Kind: "mtn_momo"}
-	s, set := server(e), &connector.Set{}
-	for _, c := range []provider.Connector{orange, wave, mtn} {
-		e.Tenants.Tenants[0].Providers[c.Provider] = config.Provider{Name: c.Provider, Kind: c.Kind}
-		set.Add(&connector.Connector{Connector: c})
-	}
-	e.Tenants.Tenants[0].Providers["cards"] = config.Provider{Name: "cards", Kind: "cielo"}
-	s.Float = float.New(float.Deps{Pool: e.Pool, Clock: e.Clock, States: s.Connectors, Connectors: set, Tenants: e.Tenants})
-	e.InTx(func(tx pgx.Tx) error {
-		_, err := s.Connectors.Stop(e.Ctx(), tx, orange, provider.Reason{Class: "REJECTED_RETRYABLE", Scope: "provider", Code: "not_subscribed", ProviderCode: "http 403"})
-		return err
-	})
-	now := e.Clock.Now()
-	rest := provider.Result{Class: provider.RejectedRetryable, Scope: provider.ScopeProvider, Code: "rate_limited", RetryAfter: time.Hour}
-	e.InTx(func(tx pgx.Tx) error {
-		_, err := s.Connectors.Observe(e.Ctx(), tx, wave, []provider.Result{rest})
-		return err
-	})
-	got, err := s.ListProviders(e.Ctx(), &payoutsv1.ListProvidersRequest{Tenant: payoutstest.Tenant})
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := timestamppb.New(now.Truncate(time.Microsecond))
-	want := &payoutsv1.ListProvidersResponse{Items: []*payoutsv1.Provider{
-		{Tenant: payoutstest.Tenant, Name: "mtn", Kind: "mtn_momo", State: "open"},
-		{
-			Tenant: payoutstest.Tenant, Name: "orange", Kind: "orange_omr", State: "stopped", ChangedAt: at,
-			Reason: &eventsv1.Reason{Class: "REJECTED_RETRYABLE", Scope: "provider", Code: "not_subscribed", ProviderCode: "http 403"},
-		},
-		{Tenant: payoutstest.Tenant, Name: "wave", Kind: "wave", State: "open", ChangedAt: at, RestsUntil: timestamppb.New(now.Add(time.Hour)), RestCode: "rate_limited"},
-	}}
-	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
-		t.Errorf("providers (-want +got):\n%s", diff)
-	}
-	e.Clock.Advance(2 * time.Hour)
-	if got, err = s.ListProviders(e.Ctx(), &payoutsv1.ListProvidersRequest{Tenant: payoutstest.Tenant}); err != nil || got.GetItems()[2].GetRestsUntil() != nil {
-		t.Errorf("its rest is over: %v, %v", got, err)
 	}
 }
 

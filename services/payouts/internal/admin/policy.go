@@ -48,6 +48,7 @@ func Policy() auth.Policy {
 		payoutsv1.PayoutsService_EndBreak_FullMethodName:              auth.Operator,
 		payoutsv1.PayoutsService_GetBreak_FullMethodName:              auth.Viewer,
 		payoutsv1.PayoutsService_ListProviders_FullMethodName:         auth.Viewer,
+		payoutsv1.PayoutsService_ResumeProvider_FullMethodName:        auth.Operator,
 		payoutsv1.PayoutsService_ListFloats_FullMethodName:            auth.Viewer,
 		payoutsv1.PayoutsService_TopUpFloat_FullMethodName:            auth.Operator,
 		payoutsv1.PayoutsService_CloseDay_FullMethodName:              auth.Operator,

@@ -46,7 +46,7 @@ type Deps struct {
 	Closer   *closing.Closer
 	Suspense *suspense.Desk
 	Float    *float.Keeper
-	// Connectors are opened again by StartOutflow, and by TopUpFloat those that rest for want of float.
+	// Connectors are opened again by StartOutflow and ResumeProvider, and by TopUpFloat those that rest for want of float.
 	Connectors *provider.States
 }
 

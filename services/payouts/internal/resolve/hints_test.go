@@ -165,6 +165,11 @@ func (d *desk) obey(c scenario, said string) {
 		d.mustDecide("bob", notPaid, true)
 	case verb == "payees resume":
 		d.SQL("UPDATE payees SET state = 'active', pause_reason = ''")
+	case verb == "providers resume":
+		d.InTx(func(tx pgx.Tx) error {
+			_, err := d.States.Resume(d.Ctx(), tx, orange, provider.Reason{Code: payout.CodeByPerson})
+			return err
+		})
 	case words[1] == "start":
 		d.StopTenant(false)
 	case verb == "batches resume":
@@ -177,6 +182,15 @@ func (d *desk) obey(c scenario, said string) {
 	default:
 		d.t.Fatalf("nobody knows how to %q", said)
 	}
+}
+
+var orange = provider.Connector{Tenant: payoutstest.Tenant, Provider: "orange", Kind: "orange_omr"}
+
+func stopsProvider(d *desk) {
+	d.InTx(func(tx pgx.Tx) error {
+		_, err := d.States.Stop(d.Ctx(), tx, orange, provider.Reason{Scope: "provider", Code: "not_subscribed"})
+		return err
+	})
 }
 
 func (d *desk) runID() (id uuid.UUID) {
@@ -350,7 +364,7 @@ func scenarios() map[string]scenario {
 			mend: map[string]func(*desk){"put provider orange back into the tenants file": (*desk).served}, end: "succeeded",
 		},
 		"held, its provider has stopped": {
-			set: held(payout.CodeProviderStopped), verb: "release", code: "held_for_cause", follow: []string{"agogo start --tenant lebenis"}, end: "succeeded",
+			set: held(payout.CodeProviderStopped, stopsProvider), verb: "release", code: "held_for_cause", follow: []string{"agogo providers resume orange"}, end: "succeeded",
 		},
 		"held, want of float": {
 			set: held(payout.CodeFloat), verb: "release", code: "held_for_cause", follow: []string{"agogo float top-up"},

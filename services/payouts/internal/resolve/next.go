@@ -82,7 +82,7 @@ func (r *Resolver) mend(p payout.Payout) string {
 	case p.Reason.Code == payout.CodeMaxPerPayout:
 		return "one payment above payouts.max_per_payout in the tenants file cannot be split: raise it" + then
 	case p.Reason.Scope == payout.ScopeProvider && p.RetryAt == nil:
-		return "agogo providers list --tenant " + p.Tenant + " says what its provider refuses; mend that, then agogo start --tenant " + p.Tenant + then
+		return "agogo providers list --tenant " + p.Tenant + " says what its provider refuses; mend that, then agogo providers resume " + p.Provider + " --reason TEXT --tenant " + p.Tenant + then
 	case p.RetryAt != nil:
 		return "its provider could not take it: it goes by itself at " + p.RetryAt.UTC().Format(time.RFC3339)
 	default:

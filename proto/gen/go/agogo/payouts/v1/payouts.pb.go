@@ -5008,6 +5008,74 @@ func (x *ListProvidersResponse) GetItems() []*Provider {
 	return nil
 }
 
+type ResumeProviderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Provider      string                 `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeProviderRequest) Reset() {
+	*x = ResumeProviderRequest{}
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeProviderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeProviderRequest) ProtoMessage() {}
+
+func (x *ResumeProviderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeProviderRequest.ProtoReflect.Descriptor instead.
+func (*ResumeProviderRequest) Descriptor() ([]byte, []int) {
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *ResumeProviderRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ResumeProviderRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *ResumeProviderRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ResumeProviderRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 // Provider is the state of a tenant's connector.
 type Provider struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -5027,7 +5095,7 @@ type Provider struct {
 
 func (x *Provider) Reset() {
 	*x = Provider{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5039,7 +5107,7 @@ func (x *Provider) String() string {
 func (*Provider) ProtoMessage() {}
 
 func (x *Provider) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[65]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5052,7 +5120,7 @@ func (x *Provider) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provider.ProtoReflect.Descriptor instead.
 func (*Provider) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{65}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Provider) GetTenant() string {
@@ -5120,7 +5188,7 @@ type ListFloatsRequest struct {
 
 func (x *ListFloatsRequest) Reset() {
 	*x = ListFloatsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5132,7 +5200,7 @@ func (x *ListFloatsRequest) String() string {
 func (*ListFloatsRequest) ProtoMessage() {}
 
 func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[66]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5145,7 +5213,7 @@ func (x *ListFloatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFloatsRequest.ProtoReflect.Descriptor instead.
 func (*ListFloatsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{66}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListFloatsRequest) GetTenant() string {
@@ -5164,7 +5232,7 @@ type ListFloatsResponse struct {
 
 func (x *ListFloatsResponse) Reset() {
 	*x = ListFloatsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5176,7 +5244,7 @@ func (x *ListFloatsResponse) String() string {
 func (*ListFloatsResponse) ProtoMessage() {}
 
 func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[67]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5189,7 +5257,7 @@ func (x *ListFloatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFloatsResponse.ProtoReflect.Descriptor instead.
 func (*ListFloatsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{67}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListFloatsResponse) GetItems() []*Float {
@@ -5231,7 +5299,7 @@ type Float struct {
 
 func (x *Float) Reset() {
 	*x = Float{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5243,7 +5311,7 @@ func (x *Float) String() string {
 func (*Float) ProtoMessage() {}
 
 func (x *Float) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[68]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5256,7 +5324,7 @@ func (x *Float) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Float.ProtoReflect.Descriptor instead.
 func (*Float) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{68}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Float) GetTenant() string {
@@ -5379,7 +5447,7 @@ type TopUpFloatRequest struct {
 
 func (x *TopUpFloatRequest) Reset() {
 	*x = TopUpFloatRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5391,7 +5459,7 @@ func (x *TopUpFloatRequest) String() string {
 func (*TopUpFloatRequest) ProtoMessage() {}
 
 func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[69]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5404,7 +5472,7 @@ func (x *TopUpFloatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatRequest.ProtoReflect.Descriptor instead.
 func (*TopUpFloatRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{69}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *TopUpFloatRequest) GetTenant() string {
@@ -5451,7 +5519,7 @@ type TopUpFloatResponse struct {
 
 func (x *TopUpFloatResponse) Reset() {
 	*x = TopUpFloatResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5463,7 +5531,7 @@ func (x *TopUpFloatResponse) String() string {
 func (*TopUpFloatResponse) ProtoMessage() {}
 
 func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[70]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5476,7 +5544,7 @@ func (x *TopUpFloatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopUpFloatResponse.ProtoReflect.Descriptor instead.
 func (*TopUpFloatResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{70}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TopUpFloatResponse) GetBalance() *v11.Balance {
@@ -5533,7 +5601,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5545,7 +5613,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[71]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5558,7 +5626,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{71}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Close) GetId() string {
@@ -5820,7 +5888,7 @@ type CloseWithoutStatementRequest struct {
 
 func (x *CloseWithoutStatementRequest) Reset() {
 	*x = CloseWithoutStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5832,7 +5900,7 @@ func (x *CloseWithoutStatementRequest) String() string {
 func (*CloseWithoutStatementRequest) ProtoMessage() {}
 
 func (x *CloseWithoutStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[72]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5845,7 +5913,7 @@ func (x *CloseWithoutStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseWithoutStatementRequest.ProtoReflect.Descriptor instead.
 func (*CloseWithoutStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{72}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *CloseWithoutStatementRequest) GetTenant() string {
@@ -5894,7 +5962,7 @@ type CloseWithoutStatementResponse struct {
 
 func (x *CloseWithoutStatementResponse) Reset() {
 	*x = CloseWithoutStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5906,7 +5974,7 @@ func (x *CloseWithoutStatementResponse) String() string {
 func (*CloseWithoutStatementResponse) ProtoMessage() {}
 
 func (x *CloseWithoutStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[73]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5919,7 +5987,7 @@ func (x *CloseWithoutStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseWithoutStatementResponse.ProtoReflect.Descriptor instead.
 func (*CloseWithoutStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{73}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *CloseWithoutStatementResponse) GetAgreed() bool {
@@ -5956,7 +6024,7 @@ type CloseDayRequest struct {
 
 func (x *CloseDayRequest) Reset() {
 	*x = CloseDayRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5968,7 +6036,7 @@ func (x *CloseDayRequest) String() string {
 func (*CloseDayRequest) ProtoMessage() {}
 
 func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[74]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5981,7 +6049,7 @@ func (x *CloseDayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayRequest.ProtoReflect.Descriptor instead.
 func (*CloseDayRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{74}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *CloseDayRequest) GetTenant() string {
@@ -6028,7 +6096,7 @@ type CloseDayResponse struct {
 
 func (x *CloseDayResponse) Reset() {
 	*x = CloseDayResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6040,7 +6108,7 @@ func (x *CloseDayResponse) String() string {
 func (*CloseDayResponse) ProtoMessage() {}
 
 func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[75]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6053,7 +6121,7 @@ func (x *CloseDayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseDayResponse.ProtoReflect.Descriptor instead.
 func (*CloseDayResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{75}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CloseDayResponse) GetItems() []*Close {
@@ -6076,7 +6144,7 @@ type ListClosesRequest struct {
 
 func (x *ListClosesRequest) Reset() {
 	*x = ListClosesRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6088,7 +6156,7 @@ func (x *ListClosesRequest) String() string {
 func (*ListClosesRequest) ProtoMessage() {}
 
 func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[76]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6101,7 +6169,7 @@ func (x *ListClosesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesRequest.ProtoReflect.Descriptor instead.
 func (*ListClosesRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{76}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListClosesRequest) GetTenant() string {
@@ -6149,7 +6217,7 @@ type ListClosesResponse struct {
 
 func (x *ListClosesResponse) Reset() {
 	*x = ListClosesResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6161,7 +6229,7 @@ func (x *ListClosesResponse) String() string {
 func (*ListClosesResponse) ProtoMessage() {}
 
 func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[77]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6174,7 +6242,7 @@ func (x *ListClosesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClosesResponse.ProtoReflect.Descriptor instead.
 func (*ListClosesResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{77}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListClosesResponse) GetItems() []*Close {
@@ -6204,7 +6272,7 @@ type ReadReportRequest struct {
 
 func (x *ReadReportRequest) Reset() {
 	*x = ReadReportRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6216,7 +6284,7 @@ func (x *ReadReportRequest) String() string {
 func (*ReadReportRequest) ProtoMessage() {}
 
 func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[78]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6229,7 +6297,7 @@ func (x *ReadReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportRequest.ProtoReflect.Descriptor instead.
 func (*ReadReportRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{78}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ReadReportRequest) GetTenant() string {
@@ -6276,7 +6344,7 @@ type ReadReportResponse struct {
 
 func (x *ReadReportResponse) Reset() {
 	*x = ReadReportResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6288,7 +6356,7 @@ func (x *ReadReportResponse) String() string {
 func (*ReadReportResponse) ProtoMessage() {}
 
 func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[79]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6301,7 +6369,7 @@ func (x *ReadReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadReportResponse.ProtoReflect.Descriptor instead.
 func (*ReadReportResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{79}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ReadReportResponse) GetData() []byte {
@@ -6330,7 +6398,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6342,7 +6410,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[80]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6355,7 +6423,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{80}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Finding) GetId() string {
@@ -6447,7 +6515,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6459,7 +6527,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[81]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6472,7 +6540,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{81}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListFindingsRequest) GetTenant() string {
@@ -6513,7 +6581,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6525,7 +6593,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[82]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6538,7 +6606,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{82}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListFindingsResponse) GetItems() []*Finding {
@@ -6567,7 +6635,7 @@ type ListSuspenseRequest struct {
 
 func (x *ListSuspenseRequest) Reset() {
 	*x = ListSuspenseRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6579,7 +6647,7 @@ func (x *ListSuspenseRequest) String() string {
 func (*ListSuspenseRequest) ProtoMessage() {}
 
 func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[83]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6592,7 +6660,7 @@ func (x *ListSuspenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuspenseRequest.ProtoReflect.Descriptor instead.
 func (*ListSuspenseRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{83}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListSuspenseRequest) GetTenant() string {
@@ -6633,7 +6701,7 @@ type ListSuspenseResponse struct {
 
 func (x *ListSuspenseResponse) Reset() {
 	*x = ListSuspenseResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6645,7 +6713,7 @@ func (x *ListSuspenseResponse) String() string {
 func (*ListSuspenseResponse) ProtoMessage() {}
 
 func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[84]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6658,7 +6726,7 @@ func (x *ListSuspenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuspenseResponse.ProtoReflect.Descriptor instead.
 func (*ListSuspenseResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{84}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListSuspenseResponse) GetItems() []*Suspended {
@@ -6693,7 +6761,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6705,7 +6773,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[85]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6718,7 +6786,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{85}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Suspended) GetFinding() *Finding {
@@ -6791,7 +6859,7 @@ type ResolveFindingRequest struct {
 
 func (x *ResolveFindingRequest) Reset() {
 	*x = ResolveFindingRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6803,7 +6871,7 @@ func (x *ResolveFindingRequest) String() string {
 func (*ResolveFindingRequest) ProtoMessage() {}
 
 func (x *ResolveFindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[86]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6816,7 +6884,7 @@ func (x *ResolveFindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveFindingRequest.ProtoReflect.Descriptor instead.
 func (*ResolveFindingRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{86}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ResolveFindingRequest) GetTenant() string {
@@ -6888,7 +6956,7 @@ type ResolveFindingResponse struct {
 
 func (x *ResolveFindingResponse) Reset() {
 	*x = ResolveFindingResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6900,7 +6968,7 @@ func (x *ResolveFindingResponse) String() string {
 func (*ResolveFindingResponse) ProtoMessage() {}
 
 func (x *ResolveFindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[87]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6913,7 +6981,7 @@ func (x *ResolveFindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveFindingResponse.ProtoReflect.Descriptor instead.
 func (*ResolveFindingResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{87}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ResolveFindingResponse) GetApplied() bool {
@@ -6960,7 +7028,7 @@ type GetReportKeyRequest struct {
 
 func (x *GetReportKeyRequest) Reset() {
 	*x = GetReportKeyRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6972,7 +7040,7 @@ func (x *GetReportKeyRequest) String() string {
 func (*GetReportKeyRequest) ProtoMessage() {}
 
 func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[88]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6985,7 +7053,7 @@ func (x *GetReportKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetReportKeyRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{88}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetReportKeyRequest) GetTenant() string {
@@ -7005,7 +7073,7 @@ type GetReportKeyResponse struct {
 
 func (x *GetReportKeyResponse) Reset() {
 	*x = GetReportKeyResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7017,7 +7085,7 @@ func (x *GetReportKeyResponse) String() string {
 func (*GetReportKeyResponse) ProtoMessage() {}
 
 func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[89]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7030,7 +7098,7 @@ func (x *GetReportKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetReportKeyResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{89}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *GetReportKeyResponse) GetKeyId() string {
@@ -7060,7 +7128,7 @@ type ReadPayeeStatementRequest struct {
 
 func (x *ReadPayeeStatementRequest) Reset() {
 	*x = ReadPayeeStatementRequest{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[90]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7072,7 +7140,7 @@ func (x *ReadPayeeStatementRequest) String() string {
 func (*ReadPayeeStatementRequest) ProtoMessage() {}
 
 func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[90]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7085,7 +7153,7 @@ func (x *ReadPayeeStatementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementRequest.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementRequest) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{90}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ReadPayeeStatementRequest) GetTenant() string {
@@ -7128,7 +7196,7 @@ type ReadPayeeStatementResponse struct {
 
 func (x *ReadPayeeStatementResponse) Reset() {
 	*x = ReadPayeeStatementResponse{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[91]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7140,7 +7208,7 @@ func (x *ReadPayeeStatementResponse) String() string {
 func (*ReadPayeeStatementResponse) ProtoMessage() {}
 
 func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[91]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7153,7 +7221,7 @@ func (x *ReadPayeeStatementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPayeeStatementResponse.ProtoReflect.Descriptor instead.
 func (*ReadPayeeStatementResponse) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{91}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ReadPayeeStatementResponse) GetOpening() *v1.Money {
@@ -7195,7 +7263,7 @@ type StatementLine struct {
 
 func (x *StatementLine) Reset() {
 	*x = StatementLine{}
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[92]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7207,7 +7275,7 @@ func (x *StatementLine) String() string {
 func (*StatementLine) ProtoMessage() {}
 
 func (x *StatementLine) ProtoReflect() protoreflect.Message {
-	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[92]
+	mi := &file_agogo_payouts_v1_payouts_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7220,7 +7288,7 @@ func (x *StatementLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatementLine.ProtoReflect.Descriptor instead.
 func (*StatementLine) Descriptor() ([]byte, []int) {
-	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{92}
+	return file_agogo_payouts_v1_payouts_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *StatementLine) GetAt() *timestamppb.Timestamp {
@@ -7784,7 +7852,14 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x14ListProvidersRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\"I\n" +
 	"\x15ListProvidersResponse\x120\n" +
-	"\x05items\x18\x01 \x03(\v2\x1a.agogo.payouts.v1.ProviderR\x05items\"\xa6\x02\n" +
+	"\x05items\x18\x01 \x03(\v2\x1a.agogo.payouts.v1.ProviderR\x05items\"\xaa\x01\n" +
+	"\x15ResumeProviderRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06tenant\x12#\n" +
+	"\bprovider\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bprovider\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06reason\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\xa6\x02\n" +
 	"\bProvider\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -8006,7 +8081,7 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"\x06amount\x18\x06 \x01(\v2\x16.agogo.events.v1.MoneyR\x06amount\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x1c\n" +
 	"\treference\x18\b \x01(\tR\treference\x120\n" +
-	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\x8e!\n" +
+	"\abalance\x18\t \x01(\v2\x16.agogo.events.v1.MoneyR\abalance2\xe5!\n" +
 	"\x0ePayoutsService\x12W\n" +
 	"\x0eImportPayments\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12U\n" +
 	"\fImportPayees\x12\x1f.agogo.imports.v1.ImportRequest\x1a .agogo.imports.v1.ImportResponse(\x010\x01\x12]\n" +
@@ -8051,7 +8126,8 @@ const file_agogo_payouts_v1_payouts_proto_rawDesc = "" +
 	"StartBreak\x12#.agogo.payouts.v1.StartBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12F\n" +
 	"\bEndBreak\x12!.agogo.payouts.v1.EndBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12F\n" +
 	"\bGetBreak\x12!.agogo.payouts.v1.GetBreakRequest\x1a\x17.agogo.payouts.v1.Break\x12`\n" +
-	"\rListProviders\x12&.agogo.payouts.v1.ListProvidersRequest\x1a'.agogo.payouts.v1.ListProvidersResponse\x12W\n" +
+	"\rListProviders\x12&.agogo.payouts.v1.ListProvidersRequest\x1a'.agogo.payouts.v1.ListProvidersResponse\x12U\n" +
+	"\x0eResumeProvider\x12'.agogo.payouts.v1.ResumeProviderRequest\x1a\x1a.agogo.payouts.v1.Provider\x12W\n" +
 	"\n" +
 	"ListFloats\x12#.agogo.payouts.v1.ListFloatsRequest\x1a$.agogo.payouts.v1.ListFloatsResponse\x12W\n" +
 	"\n" +
@@ -8081,7 +8157,7 @@ func file_agogo_payouts_v1_payouts_proto_rawDescGZIP() []byte {
 	return file_agogo_payouts_v1_payouts_proto_rawDescData
 }
 
-var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
+var file_agogo_payouts_v1_payouts_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
 var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Payment)(nil),                       // 0: agogo.payouts.v1.Payment
 	(*ListPaymentsRequest)(nil),           // 1: agogo.payouts.v1.ListPaymentsRequest
@@ -8148,174 +8224,175 @@ var file_agogo_payouts_v1_payouts_proto_goTypes = []any{
 	(*Break)(nil),                         // 62: agogo.payouts.v1.Break
 	(*ListProvidersRequest)(nil),          // 63: agogo.payouts.v1.ListProvidersRequest
 	(*ListProvidersResponse)(nil),         // 64: agogo.payouts.v1.ListProvidersResponse
-	(*Provider)(nil),                      // 65: agogo.payouts.v1.Provider
-	(*ListFloatsRequest)(nil),             // 66: agogo.payouts.v1.ListFloatsRequest
-	(*ListFloatsResponse)(nil),            // 67: agogo.payouts.v1.ListFloatsResponse
-	(*Float)(nil),                         // 68: agogo.payouts.v1.Float
-	(*TopUpFloatRequest)(nil),             // 69: agogo.payouts.v1.TopUpFloatRequest
-	(*TopUpFloatResponse)(nil),            // 70: agogo.payouts.v1.TopUpFloatResponse
-	(*Close)(nil),                         // 71: agogo.payouts.v1.Close
-	(*CloseWithoutStatementRequest)(nil),  // 72: agogo.payouts.v1.CloseWithoutStatementRequest
-	(*CloseWithoutStatementResponse)(nil), // 73: agogo.payouts.v1.CloseWithoutStatementResponse
-	(*CloseDayRequest)(nil),               // 74: agogo.payouts.v1.CloseDayRequest
-	(*CloseDayResponse)(nil),              // 75: agogo.payouts.v1.CloseDayResponse
-	(*ListClosesRequest)(nil),             // 76: agogo.payouts.v1.ListClosesRequest
-	(*ListClosesResponse)(nil),            // 77: agogo.payouts.v1.ListClosesResponse
-	(*ReadReportRequest)(nil),             // 78: agogo.payouts.v1.ReadReportRequest
-	(*ReadReportResponse)(nil),            // 79: agogo.payouts.v1.ReadReportResponse
-	(*Finding)(nil),                       // 80: agogo.payouts.v1.Finding
-	(*ListFindingsRequest)(nil),           // 81: agogo.payouts.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),          // 82: agogo.payouts.v1.ListFindingsResponse
-	(*ListSuspenseRequest)(nil),           // 83: agogo.payouts.v1.ListSuspenseRequest
-	(*ListSuspenseResponse)(nil),          // 84: agogo.payouts.v1.ListSuspenseResponse
-	(*Suspended)(nil),                     // 85: agogo.payouts.v1.Suspended
-	(*ResolveFindingRequest)(nil),         // 86: agogo.payouts.v1.ResolveFindingRequest
-	(*ResolveFindingResponse)(nil),        // 87: agogo.payouts.v1.ResolveFindingResponse
-	(*GetReportKeyRequest)(nil),           // 88: agogo.payouts.v1.GetReportKeyRequest
-	(*GetReportKeyResponse)(nil),          // 89: agogo.payouts.v1.GetReportKeyResponse
-	(*ReadPayeeStatementRequest)(nil),     // 90: agogo.payouts.v1.ReadPayeeStatementRequest
-	(*ReadPayeeStatementResponse)(nil),    // 91: agogo.payouts.v1.ReadPayeeStatementResponse
-	(*StatementLine)(nil),                 // 92: agogo.payouts.v1.StatementLine
-	nil,                                   // 93: agogo.payouts.v1.Run.CountsEntry
-	nil,                                   // 94: agogo.payouts.v1.Run.TotalsEntry
-	nil,                                   // 95: agogo.payouts.v1.PreviewSummary.CountsEntry
-	nil,                                   // 96: agogo.payouts.v1.PreviewSummary.TotalsEntry
-	nil,                                   // 97: agogo.payouts.v1.RunProgress.HeldEntry
-	nil,                                   // 98: agogo.payouts.v1.Batch.CountsEntry
-	(*v1.Money)(nil),                      // 99: agogo.events.v1.Money
-	(*timestamppb.Timestamp)(nil),         // 100: google.protobuf.Timestamp
-	(*v1.Reason)(nil),                     // 101: agogo.events.v1.Reason
-	(*v11.Balance)(nil),                   // 102: agogo.ledger.v1.Balance
-	(*v12.ImportRequest)(nil),             // 103: agogo.imports.v1.ImportRequest
-	(*v12.ImportResponse)(nil),            // 104: agogo.imports.v1.ImportResponse
+	(*ResumeProviderRequest)(nil),         // 65: agogo.payouts.v1.ResumeProviderRequest
+	(*Provider)(nil),                      // 66: agogo.payouts.v1.Provider
+	(*ListFloatsRequest)(nil),             // 67: agogo.payouts.v1.ListFloatsRequest
+	(*ListFloatsResponse)(nil),            // 68: agogo.payouts.v1.ListFloatsResponse
+	(*Float)(nil),                         // 69: agogo.payouts.v1.Float
+	(*TopUpFloatRequest)(nil),             // 70: agogo.payouts.v1.TopUpFloatRequest
+	(*TopUpFloatResponse)(nil),            // 71: agogo.payouts.v1.TopUpFloatResponse
+	(*Close)(nil),                         // 72: agogo.payouts.v1.Close
+	(*CloseWithoutStatementRequest)(nil),  // 73: agogo.payouts.v1.CloseWithoutStatementRequest
+	(*CloseWithoutStatementResponse)(nil), // 74: agogo.payouts.v1.CloseWithoutStatementResponse
+	(*CloseDayRequest)(nil),               // 75: agogo.payouts.v1.CloseDayRequest
+	(*CloseDayResponse)(nil),              // 76: agogo.payouts.v1.CloseDayResponse
+	(*ListClosesRequest)(nil),             // 77: agogo.payouts.v1.ListClosesRequest
+	(*ListClosesResponse)(nil),            // 78: agogo.payouts.v1.ListClosesResponse
+	(*ReadReportRequest)(nil),             // 79: agogo.payouts.v1.ReadReportRequest
+	(*ReadReportResponse)(nil),            // 80: agogo.payouts.v1.ReadReportResponse
+	(*Finding)(nil),                       // 81: agogo.payouts.v1.Finding
+	(*ListFindingsRequest)(nil),           // 82: agogo.payouts.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),          // 83: agogo.payouts.v1.ListFindingsResponse
+	(*ListSuspenseRequest)(nil),           // 84: agogo.payouts.v1.ListSuspenseRequest
+	(*ListSuspenseResponse)(nil),          // 85: agogo.payouts.v1.ListSuspenseResponse
+	(*Suspended)(nil),                     // 86: agogo.payouts.v1.Suspended
+	(*ResolveFindingRequest)(nil),         // 87: agogo.payouts.v1.ResolveFindingRequest
+	(*ResolveFindingResponse)(nil),        // 88: agogo.payouts.v1.ResolveFindingResponse
+	(*GetReportKeyRequest)(nil),           // 89: agogo.payouts.v1.GetReportKeyRequest
+	(*GetReportKeyResponse)(nil),          // 90: agogo.payouts.v1.GetReportKeyResponse
+	(*ReadPayeeStatementRequest)(nil),     // 91: agogo.payouts.v1.ReadPayeeStatementRequest
+	(*ReadPayeeStatementResponse)(nil),    // 92: agogo.payouts.v1.ReadPayeeStatementResponse
+	(*StatementLine)(nil),                 // 93: agogo.payouts.v1.StatementLine
+	nil,                                   // 94: agogo.payouts.v1.Run.CountsEntry
+	nil,                                   // 95: agogo.payouts.v1.Run.TotalsEntry
+	nil,                                   // 96: agogo.payouts.v1.PreviewSummary.CountsEntry
+	nil,                                   // 97: agogo.payouts.v1.PreviewSummary.TotalsEntry
+	nil,                                   // 98: agogo.payouts.v1.RunProgress.HeldEntry
+	nil,                                   // 99: agogo.payouts.v1.Batch.CountsEntry
+	(*v1.Money)(nil),                      // 100: agogo.events.v1.Money
+	(*timestamppb.Timestamp)(nil),         // 101: google.protobuf.Timestamp
+	(*v1.Reason)(nil),                     // 102: agogo.events.v1.Reason
+	(*v11.Balance)(nil),                   // 103: agogo.ledger.v1.Balance
+	(*v12.ImportRequest)(nil),             // 104: agogo.imports.v1.ImportRequest
+	(*v12.ImportResponse)(nil),            // 105: agogo.imports.v1.ImportResponse
 }
 var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
-	99,  // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
-	99,  // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
-	99,  // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
-	100, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
+	100, // 0: agogo.payouts.v1.Payment.gross:type_name -> agogo.events.v1.Money
+	100, // 1: agogo.payouts.v1.Payment.commission:type_name -> agogo.events.v1.Money
+	100, // 2: agogo.payouts.v1.Payment.net:type_name -> agogo.events.v1.Money
+	101, // 3: agogo.payouts.v1.Payment.completed_at:type_name -> google.protobuf.Timestamp
 	0,   // 4: agogo.payouts.v1.ListPaymentsResponse.items:type_name -> agogo.payouts.v1.Payment
-	100, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
-	100, // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
-	100, // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
-	99,  // 8: agogo.payouts.v1.Payee.recipient_covers:type_name -> agogo.events.v1.Money
-	100, // 9: agogo.payouts.v1.Payee.recipient_next_at:type_name -> google.protobuf.Timestamp
+	101, // 5: agogo.payouts.v1.Payee.payable_from:type_name -> google.protobuf.Timestamp
+	101, // 6: agogo.payouts.v1.Payee.recipient_since:type_name -> google.protobuf.Timestamp
+	101, // 7: agogo.payouts.v1.Payee.recipient_checked_at:type_name -> google.protobuf.Timestamp
+	100, // 8: agogo.payouts.v1.Payee.recipient_covers:type_name -> agogo.events.v1.Money
+	101, // 9: agogo.payouts.v1.Payee.recipient_next_at:type_name -> google.protobuf.Timestamp
 	3,   // 10: agogo.payouts.v1.ListPayeesResponse.items:type_name -> agogo.payouts.v1.Payee
-	100, // 11: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
-	93,  // 12: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
-	94,  // 13: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
-	100, // 14: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
-	100, // 15: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
-	100, // 16: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
+	101, // 11: agogo.payouts.v1.Run.nominal_time:type_name -> google.protobuf.Timestamp
+	94,  // 12: agogo.payouts.v1.Run.counts:type_name -> agogo.payouts.v1.Run.CountsEntry
+	95,  // 13: agogo.payouts.v1.Run.totals:type_name -> agogo.payouts.v1.Run.TotalsEntry
+	101, // 14: agogo.payouts.v1.Run.started_at:type_name -> google.protobuf.Timestamp
+	101, // 15: agogo.payouts.v1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	101, // 16: agogo.payouts.v1.PreviewRunRequest.nominal_time:type_name -> google.protobuf.Timestamp
 	12,  // 17: agogo.payouts.v1.PreviewRunResponse.items:type_name -> agogo.payouts.v1.PreviewedPayout
 	13,  // 18: agogo.payouts.v1.PreviewRunResponse.summary:type_name -> agogo.payouts.v1.PreviewSummary
-	101, // 19: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
-	99,  // 20: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
-	99,  // 21: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
-	99,  // 22: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
-	100, // 23: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
-	95,  // 24: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
-	96,  // 25: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
+	102, // 19: agogo.payouts.v1.PreviewedPayout.reason:type_name -> agogo.events.v1.Reason
+	100, // 20: agogo.payouts.v1.PreviewedPayout.gross:type_name -> agogo.events.v1.Money
+	100, // 21: agogo.payouts.v1.PreviewedPayout.commission:type_name -> agogo.events.v1.Money
+	100, // 22: agogo.payouts.v1.PreviewedPayout.net:type_name -> agogo.events.v1.Money
+	101, // 23: agogo.payouts.v1.PreviewSummary.nominal_time:type_name -> google.protobuf.Timestamp
+	96,  // 24: agogo.payouts.v1.PreviewSummary.counts:type_name -> agogo.payouts.v1.PreviewSummary.CountsEntry
+	97,  // 25: agogo.payouts.v1.PreviewSummary.totals:type_name -> agogo.payouts.v1.PreviewSummary.TotalsEntry
 	14,  // 26: agogo.payouts.v1.PreviewSummary.floats:type_name -> agogo.payouts.v1.FloatNeed
-	99,  // 27: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
-	99,  // 28: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
+	100, // 27: agogo.payouts.v1.FloatNeed.now:type_name -> agogo.events.v1.Money
+	100, // 28: agogo.payouts.v1.FloatNeed.later:type_name -> agogo.events.v1.Money
 	9,   // 29: agogo.payouts.v1.ListRunsResponse.items:type_name -> agogo.payouts.v1.Run
 	9,   // 30: agogo.payouts.v1.RunProgress.run:type_name -> agogo.payouts.v1.Run
-	97,  // 31: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
-	100, // 32: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
-	98,  // 33: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
-	99,  // 34: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
-	99,  // 35: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
-	99,  // 36: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
+	98,  // 31: agogo.payouts.v1.RunProgress.held:type_name -> agogo.payouts.v1.RunProgress.HeldEntry
+	101, // 32: agogo.payouts.v1.RunProgress.at:type_name -> google.protobuf.Timestamp
+	99,  // 33: agogo.payouts.v1.Batch.counts:type_name -> agogo.payouts.v1.Batch.CountsEntry
+	100, // 34: agogo.payouts.v1.Batch.gross:type_name -> agogo.events.v1.Money
+	100, // 35: agogo.payouts.v1.Batch.commission:type_name -> agogo.events.v1.Money
+	100, // 36: agogo.payouts.v1.Batch.net:type_name -> agogo.events.v1.Money
 	23,  // 37: agogo.payouts.v1.Batch.words:type_name -> agogo.payouts.v1.Word
-	100, // 38: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
-	100, // 39: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
+	101, // 38: agogo.payouts.v1.Batch.approval_expires_at:type_name -> google.protobuf.Timestamp
+	101, // 39: agogo.payouts.v1.Word.said_at:type_name -> google.protobuf.Timestamp
 	22,  // 40: agogo.payouts.v1.ListBatchesResponse.items:type_name -> agogo.payouts.v1.Batch
 	22,  // 41: agogo.payouts.v1.RetryFailedResponse.batch:type_name -> agogo.payouts.v1.Batch
 	22,  // 42: agogo.payouts.v1.ReleaseRefusedResponse.batch:type_name -> agogo.payouts.v1.Batch
 	33,  // 43: agogo.payouts.v1.ReleaseRefusedResponse.left:type_name -> agogo.payouts.v1.LeftHeld
-	100, // 44: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
-	100, // 45: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
-	100, // 46: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
-	101, // 47: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
-	99,  // 48: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
-	99,  // 49: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
-	99,  // 50: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
-	99,  // 51: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
+	101, // 44: agogo.payouts.v1.Attempt.submitted_at:type_name -> google.protobuf.Timestamp
+	101, // 45: agogo.payouts.v1.Attempt.closed_at:type_name -> google.protobuf.Timestamp
+	101, // 46: agogo.payouts.v1.Attempt.next_lookup_at:type_name -> google.protobuf.Timestamp
+	102, // 47: agogo.payouts.v1.Payout.reason:type_name -> agogo.events.v1.Reason
+	100, // 48: agogo.payouts.v1.Payout.gross:type_name -> agogo.events.v1.Money
+	100, // 49: agogo.payouts.v1.Payout.commission:type_name -> agogo.events.v1.Money
+	100, // 50: agogo.payouts.v1.Payout.net:type_name -> agogo.events.v1.Money
+	100, // 51: agogo.payouts.v1.Payout.fee:type_name -> agogo.events.v1.Money
 	34,  // 52: agogo.payouts.v1.Payout.attempts:type_name -> agogo.payouts.v1.Attempt
-	100, // 53: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
-	100, // 54: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
+	101, // 53: agogo.payouts.v1.Payout.nominal_time:type_name -> google.protobuf.Timestamp
+	101, // 54: agogo.payouts.v1.Payout.updated_at:type_name -> google.protobuf.Timestamp
 	36,  // 55: agogo.payouts.v1.Payout.proposal:type_name -> agogo.payouts.v1.Proposal
 	23,  // 56: agogo.payouts.v1.Payout.words:type_name -> agogo.payouts.v1.Word
-	100, // 57: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
-	100, // 58: agogo.payouts.v1.Payout.waits_until:type_name -> google.protobuf.Timestamp
-	100, // 59: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
+	101, // 57: agogo.payouts.v1.Payout.approval_expires_at:type_name -> google.protobuf.Timestamp
+	101, // 58: agogo.payouts.v1.Payout.waits_until:type_name -> google.protobuf.Timestamp
+	101, // 59: agogo.payouts.v1.Proposal.proposed_at:type_name -> google.protobuf.Timestamp
 	35,  // 60: agogo.payouts.v1.ListPayoutsResponse.items:type_name -> agogo.payouts.v1.Payout
 	35,  // 61: agogo.payouts.v1.ResolvePayoutResponse.payout:type_name -> agogo.payouts.v1.Payout
 	22,  // 62: agogo.payouts.v1.ApproveBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
 	22,  // 63: agogo.payouts.v1.RejectBatchResponse.batch:type_name -> agogo.payouts.v1.Batch
-	100, // 64: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
+	101, // 64: agogo.payouts.v1.Outflow.changed_at:type_name -> google.protobuf.Timestamp
 	55,  // 65: agogo.payouts.v1.Tenant.outflow:type_name -> agogo.payouts.v1.Outflow
 	56,  // 66: agogo.payouts.v1.ListTenantsResponse.items:type_name -> agogo.payouts.v1.Tenant
-	100, // 67: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
-	100, // 68: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
-	100, // 69: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
-	65,  // 70: agogo.payouts.v1.ListProvidersResponse.items:type_name -> agogo.payouts.v1.Provider
-	101, // 71: agogo.payouts.v1.Provider.reason:type_name -> agogo.events.v1.Reason
-	100, // 72: agogo.payouts.v1.Provider.changed_at:type_name -> google.protobuf.Timestamp
-	100, // 73: agogo.payouts.v1.Provider.rests_until:type_name -> google.protobuf.Timestamp
-	68,  // 74: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
-	99,  // 75: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
-	100, // 76: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
-	99,  // 77: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
-	99,  // 78: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
-	99,  // 79: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
-	99,  // 80: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
-	100, // 81: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
-	99,  // 82: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
-	99,  // 83: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
-	99,  // 84: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
-	99,  // 85: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
-	99,  // 86: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
-	102, // 87: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
-	100, // 88: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
-	99,  // 89: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
-	99,  // 90: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
-	99,  // 91: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
-	99,  // 92: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
-	99,  // 93: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
-	99,  // 94: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
-	99,  // 95: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
-	99,  // 96: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
-	99,  // 97: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
-	99,  // 98: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
-	99,  // 99: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
-	99,  // 100: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
-	100, // 101: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
-	71,  // 102: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
-	71,  // 103: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
-	71,  // 104: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
-	99,  // 105: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
-	100, // 106: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
-	80,  // 107: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
-	85,  // 108: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
-	80,  // 109: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
-	99,  // 110: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
-	99,  // 111: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
-	99,  // 112: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
-	99,  // 113: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
-	99,  // 114: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
-	92,  // 115: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
-	99,  // 116: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
-	100, // 117: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
-	99,  // 118: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
-	99,  // 119: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
-	99,  // 120: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
-	99,  // 121: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
-	99,  // 122: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	99,  // 123: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
-	103, // 124: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
-	103, // 125: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
+	101, // 67: agogo.payouts.v1.StartBreakRequest.at:type_name -> google.protobuf.Timestamp
+	101, // 68: agogo.payouts.v1.EndBreakRequest.at:type_name -> google.protobuf.Timestamp
+	101, // 69: agogo.payouts.v1.Break.open_since:type_name -> google.protobuf.Timestamp
+	66,  // 70: agogo.payouts.v1.ListProvidersResponse.items:type_name -> agogo.payouts.v1.Provider
+	102, // 71: agogo.payouts.v1.Provider.reason:type_name -> agogo.events.v1.Reason
+	101, // 72: agogo.payouts.v1.Provider.changed_at:type_name -> google.protobuf.Timestamp
+	101, // 73: agogo.payouts.v1.Provider.rests_until:type_name -> google.protobuf.Timestamp
+	69,  // 74: agogo.payouts.v1.ListFloatsResponse.items:type_name -> agogo.payouts.v1.Float
+	100, // 75: agogo.payouts.v1.Float.balance:type_name -> agogo.events.v1.Money
+	101, // 76: agogo.payouts.v1.Float.read_at:type_name -> google.protobuf.Timestamp
+	100, // 77: agogo.payouts.v1.Float.available:type_name -> agogo.events.v1.Money
+	100, // 78: agogo.payouts.v1.Float.in_flight:type_name -> agogo.events.v1.Money
+	100, // 79: agogo.payouts.v1.Float.booked:type_name -> agogo.events.v1.Money
+	100, // 80: agogo.payouts.v1.Float.difference:type_name -> agogo.events.v1.Money
+	101, // 81: agogo.payouts.v1.Float.next_run:type_name -> google.protobuf.Timestamp
+	100, // 82: agogo.payouts.v1.Float.needed:type_name -> agogo.events.v1.Money
+	100, // 83: agogo.payouts.v1.Float.waiting:type_name -> agogo.events.v1.Money
+	100, // 84: agogo.payouts.v1.Float.owed:type_name -> agogo.events.v1.Money
+	100, // 85: agogo.payouts.v1.Float.expected:type_name -> agogo.events.v1.Money
+	100, // 86: agogo.payouts.v1.Float.shortfall:type_name -> agogo.events.v1.Money
+	103, // 87: agogo.payouts.v1.TopUpFloatResponse.balance:type_name -> agogo.ledger.v1.Balance
+	101, // 88: agogo.payouts.v1.Close.next_try_at:type_name -> google.protobuf.Timestamp
+	100, // 89: agogo.payouts.v1.Close.opening:type_name -> agogo.events.v1.Money
+	100, // 90: agogo.payouts.v1.Close.late:type_name -> agogo.events.v1.Money
+	100, // 91: agogo.payouts.v1.Close.top_ups:type_name -> agogo.events.v1.Money
+	100, // 92: agogo.payouts.v1.Close.paid:type_name -> agogo.events.v1.Money
+	100, // 93: agogo.payouts.v1.Close.fees:type_name -> agogo.events.v1.Money
+	100, // 94: agogo.payouts.v1.Close.reversed:type_name -> agogo.events.v1.Money
+	100, // 95: agogo.payouts.v1.Close.corrections:type_name -> agogo.events.v1.Money
+	100, // 96: agogo.payouts.v1.Close.closing:type_name -> agogo.events.v1.Money
+	100, // 97: agogo.payouts.v1.Close.matched_sum:type_name -> agogo.events.v1.Money
+	100, // 98: agogo.payouts.v1.Close.provider_closing:type_name -> agogo.events.v1.Money
+	100, // 99: agogo.payouts.v1.Close.difference:type_name -> agogo.events.v1.Money
+	100, // 100: agogo.payouts.v1.Close.carried:type_name -> agogo.events.v1.Money
+	101, // 101: agogo.payouts.v1.Close.completed_at:type_name -> google.protobuf.Timestamp
+	72,  // 102: agogo.payouts.v1.CloseWithoutStatementResponse.close:type_name -> agogo.payouts.v1.Close
+	72,  // 103: agogo.payouts.v1.CloseDayResponse.items:type_name -> agogo.payouts.v1.Close
+	72,  // 104: agogo.payouts.v1.ListClosesResponse.items:type_name -> agogo.payouts.v1.Close
+	100, // 105: agogo.payouts.v1.Finding.difference:type_name -> agogo.events.v1.Money
+	101, // 106: agogo.payouts.v1.Finding.found_at:type_name -> google.protobuf.Timestamp
+	81,  // 107: agogo.payouts.v1.ListFindingsResponse.items:type_name -> agogo.payouts.v1.Finding
+	86,  // 108: agogo.payouts.v1.ListSuspenseResponse.items:type_name -> agogo.payouts.v1.Suspended
+	81,  // 109: agogo.payouts.v1.Suspended.finding:type_name -> agogo.payouts.v1.Finding
+	100, // 110: agogo.payouts.v1.Suspended.amount:type_name -> agogo.events.v1.Money
+	100, // 111: agogo.payouts.v1.Suspended.proposed_amount:type_name -> agogo.events.v1.Money
+	100, // 112: agogo.payouts.v1.ResolveFindingResponse.amount:type_name -> agogo.events.v1.Money
+	100, // 113: agogo.payouts.v1.ResolveFindingResponse.left:type_name -> agogo.events.v1.Money
+	100, // 114: agogo.payouts.v1.ReadPayeeStatementResponse.opening:type_name -> agogo.events.v1.Money
+	93,  // 115: agogo.payouts.v1.ReadPayeeStatementResponse.lines:type_name -> agogo.payouts.v1.StatementLine
+	100, // 116: agogo.payouts.v1.ReadPayeeStatementResponse.closing:type_name -> agogo.events.v1.Money
+	101, // 117: agogo.payouts.v1.StatementLine.at:type_name -> google.protobuf.Timestamp
+	100, // 118: agogo.payouts.v1.StatementLine.gross:type_name -> agogo.events.v1.Money
+	100, // 119: agogo.payouts.v1.StatementLine.commission:type_name -> agogo.events.v1.Money
+	100, // 120: agogo.payouts.v1.StatementLine.amount:type_name -> agogo.events.v1.Money
+	100, // 121: agogo.payouts.v1.StatementLine.balance:type_name -> agogo.events.v1.Money
+	100, // 122: agogo.payouts.v1.Run.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	100, // 123: agogo.payouts.v1.PreviewSummary.TotalsEntry.value:type_name -> agogo.events.v1.Money
+	104, // 124: agogo.payouts.v1.PayoutsService.ImportPayments:input_type -> agogo.imports.v1.ImportRequest
+	104, // 125: agogo.payouts.v1.PayoutsService.ImportPayees:input_type -> agogo.imports.v1.ImportRequest
 	1,   // 126: agogo.payouts.v1.PayoutsService.ListPayments:input_type -> agogo.payouts.v1.ListPaymentsRequest
 	4,   // 127: agogo.payouts.v1.PayoutsService.ListPayees:input_type -> agogo.payouts.v1.ListPayeesRequest
 	6,   // 128: agogo.payouts.v1.PayoutsService.ResumePayee:input_type -> agogo.payouts.v1.ResumePayeeRequest
@@ -8352,68 +8429,70 @@ var file_agogo_payouts_v1_payouts_proto_depIdxs = []int32{
 	60,  // 159: agogo.payouts.v1.PayoutsService.EndBreak:input_type -> agogo.payouts.v1.EndBreakRequest
 	61,  // 160: agogo.payouts.v1.PayoutsService.GetBreak:input_type -> agogo.payouts.v1.GetBreakRequest
 	63,  // 161: agogo.payouts.v1.PayoutsService.ListProviders:input_type -> agogo.payouts.v1.ListProvidersRequest
-	66,  // 162: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
-	69,  // 163: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
-	74,  // 164: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
-	72,  // 165: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
-	76,  // 166: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
-	78,  // 167: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
-	81,  // 168: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
-	83,  // 169: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
-	86,  // 170: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
-	88,  // 171: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
-	90,  // 172: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
-	104, // 173: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
-	104, // 174: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
-	2,   // 175: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
-	5,   // 176: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
-	3,   // 177: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 178: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
-	3,   // 179: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
-	11,  // 180: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
-	16,  // 181: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
-	9,   // 182: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
-	19,  // 183: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
-	9,   // 184: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
-	9,   // 185: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
-	25,  // 186: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
-	22,  // 187: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 188: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
-	22,  // 189: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
-	30,  // 190: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
-	32,  // 191: agogo.payouts.v1.PayoutsService.ReleaseRefused:output_type -> agogo.payouts.v1.ReleaseRefusedResponse
-	38,  // 192: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
-	35,  // 193: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
-	41,  // 194: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
-	35,  // 195: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 196: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 197: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 198: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 199: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 200: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
-	35,  // 201: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
-	50,  // 202: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
-	52,  // 203: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
-	55,  // 204: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
-	55,  // 205: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
-	58,  // 206: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
-	62,  // 207: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
-	62,  // 208: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
-	62,  // 209: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
-	64,  // 210: agogo.payouts.v1.PayoutsService.ListProviders:output_type -> agogo.payouts.v1.ListProvidersResponse
-	67,  // 211: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
-	70,  // 212: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
-	75,  // 213: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
-	73,  // 214: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
-	77,  // 215: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
-	79,  // 216: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
-	82,  // 217: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
-	84,  // 218: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
-	87,  // 219: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
-	89,  // 220: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
-	91,  // 221: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
-	173, // [173:222] is the sub-list for method output_type
-	124, // [124:173] is the sub-list for method input_type
+	65,  // 162: agogo.payouts.v1.PayoutsService.ResumeProvider:input_type -> agogo.payouts.v1.ResumeProviderRequest
+	67,  // 163: agogo.payouts.v1.PayoutsService.ListFloats:input_type -> agogo.payouts.v1.ListFloatsRequest
+	70,  // 164: agogo.payouts.v1.PayoutsService.TopUpFloat:input_type -> agogo.payouts.v1.TopUpFloatRequest
+	75,  // 165: agogo.payouts.v1.PayoutsService.CloseDay:input_type -> agogo.payouts.v1.CloseDayRequest
+	73,  // 166: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:input_type -> agogo.payouts.v1.CloseWithoutStatementRequest
+	77,  // 167: agogo.payouts.v1.PayoutsService.ListCloses:input_type -> agogo.payouts.v1.ListClosesRequest
+	79,  // 168: agogo.payouts.v1.PayoutsService.ReadReport:input_type -> agogo.payouts.v1.ReadReportRequest
+	82,  // 169: agogo.payouts.v1.PayoutsService.ListFindings:input_type -> agogo.payouts.v1.ListFindingsRequest
+	84,  // 170: agogo.payouts.v1.PayoutsService.ListSuspense:input_type -> agogo.payouts.v1.ListSuspenseRequest
+	87,  // 171: agogo.payouts.v1.PayoutsService.ResolveFinding:input_type -> agogo.payouts.v1.ResolveFindingRequest
+	89,  // 172: agogo.payouts.v1.PayoutsService.GetReportKey:input_type -> agogo.payouts.v1.GetReportKeyRequest
+	91,  // 173: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:input_type -> agogo.payouts.v1.ReadPayeeStatementRequest
+	105, // 174: agogo.payouts.v1.PayoutsService.ImportPayments:output_type -> agogo.imports.v1.ImportResponse
+	105, // 175: agogo.payouts.v1.PayoutsService.ImportPayees:output_type -> agogo.imports.v1.ImportResponse
+	2,   // 176: agogo.payouts.v1.PayoutsService.ListPayments:output_type -> agogo.payouts.v1.ListPaymentsResponse
+	5,   // 177: agogo.payouts.v1.PayoutsService.ListPayees:output_type -> agogo.payouts.v1.ListPayeesResponse
+	3,   // 178: agogo.payouts.v1.PayoutsService.ResumePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 179: agogo.payouts.v1.PayoutsService.PausePayee:output_type -> agogo.payouts.v1.Payee
+	3,   // 180: agogo.payouts.v1.PayoutsService.ConfirmPayee:output_type -> agogo.payouts.v1.Payee
+	11,  // 181: agogo.payouts.v1.PayoutsService.PreviewRun:output_type -> agogo.payouts.v1.PreviewRunResponse
+	16,  // 182: agogo.payouts.v1.PayoutsService.ListRuns:output_type -> agogo.payouts.v1.ListRunsResponse
+	9,   // 183: agogo.payouts.v1.PayoutsService.GetRun:output_type -> agogo.payouts.v1.Run
+	19,  // 184: agogo.payouts.v1.PayoutsService.WatchRun:output_type -> agogo.payouts.v1.RunProgress
+	9,   // 185: agogo.payouts.v1.PayoutsService.RetryRun:output_type -> agogo.payouts.v1.Run
+	9,   // 186: agogo.payouts.v1.PayoutsService.CancelRun:output_type -> agogo.payouts.v1.Run
+	25,  // 187: agogo.payouts.v1.PayoutsService.ListBatches:output_type -> agogo.payouts.v1.ListBatchesResponse
+	22,  // 188: agogo.payouts.v1.PayoutsService.GetBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 189: agogo.payouts.v1.PayoutsService.PauseBatch:output_type -> agogo.payouts.v1.Batch
+	22,  // 190: agogo.payouts.v1.PayoutsService.ResumeBatch:output_type -> agogo.payouts.v1.Batch
+	30,  // 191: agogo.payouts.v1.PayoutsService.RetryFailed:output_type -> agogo.payouts.v1.RetryFailedResponse
+	32,  // 192: agogo.payouts.v1.PayoutsService.ReleaseRefused:output_type -> agogo.payouts.v1.ReleaseRefusedResponse
+	38,  // 193: agogo.payouts.v1.PayoutsService.ListPayouts:output_type -> agogo.payouts.v1.ListPayoutsResponse
+	35,  // 194: agogo.payouts.v1.PayoutsService.GetPayout:output_type -> agogo.payouts.v1.Payout
+	41,  // 195: agogo.payouts.v1.PayoutsService.ResolvePayout:output_type -> agogo.payouts.v1.ResolvePayoutResponse
+	35,  // 196: agogo.payouts.v1.PayoutsService.RetryPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 197: agogo.payouts.v1.PayoutsService.HoldPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 198: agogo.payouts.v1.PayoutsService.ReleasePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 199: agogo.payouts.v1.PayoutsService.CancelPayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 200: agogo.payouts.v1.PayoutsService.ReversePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 201: agogo.payouts.v1.PayoutsService.ApprovePayout:output_type -> agogo.payouts.v1.Payout
+	35,  // 202: agogo.payouts.v1.PayoutsService.RejectPayout:output_type -> agogo.payouts.v1.Payout
+	50,  // 203: agogo.payouts.v1.PayoutsService.ApproveBatch:output_type -> agogo.payouts.v1.ApproveBatchResponse
+	52,  // 204: agogo.payouts.v1.PayoutsService.RejectBatch:output_type -> agogo.payouts.v1.RejectBatchResponse
+	55,  // 205: agogo.payouts.v1.PayoutsService.StopOutflow:output_type -> agogo.payouts.v1.Outflow
+	55,  // 206: agogo.payouts.v1.PayoutsService.StartOutflow:output_type -> agogo.payouts.v1.Outflow
+	58,  // 207: agogo.payouts.v1.PayoutsService.ListTenants:output_type -> agogo.payouts.v1.ListTenantsResponse
+	62,  // 208: agogo.payouts.v1.PayoutsService.StartBreak:output_type -> agogo.payouts.v1.Break
+	62,  // 209: agogo.payouts.v1.PayoutsService.EndBreak:output_type -> agogo.payouts.v1.Break
+	62,  // 210: agogo.payouts.v1.PayoutsService.GetBreak:output_type -> agogo.payouts.v1.Break
+	64,  // 211: agogo.payouts.v1.PayoutsService.ListProviders:output_type -> agogo.payouts.v1.ListProvidersResponse
+	66,  // 212: agogo.payouts.v1.PayoutsService.ResumeProvider:output_type -> agogo.payouts.v1.Provider
+	68,  // 213: agogo.payouts.v1.PayoutsService.ListFloats:output_type -> agogo.payouts.v1.ListFloatsResponse
+	71,  // 214: agogo.payouts.v1.PayoutsService.TopUpFloat:output_type -> agogo.payouts.v1.TopUpFloatResponse
+	76,  // 215: agogo.payouts.v1.PayoutsService.CloseDay:output_type -> agogo.payouts.v1.CloseDayResponse
+	74,  // 216: agogo.payouts.v1.PayoutsService.CloseWithoutStatement:output_type -> agogo.payouts.v1.CloseWithoutStatementResponse
+	78,  // 217: agogo.payouts.v1.PayoutsService.ListCloses:output_type -> agogo.payouts.v1.ListClosesResponse
+	80,  // 218: agogo.payouts.v1.PayoutsService.ReadReport:output_type -> agogo.payouts.v1.ReadReportResponse
+	83,  // 219: agogo.payouts.v1.PayoutsService.ListFindings:output_type -> agogo.payouts.v1.ListFindingsResponse
+	85,  // 220: agogo.payouts.v1.PayoutsService.ListSuspense:output_type -> agogo.payouts.v1.ListSuspenseResponse
+	88,  // 221: agogo.payouts.v1.PayoutsService.ResolveFinding:output_type -> agogo.payouts.v1.ResolveFindingResponse
+	90,  // 222: agogo.payouts.v1.PayoutsService.GetReportKey:output_type -> agogo.payouts.v1.GetReportKeyResponse
+	92,  // 223: agogo.payouts.v1.PayoutsService.ReadPayeeStatement:output_type -> agogo.payouts.v1.ReadPayeeStatementResponse
+	174, // [174:224] is the sub-list for method output_type
+	124, // [124:174] is the sub-list for method input_type
 	124, // [124:124] is the sub-list for extension type_name
 	124, // [124:124] is the sub-list for extension extendee
 	0,   // [0:124] is the sub-list for field type_name
@@ -8430,7 +8509,7 @@ func file_agogo_payouts_v1_payouts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agogo_payouts_v1_payouts_proto_rawDesc), len(file_agogo_payouts_v1_payouts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   99,
+			NumMessages:   100,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

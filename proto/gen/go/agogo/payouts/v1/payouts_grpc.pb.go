@@ -61,6 +61,7 @@ const (
 	PayoutsService_EndBreak_FullMethodName              = "/agogo.payouts.v1.PayoutsService/EndBreak"
 	PayoutsService_GetBreak_FullMethodName              = "/agogo.payouts.v1.PayoutsService/GetBreak"
 	PayoutsService_ListProviders_FullMethodName         = "/agogo.payouts.v1.PayoutsService/ListProviders"
+	PayoutsService_ResumeProvider_FullMethodName        = "/agogo.payouts.v1.PayoutsService/ResumeProvider"
 	PayoutsService_ListFloats_FullMethodName            = "/agogo.payouts.v1.PayoutsService/ListFloats"
 	PayoutsService_TopUpFloat_FullMethodName            = "/agogo.payouts.v1.PayoutsService/TopUpFloat"
 	PayoutsService_CloseDay_FullMethodName              = "/agogo.payouts.v1.PayoutsService/CloseDay"
@@ -151,8 +152,11 @@ type PayoutsServiceClient interface {
 	EndBreak(ctx context.Context, in *EndBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	GetBreak(ctx context.Context, in *GetBreakRequest, opts ...grpc.CallOption) (*Break, error)
 	// ListProviders lists the providers that pay a tenant's payees, with their states: whether payouts go through them, why not, and until when they
-	// rest. StartOutflow opens those that are stopped. Needs viewer.
+	// rest. Needs viewer.
 	ListProviders(ctx context.Context, in *ListProvidersRequest, opts ...grpc.CallOption) (*ListProvidersResponse, error)
+	// ResumeProvider opens a provider that a fault had stopped, once its cause is gone, and wakes what waited for it; StartOutflow opens all of them.
+	// NOT_FOUND: it pays none of the tenant's payees. FAILED_PRECONDITION not_stopped: it is open, degraded or rests. Needs operator.
+	ResumeProvider(ctx context.Context, in *ResumeProviderRequest, opts ...grpc.CallOption) (*Provider, error)
 	// ListFloats shows, by provider, the balance as the provider told it last, what the books say of it, and what the next run will
 	// need. Needs viewer.
 	ListFloats(ctx context.Context, in *ListFloatsRequest, opts ...grpc.CallOption) (*ListFloatsResponse, error)
@@ -594,6 +598,16 @@ func (c *payoutsServiceClient) ListProviders(ctx context.Context, in *ListProvid
 	return out, nil
 }
 
+func (c *payoutsServiceClient) ResumeProvider(ctx context.Context, in *ResumeProviderRequest, opts ...grpc.CallOption) (*Provider, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Provider)
+	err := c.cc.Invoke(ctx, PayoutsService_ResumeProvider_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *payoutsServiceClient) ListFloats(ctx context.Context, in *ListFloatsRequest, opts ...grpc.CallOption) (*ListFloatsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListFloatsResponse)
@@ -799,8 +813,11 @@ type PayoutsServiceServer interface {
 	EndBreak(context.Context, *EndBreakRequest) (*Break, error)
 	GetBreak(context.Context, *GetBreakRequest) (*Break, error)
 	// ListProviders lists the providers that pay a tenant's payees, with their states: whether payouts go through them, why not, and until when they
-	// rest. StartOutflow opens those that are stopped. Needs viewer.
+	// rest. Needs viewer.
 	ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error)
+	// ResumeProvider opens a provider that a fault had stopped, once its cause is gone, and wakes what waited for it; StartOutflow opens all of them.
+	// NOT_FOUND: it pays none of the tenant's payees. FAILED_PRECONDITION not_stopped: it is open, degraded or rests. Needs operator.
+	ResumeProvider(context.Context, *ResumeProviderRequest) (*Provider, error)
 	// ListFloats shows, by provider, the balance as the provider told it last, what the books say of it, and what the next run will
 	// need. Needs viewer.
 	ListFloats(context.Context, *ListFloatsRequest) (*ListFloatsResponse, error)
@@ -951,6 +968,9 @@ func (UnimplementedPayoutsServiceServer) GetBreak(context.Context, *GetBreakRequ
 }
 func (UnimplementedPayoutsServiceServer) ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListProviders not implemented")
+}
+func (UnimplementedPayoutsServiceServer) ResumeProvider(context.Context, *ResumeProviderRequest) (*Provider, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeProvider not implemented")
 }
 func (UnimplementedPayoutsServiceServer) ListFloats(context.Context, *ListFloatsRequest) (*ListFloatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListFloats not implemented")
@@ -1654,6 +1674,24 @@ func _PayoutsService_ListProviders_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PayoutsService_ResumeProvider_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeProviderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PayoutsServiceServer).ResumeProvider(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PayoutsService_ResumeProvider_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PayoutsServiceServer).ResumeProvider(ctx, req.(*ResumeProviderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PayoutsService_ListFloats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListFloatsRequest)
 	if err := dec(in); err != nil {
@@ -1980,6 +2018,10 @@ var PayoutsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListProviders",
 			Handler:    _PayoutsService_ListProviders_Handler,
+		},
+		{
+			MethodName: "ResumeProvider",
+			Handler:    _PayoutsService_ResumeProvider_Handler,
 		},
 		{
 			MethodName: "ListFloats",
